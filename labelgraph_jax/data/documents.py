@@ -1,0 +1,257 @@
+"""What a corpus is: documents, their labels, the splits, and the label space."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+Tasks = Mapping[str, "tuple[str, ...] | None"]
+
+
+class DataError(ValueError):
+    """A data file, or what stands in it, is not what it must be.
+
+    The message is one line: where (`file:line` where known), what must hold,
+    and what was got.
+    """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Document:
+    """One text and the labels it carries.
+
+    Args:
+        id: unique within its split.
+        text: the raw text.
+        labels: label names, in the order of the file, none twice.
+        tasks: labels per task where the corpus has several; None under a
+            task's name means that the document was not annotated for it.
+        source: where it was read, `file:line`; empty where there is no file.
+    """
+
+    id: str
+    text: str
+    labels: tuple[str, ...]
+    tasks: Tasks | None = None
+    source: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Three splits of documents, with what is known about their labels.
+
+    Args:
+        name: what reports call it.
+        train, validation, test: the splits; an empty one is missing.
+        label_descriptions: a sentence or so per label, for label features.
+        parents: for a label its parents in the taxonomy.
+        notes: one sentence each on what was done to the corpus after it was
+            read (splits cut off, documents left out), for the report.
+    """
+
+    name: str
+    train: tuple[Document, ...]
+    validation: tuple[Document, ...] = ()
+    test: tuple[Document, ...] = ()
+    label_descriptions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    parents: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> dict[str, tuple[Document, ...]]:
+        """The splits by name, in the order train, validation, test."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The task names that occur in any document, in order of appearance."""
+        return task_names(self.train + self.validation + self.test)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelSpace:
+    """The labels of a model: label i is column i of the targets and node i.
+
+    Args:
+        names: distinct and non-empty.
+        descriptions: text for some or all of the labels.
+        parents: for a label its parents; a parent that is no label itself
+            (an inner node that no document carries) is allowed.
+
+    Raises:
+        DataError: no label, an empty name, or a name twice.
+    """
+
+    names: tuple[str, ...]
+    descriptions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    parents: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise DataError("a label space must have at least one label; got none")
+        for name in self.names:
+            if not isinstance(name, str) or not name:
+                raise DataError(f"a label must be a non-empty string; got {name!r}")
+        repeated = [name for name, n in Counter(self.names).items() if n > 1]
+        if repeated:
+            raise DataError(
+                f"labels must be distinct; {repeated[0]!r} stands there more than once"
+            )
+
+    @classmethod
+    def from_documents(
+        cls,
+        train_documents: Iterable[Document],
+        descriptions: Mapping[str, str] = MappingProxyType({}),
+        parents: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    ) -> LabelSpace:
+        """Collects the labels of the training documents, sorted by name.
+
+        Args:
+            train_documents: the training split alone: a label that only the
+                test split carries cannot be learned and gets no node.
+            descriptions: kept for the labels that occur.
+            parents: kept for the labels that occur.
+
+        Raises:
+            DataError: no document carries a label.
+        """
+        count = 0
+        found: set[str] = set()
+        for document in train_documents:
+            count += 1
+            found.update(document.labels)
+        if not found:
+            raise DataError(
+                f"training needs labels; none of the {count} training documents "
+                "carries one"
+            )
+        names = tuple(sorted(found))
+        return cls(
+            names=names,
+            descriptions={n: descriptions[n] for n in names if n in descriptions},
+            parents={n: tuple(parents[n]) for n in names if n in parents},
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def index(self) -> dict[str, int]:
+        """Label name -> column."""
+        return {name: column for column, name in enumerate(self.names)}
+
+    def targets(self, documents: Sequence[Document]) -> tuple[np.ndarray, Counter[str]]:
+        """Writes the documents' labels as a multi-hot matrix.
+
+        Returns:
+            float32 [M, N], and how often each label that is not in this label
+            space occurred: such labels have no column, so they are counted
+            and must be reported.
+        """
+        index = self.index
+        targets = np.zeros((len(documents), len(self.names)), np.float32)
+        unseen: Counter[str] = Counter()
+        for row, document in enumerate(documents):
+            for label in document.labels:
+                column = index.get(label)
+                if column is None:
+                    unseen[label] += 1
+                else:
+                    targets[row, column] = 1.0
+        return targets, unseen
+
+    def parent_pairs(self) -> np.ndarray:
+        """The taxonomy among the labels themselves: int32 [E, 2], (child, parent)."""
+        index = self.index
+        pairs = [
+            (index[child], index[parent])
+            for child in self.names
+            for parent in self.parents.get(child, ())
+            if parent in index
+        ]
+        return np.asarray(pairs, np.int32).reshape(-1, 2)
+
+    def to_json(self) -> str:
+        """The label space as the text of `labels.json`."""
+        return json.dumps(
+            {
+                "names": list(self.names),
+                "descriptions": dict(self.descriptions),
+                "parents": {n: list(p) for n, p in self.parents.items()},
+            },
+            ensure_ascii=False,
+            indent=1,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> LabelSpace:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            DataError: `text` is not such a JSON object.
+        """
+        try:
+            fields = json.loads(text)
+        except ValueError as error:
+            raise DataError(f"labels must be a JSON object; {error}") from None
+        if not isinstance(fields, dict) or not isinstance(fields.get("names"), list):
+            raise DataError('labels must be a JSON object with a list "names"')
+        descriptions = fields.get("descriptions", {})
+        parents = fields.get("parents", {})
+        if not isinstance(descriptions, dict) or not isinstance(parents, dict):
+            raise DataError('"descriptions" and "parents" of labels must be objects')
+        return cls(
+            names=tuple(fields["names"]),
+            descriptions={str(n): str(d) for n, d in descriptions.items()},
+            parents={str(n): tuple(p) for n, p in parents.items()},
+        )
+
+
+def task_names(documents: Iterable[Document]) -> tuple[str, ...]:
+    """The names of the tasks that occur in `documents`, in order of appearance."""
+    names: dict[str, None] = {}
+    for document in documents:
+        if document.tasks:
+            names.update(dict.fromkeys(document.tasks))
+    return tuple(names)
+
+
+def select_task(corpus: Corpus, task: str) -> Corpus:
+    """The corpus of one task: its labels become the documents' labels.
+
+    Documents that were not annotated for the task (null, or not named) are left
+    out; a note says how many. An annotated document without a label stays.
+
+    Raises:
+        DataError: the corpus has no such task.
+    """
+    if task not in corpus.tasks:
+        known = ", ".join(corpus.tasks) or "none"
+        raise DataError(
+            f"corpus {corpus.name}: no task {task!r}; the tasks are: {known}"
+        )
+    chosen: dict[str, tuple[Document, ...]] = {}
+    left_out = 0
+    for split, documents in corpus.splits.items():
+        kept = tuple(
+            dataclasses.replace(document, labels=tuple(labels))
+            for document in documents
+            if (labels := (document.tasks or {}).get(task)) is not None
+        )
+        left_out += len(documents) - len(kept)
+        chosen[split] = kept
+    notes = corpus.notes
+    if left_out:
+        notes += (
+            f"task {task}: {left_out} documents without annotation for it were "
+            "left out",
+        )
+    return dataclasses.replace(
+        corpus, name=f"{corpus.name}/{task}", notes=notes, **chosen
+    )
