@@ -253,5 +253,10 @@ def select_task(corpus: Corpus, task: str) -> Corpus:
             "left out",
         )
     return dataclasses.replace(
-        corpus, name=f"{corpus.name}/{task}", notes=notes, **chosen
+        corpus,
+        name=f"{corpus.name}/{task}",
+        train=chosen["train"],
+        validation=chosen["validation"],
+        test=chosen["test"],
+        notes=notes,
     )
