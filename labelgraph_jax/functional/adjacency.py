@@ -1,0 +1,237 @@
+"""Label graphs from label sets: who receives from whom, and how strongly.
+
+Everywhere `adjacency[i, j]` belongs to the edge on which label i *receives from*
+label j.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, Shaped
+
+
+def cooccurrence(targets: Shaped[Array, "M N"]) -> Float[Array, "N N"]:
+    """Count, for every pair of labels, the documents that carry both.
+
+    M_ij = sum_m y_mi y_mj. The diagonal holds the label counts. Counts are
+    additive over documents: a corpus too large for one array may be counted in
+    chunks and summed. They are exact up to 2^24 documents per chunk.
+
+    Args:
+        targets: multi-hot truth, 1 where the document has the label (any dtype).
+
+    Returns:
+        float32 counts `[N, N]`, symmetric.
+
+    Raises:
+        ValueError: `targets` does not have two axes.
+    """
+    targets = jnp.asarray(targets)
+    if targets.ndim != 2:
+        raise ValueError(
+            f"targets must have shape [documents, labels], got {targets.shape}"
+        )
+    targets = targets.astype(jnp.float32)
+    # float32 throughout: a matrix unit that rounds its inputs would still be exact
+    # for 0 and 1, but not for soft targets.
+    return jnp.einsum(
+        "mi,mj->ij", targets, targets, precision=jax.lax.Precision.HIGHEST
+    )
+
+
+def identity_adjacency(n: int) -> Float[Array, "N N"]:
+    """Connect every label to itself alone.
+
+    Raises:
+        ValueError: `n` is smaller than 1.
+    """
+    _check_label_count(n)
+    return jnp.eye(n, dtype=jnp.float32)
+
+
+def random_adjacency(
+    key: Key[Array, ""] | Shaped[Array, "2"], n: int
+) -> Float[Array, "N N"]:
+    """Draw every edge weight uniformly from [0, 1): a complete graph.
+
+    Raises:
+        ValueError: `n` is smaller than 1.
+    """
+    _check_label_count(n)
+    return jax.random.uniform(key, (n, n), dtype=jnp.float32)
+
+
+def xavier_adjacency(
+    key: Key[Array, ""] | Shaped[Array, "2"], n: int
+) -> Float[Array, "N N"]:
+    """Draw every edge weight uniformly from (-b, b), b = sqrt(6 / (n + n)).
+
+    Half of the weights are negative. As a bias or as a signed factor that is
+    harmless; read as a mask it says only "not zero", which is a complete graph.
+
+    Raises:
+        ValueError: `n` is smaller than 1.
+
+    Reference: Glorot and Bengio, AISTATS 2010, eq. 16. MAGNET prints a second
+    square root inside the bound, which we take for a typing error.
+    """
+    _check_label_count(n)
+    bound = (6.0 / (n + n)) ** 0.5
+    return jax.random.uniform(
+        key, (n, n), dtype=jnp.float32, minval=-bound, maxval=bound
+    )
+
+
+def conditional_adjacency(counts: Shaped[Array, "N N"]) -> Float[Array, "N N"]:
+    """Turn co-occurrence counts into P(j | i) = M_ij / M_ii, row by row.
+
+    Every row is divided by the count of its own label. The diagonal is 1 for
+    every label; the rest of the row of a label without a document is 0.
+
+    Args:
+        counts: co-occurrence counts with the label counts on the diagonal.
+
+    Raises:
+        ValueError: `counts` is not square.
+
+    Reference: Chen et al., ML-GCN, CVPR 2019, section 3.3; MAGNET's M / F.
+    """
+    counts = _as_square("counts", counts).astype(jnp.float32)
+    own = jnp.diagonal(counts)[:, None]  # [N, 1]
+    conditional = jnp.where(own > 0, counts / jnp.where(own > 0, own, 1.0), 0.0)
+    return _with_diagonal(conditional, jnp.ones(counts.shape[0], jnp.float32))
+
+
+def thresholded_adjacency(
+    counts: Shaped[Array, "N N"], *, tau: float = 0.4, p: float = 0.2
+) -> Float[Array, "N N"]:
+    """Keep the edges with P(j | i) >= tau and share the weight p among them.
+
+    With k_i the number of kept edges of row i,
+
+        A_ij = p / k_i      for a kept edge i <- j
+        A_ii = 1 - p        (1 where k_i = 0)
+
+    so every row sums to one. A label without a document keeps no edge.
+
+    Args:
+        counts: co-occurrence counts with the label counts on the diagonal.
+        tau: the least conditional probability that makes an edge, in (0, 1].
+        p: the weight that a label gives to its neighbours, in [0, 1).
+
+    Raises:
+        ValueError: `counts` is not square, or `tau` or `p` is out of range.
+
+    Reference: Chen et al., ML-GCN, CVPR 2019, eq. 7 and 8. There the diagonal is
+    1 - p for a label with no edge too; we give it 1, or its row would be the only
+    one that does not sum to one.
+    """
+    if not 0.0 < tau <= 1.0:
+        raise ValueError(f"tau must lie in (0, 1], got {tau}")
+    if not 0.0 <= p < 1.0:
+        raise ValueError(f"p must lie in [0, 1), got {p}")
+    conditional = conditional_adjacency(counts)
+    n = conditional.shape[0]
+    kept = (conditional >= tau) & ~jnp.eye(n, dtype=bool)
+    degree = kept.sum(axis=1)  # [N]
+    shared = kept * (p / jnp.maximum(degree, 1))[:, None]
+    return _with_diagonal(shared, jnp.where(degree > 0, 1.0 - p, 1.0))
+
+
+def taxonomy_adjacency(parents: Int[Array, "E 2"], n: int) -> Float[Array, "N N"]:
+    """Connect every label to itself, its parents and its children.
+
+    Args:
+        parents: one row (child, parent) of label indices per edge of the taxonomy;
+            there may be none. A label may have several parents.
+        n: the number of labels.
+
+    Returns:
+        0/1 adjacency `[N, N]`, symmetric.
+
+    Raises:
+        ValueError: `parents` is not `[E, 2]`, or names a label outside 0..n-1 (seen
+            only where its values are known, so not under `jit`).
+    """
+    _check_label_count(n)
+    parents = jnp.asarray(parents)
+    if parents.ndim != 2 or parents.shape[1] != 2:
+        raise ValueError(
+            "parents must have shape [edges, 2] of (child, parent), "
+            f"got {parents.shape}"
+        )
+    if not isinstance(parents, jax.core.Tracer) and parents.size:
+        low, high = int(parents.min()), int(parents.max())
+        if low < 0 or high >= n:
+            raise ValueError(
+                f"parents must hold label indices in 0..{n - 1}, got {low}..{high}"
+            )
+    child, parent = parents[:, 0], parents[:, 1]
+    adjacency = jnp.eye(n, dtype=jnp.float32)
+    return adjacency.at[child, parent].set(1.0).at[parent, child].set(1.0)
+
+
+class AdjacencyStatistics(NamedTuple):
+    """What a label graph looks like; every field is a scalar array."""
+
+    edges: Int[Array, ""]
+    """Ordered pairs i <- j, i not j, with a nonzero entry."""
+    density: Float[Array, ""]
+    """`edges` over n (n - 1), the pairs there could be; 0 for a single label."""
+    self_loops: Int[Array, ""]
+    """Labels that receive from themselves."""
+    isolated_labels: Int[Array, ""]
+    """Labels that receive from no other label."""
+    mean_senders: Float[Array, ""]
+    """Other labels that a label receives from, on average."""
+    most_senders: Int[Array, ""]
+    """The same, for the label that receives from most."""
+    reciprocated: Float[Array, ""]
+    """Share of `edges` whose reverse is an edge too; 0 where there is no edge."""
+
+
+def adjacency_statistics(adjacency: Shaped[Array, "N N"]) -> AdjacencyStatistics:
+    """Describe a label graph: edges, density, isolated labels, reciprocity.
+
+    Args:
+        adjacency: an entry other than 0 is an edge.
+
+    Raises:
+        ValueError: `adjacency` is not square.
+    """
+    connected = _as_square("adjacency", adjacency) != 0
+    n = connected.shape[0]
+    own = jnp.eye(n, dtype=bool)
+    others = connected & ~own
+    senders = others.sum(axis=1)  # [N]
+    edges = senders.sum()
+    both_ways = (others & others.T).sum()
+    return AdjacencyStatistics(
+        edges=edges,
+        density=edges / jnp.float32(max(n * (n - 1), 1)),
+        self_loops=(connected & own).sum(),
+        isolated_labels=(senders == 0).sum(),
+        mean_senders=edges / jnp.float32(n),
+        most_senders=senders.max(),
+        reciprocated=both_ways / jnp.maximum(edges, 1).astype(jnp.float32),
+    )
+
+
+def _as_square(name: str, matrix: Shaped[Array, "N N"]) -> Shaped[Array, "N N"]:
+    matrix = jnp.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{name} must have shape [labels, labels], got {matrix.shape}")
+    return matrix
+
+
+def _check_label_count(n: int) -> None:
+    if n < 1:
+        raise ValueError(f"a label graph must have at least 1 label, got n = {n}")
+
+
+def _with_diagonal(
+    matrix: Float[Array, "N N"], diagonal: Float[Array, "N"]
+) -> Float[Array, "N N"]:
+    own = jnp.eye(matrix.shape[0], dtype=bool)
+    return jnp.where(own, diagonal[:, None], matrix)
