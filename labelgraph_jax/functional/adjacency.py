@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, Shaped
 
 
-def cooccurrence(targets: Shaped[Array, "M N"]) -> Float[Array, "N N"]:
+def cooccurrence(targets: Shaped[ArrayLike, "M N"]) -> Float[Array, "N N"]:
     """Count, for every pair of labels, the documents that carry both.
 
     M_ij = sum_m y_mi y_mj. The diagonal holds the label counts. Counts are
@@ -83,7 +84,7 @@ def xavier_adjacency(
     )
 
 
-def conditional_adjacency(counts: Shaped[Array, "N N"]) -> Float[Array, "N N"]:
+def conditional_adjacency(counts: Shaped[ArrayLike, "N N"]) -> Float[Array, "N N"]:
     """Turn co-occurrence counts into P(j | i) = M_ij / M_ii, row by row.
 
     Every row is divided by the count of its own label. The diagonal is 1 for
@@ -104,7 +105,7 @@ def conditional_adjacency(counts: Shaped[Array, "N N"]) -> Float[Array, "N N"]:
 
 
 def thresholded_adjacency(
-    counts: Shaped[Array, "N N"], *, tau: float = 0.4, p: float = 0.2
+    counts: Shaped[ArrayLike, "N N"], *, tau: float = 0.4, p: float = 0.2
 ) -> Float[Array, "N N"]:
     """Keep the edges with P(j | i) >= tau and share the weight p among them.
 
@@ -139,7 +140,7 @@ def thresholded_adjacency(
     return _with_diagonal(shared, jnp.where(degree > 0, 1.0 - p, 1.0))
 
 
-def taxonomy_adjacency(parents: Int[Array, "E 2"], n: int) -> Float[Array, "N N"]:
+def taxonomy_adjacency(parents: Int[ArrayLike, "E 2"], n: int) -> Float[Array, "N N"]:
     """Connect every label to itself, its parents and its children.
 
     Args:
@@ -191,7 +192,7 @@ class AdjacencyStatistics(NamedTuple):
     """Share of `edges` whose reverse is an edge too; 0 where there is no edge."""
 
 
-def adjacency_statistics(adjacency: Shaped[Array, "N N"]) -> AdjacencyStatistics:
+def adjacency_statistics(adjacency: Shaped[ArrayLike, "N N"]) -> AdjacencyStatistics:
     """Describe a label graph: edges, density, isolated labels, reciprocity.
 
     Args:
@@ -218,7 +219,7 @@ def adjacency_statistics(adjacency: Shaped[Array, "N N"]) -> AdjacencyStatistics
     )
 
 
-def _as_square(name: str, matrix: Shaped[Array, "N N"]) -> Shaped[Array, "N N"]:
+def _as_square(name: str, matrix: Shaped[ArrayLike, "N N"]) -> Shaped[Array, "N N"]:
     matrix = jnp.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{name} must have shape [labels, labels], got {matrix.shape}")
