@@ -71,6 +71,16 @@ _KIND_PARENTS = {
 }
 
 
+_WORD = re.compile(r"\w+")
+_BLANKED_PATH = re.compile(rf"\b{BLANK}(?:[.]{BLANK}\b)+")
+# A line that shows how to call `name`: "name(a, b=(1, 2)) -> ".
+_SIGNATURE = re.compile(
+    r"^[ \t]*(?:class[ ]+)?(?:[\w<>-]+\.)*(\w+)"
+    r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)[ \t]*(?:->|--|=>|:)?[ \t]*",
+    re.MULTILINE,
+)
+
+
 class Subject(NamedTuple):
     """One line of the table: a subject, its chapter and its modules."""
 
@@ -161,26 +171,16 @@ def clean_text(docstring: str, module: str, qualified_name: str) -> str:
     text = inspect.cleandoc(docstring)
     parts = [part for part in qualified_name.split(".") if part]
     if parts:
-        text = _signature_pattern(parts[-1]).sub("", text)
-    modules = [part for part in module.split(".") if part]
-    names = {part for part in parts + modules if part.strip("_")}
+        text = _SIGNATURE.sub(
+            lambda match: "" if match[1] == parts[-1] else match[0], text
+        )
+    names = {part.lower() for part in parts + module.split(".")}
     names |= {name.strip("_") for name in names}
-    dotted = {f"{module}.{qualified_name}".strip("."), module, qualified_name}
-    alternatives = sorted((names | dotted) - {""}, key=lambda n: (-len(n), n))
-    pattern = "|".join(re.escape(name) for name in alternatives)
-    text = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", BLANK, text, flags=re.IGNORECASE)
-    text = re.sub(rf"{BLANK}(?:[.]{BLANK})+", BLANK, text)
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
-
-
-@functools.lru_cache(maxsize=4096)
-def _signature_pattern(name: str) -> re.Pattern[str]:
-    arguments = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
-    return re.compile(
-        rf"^[ \t]*(?:class[ ]+)?(?:[\w<>-]+\.)*{re.escape(name)}{arguments}"
-        r"[ \t]*(?:->|--|=>|:)?[ \t]*",
-        re.MULTILINE,
+    text = _WORD.sub(
+        lambda match: BLANK if match[0].lower() in names else match[0], text
     )
+    text = _BLANKED_PATH.sub(BLANK, text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
 def _documents(subjects: list[Subject]) -> Iterator[Document]:
