@@ -1,0 +1,193 @@
+"""Losses as sums: (loss_sum, weight_sum), divided once, by the caller, at the end."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Shaped
+
+LossSum = tuple[Float[Array, ""], Float[Array, ""]]
+
+# logits -> (loss of a positive cell, loss of a negative cell), each [B, N]
+CellLosses = Callable[
+    [Float[Array, "B N"]], tuple[Float[Array, "B N"], Float[Array, "B N"]]
+]
+
+
+def binary_cross_entropy(
+    logits: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    *,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
+    example_mask: Bool[ArrayLike, " B"] | None = None,
+    positive_weight: Float[ArrayLike, " N"] | None = None,
+    label_smoothing: float = 0.0,
+) -> LossSum:
+    """Sum the binary cross-entropy over every kept (document, label) cell.
+
+        loss = -sum_bn [ w_n y_bn log p_bn + (1 - y_bn) log(1 - p_bn) ],
+        p = sigmoid(logits)
+
+    computed in float32 from the logits, so that no logit overflows. A cell that is
+    masked out adds nothing, and the gradient of its logit is exactly zero, whatever
+    its logit and target hold (NaN and infinity included).
+
+    Args:
+        logits: scores before the sigmoid, of any float type.
+        targets: 0, 1 or a probability in between; of any type.
+        target_mask: True where the label of the document is annotated.
+        example_mask: True where the document is real, False where it is padding.
+        positive_weight: w, how much a positive counts against a negative of the
+            same label; it changes the loss, not the weight_sum.
+        label_smoothing: a Python number e; y becomes (1 - e) y + e / 2.
+
+    Returns:
+        (loss_sum, weight_sum), float32 scalars: the mean loss per cell is their
+        ratio, and weight_sum is the number of kept cells. Both add over batches
+        and devices.
+
+    Raises:
+        ValueError: label_smoothing lies outside [0, 1).
+    """
+    return _sum_over_cells(
+        lambda x: (jax.nn.softplus(-x), jax.nn.softplus(x)),
+        logits,
+        targets,
+        target_mask,
+        example_mask,
+        positive_weight,
+        label_smoothing,
+    )
+
+
+def focal_loss(
+    logits: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    *,
+    gamma: float = 2.0,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
+    example_mask: Bool[ArrayLike, " B"] | None = None,
+    positive_weight: Float[ArrayLike, " N"] | None = None,
+    label_smoothing: float = 0.0,
+) -> LossSum:
+    """Sum the focal loss: cross-entropy in which well-classified cells fade.
+
+        loss = -sum_bn [ w_n y (1 - p)^gamma log p + (1 - y) p^gamma log(1 - p) ]
+
+    With gamma = 0 this is `binary_cross_entropy`; the other arguments and the
+    result are its own. The paper's alpha-balance is positive_weight =
+    alpha / (1 - alpha), up to the factor (1 - alpha) on the whole loss.
+
+    Raises:
+        ValueError: gamma is negative, or label_smoothing lies outside [0, 1).
+
+    Reference: Lin et al., "Focal loss for dense object detection", ICCV 2017, eq. 4.
+    """
+    return asymmetric_loss(
+        logits,
+        targets,
+        gamma_positive=gamma,
+        gamma_negative=gamma,
+        margin=0.0,
+        target_mask=target_mask,
+        example_mask=example_mask,
+        positive_weight=positive_weight,
+        label_smoothing=label_smoothing,
+    )
+
+
+def asymmetric_loss(
+    logits: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    *,
+    gamma_positive: float = 0.0,
+    gamma_negative: float = 4.0,
+    margin: float = 0.05,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
+    example_mask: Bool[ArrayLike, " B"] | None = None,
+    positive_weight: Float[ArrayLike, " N"] | None = None,
+    label_smoothing: float = 0.0,
+) -> LossSum:
+    """Sum the asymmetric loss: easy negatives fade faster than easy positives.
+
+        loss = -sum_bn [ w_n y (1 - p)^g+ log p + (1 - y) q^g- log(1 - q) ],
+        q = max(p - margin, 0)
+
+    A negative whose probability is below the margin adds nothing at all. The other
+    arguments and the result are those of `binary_cross_entropy`.
+
+    Raises:
+        ValueError: an exponent is negative, the margin lies outside [0, 1), or
+            label_smoothing does.
+
+    Reference: Ridnik et al., "Asymmetric loss for multi-label classification",
+    ICCV 2021, eq. 7. The gradient flows through the fading factors as well.
+    """
+    for name, gamma in (("positive", gamma_positive), ("negative", gamma_negative)):
+        if gamma < 0:
+            raise ValueError(f"the {name} gamma must be >= 0, got {gamma}")
+    if not 0 <= margin < 1:
+        raise ValueError(f"margin must lie in [0, 1), got {margin}")
+
+    def cell_losses(
+        x: Float[Array, "B N"],
+    ) -> tuple[Float[Array, "B N"], Float[Array, "B N"]]:
+        minus_log_p, minus_log_not_p = jax.nn.softplus(-x), jax.nn.softplus(x)
+        # Powers of p as exponentials of log p: their gradient is finite at p = 0.
+        positive = _times(jnp.exp(-gamma_positive * minus_log_not_p), minus_log_p)
+        if margin == 0:
+            fade = jnp.exp(-gamma_negative * minus_log_p)
+            return positive, _times(fade, minus_log_not_p)
+        q = jax.nn.sigmoid(x) - margin
+        above = q > 0
+        q = jnp.where(above, q, 0.5)  # any value at which the power is smooth
+        negative = q**gamma_negative * -jnp.log1p(-q)
+        return positive, jnp.where(above, negative, 0.0)
+
+    return _sum_over_cells(
+        cell_losses,
+        logits,
+        targets,
+        target_mask,
+        example_mask,
+        positive_weight,
+        label_smoothing,
+    )
+
+
+def _sum_over_cells(
+    cell_losses: CellLosses,
+    logits: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    target_mask: Bool[ArrayLike, "B N"] | None,
+    example_mask: Bool[ArrayLike, " B"] | None,
+    positive_weight: Float[ArrayLike, " N"] | None,
+    label_smoothing: float,
+) -> LossSum:
+    """Mask, smooth and weigh: what every loss over (document, label) cells shares."""
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
+    kept = jnp.ones(jnp.shape(logits), bool)
+    if target_mask is not None:
+        kept &= jnp.asarray(target_mask)
+    if example_mask is not None:
+        kept &= jnp.asarray(example_mask)[:, None]
+    # Masked before the arithmetic: zero times the gradient of NaN is NaN.
+    x = jnp.where(kept, logits, 0).astype(jnp.float32)
+    y = jnp.where(kept, targets, 0).astype(jnp.float32)
+    y = (1 - label_smoothing) * y + label_smoothing / 2
+
+    positive, negative = cell_losses(x)
+    if positive_weight is not None:
+        positive = positive * jnp.asarray(positive_weight, jnp.float32)
+    losses = _times(y, positive) + _times(1 - y, negative)
+    loss_sum = jnp.where(kept, losses, 0.0).sum(dtype=jnp.float32)
+    return loss_sum, kept.sum(dtype=jnp.float32)
+
+
+def _times(
+    weight: Float[Array, "B N"], loss: Float[Array, "B N"]
+) -> Float[Array, "B N"]:
+    """weight * loss, in which a weight of zero silences an infinite loss."""
+    return jnp.where(weight == 0, 0.0, weight * loss)

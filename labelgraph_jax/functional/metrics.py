@@ -1,0 +1,334 @@
+"""Metrics: counts first and additive over batches, ratios last and in float64.
+
+Conventions, for every metric here (they differ between libraries and papers):
+
+- A ratio 0 / 0 is 0. Macro averages run over *all* labels: one without positives
+  counts as 0. mAP alone averages over the labels that have positives.
+- The @k metrics rank by score; equal scores are ranked by label index.
+  P@k divides by k even where there are fewer than k labels or positives, R@k by the
+  number of positives, RP@k by min(k, positives), nDCG@k by the DCG of
+  min(k, positives) hits. A document without positives counts as 0 in all of them.
+- LRAP and average precision count ties against the ranking, as scikit-learn does;
+  LRAP of a document without positives is 1.
+- PSP@k is a ratio of means, not a mean of ratios: what the ranking gains over what
+  the best ranking would gain; propensities come from the training labels.
+
+A target is positive where it is > 0.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, Shaped
+
+from labelgraph_jax.functional.ranking import (
+    exact_average_precisions,
+    inverse_propensities,
+    ndcg_from_hits,
+    precision_from_hits,
+    r_precision_from_hits,
+    recall_from_hits,
+    top_labels,
+)
+from labelgraph_jax.functional.thresholds import apply_thresholds
+
+Host = np.ndarray
+
+
+class LabelCounts(NamedTuple):
+    """Per label: true and false positives, false negatives, positives in truth.
+
+    `a + b` adds the counts of two batches.
+    """
+
+    tp: Int[Array | Host, " N"]
+    fp: Int[Array | Host, " N"]
+    fn: Int[Array | Host, " N"]
+    support: Int[Array | Host, " N"]
+
+    def __add__(self, other: "LabelCounts") -> "LabelCounts":  # type: ignore[override]
+        return LabelCounts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class DocumentCounts(NamedTuple):
+    """Per document: labels rightly predicted, predicted, and true."""
+
+    tp: Int[Array | Host, " B"]
+    predicted: Int[Array | Host, " B"]
+    positives: Int[Array | Host, " B"]
+
+
+def label_counts(
+    predictions: Bool[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    example_mask: Bool[ArrayLike, " B"] | None = None,
+) -> LabelCounts:
+    """Count hits and misses of every label over the documents of a batch.
+
+    Args:
+        predictions: True where the label is predicted.
+        targets: positive where > 0.
+        example_mask: True where the document is real, False where it is padding.
+
+    Returns:
+        Integer counts [N], which add over batches and devices.
+    """
+    predicted, positive = jnp.asarray(predictions), jnp.asarray(targets) > 0
+    if example_mask is not None:
+        predicted &= jnp.asarray(example_mask)[:, None]
+        positive &= jnp.asarray(example_mask)[:, None]
+    return LabelCounts(
+        tp=(predicted & positive).sum(0),
+        fp=(predicted & ~positive).sum(0),
+        fn=(~predicted & positive).sum(0),
+        support=positive.sum(0),
+    )
+
+
+def document_counts(
+    predictions: Bool[ArrayLike, "B N"], targets: Shaped[ArrayLike, "B N"]
+) -> DocumentCounts:
+    """Count hits, predictions and positives of every document.
+
+    They hold all that the samples metrics need: precision tp / predicted, recall
+    tp / positives, F1 2 tp / (predicted + positives), the wrong cells of the Hamming
+    loss predicted + positives - 2 tp, and an exact match where all three are equal.
+    """
+    predicted, positive = jnp.asarray(predictions), jnp.asarray(targets) > 0
+    return DocumentCounts(
+        tp=(predicted & positive).sum(1),
+        predicted=predicted.sum(1),
+        positives=positive.sum(1),
+    )
+
+
+def summarise_label_counts(counts: LabelCounts) -> dict[str, float]:
+    """Micro and macro precision, recall and F1 from counts, in float64.
+
+    Micro pools the counts of all labels. Macro is the mean of the labels' own
+    ratios (macro F1 is the mean F1, not the F1 of the means) over all labels.
+
+    Returns:
+        micro_f1, micro_precision, micro_recall, and the same for macro.
+    """
+    tp, fp, fn, _ = (np.asarray(count, np.int64) for count in counts)
+    micro = _precision_recall_f1(tp.sum(), tp.sum() + fp.sum(), tp.sum() + fn.sum())
+    macro = [values.mean() for values in _precision_recall_f1(tp, tp + fp, tp + fn)]
+    names = ("precision", "recall", "f1")
+    summary = dict(zip((f"micro_{name}" for name in names), micro, strict=True))
+    summary |= dict(zip((f"macro_{name}" for name in names), macro, strict=True))
+    return {name: float(value) for name, value in summary.items()}
+
+
+def evaluate_scores(
+    probabilities: Float[Array | Host, "M N"],
+    targets: Shaped[Array | Host, "M N"],
+    thresholds: Float[Array | Host, " N"],
+    *,
+    train_label_counts: Shaped[Array | Host, " N"] | None = None,
+    train_documents: int | None = None,
+    propensity_constants: tuple[float, float] = (0.55, 1.5),
+    ks: Sequence[int] = (1, 3, 5),
+    at_least_one: bool = False,
+    chunk_size: int | None = None,
+) -> dict[str, float]:
+    """Every metric of a set of documents, by the conventions at the top of this file.
+
+    Documents are taken in chunks, so that memory beyond the arguments stays bounded.
+    All that is computed in chunks are integers and single documents' or labels'
+    values; the means are taken once, in float64: the result is the same, bit for
+    bit, for every chunk size. float64 scores are ranked as float64.
+
+    Args:
+        probabilities: scores to rank and to compare with the thresholds; any number
+            but NaN.
+        targets: positive where > 0.
+        thresholds: per label; predicted where probability >= threshold.
+        train_label_counts: training documents per label; PSP@k is left out without.
+        train_documents: how many training documents there are; needed with them.
+        propensity_constants: (a, b) of `inverse_propensities`.
+        ks: the k of the @k metrics.
+        at_least_one: predict the most probable label where none reaches its threshold.
+        chunk_size: documents per chunk; by default about four million scores' worth.
+
+    Returns:
+        micro_f1, macro_f1, samples_f1, the same with precision and recall,
+        hamming_loss, subset_accuracy, P@k, R@k, RP@k, nDCG@k (and PSP@k) for every
+        k, LRAP and mAP.
+
+    Raises:
+        ValueError: there is no document or no label, shapes differ, a score is NaN, a
+            k or the chunk size is below 1, or train_documents is missing.
+    """
+    scores, truth, cutoffs = _checked(probabilities, targets, thresholds)
+    if chunk_size is None:
+        chunk_size = max(1, 2**22 // scores.shape[1])
+    if chunk_size < 1 or any(k < 1 for k in ks):
+        raise ValueError(f"chunk_size and ks must be >= 1, got {chunk_size} and {ks}")
+    worth = None
+    if train_label_counts is not None:
+        if train_documents is None:
+            raise ValueError("PSP@k needs train_documents beside train_label_counts")
+        a, b = propensity_constants
+        worth = inverse_propensities(
+            np.asarray(train_label_counts), train_documents, a=a, b=b
+        )
+    counts, parts = None, []
+    for start in range(0, len(scores), chunk_size):
+        chunk = scores[start : start + chunk_size]
+        positive = truth[start : start + chunk_size] > 0
+        decided = apply_thresholds(chunk, cutoffs, at_least_one=at_least_one)
+        labels, part = _chunk_statistics(chunk, decided, positive, max(ks, default=1))
+        counts = labels if counts is None else counts + labels
+        parts.append(part)
+    assert counts is not None
+    documents, top, hits, lrap = (
+        jax.tree.map(lambda *arrays: np.concatenate(arrays), *column)
+        for column in zip(*parts, strict=True)
+    )
+    summary = summarise_label_counts(counts)
+    summary |= _samples_metrics(documents, scores.shape[1])
+    positives = documents.positives
+    for k in ks:
+        summary[f"P@{k}"] = precision_from_hits(hits[:, :k], k).mean()
+        summary[f"R@{k}"] = recall_from_hits(hits[:, :k], positives).mean()
+        summary[f"RP@{k}"] = r_precision_from_hits(hits[:, :k], positives, k).mean()
+        summary[f"nDCG@{k}"] = ndcg_from_hits(hits[:, :k], positives).mean()
+    if worth is not None:
+        best = _most_attainable(truth, worth, hits.shape[1])
+        for k in ks:
+            gained = (hits * worth[top])[:, :k].sum()
+            summary[f"PSP@{k}"] = gained / (best[:, :k].sum() or 1.0)
+    summary["LRAP"] = lrap.mean()
+    summary["mAP"] = _mean_average_precision(
+        scores, truth, np.asarray(counts.support), chunk_size
+    )
+    return {name: float(value) for name, value in summary.items()}
+
+
+def _checked(
+    probabilities: Float[Array | Host, "M N"],
+    targets: Shaped[Array | Host, "M N"],
+    thresholds: Float[Array | Host, " N"],
+) -> tuple[Float[Host, "M N"], Shaped[Host, "M N"], Float[Host, " N"]]:
+    """The arguments on the host, scores in float32 or float64, or a ValueError."""
+    scores, truth, cutoffs = map(np.asarray, (probabilities, targets, thresholds))
+    if scores.ndim != 2 or scores.size == 0:
+        raise ValueError(
+            "metrics need scores of at least one document and one label, got the "
+            f"shape {scores.shape}"
+        )
+    if truth.shape != scores.shape or cutoffs.shape != scores.shape[1:]:
+        raise ValueError(
+            f"scores of shape {scores.shape} need targets of that shape and one "
+            f"threshold per label, got {truth.shape} and {cutoffs.shape}"
+        )
+    if scores.dtype not in (np.float32, np.float64):
+        scores = scores.astype(np.float32)
+    if np.isnan(scores).any():
+        document, label = np.argwhere(np.isnan(scores))[0]
+        raise ValueError(
+            f"scores must be numbers; document {document}, label {label} is NaN"
+        )
+    return scores, truth, cutoffs
+
+
+@partial(jax.jit, static_argnames="k")
+def _integers(
+    scores: Float[Array | Host, "B N"],
+    decided: Bool[Array | Host, "B N"],
+    positive: Bool[Array | Host, "B N"],
+    k: int,
+) -> tuple[LabelCounts, DocumentCounts, Int[Array, "B K"], Bool[Array, "B K"]]:
+    top = top_labels(scores, k)
+    hits = jnp.take_along_axis(jnp.asarray(positive), top, axis=-1)
+    return (
+        label_counts(decided, positive),
+        document_counts(decided, positive),
+        top,
+        hits,
+    )
+
+
+def _chunk_statistics(
+    scores: Float[Host, "B N"],
+    decided: Bool[Host, "B N"],
+    positive: Bool[Host, "B N"],
+    k: int,
+) -> tuple[
+    LabelCounts,
+    tuple[DocumentCounts, Int[Host, "B K"], Bool[Host, "B K"], Float[Host, " B"]],
+]:
+    """Counts of labels and, per document, counts, top labels, hits and LRAP."""
+    # In 32 bits, ranking float64 scores would round them and so invent ties.
+    double = jax.enable_x64(True) if scores.dtype == np.float64 else nullcontext()
+    with double:
+        integers = jax.device_get(_integers(scores, decided, positive, k))
+    labels, documents, top, hits = integers
+    lrap = exact_average_precisions(scores, positive)
+    lrap[documents.positives == 0] = 1.0
+    return LabelCounts(*(c.astype(np.int64) for c in labels)), (
+        documents,
+        top,
+        hits,
+        lrap,
+    )
+
+
+def _samples_metrics(documents: DocumentCounts, labels: int) -> dict[str, float]:
+    tp, predicted, positives = map(np.asarray, documents)
+    precision, recall, f1 = _precision_recall_f1(tp, predicted, positives)
+    wrong = predicted + positives - 2 * tp
+    return {
+        "samples_precision": precision.mean(),
+        "samples_recall": recall.mean(),
+        "samples_f1": f1.mean(),
+        "hamming_loss": wrong.sum(dtype=np.int64) / (len(tp) * labels),
+        "subset_accuracy": (wrong == 0).mean(),
+    }
+
+
+def _precision_recall_f1(
+    tp: Int[Host, "*n"], predicted: Int[Host, "*n"], positives: Int[Host, "*n"]
+) -> tuple[Float[Host, "*n"], Float[Host, "*n"], Float[Host, "*n"]]:
+    """tp / predicted, tp / positives, 2 tp / (predicted + positives); 0 / 0 = 0."""
+    return (
+        tp / predicted.clip(1),
+        tp / positives.clip(1),
+        2 * tp / (predicted + positives).clip(1),
+    )
+
+
+def _most_attainable(
+    truth: Shaped[Host, "M N"], worth: Float[Host, " N"], k: int
+) -> Float[Host, "M K"]:
+    """The inverse propensities of every document's k most valuable positives."""
+    best = np.zeros((len(truth), k))
+    for row, targets in zip(best, truth, strict=True):
+        values = np.sort(worth[targets > 0])[::-1][:k]
+        row[: len(values)] = values
+    return best
+
+
+def _mean_average_precision(
+    scores: Float[Host, "M N"],
+    truth: Shaped[Host, "M N"],
+    support: Int[Host, " N"],
+    chunk_size: int,
+) -> float:
+    """Mean average precision over the labels that have positives; 0 without any."""
+    block = max(1, chunk_size * scores.shape[1] // len(scores))
+    values = [
+        exact_average_precisions(
+            np.ascontiguousarray(scores[:, start : start + block].T),
+            np.ascontiguousarray(truth[:, start : start + block].T) > 0,
+        )
+        for start in range(0, scores.shape[1], block)
+    ]
+    return float(np.concatenate(values)[support > 0].mean()) if support.any() else 0.0

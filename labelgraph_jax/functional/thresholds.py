@@ -1,0 +1,156 @@
+"""Decision thresholds: fitted on validation scores, applied anywhere.
+
+A label is predicted where its score is greater than *or equal to* its threshold.
+Scores may be probabilities or any other finite number (an SVM's margins).
+"""
+
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Shaped
+
+HostOrDevice = Array | np.ndarray
+AnyArray = TypeVar("AnyArray", Array, np.ndarray)
+
+
+def apply_thresholds(
+    probabilities: Float[AnyArray, "M N"],
+    thresholds: Float[HostOrDevice, " N"],
+    *,
+    at_least_one: bool = False,
+) -> Bool[AnyArray, "M N"]:
+    """Decide which labels each document gets: probability >= threshold.
+
+    Works on the host (NumPy in, NumPy out) and, jitted or not, on a device. The
+    comparison is made in the type of the probabilities.
+
+    Args:
+        probabilities: one score per document and label.
+        thresholds: one per label.
+        at_least_one: where no label of a document reaches its threshold, predict
+            the most probable label (the first of them on a tie).
+
+    Returns:
+        True where the label is predicted.
+    """
+    xp = jnp if isinstance(probabilities, jax.Array) else np
+    decisions = probabilities >= thresholds.astype(probabilities.dtype)
+    if not at_least_one or probabilities.shape[1] == 0:
+        return decisions
+    labels = np.arange(probabilities.shape[1])
+    best = labels == xp.argmax(probabilities, axis=1)[:, None]
+    return decisions | (best & ~decisions.any(axis=1, keepdims=True))
+
+
+def fit_global_threshold(
+    probabilities: Float[HostOrDevice, "M N"], targets: Shaped[HostOrDevice, "M N"]
+) -> float:
+    """The one threshold for all labels with the highest micro-F1: the exact optimum.
+
+    Among every cut of the sorted scores, the best is taken (of equally good ones the
+    highest threshold), and the threshold is put half-way between the lowest score
+    above the cut and the highest one below, as a number that the type of the
+    probabilities holds and that still separates the two. Equal scores are never
+    separated. O(M N log(M N)) time and one copy of the scores.
+
+    Args:
+        probabilities: scores of the validation documents.
+        targets: their truth; positive where > 0.
+
+    Returns:
+        The threshold. Where no target is positive nothing should be predicted: a
+        number just above the highest score.
+
+    Raises:
+        ValueError: there is no score, one is NaN, or the shapes differ.
+    """
+    scores, positives = _checked(probabilities, targets)
+    return float(_best_threshold(scores.ravel(), positives.ravel()))
+
+
+def fit_label_thresholds(
+    probabilities: Float[HostOrDevice, "M N"],
+    targets: Shaped[HostOrDevice, "M N"],
+    *,
+    shrinkage: float = 10.0,
+) -> Float[np.ndarray, " N"]:
+    """One threshold per label, shrunk towards the global one where support is small.
+
+        t_n = w_n best_n + (1 - w_n) global,   w_n = positives_n / (positives_n + s)
+
+    best_n is the exact optimum of the label's own F1 and global is that of
+    `fit_global_threshold`; a label without positives gets the global threshold.
+
+    Args:
+        probabilities: scores of the validation documents.
+        targets: their truth; positive where > 0.
+        shrinkage: s, the number of positives at which a label is trusted as much as
+            all labels together. 0 trusts every label wholly; infinity none.
+
+    Returns:
+        The thresholds, of the type of the probabilities.
+
+    Raises:
+        ValueError: shrinkage is negative or NaN, there is no score, one is NaN, or
+            the shapes differ.
+    """
+    if not shrinkage >= 0:
+        raise ValueError(f"shrinkage must be >= 0, got {shrinkage}")
+    scores, positives = _checked(probabilities, targets)
+    everywhere = float(_best_threshold(scores.ravel(), positives.ravel()))
+    thresholds = np.full(scores.shape[1], everywhere, scores.dtype)
+    support = positives.sum(axis=0)
+    for label in np.flatnonzero(support):
+        trust = support[label] / (support[label] + shrinkage)
+        best = float(_best_threshold(scores[:, label], positives[:, label]))
+        # Where nothing is shrunk, not even a rounding: the cut must still separate.
+        thresholds[label] = (
+            best if trust == 1 else trust * best + (1 - trust) * everywhere
+        )
+    return thresholds
+
+
+def _checked(
+    probabilities: Float[HostOrDevice, "M N"], targets: Shaped[HostOrDevice, "M N"]
+) -> tuple[Float[np.ndarray, "M N"], Bool[np.ndarray, "M N"]]:
+    """Scores in float32 or float64 and truth on the host, or a ValueError."""
+    scores, truth = np.asarray(probabilities), np.asarray(targets)
+    if scores.dtype not in (np.float32, np.float64):
+        scores = scores.astype(np.float32)
+    if scores.shape != truth.shape or scores.size == 0:
+        raise ValueError(
+            "thresholds need scores and targets of one shape [documents, labels], "
+            f"neither of them empty; got {scores.shape} and {truth.shape}"
+        )
+    if np.isnan(scores).any():
+        document, label = np.argwhere(np.isnan(scores))[0]
+        raise ValueError(
+            f"scores must be numbers; document {document}, label {label} is NaN"
+        )
+    return scores, truth > 0
+
+
+def _best_threshold(
+    scores: Float[np.ndarray, " M"], positives: Bool[np.ndarray, " M"]
+) -> np.floating:
+    """The threshold with the highest F1 of `scores >= threshold` against positives.
+
+    A best cut lies right below a positive: letting negatives in only lowers F1. So
+    only the positives' scores are tried.
+    """
+    ascending = np.sort(scores)
+    hits = np.sort(scores[positives])
+    if hits.size == 0:
+        return np.nextafter(ascending[-1], scores.dtype.type(np.inf))
+    cuts = np.unique(hits)[::-1]  # descending: argmax keeps the highest of equals
+    true_positives = hits.size - np.searchsorted(hits, cuts)
+    below = np.searchsorted(ascending, cuts)
+    predicted = ascending.size - below
+    best = np.argmax(2.0 * true_positives / (predicted + hits.size))
+    upper = cuts[best]
+    if below[best] == 0 or not np.isfinite(lower := ascending[below[best] - 1]):
+        return upper
+    middle = scores.dtype.type(float(lower) + (float(upper) - float(lower)) / 2)
+    return middle if lower < middle <= upper else upper
