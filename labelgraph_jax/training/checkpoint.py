@@ -1,0 +1,476 @@
+"""Checkpoints: everything a run needs to go on, and parameters alone for the rest.
+
+    checkpoints/<step>/{params,opt_state,step,data,config}   one folder per checkpoint
+    checkpoints/<step>/checksums.json                        tells damage from health
+    checkpoints/best.json                                    which step is the best one
+
+A folder named by its step is complete: it is written under another name and renamed.
+`step`, `data` and `config` are JSON. Nothing that is read can execute.
+"""
+
+import base64
+import json
+import os
+import shutil
+import warnings
+import zlib
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from labelgraph_jax.training.step import path_string
+
+ITEMS = ("params", "opt_state", "step", "data", "config")
+
+
+class CheckpointError(ValueError):
+    """No checkpoint, or none that can be read."""
+
+
+class CheckpointMismatchError(CheckpointError):
+    """A checkpoint of another model."""
+
+
+class DamagedCheckpointWarning(UserWarning):
+    """A checkpoint could not be read and an earlier one is used."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What `CheckpointStore.restore_all` gives back."""
+
+    step: int
+    params: Any
+    opt_state: Any
+    data_state: Any
+    config: Any
+    progress: dict[str, Any] = field(default_factory=dict)
+
+
+class CheckpointStore:
+    """The checkpoints of one run: the last few, and the best by a validation metric.
+
+    A save returns once the arrays are copied; writing goes on behind it, and an error
+    in it is raised by the next call. Old checkpoints go only after a new one is whole.
+
+    Args:
+      folder: where they are; made at the first save.
+      metric: name of the metric that decides the best (higher is better).
+      keep_last: how many of the newest are kept besides the best; with two, a damaged
+        newest one costs the steps between the two, not the run.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, metric: str | None = None, keep_last: int = 2
+    ) -> None:
+        if keep_last < 1:
+            raise ValueError(f"keep_last must be at least 1; got {keep_last}")
+        self.folder = Path(folder).absolute()
+        self.metric = metric
+        self.keep_last = keep_last
+        self._writer: ThreadPoolExecutor | None = None
+        self._pending: Future[None] | None = None
+        self._best = self._read_best()
+        self._context = _orbax_context()
+
+    def __enter__(self) -> "CheckpointStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, ascending."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(
+            int(entry.name)
+            for entry in self.folder.iterdir()
+            if entry.is_dir() and entry.name.isdecimal()
+        )
+
+    @property
+    def best_step(self) -> int | None:
+        """Step of the best checkpoint; None before the first metric."""
+        return None if self._best is None else self._best["step"]
+
+    @property
+    def best_metric(self) -> float | None:
+        """Metric of the best checkpoint; None before the first metric."""
+        return None if self._best is None else self._best["value"]
+
+    def save(
+        self,
+        step: int,
+        params: Any,
+        opt_state: Any,
+        data_state: Any = None,
+        config: Any = None,
+        *,
+        metric: float | None = None,
+        progress: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Save a checkpoint; it becomes the best where `metric` beats the best so far.
+
+        Args:
+          step: steps done; also the folder's name.
+          params, opt_state: trees of arrays.
+          data_state: the data position: JSON values, or bytes within them.
+          config: JSON values, for `restore_all` to hand back.
+          metric: validation value at this step, or None where there was no validation.
+          progress: JSON values that the loop needs to go on.
+
+        Raises:
+          OSError: this save, or the writing of the one before it, failed.
+        """
+        self.wait()
+        if self._writer is None:
+            self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+            self._clean()
+        best = self._best
+        if metric is not None and (best is None or metric > best["value"]):
+            best = {"step": step, "value": float(metric), "metric": self.metric}
+        record = {"step": step, "best": best, "progress": dict(progress or {})}
+        items = {
+            "params": _nested(params),
+            "opt_state": _nested(opt_state),
+            "step": record,
+            "data": _encode(data_state),
+            "config": config,
+        }
+        # JSON items are objects at the top; a bare null or list gets a wrapper.
+        for name in ("data", "config"):
+            items[name] = {"value": items[name]}
+        with self._context:
+            response = ocp.save_checkpointables_async(
+                self.folder / str(step), items, overwrite=True
+            )
+        self._best = best
+
+        def finish() -> None:
+            response.result()
+            self._finish(step, best)
+
+        self._pending = self._writer.submit(finish)
+
+    def wait(self) -> None:
+        """Wait until the last save is on disk; raises what went wrong in it."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def close(self) -> None:
+        """Wait, and let go of the writing thread."""
+        try:
+            self.wait()
+        finally:
+            if self._writer is not None:
+                self._writer.shutdown()
+                self._writer = None
+
+    def restore_all(
+        self, step: int | None = None, *, params: Any, opt_state: Any
+    ) -> Restored:
+        """Restore a whole checkpoint: the newest readable one, or that of `step`.
+
+        A damaged one is passed over with a `DamagedCheckpointWarning`.
+
+        Args:
+          step: None for the newest.
+          params, opt_state: templates: arrays, or `jax.ShapeDtypeStruct`s. A leaf goes
+            where its template is: to its sharding, or to the host if it has none.
+
+        Raises:
+          CheckpointError: there is none, or none can be read.
+          CheckpointMismatchError: the checkpoint is of another model; says both sides.
+        """
+        self.wait()
+        templates = {"params": params, "opt_state": opt_state}
+        for candidate in [step] if step is not None else self.steps()[::-1]:
+            try:
+                loaded = self._load(candidate, templates)
+            except CheckpointMismatchError:
+                raise
+            except CheckpointError as error:
+                if step is not None:
+                    raise
+                warnings.warn(
+                    f"{error}; the one before is used",
+                    DamagedCheckpointWarning,
+                    stacklevel=2,
+                )
+                continue
+            record = loaded["step"]
+            self._best = record["best"]
+            return Restored(
+                record["step"],
+                loaded["params"],
+                loaded["opt_state"],
+                _decode(loaded["data"]["value"]),
+                loaded["config"]["value"],
+                record["progress"],
+            )
+        raise CheckpointError(f"no readable checkpoint in {self.folder}")
+
+    def restore_params(self, which: int | str = "best", *, template: Any = None) -> Any:
+        """Restore parameters alone, whatever devices and optimizer they came from.
+
+        Args:
+          which: "best", "last" or a step; "best" is the last where no metric decided.
+          template: as in `restore_all`; without one, nested dicts of NumPy arrays.
+
+        Raises:
+          CheckpointError: there is none, or it cannot be read.
+          CheckpointMismatchError: it does not fit the template.
+        """
+        self.wait()
+        candidates = self._candidates(which)
+        for candidate in candidates:
+            try:
+                return self._load(candidate, {"params": template}, ("params",))[
+                    "params"
+                ]
+            except CheckpointMismatchError:
+                raise
+            except CheckpointError as error:
+                if len(candidates) == 1:
+                    raise
+                warnings.warn(
+                    f"{error}; the one before is used",
+                    DamagedCheckpointWarning,
+                    stacklevel=2,
+                )
+        raise CheckpointError(f"no readable checkpoint in {self.folder}")
+
+    def restore_config(self, which: int | str = "last") -> Any:
+        """The config saved with a checkpoint."""
+        self.wait()
+        step = self._candidates(which)[0]
+        return self._load(step, {}, ("config",))["config"]["value"]
+
+    def _candidates(self, which: int | str) -> list[int]:
+        steps = self.steps()
+        if not steps:
+            raise CheckpointError(f"no checkpoint in {self.folder}")
+        if which == "best" and self.best_step is not None:
+            which = self.best_step
+        if which in ("best", "last"):
+            return steps[::-1]
+        if which not in steps:
+            raise CheckpointError(
+                f"no checkpoint of step {which} in {self.folder}; there are {steps}"
+            )
+        return [int(which)]
+
+    def _load(
+        self, step: int, templates: Mapping[str, Any], items: tuple[str, ...] = ITEMS
+    ) -> dict[str, Any]:
+        folder = self.folder / str(step)
+        if not folder.is_dir():
+            raise CheckpointError(f"no checkpoint of step {step} in {self.folder}")
+        try:
+            _verify(folder, items)
+            loaded: dict[str, Any] = {}
+            for item in items:
+                if item in ("params", "opt_state"):
+                    loaded[item] = self._load_tree(folder, item, templates.get(item))
+                else:
+                    with self._context:
+                        loaded |= ocp.load_checkpointables(folder, {item: None})
+            return loaded
+        except CheckpointMismatchError:
+            raise
+        except Exception as error:
+            cause = str(error.__cause__ or error).splitlines()[0]
+            raise CheckpointError(
+                f"checkpoint {folder} cannot be read: {cause}"
+            ) from error
+
+    def _load_tree(self, folder: Path, item: str, template: Any) -> Any:
+        with self._context:
+            saved = ocp.checkpointables_metadata(folder).metadata[item]
+        if template is None:
+            abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), saved)
+        else:
+            _compare(folder, item, _flat(saved), _flat(template))
+            abstract = _nested(jax.tree.map(_abstract, template))
+        if not jax.tree.leaves(abstract):
+            return {} if template is None else template
+        with self._context:
+            tree = ocp.load_checkpointables(folder, {item: abstract})[item]
+        if template is None:
+            return tree
+        leaves = _flat(tree)
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: leaves[path_string(path)], template
+        )
+
+    def _read_best(self) -> dict[str, Any] | None:
+        try:
+            best = json.loads((self.folder / "best.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return best if best.get("step") in self.steps() else None
+
+    def _finish(self, step: int, best: dict[str, Any] | None) -> None:
+        """What follows a complete save: checksums, the best's name, and the broom."""
+        if jax.process_index() != 0:
+            return
+        _write_checksums(self.folder / str(step))
+        if best is not None:
+            _write_json(self.folder / "best.json", best)
+        steps = self.steps()
+        # Later steps are of a run that was resumed before them.
+        keep = set([s for s in steps if s <= step][-self.keep_last :])
+        if best is not None:
+            keep.add(best["step"])
+        for old in set(steps) - keep:
+            doomed = self.folder / f"{old}.deleted"
+            shutil.rmtree(doomed, ignore_errors=True)
+            (self.folder / str(old)).rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+
+    def _clean(self) -> None:
+        """Remove what a killed run left half-written or half-deleted."""
+        if jax.process_index() != 0 or not self.folder.is_dir():
+            return
+        for entry in self.folder.iterdir():
+            if entry.is_dir() and not entry.name.isdecimal():
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _orbax_context() -> Any:
+    registry = ocp.handlers.local_registry()
+    for name in ("step", "data", "config"):
+        registry.add(ocp.handlers.JsonHandler, checkpointable_name=name)
+    context = ocp.Context()
+    context.checkpointables_options.registry = registry
+    return context
+
+
+def _flat(tree: Any) -> dict[str, Any]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {path_string(path): leaf for path, leaf in leaves}
+
+
+def _nested(tree: Any) -> dict[str, Any]:
+    """Any tree as nested dicts by its paths, so that no class is needed to read it."""
+    nested: dict[str, Any] = {}
+    for path, leaf in _flat(tree).items():
+        *parents, name = path.split("/")
+        node = nested
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = leaf
+    return nested
+
+
+def _abstract(leaf: Any) -> Any:
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None:
+        return np.empty(leaf.shape, leaf.dtype)
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _compare(
+    folder: Path, item: str, saved: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    def describe(leaf: Any) -> str:
+        return f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
+
+    def listing(names: set[str], tree: dict[str, Any]) -> str:
+        shown = [f"{name} {describe(tree[name])}" for name in sorted(names)[:5]]
+        return ", ".join(shown) + (f" and {len(names) - 5} more" * (len(names) > 5))
+
+    differing = [
+        f"{name} is {describe(saved[name])} there and {describe(wanted[name])} here"
+        for name in sorted(saved.keys() & wanted.keys())
+        if describe(saved[name]) != describe(wanted[name])
+    ]
+    problems = differing[:5]
+    if len(differing) > 5:
+        problems.append(f"{len(differing) - 5} more differ in shape or type")
+    if only_saved := saved.keys() - wanted.keys():
+        problems.append(f"only in the checkpoint: {listing(only_saved, saved)}")
+    if only_wanted := wanted.keys() - saved.keys():
+        problems.append(f"only in this model: {listing(only_wanted, wanted)}")
+    if problems:
+        raise CheckpointMismatchError(
+            f"{item} of checkpoint {folder} do not fit this model: "
+            + "; ".join(problems)
+        )
+
+
+def _encode(value: Any) -> Any:
+    """JSON values, bytes spelled out."""
+    if isinstance(value, bytes):
+        return {"__bytes__": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, Mapping):
+        return {str(key): _encode(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encode(entry) for entry in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"__bytes__"}:
+            return base64.b64decode(value["__bytes__"])
+        return {key: _decode(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_decode(entry) for entry in value]
+    return value
+
+
+def _write_json(path: Path, value: Any) -> None:
+    draft = path.with_name(path.name + ".draft")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            value = zlib.crc32(block, value)
+    return value
+
+
+def _write_checksums(folder: Path) -> None:
+    files = [path for item in ITEMS for path in (folder / item).rglob("*")]
+    _write_json(
+        folder / "checksums.json",
+        {
+            path.relative_to(folder).as_posix(): _checksum(path)
+            for path in sorted(files)
+            if path.is_file()
+        },
+    )
+
+
+def _verify(folder: Path, items: tuple[str, ...]) -> None:
+    """Compare the files of some items with their checksums, where these exist.
+
+    The arrays' own format does not notice a flipped bit.
+    """
+    try:
+        checksums = json.loads((folder / "checksums.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return
+    for name, expected in checksums.items():
+        if name.split("/", 1)[0] not in items:
+            continue
+        path = folder / name
+        if not path.is_file():
+            raise CheckpointError(f"{name} is missing")
+        if _checksum(path) != expected:
+            raise CheckpointError(f"{name} is not as it was written")

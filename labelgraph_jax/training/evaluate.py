@@ -1,0 +1,113 @@
+"""Evaluation: probabilities of every document, in document order."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from labelgraph_jax.training.objectives import ApplyFn, Batch, Params
+from labelgraph_jax.training.parallel import (
+    batch_sharding,
+    make_mesh,
+    pad_batch,
+    replicated_sharding,
+    shard_batch,
+)
+
+
+@dataclass(frozen=True)
+class ProbabilityFn:
+    """A compiled `(params, host batch)` -> probabilities `[B, N]` on the devices."""
+
+    run: Callable[[Params, Any], jax.Array]
+    place_params: Callable[[Params], Params]
+    place_batch: Callable[[Batch], Any]
+
+    def __call__(self, params: Params, batch: Batch) -> jax.Array:
+        return self.run(params, self.place_batch(batch))
+
+
+def compile_probabilities(apply_fn: ApplyFn, mesh: Mesh | None = None) -> ProbabilityFn:
+    """Compile a model for evaluation: float32 probabilities, no dropout.
+
+    Compile once and keep the result: every call compiles anew for new batch shapes
+    only. A batch that does not divide by the devices is padded.
+
+    Args:
+      apply_fn: `apply_fn(params, batch, *, key, train)` -> logits `[B, N]`.
+      mesh: from `make_mesh`; all devices by default.
+    """
+    mesh = make_mesh() if mesh is None else mesh
+    replicated, rows = replicated_sharding(mesh), batch_sharding(mesh)
+
+    def probabilities(params: Params, batch: Batch) -> jax.Array:
+        logits = apply_fn(params, batch, key=None, train=False)
+        return jax.nn.sigmoid(logits.astype(jnp.float32))
+
+    def place_batch(batch: Batch) -> dict[str, jax.Array]:
+        return shard_batch(pad_batch(batch, mesh.size), mesh)
+
+    return ProbabilityFn(
+        jax.jit(probabilities, in_shardings=(replicated, rows), out_shardings=rows),
+        lambda params: jax.device_put(params, replicated),
+        place_batch,
+    )
+
+
+def predict_probabilities(
+    probability_fn: Callable[[Params, Batch], Any],
+    params: Params,
+    batches: Iterable[Batch],
+) -> np.ndarray:
+    """Probabilities of all documents, in document order.
+
+    The next batch is prepared while the devices compute the one before.
+
+    Args:
+      probability_fn: from `compile_probabilities`, or any function of the parameters
+        and a batch that gives probabilities `[B, N]` (or `[>= B, N]`, padded).
+      params: host or device parameters.
+      batches: each with `example_index` `[B]`, the place of a row among the documents,
+        and, where rows are padded, `example_mask` `[B]`.
+
+    Returns:
+      float32 `[M, N]`, M the number of documents; `[0, 0]` for no batch at all.
+
+    Raises:
+      ValueError: the indices are not 0 .. M-1, each once.
+    """
+    if isinstance(probability_fn, ProbabilityFn):
+        params = probability_fn.place_params(params)
+    indices: list[np.ndarray] = []
+    values: list[np.ndarray] = []
+    waiting: tuple[Any, Batch] | None = None
+
+    def take(result: Any, batch: Batch) -> None:
+        index = np.asarray(batch["example_index"])
+        keep = np.asarray(batch.get("example_mask", np.ones(len(index), bool)), bool)
+        indices.append(index[keep])
+        values.append(np.asarray(result, np.float32)[: len(index)][keep])
+
+    for batch in batches:
+        result = probability_fn(params, batch)
+        if waiting is not None:
+            take(*waiting)
+        waiting = (result, batch)
+    if waiting is None:
+        return np.zeros((0, 0), np.float32)
+    take(*waiting)
+    order = np.concatenate(indices)
+    if not np.array_equal(np.sort(order), np.arange(len(order))):
+        raise ValueError(
+            f"example_index must hold 0 .. {len(order) - 1}, each once; got "
+            f"{len(np.unique(order))} distinct values from {order.min()} to "
+            f"{order.max()}"
+        )
+    probabilities = np.concatenate(values)
+    ordered = np.empty_like(probabilities)
+    ordered[order] = probabilities
+    return ordered
