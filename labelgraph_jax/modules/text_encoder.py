@@ -1,0 +1,347 @@
+"""Token ids, or token vectors, to one vector per document."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax.typing import Dtype
+from jaxtyping import Array, Bool, Float, Int
+
+from labelgraph_jax.functional import pooling
+from labelgraph_jax.functional.recurrent import bidirectional_lstm
+from labelgraph_jax.functional.transformer import dense
+from labelgraph_jax.functional.transformer import dropout as drop
+from labelgraph_jax.modules.transformer import Transformer, TransformerShape
+
+KINDS = ("bag", "cnn", "bilstm", "transformer")
+POOLINGS = {
+    "cnn": ("max",),
+    "bilstm": ("last", "max", "mean"),
+    "transformer": ("mean", "max", "cls"),
+}
+
+
+class TextEncoder(nn.Module):
+    """Documents to vectors: a bag of embeddings, a CNN, a BiLSTM or a transformer.
+
+    Where the token vectors come from: those given to the call (cached encodings), a
+    `Transformer` of the given shape (parameters under `transformer`), or else a
+    learned table (under `embedding`). Published values are put in by `place_params`.
+
+    Attributes:
+        kind: `bag`, `cnn`, `bilstm` or `transformer` (pooled token vectors).
+        vocabulary_size: rows of the learned table.
+        features: columns of the learned table, or of the token vectors given.
+        hidden_features: LSTM units in each direction, channels of each CNN width,
+            or a hidden layer after the bag (0: none).
+        transformer: sizes of the encoder whose token vectors are read.
+        frozen: no gradient reaches the token vectors.
+        pooling: bilstm `last`, `max` or `mean`; transformer `mean`, `max` or `cls`;
+            by default the first of these.
+        damping: of a bag's counts, see `functional.pooling.bag_of_embeddings`.
+        norm: of a bag.
+        learn_token_weights: train the bag's `token_weight` table; else it stays what
+            `place_params` put there.
+        widths: of the CNN's filters, in tokens.
+        window_pooling: `mean` or `max` over the windows of a long document.
+        token_dropout_rate: share of the tokens hidden while training.
+        input_dropout_rate: of the token vectors that a CNN or BiLSTM reads.
+        dropout_rate: of the document vector.
+        dtype: of a transformer's products.
+    """
+
+    kind: str = "bag"
+    vocabulary_size: int = 0
+    features: int = 300
+    hidden_features: int = 0
+    transformer: TransformerShape | None = None
+    frozen: bool = False
+    pooling: str | None = None
+    damping: str = "log"
+    norm: str = "tfidf"
+    learn_token_weights: bool = False
+    widths: tuple[int, ...] = (3, 4, 5)
+    window_pooling: str = "mean"
+    token_dropout_rate: float = 0.0
+    input_dropout_rate: float = 0.0
+    dropout_rate: float = 0.0
+    dtype: Dtype = jnp.float32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind not in KINDS:
+            raise ValueError(
+                f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}"
+            )
+        if self.kind in ("cnn", "bilstm") and self.hidden_features < 1:
+            raise ValueError(
+                f"a {self.kind} needs hidden_features of at least 1, "
+                f"got {self.hidden_features}"
+            )
+        allowed = POOLINGS.get(self.kind, ())
+        if self.pooling is not None and self.pooling not in allowed:
+            raise ValueError(
+                f"a {self.kind} pools by {' or '.join(allowed) or 'weights alone'}, "
+                f"got {self.pooling!r}"
+            )
+
+    @property
+    def token_features(self) -> int:
+        """Width of the token vectors."""
+        return self.transformer.features if self.transformer else self.features
+
+    @property
+    def output_features(self) -> int:
+        """Width of the document vector."""
+        if self.kind == "cnn":
+            return len(self.widths) * self.hidden_features
+        if self.kind == "bilstm":
+            return 2 * self.hidden_features
+        if self.kind == "bag" and self.hidden_features:
+            return self.hidden_features
+        return self.token_features
+
+    @nn.compact
+    def __call__(
+        self,
+        token_ids: Int[Array, "B *W S"] | None = None,
+        token_mask: Bool[Array, "B *W S"] | None = None,
+        *,
+        token_vectors: Float[Array, "B *W S D"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "B D"]:
+        """One float32 vector per document; zeros for one without tokens.
+
+        Args:
+            token_ids: with two axes one window per document, with three several.
+            token_mask: true where there is a token; all, if None.
+            token_vectors: read in place of the ids.
+            deterministic: false drops out, and needs an rng named `dropout`.
+
+        Raises:
+            ValueError: neither or both of ids and vectors, or axes that do not fit.
+        """
+        ids, vectors, mask, windows = _flat(token_ids, token_vectors, token_mask)
+        if vectors is not None and vectors.shape[-1] != self.token_features:
+            raise ValueError(
+                f"token_vectors must have {self.token_features} features, "
+                f"got {vectors.shape[-1]}"
+            )
+        seen = mask
+        if not deterministic and self.token_dropout_rate:
+            hidden = jax.random.bernoulli(
+                self.make_rng("dropout"), self.token_dropout_rate, mask.shape
+            )
+            seen = mask & ~hidden
+        if self.kind == "bag":
+            documents = self._bag(ids, vectors, seen, deterministic)
+        else:
+            vectors = self._vectors(ids, vectors, seen, deterministic)
+            documents = getattr(self, f"_{self.kind}")(vectors, seen, deterministic)
+        if windows is not None:
+            documents = documents.reshape(*windows, -1)
+            real = jnp.any(mask.reshape(*windows, -1), axis=-1)
+            documents = pooling.pool_windows(documents, real, self.window_pooling)
+        return self._drop(documents, self.dropout_rate, deterministic)
+
+    def _drop(self, x: Array, rate: float, deterministic: bool) -> Array:
+        if deterministic or not rate:
+            return x
+        return drop(x, rate, self.make_rng("dropout"))
+
+    def _table(self) -> Array:
+        if self.vocabulary_size < 1:
+            raise ValueError(
+                f"token ids need a vocabulary_size of at least 1, "
+                f"got {self.vocabulary_size}"
+            )
+        table = Table(self.vocabulary_size, self.features, name="embedding")()
+        return jax.lax.stop_gradient(table) if self.frozen else table
+
+    def _vectors(
+        self, ids: Array | None, vectors: Array | None, mask: Array, deterministic: bool
+    ) -> Array:
+        if vectors is not None:
+            return vectors.astype(jnp.float32)
+        if self.transformer is None:
+            return self._table()[ids]
+        # A frozen encoder is a fixed function: it drops nothing out.
+        vectors = Transformer(self.transformer, self.dtype, name="transformer")(
+            ids, mask, deterministic=deterministic or self.frozen
+        )
+        return jax.lax.stop_gradient(vectors) if self.frozen else vectors
+
+    def _bag(
+        self, ids: Array | None, vectors: Array | None, mask: Array, deterministic: bool
+    ) -> Array:
+        if vectors is not None or self.transformer is not None:
+            vectors = self._vectors(ids, vectors, mask, deterministic)
+            documents = pooling.masked_mean(vectors, mask)
+        else:
+            table = self._table()
+            weights = self.param(
+                "token_weight", nn.initializers.ones, (self.vocabulary_size,)
+            )
+            if not self.learn_token_weights:
+                weights = jax.lax.stop_gradient(weights)
+            documents = pooling.bag_of_embeddings(
+                table, ids, mask, weights, damping=self.damping, norm=self.norm
+            )
+        if self.hidden_features:
+            kernel, bias = Weights(self.hidden_features, name="hidden")(
+                (documents.shape[-1],)
+            )
+            documents = jax.nn.relu(dense(documents, kernel, bias))
+        return documents
+
+    def _cnn(self, vectors: Array, mask: Array, deterministic: bool) -> Array:
+        vectors = self._drop(vectors, self.input_dropout_rate, deterministic)
+        parts = []
+        for width in self.widths:
+            kernel, bias = Weights(self.hidden_features, name=f"convolution_{width}")(
+                (width, vectors.shape[-1])
+            )
+            parts.append(pooling.text_convolution(vectors, mask, kernel, bias))
+        return jnp.concatenate(parts, axis=-1)
+
+    def _bilstm(self, vectors: Array, mask: Array, deterministic: bool) -> Array:
+        vectors = self._drop(vectors, self.input_dropout_rate, deterministic)
+        last, outputs = bidirectional_lstm(
+            vectors,
+            mask,
+            LstmParams(self.hidden_features, name="forward")(vectors.shape[-1]),
+            LstmParams(self.hidden_features, name="backward")(vectors.shape[-1]),
+        )
+        if self.pooling == "max":
+            return pooling.masked_max(outputs, mask)
+        if self.pooling == "mean":
+            return pooling.masked_mean(outputs, mask)
+        return last
+
+    def _transformer(self, vectors: Array, mask: Array, deterministic: bool) -> Array:
+        if self.pooling == "max":
+            return pooling.masked_max(vectors, mask)
+        if self.pooling == "cls":
+            return jnp.where(mask[:, :1], vectors[:, 0], 0)
+        return pooling.masked_mean(vectors, mask)
+
+
+class Table(nn.Module):
+    """Owns the embedding table, its rows of length about 1."""
+
+    rows: int
+    features: int
+
+    @nn.compact
+    def __call__(self) -> Array:
+        initial = nn.initializers.normal(self.features**-0.5)
+        return self.param("embedding", initial, (self.rows, self.features))
+
+
+class Weights(nn.Module):
+    """Owns a kernel over the given axes, and a bias."""
+
+    outputs: int
+
+    @nn.compact
+    def __call__(self, inputs: tuple[int, ...]) -> tuple[Array, Array]:
+        initial = nn.initializers.glorot_uniform()
+        kernel = self.param("kernel", initial, (*inputs, self.outputs))
+        return kernel, self.param("bias", nn.initializers.zeros, (self.outputs,))
+
+
+class LstmParams(nn.Module):
+    """Owns one direction of an LSTM: gates (i, f, g, o), forget bias 1."""
+
+    units: int
+
+    @nn.compact
+    def __call__(self, inputs: int) -> tuple[Array, Array, Array]:
+        size = self.units
+
+        def gates(initial: Any) -> Any:
+            def draw(key: Array, shape: tuple[int, int]) -> Array:
+                keys = jax.random.split(key, 4)
+                parts = [initial(k, (shape[0], size), jnp.float32) for k in keys]
+                return jnp.concatenate(parts, axis=1)
+
+            return draw
+
+        def open_forget_gate(key: Array, shape: tuple[int]) -> Array:
+            return jnp.zeros(shape).at[size : 2 * size].set(1.0)
+
+        glorot, orthogonal = nn.initializers.glorot_uniform, nn.initializers.orthogonal
+        return (
+            self.param("input_kernel", gates(glorot()), (inputs, 4 * size)),
+            self.param("recurrent_kernel", gates(orthogonal()), (size, 4 * size)),
+            self.param("bias", open_forget_gate, (4 * size,)),
+        )
+
+
+def _flat(
+    ids: Array | None, vectors: Array | None, mask: Array | None
+) -> tuple[Array | None, Array | None, Array, tuple[int, int] | None]:
+    """Ids, vectors and mask with windows laid end to end, and (B, W) if there are."""
+    if (ids is None) == (vectors is None):
+        raise ValueError("give either token_ids or token_vectors")
+    shape = ids.shape if ids is not None else vectors.shape[:-1]  # type: ignore[union-attr]
+    if mask is None:
+        mask = jnp.ones(shape, bool)
+    if mask.shape != shape or len(shape) not in (2, 3):
+        raise ValueError(
+            "token_mask must have the shape [B, S] or [B, W, S] of the tokens, got "
+            f"{mask.shape} for {shape}"
+        )
+    if len(shape) == 2:
+        return ids, vectors, mask, None
+    if ids is not None:
+        ids = ids.reshape(-1, shape[2])
+    if vectors is not None:
+        vectors = vectors.reshape(-1, *vectors.shape[2:])
+    return ids, vectors, mask.reshape(-1, shape[2]), shape[:2]
+
+
+def place_params(
+    params: Mapping[str, Any],
+    *,
+    transformer: Mapping[str, Any] | None = None,
+    embedding: np.ndarray | None = None,
+    token_weight: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """Return a `TextEncoder`'s params with published or counted values put in.
+
+    Args:
+        params: the encoder's own params, as `init` made them.
+        transformer: what `load_transformer` returned.
+        embedding: rows of the learned table, [V, D].
+        token_weight: weight of each token in a bag, [V].
+
+    Raises:
+        ValueError: the encoder has no such part, or its shapes differ.
+    """
+    parts = {
+        "transformer": transformer,
+        "embedding": None if embedding is None else {"embedding": embedding},
+        "token_weight": token_weight,
+    }
+    placed = dict(params)
+    for name, values in parts.items():
+        if values is None:
+            continue
+        if name not in params:
+            raise ValueError(f"this text encoder has no {name!r} to put values in")
+        ours = jax.tree_util.tree_leaves_with_path(params[name])
+        theirs = dict(jax.tree_util.tree_leaves_with_path(values))
+        if {path for path, _ in ours} != set(theirs):
+            raise ValueError(f"the values for {name!r} have another structure")
+        for path, leaf in ours:
+            if np.shape(theirs[path]) != np.shape(leaf):
+                raise ValueError(
+                    f"{name}{jax.tree_util.keystr(path)} must have shape "
+                    f"{np.shape(leaf)}, got {np.shape(theirs[path])}"
+                )
+        placed[name] = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), values)
+    return placed
