@@ -7,20 +7,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-import numpy as np
-
 from labelgraph_jax.data.documents import DataError
 
 CATEGORY_SETS = ("topics", "places", "people", "orgs", "exchanges")
-PROTOCOLS = ("modapte", "random80")
 # 7,770 training documents carry one of the 90 topics, but ApteMod, and everything
 # measured on it, has 7,769. Its lists show one document fewer under trade alone.
 # Of the 10,789 just this one, labelled trade only, has a sixth attribute (CSECS) in
 # its REUTERS tag; the distribution's README promises five, so that a reader that
 # counts on five does not see it. We take it for the missing one.
 NOT_IN_APTEMOD = frozenset({"1199"})
-RANDOM_SEED = 0
-RANDOM_TRAIN_SHARE = 0.8
 
 _STORY = re.compile(r"<REUTERS\b([^>]*)>(.*?)</REUTERS>", re.DOTALL)
 _ATTRIBUTE = re.compile(r'([A-Z]+)="([^"]*)"')
@@ -107,15 +102,13 @@ def _clean(raw: str) -> str:
 
 
 def select(
-    stories: Iterable[Story], protocol: str
-) -> tuple[list[Story], list[Story], frozenset[str]]:
-    """The training and test stories of a protocol, and its topics.
+    stories: Iterable[Story],
+) -> tuple[tuple[Story, ...], tuple[Story, ...], frozenset[str]]:
+    """The training and test stories of the ModApte split, and its topics.
 
-    modapte: LEWISSPLIT and TOPICS="YES" give 9,603 / 3,299 stories; the topics are
-    the 90 that occur in both, and stories without one of them are left out, which
-    leaves 7,769 / 3,019 (`NOT_IN_APTEMOD` says what becomes of the 7,770th).
-    random80: the same 10,788 stories, shuffled with a fixed seed and cut 80 to 20,
-    8,630 / 2,158. MAGNET's own cut was never published; only its sizes are.
+    LEWISSPLIT and TOPICS="YES" give 9,603 / 3,299 stories; the topics are the 90 that
+    occur in both, and stories without one of them are left out, which leaves
+    7,769 / 3,019 (`NOT_IN_APTEMOD` says what becomes of the 7,770th).
     """
     sides: dict[str, list[Story]] = {"TRAIN": [], "TEST": []}
     for story in stories:
@@ -128,12 +121,7 @@ def select(
     ]
     topics = frozenset(occurring[0] & occurring[1])
     train, test = (
-        [story for story in side if topics.intersection(story.categories["topics"])]
+        tuple(s for s in side if topics.intersection(s.categories["topics"]))
         for side in sides.values()
     )
-    if protocol == "random80":
-        both = train + test
-        order = np.random.default_rng(RANDOM_SEED).permutation(len(both))
-        cut = round(RANDOM_TRAIN_SHARE * len(both))
-        train, test = ([both[i] for i in sorted(p)] for p in np.split(order, [cut]))
     return train, test, topics

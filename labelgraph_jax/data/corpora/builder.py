@@ -1,0 +1,107 @@
+"""What all corpus builders share: TFDS, in array_record files, without TensorFlow."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from labelgraph_jax.data.corpora.sources import Files, Source, files_in
+from labelgraph_jax.data.documents import Corpus, DataError, Document
+
+
+class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Writes the documents of one corpus; a subclass says how to read them.
+
+    An example has `id`, `text`, `labels` and `source`, and for a corpus of several
+    tasks `tasks`, a list of labels under each task's name. Label descriptions,
+    taxonomy and notes stand in the metadata. A subclass is called `Builder`, lies in
+    `<name>/<name>_dataset_builder.py`, and passes `skip_registration=True`: TFDS has
+    a corpus called goemotions of its own, and two of one name break its registry.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    SOURCE: Source
+    TASKS: tuple[str, ...] = ()
+
+    @staticmethod
+    @abc.abstractmethod
+    def read(files: Files, protocol: str) -> Corpus:
+        """The documents of the corpus's files, split by the protocol."""
+
+    @property
+    def MANUAL_DOWNLOAD_INSTRUCTIONS(self) -> str:  # noqa: N802 - TFDS's name
+        return f"Put the files of {self.SOURCE.home} into manual_dir."
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        text = tfds.features.Text()
+        features: dict[str, Any] = {
+            "id": text,
+            "text": text,
+            "labels": tfds.features.Sequence(text),
+            "source": text,
+        }
+        if self.TASKS:
+            features["tasks"] = {
+                task: tfds.features.Sequence(text) for task in self.TASKS
+            }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=" ".join((type(self).__doc__ or "").split()),
+            features=tfds.features.FeaturesDict(features),
+            homepage=self.SOURCE.home,
+            metadata=tfds.core.MetadataDict(),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> Mapping[str, Any]:
+        protocol = self.builder_config.name
+        files = files_in(self.SOURCE, protocol, Path(dl_manager.manual_dir))
+        if files is None:
+            raise DataError(f"{dl_manager.manual_dir}: lacks files of {self.name}")
+        corpus = self.read(files, protocol)
+        check_sizes(self.SOURCE, protocol, corpus)
+        self.info.metadata["label_descriptions"] = dict(corpus.label_descriptions)
+        self.info.metadata["parents"] = {k: list(v) for k, v in corpus.parents.items()}
+        self.info.metadata["notes"] = list(corpus.notes)
+        return {
+            split: self._generate_examples(documents)
+            for split, documents in corpus.splits.items()
+            if documents
+        }
+
+    def _generate_examples(
+        self, documents: tuple[Document, ...]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, document in enumerate(documents):
+            example: dict[str, Any] = {
+                "id": document.id,
+                "text": document.text,
+                "labels": list(document.labels),
+                "source": document.source,
+            }
+            if self.TASKS:
+                tasks = document.tasks or {}
+                example["tasks"] = {t: list(tasks.get(t) or ()) for t in self.TASKS}
+            yield number, example
+
+
+def configs(source: Source) -> list[tfds.core.BuilderConfig]:
+    """One TFDS config per protocol, the default first."""
+    return [tfds.core.BuilderConfig(name=protocol) for protocol in source.protocols]
+
+
+def check_sizes(source: Source, protocol: str, corpus: Corpus) -> None:
+    """Raises a DataError unless the splits have the sizes the protocol promises."""
+    expected = source.sizes.get(protocol)
+    got = tuple(len(split) for split in corpus.splits.values())
+    if expected is not None and got != expected:
+        shown = [" / ".join(f"{n:,}" for n in sizes) for sizes in (expected, got)]
+        raise DataError(
+            f"corpus {source.name}, protocol {protocol}: must have {shown[0]} documents "
+            f"in train / validation / test; got {shown[1]}, so the files are not those "
+            f"of {source.home}"
+        )
