@@ -1,273 +1,36 @@
-"""Documents as padded arrays: a deterministic plan of batches, read through Grain.
-
-The plan follows from (seed, epoch) alone, never from what was read before, so a
-batch is found by its number: resuming means to go on counting, and every host
-computes the same plan and takes its own rows of each batch.
-"""
+"""Documents as padded arrays, batch by batch, through Grain."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from labelgraph_jax.data.batch_plan import (
+    BatchPlan,
+    BatchShape,
+    choose_length_buckets,
+)
+from labelgraph_jax.data.examples import Examples, TokenVectors
 
 if TYPE_CHECKING:
     import grain
 
+__all__ = [
+    "Batch",
+    "BatchPlan",
+    "BatchShape",
+    "Batches",
+    "Examples",
+    "TokenVectors",
+    "choose_length_buckets",
+    "evaluation_batches",
+    "steps_per_epoch",
+    "train_batches",
+]
+
 Batch = dict[str, np.ndarray]
-
-_LENGTH_MULTIPLE = 8
-_POOL_BATCHES = 64
-
-
-class TokenVectors(Protocol):
-    """Random access to encoded texts: item i is a float array [S_i, D]."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> np.ndarray: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-    """What a model reads of M documents, in document order.
-
-    Args:
-        windows: per document its windows, each a vector of token ids; a document
-            without any token may have no window. None where `token_vectors`
-            says it all, one window per document.
-        targets: [M, N], an array or a scipy sparse matrix; batches hold float32.
-        token_vectors: encoded tokens in place of ids, window after window in
-            document order (with one window per document: item i is document i).
-            An attribute `lengths` [M], where it has one, saves reading them all.
-        target_mask: bool [M, N], False where a document was not annotated.
-        pad_id: the token id that fills short rows.
-
-    Raises:
-        ValueError: the parts do not hold the same number of documents.
-    """
-
-    windows: Sequence[Sequence[np.ndarray]] | None
-    targets: Any
-    token_vectors: TokenVectors | None = None
-    target_mask: np.ndarray | None = None
-    pad_id: int = 0
-
-    def __post_init__(self) -> None:
-        count = self.targets.shape[0]
-        if self.windows is None and self.token_vectors is None:
-            raise ValueError("examples need windows of token ids or token vectors")
-        if self.windows is not None and len(self.windows) != count:
-            raise ValueError(
-                "windows and targets must hold the same documents; got "
-                f"{len(self.windows)} and {count}"
-            )
-        if self.target_mask is not None and self.target_mask.shape != (
-            self.targets.shape
-        ):
-            raise ValueError(
-                f"target_mask must have the shape of targets {self.targets.shape}; "
-                f"got {self.target_mask.shape}"
-            )
-        windows = int(self.window_counts.sum())
-        if self.token_vectors is not None and len(self.token_vectors) != windows:
-            raise ValueError(
-                "token_vectors must hold one item per window; got "
-                f"{len(self.token_vectors)} for {windows} windows"
-            )
-
-    def __len__(self) -> int:
-        return int(self.targets.shape[0])
-
-    @functools.cached_property
-    def window_counts(self) -> np.ndarray:
-        """How many windows each document has: int64 [M]."""
-        if self.windows is None:
-            return np.ones(len(self), np.int64)
-        return np.fromiter((len(w) for w in self.windows), np.int64, len(self))
-
-    @functools.cached_property
-    def first_windows(self) -> np.ndarray:
-        """The number of each document's first window among all: int64 [M]."""
-        return np.cumsum(self.window_counts) - self.window_counts
-
-    @functools.cached_property
-    def lengths(self) -> np.ndarray:
-        """Tokens in each document's longest window: int64 [M]."""
-        if self.windows is not None:
-            longest = (max(map(len, w), default=0) for w in self.windows)
-            return np.fromiter(longest, np.int64, len(self))
-        known = getattr(self.token_vectors, "lengths", None)
-        if known is not None:
-            return np.asarray(known, np.int64)
-        assert self.token_vectors is not None
-        read = (len(self.token_vectors[i]) for i in range(len(self)))
-        return np.fromiter(read, np.int64, len(self))
-
-    @property
-    def windowed(self) -> bool:
-        """Whether batches carry a window axis: some document has several."""
-        return len(self) > 0 and int(self.window_counts.max()) > 1
-
-
-@dataclasses.dataclass(frozen=True)
-class BatchShape:
-    """The rows of one batch, and the windows and tokens that each row gets."""
-
-    rows: np.ndarray
-    windows: int
-    tokens: int
-
-
-def choose_length_buckets(
-    lengths: np.ndarray, *, count: int = 6, multiple: int = _LENGTH_MULTIPLE
-) -> tuple[int, ...]:
-    """The `count` lengths that leave the least padding when each text is rounded up.
-
-    Exact, by dynamic programming over the multiples of `multiple`: few lengths
-    mean few compilations, well placed ones mean little padding.
-
-    Returns:
-        Increasing lengths; the last one covers the longest text.
-    """
-    rounded = np.maximum(-(-np.asarray(lengths, np.int64) // multiple), 1)
-    sizes, weights = np.unique(rounded, return_counts=True)
-    if not len(sizes):
-        return (multiple,)
-    texts = np.concatenate([[0], np.cumsum(weights)])
-    # cost[j]: padded length of the texts up to size j with the buckets so far.
-    cost = sizes * texts[1:]
-    choices: list[np.ndarray] = []
-    for _ in range(min(count, len(sizes)) - 1):
-        # [last size, last size of the bucket before]
-        split = cost[None, :] + sizes[:, None] * (texts[1:, None] - texts[None, 1:])
-        split = np.where(np.tri(len(sizes), k=-1, dtype=bool), split, cost[:, None])
-        choices.append(split.argmin(axis=1))
-        cost = split.min(axis=1)
-    end = len(sizes) - 1
-    chosen = {end}
-    for choice in reversed(choices):
-        end = int(choice[end])
-        chosen.add(end)
-    return tuple(int(sizes[i]) * multiple for i in sorted(chosen))
-
-
-class BatchPlan:
-    """Which documents stand in which batch, and how long its rows are.
-
-    Per epoch: all documents are shuffled; each pool of `pool_batches` batches is
-    sorted by length and cut, so that rows of a batch are about equally long;
-    the batches are shuffled. A last batch that does not come out even holds
-    documents of every length, drawn like the others, and stands at the end.
-
-    Args:
-        examples: for the lengths alone.
-        batch_size: rows of a batch over all hosts.
-        seed: None keeps the documents in order, sorted by length where
-            `sort_by_length` holds (for evaluation).
-        length_buckets: the lengths that rows are padded to; None chooses them. A
-            text longer than the last one gets its own length, rounded up to 8.
-        sort_by_length: False gives batches of unsorted documents.
-        pool_batches: more means less padding and less random batches.
-
-    Raises:
-        ValueError: no document, or a size that is not positive.
-    """
-
-    def __init__(
-        self,
-        examples: Examples,
-        *,
-        batch_size: int,
-        seed: int | None,
-        length_buckets: Sequence[int] | None = None,
-        sort_by_length: bool = True,
-        pool_batches: int = _POOL_BATCHES,
-    ):
-        if batch_size < 1 or pool_batches < 1:
-            raise ValueError(
-                "batch_size and pool_batches must be at least 1; got "
-                f"{batch_size} and {pool_batches}"
-            )
-        if length_buckets is not None and (
-            not len(length_buckets) or min(length_buckets) < 1
-        ):
-            raise ValueError(
-                f"length buckets must be positive lengths; got {list(length_buckets)}"
-            )
-        if not len(examples):
-            raise ValueError("batches need at least one document; got none")
-        self.batch_size = batch_size
-        self._seed = seed
-        self._sort = sort_by_length
-        self._pool = pool_batches * batch_size
-        self._lengths = np.maximum(examples.lengths, 1)
-        self._counts = np.maximum(examples.window_counts, 1)
-        # Powers of two up to the longest document's own count.
-        most = int(self._counts.max())
-        powers = {min(1 << i, most) for i in range(most.bit_length() + 1)}
-        self._window_buckets = np.asarray(sorted(powers))
-        longest = int(self._lengths.max())
-        buckets = set(length_buckets or choose_length_buckets(self._lengths))
-        if longest > max(buckets):
-            buckets.add(-(-longest // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE)
-        self.length_buckets = tuple(sorted(buckets))
-        self.epoch = functools.lru_cache(maxsize=2)(self._epoch)
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        return -(-len(self._lengths) // self.batch_size)
-
-    def __getitem__(self, number: int) -> BatchShape:
-        """Batch `number`, counted from the first one of the first epoch."""
-        epoch, place = divmod(number, len(self))
-        return self._shape(self.epoch(epoch)[place])
-
-    def padding_fraction(self, epoch: int = 0) -> float:
-        """The share of token places of an epoch that hold no token's document.
-
-        Counts rows up to their own longest window; for documents of one window
-        this is the share of padding.
-        """
-        shapes = [self._shape(rows) for rows in self.epoch(epoch)]
-        places = sum(self.batch_size * s.windows * s.tokens for s in shapes)
-        return 1.0 - float((self._lengths * self._counts).sum()) / places
-
-    def _epoch(self, epoch: int) -> list[np.ndarray]:
-        """The rows of each batch of an epoch, in reading order."""
-        count, size = len(self._lengths), self.batch_size
-        if self._seed is None:
-            order = np.arange(count)
-            if self._sort:
-                order = order[self._by_length(order)]
-            return [order[i : i + size] for i in range(0, count, size)]
-        generator = np.random.default_rng((self._seed, epoch))
-        order = generator.permutation(count)
-        whole = count - count % size
-        batches: list[np.ndarray] = []
-        for start in range(0, whole, self._pool):
-            pool = order[start : min(start + self._pool, whole)]
-            if self._sort:
-                pool = pool[self._by_length(pool)]
-            batches.extend(pool.reshape(-1, size))
-        shuffled = [batches[i] for i in generator.permutation(len(batches))]
-        return shuffled + ([order[whole:]] if whole < count else [])
-
-    def _by_length(self, rows: np.ndarray) -> np.ndarray:
-        return np.lexsort((self._lengths[rows], self._counts[rows]))
-
-    def _shape(self, rows: np.ndarray) -> BatchShape:
-        def up(buckets: Any, value: int) -> int:
-            return int(buckets[np.searchsorted(buckets, value)])
-
-        return BatchShape(
-            rows=rows,
-            windows=up(self._window_buckets, int(self._counts[rows].max())),
-            tokens=up(self.length_buckets, int(self._lengths[rows].max())),
-        )
 
 
 class Batches(Sequence[Batch]):
@@ -450,8 +213,7 @@ def _fill_tokens(
     if store is None:
         tokens = np.full(places, examples.pad_id, np.int32)
     else:
-        features = np.shape(store[0])[-1] if len(store) else 1
-        tokens = np.zeros((*places, features), np.float32)
+        tokens = np.zeros((*places, examples.features), np.float32)
     for place, row in enumerate(rows):
         for w in range(int(examples.window_counts[row])):
             if store is None:
@@ -459,6 +221,11 @@ def _fill_tokens(
                 content = examples.windows[row][w]
             else:
                 content = store[int(examples.first_windows[row]) + w]
+            if len(content) > shape.tokens:
+                raise ValueError(
+                    f"item {row} must have at most {examples.lengths[row]} token "
+                    f"vectors, as its length says; got {len(content)}"
+                )
             tokens[place, w, : len(content)] = content
             token_mask[place, w, : len(content)] = True
     if not examples.windowed:

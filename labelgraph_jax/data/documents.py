@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -141,7 +142,7 @@ class LabelSpace:
     def __len__(self) -> int:
         return len(self.names)
 
-    @property
+    @functools.cached_property
     def index(self) -> dict[str, int]:
         """Label name -> column."""
         return {name: column for column, name in enumerate(self.names)}

@@ -87,7 +87,7 @@ def complete_splits(
     if not missing:
         return corpus
     texts: dict[str, int] = {}
-    text_of = [texts.setdefault(d.text, len(texts)) for d in corpus.train]
+    text_of = [texts.setdefault(d.text.strip(), len(texts)) for d in corpus.train]
     count = len(texts)
     if count <= len(missing):
         raise DataError(
@@ -105,8 +105,9 @@ def complete_splits(
 
     new = {name: chosen(number) for number, name in enumerate(missing, start=1)}
     notes = tuple(
-        f"no {name} split was given: {len(new[name]):,} of the {len(subset):,} training "
-        f"documents were cut off for it (iterative stratification, seed {seed})"
+        f"no {name} split was given: {len(new[name]):,} of the {len(subset):,} "
+        "training documents were cut off for it (iterative stratification, "
+        f"seed {seed})"
         for name in missing
     )
     return dataclasses.replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -225,19 +225,18 @@ def _document_problems(corpus: Corpus) -> Iterator[Problem]:
         if twice:
             yield Problem(
                 "error",
-                f"{name}: {len(twice):,} ids stand there more than once: "
-                f"{_listed(twice)}",
+                f"{name}: {_count(twice, 'id')} given more than once: {_listed(twice)}",
             )
         empty = [d.source or d.id for d in documents if not d.text.strip()]
         if empty:
             yield Problem(
-                "error", f"{name}: {len(empty):,} texts are empty: {_listed(empty)}"
+                "error", f"{name}: {_count(empty, 'empty text')}: {_listed(empty)}"
             )
         bare = [d.source or d.id for d in documents if not d.labels]
         if bare and len(bare) < len(documents):
             yield Problem(
                 "note",
-                f"{name}: {len(bare):,} of {len(documents):,} documents carry no "
+                f"{name}: {_count(bare, 'document')} of {len(documents):,} without "
                 f"label: {_listed(bare)}",
             )
 
@@ -250,8 +249,9 @@ def _label_problems(corpus: Corpus) -> Iterator[Problem]:
     for name, unseen in _unseen_labels(corpus).items():
         yield Problem(
             "warning",
-            f"{name}: {len(unseen):,} labels ({unseen.total():,} occurrences) have no "
-            f"training document and cannot be learned: {_listed(sorted(unseen))}",
+            f"{name}: {_count(unseen, 'label')} without training document, which "
+            f"cannot be learned, on {unseen.total():,} places: "
+            f"{_listed(sorted(unseen))}",
         )
     described = {*corpus.label_descriptions, *corpus.parents}
     everywhere = {
@@ -263,7 +263,7 @@ def _label_problems(corpus: Corpus) -> Iterator[Problem]:
     if idle:
         yield Problem(
             "warning",
-            f"{len(idle):,} described labels have no document: {_listed(idle)}",
+            f"{_count(idle, 'described label')} without document: {_listed(idle)}",
         )
     spellings: dict[str, list[str]] = defaultdict(list)
     for label in sorted(counts):
@@ -272,21 +272,22 @@ def _label_problems(corpus: Corpus) -> Iterator[Problem]:
     if alike:
         yield Problem(
             "warning",
-            f"{len(alike):,} labels differ in case alone, perhaps one label spelled "
-            f"twice: {_listed(alike)}",
+            f"{_count(alike, 'label')} spelled in two ways that differ in case alone: "
+            f"{_listed(alike)}",
         )
     single = sorted(label for label, count in counts.items() if count == 1)
     if single:
         yield Problem(
             "note",
-            f"train: {len(single):,} labels have a single document: {_listed(single)}",
+            f"train: {_count(single, 'label')} with a single document: "
+            f"{_listed(single)}",
         )
     constant = sorted(n for n, c in counts.items() if c == len(corpus.train))
     if constant and len(corpus.train) > 1:
         yield Problem(
             "note",
-            f"train: {len(constant):,} labels are on every document and teach nothing: "
-            f"{_listed(constant)}",
+            f"train: {_count(constant, 'label')} on every document, which teaches "
+            f"nothing: {_listed(constant)}",
         )
     if counts and max(len(d.labels) for d in corpus.train) == 1:
         yield Problem(
@@ -299,8 +300,9 @@ def _text_problems(corpus: Corpus) -> Iterator[Problem]:
     for first, second, shared in _shared_texts(corpus):
         yield Problem(
             "warning",
-            f"{len(shared):,} of {len(corpus.splits[second]):,} {second} texts stand in "
-            f"{first} too (leakage): {_listed([d.source or d.id for d in shared])}",
+            f"{second}: {_count(shared, 'text')} of {len(corpus.splits[second]):,} "
+            f"also in {first} (leakage): "
+            f"{_listed([d.source or d.id for d in shared])}",
         )
     for name, documents in corpus.splits.items():
         labels_of: dict[str, set[frozenset[str]]] = defaultdict(set)
@@ -314,9 +316,15 @@ def _text_problems(corpus: Corpus) -> Iterator[Problem]:
         if repeated:
             yield Problem(
                 "warning",
-                f"{name}: {len(repeated):,} documents repeat an earlier text "
-                f"({differing:,} texts with differing labels): {_listed(repeated)}",
+                f"{name}: {_count(repeated, 'document')} with an earlier one's text "
+                f"({_count(range(differing), 'text')} under differing labels): "
+                f"{_listed(repeated)}",
             )
+
+
+def _count(things: Sized, noun: str) -> str:
+    """ "1 label", "1,200 labels"."""
+    return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,0 +1,106 @@
+"""What a model reads of some documents: tokens and targets, still unpadded."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class TokenVectors(Protocol):
+    """Random access to encoded texts: item i is a float array [S_i, D]."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """What a model reads of M documents, in document order.
+
+    Args:
+        windows: per document its windows, each a vector of token ids; a document
+            without any token may have no window. None where `token_vectors`
+            says it all, one window per document.
+        targets: [M, N], an array or a scipy sparse matrix; batches hold float32.
+        token_vectors: encoded tokens in place of ids, window after window in
+            document order (with one window per document: item i is document i).
+            An attribute `lengths` [M], where it has one, saves reading them all.
+        target_mask: bool [M, N], False where a document was not annotated.
+        pad_id: the token id that fills short rows.
+
+    Raises:
+        ValueError: the parts do not hold the same number of documents.
+    """
+
+    windows: Sequence[Sequence[np.ndarray]] | None
+    targets: Any
+    token_vectors: TokenVectors | None = None
+    target_mask: np.ndarray | None = None
+    pad_id: int = 0
+
+    def __post_init__(self) -> None:
+        count = self.targets.shape[0]
+        if self.windows is None and self.token_vectors is None:
+            raise ValueError("examples need windows of token ids or token vectors")
+        if self.windows is not None and len(self.windows) != count:
+            raise ValueError(
+                "windows and targets must hold the same documents; got "
+                f"{len(self.windows)} and {count}"
+            )
+        if self.target_mask is not None and self.target_mask.shape != (
+            self.targets.shape
+        ):
+            raise ValueError(
+                f"target_mask must have the shape of targets {self.targets.shape}; "
+                f"got {self.target_mask.shape}"
+            )
+        windows = int(self.window_counts.sum())
+        if self.token_vectors is not None and len(self.token_vectors) != windows:
+            raise ValueError(
+                "token_vectors must hold one item per window; got "
+                f"{len(self.token_vectors)} for {windows} windows"
+            )
+
+    def __len__(self) -> int:
+        return int(self.targets.shape[0])
+
+    @functools.cached_property
+    def window_counts(self) -> np.ndarray:
+        """How many windows each document has: int64 [M]."""
+        if self.windows is None:
+            return np.ones(len(self), np.int64)
+        return np.fromiter((len(w) for w in self.windows), np.int64, len(self))
+
+    @functools.cached_property
+    def first_windows(self) -> np.ndarray:
+        """The number of each document's first window among all: int64 [M]."""
+        return np.cumsum(self.window_counts) - self.window_counts
+
+    @functools.cached_property
+    def lengths(self) -> np.ndarray:
+        """Tokens in each document's longest window: int64 [M]."""
+        if self.windows is not None:
+            longest = (max(map(len, w), default=0) for w in self.windows)
+            return np.fromiter(longest, np.int64, len(self))
+        known = getattr(self.token_vectors, "lengths", None)
+        if known is not None:
+            return np.asarray(known, np.int64)
+        assert self.token_vectors is not None
+        read = (len(self.token_vectors[i]) for i in range(len(self)))
+        return np.fromiter(read, np.int64, len(self))
+
+    @property
+    def windowed(self) -> bool:
+        """Whether batches carry a window axis: some document has several."""
+        return len(self) > 0 and int(self.window_counts.max()) > 1
+
+    @functools.cached_property
+    def features(self) -> int:
+        """Numbers in a token vector; 0 where there are token ids."""
+        store = self.token_vectors
+        return int(np.shape(store[0])[-1]) if store is not None and len(store) else 0
