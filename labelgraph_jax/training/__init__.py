@@ -1,1 +1,1 @@
-"""Training: objective, optimizer, step, devices, checkpoints, evaluation and the loop."""
+"""Training: objective, optimizer, step, devices, checkpoints, evaluation, loop."""

@@ -8,12 +8,9 @@ A folder named by its step is complete: it is written under another name and ren
 `step`, `data` and `config` are JSON. Nothing that is read can execute.
 """
 
-import base64
 import json
-import os
 import shutil
 import warnings
-import zlib
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,17 +21,22 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from labelgraph_jax.training.checkpoint_files import (
+    CheckpointError,
+    CheckpointMismatchError,
+    abstract_leaf,
+    check_fits,
+    decode_json,
+    encode_json,
+    flat_tree,
+    nested_tree,
+    verify_checksums,
+    write_checksums,
+    write_json,
+)
 from labelgraph_jax.training.step import path_string
 
 ITEMS = ("params", "opt_state", "step", "data", "config")
-
-
-class CheckpointError(ValueError):
-    """No checkpoint, or none that can be read."""
-
-
-class CheckpointMismatchError(CheckpointError):
-    """A checkpoint of another model."""
 
 
 class DamagedCheckpointWarning(UserWarning):
@@ -49,7 +51,7 @@ class Restored:
     params: Any
     opt_state: Any
     data_state: Any
-    config: Any
+    config: dict[str, Any]
     progress: dict[str, Any] = field(default_factory=dict)
 
 
@@ -111,7 +113,7 @@ class CheckpointStore:
         params: Any,
         opt_state: Any,
         data_state: Any = None,
-        config: Any = None,
+        config: Mapping[str, Any] | None = None,
         *,
         metric: float | None = None,
         progress: Mapping[str, Any] | None = None,
@@ -122,7 +124,7 @@ class CheckpointStore:
           step: steps done; also the folder's name.
           params, opt_state: trees of arrays.
           data_state: the data position: JSON values, or bytes within them.
-          config: JSON values, for `restore_all` to hand back.
+          config: a JSON object, for `restore_all` to hand back.
           metric: validation value at this step, or None where there was no validation.
           progress: JSON values that the loop needs to go on.
 
@@ -138,15 +140,12 @@ class CheckpointStore:
             best = {"step": step, "value": float(metric), "metric": self.metric}
         record = {"step": step, "best": best, "progress": dict(progress or {})}
         items = {
-            "params": _nested(params),
-            "opt_state": _nested(opt_state),
+            "params": nested_tree(params),
+            "opt_state": nested_tree(opt_state),
             "step": record,
-            "data": _encode(data_state),
-            "config": config,
+            "data": {"state": encode_json(data_state)},
+            "config": dict(config or {}),
         }
-        # JSON items are objects at the top; a bare null or list gets a wrapper.
-        for name in ("data", "config"):
-            items[name] = {"value": items[name]}
         with self._context:
             response = ocp.save_checkpointables_async(
                 self.folder / str(step), items, overwrite=True
@@ -207,13 +206,13 @@ class CheckpointStore:
                 )
                 continue
             record = loaded["step"]
-            self._best = record["best"]
+            self._set_best(record["best"])
             return Restored(
                 record["step"],
                 loaded["params"],
                 loaded["opt_state"],
-                _decode(loaded["data"]["value"]),
-                loaded["config"]["value"],
+                decode_json(loaded["data"]["state"]),
+                loaded["config"],
                 record["progress"],
             )
         raise CheckpointError(f"no readable checkpoint in {self.folder}")
@@ -248,11 +247,11 @@ class CheckpointStore:
                 )
         raise CheckpointError(f"no readable checkpoint in {self.folder}")
 
-    def restore_config(self, which: int | str = "last") -> Any:
+    def restore_config(self, which: int | str = "last") -> dict[str, Any]:
         """The config saved with a checkpoint."""
         self.wait()
         step = self._candidates(which)[0]
-        return self._load(step, {}, ("config",))["config"]["value"]
+        return self._load(step, {}, ("config",))["config"]
 
     def _candidates(self, which: int | str) -> list[int]:
         steps = self.steps()
@@ -275,7 +274,7 @@ class CheckpointStore:
         if not folder.is_dir():
             raise CheckpointError(f"no checkpoint of step {step} in {self.folder}")
         try:
-            _verify(folder, items)
+            verify_checksums(folder, items)
             loaded: dict[str, Any] = {}
             for item in items:
                 if item in ("params", "opt_state"):
@@ -298,33 +297,49 @@ class CheckpointStore:
         if template is None:
             abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), saved)
         else:
-            _compare(folder, item, _flat(saved), _flat(template))
-            abstract = _nested(jax.tree.map(_abstract, template))
+            check_fits(folder, item, flat_tree(saved), flat_tree(template))
+            abstract = nested_tree(jax.tree.map(abstract_leaf, template))
         if not jax.tree.leaves(abstract):
             return {} if template is None else template
         with self._context:
             tree = ocp.load_checkpointables(folder, {item: abstract})[item]
         if template is None:
             return tree
-        leaves = _flat(tree)
+        leaves = flat_tree(tree)
         return jax.tree_util.tree_map_with_path(
             lambda path, _: leaves[path_string(path)], template
         )
 
     def _read_best(self) -> dict[str, Any] | None:
-        try:
-            best = json.loads((self.folder / "best.json").read_text("utf-8"))
-        except (OSError, ValueError):
+        steps = self.steps()
+        if not steps:
             return None
-        return best if best.get("step") in self.steps() else None
+        try:
+            return json.loads((self.folder / "best.json").read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            record = self.folder / str(steps[-1]) / "step" / "data.json"
+            return json.loads(record.read_text("utf-8"))["best"]
+
+    def _set_best(self, best: dict[str, Any] | None) -> None:
+        """Go back to the best that a restored checkpoint knew."""
+        if best == self._best:
+            return
+        self._best = best
+        if jax.process_index() == 0:
+            if best is None:
+                (self.folder / "best.json").unlink(missing_ok=True)
+            else:
+                write_json(self.folder / "best.json", best)
 
     def _finish(self, step: int, best: dict[str, Any] | None) -> None:
         """What follows a complete save: checksums, the best's name, and the broom."""
         if jax.process_index() != 0:
             return
-        _write_checksums(self.folder / str(step))
+        write_checksums(self.folder / str(step), ITEMS)
         if best is not None:
-            _write_json(self.folder / "best.json", best)
+            write_json(self.folder / "best.json", best)
         steps = self.steps()
         # Later steps are of a run that was resumed before them.
         keep = set([s for s in steps if s <= step][-self.keep_last :])
@@ -352,125 +367,3 @@ def _orbax_context() -> Any:
     context = ocp.Context()
     context.checkpointables_options.registry = registry
     return context
-
-
-def _flat(tree: Any) -> dict[str, Any]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {path_string(path): leaf for path, leaf in leaves}
-
-
-def _nested(tree: Any) -> dict[str, Any]:
-    """Any tree as nested dicts by its paths, so that no class is needed to read it."""
-    nested: dict[str, Any] = {}
-    for path, leaf in _flat(tree).items():
-        *parents, name = path.split("/")
-        node = nested
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = leaf
-    return nested
-
-
-def _abstract(leaf: Any) -> Any:
-    sharding = getattr(leaf, "sharding", None)
-    if sharding is None:
-        return np.empty(leaf.shape, leaf.dtype)
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-
-def _compare(
-    folder: Path, item: str, saved: dict[str, Any], wanted: dict[str, Any]
-) -> None:
-    def describe(leaf: Any) -> str:
-        return f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
-
-    def listing(names: set[str], tree: dict[str, Any]) -> str:
-        shown = [f"{name} {describe(tree[name])}" for name in sorted(names)[:5]]
-        return ", ".join(shown) + (f" and {len(names) - 5} more" * (len(names) > 5))
-
-    differing = [
-        f"{name} is {describe(saved[name])} there and {describe(wanted[name])} here"
-        for name in sorted(saved.keys() & wanted.keys())
-        if describe(saved[name]) != describe(wanted[name])
-    ]
-    problems = differing[:5]
-    if len(differing) > 5:
-        problems.append(f"{len(differing) - 5} more differ in shape or type")
-    if only_saved := saved.keys() - wanted.keys():
-        problems.append(f"only in the checkpoint: {listing(only_saved, saved)}")
-    if only_wanted := wanted.keys() - saved.keys():
-        problems.append(f"only in this model: {listing(only_wanted, wanted)}")
-    if problems:
-        raise CheckpointMismatchError(
-            f"{item} of checkpoint {folder} do not fit this model: "
-            + "; ".join(problems)
-        )
-
-
-def _encode(value: Any) -> Any:
-    """JSON values, bytes spelled out."""
-    if isinstance(value, bytes):
-        return {"__bytes__": base64.b64encode(value).decode("ascii")}
-    if isinstance(value, Mapping):
-        return {str(key): _encode(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_encode(entry) for entry in value]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _decode(value: Any) -> Any:
-    if isinstance(value, dict):
-        if value.keys() == {"__bytes__"}:
-            return base64.b64decode(value["__bytes__"])
-        return {key: _decode(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_decode(entry) for entry in value]
-    return value
-
-
-def _write_json(path: Path, value: Any) -> None:
-    draft = path.with_name(path.name + ".draft")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
-def _checksum(path: Path) -> int:
-    value = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            value = zlib.crc32(block, value)
-    return value
-
-
-def _write_checksums(folder: Path) -> None:
-    files = [path for item in ITEMS for path in (folder / item).rglob("*")]
-    _write_json(
-        folder / "checksums.json",
-        {
-            path.relative_to(folder).as_posix(): _checksum(path)
-            for path in sorted(files)
-            if path.is_file()
-        },
-    )
-
-
-def _verify(folder: Path, items: tuple[str, ...]) -> None:
-    """Compare the files of some items with their checksums, where these exist.
-
-    The arrays' own format does not notice a flipped bit.
-    """
-    try:
-        checksums = json.loads((folder / "checksums.json").read_text("utf-8"))
-    except FileNotFoundError:
-        return
-    for name, expected in checksums.items():
-        if name.split("/", 1)[0] not in items:
-            continue
-        path = folder / name
-        if not path.is_file():
-            raise CheckpointError(f"{name} is missing")
-        if _checksum(path) != expected:
-            raise CheckpointError(f"{name} is not as it was written")

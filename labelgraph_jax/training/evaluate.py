@@ -18,6 +18,9 @@ from labelgraph_jax.training.parallel import (
     shard_batch,
 )
 
+# A model is never shown these, so they stay on the host.
+NOT_INPUTS = ("targets", "target_mask", "example_index")
+
 
 @dataclass(frozen=True)
 class ProbabilityFn:
@@ -35,7 +38,8 @@ def compile_probabilities(apply_fn: ApplyFn, mesh: Mesh | None = None) -> Probab
     """Compile a model for evaluation: float32 probabilities, no dropout.
 
     Compile once and keep the result: every call compiles anew for new batch shapes
-    only. A batch that does not divide by the devices is padded.
+    only. A batch that does not divide by the devices is padded; `targets`,
+    `target_mask` and `example_index` are left out of what the model is given.
 
     Args:
       apply_fn: `apply_fn(params, batch, *, key, train)` -> logits `[B, N]`.
@@ -49,7 +53,8 @@ def compile_probabilities(apply_fn: ApplyFn, mesh: Mesh | None = None) -> Probab
         return jax.nn.sigmoid(logits.astype(jnp.float32))
 
     def place_batch(batch: Batch) -> dict[str, jax.Array]:
-        return shard_batch(pad_batch(batch, mesh.size), mesh)
+        inputs = {name: batch[name] for name in batch if name not in NOT_INPUTS}
+        return shard_batch(pad_batch(inputs, mesh.size), mesh)
 
     return ProbabilityFn(
         jax.jit(probabilities, in_shardings=(replicated, rows), out_shardings=rows),

@@ -2,12 +2,9 @@
 
 import dataclasses
 import math
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +15,7 @@ from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.logs import Display, MetricsLog
 from labelgraph_jax.training.objectives import Batch, Params
 from labelgraph_jax.training.parallel import CompiledStep
+from labelgraph_jax.training.signals import Stop, StopRequestedError, stop_on_signals
 from labelgraph_jax.training.step import Metrics, TrainState
 
 
@@ -77,58 +75,10 @@ class _Progress:
     epoch_documents: float = 0.0
     window_loss: float = 0.0
     window_documents: float = 0.0
+    window_seconds: float = 0.0
     seconds: float = 0.0
     train_seconds: float = 0.0
     documents: float = 0.0
-
-
-class _StopRequestedError(Exception):
-    """A signal came while the parameters were being evaluated."""
-
-
-@dataclass
-class _Stop:
-    """A wish to stop, carried from a signal to the loop."""
-
-    requested: bool = False
-    interruptible: bool = False
-
-    @contextmanager
-    def during(self) -> Iterator[None]:
-        """Within, a signal raises at once: nothing here needs an orderly end."""
-        self.interruptible = True
-        try:
-            if self.requested:
-                raise _StopRequestedError
-            yield
-        finally:
-            self.interruptible = False
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[_Stop]:
-    """SIGTERM and the first Ctrl-C ask for a stop; a second Ctrl-C is a plain one."""
-    stop = _Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handle(number: int, _: object) -> None:
-        stop.requested = True
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        if stop.interruptible:
-            raise _StopRequestedError
-
-    before = {
-        number: signal.signal(number, handle)
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def train_loop(
@@ -143,7 +93,7 @@ def train_loop(
     patience: int | None = None,
     store: CheckpointStore | None = None,
     log: MetricsLog | None = None,
-    config: Any = None,
+    config: Mapping[str, Any] | None = None,
     checkpoint_every: int | None = None,
     log_every: int = 10,
     progress: bool = True,
@@ -166,7 +116,7 @@ def train_loop(
       patience: stop after so many validations in a row without a better one.
       store: where checkpoints are; None trains without.
       log: where numbers are written, or None.
-      config: JSON values stored in every checkpoint.
+      config: a JSON object stored in every checkpoint.
       checkpoint_every: also save every so many steps within an epoch.
       log_every: steps per line in the log; each gives the mean loss since the last.
       progress: show a bar on a terminal, or a line per epoch elsewhere.
@@ -192,15 +142,17 @@ def train_loop(
     resumed_from = at.step
     stopped_early = interrupted = False
     with (
-        _stop_on_signals() as stop,
+        stop_on_signals() as stop,
         Display(total_steps, at.step, enabled=progress) as loop.display,
     ):
+        if resumed_from:
+            loop.display.say(f"going on after step {resumed_from} of {total_steps}")
         while True:
             epoch_ends = at.step % steps_per_epoch == 0 or at.step == total_steps
             if epoch_ends and at.evaluated_step < at.step:
                 try:
                     loop.finish_epoch(steps_per_epoch, evaluate_fn, metric, stop)
-                except _StopRequestedError:
+                except StopRequestedError:
                     interrupted = True
                     break
             stopped_early = patience is not None and at.epochs_without_gain >= patience
@@ -210,9 +162,10 @@ def train_loop(
                 interrupted = True
                 break
             loop.train_one_step()
-            if checkpoint_every is not None and at.step % checkpoint_every == 0:
-                if at.step % steps_per_epoch and at.step != total_steps:
-                    loop.save()
+            epoch_ends = at.step % steps_per_epoch == 0 or at.step == total_steps
+            due = checkpoint_every is not None and at.step % checkpoint_every == 0
+            if due and not epoch_ends:
+                loop.save()
         if interrupted:
             loop.save()
             where = "saved" if store is not None else "not saved: there is no store"
@@ -244,7 +197,7 @@ class _Loop:
         batches: BatchIterator,
         store: CheckpointStore | None,
         log: MetricsLog | None,
-        config: Any,
+        config: Mapping[str, Any] | None,
         log_every: int,
         total_steps: int,
     ) -> None:
@@ -313,9 +266,10 @@ class _Loop:
             self.row = {
                 **values,
                 "loss": at.window_loss / max(at.window_documents, 1.0),
-                "documents_per_second": at.documents / max(at.train_seconds, 1e-9),
+                "documents_per_second": at.window_documents
+                / max(at.window_seconds, 1e-9),
             }
-            at.window_loss = at.window_documents = 0.0
+            at.window_loss = at.window_documents = at.window_seconds = 0.0
             if self.unread:  # else an epoch may end here: one line for both
                 self.write_row(step)
 
@@ -357,7 +311,7 @@ class _Loop:
         steps_per_epoch: int,
         evaluate_fn: Callable[[Params], dict[str, float]] | None,
         metric: str | None,
-        stop: _Stop,
+        stop: Stop,
     ) -> None:
         """Validate, note the best, write the epoch down and save."""
         self.read_all()
@@ -426,9 +380,11 @@ class _Loop:
     def tick(self, *, training: bool) -> None:
         """Add the time since the last tick to the run's clocks."""
         now = time.perf_counter()
-        self.at.seconds += now - self.clock
-        self.at.train_seconds += (now - self.clock) if training else 0.0
-        self.clock = now
+        elapsed, self.clock = now - self.clock, now
+        self.at.seconds += elapsed
+        if training:
+            self.at.train_seconds += elapsed
+            self.at.window_seconds += elapsed
 
 
 @jax.jit

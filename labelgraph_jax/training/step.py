@@ -114,7 +114,7 @@ def make_train_step(
             gradient,
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params = _update(state.params, updates, is_frozen)
         metrics = {
             "loss": loss_sum.astype(jnp.float32) / weight,
             "gradient_norm": optax.tree.norm(gradient).astype(jnp.float32),
@@ -127,6 +127,19 @@ def make_train_step(
         return TrainState(state.step + 1, params, opt_state), metrics
 
     return train_step
+
+
+def _update(
+    params: Params, updates: Any, is_frozen: Callable[[str], bool] | None
+) -> Params:
+    updated = optax.apply_updates(params, updates)
+    if is_frozen is None:
+        return updated
+    return jax.tree_util.tree_map_with_path(
+        lambda path, old, new: old if is_frozen(path_string(path)) else new,
+        params,
+        updated,
+    )
 
 
 def count_examples(batch: Batch) -> Float[Array, ""]:
