@@ -64,6 +64,15 @@ class DocumentCounts(NamedTuple):
     positives: Int[Array | Host, " B"]
 
 
+class _DocumentValues(NamedTuple):
+    """All that the document metrics need of every document."""
+
+    counts: DocumentCounts
+    top: Int[Host, "B K"]
+    hits: Bool[Host, "B K"]
+    lrap: Float[Host, " B"]
+
+
 def label_counts(
     predictions: Bool[ArrayLike, "B N"],
     targets: Shaped[ArrayLike, "B N"],
@@ -117,13 +126,15 @@ def summarise_label_counts(counts: LabelCounts) -> dict[str, float]:
     Returns:
         micro_f1, micro_precision, micro_recall, and the same for macro.
     """
-    tp, fp, fn, _ = (np.asarray(count, np.int64) for count in counts)
-    micro = _precision_recall_f1(tp.sum(), tp.sum() + fp.sum(), tp.sum() + fn.sum())
-    macro = [values.mean() for values in _precision_recall_f1(tp, tp + fp, tp + fn)]
-    names = ("precision", "recall", "f1")
-    summary = dict(zip((f"micro_{name}" for name in names), micro, strict=True))
-    summary |= dict(zip((f"macro_{name}" for name in names), macro, strict=True))
-    return {name: float(value) for name, value in summary.items()}
+    of_labels = [np.asarray(count, np.int64) for count in counts[:3]]
+    pooled = [count.sum(keepdims=True) for count in of_labels]
+    summary = {}
+    for average, (tp, fp, fn) in (("micro", pooled), ("macro", of_labels)):
+        precision, recall, f1 = _precision_recall_f1(tp, tp + fp, tp + fn)
+        summary[f"{average}_precision"] = float(precision.mean())
+        summary[f"{average}_recall"] = float(recall.mean())
+        summary[f"{average}_f1"] = float(f1.mean())
+    return summary
 
 
 def evaluate_scores(
@@ -163,8 +174,9 @@ def evaluate_scores(
         k, LRAP and mAP.
 
     Raises:
-        ValueError: there is no document or no label, shapes differ, a score is NaN, a
-            k or the chunk size is below 1, or train_documents is missing.
+        ValueError: there is no document or no label, shapes differ, a score or a
+            threshold is NaN, a k or the chunk size is below 1, or train_documents
+            is missing.
     """
     scores, truth, cutoffs = _checked(probabilities, targets, thresholds)
     if chunk_size is None:
@@ -179,33 +191,24 @@ def evaluate_scores(
         worth = inverse_propensities(
             np.asarray(train_label_counts), train_documents, a=a, b=b
         )
-    counts, parts = None, []
-    for start in range(0, len(scores), chunk_size):
-        chunk = scores[start : start + chunk_size]
-        positive = truth[start : start + chunk_size] > 0
-        decided = apply_thresholds(chunk, cutoffs, at_least_one=at_least_one)
-        labels, part = _chunk_statistics(chunk, decided, positive, max(ks, default=1))
-        counts = labels if counts is None else counts + labels
-        parts.append(part)
-    assert counts is not None
-    documents, top, hits, lrap = (
-        jax.tree.map(lambda *arrays: np.concatenate(arrays), *column)
-        for column in zip(*parts, strict=True)
+    counts, documents = _count_in_chunks(
+        scores, truth, cutoffs, max(ks, default=1), at_least_one, chunk_size
     )
     summary = summarise_label_counts(counts)
-    summary |= _samples_metrics(documents, scores.shape[1])
-    positives = documents.positives
+    summary |= _samples_metrics(documents.counts, scores.shape[1])
+    positives, ranked = np.asarray(documents.counts.positives), documents.hits
     for k in ks:
-        summary[f"P@{k}"] = precision_from_hits(hits[:, :k], k).mean()
-        summary[f"R@{k}"] = recall_from_hits(hits[:, :k], positives).mean()
-        summary[f"RP@{k}"] = r_precision_from_hits(hits[:, :k], positives, k).mean()
-        summary[f"nDCG@{k}"] = ndcg_from_hits(hits[:, :k], positives).mean()
+        hits = ranked[:, :k]
+        summary[f"P@{k}"] = precision_from_hits(hits, k).mean()
+        summary[f"R@{k}"] = recall_from_hits(hits, positives).mean()
+        summary[f"RP@{k}"] = r_precision_from_hits(hits, positives, k).mean()
+        summary[f"nDCG@{k}"] = ndcg_from_hits(hits, positives).mean()
     if worth is not None:
-        best = _most_attainable(truth, worth, hits.shape[1])
+        gained = ranked * worth[documents.top]
+        best = _most_attainable(truth, worth, ranked.shape[1])
         for k in ks:
-            gained = (hits * worth[top])[:, :k].sum()
-            summary[f"PSP@{k}"] = gained / (best[:, :k].sum() or 1.0)
-    summary["LRAP"] = lrap.mean()
+            summary[f"PSP@{k}"] = gained[:, :k].sum() / (best[:, :k].sum() or 1.0)
+    summary["LRAP"] = documents.lrap.mean()
     summary["mAP"] = _mean_average_precision(
         scores, truth, np.asarray(counts.support), chunk_size
     )
@@ -231,6 +234,10 @@ def _checked(
         )
     if scores.dtype not in (np.float32, np.float64):
         scores = scores.astype(np.float32)
+    if np.isnan(cutoffs).any():
+        raise ValueError(
+            f"thresholds must be numbers; label {np.isnan(cutoffs).argmax()} has NaN"
+        )
     if np.isnan(scores).any():
         document, label = np.argwhere(np.isnan(scores))[0]
         raise ValueError(
@@ -256,29 +263,32 @@ def _integers(
     )
 
 
-def _chunk_statistics(
-    scores: Float[Host, "B N"],
-    decided: Bool[Host, "B N"],
-    positive: Bool[Host, "B N"],
+def _count_in_chunks(
+    scores: Float[Host, "M N"],
+    truth: Shaped[Host, "M N"],
+    cutoffs: Float[Host, " N"],
     k: int,
-) -> tuple[
-    LabelCounts,
-    tuple[DocumentCounts, Int[Host, "B K"], Bool[Host, "B K"], Float[Host, " B"]],
-]:
-    """Counts of labels and, per document, counts, top labels, hits and LRAP."""
+    at_least_one: bool,
+    chunk_size: int,
+) -> tuple[LabelCounts, _DocumentValues]:
+    """Counts of all labels and the values of all documents, chunk by chunk."""
+    zeros = np.zeros(scores.shape[1], np.int64)
+    totals, parts = LabelCounts(zeros, zeros, zeros, zeros), []
     # In 32 bits, ranking float64 scores would round them and so invent ties.
     double = jax.enable_x64(True) if scores.dtype == np.float64 else nullcontext()
     with double:
-        integers = jax.device_get(_integers(scores, decided, positive, k))
-    labels, documents, top, hits = integers
-    lrap = exact_average_precisions(scores, positive)
-    lrap[documents.positives == 0] = 1.0
-    return LabelCounts(*(c.astype(np.int64) for c in labels)), (
-        documents,
-        top,
-        hits,
-        lrap,
-    )
+        for start in range(0, len(scores), chunk_size):
+            chunk = scores[start : start + chunk_size]
+            positive = truth[start : start + chunk_size] > 0
+            decided = apply_thresholds(chunk, cutoffs, at_least_one=at_least_one)
+            labels, counts, top, hits = jax.device_get(
+                _integers(chunk, decided, positive, k)
+            )
+            lrap = exact_average_precisions(chunk, positive)
+            lrap[counts.positives == 0] = 1.0
+            totals += labels
+            parts.append(_DocumentValues(counts, top, hits, lrap))
+    return totals, jax.tree.map(lambda *values: np.concatenate(values), *parts)
 
 
 def _samples_metrics(documents: DocumentCounts, labels: int) -> dict[str, float]:

@@ -142,8 +142,10 @@ def _best_threshold(
     """
     ascending = np.sort(scores)
     hits = np.sort(scores[positives])
+    tiny = np.finfo(scores.dtype).tiny  # devices take smaller numbers for 0
     if hits.size == 0:
-        return np.nextafter(ascending[-1], scores.dtype.type(np.inf))
+        above = np.nextafter(ascending[-1], scores.dtype.type(np.inf))
+        return tiny if abs(above) < tiny else above
     cuts = np.unique(hits)[::-1]  # descending: argmax keeps the highest of equals
     true_positives = hits.size - np.searchsorted(hits, cuts)
     below = np.searchsorted(ascending, cuts)
@@ -153,4 +155,5 @@ def _best_threshold(
     if below[best] == 0 or not np.isfinite(lower := ascending[below[best] - 1]):
         return upper
     middle = scores.dtype.type(float(lower) + (float(upper) - float(lower)) / 2)
-    return middle if lower < middle <= upper else upper
+    separates = lower < middle <= upper and (middle == 0 or abs(middle) >= tiny)
+    return middle if separates else upper
