@@ -248,10 +248,11 @@ def select_task(corpus: Corpus, task: str) -> Corpus:
         left_out += len(documents) - len(kept)
         chosen[split] = kept
     notes = corpus.notes
+    total = sum(len(documents) for documents in corpus.splits.values())
     if left_out:
         notes += (
-            f"task {task}: {left_out} documents without annotation for it were "
-            "left out",
+            f"task {task}: {left_out:,} of {total:,} documents are not annotated for "
+            "it and were left out",
         )
     return dataclasses.replace(
         corpus,
