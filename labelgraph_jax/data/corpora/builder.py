@@ -13,19 +13,22 @@ from labelgraph_jax.data.corpora.sources import Files, Source, files_in
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 
 
-class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class CorpusBuilder(tfds.core.GeneratorBasedBuilder):
     """Writes the documents of one corpus; a subclass says how to read them.
 
     An example has `id`, `text`, `labels` and `source`, and for a corpus of several
     tasks `tasks`, a list of labels under each task's name. Label descriptions,
-    taxonomy and notes stand in the metadata. A subclass is called `Builder`, lies in
-    `<name>/<name>_dataset_builder.py`, and passes `skip_registration=True`: TFDS has
-    a corpus called goemotions of its own, and two of one name break its registry.
+    taxonomy and notes stand in the metadata. A subclass is called `Builder` and lies
+    in `<name>/<name>_dataset_builder.py`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     SOURCE: Source
     TASKS: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **kwargs: Any):
+        # TFDS has a goemotions of its own, and two of one name break its registry.
+        super().__init_subclass__(skip_registration=True, **kwargs)
 
     @staticmethod
     @abc.abstractmethod
@@ -101,7 +104,7 @@ def check_sizes(source: Source, protocol: str, corpus: Corpus) -> None:
     if expected is not None and got != expected:
         shown = [" / ".join(f"{n:,}" for n in sizes) for sizes in (expected, got)]
         raise DataError(
-            f"corpus {source.name}, protocol {protocol}: must have {shown[0]} documents "
-            f"in train / validation / test; got {shown[1]}, so the files are not those "
-            f"of {source.home}"
+            f"corpus {source.name}, protocol {protocol}: must have {shown[0]} "
+            f"documents in train / validation / test; got {shown[1]}, so the files "
+            f"are not those of {source.home}"
         )

@@ -177,9 +177,7 @@ def _compressed(folder: Path, name: str) -> Path | None:
 
 
 def _some_file(layouts: list[Layout], folder: Path) -> bool:
-    return any(
-        _compressed(folder, name) for layout in layouts for name in layout.files
-    )
+    return any(_compressed(folder, name) for layout in layouts for name in layout.files)
 
 
 def _described(layouts: list[Layout]) -> str:

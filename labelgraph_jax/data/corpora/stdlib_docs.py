@@ -186,6 +186,7 @@ def clean_text(docstring: str, module: str, qualified_name: str) -> str:
 def _documents(subjects: list[Subject]) -> Iterator[Document]:
     """The distinct cleaned documents with all their labels, in a fixed order."""
     place = {module: row for row in subjects for module in row.modules}
+    subjects_of = Counter(row.chapter for row in subjects)
     candidates: dict[str, Document] = {}
     for found in _collect(sorted(place)):
         text = clean_text(found.docstring, found.module, found.qualified_name)
@@ -193,6 +194,8 @@ def _documents(subjects: list[Subject]) -> Iterator[Document]:
             continue
         key = " ".join(_words(text))
         row = place[found.module]
+        # The only subject of its chapter would be the same label twice.
+        both = subjects_of[row.chapter] > 1
         candidates.setdefault(
             key,
             Document(
@@ -200,7 +203,7 @@ def _documents(subjects: list[Subject]) -> Iterator[Document]:
                 text=text,
                 labels=(
                     f"chapter: {row.chapter}",
-                    f"subject: {row.subject}",
+                    *((f"subject: {row.subject}",) if both else ()),
                     *(f"kind: {kind}" for kind in found.kinds),
                 ),
             ),
