@@ -1,20 +1,35 @@
-"""A three-line linear model, its data, and iterators with a position."""
+"""A three-line linear model, its data, and an iterator with a position."""
 
+import functools
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
+import optax
+
+from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.training.logs import MetricsLog
+from labelgraph_jax.training.loop import TrainResult, train_loop
+from labelgraph_jax.training.objectives import multi_label_objective
+from labelgraph_jax.training.optimizer import make_optimizer
+from labelgraph_jax.training.parallel import (
+    CompiledStep,
+    compile_train_step,
+    make_mesh,
+)
+from labelgraph_jax.training.step import init_train_state, make_train_step
 
 FEATURES, LABELS = 5, 3
+TOTAL_STEPS, STEPS_PER_EPOCH = 13, 5
 
 
 def apply_linear(params: Any, batch: Any, *, key: Any, train: bool) -> jax.Array:
     """Logits of a linear model with dropout on its input."""
     inputs = batch["inputs"]
     if train:
-        inputs *= jax.random.bernoulli(key, 0.9, inputs.shape) / 0.9
+        inputs = inputs * jax.random.bernoulli(key, 0.9, inputs.shape) / 0.9
     return inputs @ params["head"]["kernel"] + params["head"]["bias"]
 
 
@@ -25,7 +40,11 @@ def apply_without_dropout(
 
 
 def logistic_loss(
-    logits: jax.Array, targets: jax.Array, *, target_mask: Any, example_mask: Any
+    logits: jax.Array,
+    targets: jax.Array,
+    *,
+    target_mask: Any = None,
+    example_mask: Any = None,
 ) -> tuple[jax.Array, jax.Array]:
     losses = jnp.logaddexp(0.0, logits) - logits * targets
     weights = jnp.ones_like(losses)
@@ -47,7 +66,7 @@ def initial_params() -> dict[str, Any]:
 class Batches:
     """An endless, seeded stream of batches with a position, as Grain's iterators."""
 
-    def __init__(self, batch_size: int = 16, raise_at: int | None = None) -> None:
+    def __init__(self, batch_size: int = 16, *, raise_at: int | None = None) -> None:
         self.position = 0
         self.batch_size = batch_size
         self.raise_at = raise_at
@@ -69,6 +88,56 @@ class Batches:
         self.position = state["position"]
 
 
-@pytest.fixture
-def params() -> dict[str, Any]:
-    return initial_params()
+@functools.cache
+def optimizer() -> optax.GradientTransformation:
+    return make_optimizer(learning_rate=0.05, warmup_steps=3, total_steps=TOTAL_STEPS)
+
+
+@functools.cache
+def compiled_step(device_count: int = 1) -> CompiledStep:
+    step = make_train_step(
+        multi_label_objective(apply_linear, logistic_loss),
+        optimizer(),
+        jax.random.key(7),
+    )
+    return compile_train_step(step, make_mesh(jax.devices()[:device_count]))
+
+
+def accuracy(params: Any) -> dict[str, float]:
+    batch = next(Batches(64))
+    head = jax.device_get(params["head"])
+    logits = batch["inputs"] @ head["kernel"] + head["bias"]
+    return {"accuracy": float(np.mean((logits > 0) == batch["targets"]))}
+
+
+def train(workdir: Path, batches: Any = None, **options: Any) -> TrainResult:
+    """Train the linear model for two epochs and a half, or go on doing so."""
+    settings: dict[str, Any] = {
+        "total_steps": TOTAL_STEPS,
+        "steps_per_epoch": STEPS_PER_EPOCH,
+        "evaluate_fn": accuracy,
+        "metric": "accuracy",
+        "progress": False,
+        "log_every": 2,
+        "compiled": compiled_step(),
+    }
+    settings |= options
+    with (
+        CheckpointStore(workdir / "checkpoints", metric="accuracy") as store,
+        MetricsLog(workdir, tensorboard=False) as log,
+    ):
+        return train_loop(
+            init_train_state(initial_params(), optimizer()),
+            settings.pop("compiled"),
+            batches or Batches(),
+            store=store,
+            log=log,
+            **settings,
+        )
+
+
+def assert_same_bits(left: Any, right: Any) -> None:
+    for one, other in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        one, other = np.asarray(one), np.asarray(other)
+        assert one.dtype == other.dtype
+        assert one.tobytes() == other.tobytes()

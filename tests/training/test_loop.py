@@ -1,73 +1,388 @@
 """The loop resumes exactly, stops early, keeps the best, and never saves nonsense."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import grain
 import jax
 import numpy as np
 import pytest
 
-from labelgraph_jax.training.checkpoint import CheckpointStore
-from labelgraph_jax.training.logs import MetricsLog
-from labelgraph_jax.training.loop import TrainResult, train_loop
-from labelgraph_jax.training.objectives import multi_label_objective
-from labelgraph_jax.training.optimizer import make_optimizer
-from labelgraph_jax.training.parallel import compile_train_step, make_mesh
-from labelgraph_jax.training.step import init_train_state, make_train_step
+from labelgraph_jax.training.checkpoint import (
+    CheckpointStore,
+    DamagedCheckpointWarning,
+)
+from labelgraph_jax.training.loop import NonFiniteLossError
 
-from .conftest import Batches, apply_linear, initial_params, logistic_loss
+from .conftest import (
+    FEATURES,
+    LABELS,
+    STEPS_PER_EPOCH,
+    TOTAL_STEPS,
+    Batches,
+    assert_same_bits,
+    compiled_step,
+    train,
+)
 
-
-def accuracy(params: Any) -> dict[str, float]:
-    batch = next(Batches(64))
-    logits = apply_linear(params, batch, key=None, train=False)
-    return {"accuracy": float(np.mean((np.asarray(logits) > 0) == batch["targets"]))}
-
-
-def run(workdir: Path, batches: Batches | None = None, **options: Any) -> TrainResult:
-    optimizer = make_optimizer(learning_rate=0.05, warmup_steps=3, total_steps=23)
-    step = make_train_step(
-        multi_label_objective(apply_linear, logistic_loss),
-        optimizer,
-        jax.random.key(7),
-    )
-    settings: dict[str, Any] = dict(
-        total_steps=23,
-        steps_per_epoch=5,
-        evaluate_fn=accuracy,
-        metric="accuracy",
-        progress=False,
-        log_every=2,
-    )
-    with (
-        CheckpointStore(workdir / "checkpoints", metric="accuracy") as store,
-        MetricsLog(workdir) as log,
-    ):
-        return train_loop(
-            init_train_state(initial_params(), optimizer),
-            compile_train_step(step, make_mesh(jax.devices()[:1])),
-            batches or Batches(),
-            store=store,
-            log=log,
-            **(settings | options),
-        )
+ROOT = Path(__file__).parents[2]
 
 
-def assert_same_bits(left: Any, right: Any) -> None:
-    for one, other in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
-        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+def logged(workdir: Path) -> list[dict[str, Any]]:
+    lines = (workdir / "metrics.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize("cut", [1, 5, 7, 12, 22])
-def test_a_run_cut_off_in_an_epoch_ends_bit_identical(tmp_path: Path, cut: int) -> None:
-    whole = run(tmp_path / "whole")
+def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {name: line[name] for name in line if name != "documents_per_second"}
+        for line in lines
+    ]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 7, 12])
+def test_a_run_cut_off_anywhere_ends_bit_identical(tmp_path: Path, cut: int) -> None:
+    whole = train(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="pulled the plug"):
-        run(tmp_path / "cut", Batches(raise_at=cut))
-    resumed = run(tmp_path / "cut")
-    assert resumed.resumed_from == cut // 5 * 5
+        train(tmp_path / "cut", Batches(raise_at=cut))
+    resumed = train(tmp_path / "cut")
+    assert resumed.resumed_from == cut // STEPS_PER_EPOCH * STEPS_PER_EPOCH
     assert_same_bits(whole.state, resumed.state)
     assert whole.history == resumed.history
-    assert (whole.best_step, whole.best_metric) == (
-        resumed.best_step,
-        resumed.best_metric,
+    assert whole.best_step == resumed.best_step
+    assert whole.best_metric == resumed.best_metric
+    assert without_times(logged(tmp_path / "whole")) == without_times(
+        logged(tmp_path / "cut")
     )
+
+
+def test_checkpoints_within_an_epoch_shorten_what_is_lost(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    with pytest.raises(RuntimeError):
+        train(tmp_path / "cut", Batches(raise_at=9), checkpoint_every=2)
+    resumed = train(tmp_path / "cut", checkpoint_every=2)
+    assert resumed.resumed_from == 8
+    assert_same_bits(whole.state, resumed.state)
+    assert without_times(logged(tmp_path / "whole")) == without_times(
+        logged(tmp_path / "cut")
+    )
+
+
+def test_a_run_over_eight_devices_resumes_exactly(tmp_path: Path) -> None:
+    eight = compiled_step(8)
+    whole = train(tmp_path / "whole", compiled=eight)
+    with pytest.raises(RuntimeError):
+        train(tmp_path / "cut", Batches(raise_at=8), compiled=eight)
+    assert_same_bits(whole.state, train(tmp_path / "cut", compiled=eight).state)
+
+
+def test_a_run_moves_from_eight_devices_to_one(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        train(tmp_path / "moved", Batches(raise_at=8), compiled=compiled_step(8))
+    moved = train(tmp_path / "moved")
+    assert moved.resumed_from == 5
+    whole = train(tmp_path / "whole")
+    for one, other in zip(
+        jax.tree.leaves(moved.state), jax.tree.leaves(whole.state), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_the_given_state_survives_the_donating_step(tmp_path: Path) -> None:
+    from labelgraph_jax.training.loop import train_loop
+    from labelgraph_jax.training.step import init_train_state
+
+    from .conftest import initial_params, optimizer
+
+    params = jax.device_put(initial_params())
+    state = init_train_state(params, optimizer())
+    train_loop(
+        state,
+        compiled_step(),
+        Batches(),
+        total_steps=2,
+        steps_per_epoch=2,
+        progress=False,
+    )
+    assert_same_bits(params, initial_params())
+
+
+class GrainSource:
+    """Documents for Grain."""
+
+    def __len__(self) -> int:
+        return 64
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        inputs = np.random.default_rng(index).normal(size=FEATURES).astype(np.float32)
+        targets = (inputs[:LABELS] > 0).astype(np.float32)
+        return {"inputs": inputs, "targets": targets}
+
+
+def grain_batches(*, prefetch: bool) -> Any:
+    dataset = grain.MapDataset.source(GrainSource()).seed(3).shuffle().repeat()
+    batched = dataset.batch(8).to_iter_dataset(
+        grain.ReadOptions(
+            num_threads=2 if prefetch else 0, prefetch_buffer_size=4 * prefetch
+        )
+    )
+    return iter(batched)
+
+
+class Cut:
+    """An iterator that breaks off."""
+
+    def __init__(self, batches: Any, after: int) -> None:
+        self.batches, self.left = batches, after
+        self.get_state, self.set_state = batches.get_state, batches.set_state
+
+    def __next__(self) -> Any:
+        if self.left == 0:
+            raise RuntimeError("pulled the plug")
+        self.left -= 1
+        return next(self.batches)
+
+
+@pytest.mark.parametrize("prefetch", [False, True])
+def test_a_grain_iterator_resumes_at_the_very_next_batch(
+    tmp_path: Path, prefetch: bool
+) -> None:
+    whole = train(tmp_path / "whole", grain_batches(prefetch=prefetch))
+    with pytest.raises(RuntimeError):
+        train(tmp_path / "cut", Cut(grain_batches(prefetch=prefetch), 8))
+    resumed = train(tmp_path / "cut", grain_batches(prefetch=prefetch))
+    assert resumed.resumed_from == 5
+    assert_same_bits(whole.state, resumed.state)
+
+
+def child_code(workdir: Path, body: str) -> list[str]:
+    """A process of its own that trains slowly, then writes its result down."""
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT)!r})
+import tests.conftest
+from pathlib import Path
+import jax, numpy as np
+from tests.training.conftest import Batches, train
+class Slow(Batches):
+    def __next__(self):
+        time.sleep({{pause}})
+        return super().__next__()
+{{body}}
+"""
+    return [sys.executable, "-c", code.format(body=body, pause=0.2)]
+
+
+def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "the child took too long"
+        time.sleep(0.02)
+
+
+def test_a_killed_process_loses_only_the_steps_since_the_last_save(
+    tmp_path: Path,
+) -> None:
+    work = tmp_path / "killed"
+    body = f"train(Path({str(work)!r}), Slow(), checkpoint_every=2)"
+    process = subprocess.Popen(
+        child_code(work, body),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: (work / "checkpoints" / "6").exists(), process)
+    process.kill()
+    process.communicate()
+    resumed = train(work, checkpoint_every=2)
+    assert resumed.resumed_from >= 6
+    whole = train(tmp_path / "whole", checkpoint_every=2)
+    assert_same_bits(whole.state, resumed.state)
+    assert [line["step"] for line in logged(work)] == [2, 4, 5, 6, 8, 10, 12, 13]
+
+
+def test_sigterm_saves_at_once_and_says_so(tmp_path: Path) -> None:
+    work = tmp_path / "stopped"
+    body = f"""
+result = train(Path({str(work)!r}), Slow(), progress=True)
+print(result.interrupted, result.step, flush=True)
+"""
+    process = subprocess.Popen(
+        child_code(work, body),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: (work / "checkpoints" / "5").exists(), process)
+    time.sleep(0.3)
+    process.terminate()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    interrupted, step = out.split()
+    assert interrupted == "True"
+    assert 5 <= int(step) < TOTAL_STEPS
+    assert f"stopped by a signal at step {step} of {TOTAL_STEPS} (saved)" in err
+    resumed = train(work)
+    assert resumed.resumed_from == int(step)
+    assert_same_bits(train(tmp_path / "whole").state, resumed.state)
+
+
+def test_a_signal_during_validation_stops_it_and_validates_again_later(
+    tmp_path: Path,
+) -> None:
+    from .conftest import accuracy
+
+    def interrupted_evaluation(params: Any) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        raise AssertionError("the signal did not end the validation")
+
+    stopped = train(tmp_path / "cut", evaluate_fn=interrupted_evaluation)
+    assert stopped.interrupted
+    assert (stopped.step, stopped.history) == (STEPS_PER_EPOCH, ())
+    resumed = train(tmp_path / "cut", evaluate_fn=accuracy)
+    whole = train(tmp_path / "whole")
+    assert whole.history == resumed.history
+    assert_same_bits(whole.state, resumed.state)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_ctrl_c_before_the_first_step_saves_step_zero(tmp_path: Path) -> None:
+    class Interrupting(Batches):
+        def __next__(self) -> dict[str, np.ndarray]:
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().__next__()
+
+    stopped = train(tmp_path, Interrupting())
+    assert stopped.interrupted
+    assert stopped.step == 1
+    assert train(tmp_path).resumed_from == 1
+
+
+def test_a_finished_run_called_again_only_reports(tmp_path: Path) -> None:
+    first = train(tmp_path)
+    again = train(tmp_path, Batches(raise_at=0))
+    assert again.resumed_from == again.step == TOTAL_STEPS
+    assert_same_bits(first.state, again.state)
+    assert again.history == first.history
+
+
+def test_training_stops_when_patience_runs_out_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    values = iter([0.5, 0.7, 0.6, 0.7])
+    options: dict[str, Any] = {
+        "steps_per_epoch": 2,
+        "evaluate_fn": lambda params: {"accuracy": next(values)},
+        "patience": 2,
+    }
+    result = train(tmp_path, **options)
+    assert result.stopped_early
+    assert (result.step, result.best_step, result.best_metric) == (8, 4, 0.7)
+    assert [entry["accuracy"] for entry in result.history] == [0.5, 0.7, 0.6, 0.7]
+    again = train(tmp_path, **options)
+    assert again.stopped_early
+    assert again.step == 8
+
+
+def test_the_best_and_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
+    values = iter([0.5, 0.9, 0.6, 0.7, 0.8, 0.1, 0.2])
+    train(
+        tmp_path,
+        steps_per_epoch=2,
+        evaluate_fn=lambda params: {"accuracy": next(values)},
+    )
+    with CheckpointStore(tmp_path / "checkpoints") as store:
+        assert store.steps() == [4, 12, 13]
+        assert (store.best_step, store.best_metric) == (4, 0.9)
+
+
+def test_a_damaged_newest_checkpoint_costs_its_steps_not_the_run(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(RuntimeError):
+        train(tmp_path / "cut", Batches(raise_at=12))
+    for file in (tmp_path / "cut" / "checkpoints" / "10" / "params").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:7])
+    with pytest.warns(DamagedCheckpointWarning, match="the one before is used"):
+        resumed = train(tmp_path / "cut")
+    assert resumed.resumed_from == 5
+    whole = train(tmp_path / "whole")
+    assert_same_bits(whole.state, resumed.state)
+    assert whole.history == resumed.history
+
+
+@pytest.mark.parametrize("bad_step", [1, 7, 10])
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, bad_step: int
+) -> None:
+    class Poisoned(Batches):
+        def __next__(self) -> dict[str, np.ndarray]:
+            batch = super().__next__()
+            if self.position == bad_step:
+                batch["inputs"][0, 0] = np.nan
+            return batch
+
+    good = (bad_step - 1) // STEPS_PER_EPOCH * STEPS_PER_EPOCH
+    kept = f"the checkpoint of step {good} is kept" if good else "no checkpoint"
+    with pytest.raises(
+        NonFiniteLossError,
+        match=f"loss and gradient_norm not finite at step {bad_step} .*{kept}",
+    ):
+        train(tmp_path, Poisoned())
+    with CheckpointStore(tmp_path / "checkpoints") as store:
+        assert store.steps() == ([good] if good else [])
+
+
+def test_the_log_has_one_line_per_step_with_the_mean_since_the_last(
+    tmp_path: Path,
+) -> None:
+    train(tmp_path)
+    lines = logged(tmp_path)
+    assert [line["step"] for line in lines] == [2, 4, 5, 6, 8, 10, 12, 13]
+    assert lines[5]["epoch"] == 2
+    assert 0 <= lines[5]["validation/accuracy"] <= 1
+    assert {"loss", "gradient_norm", "documents_per_second"} <= lines[0].keys()
+
+
+def test_a_line_per_epoch_is_printed_where_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path, progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("epoch 1, step 5 of 13: loss ")
+    assert "accuracy" in lines[0]
+    assert lines[0].endswith("documents/s")
+
+
+def test_an_unknown_metric_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'f1' is not among .*\['accuracy'\]"):
+        train(tmp_path, metric="f1")
+
+
+def test_batches_that_end_too_early_say_when(tmp_path: Path) -> None:
+    class Short(Batches):
+        def __next__(self) -> dict[str, np.ndarray]:
+            if self.position == 3:
+                raise StopIteration
+            return super().__next__()
+
+    with pytest.raises(ValueError, match="ended after step 3; the run was to take 13"):
+        train(tmp_path, Short())
+
+
+@pytest.mark.parametrize(
+    "name", ["total_steps", "steps_per_epoch", "log_every", "patience"]
+)
+def test_a_count_below_one_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a whole number >= 1; got 0"):
+        train(tmp_path, **{name: 0})
