@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+
+from labelgraph_jax.baseline import CONSTANT_SCORE, tfidf_svm_baseline
+from labelgraph_jax.functional.metrics import evaluate_scores
+
+WORDS = ("wheat", "crude", "silver")
+
+
+def corpus(documents, seed=0):
+    """Texts in which a label's own word says that the document carries the label."""
+    rng = np.random.default_rng(seed)
+    targets = rng.random((documents, len(WORDS))) < 0.4
+    texts = []
+    for row in targets:
+        filler = rng.choice(["market", "price", "today", "trade", "week"], 5)
+        own = [word for word, is_there in zip(WORDS, row, strict=True) if is_there]
+        texts.append(" ".join(rng.permutation([*filler, *own])))
+    return texts, targets.astype(np.float32)
+
+
+def fitted(**options):
+    train, validation, test = corpus(80), corpus(40, 1), corpus(30, 2)
+    result = tfidf_svm_baseline(
+        *train,
+        test[0],
+        validation_texts=validation[0],
+        validation_targets=validation[1],
+        **options,
+    )
+    return result, test[1]
+
+
+def test_labels_that_a_word_gives_away_are_found_at_zero_and_at_tuned_thresholds():
+    result, truth = fitted()
+    for thresholds in (np.zeros(3), result.thresholds):
+        metrics = evaluate_scores(result.test_scores, truth, thresholds)
+        assert metrics["micro_f1"] > 0.95
+    assert result.test_scores.shape == (30, 3)
+    assert result.validation_scores.shape == (40, 3)
+    assert result.test_scores.dtype == result.thresholds.dtype == np.float32
+    assert result.seconds > 0
+    assert result.features > 5
+
+
+def test_the_chosen_c_is_the_first_of_the_best_on_validation():
+    result, _ = fitted(c_choices=(1e-4, 1.0, 1.000001))
+    weak, first, second = result.validation_micro_f1.values()
+    assert weak < first == second
+    assert result.c == 1.0
+
+
+def test_the_same_seed_gives_the_same_scores():
+    first, second = fitted()[0], fitted()[0]
+    np.testing.assert_array_equal(first.test_scores, second.test_scores)
+
+
+def test_scores_are_those_of_scikit_learns_own_one_vs_rest():
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.svm import LinearSVC
+
+    (texts, targets), (test, _) = corpus(60), corpus(20, 3)
+    result = tfidf_svm_baseline(texts, targets, test, c_choices=(1.0,))
+    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2)
+    svm = OneVsRestClassifier(LinearSVC(C=1.0, random_state=0))
+    svm.fit(vectorizer.fit_transform(texts), targets)
+    expected = svm.decision_function(vectorizer.transform(test))
+    np.testing.assert_allclose(result.test_scores, expected, atol=1e-3)
+
+
+def test_a_label_of_no_or_every_training_document_gets_a_constant_score():
+    texts, targets = corpus(40)
+    targets[:, 0], targets[:, 1] = 0, 1
+    result = tfidf_svm_baseline(texts, targets, texts)
+    np.testing.assert_array_equal(result.test_scores[:, 0], -CONSTANT_SCORE)
+    np.testing.assert_array_equal(result.test_scores[:, 1], CONSTANT_SCORE)
+    assert (result.test_scores[:, 2] != result.test_scores[0, 2]).any()
+
+
+def test_without_validation_the_first_c_is_taken_and_decisions_are_at_zero():
+    texts, targets = corpus(40)
+    result = tfidf_svm_baseline(texts, targets, texts[:7], c_choices=(2.0, 1.0))
+    assert (result.c, result.validation_micro_f1) == (2.0, {})
+    assert result.validation_scores.shape == (0, 3)
+    np.testing.assert_array_equal(result.thresholds, 0)
+
+
+def test_a_refit_sees_the_validation_documents_but_the_thresholds_do_not_change():
+    alone, refitted = fitted()[0], fitted(refit_with_validation=True)[0]
+    assert (alone.test_scores != refitted.test_scores).any()
+    np.testing.assert_array_equal(alone.thresholds, refitted.thresholds)
+    np.testing.assert_array_equal(alone.validation_scores, refitted.validation_scores)
+
+
+def test_an_unknown_or_empty_test_document_is_scored_all_the_same():
+    texts, targets = corpus(40)
+    result = tfidf_svm_baseline(texts, targets, ["", "zzz unheard"])
+    np.testing.assert_array_equal(*result.test_scores)
+    assert np.isfinite(result.test_scores).all()
+    assert tfidf_svm_baseline(texts, targets, []).test_scores.shape == (0, 3)
+
+
+def test_texts_that_share_no_word_still_train():
+    result = tfidf_svm_baseline(["alpha", "beta"], np.eye(2), ["alpha"])
+    assert result.test_scores[0, 0] > result.test_scores[0, 1]
+
+
+def test_bad_input_is_refused_in_one_sentence():
+    texts, targets = corpus(5)
+    with pytest.raises(ValueError, match="at least one training text"):
+        tfidf_svm_baseline([], np.zeros((0, 3)), texts)
+    with pytest.raises(ValueError, match=r"train targets .* \(5, 3\), got \(4, 3\)"):
+        tfidf_svm_baseline(texts, targets[:4], texts)
+    with pytest.raises(ValueError, match=r"validation targets .* \(5, 3\), got \(0, 3"):
+        tfidf_svm_baseline(texts, targets, texts, validation_texts=texts)
+    with pytest.raises(ValueError, match=r"c_choices must be .* above 0, got \[0\]"):
+        tfidf_svm_baseline(texts, targets, texts, c_choices=(0,))
+    with pytest.raises(ValueError, match="no training text holds a word"):
+        tfidf_svm_baseline(["", "?"], np.eye(2), texts)
