@@ -2,8 +2,9 @@
 
 Real text on every machine, with nothing to download. A document is the docstring
 of a public module, class, method or function. Its labels are the chapter and the
-subject of the module in `stdlib_docs.tsv` (a two-level taxonomy) and the kinds of
-object it describes, read off the object itself.
+subject of the module in `stdlib_docs.tsv` (a two-level taxonomy; the chapters follow
+the library's documentation) and the kinds of object it describes, read off the object
+itself.
 
 The texts must not give the answer away by name: signature lines are cut off, and
 the object's name, its class and its module are blanked wherever they stand as whole
@@ -14,25 +15,18 @@ corpus; another version gives a slightly different one.
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import functools
 import hashlib
-import importlib
-import importlib.util
 import inspect
-import io
 import re
 import sys
-import sysconfig
-import types
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from labelgraph_jax.data.documents import Corpus, Document
+from labelgraph_jax.data.corpora.docstrings import documented_objects
+from labelgraph_jax.data.documents import Corpus, DataError, Document
 
 NAME = "stdlib_docs"
 BLANK = "_"
@@ -90,15 +84,6 @@ class Subject(NamedTuple):
     description: str
 
 
-class Found(NamedTuple):
-    """One documented object, before its text is cleaned."""
-
-    module: str
-    qualified_name: str
-    docstring: str
-    kinds: tuple[str, ...]
-
-
 def stdlib_docs() -> Corpus:
     """Collects the corpus from the running interpreter.
 
@@ -109,7 +94,15 @@ def stdlib_docs() -> Corpus:
     Returns:
         The corpus, with a description for every label and `parents` from subject
         to chapter and from kind to broader kind.
+
+    Raises:
+        DataError: the interpreter has no docstrings.
     """
+    if sys.flags.optimize >= 2:
+        raise DataError(
+            "corpus stdlib_docs needs docstrings; this interpreter runs with -OO "
+            "(PYTHONOPTIMIZE), which leaves them out"
+        )
     subjects = read_subjects()
     documents = list(_documents(subjects))
     splits: dict[str, list[Document]] = {"train": [], "validation": [], "test": []}
@@ -188,7 +181,7 @@ def _documents(subjects: list[Subject]) -> Iterator[Document]:
     place = {module: row for row in subjects for module in row.modules}
     subjects_of = Counter(row.chapter for row in subjects)
     candidates: dict[str, Document] = {}
-    for found in _collect(sorted(place)):
+    for found in documented_objects(sorted(place)):
         text = clean_text(found.docstring, found.module, found.qualified_name)
         if len(text) < MIN_CHARACTERS:
             continue
@@ -209,169 +202,6 @@ def _documents(subjects: list[Subject]) -> Iterator[Document]:
             ),
         )
     yield from _without_near_identical(list(candidates.values()))
-
-
-def _collect(modules: list[str]) -> Iterator[Found]:
-    """Every documented public object of the modules, each once."""
-    seen: set[int] = set()
-    listed = set(modules)
-    for name in modules:
-        module = _import_quietly(name)
-        if module is None or id(module) in seen:
-            continue
-        seen.add(id(module))
-        if isinstance(module.__doc__, str):
-            yield Found(name, "", module.__doc__, ("module",))
-        for public, value in _public_members(module, listed):
-            if id(value) not in seen:
-                seen.add(id(value))
-                yield from _walk(name, public, value, seen)
-
-
-def _import_quietly(name: str) -> types.ModuleType | None:
-    """The module, or None where it is missing, fails or is no library module."""
-    top = name.partition(".")[0]
-    if top not in sys.stdlib_module_names:
-        return None
-    silence = io.StringIO()
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(silence),
-            contextlib.redirect_stderr(silence),
-        ):
-            warnings.simplefilter("ignore")
-            if not _is_of_the_library(top):
-                return None
-            importlib.import_module(name)
-    except Exception:
-        return None
-    return sys.modules.get(name)
-
-
-@functools.cache
-def _is_of_the_library(top: str) -> bool:
-    """Whether the name leads to the interpreter's file, not to one that hides it."""
-    loaded = sys.modules.get(top)
-    spec = getattr(loaded, "__spec__", None) or importlib.util.find_spec(top)
-    if spec is None:
-        return False
-    if spec.origin in ("built-in", "frozen"):
-        return True
-    paths = sysconfig.get_paths()
-    folders = {Path(paths[key]).resolve() for key in ("stdlib", "platstdlib")}
-    origin = Path(spec.origin or "").resolve()
-    installed = {"site-packages", "dist-packages"} & set(origin.parts)
-    return not installed and any(folder in origin.parents for folder in folders)
-
-
-def _public_members(
-    module: types.ModuleType, listed: set[str]
-) -> Iterator[tuple[str, Any]]:
-    """Public classes and functions that are at home in the module."""
-    members = vars(module)
-    declared = members.get("__all__")
-    names = declared if isinstance(declared, list | tuple) else members
-    for name in sorted(name for name in names if isinstance(name, str)):
-        value = members.get(name)
-        if name.startswith("_") or not isinstance(value, _CALLABLES):
-            continue
-        home = getattr(value, "__module__", None)
-        own = home in (module.__name__, f"_{module.__name__}")
-        private_helper = declared is not None and home not in listed
-        if own or private_helper:
-            yield name, value
-
-
-def _walk(module: str, name: str, value: Any, seen: set[int]) -> Iterator[Found]:
-    """The object itself and, for a class, its public members."""
-    if not isinstance(value, type):
-        doc = value.__doc__
-        if isinstance(doc, str):
-            yield Found(module, name, doc, ("function", *_traits(value, doc)))
-        return
-    doc = vars(value).get("__doc__")
-    if isinstance(doc, str):
-        yield Found(module, name, doc, (*_class_kinds(value), *_traits(value, doc)))
-    for member, raw in sorted(vars(value).items()):
-        if member.startswith("_"):
-            continue
-        if isinstance(raw, type):
-            if id(raw) not in seen and raw.__qualname__.startswith(value.__qualname__):
-                seen.add(id(raw))
-                yield from _walk(module, f"{name}.{member}", raw, seen)
-            continue
-        kinds = _member_kinds(raw)
-        function = getattr(raw, "__func__", raw)
-        doc = getattr(function, "__doc__", None) if kinds else None
-        if isinstance(doc, str):
-            found = (*kinds, *_traits(function, doc))
-            yield Found(module, f"{name}.{member}", doc, found)
-
-
-def _class_kinds(cls: type) -> tuple[str, ...]:
-    has = functools.partial(_defines, cls)
-    tests = {
-        "exception": issubclass(cls, BaseException),
-        "abstract class": inspect.isabstract(cls),
-        "iterator": has("__next__") or has("__anext__"),
-        "context manager": has("__enter__") or has("__aenter__"),
-        "container": has("__len__") and has("__getitem__"),
-    }
-    return ("class", *(kind for kind, holds in tests.items() if holds))
-
-
-def _defines(cls: type, name: str) -> bool:
-    return any(name in vars(base) for base in cls.__mro__)
-
-
-def _member_kinds(raw: Any) -> tuple[str, ...]:
-    """The kinds of a class member; none for a value that is no such object."""
-    if isinstance(raw, classmethod | types.ClassMethodDescriptorType):
-        return ("method", "class method")
-    if isinstance(raw, staticmethod):
-        return ("method", "static method")
-    if isinstance(raw, _ATTRIBUTES):
-        return ("attribute",)
-    return ("method",) if isinstance(raw, _METHODS) else ()
-
-
-def _traits(value: Any, doc: str) -> tuple[str, ...]:
-    is_async = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
-    compiled = isinstance(value, _COMPILED) or (
-        isinstance(value, type) and not value.__flags__ & (1 << 9)
-    )
-    tests = {
-        "coroutine": is_async,
-        "generator": inspect.isgeneratorfunction(value),
-        "compiled": compiled,
-        "deprecated": re.search(r"(?i)\bdeprecated\b", doc) is not None,
-    }
-    return tuple(kind for kind, holds in tests.items() if holds)
-
-
-_CACHED = type(functools.lru_cache(len))
-_CALLABLES = (type, types.FunctionType, types.BuiltinFunctionType, _CACHED)
-_METHODS = (
-    types.FunctionType,
-    types.BuiltinFunctionType,
-    types.MethodDescriptorType,
-    types.WrapperDescriptorType,
-    _CACHED,
-)
-_ATTRIBUTES = (
-    property,
-    functools.cached_property,
-    types.GetSetDescriptorType,
-    types.MemberDescriptorType,
-)
-_COMPILED = (
-    types.BuiltinFunctionType,
-    types.MethodDescriptorType,
-    types.ClassMethodDescriptorType,
-    types.GetSetDescriptorType,
-    types.MemberDescriptorType,
-)
 
 
 def _words(text: str) -> list[str]:
