@@ -202,8 +202,8 @@ class EncodingCacheWriter:
         if self._final.exists():  # another process was first, with the same numbers
             shutil.rmtree(self._folder, ignore_errors=True)
         else:
-            (self._folder / "done.u8").unlink()
             self._folder.rename(self._final)
+            (self._final / "done.u8").unlink()
         return EncodingCache(self._final)
 
 

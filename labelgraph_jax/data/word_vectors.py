@@ -52,8 +52,9 @@ def read_word_vectors(
     if not path.is_file():
         raise WordVectorError(f"no word vectors at {path}")
     rows = {word.encode(): row for row, word in enumerate(vocabulary)}
-    binary = ".bin" in path.suffixes
-    opener = gzip.open if path.suffix == ".gz" else open
+    packed = path.suffix == ".gz"
+    binary = (path.with_suffix("") if packed else path).suffix == ".bin"
+    opener = gzip.open if packed else open
     kept: dict[int, np.ndarray] = {}
     try:
         with opener(path, "rb") as file:

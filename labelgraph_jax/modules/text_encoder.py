@@ -14,6 +14,7 @@ from labelgraph_jax.functional import pooling
 from labelgraph_jax.functional.recurrent import bidirectional_lstm
 from labelgraph_jax.functional.transformer import dense
 from labelgraph_jax.functional.transformer import dropout as drop
+from labelgraph_jax.modules.parameters import Dense, Lstm, Table
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 
 KINDS = ("bag", "cnn", "bilstm", "transformer")
@@ -51,6 +52,7 @@ class TextEncoder(nn.Module):
         input_dropout_rate: of the token vectors that a CNN or BiLSTM reads.
         dropout_rate: of the document vector.
         dtype: of a transformer's products.
+        chunk_tokens: see `Transformer`.
     """
 
     kind: str = "bag"
@@ -69,6 +71,7 @@ class TextEncoder(nn.Module):
     input_dropout_rate: float = 0.0
     dropout_rate: float = 0.0
     dtype: Dtype = jnp.float32
+    chunk_tokens: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -158,7 +161,10 @@ class TextEncoder(nn.Module):
                 f"token ids need a vocabulary_size of at least 1, "
                 f"got {self.vocabulary_size}"
             )
-        table = Table(self.vocabulary_size, self.features, name="embedding")()
+        deviation = self.features**-0.5  # rows of length about 1
+        table = Table(
+            self.vocabulary_size, self.features, deviation, name="embedding"
+        )()
         return jax.lax.stop_gradient(table) if self.frozen else table
 
     def _vectors(
@@ -169,9 +175,9 @@ class TextEncoder(nn.Module):
         if self.transformer is None:
             return self._table()[ids]
         # A frozen encoder is a fixed function: it drops nothing out.
-        vectors = Transformer(self.transformer, self.dtype, name="transformer")(
-            ids, mask, deterministic=deterministic or self.frozen
-        )
+        vectors = Transformer(
+            self.transformer, self.dtype, self.chunk_tokens, name="transformer"
+        )(ids, mask, deterministic=deterministic or self.frozen)
         return jax.lax.stop_gradient(vectors) if self.frozen else vectors
 
     def _bag(
@@ -191,9 +197,9 @@ class TextEncoder(nn.Module):
                 table, ids, mask, weights, damping=self.damping, norm=self.norm
             )
         if self.hidden_features:
-            kernel, bias = Weights(self.hidden_features, name="hidden")(
-                (documents.shape[-1],)
-            )
+            kernel, bias = Dense(
+                (documents.shape[-1],), self.hidden_features, name="hidden"
+            )()
             documents = jax.nn.relu(dense(documents, kernel, bias))
         return documents
 
@@ -201,9 +207,10 @@ class TextEncoder(nn.Module):
         vectors = self._drop(vectors, self.input_dropout_rate, deterministic)
         parts = []
         for width in self.widths:
-            kernel, bias = Weights(self.hidden_features, name=f"convolution_{width}")(
-                (width, vectors.shape[-1])
-            )
+            inputs = (width, vectors.shape[-1])
+            kernel, bias = Dense(
+                inputs, self.hidden_features, name=f"convolution_{width}"
+            )()
             parts.append(pooling.text_convolution(vectors, mask, kernel, bias))
         return jnp.concatenate(parts, axis=-1)
 
@@ -212,8 +219,8 @@ class TextEncoder(nn.Module):
         last, outputs = bidirectional_lstm(
             vectors,
             mask,
-            LstmParams(self.hidden_features, name="forward")(vectors.shape[-1]),
-            LstmParams(self.hidden_features, name="backward")(vectors.shape[-1]),
+            Lstm(vectors.shape[-1], self.hidden_features, name="forward")(),
+            Lstm(vectors.shape[-1], self.hidden_features, name="backward")(),
         )
         if self.pooling == "max":
             return pooling.masked_max(outputs, mask)
@@ -227,58 +234,6 @@ class TextEncoder(nn.Module):
         if self.pooling == "cls":
             return jnp.where(mask[:, :1], vectors[:, 0], 0)
         return pooling.masked_mean(vectors, mask)
-
-
-class Table(nn.Module):
-    """Owns the embedding table, its rows of length about 1."""
-
-    rows: int
-    features: int
-
-    @nn.compact
-    def __call__(self) -> Array:
-        initial = nn.initializers.normal(self.features**-0.5)
-        return self.param("embedding", initial, (self.rows, self.features))
-
-
-class Weights(nn.Module):
-    """Owns a kernel over the given axes, and a bias."""
-
-    outputs: int
-
-    @nn.compact
-    def __call__(self, inputs: tuple[int, ...]) -> tuple[Array, Array]:
-        initial = nn.initializers.glorot_uniform()
-        kernel = self.param("kernel", initial, (*inputs, self.outputs))
-        return kernel, self.param("bias", nn.initializers.zeros, (self.outputs,))
-
-
-class LstmParams(nn.Module):
-    """Owns one direction of an LSTM: gates (i, f, g, o), forget bias 1."""
-
-    units: int
-
-    @nn.compact
-    def __call__(self, inputs: int) -> tuple[Array, Array, Array]:
-        size = self.units
-
-        def gates(initial: Any) -> Any:
-            def draw(key: Array, shape: tuple[int, int]) -> Array:
-                keys = jax.random.split(key, 4)
-                parts = [initial(k, (shape[0], size), jnp.float32) for k in keys]
-                return jnp.concatenate(parts, axis=1)
-
-            return draw
-
-        def open_forget_gate(key: Array, shape: tuple[int]) -> Array:
-            return jnp.zeros(shape).at[size : 2 * size].set(1.0)
-
-        glorot, orthogonal = nn.initializers.glorot_uniform, nn.initializers.orthogonal
-        return (
-            self.param("input_kernel", gates(glorot()), (inputs, 4 * size)),
-            self.param("recurrent_kernel", gates(orthogonal()), (size, 4 * size)),
-            self.param("bias", open_forget_gate, (4 * size,)),
-        )
 
 
 def _flat(

@@ -10,6 +10,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float, Int
 
 from labelgraph_jax.functional import transformer as F  # noqa: N812
+from labelgraph_jax.modules.parameters import Dense, Norm, Table
 
 
 @dataclass(frozen=True)
@@ -51,40 +52,7 @@ class TransformerShape:
             )
 
 
-class _Dense(nn.Module):
-    """Owns the kernel and bias of one dense layer."""
-
-    inputs: int
-    outputs: int
-
-    @nn.compact
-    def __call__(self) -> tuple[Array, Array]:
-        initial = nn.initializers.normal(0.02)
-        kernel = self.param("kernel", initial, (self.inputs, self.outputs))
-        return kernel, self.param("bias", nn.initializers.zeros, (self.outputs,))
-
-
-class _Norm(nn.Module):
-    """Owns the scale and bias of one layer normalisation."""
-
-    features: int
-
-    @nn.compact
-    def __call__(self) -> tuple[Array, Array]:
-        scale = self.param("scale", nn.initializers.ones, (self.features,))
-        return scale, self.param("bias", nn.initializers.zeros, (self.features,))
-
-
-class _Table(nn.Module):
-    """Owns one embedding table."""
-
-    rows: int
-    features: int
-
-    @nn.compact
-    def __call__(self) -> Array:
-        initial = nn.initializers.normal(0.02)
-        return self.param("embedding", initial, (self.rows, self.features))
+INITIAL = nn.initializers.normal(0.02)
 
 
 class TransformerLayer(nn.Module):
@@ -101,32 +69,33 @@ class TransformerLayer(nn.Module):
         deterministic: bool = True,
     ) -> Float[Array, "B S D"]:
         shape, size = self.shape, self.shape.features
+        width = shape.hidden_features
         keys: Any = [None] * 3
         if not deterministic:
             keys = jax.random.split(self.make_rng("dropout"), 3)
         attended = F.self_attention(
             x,
             token_mask,
-            *_Dense(size, 3 * size, name="query_key_value")(),
-            *_Dense(size, size, name="attention_output")(),
+            *Dense((size,), 3 * size, INITIAL, name="query_key_value")(),
+            *Dense((size,), size, INITIAL, name="attention_output")(),
             heads=shape.heads,
             dropout_rate=shape.attention_dropout_rate,
             key=keys[0],
         )
         x = F.layer_norm(
             x + F.dropout(attended, shape.dropout_rate, keys[1]),
-            *_Norm(size, name="attention_norm")(),
+            *Norm(size, name="attention_norm")(),
             epsilon=shape.layer_norm_epsilon,
         )
         hidden = F.feed_forward(
             x,
-            *_Dense(size, shape.hidden_features, name="feed_forward_input")(),
-            *_Dense(shape.hidden_features, size, name="feed_forward_output")(),
+            *Dense((size,), width, INITIAL, name="feed_forward_input")(),
+            *Dense((width,), size, INITIAL, name="feed_forward_output")(),
             activation=shape.activation,
         )
         return F.layer_norm(
             x + F.dropout(hidden, shape.dropout_rate, keys[2]),
-            *_Norm(size, name="output_norm")(),
+            *Norm(size, name="output_norm")(),
             epsilon=shape.layer_norm_epsilon,
         )
 
@@ -138,6 +107,9 @@ class Transformer(nn.Module):
         shape: sizes, dropout rates, activation.
         dtype: of the products; layer norms and the softmax are in float32 always,
             and so are the parameters.
+        chunk_tokens: where nothing is dropped out, run about this many tokens at a
+            time (0: all at once). On a CPU 1,024 keeps a layer in the cache and
+            doubles the speed of a batch of 32 x 256; not for a sharded batch.
 
     Reference: Devlin et al., NAACL 2019. The vector of segment 0 is part of the
     position table: one text has one segment, so BERT always adds the same two rows.
@@ -145,6 +117,7 @@ class Transformer(nn.Module):
 
     shape: TransformerShape
     dtype: Dtype = jnp.float32
+    chunk_tokens: int = 0
 
     @nn.compact
     def __call__(
@@ -163,16 +136,20 @@ class Transformer(nn.Module):
             ValueError: sequences longer than the encoder's positions.
         """
         shape = self.shape
+        if self.chunk_tokens and deterministic and not self.is_initializing():
+            rows = _chunk_rows(*token_ids.shape, self.chunk_tokens)
+            if rows < token_ids.shape[0]:
+                return self._in_chunks(token_ids, token_mask, rows)
         rows = shape.max_positions + shape.position_offset
         x = F.embed_tokens(
             token_ids,
-            _Table(shape.vocabulary_size, shape.features, name="token")(),
-            _Table(rows, shape.features, name="position")(),
+            Table(shape.vocabulary_size, shape.features, 0.02, name="token")(),
+            Table(rows, shape.features, 0.02, name="position")(),
             position_offset=shape.position_offset,
         ).astype(self.dtype)
         x = F.layer_norm(
             x,
-            *_Norm(shape.features, name="embedding_norm")(),
+            *Norm(shape.features, name="embedding_norm")(),
             epsilon=shape.layer_norm_epsilon,
         )
         if not deterministic:
@@ -182,3 +159,22 @@ class Transformer(nn.Module):
                 x, token_mask, deterministic=deterministic
             )
         return x.astype(jnp.float32)
+
+    def _in_chunks(self, token_ids: Array, token_mask: Array, rows: int) -> Array:
+        batch, length = token_ids.shape
+        whole = self.clone(parent=None, name=None, chunk_tokens=0)
+        params = {"params": self.variables["params"]}
+        padding = ((0, -batch % rows), (0, 0))
+        chunks = tuple(
+            jnp.pad(x, padding).reshape(-1, rows, length)
+            for x in (token_ids, token_mask)
+        )
+        vectors = jax.lax.map(lambda chunk: whole.apply(params, *chunk), chunks)
+        return vectors.reshape(-1, *vectors.shape[2:])[:batch]
+
+
+def _chunk_rows(batch: int, length: int, tokens: int) -> int:
+    """How many rows to run at a time: about `tokens`, and few rows of padding."""
+    most = max(1, min(batch, tokens // length))
+    candidates = range(most, most // 2, -1)
+    return min(candidates, key=lambda rows: -batch % rows)

@@ -1,0 +1,75 @@
+"""Modules that own a few arrays and nothing else; what is done with them is told
+where they are read."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array
+
+
+class Dense(nn.Module):
+    """A kernel over the given input axes, and a bias."""
+
+    inputs: tuple[int, ...]
+    outputs: int
+    initial: Any = nn.initializers.glorot_uniform()
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array]:
+        kernel = self.param("kernel", self.initial, (*self.inputs, self.outputs))
+        return kernel, self.param("bias", nn.initializers.zeros, (self.outputs,))
+
+
+class Norm(nn.Module):
+    """The scale and bias of a layer normalisation."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array]:
+        scale = self.param("scale", nn.initializers.ones, (self.features,))
+        return scale, self.param("bias", nn.initializers.zeros, (self.features,))
+
+
+class Table(nn.Module):
+    """An embedding table whose entries have the given standard deviation."""
+
+    rows: int
+    features: int
+    deviation: float
+
+    @nn.compact
+    def __call__(self) -> Array:
+        initial = nn.initializers.normal(self.deviation)
+        return self.param("embedding", initial, (self.rows, self.features))
+
+
+class Lstm(nn.Module):
+    """One direction of an LSTM: gates in the order i, f, g, o, forget bias 1."""
+
+    inputs: int
+    units: int
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array, Array]:
+        size = self.units
+
+        def gates(initial: Any) -> Any:
+            def draw(key: Array, shape: tuple[int, int]) -> Array:
+                keys = jax.random.split(key, 4)
+                parts = [initial(k, (shape[0], size), jnp.float32) for k in keys]
+                return jnp.concatenate(parts, axis=1)
+
+            return draw
+
+        def open_forget_gate(key: Array, shape: tuple[int]) -> Array:
+            return jnp.zeros(shape).at[size : 2 * size].set(1.0)
+
+        glorot, orthogonal = nn.initializers.glorot_uniform, nn.initializers.orthogonal
+        return (
+            self.param("input_kernel", gates(glorot()), (self.inputs, 4 * size)),
+            self.param("recurrent_kernel", gates(orthogonal()), (size, 4 * size)),
+            self.param("bias", open_forget_gate, (4 * size,)),
+        )
