@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -10,7 +10,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from labelgraph_jax.functional.metrics import label_counts, summarise_label_counts
-from labelgraph_jax.functional.thresholds import fit_label_thresholds
+from labelgraph_jax.functional.thresholds import (
+    fit_global_threshold,
+    fit_label_thresholds,
+)
 
 # The score of a label that no (or every) training document carries: beyond any margin
 # that an SVM gives to a document of unit length.
@@ -18,18 +21,26 @@ CONSTANT_SCORE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class BaselineResult:
-    """What the baseline says of the test documents, and how it was chosen.
+class BaselineRow:
+    """The SVMs of one C and how their scores become decisions: score >= threshold."""
 
-    Decide by `test_scores >= 0`, the SVM's own decision, and by
-    `test_scores >= thresholds`, tuned as the model's are.
+    c: float
+    thresholds: np.ndarray  # [N] float32
+    test_scores: np.ndarray  # [M, N] float32 signed distances from the hyperplane
+    validation_scores: np.ndarray  # [V, N], always of the SVMs fitted on train alone
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineResult:
+    """The baseline at its best under either rule: two rows of a table.
+
+    `at_zero` decides as an SVM does, every threshold 0; `tuned` has its thresholds
+    fitted on validation, as the model has. Each has the C that suits it.
     """
 
-    test_scores: np.ndarray  # [M, N] float32 signed distances from the hyperplane
-    validation_scores: np.ndarray  # [V, N], of the SVMs fitted on train alone
-    thresholds: np.ndarray  # [N] float32, fitted on the validation scores
-    c: float
-    validation_micro_f1: Mapping[float, float]  # at 0, for every C that was tried
+    at_zero: BaselineRow
+    tuned: BaselineRow
+    tried: Mapping[float, tuple[float, float]]  # C -> validation micro-F1 of the two
     features: int
     seconds: float
 
@@ -41,7 +52,7 @@ def tfidf_svm_baseline(
     *,
     validation_texts: Sequence[str] = (),
     validation_targets: np.ndarray | None = None,
-    c_choices: Sequence[float] = (0.5, 1.0, 2.0),
+    c_choices: Sequence[float] = (1.0, 2.0, 4.0, 8.0, 16.0),
     min_count: int = 2,
     max_features: int = 500_000,
     threshold_shrinkage: float = 10.0,
@@ -51,10 +62,10 @@ def tfidf_svm_baseline(
     """Fit TF-IDF + one-vs-rest linear SVMs and score the test documents.
 
     Words and word pairs, 1 + log(count), inverse document frequency, unit length; per
-    label an L2-regularised linear SVM with squared hinge loss. The C shared by all
-    labels is the one with the best micro-F1 on the validation documents, each label
-    decided at 0 (of equally good ones the first); of one choice, or without
-    validation documents, the first is taken and none is tried.
+    label an L2-regularised linear SVM with squared hinge loss. One C for all labels is
+    chosen on the validation documents by micro-F1: for the row `at_zero` by that
+    of the decisions at 0, for `tuned` by that at the best single threshold (of equally
+    good ones the first). Without validation documents the first C is taken.
 
     Args:
         train_texts: the training documents.
@@ -69,11 +80,11 @@ def tfidf_svm_baseline(
         threshold_shrinkage: that of `fit_label_thresholds`.
         refit_with_validation: score the test documents with SVMs of the chosen C
             fitted on train and validation together; by default on train alone, as
-            the model is. The thresholds always come from train alone.
+            the model is. Thresholds always come from SVMs of train alone.
         seed: of the solver's order.
 
     Returns:
-        Scores, thresholds (0 without validation documents) and the choice made.
+        Two rows, the same one twice (thresholds 0) without validation documents.
 
     Raises:
         ValueError: there is no training text, texts and targets differ in number, no
@@ -89,38 +100,43 @@ def tfidf_svm_baseline(
     vectorizer, train = _tfidf(train_texts, min_count, max_features)
     validation = _transform(vectorizer, validation_texts)
     test = _transform(vectorizer, test_texts)
-    tried: dict[float, float] = {}
-    best: tuple[float, np.ndarray, np.ndarray] | None = None
-    for c in c_choices if len(truth) else c_choices[:1]:
+    tried: dict[float, tuple[float, float]] = {}
+    rows: list[BaselineRow] = []
+    at_zero = np.zeros(labels, np.float32)
+    for c in map(float, c_choices if len(truth) else c_choices[:1]):
         scores = _svm_scores(train, train_targets, (validation, test), c, seed)
+        rows.append(BaselineRow(c, at_zero, scores[1], scores[0]))
         if len(truth):
-            counts = label_counts(scores[0] >= 0, truth)
-            tried[float(c)] = summarise_label_counts(counts)["micro_f1"]
-        if best is None or tried[float(c)] > tried[best[0]]:
-            best = float(c), scores[0], scores[1]
-    assert best is not None
-    c, validation_scores, test_scores = best
-
-    thresholds = np.zeros(labels, np.float32)
+            single = fit_global_threshold(scores[0], truth)
+            tried[c] = (
+                _micro_f1(scores[0], truth, 0.0),
+                _micro_f1(scores[0], truth, single),
+            )
+    zero = tuned = rows[0]
     if len(truth):
+        zero = max(rows, key=lambda row: tried[row.c][0])
+        tuned = max(rows, key=lambda row: tried[row.c][1])
         thresholds = fit_label_thresholds(
-            validation_scores, truth, shrinkage=threshold_shrinkage
+            tuned.validation_scores, truth, shrinkage=threshold_shrinkage
         )
+        tuned = replace(tuned, thresholds=thresholds)
     if refit_with_validation and len(truth):
         texts = [*train_texts, *validation_texts]
-        vectorizer, features = _tfidf(texts, min_count, max_features)
-        both = np.concatenate([train_targets, truth])
+        vectorizer, train = _tfidf(texts, min_count, max_features)
         test = _transform(vectorizer, test_texts)
-        (test_scores,) = _svm_scores(features, both, (test,), c, seed)
-    return BaselineResult(
-        test_scores=test_scores,
-        validation_scores=validation_scores,
-        thresholds=thresholds,
-        c=c,
-        validation_micro_f1=tried,
-        features=len(vectorizer.vocabulary_),
-        seconds=time.perf_counter() - started,
-    )
+        both = np.concatenate([train_targets, truth])
+        refitted = {
+            c: _svm_scores(train, both, (test,), c, seed)[0] for c in {zero.c, tuned.c}
+        }
+        zero = replace(zero, test_scores=refitted[zero.c])
+        tuned = replace(tuned, test_scores=refitted[tuned.c])
+    seconds = time.perf_counter() - started
+    return BaselineResult(zero, tuned, tried, len(vectorizer.vocabulary_), seconds)
+
+
+def _micro_f1(scores: np.ndarray, truth: np.ndarray, threshold: float) -> float:
+    counts = label_counts(scores >= np.float32(threshold), truth)
+    return summarise_label_counts(counts)["micro_f1"]
 
 
 def _svm_scores(

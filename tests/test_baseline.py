@@ -31,28 +31,31 @@ def fitted(**options):
     return result, test[1]
 
 
-def test_labels_that_a_word_gives_away_are_found_at_zero_and_at_tuned_thresholds():
+def test_labels_that_a_word_gives_away_are_found_by_both_rows():
     result, truth = fitted()
-    for thresholds in (np.zeros(3), result.thresholds):
-        metrics = evaluate_scores(result.test_scores, truth, thresholds)
+    for row in (result.at_zero, result.tuned):
+        metrics = evaluate_scores(row.test_scores, truth, row.thresholds)
         assert metrics["micro_f1"] > 0.95
-    assert result.test_scores.shape == (30, 3)
-    assert result.validation_scores.shape == (40, 3)
-    assert result.test_scores.dtype == result.thresholds.dtype == np.float32
+        assert row.test_scores.shape == (30, 3)
+        assert row.validation_scores.shape == (40, 3)
+        assert row.test_scores.dtype == row.thresholds.dtype == np.float32
+    np.testing.assert_array_equal(result.at_zero.thresholds, 0)
     assert result.seconds > 0
     assert result.features > 5
 
 
-def test_the_chosen_c_is_the_first_of_the_best_on_validation():
+def test_each_row_has_the_first_of_the_best_c_of_its_own_rule():
     result, _ = fitted(c_choices=(1e-4, 1.0, 1.000001))
-    weak, first, second = result.validation_micro_f1.values()
-    assert weak < first == second
-    assert result.c == 1.0
+    weak, first, second = result.tried.values()
+    assert weak[0] < first[0] == second[0]
+    assert result.at_zero.c == 1.0
+    best = max(tuned for _, tuned in result.tried.values())
+    assert result.tried[result.tuned.c][1] == best >= first[0]
 
 
 def test_the_same_seed_gives_the_same_scores():
     first, second = fitted()[0], fitted()[0]
-    np.testing.assert_array_equal(first.test_scores, second.test_scores)
+    np.testing.assert_array_equal(first.tuned.test_scores, second.tuned.test_scores)
 
 
 def test_scores_are_those_of_scikit_learns_own_one_vs_rest():
@@ -66,44 +69,48 @@ def test_scores_are_those_of_scikit_learns_own_one_vs_rest():
     svm = OneVsRestClassifier(LinearSVC(C=1.0, random_state=0))
     svm.fit(vectorizer.fit_transform(texts), targets)
     expected = svm.decision_function(vectorizer.transform(test))
-    np.testing.assert_allclose(result.test_scores, expected, atol=1e-3)
+    np.testing.assert_allclose(result.at_zero.test_scores, expected, atol=1e-3)
 
 
 def test_a_label_of_no_or_every_training_document_gets_a_constant_score():
     texts, targets = corpus(40)
     targets[:, 0], targets[:, 1] = 0, 1
-    result = tfidf_svm_baseline(texts, targets, texts)
-    np.testing.assert_array_equal(result.test_scores[:, 0], -CONSTANT_SCORE)
-    np.testing.assert_array_equal(result.test_scores[:, 1], CONSTANT_SCORE)
-    assert (result.test_scores[:, 2] != result.test_scores[0, 2]).any()
+    scores = tfidf_svm_baseline(texts, targets, texts).at_zero.test_scores
+    np.testing.assert_array_equal(scores[:, 0], -CONSTANT_SCORE)
+    np.testing.assert_array_equal(scores[:, 1], CONSTANT_SCORE)
+    assert (scores[:, 2] != scores[0, 2]).any()
 
 
 def test_without_validation_the_first_c_is_taken_and_decisions_are_at_zero():
     texts, targets = corpus(40)
     result = tfidf_svm_baseline(texts, targets, texts[:7], c_choices=(2.0, 1.0))
-    assert (result.c, result.validation_micro_f1) == (2.0, {})
-    assert result.validation_scores.shape == (0, 3)
-    np.testing.assert_array_equal(result.thresholds, 0)
+    assert result.tried == {}
+    assert result.tuned is result.at_zero
+    assert result.tuned.c == 2.0
+    assert result.tuned.validation_scores.shape == (0, 3)
+    np.testing.assert_array_equal(result.tuned.thresholds, 0)
 
 
 def test_a_refit_sees_the_validation_documents_but_the_thresholds_do_not_change():
-    alone, refitted = fitted()[0], fitted(refit_with_validation=True)[0]
-    assert (alone.test_scores != refitted.test_scores).any()
-    np.testing.assert_array_equal(alone.thresholds, refitted.thresholds)
-    np.testing.assert_array_equal(alone.validation_scores, refitted.validation_scores)
+    alone, again = fitted()[0].tuned, fitted(refit_with_validation=True)[0].tuned
+    assert (alone.test_scores != again.test_scores).any()
+    np.testing.assert_array_equal(alone.thresholds, again.thresholds)
+    np.testing.assert_array_equal(alone.validation_scores, again.validation_scores)
 
 
 def test_an_unknown_or_empty_test_document_is_scored_all_the_same():
     texts, targets = corpus(40)
-    result = tfidf_svm_baseline(texts, targets, ["", "zzz unheard"])
-    np.testing.assert_array_equal(*result.test_scores)
-    assert np.isfinite(result.test_scores).all()
-    assert tfidf_svm_baseline(texts, targets, []).test_scores.shape == (0, 3)
+    scores = tfidf_svm_baseline(texts, targets, ["", "zzz unheard"]).tuned.test_scores
+    np.testing.assert_array_equal(*scores)
+    assert np.isfinite(scores).all()
+    nothing = tfidf_svm_baseline(texts, targets, [])
+    assert nothing.tuned.test_scores.shape == (0, 3)
 
 
 def test_texts_that_share_no_word_still_train():
     result = tfidf_svm_baseline(["alpha", "beta"], np.eye(2), ["alpha"])
-    assert result.test_scores[0, 0] > result.test_scores[0, 1]
+    alpha, beta = result.tuned.test_scores[0]
+    assert alpha > beta
 
 
 def test_bad_input_is_refused_in_one_sentence():
