@@ -33,8 +33,8 @@ def load_prepared(
     """The corpus from its prepared files, which are written first where missing.
 
     They lie in `cache_dir/corpora/FINGERPRINT/name/protocol/version`; the fingerprint
-    changes with the source's files and with the code that reads them, so that a
-    changed source is never answered with what was prepared from another. They appear
+    changes with the source's files and with the code of `package`, so that a changed
+    source is never answered with what was prepared from another. They appear
     there whole or not at all.
 
     Args:

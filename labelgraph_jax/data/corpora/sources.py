@@ -126,7 +126,7 @@ def find_folder(
     reason = "its owner has it fetched by hand"
     if source.downloads and files_in(source, protocol, folder) is None:
         try:
-            _download_all(source.downloads, folder)
+            _download_all(source, folder)
             reason = f"the download is not good for protocol {protocol}"
         except (OSError, http.client.HTTPException) as error:
             reason = f"its home could not be reached ({_short(error)})"
@@ -150,7 +150,7 @@ def fingerprint(files: Files, reader: Path) -> str:
 
     Args:
         files: the corpus's files.
-        reader: the folder of the code that reads them.
+        reader: the package of the code that reads them.
     """
     whole = hashlib.sha256()
     for path in [*sorted(files.values()), *sorted(reader.glob("*.py"))]:
@@ -204,12 +204,19 @@ def _short(error: Exception) -> str:
     return " ".join(str(reason).split())[:120] or type(error).__name__
 
 
-def _download_all(downloads: tuple[Download, ...], folder: Path) -> None:
+def _download_all(source: Source, folder: Path) -> None:
+    """Fetches what is missing; a file that every layout can do without may fail."""
     folder.mkdir(parents=True, exist_ok=True)
-    for download in downloads:
+    optional = {name for layout in source.layouts for name in layout.optional}
+    for download in source.downloads:
         target = folder / download.file
-        if not target.is_file():
+        if target.is_file():
+            continue
+        try:
             _download(download, target)
+        except (OSError, http.client.HTTPException):
+            if download.file not in optional:
+                raise
 
 
 def _download(download: Download, target: Path) -> None:

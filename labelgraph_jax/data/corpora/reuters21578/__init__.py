@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from labelgraph_jax.data.corpora.protocols import random80
+from labelgraph_jax.data.corpora.reuters21578 import topics
 from labelgraph_jax.data.corpora.reuters21578.sgml import Story, read_stories, select
 from labelgraph_jax.data.corpora.sources import (
     DAMAGES,
@@ -29,7 +29,7 @@ SOURCE = Source(
     layouts=(
         Layout(("reuters21578.tar",)),
         Layout(("reuters21578_sgml.tar",)),
-        Layout(SGML_FILES),
+        Layout(SGML_FILES, optional=(topics.FILE,)),
     ),
     downloads=(
         Download(
@@ -47,30 +47,33 @@ def read(files: Files, protocol: str) -> Corpus:
     """The stories of a protocol; its labels are the 90 topics.
 
     The tasks are the five category sets: topics is the labels again, places, people,
-    orgs and exchanges are whatever the story carries.
+    orgs and exchanges are whatever the story carries. The topics are described, and
+    grouped, as the distribution's list of categories has them.
 
     Raises:
         DataError: the archive or a file is damaged, or stories are missing.
     """
     stories: dict[str, Story] = {}
-    for story in _stories(files):
-        if story.id in stories:
-            raise DataError(
-                f"{story.source}: story numbers must differ; {story.id} stands in "
-                f"{stories[story.id].source} too"
-            )
-        stories[story.id] = story
+    descriptions: dict[str, str] = {}
+    parents: dict[str, tuple[str, ...]] = {}
+    for name, content in _members(files):
+        if name == topics.FILE:
+            descriptions, parents = topics.read_descriptions(content.decode("latin-1"))
+        else:
+            _add(stories, read_stories(name, content))
     if len(stories) != STORIES:
         raise DataError(
             f"Reuters-21578 must have {STORIES:,} stories; got {len(stories):,}"
         )
-    train, test, topics = select(stories.values())
+    train, test, labels = select(stories.values())
     if protocol == "random80":
         train, test = random80((*train, *test))
     return Corpus(
         name=SOURCE.name,
-        train=tuple(_document(story, topics) for story in train),
-        test=tuple(_document(story, topics) for story in test),
+        train=tuple(_document(story, labels) for story in train),
+        test=tuple(_document(story, labels) for story in test),
+        label_descriptions={n: d for n, d in descriptions.items() if n in labels},
+        parents={n: p for n, p in parents.items() if n in labels},
         notes=_NOTES[protocol],
     )
 
@@ -90,8 +93,18 @@ _NOTES = {
 }
 
 
-def _document(story: Story, topics: frozenset[str]) -> Document:
-    labels = tuple(topic for topic in story.categories["topics"] if topic in topics)
+def _add(stories: dict[str, Story], more: Iterable[Story]) -> None:
+    for story in more:
+        if story.id in stories:
+            raise DataError(
+                f"{story.source}: story numbers must differ; {story.id} stands in "
+                f"{stories[story.id].source} too"
+            )
+        stories[story.id] = story
+
+
+def _document(story: Story, known: frozenset[str]) -> Document:
+    labels = tuple(topic for topic in story.categories["topics"] if topic in known)
     return Document(
         id=story.id,
         text=story.text,
@@ -101,11 +114,12 @@ def _document(story: Story, topics: frozenset[str]) -> Document:
     )
 
 
-def _stories(files: Files) -> Iterator[Story]:
+def _members(files: Files) -> Iterator[tuple[str, bytes]]:
+    """Yields (name, content) of the SGML files and the list of topics."""
     if SGML_FILES[0] in files:
-        for name in SGML_FILES:
-            with open_bytes(files[name]) as stream:
-                yield from read_stories(name, stream.read())
+        for name, path in files.items():
+            with open_bytes(path) as stream:
+                yield name, stream.read()
         return
     (path,) = files.values()
     try:
@@ -116,7 +130,7 @@ def _stories(files: Files) -> Iterator[Story]:
             for member in archive:
                 name = member.name.rpartition("/")[2]
                 content = archive.extractfile(member)
-                if content is not None and re.fullmatch(r"reut2-\d{3}\.sgm", name):
-                    yield from read_stories(name, content.read())
+                if content is not None and name in (*SGML_FILES, topics.FILE):
+                    yield name, content.read()
     except DAMAGES as error:
         raise damaged(path, error) from None
