@@ -13,6 +13,11 @@ from labelgraph_jax.data.corpora.sources import Files, Source, files_in
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 
 
+class _LocalInfo(tfds.core.DatasetInfo):
+    def initialize_from_bucket(self) -> None:
+        """Does nothing: our corpora do not lie in TFDS's bucket; no need to look."""
+
+
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder):
     """Writes the documents of one corpus; a subclass says how to read them.
 
@@ -51,7 +56,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder):
             features["tasks"] = {
                 task: tfds.features.Sequence(text) for task in self.TASKS
             }
-        return tfds.core.DatasetInfo(
+        return _LocalInfo(
             builder=self,
             description=" ".join((type(self).__doc__ or "").split()),
             features=tfds.features.FeaturesDict(features),
