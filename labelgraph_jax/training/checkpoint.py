@@ -36,7 +36,8 @@ from labelgraph_jax.training.checkpoint_files import (
 )
 from labelgraph_jax.training.step import path_string
 
-ITEMS = ("params", "opt_state", "step", "data", "config")
+JSON_ITEMS = ("step", "data", "config")
+ITEMS = ("params", "opt_state", *JSON_ITEMS)
 
 
 class DamagedCheckpointWarning(UserWarning):
@@ -145,6 +146,10 @@ class CheckpointStore:
             "step": record,
             "data": {"state": encode_json(data_state)},
             "config": dict(config or {}),
+        }
+        # A tree without a leaf (the state of plain SGD) has no folder.
+        items = {
+            name: item for name, item in items.items() if item or name in JSON_ITEMS
         }
         with self._context:
             response = ocp.save_checkpointables_async(
@@ -277,11 +282,11 @@ class CheckpointStore:
             verify_checksums(folder, items)
             loaded: dict[str, Any] = {}
             for item in items:
-                if item in ("params", "opt_state"):
-                    loaded[item] = self._load_tree(folder, item, templates.get(item))
-                else:
+                if item in JSON_ITEMS:
                     with self._context:
                         loaded |= ocp.load_checkpointables(folder, {item: None})
+                else:
+                    loaded[item] = self._load_tree(folder, item, templates.get(item))
             return loaded
         except CheckpointMismatchError:
             raise
@@ -292,8 +297,10 @@ class CheckpointStore:
             ) from error
 
     def _load_tree(self, folder: Path, item: str, template: Any) -> Any:
-        with self._context:
-            saved = ocp.checkpointables_metadata(folder).metadata[item]
+        saved: Any = {}
+        if (folder / item).is_dir():
+            with self._context:
+                saved = ocp.checkpointables_metadata(folder).metadata[item]
         if template is None:
             abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), saved)
         else:
@@ -362,7 +369,7 @@ class CheckpointStore:
 
 def _orbax_context() -> Any:
     registry = ocp.handlers.local_registry()
-    for name in ("step", "data", "config"):
+    for name in JSON_ITEMS:
         registry.add(ocp.handlers.JsonHandler, checkpointable_name=name)
     context = ocp.Context()
     context.checkpointables_options.registry = registry

@@ -1,0 +1,182 @@
+"""One pure step gives one answer: eager, jit, eight devices, pmap."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from labelgraph_jax.training.objectives import multi_label_objective
+from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
+from labelgraph_jax.training.parallel import (
+    CompiledStep,
+    compile_train_step,
+    compile_train_step_pmap,
+    make_mesh,
+)
+from labelgraph_jax.training.step import (
+    TrainState,
+    TrainStep,
+    init_train_state,
+    make_train_step,
+)
+
+from .conftest import (
+    Batches,
+    apply_linear,
+    apply_without_dropout,
+    assert_same_bits,
+    initial_params,
+    logistic_loss,
+)
+
+OPTIMIZER = make_optimizer(learning_rate=0.05, warmup_steps=2, total_steps=20)
+
+
+def step_of(apply_fn: Any, **options: Any) -> TrainStep:
+    objective = multi_label_objective(apply_fn, logistic_loss)
+    return make_train_step(objective, OPTIMIZER, jax.random.key(3), **options)
+
+
+def run(compiled: CompiledStep, steps: int) -> tuple[TrainState, list[dict[str, Any]]]:
+    state = compiled.place_state(init_train_state(initial_params(), OPTIMIZER))
+    batches, metrics = Batches(), []
+    for _ in range(steps):
+        state, values = compiled(state, compiled.place_batch(next(batches)))
+        metrics.append(jax.device_get(values))
+    return jax.device_get(compiled.collect(state)), metrics
+
+
+def eager(step: TrainStep, steps: int) -> tuple[TrainState, list[dict[str, Any]]]:
+    state = init_train_state(initial_params(), OPTIMIZER)
+    batches, metrics = Batches(), []
+    with jax.disable_jit():
+        for _ in range(steps):
+            batch = {name: jnp.asarray(x) for name, x in next(batches).items()}
+            state, values = step(state, batch)
+            metrics.append(values)
+    return state, metrics
+
+
+def assert_close(left: Any, right: Any, rtol: float = 1e-5) -> None:
+    for one, other in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-6)
+
+
+def test_ragged_masked_batches_agree_eager_jit_eight_devices_and_pmap() -> None:
+    step = step_of(apply_without_dropout)
+    one = run(compile_train_step(step, make_mesh(jax.devices()[:1])), 6)
+    assert_close(eager(step, 6), one)
+    assert_close(run(compile_train_step(step, make_mesh()), 6), one)
+    assert_close(run(compile_train_step_pmap(step), 6), one)
+
+
+def test_dropout_agrees_on_one_and_on_eight_devices() -> None:
+    step = step_of(apply_linear)
+    one = run(compile_train_step(step, make_mesh(jax.devices()[:1])), 6)
+    assert_close(run(compile_train_step(step, make_mesh()), 6), one)
+
+
+def test_devices_draw_different_dropout_under_pmap() -> None:
+    def objective(params: Any, batch: Any, key: jax.Array) -> Any:
+        del batch
+        drawn = jax.random.uniform(key)
+        return drawn * params["w"], jnp.float32(0.125)
+
+    step = make_train_step(objective, optax.sgd(1.0), jax.random.key(0))
+    compiled = compile_train_step_pmap(step)
+    state = compiled.place_state(
+        init_train_state({"w": np.float32(1.0)}, optax.sgd(1.0))
+    )
+    batch = compiled.place_batch({"inputs": np.zeros((8, 1), np.float32)})
+    _, metrics = compiled(state, batch)
+    keys = jax.random.fold_in(jax.random.key(0), 0)
+    drawn = [
+        float(jax.random.uniform(jax.random.fold_in(keys, device)))
+        for device in range(8)
+    ]
+    assert len(set(drawn)) == 8
+    np.testing.assert_allclose(metrics["loss"], sum(drawn), rtol=1e-6)
+
+
+def test_the_gradient_is_that_of_the_mean_over_real_rows() -> None:
+    step = step_of(apply_without_dropout)
+    batch = {name: jnp.asarray(x) for name, x in next(Batches()).items()}
+    real = {name: x[np.asarray(batch["example_mask"])] for name, x in batch.items()}
+    state = init_train_state(initial_params(), OPTIMIZER)
+    padded, padded_metrics = jax.jit(step)(state, batch)
+    trimmed, metrics = jax.jit(step)(state, real)
+    assert_close(padded, trimmed, 1e-6)
+    assert_close(padded_metrics, metrics, 1e-6)
+    assert metrics["examples"] == 15
+
+
+def test_a_batch_of_padding_alone_gives_a_zero_gradient() -> None:
+    step = make_train_step(
+        multi_label_objective(apply_without_dropout, logistic_loss),
+        optax.sgd(1.0),
+        jax.random.key(0),
+    )
+    batch = next(Batches())
+    batch["example_mask"][:] = False
+    state = init_train_state(initial_params(), optax.sgd(1.0))
+    after, metrics = jax.jit(step)(state, batch)
+    assert_same_bits(after.params, initial_params())
+    assert metrics["loss"] == metrics["gradient_norm"] == metrics["examples"] == 0
+
+
+def test_the_key_of_a_step_depends_on_the_step_alone() -> None:
+    step = jax.jit(step_of(apply_linear))
+    batch = next(Batches())
+    state = init_train_state(initial_params(), OPTIMIZER)
+    later = state._replace(step=jnp.int32(5))
+    first, again, other = (step(s, batch)[1]["loss"] for s in (state, state, later))
+    assert first == again
+    assert first != other
+
+
+def test_the_step_counts_and_reports_its_learning_rate() -> None:
+    rate = make_schedule(0.05, warmup_steps=2, total_steps=20)
+    step = jax.jit(step_of(apply_linear, learning_rate=rate))
+    state, metrics = step(
+        init_train_state(initial_params(), OPTIMIZER), next(Batches())
+    )
+    assert state.step == 1
+    np.testing.assert_allclose(metrics["learning_rate"], 0.025)
+
+
+def test_frozen_parameters_keep_their_bits_and_have_no_gradient_or_state() -> None:
+    def is_frozen(path: str) -> bool:
+        return path.startswith("body/")
+
+    def apply(params: Any, batch: Any, *, key: Any, train: bool) -> jax.Array:
+        hidden = {"inputs": batch["inputs"] @ params["body"]["kernel"]}
+        return apply_without_dropout(params, hidden, key=key, train=train)
+
+    params = initial_params()
+    params["body"] = {"kernel": np.eye(5, dtype=np.float32) - 0.0}
+    optimizer = make_optimizer(learning_rate=0.1, total_steps=5, is_frozen=is_frozen)
+    step = make_train_step(
+        multi_label_objective(apply, logistic_loss),
+        optimizer,
+        jax.random.key(0),
+        is_frozen=is_frozen,
+    )
+    state = init_train_state(params, optimizer)
+    slots = [leaf.shape for leaf in jax.tree.leaves(state.opt_state) if leaf.ndim]
+    assert sorted(slots) == [(3,), (3,), (5, 3), (5, 3)]
+    compiled = compile_train_step(step, make_mesh(jax.devices()[:1]))
+    placed = compiled.place_state(state)
+    for _ in range(2):
+        placed, _ = compiled(placed, compiled.place_batch(next(Batches())))
+    assert_same_bits(placed.params["body"], params["body"])
+    assert not np.array_equal(placed.params["head"]["kernel"], params["head"]["kernel"])
+
+
+def test_a_batch_that_does_not_divide_names_both_numbers() -> None:
+    step = step_of(apply_linear)
+    for compiled in (compile_train_step(step), compile_train_step_pmap(step)):
+        with pytest.raises(ValueError, match="12 rows does not divide over 8 devices"):
+            compiled.place_batch(next(Batches(12)))
