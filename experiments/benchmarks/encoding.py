@@ -1,0 +1,264 @@
+"""Documents a second through a 6-layer MiniLM: ours against transformers with torch.
+
+    python -m experiments.benchmarks.encoding --peer-python TORCH_PYTHON \
+        [--data-dir DATA] [--documents 256] [--repeats 5] [--out FOLDER]
+
+Both sides get the same token ids (Reuters-21578's first ModApte test documents where
+the data folder has them, else docstrings of the standard library), at most 256 tokens
+each, in batches of 32, and hand back float32 token vectors in NumPy; tokenizing is not
+timed, since both would use the same tokenizer. The runs alternate. Rows:
+
+  same padding   the documents in their own order, each batch padded to its longest
+  buckets        ours alone: sorted by length and padded to one of a few lengths
+  sorted         torch alone: sorted by length, each batch padded to its longest
+
+Compilation is not timed: the first pass of each row is a warm-up.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from labelgraph_jax.data.batches import BatchPlan, Examples
+from labelgraph_jax.data.tokenizer import Tokenizer
+from labelgraph_jax.modules.pretrained import find_pretrained, load_transformer
+from labelgraph_jax.modules.transformer import Transformer
+
+CHUNK_TOKENS = 1024
+
+
+class Timing(NamedTuple):
+    """Wall and processor seconds of one run, and a number that its result decides."""
+
+    seconds: float
+    cpu_seconds: float
+    check: float
+
+
+def read_texts(data_dir: str | None, count: int) -> tuple[str, list[str]]:
+    """The name of the corpus and its first texts."""
+    from labelgraph_jax.data.corpora import load_corpus
+
+    if data_dir:
+        corpus = load_corpus("reuters21578", data_dir=data_dir, protocol="modapte")
+        documents = corpus.test
+    else:
+        corpus = load_corpus("stdlib_docs")
+        documents = corpus.train
+    return corpus.name, [document.text for document in documents[:count]]
+
+
+class Peer:
+    """The torch model in its own interpreter."""
+
+    def __init__(self, python: str, folder: Path, ids: Path, threads: int) -> None:
+        script = Path(__file__).with_name("encoding_peer.py")
+        self._process = subprocess.Popen(
+            [python, str(script), str(folder), str(ids), str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.versions = self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the peer ended: has its interpreter torch?")
+        return json.loads(line)
+
+    def run(self, batches: Sequence[Sequence[int]]) -> Timing:
+        assert self._process.stdin is not None
+        request = {"batches": [list(map(int, rows)) for rows in batches]}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return Timing(**self._answer())
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+class Ours:
+    """Our encoder, compiled once for every batch shape."""
+
+    def __init__(self, folder: Path, ids: list[np.ndarray], dtype: str) -> None:
+        shape, params = load_transformer(folder)
+        model = Transformer(shape, dtype=dtype, chunk_tokens=CHUNK_TOKENS)
+        self._params = jax.device_put(params)
+        self._encode = jax.jit(lambda p, i, m: model.apply({"params": p}, i, m))
+        self._ids = ids
+
+    def run(self, batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> Timing:
+        start, cpu = time.perf_counter(), time.process_time()
+        check = 0.0
+        for rows, length in zip(batches, lengths, strict=True):
+            tokens = np.zeros((len(rows), length), np.int32)
+            mask = np.zeros((len(rows), length), bool)
+            for place, row in enumerate(rows):
+                content = self._ids[row]
+                tokens[place, : len(content)] = content
+                mask[place, : len(content)] = True
+            vectors = np.asarray(self._encode(self._params, tokens, mask))
+            check += float(np.abs(vectors[mask]).mean())
+        seconds = time.perf_counter() - start
+        return Timing(seconds, time.process_time() - cpu, check)
+
+
+def plans(ids: list[np.ndarray], size: int) -> dict[str, tuple[list, list[int]]]:
+    """Rows and padded length of each batch: in order, sorted, and in our buckets."""
+    count = len(ids)
+    lengths = np.array([len(content) for content in ids])
+    order = np.arange(count)
+    by_length = np.argsort(lengths, kind="stable")
+    examples = Examples([[content] for content in ids], np.zeros((count, 1)))
+    plan = BatchPlan(examples, batch_size=size, seed=None)
+    shapes = [plan[number] for number in range(len(plan))]
+
+    def cut(rows: np.ndarray) -> tuple[list, list[int]]:
+        parts = [rows[i : i + size] for i in range(0, count, size)]
+        return parts, [int(lengths[part].max()) for part in parts]
+
+    return {
+        "order": cut(order),
+        "sorted": cut(by_length),
+        "buckets": ([s.rows for s in shapes], [s.tokens for s in shapes]),
+    }
+
+
+def measure(
+    runs: dict[str, Callable[[], Timing]], repeats: int
+) -> dict[str, list[Timing]]:
+    """Timings of each run, taken in turns after one warm-up each."""
+    for run in runs.values():
+        run()
+    timings: dict[str, list[Timing]] = {name: [] for name in runs}
+    for turn in range(repeats):
+        names = list(runs) if turn % 2 == 0 else list(runs)[::-1]
+        for name in names:
+            timings[name].append(runs[name]())
+            took = timings[name][-1].seconds
+            print(f"turn {turn + 1}: {name} {took:.2f} s", file=sys.stderr)
+    return timings
+
+
+def summary(timings: list[Timing], documents: int) -> dict[str, float]:
+    """Documents a second, and processor time for each document."""
+    seconds = [timing.seconds for timing in timings]
+    cpu = statistics.median(timing.cpu_seconds for timing in timings)
+    return {
+        "median": documents / statistics.median(seconds),
+        "lowest": documents / max(seconds),
+        "highest": documents / min(seconds),
+        "cpu_ms_per_document": 1000 * cpu / documents,
+        "check": timings[0].check,
+    }
+
+
+def report(result: dict[str, Any]) -> str:
+    """The result as a Markdown table."""
+    lines = [
+        f"{result['documents']} documents of {result['corpus']}, mean "
+        f"{result['mean_tokens']:.0f} tokens, at most {result['max_tokens']}; batches "
+        f"of {result['batch_size']}; {result['repeats']} runs each, in turns; "
+        f"{result['threads']} threads, {result['machine']}, load average "
+        f"{result['load_average']:.1f} at the start",
+        "",
+        "| run | documents/s (median) | range | against torch, same padding | "
+        "CPU ms a document |",
+        "|---|---|---|---|---|",
+    ]
+    base = result["rows"].get("torch, same padding", {}).get("median")
+    for name, row in result["rows"].items():
+        ratio = f"{row['median'] / base:.2f}x" if base else "-"
+        span = f"{row['lowest']:.1f} to {row['highest']:.1f}"
+        lines.append(
+            f"| {name} | {row['median']:.1f} | {span} | {ratio} | "
+            f"{row['cpu_ms_per_document']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--peer-python", default="", help="interpreter with torch")
+    parser.add_argument("--data-dir", default=os.environ.get("LABELGRAPH_DATA"))
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--documents", type=int, default=256)
+    parser.add_argument("--max-tokens", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--bfloat16", action="store_true", help="add a row of ours")
+    parser.add_argument("--out", default="", help="folder for JSON and Markdown")
+    options = parser.parse_args(arguments)
+
+    load = os.getloadavg()[0]
+    folder = find_pretrained(options.encoder)
+    corpus, texts = read_texts(options.data_dir, options.documents)
+    encoded = Tokenizer.from_pretrained(folder).encode(
+        texts, max_length=options.max_tokens
+    )
+    ids = [windows[0] for windows in encoded.windows]
+    batches = plans(ids, options.batch_size)
+    threads = len(os.sched_getaffinity(0))
+    ours = Ours(folder, ids, "float32")
+    runs = {
+        "ours, same padding": lambda: ours.run(*batches["order"]),
+        "ours, buckets": lambda: ours.run(*batches["buckets"]),
+    }
+    if options.bfloat16:
+        half = Ours(folder, ids, "bfloat16")
+        runs["ours, bfloat16, buckets"] = lambda: half.run(*batches["buckets"])
+    with tempfile.TemporaryDirectory() as scratch:
+        versions: dict[str, str] = {}
+        if options.peer_python:
+            stored = Path(scratch) / "ids.npz"
+            np.savez(stored, *ids)
+            peer = Peer(options.peer_python, folder, stored, threads)
+            versions = peer.versions
+            runs = {
+                "torch, same padding": lambda: peer.run(batches["order"][0]),
+                "torch, sorted": lambda: peer.run(batches["sorted"][0]),
+            } | runs
+        timings = measure(runs, options.repeats)
+        if options.peer_python:
+            peer.close()
+    rows = {name: summary(taken, len(ids)) for name, taken in timings.items()}
+    result = {
+        "corpus": corpus,
+        "documents": len(ids),
+        "mean_tokens": float(np.mean([len(content) for content in ids])),
+        "max_tokens": options.max_tokens,
+        "batch_size": options.batch_size,
+        "repeats": options.repeats,
+        "threads": threads,
+        "load_average": load,
+        "machine": platform.processor() or platform.machine(),
+        "versions": {"jax": jax.__version__, **versions},
+        "rows": rows,
+    }
+    print(report(result))
+    if options.out:
+        out = Path(options.out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "encoding.json").write_text(json.dumps(result, indent=1) + "\n")
+        (out / "encoding.md").write_text(report(result))
+
+
+if __name__ == "__main__":
+    main()
