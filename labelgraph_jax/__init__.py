@@ -1,3 +1,56 @@
-"""Multi-label text classification in which the labels form a graph."""
+"""Multi-label text classification in which the labels form a graph.
+
+    import labelgraph_jax as lg
+
+    lg.functional      pure functions: attention, losses, metrics, thresholds
+    lg.modules         Flax Linen modules
+    lg.load(workdir)   a trained model: .predict(texts), .predict_proba(texts)
+
+Nothing is imported before it is asked for, so that `import labelgraph_jax` is quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from labelgraph_jax import functional, modules
+    from labelgraph_jax.config import Config
+    from labelgraph_jax.fit import fit
+    from labelgraph_jax.functional.attention import graph_attention
+    from labelgraph_jax.predict import Model, load
+
+_LAZY = {
+    "Config": "labelgraph_jax.config",
+    "Model": "labelgraph_jax.predict",
+    "fit": "labelgraph_jax.fit",
+    "graph_attention": "labelgraph_jax.functional.attention",
+    "load": "labelgraph_jax.predict",
+}
+_SUBPACKAGES = ("functional", "modules", "data", "training", "config")
+
+__all__ = [
+    "Config",
+    "Model",
+    "__version__",
+    "fit",
+    "functional",
+    "graph_attention",
+    "load",
+    "modules",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"labelgraph_jax.{name}")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'labelgraph_jax' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_SUBPACKAGES})

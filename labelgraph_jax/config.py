@@ -31,7 +31,7 @@ class DataConfig:
     """Which documents, and how they are split."""
 
     corpus: str = "stdlib_docs"
-    """A named corpus; `labelgraph data list` prints them. Ignored when `data` is set."""
+    """A named corpus (`labelgraph data list`); ignored where `data` is given."""
     data: str = ""
     """Own training file: JSONL, TSV, CSV or parquet, plain, .gz or .xz."""
     validation: str = ""
@@ -50,8 +50,6 @@ class DataConfig:
     """CSV or parquet: 0/1 columns, or one column of delimited labels."""
     label_delimiter: str = ""
     """What separates labels in a delimited column; guessed when empty."""
-    taxonomy: str = ""
-    """Own file of lines `parent<TAB>child[<TAB>child...]`."""
     validation_fraction: float = 0.1
     """Share of the training documents cut off where no validation split is given."""
     test_fraction: float = 0.2
@@ -90,17 +88,23 @@ class TextConfig:
     dim: int = 300
     """Width of learned token vectors."""
     hidden: int = 250
-    """BiLSTM units per direction, CNN channels per width, transformer width."""
+    """BiLSTM units per direction, CNN channels per width, hidden units of a bag
+    (0: none); a transformer has none of these."""
     layers: int = 2
     """Layers of a transformer that is not pretrained."""
-    pooling: Literal["mean", "max", "cls"] = "mean"
-    """How a transformer's token vectors become one vector."""
+    pooling: Literal["default", "mean", "max", "cls", "last"] = "default"
+    """How token vectors become one: mean for a transformer, the last states for a
+    BiLSTM, unless said otherwise."""
+    window_pooling: Literal["mean", "max"] = "mean"
+    """How the vectors of a long document's windows become one."""
     dropout: float = 0.1
     token_dropout: float = 0.0
     """Share of the tokens hidden at each training step."""
+    attention_dropout: float = 0.0
+    """Dropout on a transformer's attention weights."""
 
     def __post_init__(self) -> None:
-        for name in ("dropout", "token_dropout"):
+        for name in ("dropout", "token_dropout", "attention_dropout"):
             value = getattr(self, name)
             _require(0.0 <= value < 1.0, f"text.{name} must lie in [0, 1), got {value}")
         for name in (
@@ -109,20 +113,17 @@ class TextConfig:
             "vocabulary_size",
             "min_count",
             "dim",
-            "hidden",
             "layers",
         ):
             value = getattr(self, name)
             _require(value >= 1, f"text.{name} must be at least 1, got {value}")
         _require(
-            self.vectors != "file" or bool(self.vectors_file),
-            "text.vectors='file' needs text.vectors_file",
+            self.hidden >= (1 if self.encoder in ("cnn", "bilstm") else 0),
+            f"text.hidden must be at least 1 for a {self.encoder}, got {self.hidden}",
         )
         _require(
-            not (self.encoder == "bag" and self.vectors == "pretrained")
-            or not self.trainable,
-            "text.encoder='bag' over pretrained vectors is frozen: set "
-            "text.trainable=false, or fine-tune with text.encoder='transformer'",
+            self.vectors != "file" or bool(self.vectors_file),
+            "text.vectors='file' needs text.vectors_file",
         )
 
 
@@ -246,9 +247,7 @@ def to_dict(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def from_dict(
-    values: Any, cls: type[ConfigT] = Config, *, where: str = ""
-) -> ConfigT:  # type: ignore[assignment]
+def from_dict(values: Any, cls: type[ConfigT] = Config, *, where: str = "") -> ConfigT:  # type: ignore[assignment]
     """A configuration from nested dictionaries; what is absent keeps its default.
 
     Raises:

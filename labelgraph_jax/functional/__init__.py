@@ -1,0 +1,65 @@
+"""Pure functions: arrays in, arrays out; no parameter, no state."""
+
+from labelgraph_jax.functional.adjacency import (
+    conditional_adjacency,
+    cooccurrence,
+    identity_adjacency,
+    random_adjacency,
+    taxonomy_adjacency,
+    thresholded_adjacency,
+    xavier_adjacency,
+)
+from labelgraph_jax.functional.attention import graph_attention, masked_softmax
+from labelgraph_jax.functional.losses import (
+    asymmetric_loss,
+    binary_cross_entropy,
+    focal_loss,
+)
+from labelgraph_jax.functional.metrics import (
+    LabelCounts,
+    evaluate_scores,
+    label_counts,
+    summarise_label_counts,
+)
+from labelgraph_jax.functional.pooling import (
+    bag_of_embeddings,
+    masked_max,
+    masked_mean,
+    pool_windows,
+    text_convolution,
+)
+from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
+from labelgraph_jax.functional.thresholds import (
+    apply_thresholds,
+    fit_global_threshold,
+    fit_label_thresholds,
+)
+
+__all__ = [
+    "LabelCounts",
+    "apply_thresholds",
+    "asymmetric_loss",
+    "bag_of_embeddings",
+    "bidirectional_lstm",
+    "binary_cross_entropy",
+    "conditional_adjacency",
+    "cooccurrence",
+    "evaluate_scores",
+    "fit_global_threshold",
+    "fit_label_thresholds",
+    "focal_loss",
+    "graph_attention",
+    "identity_adjacency",
+    "label_counts",
+    "lstm",
+    "masked_max",
+    "masked_mean",
+    "masked_softmax",
+    "pool_windows",
+    "random_adjacency",
+    "summarise_label_counts",
+    "taxonomy_adjacency",
+    "text_convolution",
+    "thresholded_adjacency",
+    "xavier_adjacency",
+]

@@ -1,0 +1,179 @@
+"""A configuration -> a model: pure `init` and `apply` over a pytree of parameters."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from labelgraph_jax.config import Config, TextConfig
+from labelgraph_jax.modules.label_graph import LabelGraph
+from labelgraph_jax.modules.magnet import Magnet
+from labelgraph_jax.modules.text_encoder import TextEncoder, place_params
+from labelgraph_jax.modules.transformer import TransformerShape
+from labelgraph_jax.workdir import LabelGraphArrays
+
+MAX_HEADS = 8
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A MAGNET module and the constants of its label graph.
+
+    Attributes:
+        module: the Flax module; it holds no parameters.
+        graph: label features, adjacency and label prior, from the training split.
+    """
+
+    module: Magnet
+    graph: LabelGraphArrays
+
+    def init(self, key: jax.Array, batch: Mapping[str, Any], **values: Any) -> Any:
+        """Initial parameters, with published or counted values put in.
+
+        Args:
+            key: randomness.
+            batch: any batch, for its shapes.
+            **values: `transformer`, `embedding`, `token_weight` for
+                `modules.text_encoder.place_params`.
+        """
+        arguments, options = self._inputs(batch)
+        variables = self.module.init({"params": key}, *arguments, **options)
+        params = dict(variables["params"])
+        params["text_encoder"] = place_params(params["text_encoder"], **values)
+        return params
+
+    def apply(
+        self,
+        params: Any,
+        batch: Mapping[str, Any],
+        *,
+        key: jax.Array | None = None,
+        train: bool = False,
+    ) -> jax.Array:
+        """Logits `[B, N]` of a batch; with `train`, dropout from `key`."""
+        arguments, options = self._inputs(batch)
+        logits = self.module.apply(
+            {"params": params},
+            *arguments,
+            **options,
+            deterministic=not train,
+            rngs={"dropout": key} if train and key is not None else None,
+        )
+        assert isinstance(logits, jax.Array)
+        return logits
+
+    def _inputs(
+        self, batch: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        graph = self.graph
+        arguments = (
+            graph.features,
+            graph.adjacency,
+            graph.prior,
+            batch["token_mask"],
+            batch.get("token_ids"),
+        )
+        return arguments, {"token_vectors": batch.get("token_vectors")}
+
+
+def build_classifier(
+    config: Config,
+    graph: LabelGraphArrays,
+    *,
+    vocabulary_size: int,
+    transformer: TransformerShape | None = None,
+    features: int | None = None,
+) -> Classifier:
+    """The model that a configuration describes.
+
+    Args:
+        config: the run's settings.
+        graph: what the label graph starts from.
+        vocabulary_size: rows of a learned token table.
+        transformer: sizes of the pretrained encoder, where there is one.
+        features: width of word vectors read from a file.
+    """
+    text, labels = config.text, config.graph
+    encoder = _text_encoder(text, vocabulary_size, transformer, features or text.dim)
+    return Classifier(
+        module=Magnet(
+            text_encoder=encoder,
+            label_graph=LabelGraph(
+                output_dim=encoder.output_features,
+                hidden_dim=labels.hidden,
+                layers=labels.layers,
+                heads=labels.heads,
+                role=labels.role,
+                learned=labels.is_learned,
+                residual=labels.residual,
+                negative_slope=labels.negative_slope,
+                dropout_rate=labels.dropout,
+            ),
+        ),
+        graph=graph,
+    )
+
+
+def _text_encoder(
+    text: TextConfig,
+    vocabulary_size: int,
+    pretrained: TransformerShape | None,
+    features: int,
+) -> TextEncoder:
+    shape: TransformerShape | None = None
+    if text.vectors == "pretrained":
+        assert pretrained is not None
+        features = pretrained.features
+        if text.trainable:
+            shape = dataclasses.replace(
+                pretrained,
+                dropout_rate=text.dropout,
+                attention_dropout_rate=text.attention_dropout,
+            )
+    elif text.encoder == "transformer":
+        heads = max(h for h in range(1, MAX_HEADS + 1) if features % h == 0)
+        shape = TransformerShape(
+            vocabulary_size=vocabulary_size,
+            features=features,
+            layers=text.layers,
+            heads=heads,
+            hidden_features=4 * features,
+            max_positions=text.max_length,
+            dropout_rate=text.dropout,
+            attention_dropout_rate=text.attention_dropout,
+        )
+    sequence = text.encoder in ("cnn", "bilstm")
+    return TextEncoder(
+        kind=text.encoder,
+        vocabulary_size=vocabulary_size,
+        features=features,
+        hidden_features=0 if text.encoder == "transformer" else text.hidden,
+        transformer=shape,
+        frozen=not text.trainable,
+        pooling=None if text.pooling == "default" else text.pooling,
+        window_pooling=text.window_pooling,
+        token_dropout_rate=text.token_dropout,
+        input_dropout_rate=text.dropout if sequence else 0.0,
+        dropout_rate=text.dropout,
+    )
+
+
+def is_body(path: str) -> bool:
+    """Whether a parameter belongs to the pretrained encoder (its own rate)."""
+    return path.startswith("text_encoder/transformer/")
+
+
+def is_frozen(config: TextConfig) -> Any:
+    """Which parameters never change, by path."""
+    prefixes = ["text_encoder/token_weight"]
+    if not config.trainable:
+        prefixes += ["text_encoder/embedding", "text_encoder/transformer"]
+    return lambda path: path.startswith(tuple(prefixes))
+
+
+def count_parameters(params: Any) -> int:
+    """How many numbers the parameters hold."""
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))

@@ -1,0 +1,129 @@
+"""A frozen pretrained encoder: token ids -> token vectors, computed once and cached."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from labelgraph_jax.data.batches import Examples, evaluation_batches
+from labelgraph_jax.data.encoding_cache import (
+    EncodingCache,
+    EncodingCacheWriter,
+    encoding_key,
+)
+from labelgraph_jax.data.tokenizer import Tokenizer
+from labelgraph_jax.modules.pretrained import load_transformer
+from labelgraph_jax.modules.transformer import Transformer, TransformerShape
+
+ENCODING_BATCH_SIZE = 32
+
+
+class _MemoryStore:
+    """Token vectors held in memory, float16 as the cache holds them."""
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self.lengths = np.asarray(lengths, np.int64)
+        self._vectors: list[np.ndarray] = [np.zeros((0, 0), np.float16)] * len(lengths)
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._vectors[index]
+
+    def write(self, index: int, vectors: np.ndarray) -> None:
+        self._vectors[index] = vectors.astype(np.float16)
+
+
+@dataclass(frozen=True)
+class FrozenEncoder:
+    """A transformer whose parameters never change.
+
+    Attributes:
+        shape, params: from `load_transformer`.
+        fingerprint: SHA-256 of the weights and settings.
+        cache: folder that keeps encodings from one run to the next, or None.
+    """
+
+    shape: TransformerShape
+    params: Any
+    fingerprint: str
+    cache: Path | None = None
+
+    @classmethod
+    def load(cls, folder: Path, *, cache: Path | None = None) -> "FrozenEncoder":
+        """Reads an encoder's weights and settings.
+
+        Raises:
+            PretrainedError: the folder holds no readable encoder.
+        """
+        shape, params = load_transformer(folder)
+        digest = hashlib.sha256()
+        for path in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return cls(shape, params, digest.hexdigest(), cache)
+
+    def encode(self, examples: Examples) -> Examples:
+        """The same examples with token vectors `[S, D]` in place of token ids.
+
+        Both ways give the same numbers: vectors are rounded to float16, which is what
+        the cache stores, and every text is encoded among others of about its length.
+        """
+        assert examples.windows is not None
+        sequences = [window for windows in examples.windows for window in windows]
+        store: Any
+        if self.cache is None:
+            store = _MemoryStore([len(ids) for ids in sequences])
+            self._fill(store, sequences, np.arange(len(sequences)))
+        else:
+            store = self._cached(sequences, self.cache)
+        return dataclasses.replace(examples, token_vectors=store)
+
+    def sentence_vectors(
+        self, texts: Sequence[str], tokenizer: Tokenizer
+    ) -> np.ndarray:
+        """One vector of length 1 per text, the mean of its tokens, float32 `[M, D]`."""
+        windows = tokenizer.encode(list(texts), max_length=64).windows
+        store = _MemoryStore([len(w[0]) for w in windows])
+        self._fill(store, [w[0] for w in windows], np.arange(len(windows)))
+        means = np.stack(
+            [store[i].astype(np.float32).mean(axis=0) for i in range(len(store))]
+        )
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    def _cached(self, sequences: list[np.ndarray], root: Path) -> EncodingCache:
+        settings = {"kind": "token vectors", "dtype": "float16"}
+        key = encoding_key(self.fingerprint, settings, sequences)
+        found = EncodingCache.find(root, key)
+        if found is not None:
+            return found
+        lengths = [len(ids) for ids in sequences]
+        writer = EncodingCacheWriter(root, key, lengths, self.shape.features)
+        self._fill(writer, sequences, writer.missing)
+        return writer.finish()
+
+    def _fill(
+        self, store: Any, sequences: list[np.ndarray], missing: np.ndarray
+    ) -> None:
+        """Encodes the sequences at the indices `missing` and writes them to `store`."""
+        if not len(missing):
+            return
+        run = jax.jit(Transformer(self.shape).apply)
+        variables = {"params": jax.device_put(self.params)}
+        todo = Examples(
+            windows=[[sequences[i]] for i in missing],
+            targets=np.zeros((len(missing), 0), np.float32),
+        )
+        for batch in evaluation_batches(todo, batch_size=ENCODING_BATCH_SIZE):
+            vectors = np.asarray(
+                run(variables, batch["token_ids"], batch["token_mask"])
+            )
+            for row in np.flatnonzero(batch["example_mask"]):
+                index = int(missing[batch["example_index"][row]])
+                store.write(index, vectors[row, : len(sequences[index])])

@@ -1,0 +1,175 @@
+"""Thresholds from validation, metrics on the test split: the one evaluation path.
+
+`fit` ends with it and `labelgraph evaluate` is nothing else, so the numbers that a
+training run printed are the numbers that its work directory gives back.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelgraph_jax.config import Config, TrainingConfig
+from labelgraph_jax.data.batches import Examples, evaluation_batches
+from labelgraph_jax.data.documents import Document
+from labelgraph_jax.functional.metrics import evaluate_scores
+from labelgraph_jax.functional.thresholds import (
+    fit_global_threshold,
+    fit_label_thresholds,
+)
+from labelgraph_jax.prepare import fingerprint, read_corpus
+from labelgraph_jax.training.evaluate import ProbabilityFn, predict_probabilities
+from labelgraph_jax.workdir import LabelGraphArrays, WorkdirError
+
+KS = (1, 3, 5)
+
+
+def score_examples(
+    run: ProbabilityFn, params: Any, examples: Examples, batch_size: int
+) -> np.ndarray:
+    """Probabilities of every document, float32 `[M, N]`, in document order."""
+    return predict_probabilities(
+        run, params, evaluation_batches(examples, batch_size=batch_size)
+    )
+
+
+def choose_thresholds(
+    config: TrainingConfig, probabilities: np.ndarray, targets: np.ndarray
+) -> np.ndarray:
+    """Decision threshold per label `[N]`, from the validation documents.
+
+    At or below 0.5 for `half`; with `global` the one that is best for micro-F1; with
+    `label` the best for each label's own F1, shrunk towards the global one.
+    """
+    size = probabilities.shape[1]
+    if config.threshold == "half" or not len(probabilities):
+        return np.full(size, 0.5)
+    if config.threshold == "global":
+        return np.full(size, fit_global_threshold(probabilities, targets))
+    return np.asarray(
+        fit_label_thresholds(
+            probabilities, targets, shrinkage=config.threshold_shrinkage
+        ),
+        np.float64,
+    )
+
+
+def validation_metrics(
+    probabilities: np.ndarray, targets: np.ndarray
+) -> dict[str, float]:
+    """What selects a checkpoint: F1 at the best single threshold, ranking metrics."""
+    threshold = fit_global_threshold(probabilities, targets)
+    thresholds = np.full(targets.shape[1], threshold)
+    scores = evaluate_scores(probabilities, targets, thresholds, ks=(1, 5))
+    kept = ("micro_f1", "macro_f1", "samples_f1", "LRAP", "mAP", "nDCG@5")
+    return {name: scores[name] for name in kept} | {"threshold": float(threshold)}
+
+
+def measure(
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    thresholds: np.ndarray,
+    graph: LabelGraphArrays,
+) -> dict[str, dict[str, float]]:
+    """Every metric at the saved thresholds and at 0.5.
+
+    Propensities count the labels of the training split.
+    """
+    documents = round(float(graph.counts.max() / max(graph.prior.max(), 1e-9)))
+    return {
+        name: evaluate_scores(
+            probabilities,
+            targets,
+            values,
+            train_label_counts=graph.counts,
+            train_documents=documents,
+            ks=KS,
+        )
+        for name, values in (
+            ("tuned", thresholds),
+            ("half", np.full(targets.shape[1], 0.5)),
+        )
+    }
+
+
+def summary(
+    documents: Sequence[Document],
+    truncated: int,
+    unseen: Counter[str],
+    metrics: dict[str, dict[str, float]],
+    config: Config,
+) -> dict[str, Any]:
+    """The evaluation of one set of documents as JSON values."""
+    return {
+        "documents": len(documents),
+        "fingerprint": fingerprint(documents),
+        "truncated_documents": truncated,
+        "unseen_labels": dict(sorted(unseen.items())),
+        "threshold": config.training.threshold,
+        "metrics": metrics["tuned"],
+        "metrics_at_half": metrics["half"],
+    }
+
+
+def evaluate_workdir(
+    workdir: str | Path,
+    *,
+    data: str = "",
+    data_dir: str = "",
+    batch_size: int | None = None,
+) -> dict[str, Any]:
+    """Evaluates a trained model, on its own test split or on a file.
+
+    Args:
+        workdir: what `labelgraph train` left.
+        data: a labelled file in any format that training reads; by default the test
+            split of the run.
+        data_dir: where the local corpus copies lie now, if they have moved.
+        batch_size: documents per batch; it does not change the numbers.
+
+    Returns:
+        JSON values: documents, fingerprint, unseen labels, metrics at the saved
+        thresholds and at 0.5; for the run's own test split also the baseline, if one
+        was trained.
+
+    Raises:
+        WorkdirError: no finished run stands there, or its test data has changed.
+        DataError: a document or file is malformed.
+    """
+    from labelgraph_jax.predict import load
+
+    model = load(workdir)
+    config = model.config
+    finished = model.workdir.results() if not data else {}
+    if data:
+        source = dataclasses.replace(
+            config.data, data=data, validation="", test="", protocol=""
+        )
+        corpus = read_corpus(source, split=False)
+        documents = corpus.train
+    else:
+        source = config.data
+        if data_dir:
+            source = dataclasses.replace(source, data_dir=data_dir)
+        corpus = read_corpus(source)
+        documents = corpus.test
+    results = model.evaluate(documents, batch_size=batch_size)
+    if not data:
+        before = finished["test"]["fingerprint"]
+        if results["fingerprint"] != before:
+            raise WorkdirError(
+                f"{workdir}: the test documents are not those of the training run "
+                "(the data, or for stdlib_docs the Python version, has changed); "
+                "name the file to evaluate with --data"
+            )
+    return {
+        "corpus": corpus.name,
+        "labels": len(model.labels),
+        "workdir": str(workdir),
+        "split": "test" if not data else "file",
+        "test": results,
+        "baseline": finished.get("baseline"),
+    }

@@ -1,0 +1,396 @@
+"""Training, whole: documents -> trained, thresholded, evaluated work directory."""
+
+import dataclasses
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from labelgraph_jax.build import (
+    Classifier,
+    build_classifier,
+    count_parameters,
+    is_body,
+    is_frozen,
+)
+from labelgraph_jax.config import Config, to_dict
+from labelgraph_jax.data.batches import (
+    evaluation_batches,
+    steps_per_epoch,
+    train_batches,
+)
+from labelgraph_jax.data.documents import Corpus, LabelSpace
+from labelgraph_jax.data.tokenizer import Tokenizer
+from labelgraph_jax.data.word_vectors import read_word_vectors
+from labelgraph_jax.encode import FrozenEncoder
+from labelgraph_jax.evaluation import (
+    KS,
+    choose_thresholds,
+    score_examples,
+    validation_metrics,
+)
+from labelgraph_jax.functional.losses import binary_cross_entropy
+from labelgraph_jax.functional.metrics import evaluate_scores
+from labelgraph_jax.modules.pretrained import find_pretrained
+from labelgraph_jax.predict import load
+from labelgraph_jax.prepare import (
+    Encoded,
+    encode_documents,
+    label_graph_arrays,
+    make_tokenizer,
+    read_corpus,
+    require_labels,
+    token_weights,
+)
+from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.training.evaluate import compile_probabilities
+from labelgraph_jax.training.logs import MetricsLog
+from labelgraph_jax.training.loop import TrainResult, train_loop
+from labelgraph_jax.training.objectives import multi_label_objective
+from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
+from labelgraph_jax.training.parallel import compile_train_step, make_mesh
+from labelgraph_jax.training.step import TrainState, init_train_state, make_train_step
+from labelgraph_jax.workdir import LabelGraphArrays, Workdir
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that training reads, and nothing it writes."""
+
+    corpus: Corpus
+    labels: LabelSpace
+    tokenizer: Tokenizer
+    train: Encoded
+    validation: Encoded
+    graph: LabelGraphArrays
+    classifier: Classifier
+    initial_values: dict[str, Any]
+
+
+def cache_folder() -> Path:
+    """Where encodings are kept from one run to the next."""
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "labelgraph_jax" / "encodings"
+
+
+def fit(
+    config: Config,
+    workdir: str | Path,
+    *,
+    baseline: bool = False,
+    progress: bool = True,
+    say: Say = lambda line: None,
+) -> dict[str, Any]:
+    """Trains, or resumes training, and evaluates the best checkpoint once.
+
+    The thresholds come from the validation split and the test split is read once, at
+    the end. A finished work directory is not trained again.
+
+    Args:
+        config: the run's settings.
+        workdir: where everything goes; nothing is written there before the data and
+            the settings were found to be in order.
+        baseline: also train TF-IDF + one-vs-rest linear SVM on the same splits.
+        progress: show a progress bar, or a line per epoch where there is no terminal.
+        say: takes one line about what is going on.
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        ConfigError, DataError, WorkdirError: see those.
+        NonFiniteLossError: training diverged; the last good checkpoint is kept.
+        KeyboardInterrupt: stopped by a signal; the same call goes on.
+    """
+    place = Workdir(Path(workdir))
+    place.check(config)
+    if place.is_finished:
+        say(f"{workdir}: training has finished; these are its results")
+        results = place.results()
+        if baseline and results.get("baseline") is None:
+            corpus = read_corpus(config.data)
+            results["baseline"] = _baseline(corpus, place.labels(), config, say)
+            place.save_results(results)
+        return results
+    prepared = prepare(config, say)
+    place.claim(config)
+    _save_model_files(place, prepared, config)
+    result = _train(place, prepared, config, progress)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return _finish(place, prepared, config, result, baseline, say)
+
+
+def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
+    """Reads the corpus and builds everything training needs, in memory."""
+    corpus = read_corpus(config.data)
+    require_labels(corpus.train, corpus)
+    for note in corpus.notes:
+        say(f"{corpus.name}: {note}")
+    labels = LabelSpace.from_documents(
+        corpus.train, corpus.label_descriptions, corpus.parents
+    )
+    text = config.text
+    tokenizer = make_tokenizer(text, [document.text for document in corpus.train])
+    pretrained = text.vectors == "pretrained"
+    encoder = None
+    if pretrained:
+        encoder = FrozenEncoder.load(
+            find_pretrained(text.pretrained), cache=cache_folder()
+        )
+        if not text.trainable:
+            say("encoding the documents once with the frozen encoder (cached)")
+    frozen = None if text.trainable else encoder
+    train, validation = (
+        encode_documents(documents, labels, tokenizer, text, frozen)
+        for documents in (corpus.train, corpus.validation)
+    )
+    values: dict[str, Any] = {}
+    if pretrained and text.trainable:
+        assert encoder is not None
+        values["transformer"] = encoder.params
+    elif text.encoder == "bag" and not pretrained:
+        values["token_weight"] = token_weights(
+            train.examples, tokenizer.vocabulary_size
+        )
+    if text.vectors == "file" and text.encoder != "transformer":
+        vectors = read_word_vectors(text.vectors_file, tokenizer.vocabulary)
+        say(f"{text.vectors_file}: {vectors.coverage:.1%} of the vocabulary found")
+        values["embedding"] = vectors.table
+    targets = np.asarray(train.examples.targets)
+    graph = label_graph_arrays(config, labels, targets, tokenizer, encoder)
+    classifier = build_classifier(
+        config,
+        graph,
+        vocabulary_size=tokenizer.vocabulary_size,
+        transformer=encoder.shape if encoder else None,
+        features=values["embedding"].shape[1] if "embedding" in values else None,
+    )
+    say(
+        f"{corpus.name}: {len(corpus.train):,} documents to train on, "
+        f"{len(corpus.validation):,} for validation, {len(corpus.test):,} for the "
+        f"test, {len(labels):,} labels; {train.truncated:,} training documents are "
+        f"longer than the {text.max_length} tokens read of a window"
+    )
+    return Prepared(
+        corpus, labels, tokenizer, train, validation, graph, classifier, values
+    )
+
+
+def _save_model_files(place: Workdir, prepared: Prepared, config: Config) -> None:
+    """What the model is, beside its parameters; the same again on a resumed run."""
+    place.save_labels(prepared.labels)
+    place.save_label_graph(prepared.graph)
+    prepared.tokenizer.save(place.tokenizer)
+    if config.text.vectors != "pretrained":
+        return
+    place.encoder.mkdir(exist_ok=True)
+    folder = find_pretrained(config.text.pretrained)
+    copied = [folder / "config.json"]
+    if not config.text.trainable:
+        copied += sorted(folder.glob("*.safetensors*"))
+    for path in copied:
+        target = place.encoder / path.name
+        if not target.is_file() or target.stat().st_size != path.stat().st_size:
+            partial = target.with_name(target.name + ".partial")
+            shutil.copyfile(path, partial)
+            partial.replace(target)
+
+
+def _train(
+    place: Workdir, prepared: Prepared, config: Config, progress: bool
+) -> TrainResult:
+    settings, examples = config.training, prepared.train.examples
+    epoch_steps = steps_per_epoch(len(examples), settings.batch_size)
+    total_steps = epoch_steps * settings.epochs
+    key = jax.random.key(settings.seed)
+    frozen = is_frozen(config.text)
+    schedule: dict[str, Any] = {
+        "warmup_steps": int(settings.warmup_fraction * total_steps),
+        "total_steps": total_steps,
+        "schedule": settings.schedule,
+    }
+    optimizer = make_optimizer(
+        learning_rate=settings.learning_rate,
+        body_learning_rate=settings.body_learning_rate,
+        is_body=is_body if config.text.vectors == "pretrained" else None,
+        is_frozen=frozen,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        **schedule,
+    )
+    classifier = prepared.classifier
+    loss_fn = multi_label_objective(
+        classifier.apply, binary_cross_entropy, **loss_options(config)
+    )
+    step = make_train_step(
+        loss_fn,
+        optimizer,
+        jax.random.fold_in(key, 1),
+        is_frozen=frozen,
+        learning_rate=make_schedule(settings.learning_rate, **schedule),
+    )
+    mesh = make_mesh()
+    run = compile_probabilities(classifier.apply, mesh)
+    validation = prepared.validation.examples
+
+    def evaluate(params: Any) -> dict[str, float]:
+        probabilities = score_examples(
+            run, params, validation, settings.evaluation_batch_size
+        )
+        return validation_metrics(probabilities, np.asarray(validation.targets))
+
+    with CheckpointStore(place.checkpoints, metric=settings.selection_metric) as store:
+        return train_loop(
+            _initial_state(prepared, optimizer, key),
+            compile_train_step(step, mesh),
+            train_batches(
+                examples,
+                batch_size=settings.batch_size,
+                epochs=settings.epochs,
+                seed=settings.seed,
+                prefetch_threads=1,
+            ),
+            total_steps=total_steps,
+            steps_per_epoch=epoch_steps,
+            evaluate_fn=evaluate if len(validation) else None,
+            metric=settings.selection_metric if len(validation) else None,
+            patience=settings.patience or None,
+            store=store,
+            log=MetricsLog(place.path),
+            config=to_dict(config),
+            progress=progress,
+        )
+
+
+def loss_options(config: Config) -> dict[str, Any]:
+    """Options of the loss that are not at their neutral value."""
+    settings = config.training
+    options: dict[str, Any] = {}
+    if settings.label_smoothing:
+        options["label_smoothing"] = settings.label_smoothing
+    if settings.positive_weight != 1.0:
+        options["positive_weight"] = settings.positive_weight
+    return options
+
+
+def _initial_state(prepared: Prepared, optimizer: Any, key: jax.Array) -> TrainState:
+    examples = prepared.train.examples
+    assert examples.windows is not None
+    first = dataclasses.replace(
+        examples, windows=examples.windows[:1], targets=examples.targets[:1]
+    )
+    batch = next(iter(evaluation_batches(first, batch_size=1)))
+    params = prepared.classifier.init(key, batch, **prepared.initial_values)
+    return init_train_state(params, optimizer)
+
+
+def _finish(
+    place: Workdir,
+    prepared: Prepared,
+    config: Config,
+    result: TrainResult,
+    baseline: bool,
+    say: Say,
+) -> dict[str, Any]:
+    """Thresholds from validation, the test split once, results.json."""
+    started = time.perf_counter()
+    place.save_thresholds(
+        np.full(len(prepared.labels), 0.5), {"threshold": "half", "fitted_on": None}
+    )
+    model = load(place.path)
+    if prepared.corpus.validation:
+        probabilities = score_examples(
+            model._run,
+            model.params,
+            prepared.validation.examples,
+            config.training.evaluation_batch_size,
+        )
+        targets = np.asarray(prepared.validation.examples.targets)
+        thresholds = choose_thresholds(config.training, probabilities, targets)
+        place.save_thresholds(
+            thresholds,
+            {"threshold": config.training.threshold, "fitted_on": "validation"},
+        )
+        model = dataclasses.replace(model, thresholds=thresholds)
+    test = model.evaluate(prepared.corpus.test) if prepared.corpus.test else None
+    results: dict[str, Any] = {
+        "corpus": prepared.corpus.name,
+        "labels": len(prepared.labels),
+        "workdir": str(place.path),
+        "split": "test",
+        "notes": list(prepared.corpus.notes),
+        "documents": {
+            name: len(documents) for name, documents in prepared.corpus.splits.items()
+        },
+        "parameters": count_parameters(model.params),
+        "truncated_training_documents": prepared.train.truncated,
+        "seed": config.training.seed,
+        "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
+        "training": {
+            "steps": result.step,
+            "best_step": result.best_step,
+            "best_validation": result.best_metric,
+            "selection_metric": config.training.selection_metric,
+            "stopped_early": result.stopped_early,
+            "seconds": round(result.seconds, 1),
+            "documents_per_second": round(result.documents_per_second, 1),
+        },
+        "test": test,
+        "test_seconds": round(time.perf_counter() - started, 1),
+        "baseline": None,
+    }
+    if baseline:
+        results["baseline"] = _baseline(prepared.corpus, prepared.labels, config, say)
+    place.save_results(results)
+    return results
+
+
+def _baseline(
+    corpus: Corpus, labels: LabelSpace, config: Config, say: Say
+) -> dict[str, Any]:
+    """TF-IDF + one-vs-rest linear SVM on the same splits, at 0 and tuned."""
+    from labelgraph_jax.baseline import tfidf_svm_baseline
+
+    say("training the baseline: TF-IDF + one-vs-rest linear SVM")
+    texts = {
+        name: [document.text for document in documents]
+        for name, documents in corpus.splits.items()
+    }
+    targets = {
+        name: labels.targets(documents)[0] for name, documents in corpus.splits.items()
+    }
+    fitted = tfidf_svm_baseline(
+        texts["train"],
+        targets["train"],
+        texts["test"],
+        validation_texts=texts["validation"],
+        validation_targets=targets["validation"],
+        threshold_shrinkage=config.training.threshold_shrinkage,
+    )
+    counts, documents = targets["train"].sum(axis=0), len(texts["train"])
+    rows = {"SVM, tuned": fitted.tuned, "SVM, at 0": fitted.at_zero}
+    return {
+        "c": {name: row.c for name, row in rows.items()},
+        "features": fitted.features,
+        "seconds": round(fitted.seconds, 1),
+        "metrics": {
+            name: evaluate_scores(
+                row.test_scores,
+                targets["test"],
+                row.thresholds,
+                train_label_counts=counts,
+                train_documents=documents,
+                ks=KS,
+            )
+            for name, row in rows.items()
+        },
+    }

@@ -1,0 +1,65 @@
+"""Text vectors x label vectors -> logits: the whole MAGNET classifier."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+from labelgraph_jax.modules.label_graph import LabelGraph
+from labelgraph_jax.modules.text_encoder import TextEncoder
+
+
+class Magnet(nn.Module):
+    """`logits[b, n] = document_vector[b] . label_vector[n] + label_bias[n]`.
+
+    Attributes:
+        text_encoder: token ids or token vectors -> document vectors `[B, D]`.
+        label_graph: label features and adjacency -> label vectors `[N, D]`.
+        dropout_rate: dropout on the document vector.
+
+    Reference: Pal et al., MAGNET, ICAART 2020. The label bias is ours: it starts at
+    the log-odds of each label in training, so that the first steps are not spent on
+    learning how rare labels are.
+    """
+
+    text_encoder: TextEncoder
+    label_graph: LabelGraph
+    dropout_rate: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self,
+        label_features: Float[Array, "N F"],
+        adjacency: Float[Array, "N N"],
+        label_prior: Float[Array, "N"],
+        token_mask: Bool[Array, "B *W S"],
+        token_ids: Int[Array, "B *W S"] | None = None,
+        *,
+        token_vectors: Float[Array, "B *W S D"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "B N"]:
+        """Logits of every label for every document, float32.
+
+        Args:
+            label_features: initial label features `[N, F]`.
+            adjacency: label adjacency `[N, N]`.
+            label_prior: share of the training documents with each label `[N]`.
+            token_mask: true where there is a token.
+            token_ids: token ids, or
+            token_vectors: token vectors in their place.
+            deterministic: no dropout.
+        """
+        documents = self.text_encoder(
+            token_ids,
+            token_mask,
+            token_vectors=token_vectors,
+            deterministic=deterministic,
+        )
+        documents = nn.Dropout(self.dropout_rate)(
+            documents, deterministic=deterministic
+        )
+        labels = self.label_graph(
+            label_features, adjacency, deterministic=deterministic
+        )
+        prior = jnp.clip(jnp.asarray(label_prior, jnp.float32), 1e-4, 1 - 1e-4)
+        bias = self.param("label_bias", lambda _: jnp.log(prior) - jnp.log1p(-prior))
+        return documents.astype(jnp.float32) @ labels.T + bias

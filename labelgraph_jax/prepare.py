@@ -1,0 +1,243 @@
+"""From a configuration to what training reads: corpus, labels, ids, label graph."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from labelgraph_jax.config import Config, ConfigError, DataConfig, TextConfig
+from labelgraph_jax.data.batches import Examples
+from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
+from labelgraph_jax.data.tokenizer import Tokenizer, inverse_document_frequency
+from labelgraph_jax.data.word_vectors import read_word_vectors
+from labelgraph_jax.encode import FrozenEncoder
+from labelgraph_jax.functional import adjacency as adjacencies
+from labelgraph_jax.modules.pretrained import find_pretrained
+from labelgraph_jax.workdir import LabelGraphArrays
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The documents of one split as training and evaluation read them.
+
+    Attributes:
+        examples: token ids or token vectors, and targets.
+        truncated: documents longer than the encoder reads.
+        unseen: labels without a node, and how often they occurred.
+    """
+
+    examples: Examples
+    truncated: int
+    unseen: Counter[str]
+
+
+def read_corpus(config: DataConfig, *, split: bool = True) -> Corpus:
+    """Reads the corpus that the settings name, missing splits cut off.
+
+    Args:
+        split: cut off missing splits; without, they stay empty.
+
+    Raises:
+        DataError: a file or corpus is absent or malformed.
+        ConfigError: settings that contradict each other.
+    """
+    corpus = _own_files(config) if config.data else _named_corpus(config)
+    if split:
+        from labelgraph_jax.data.splits import complete_splits
+
+        corpus = complete_splits(
+            corpus,
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
+            seed=config.split_seed,
+        )
+    return corpus
+
+
+def _named_corpus(config: DataConfig) -> Corpus:
+    from labelgraph_jax.data.corpora import load_corpus
+    from labelgraph_jax.data.documents import select_task
+
+    if config.validation or config.test:
+        raise ConfigError(
+            "data.validation and data.test name files beside an own training file: "
+            "give data.data too"
+        )
+    corpus = load_corpus(
+        config.corpus,
+        data_dir=config.data_dir or None,
+        protocol=config.protocol or None,
+    )
+    return select_task(corpus, config.task) if config.task else corpus
+
+
+def _own_files(config: DataConfig) -> Corpus:
+    from labelgraph_jax.data.readers import read_documents
+
+    def read(path: str) -> tuple[Document, ...]:
+        if not path:
+            return ()
+        return tuple(
+            read_documents(
+                path,
+                label_delimiter=config.label_delimiter or None,
+                text_column=config.text_column or None,
+                label_columns=config.label_columns or None,
+                task=config.task or None,
+            )
+        )
+
+    if config.protocol:
+        raise ConfigError(
+            f"data.protocol={config.protocol!r} belongs to a named corpus, "
+            "not to an own file"
+        )
+    return Corpus(
+        name=Path(config.data).name,
+        train=read(config.data),
+        validation=read(config.validation),
+        test=read(config.test),
+    )
+
+
+def fingerprint(documents: Sequence[Document]) -> str:
+    """SHA-256 of the ids, texts and labels, in order: which data numbers belong to."""
+    digest = hashlib.sha256()
+    for document in documents:
+        for part in (document.id, document.text, *sorted(document.labels)):
+            digest.update(part.encode("utf-8", "surrogatepass") + b"\x1f")
+        digest.update(b"\x1e")
+    return digest.hexdigest()
+
+
+def make_tokenizer(config: TextConfig, texts: Sequence[str]) -> Tokenizer:
+    """The pretrained encoder's tokenizer, or one made from the training texts."""
+    if config.vectors == "pretrained":
+        return Tokenizer.from_pretrained(find_pretrained(config.pretrained))
+    return Tokenizer.train_words(
+        texts,
+        vocabulary_size=config.vocabulary_size,
+        min_count=config.min_count,
+    )
+
+
+def encode_documents(
+    documents: Sequence[Document],
+    labels: LabelSpace,
+    tokenizer: Tokenizer,
+    config: TextConfig,
+    encoder: FrozenEncoder | None = None,
+) -> Encoded:
+    """Documents as token ids, or as a frozen encoder's token vectors, and targets."""
+    targets, unseen = labels.targets(documents)
+    windows = config.max_windows if config.long_documents == "windows" else 1
+    encoded = tokenizer.encode(
+        [document.text for document in documents],
+        max_length=config.max_length,
+        max_windows=windows,
+    )
+    examples = Examples(
+        windows=encoded.windows, targets=targets, pad_id=tokenizer.pad_id
+    )
+    if encoder is not None:
+        examples = encoder.encode(examples)
+    return Encoded(examples, encoded.truncated, unseen)
+
+
+def token_weights(examples: Examples, size: int) -> np.ndarray:
+    """Inverse document frequency of every token in training, float32 `[V]`."""
+    assert examples.windows is not None
+    return inverse_document_frequency(examples.windows, size, pad_id=examples.pad_id)
+
+
+def label_graph_arrays(
+    config: Config,
+    labels: LabelSpace,
+    targets: np.ndarray,
+    tokenizer: Tokenizer,
+    encoder: FrozenEncoder | None,
+) -> LabelGraphArrays:
+    """What the label graph starts from; `targets` is the training split alone."""
+    counts = np.asarray(adjacencies.cooccurrence(targets), np.float32)
+    support = np.diagonal(counts).copy()
+    return LabelGraphArrays(
+        features=_label_features(config, labels, tokenizer, encoder),
+        adjacency=np.asarray(_adjacency(config, labels, counts), np.float32),
+        prior=support / max(len(targets), 1),
+        counts=support,
+    )
+
+
+def _adjacency(config: Config, labels: LabelSpace, counts: np.ndarray) -> jax.Array:
+    graph, size = config.graph, len(labels)
+    key = jax.random.key(config.training.seed)
+    match graph.initialisation:
+        case "identity":
+            return adjacencies.identity_adjacency(size)
+        case "random":
+            return adjacencies.random_adjacency(key, size)
+        case "xavier":
+            return adjacencies.xavier_adjacency(key, size)
+        case "thresholded":
+            return adjacencies.thresholded_adjacency(counts, tau=graph.tau, p=graph.p)
+        case "taxonomy":
+            pairs = labels.parent_pairs()
+            if not len(pairs):
+                raise ConfigError(
+                    "graph.initialisation='taxonomy' needs a corpus whose labels "
+                    "have parents among the labels; this one has none"
+                )
+            return adjacencies.taxonomy_adjacency(pairs, size)
+        case _:
+            return adjacencies.conditional_adjacency(counts)
+
+
+def label_text(labels: LabelSpace, name: str) -> str:
+    """What a label feature is encoded from: its description, or its name in words."""
+    described = labels.descriptions.get(name, "")
+    words = name.replace("_", " ").replace("-", " ").replace(":", " ")
+    return f"{words}. {described}" if described else words
+
+
+def _label_features(
+    config: Config,
+    labels: LabelSpace,
+    tokenizer: Tokenizer,
+    encoder: FrozenEncoder | None,
+) -> np.ndarray:
+    generator = np.random.default_rng((config.training.seed, 1))
+    graph, text = config.graph, config.text
+    if graph.features == "random":
+        shape = (len(labels), graph.feature_dim)
+        return generator.normal(0, graph.feature_dim**-0.5, shape).astype(np.float32)
+    texts = [label_text(labels, name) for name in labels.names]
+    if text.vectors == "pretrained":
+        assert encoder is not None
+        return encoder.sentence_vectors(texts, tokenizer)
+    # One random vector per word where no trained one is given: labels whose names
+    # share words still share features.
+    table = generator.normal(
+        0, graph.feature_dim**-0.5, (tokenizer.vocabulary_size, graph.feature_dim)
+    ).astype(np.float32)
+    if text.vectors == "file":
+        table = read_word_vectors(text.vectors_file, tokenizer.vocabulary).table
+    windows = tokenizer.encode(texts, max_length=64).windows
+    means = np.stack([table[ids[0]].mean(axis=0) for ids in windows])
+    norms = np.linalg.norm(means, axis=1, keepdims=True)
+    return (means / np.maximum(norms, 1e-6)).astype(np.float32)
+
+
+def require_labels(documents: Sequence[Document], corpus: Corpus) -> None:
+    """Refuses a training split without documents or labels.
+
+    Raises:
+        DataError: there is nothing to learn from.
+    """
+    if not documents:
+        raise DataError(f"{corpus.name}: there is no training document")
+    if not any(document.labels for document in documents):
+        raise DataError(f"{corpus.name}: no training document carries a label")

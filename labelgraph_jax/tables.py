@@ -1,0 +1,157 @@
+"""Tables for a terminal: 80 columns wide, colour only where there is a terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from labelgraph_jax.data.statistics import CorpusStatistics, Problem
+
+MODEL_AT_HALF = "label graph, at 0.5"
+COLUMNS = {
+    "micro_f1": ("micro", "F1"),
+    "macro_f1": ("macro", "F1"),
+    "samples_f1": ("sample", "F1"),
+    "hamming_loss": ("Hamming", "loss"),
+    "subset_accuracy": ("exact", "match"),
+    "P@1": ("P@1", ""),
+    "nDCG@5": ("nDCG@5", ""),
+}
+
+
+def result_rows(results: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
+    """Name and metrics of every row of the table of results."""
+    test = results["test"]
+    if test is None:
+        return []
+    tuned = test["threshold"] != "half"
+    rows = [("label graph, tuned" if tuned else MODEL_AT_HALF, test["metrics"])]
+    if tuned:
+        rows.append((MODEL_AT_HALF, test["metrics_at_half"]))
+    baseline = results.get("baseline")
+    if baseline:
+        rows += [(name, values) for name, values in baseline["metrics"].items()]
+    return rows
+
+
+def verdict(results: dict[str, Any]) -> str:
+    """One sentence: does the model or the baseline win, each at its best?"""
+    baseline = results.get("baseline")
+    if not baseline or not results["test"]:
+        return ""
+    parts = []
+    for metric in ("micro_f1", "macro_f1"):
+        ours = results["test"]["metrics"][metric]
+        name, theirs = max(
+            ((n, values[metric]) for n, values in baseline["metrics"].items()),
+            key=lambda pair: pair[1],
+        )
+        word = "wins" if ours > theirs else "loses" if ours < theirs else "ties"
+        parts.append(
+            f"on {'-'.join(COLUMNS[metric])} the label graph {word} by "
+            f"{abs(ours - theirs):.4f} against {name.replace(', ', ' ')}"
+        )
+    return "; ".join(parts)
+
+
+def print_results(results: dict[str, Any], *, workdir: str) -> None:
+    """Prints the table of results, what it was measured on, and what to do next."""
+    console = Console(highlight=False)
+    test = results["test"]
+    if test is None:
+        console.print("No test split: nothing was evaluated.")
+        return
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"{results['corpus']}: {test['documents']:,} test documents, "
+        f"{results['labels']:,} labels",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("model", no_wrap=True)
+    for title in COLUMNS.values():
+        table.add_column("\n".join(title), justify="right")
+    for name, metrics in result_rows(results):
+        table.add_row(name, *(f"{metrics[key]:.4f}" for key in COLUMNS))
+    console.print(table)
+    _print_notes(console, results)
+    console.print(f"Everything else is in {workdir}/results.json", markup=False)
+
+
+def _print_notes(console: Console, results: dict[str, Any]) -> None:
+    test = results["test"]
+    if sentence := verdict(results):
+        console.print(sentence[0].upper() + sentence[1:] + ".", markup=False)
+    if test["unseen_labels"]:
+        unseen = test["unseen_labels"]
+        shown = ", ".join(
+            f"{name} ({count})" for name, count in list(unseen.items())[:5]
+        )
+        more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
+        console.print(
+            f"{sum(unseen.values()):,} occurrences of {len(unseen):,} labels that "
+            f"training never saw are left out of these numbers: {shown}{more}",
+            markup=False,
+        )
+    if test["truncated_documents"]:
+        console.print(
+            f"{test['truncated_documents']:,} test documents are longer than what the "
+            "encoder reads"
+        )
+    training = results.get("training")
+    if training:
+        console.print(
+            f"{training['steps']:,} steps in {training['seconds']:,.0f} s, "
+            f"{training['documents_per_second']:,.0f} documents/s; best "
+            f"{training['selection_metric']} on validation "
+            f"{training['best_validation'] or float('nan'):.4f} at step "
+            f"{training['best_step']}",
+            markup=False,
+        )
+
+
+def print_statistics(statistics: CorpusStatistics) -> None:
+    """Prints what a corpus holds: documents, labels, lengths, problems."""
+    console = Console(highlight=False)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"{statistics.name}: {statistics.documents:,} documents, "
+        f"{statistics.labels:,} labels",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("split")
+    titles = ("documents", "labels", "labels/doc", "most", "without", "words/doc")
+    for title in titles:
+        table.add_column(title, justify="right")
+    for name, split in statistics.splits.items():
+        table.add_row(
+            name,
+            f"{split.documents:,}",
+            f"{split.labels:,}",
+            f"{split.labels_per_document_mean:.2f}",
+            f"{split.labels_per_document_max}",
+            f"{split.without_label_share:.1%}",
+            f"{split.words_median:,.0f} (95%: {split.words_p95:,.0f})",
+        )
+    console.print(table)
+    rarest = ", ".join(f"{name} ({n})" for name, n in statistics.rarest_labels[:5])
+    lines = [
+        f"label pairs that occur together: {statistics.cooccurrence_density:.1%}",
+        f"rarest labels: {rarest}",
+        *(f"note: {note}" for note in statistics.notes),
+    ]
+    for line in lines:
+        console.print(line, markup=False)
+    print_problems(statistics.name, statistics.problems)
+
+
+def print_problems(name: str, problems: Sequence[Problem]) -> None:
+    """Prints the problems of a corpus, or that there is none."""
+    console = Console(highlight=False)
+    for problem in problems:
+        console.print(f"{problem.severity}: {problem.message}", markup=False)
+    if not problems:
+        console.print(f"{name}: no problem found", markup=False)

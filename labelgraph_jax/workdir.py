@@ -1,0 +1,242 @@
+"""The work directory: the contract between train, evaluate, predict and export.
+
+    config.json       the resolved configuration
+    labels.json       label names, descriptions, taxonomy
+    label_graph.npz   initial label features, adjacency, label prior, label counts
+    thresholds.json   decision threshold per label, and how it was fitted
+    tokenizer/        tokenizer.json
+    encoder/          settings of the pretrained encoder, its weights where frozen
+    checkpoints/      parameters and training state, by step
+    metrics.jsonl     what training did;  tensorboard/  the same as curves
+    results.json      metrics of the finished run, and what data they were measured on
+
+Every file is readable without this package, and reading one executes nothing.
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelgraph_jax.config import Config, ConfigError, differences, from_dict, to_dict
+from labelgraph_jax.data.documents import LabelSpace
+
+
+class WorkdirError(ValueError):
+    """A directory that is not a work directory, or one of another run."""
+
+
+@dataclass(frozen=True)
+class LabelGraphArrays:
+    """What the label graph starts from; all of it from the training split.
+
+    Attributes:
+        features: initial label features, float32 `[N, D]`.
+        adjacency: label adjacency, float32 `[N, N]`; (i, j): i receives from j.
+        prior: share of the training documents with each label, float32 `[N]`.
+        counts: training documents with each label, float32 `[N]`.
+    """
+
+    features: np.ndarray
+    adjacency: np.ndarray
+    prior: np.ndarray
+    counts: np.ndarray
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """Paths of one run, and its small files."""
+
+    path: Path
+
+    @classmethod
+    def existing(cls, path: str | Path) -> "Workdir":
+        """The work directory of a trained model.
+
+        Raises:
+            WorkdirError: the directory is absent or holds no configuration.
+        """
+        workdir = cls(Path(path))
+        if not workdir.path.is_dir():
+            raise WorkdirError(f"{path}: no such work directory")
+        if not workdir.config_path.is_file():
+            raise WorkdirError(
+                f"{path}: must be a work directory that `labelgraph train` left; "
+                "it has no config.json"
+            )
+        return workdir
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.path / "tokenizer"
+
+    @property
+    def encoder(self) -> Path:
+        return self.path / "encoder"
+
+    def check(self, config: Config) -> bool:
+        """Whether `config` may train here; nothing is written.
+
+        Returns:
+            Whether it already was: an earlier run stands here and can be resumed.
+
+        Raises:
+            WorkdirError: it belongs to another configuration (the differences are
+                listed), or it is not empty and no work directory.
+        """
+        if self.config_path.is_file():
+            changed = differences(self.config(), config)
+            if changed:
+                raise WorkdirError(
+                    f"{self.path}: belongs to a run of another configuration "
+                    f"({'; '.join(changed)}); choose another --workdir, or train "
+                    "with the settings it was made with"
+                )
+            return True
+        if self.path.exists() and not self.path.is_dir():
+            raise WorkdirError(f"{self.path}: must be a directory, it is a file")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise WorkdirError(
+                f"{self.path}: must be empty or a work directory; it holds other files"
+            )
+        return False
+
+    def claim(self, config: Config) -> None:
+        """Makes this the work directory of `config`; raises what `check` raises."""
+        if not self.check(config):
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.config_path, to_dict(config))
+
+    def config(self) -> Config:
+        """The configuration of the run.
+
+        Raises:
+            WorkdirError: config.json does not hold one.
+        """
+        try:
+            return from_dict(self._read_json("config.json"))
+        except ConfigError as error:
+            raise WorkdirError(f"{self.config_path}: {error}") from error
+
+    def save_labels(self, labels: LabelSpace) -> None:
+        write_text(self.path / "labels.json", labels.to_json())
+
+    def labels(self) -> LabelSpace:
+        """The label space of the model."""
+        path = self.path / "labels.json"
+        try:
+            return LabelSpace.from_json(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise WorkdirError(f"{path}: cannot be read; train first") from error
+        except ValueError as error:
+            raise WorkdirError(f"{path}: {error}") from error
+
+    def save_label_graph(self, arrays: LabelGraphArrays) -> None:
+        path = self.path / "label_graph.npz"
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                features=arrays.features,
+                adjacency=arrays.adjacency,
+                prior=arrays.prior,
+                counts=arrays.counts,
+            )
+
+    def label_graph(self) -> LabelGraphArrays:
+        """What the label graph started from."""
+        path = self.path / "label_graph.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return LabelGraphArrays(
+                    *(
+                        stored[name]
+                        for name in ("features", "adjacency", "prior", "counts")
+                    )
+                )
+        except (OSError, ValueError, KeyError) as error:
+            raise WorkdirError(f"{path}: cannot be read; train first") from error
+
+    def save_thresholds(self, thresholds: np.ndarray, how: dict[str, Any]) -> None:
+        labels = self.labels().names
+        values = {
+            name: float(value) for name, value in zip(labels, thresholds, strict=True)
+        }
+        write_json(self.path / "thresholds.json", {**how, "thresholds": values})
+
+    def thresholds(self) -> np.ndarray:
+        """Decision threshold per label, float64 `[N]`."""
+        values = self._read_json("thresholds.json").get("thresholds")
+        try:
+            return np.asarray([values[name] for name in self.labels().names])
+        except (KeyError, TypeError) as error:
+            raise WorkdirError(
+                f"{self.path / 'thresholds.json'}: must hold one number per label"
+            ) from error
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether training ended and the results were written."""
+        return (self.path / "results.json").is_file()
+
+    def save_results(self, results: dict[str, Any]) -> None:
+        write_json(self.path / "results.json", results)
+
+    def results(self) -> dict[str, Any]:
+        """Metrics of the finished run."""
+        return self._read_json("results.json")
+
+    def _read_json(self, name: str) -> Any:
+        path = self.path / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise WorkdirError(
+                f"{path}: cannot be read; has training finished?"
+            ) from error
+        except ValueError as error:
+            raise WorkdirError(f"{path}: must be JSON: {error}") from error
+
+
+class replacing:  # noqa: N801 - used as a function, like contextlib's
+    """A temporary path that takes the place of `path` when all went well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Path:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{self.path.name}.", dir=self.path.parent
+        )
+        os.close(handle)
+        self.temporary = Path(name)
+        return self.temporary
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.temporary.chmod(0o644)
+            self.temporary.replace(self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
