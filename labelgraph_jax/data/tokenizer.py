@@ -282,7 +282,7 @@ def _word_pieces(folder: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer
     )
     inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     first, last = (_required(inner, folder, token) for token in ("[CLS]", "[SEP]"))
-    inner.post_processor = processors.BertProcessing(sep=last, cls=first)
+    inner.post_processor = processors.BertProcessing(last, first)
     inner.add_special_tokens(
         [t for t in (PAD, UNKNOWN, "[CLS]", "[SEP]", "[MASK]") if t in vocabulary]
     )
@@ -297,7 +297,7 @@ def _byte_pairs(folder: Path) -> tokenizers.Tokenizer:
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     first, last = (_required(inner, folder, token) for token in ("<s>", "</s>"))
     inner.post_processor = processors.RobertaProcessing(
-        sep=last, cls=first, add_prefix_space=False
+        last, first, add_prefix_space=False
     )
     return inner
 
