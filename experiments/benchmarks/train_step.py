@@ -1,0 +1,331 @@
+"""The MAGNET train step: ours against the same model in PyTorch, in one run.
+
+    python -m experiments.benchmarks.train_step --peer-python TORCH_PYTHON \
+        [--turns 12] [--steps 3] [--shortest 96] [--dropout 0] [--out FOLDER]
+
+One step: 64 documents of at most 128 token vectors with 384 features; a BiLSTM of 250
+units per direction; two graph-attention layers of 4 heads over 90 labels; binary
+cross-entropy, gradient, clipping and AdamW; the batch starts in NumPy on both sides.
+Both start from the same numbers and read the same ragged batches; the losses of the
+first steps must agree, or the benchmark stops. The rival runs in the interpreter
+given; its variants (see `train_step_peer.py`) are raced first and the fastest is
+taken. Then blocks of steps alternate, the other side asleep, both on the CPU with as
+many threads as there are cores. Compilation is not timed.
+
+Where torch cannot be imported, ours is measured alone, and the report says why.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.benchmarks import measure
+from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
+from labelgraph_jax.build import Classifier, count_parameters
+from labelgraph_jax.functional.losses import binary_cross_entropy
+from labelgraph_jax.modules.label_graph import LabelGraph
+from labelgraph_jax.modules.magnet import Magnet
+from labelgraph_jax.modules.text_encoder import TextEncoder
+from labelgraph_jax.training.objectives import multi_label_objective
+from labelgraph_jax.training.optimizer import make_optimizer
+from labelgraph_jax.training.parallel import compile_train_step, make_mesh
+from labelgraph_jax.training.step import init_train_state, make_train_step, path_string
+from labelgraph_jax.workdir import LabelGraphArrays
+
+VARIANTS = ("turned fused", "turned foreach", "turned fused compiled", "packed fused")
+FIRST_STEPS = 4
+BATCHES = 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The model, the batches and the optimizer, the same on both sides."""
+
+    batch: int = 64
+    tokens: int = 128
+    shortest: int = 96
+    features: int = 384
+    units: int = 250
+    labels: int = 90
+    layers: int = 2
+    heads: int = 4
+    hidden: int = 128
+    negative_slope: float = 0.2
+    dropout: float = 0.0
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+
+
+def make_batches(sizes: Sizes, seed: int = 0) -> list[dict[str, np.ndarray]]:
+    """Random documents of ragged lengths, the longest of each batch at the limit."""
+    random = np.random.default_rng(seed)
+    batches = []
+    for _ in range(BATCHES):
+        lengths = random.integers(sizes.shortest, sizes.tokens + 1, sizes.batch)
+        lengths[0] = sizes.tokens
+        mask = np.arange(sizes.tokens) < lengths[:, None]
+        vectors = random.normal(size=(*mask.shape, sizes.features))
+        targets = random.random((sizes.batch, sizes.labels)) < 0.05
+        batches.append(
+            {
+                "token_vectors": (vectors * mask[..., None]).astype(np.float32),
+                "token_mask": mask,
+                "lengths": lengths.astype(np.int64),
+                "targets": targets.astype(np.float32),
+            }
+        )
+    return batches
+
+
+def make_classifier(sizes: Sizes) -> Classifier:
+    """Our MAGNET of these sizes, over a random label graph."""
+    random = np.random.default_rng(1)
+    graph = LabelGraphArrays(
+        features=random.normal(size=(sizes.labels, sizes.features)).astype(np.float32),
+        adjacency=random.random((sizes.labels, sizes.labels)).astype(np.float32),
+        prior=np.full(sizes.labels, 0.05, np.float32),
+        counts=np.ones(sizes.labels, np.float32),
+    )
+    module = Magnet(
+        text_encoder=TextEncoder(
+            kind="bilstm",
+            features=sizes.features,
+            hidden_features=sizes.units,
+            input_dropout_rate=sizes.dropout,
+            dropout_rate=sizes.dropout,
+        ),
+        label_graph=LabelGraph(
+            output_dim=2 * sizes.units,
+            hidden_dim=sizes.hidden,
+            layers=sizes.layers,
+            heads=sizes.heads,
+            negative_slope=sizes.negative_slope,
+        ),
+    )
+    return Classifier(module, graph)
+
+
+class Ours:
+    """Our compiled train step over the batches, round and round."""
+
+    def __init__(self, sizes: Sizes, batches: list[dict[str, np.ndarray]]) -> None:
+        classifier = make_classifier(sizes)
+        self.batches = [
+            {name: value for name, value in batch.items() if name != "lengths"}
+            for batch in batches
+        ]
+        example = jax.device_put(self.batches[0])
+        self.params = jax.device_get(classifier.init(jax.random.key(0), example))
+        optimizer = make_optimizer(
+            learning_rate=sizes.learning_rate,
+            total_steps=1_000_000,
+            schedule="constant",
+            weight_decay=sizes.weight_decay,
+            clip_norm=sizes.clip_norm,
+        )
+        step = make_train_step(
+            multi_label_objective(classifier.apply, binary_cross_entropy),
+            optimizer,
+            jax.random.key(1),
+        )
+        self.step = compile_train_step(step, make_mesh(jax.devices("cpu")[:1]))
+        self.state = self.step.place_state(init_train_state(self.params, optimizer))
+        self.steps = 0
+
+    def run(self, steps: int) -> tuple[Timing, list[float]]:
+        """Some steps, and the loss of each."""
+        start, cpu = time.perf_counter(), time.process_time()
+        losses = []
+        for _ in range(steps):
+            batch = self.batches[self.steps % len(self.batches)]
+            self.steps += 1
+            placed = self.step.place_batch(batch)
+            self.state, metrics = self.step(self.state, placed)
+            losses.append(metrics["loss"])
+        values = [float(loss) for loss in losses]
+        seconds = time.perf_counter() - start
+        return Timing(seconds, time.process_time() - cpu), values
+
+
+def start_peer(
+    python: str, ours: Ours, sizes: Sizes, batches: list[dict[str, np.ndarray]]
+) -> Peer:
+    """The rival, with our first parameters and our batches."""
+    leaves = jax.tree_util.tree_leaves_with_path(ours.params)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "sizes.json").write_text(json.dumps(asdict(sizes)))
+        params = {path_string(path): leaf for path, leaf in leaves}
+        np.savez(str(folder / "params.npz"), allow_pickle=False, **params)
+        flat = {
+            f"{number}/{name}": value
+            for number, batch in enumerate(batches)
+            for name, value in batch.items()
+        }
+        np.savez(str(folder / "batches.npz"), allow_pickle=False, **flat)
+        script = Path(__file__).with_name("train_step_peer.py")
+        # It answers once it has read everything, so the folder may go.
+        return Peer(python, script, scratch, str(measure.cores()))
+
+
+def peer_run(peer: Peer, variant: str, steps: int) -> Callable[[], Timing]:
+    def run() -> Timing:
+        answer = peer.ask({"variant": variant, "steps": steps})
+        return Timing(answer["seconds"], answer["cpu_seconds"])
+
+    return run
+
+
+def check_same_model(
+    peer: Peer, variant: str, parameters: int, losses: Sequence[float], exact: bool
+) -> None:
+    """Run the rival's first steps; it must count and learn as ours does.
+
+    Raises:
+        RuntimeError: another number of parameters, or other losses.
+    """
+    answer = peer.ask({"variant": variant, "steps": len(losses)})
+    if answer["parameters"] != parameters:
+        raise RuntimeError(
+            f"{variant} has {answer['parameters']} parameters, ours {parameters}"
+        )
+    if exact and not np.allclose(answer["losses"], losses, rtol=2e-3):
+        raise RuntimeError(f"{variant} has losses {answer['losses']}, ours {losses}")
+
+
+def choose_variant(
+    peer: Peer, ours: Ours, losses: list[float], options: argparse.Namespace
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Milliseconds a step of every variant that runs here, and why others do not."""
+    runs, refused = {}, {}
+    for variant in VARIANTS:
+        try:
+            check_same_model(
+                peer,
+                variant,
+                count_parameters(ours.params),
+                losses,
+                exact=options.dropout == 0,
+            )
+        except PeerUnavailableError as error:
+            refused[variant] = str(error)
+        else:
+            runs[variant] = peer_run(peer, variant, options.steps)
+    timings = measure.alternate(runs, options.race_turns)
+    times = {
+        variant: measure.median_ms(taken, options.steps)
+        for variant, taken in timings.items()
+    }
+    if not times:
+        raise PeerUnavailableError("; ".join(refused.values()))
+    return times, refused
+
+
+def benchmark(sizes: Sizes, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure ours and, where it runs, the rival; see the module."""
+    result: dict[str, Any] = {"machine": measure.machine_facts()}
+    batches = make_batches(sizes)
+    ours = Ours(sizes, batches)
+    _, losses = ours.run(FIRST_STEPS)
+    runs = {"ours": lambda: ours.run(options.steps)[0]}
+    peer = None
+    try:
+        peer = start_peer(options.peer_python, ours, sizes, batches)
+        race, refused = choose_variant(peer, ours, losses, options)
+        variant = min(race, key=lambda name: race[name])
+        runs["torch"] = peer_run(peer, variant, options.steps)
+        result["peer"] = {"variant": variant, "race_ms": race, "refused": refused}
+        result["peer"] |= peer.facts
+    except PeerUnavailableError as error:
+        result["peer"] = {"error": str(error)}
+    timings = measure.alternate(runs, options.turns)
+    if peer is not None:
+        peer.close()
+    result |= {
+        "sizes": asdict(sizes),
+        "parameters": count_parameters(ours.params),
+        "mean_tokens": float(np.mean([batch["lengths"] for batch in batches])),
+        "turns": options.turns,
+        "steps": options.steps,
+        "first_losses": losses,
+        "versions": {"jax": jax.__version__},
+        "milliseconds": {
+            name: measure.median_ms(taken, options.steps)
+            for name, taken in timings.items()
+        },
+        "cpu_milliseconds": {
+            name: 1000 * statistics.median(t.cpu_seconds for t in taken) / options.steps
+            for name, taken in timings.items()
+        },
+    }
+    if "torch" in timings:
+        ratio = measure.ratio_of_turns(timings["torch"], timings["ours"])
+        result["torch_over_ours"] = ratio._asdict()
+    return result
+
+
+def report(result: dict[str, Any]) -> str:
+    """The result in Markdown."""
+    sizes, peer = result["sizes"], result["peer"]
+    rows = [
+        [name, f"{result['milliseconds'][name]:.0f}", f"{cpu:.0f}"]
+        for name, cpu in result["cpu_milliseconds"].items()
+    ]
+    lines = [
+        f"MAGNET train step: {sizes['batch']} documents, {sizes['tokens']} tokens "
+        f"(mean {result['mean_tokens']:.0f} real), {sizes['features']} features, BiLSTM "
+        f"{sizes['units']} a direction, {sizes['layers']} x {sizes['heads']} heads, "
+        f"{sizes['labels']} labels, dropout {sizes['dropout']}; "
+        f"{result['parameters']:,} parameters; {result['turns']} turns of "
+        f"{result['steps']} steps; jax {result['versions']['jax']}; "
+        f"{measure.machine_line(result['machine'])}.",
+        "",
+        measure.markdown_table(["run", "ms a step (median)", "CPU ms a step"], rows),
+    ]
+    if "error" in peer:
+        return "\n".join([*lines, f"Without the rival: {peer['error']}.", ""])
+    ratio = result["torch_over_ours"]
+    raced = ", ".join(f"{name} {ms:.0f} ms" for name, ms in peer["race_ms"].items())
+    lines += [
+        f"torch / ours: **{ratio['median']:.2f}x** (middle half of the turns "
+        f"{ratio['low']:.2f} to {ratio['high']:.2f}); above 1, ours is faster.",
+        "",
+        f'torch {peer["torch"]}, {peer["threads"]} threads, "{peer["variant"]}", the '
+        f"fastest of: {raced}.",
+    ]
+    lines += [f"Not run: {why}." for why in peer["refused"].values()]
+    return "\n".join([*lines, ""])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="interpreter with torch"
+    )
+    parser.add_argument("--turns", type=int, default=12, help="of ours and the rival")
+    parser.add_argument("--race-turns", type=int, default=3, help="of every variant")
+    parser.add_argument("--steps", type=int, default=3, help="in a turn")
+    parser.add_argument("--out", default="", help="folder for JSON and Markdown")
+    for name, default in asdict(Sizes()).items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(default), default=default)
+    options = parser.parse_args(arguments)
+    sizes = Sizes(**{name: getattr(options, name) for name in asdict(Sizes())})
+    result = benchmark(sizes, options)
+    print(report(result))
+    measure.save(options.out, "train_step", result, report(result))
+
+
+if __name__ == "__main__":
+    main()
