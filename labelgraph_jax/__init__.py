@@ -17,14 +17,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from labelgraph_jax import functional, modules
     from labelgraph_jax.config import Config
-    from labelgraph_jax.fit import fit
     from labelgraph_jax.functional.attention import graph_attention
     from labelgraph_jax.predict import Model, load
 
 _LAZY = {
     "Config": "labelgraph_jax.config",
     "Model": "labelgraph_jax.predict",
-    "fit": "labelgraph_jax.fit",
     "graph_attention": "labelgraph_jax.functional.attention",
     "load": "labelgraph_jax.predict",
 }
@@ -34,7 +32,6 @@ __all__ = [
     "Config",
     "Model",
     "__version__",
-    "fit",
     "functional",
     "graph_attention",
     "load",

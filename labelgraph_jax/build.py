@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from labelgraph_jax.config import Config, TextConfig
@@ -16,6 +17,8 @@ from labelgraph_jax.modules.transformer import TransformerShape
 from labelgraph_jax.workdir import LabelGraphArrays
 
 MAX_HEADS = 8
+LENGTH_MULTIPLE = 8
+"""Batches are padded to a multiple of this, so a window may grow by that much."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,11 @@ class Classifier:
         arguments, options = self._inputs(batch)
         variables = self.module.init({"params": key}, *arguments, **options)
         params = dict(variables["params"])
-        params["text_encoder"] = place_params(params["text_encoder"], **values)
+        encoder = dict(params["text_encoder"])
+        if "transformer" in encoder and "embedding" in values:
+            table = {"embedding": np.asarray(values.pop("embedding"), np.float32)}
+            values["transformer"] = {**encoder["transformer"], "token": table}
+        params["text_encoder"] = place_params(encoder, **values)
         return params
 
     def apply(
@@ -69,14 +76,14 @@ class Classifier:
         self, batch: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         graph = self.graph
-        arguments = (
-            graph.features,
-            graph.adjacency,
-            graph.prior,
-            batch["token_mask"],
-            batch.get("token_ids"),
-        )
-        return arguments, {"token_vectors": batch.get("token_vectors")}
+        constants = (graph.features, graph.adjacency, graph.prior)
+        inputs = {
+            name: jnp.asarray(batch[name])
+            for name in ("token_mask", "token_ids", "token_vectors")
+            if name in batch
+        }
+        arguments = tuple(jnp.asarray(array) for array in constants)
+        return (*arguments, inputs.pop("token_mask")), inputs
 
 
 def build_classifier(
@@ -96,7 +103,7 @@ def build_classifier(
         transformer: sizes of the pretrained encoder, where there is one.
         features: width of word vectors read from a file.
     """
-    text, labels = config.text, config.graph
+    text, labels = config.resolved().text, config.graph
     encoder = _text_encoder(text, vocabulary_size, transformer, features or text.dim)
     return Classifier(
         module=Magnet(
@@ -123,6 +130,7 @@ def _text_encoder(
     pretrained: TransformerShape | None,
     features: int,
 ) -> TextEncoder:
+    assert text.dropout is not None and text.token_dropout is not None
     shape: TransformerShape | None = None
     if text.vectors == "pretrained":
         assert pretrained is not None
@@ -141,24 +149,42 @@ def _text_encoder(
             layers=text.layers,
             heads=heads,
             hidden_features=4 * features,
-            max_positions=text.max_length,
+            max_positions=padded_length(text.max_length),
             dropout_rate=text.dropout,
             attention_dropout_rate=text.attention_dropout,
         )
+    # A transformer has no layer after its pooling; a bag's sum of embeddings is one.
+    hidden = text.hidden if text.encoder in ("cnn", "bilstm") else 0
     sequence = text.encoder in ("cnn", "bilstm")
     return TextEncoder(
         kind=text.encoder,
         vocabulary_size=vocabulary_size,
         features=features,
-        hidden_features=0 if text.encoder == "transformer" else text.hidden,
+        hidden_features=hidden,
+        rectify=text.encoder == "bag",
         transformer=shape,
-        frozen=not text.trainable,
+        # Of a transformer that is not pretrained only the table can be frozen.
+        frozen=not text.trainable
+        and (text.encoder != "transformer" or text.vectors == "pretrained"),
         pooling=None if text.pooling == "default" else text.pooling,
         window_pooling=text.window_pooling,
         token_dropout_rate=text.token_dropout,
         input_dropout_rate=text.dropout if sequence else 0.0,
         dropout_rate=text.dropout,
     )
+
+
+def padded_length(length: int) -> int:
+    """The longest row that a window of `length` tokens is padded to."""
+    return -(-length // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+
+
+def token_table(params: Any) -> np.ndarray | None:
+    """The learned table of token vectors `[V, D]`, where a model has one."""
+    encoder = params["text_encoder"]
+    owner = encoder.get("transformer", {}).get("token", encoder)
+    table = owner.get("embedding")
+    return table["embedding"] if isinstance(table, Mapping) else table
 
 
 def is_body(path: str) -> bool:
@@ -170,7 +196,9 @@ def is_frozen(config: TextConfig) -> Any:
     """Which parameters never change, by path."""
     prefixes = ["text_encoder/token_weight"]
     if not config.trainable:
-        prefixes += ["text_encoder/embedding", "text_encoder/transformer"]
+        pretrained = config.vectors == "pretrained"
+        transformer = "text_encoder/transformer/" + ("" if pretrained else "token/")
+        prefixes += ["text_encoder/embedding", transformer]
     return lambda path: path.startswith(tuple(prefixes))
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +99,9 @@ class Predict:
     file: tyro.conf.Positional[str] = "-"
     """JSONL, TSV, CSV, parquet or plain text (one document a line); - reads lines
     from standard input."""
+    format: str = ""
+    """jsonl, tsv, csv, parquet or txt, where the name does not tell; standard input
+    is txt unless this says otherwise."""
     output: str = "-"
     """Output file; - writes to standard output."""
     scores: bool = False
@@ -204,12 +208,9 @@ def run(arguments: list[str]) -> int:
     line on standard error; set LABELGRAPH_TRACEBACK=1 to see where it came from.
     """
     try:
-        return _dispatch(arguments)
-    except (ValueError, FileNotFoundError) as error:
-        if os.environ.get("LABELGRAPH_TRACEBACK"):
-            raise
-        print(f"labelgraph: error: {_one_line(error)}", file=sys.stderr)
-        return 2
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _dispatch(arguments)
     except KeyboardInterrupt:
         print("labelgraph: stopped; run the command again to go on", file=sys.stderr)
         return 130
@@ -217,6 +218,18 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output went away (`labelgraph predict ... | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (ValueError, OSError) as error:
+        if os.environ.get("LABELGRAPH_TRACEBACK"):
+            raise
+        print(f"labelgraph: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except SystemExit as error:
+        # From the parser of the command line, which has said why.
+        return error.code if isinstance(error.code, int) else 2
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    _say(f"labelgraph: warning: {' '.join(str(message).split())}")
 
 
 def _say(line: str) -> None:
@@ -318,7 +331,12 @@ def _predict(verb: Predict) -> int:
         raise ConfigError(f"--top-k must not be negative, got {verb.top_k}")
     model = load(verb.workdir)
     write_predictions(
-        model, verb.file, verb.output, all_scores=verb.scores, top_k=verb.top_k
+        model,
+        verb.file,
+        verb.output,
+        format=verb.format or None,
+        all_scores=verb.scores,
+        top_k=verb.top_k,
     )
     return 0
 

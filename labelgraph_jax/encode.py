@@ -89,7 +89,8 @@ class FrozenEncoder:
         self, texts: Sequence[str], tokenizer: Tokenizer
     ) -> np.ndarray:
         """One vector of length 1 per text, the mean of its tokens, float32 `[M, D]`."""
-        windows = tokenizer.encode(list(texts), max_length=64).windows
+        longest = min(64, self.shape.max_positions // 8 * 8)
+        windows = tokenizer.encode(list(texts), max_length=longest).windows
         store = _MemoryStore([len(w[0]) for w in windows])
         self._fill(store, [w[0] for w in windows], np.arange(len(windows)))
         means = np.stack(

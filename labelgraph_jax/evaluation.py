@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.config import Config, TrainingConfig
+from labelgraph_jax.config import SELECTION_METRICS, Config, TrainingConfig
 from labelgraph_jax.data.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.functional.metrics import evaluate_scores
@@ -64,8 +64,8 @@ def validation_metrics(
     threshold = fit_global_threshold(probabilities, targets)
     thresholds = np.full(targets.shape[1], threshold)
     scores = evaluate_scores(probabilities, targets, thresholds, ks=(1, 5))
-    kept = ("micro_f1", "macro_f1", "samples_f1", "LRAP", "mAP", "nDCG@5")
-    return {name: scores[name] for name in kept} | {"threshold": float(threshold)}
+    chosen = {name: scores[name] for name in SELECTION_METRICS}
+    return chosen | {"threshold": float(threshold)}
 
 
 def measure(

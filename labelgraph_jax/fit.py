@@ -18,15 +18,15 @@ from labelgraph_jax.build import (
     count_parameters,
     is_body,
     is_frozen,
+    padded_length,
 )
-from labelgraph_jax.config import Config, to_dict
+from labelgraph_jax.config import Config, ConfigError, to_dict
 from labelgraph_jax.data.batches import (
     evaluation_batches,
     steps_per_epoch,
     train_batches,
 )
 from labelgraph_jax.data.documents import Corpus, LabelSpace
-from labelgraph_jax.data.tokenizer import Tokenizer
 from labelgraph_jax.data.word_vectors import read_word_vectors
 from labelgraph_jax.encode import FrozenEncoder
 from labelgraph_jax.evaluation import (
@@ -38,10 +38,12 @@ from labelgraph_jax.evaluation import (
 from labelgraph_jax.functional.losses import binary_cross_entropy
 from labelgraph_jax.functional.metrics import evaluate_scores
 from labelgraph_jax.modules.pretrained import find_pretrained
-from labelgraph_jax.predict import load
+from labelgraph_jax.predict import restore
 from labelgraph_jax.prepare import (
+    AnyTokenizer,
     Encoded,
     encode_documents,
+    fingerprint,
     label_graph_arrays,
     make_tokenizer,
     read_corpus,
@@ -67,7 +69,7 @@ class Prepared:
 
     corpus: Corpus
     labels: LabelSpace
-    tokenizer: Tokenizer
+    tokenizer: AnyTokenizer
     train: Encoded
     validation: Encoded
     graph: LabelGraphArrays
@@ -110,6 +112,7 @@ def fit(
         NonFiniteLossError: training diverged; the last good checkpoint is kept.
         KeyboardInterrupt: stopped by a signal; the same call goes on.
     """
+    config = config.resolved()
     place = Workdir(Path(workdir))
     place.check(config)
     if place.is_finished:
@@ -121,7 +124,9 @@ def fit(
             place.save_results(results)
         return results
     prepared = prepare(config, say)
-    place.claim(config)
+    splits = prepared.corpus.splits
+    data = {name: fingerprint(documents) for name, documents in splits.items()}
+    place.claim(config, data)
     _save_model_files(place, prepared, config)
     result = _train(place, prepared, config, progress)
     if result.interrupted:
@@ -146,6 +151,12 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
         encoder = FrozenEncoder.load(
             find_pretrained(text.pretrained), cache=cache_folder()
         )
+        positions = encoder.shape.max_positions
+        if padded_length(text.max_length) > positions:
+            raise ConfigError(
+                f"text.max_length must be at most {positions // 8 * 8} for an encoder "
+                f"of {positions} positions, got {text.max_length}"
+            )
         if not text.trainable:
             say("encoding the documents once with the frozen encoder (cached)")
     frozen = None if text.trainable else encoder
@@ -158,10 +169,8 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
         assert encoder is not None
         values["transformer"] = encoder.params
     elif text.encoder == "bag" and not pretrained:
-        values["token_weight"] = token_weights(
-            train.examples, tokenizer.vocabulary_size
-        )
-    if text.vectors == "file" and text.encoder != "transformer":
+        values["token_weight"] = token_weights(train.examples, tokenizer)
+    if text.vectors == "file":
         vectors = read_word_vectors(text.vectors_file, tokenizer.vocabulary)
         say(f"{text.vectors_file}: {vectors.coverage:.1%} of the vocabulary found")
         values["embedding"] = vectors.table
@@ -174,6 +183,12 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
         transformer=encoder.shape if encoder else None,
         features=values["embedding"].shape[1] if "embedding" in values else None,
     )
+    if validation.unseen:
+        say(
+            f"{corpus.name}: {validation.unseen.total():,} occurrences of "
+            f"{len(validation.unseen):,} labels in validation have no training "
+            "document and are left out there"
+        )
     say(
         f"{corpus.name}: {len(corpus.train):,} documents to train on, "
         f"{len(corpus.validation):,} for validation, {len(corpus.test):,} for the "
@@ -209,6 +224,7 @@ def _train(
     place: Workdir, prepared: Prepared, config: Config, progress: bool
 ) -> TrainResult:
     settings, examples = config.training, prepared.train.examples
+    assert settings.learning_rate is not None
     epoch_steps = steps_per_epoch(len(examples), settings.batch_size)
     total_steps = epoch_steps * settings.epochs
     key = jax.random.key(settings.seed)
@@ -303,24 +319,16 @@ def _finish(
 ) -> dict[str, Any]:
     """Thresholds from validation, the test split once, results.json."""
     started = time.perf_counter()
-    place.save_thresholds(
-        np.full(len(prepared.labels), 0.5), {"threshold": "half", "fitted_on": None}
-    )
-    model = load(place.path)
+    model = restore(place)
+    how: dict[str, Any] = {"threshold": "half", "fitted_on": None}
     if prepared.corpus.validation:
-        probabilities = score_examples(
-            model._run,
-            model.params,
-            prepared.validation.examples,
-            config.training.evaluation_batch_size,
+        examples = prepared.validation.examples
+        thresholds = choose_thresholds(
+            config.training, model.score(examples), np.asarray(examples.targets)
         )
-        targets = np.asarray(prepared.validation.examples.targets)
-        thresholds = choose_thresholds(config.training, probabilities, targets)
-        place.save_thresholds(
-            thresholds,
-            {"threshold": config.training.threshold, "fitted_on": "validation"},
-        )
-        model = dataclasses.replace(model, thresholds=thresholds)
+        how = {"threshold": config.training.threshold, "fitted_on": "validation"}
+        model = model.with_thresholds(thresholds)
+    place.save_thresholds(model.thresholds, how)
     test = model.evaluate(prepared.corpus.test) if prepared.corpus.test else None
     results: dict[str, Any] = {
         "corpus": prepared.corpus.name,
@@ -333,6 +341,7 @@ def _finish(
         },
         "parameters": count_parameters(model.params),
         "truncated_training_documents": prepared.train.truncated,
+        "unseen_validation_labels": dict(sorted(prepared.validation.unseen.items())),
         "seed": config.training.seed,
         "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
         "training": {

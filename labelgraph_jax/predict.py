@@ -1,7 +1,9 @@
 """A trained model in memory: raw text in, labels and probabilities out."""
 
+import dataclasses
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,16 +12,16 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from labelgraph_jax.build import Classifier, build_classifier
+from labelgraph_jax.build import Classifier, build_classifier, token_table
 from labelgraph_jax.config import Config
+from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.readers import read_texts
-from labelgraph_jax.data.tokenizer import Tokenizer
 from labelgraph_jax.encode import FrozenEncoder
 from labelgraph_jax.evaluation import measure, score_examples, summary
 from labelgraph_jax.functional.thresholds import apply_thresholds
 from labelgraph_jax.modules.pretrained import read_shape
-from labelgraph_jax.prepare import encode_documents
+from labelgraph_jax.prepare import AnyTokenizer, encode_documents, load_tokenizer
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.evaluate import ProbabilityFn, compile_probabilities
 from labelgraph_jax.workdir import Workdir, replacing
@@ -43,7 +45,7 @@ class Model:
     workdir: Workdir
     config: Config
     label_space: LabelSpace
-    tokenizer: Tokenizer
+    tokenizer: AnyTokenizer
     classifier: Classifier
     params: Any
     thresholds: np.ndarray
@@ -74,9 +76,7 @@ class Model:
             self.encoder,
         )
         size = batch_size or self.config.training.evaluation_batch_size
-        return score_examples(
-            self._run, self.params, encoded.examples, min(size, len(texts))
-        )
+        return self.score(encoded.examples, batch_size=min(size, len(texts)))
 
     def predict(
         self, texts: Sequence[str] | str, *, batch_size: int | None = None
@@ -111,12 +111,7 @@ class Model:
             self.config.text,
             self.encoder,
         )
-        probabilities = score_examples(
-            self._run,
-            self.params,
-            encoded.examples,
-            batch_size or self.config.training.evaluation_batch_size,
-        )
+        probabilities = self.score(encoded.examples, batch_size=batch_size)
         metrics = measure(
             probabilities,
             np.asarray(encoded.examples.targets),
@@ -127,6 +122,17 @@ class Model:
             documents, encoded.truncated, encoded.unseen, metrics, self.config
         )
 
+    def score(self, examples: Examples, *, batch_size: int | None = None) -> np.ndarray:
+        """Probabilities of encoded documents, float32 `[M, N]`."""
+        size = batch_size or self.config.training.evaluation_batch_size
+        return score_examples(self._run, self.params, examples, size)
+
+    def with_thresholds(self, thresholds: np.ndarray) -> "Model":
+        """The same model with other decision thresholds `[N]`; nothing is compiled."""
+        other = dataclasses.replace(self, thresholds=thresholds)
+        other.__dict__["_run"] = self._run
+        return other
+
     @cached_property
     def _run(self) -> ProbabilityFn:
         return compile_probabilities(self.classifier.apply)
@@ -135,26 +141,41 @@ class Model:
 def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model:
     """Restores a trained model from its work directory alone.
 
+    A run that is still going on, or broke off, has no thresholds yet: its model decides
+    at 0.5, and a warning says so.
+
     Args:
         workdir: what `labelgraph train` left.
         checkpoint: `best`, `last`, or a step.
 
     Raises:
-        WorkdirError: it is no work directory, or training has not finished.
+        WorkdirError: it is no work directory, or a file of it is damaged.
         CheckpointError: no checkpoint can be read.
     """
     place = Workdir.existing(workdir)
+    model = restore(place, checkpoint=checkpoint)
+    if not place.has_thresholds:
+        warnings.warn(
+            f"{workdir}: training has not finished, so every label is decided at 0.5",
+            stacklevel=2,
+        )
+        return model
+    return model.with_thresholds(place.thresholds())
+
+
+def restore(place: Workdir, *, checkpoint: str | int = "best") -> Model:
+    """As `load`, with every threshold at 0.5 and no word about it."""
     config = place.config()
     labels, graph = place.labels(), place.label_graph()
-    tokenizer = Tokenizer.load(place.tokenizer)
-    thresholds = place.thresholds()
+    tokenizer = load_tokenizer(config.text, place.tokenizer)
     encoder = shape = None
     if config.text.vectors == "pretrained":
         shape = read_shape(place.encoder)
         if not config.text.trainable:
             encoder = FrozenEncoder.load(place.encoder)
-    params = CheckpointStore(place.checkpoints).restore_params(checkpoint)
-    table = params["text_encoder"].get("embedding", {}).get("embedding")
+    with CheckpointStore(place.checkpoints) as store:
+        params = store.restore_params(checkpoint)
+    table = token_table(params)
     classifier = build_classifier(
         config,
         graph,
@@ -162,9 +183,8 @@ def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model:
         transformer=shape,
         features=None if table is None else table.shape[1],
     )
-    return Model(
-        place, config, labels, tokenizer, classifier, params, thresholds, encoder
-    )
+    half = np.full(len(labels), 0.5)
+    return Model(place, config, labels, tokenizer, classifier, params, half, encoder)
 
 
 def write_predictions(
@@ -172,6 +192,7 @@ def write_predictions(
     source: str,
     output: str,
     *,
+    format: str | None = None,
     all_scores: bool = False,
     top_k: int = 0,
 ) -> int:
@@ -180,6 +201,7 @@ def write_predictions(
     Args:
         source: a file, or `-` for one text a line on standard input.
         output: a file, written whole or not at all, or `-` for standard output.
+        format: of the source, against its suffix, see `data.readers.read_texts`.
         all_scores: add the probability of every label.
         top_k: the k most probable labels in place of those above their threshold.
 
@@ -187,9 +209,11 @@ def write_predictions(
         How many documents were written.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or no file can be made at `output`.
     """
-    documents = read_texts(sys.stdin.buffer if source == "-" else source)
+    if output != "-" and not Path(output).parent.is_dir():
+        raise DataError(f"{output}: no such folder {Path(output).parent}")
+    documents = read_texts(sys.stdin.buffer if source == "-" else source, format=format)
     probabilities = model.predict_proba([document.text for document in documents])
     rows = [
         _row(model, document, scores, all_scores, top_k)

@@ -12,12 +12,17 @@ import numpy as np
 from labelgraph_jax.config import Config, ConfigError, DataConfig, TextConfig
 from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
+from labelgraph_jax.data.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizer import Tokenizer, inverse_document_frequency
 from labelgraph_jax.data.word_vectors import read_word_vectors
 from labelgraph_jax.encode import FrozenEncoder
 from labelgraph_jax.functional import adjacency as adjacencies
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.workdir import LabelGraphArrays
+
+AnyTokenizer = Tokenizer | NgramTokenizer
+PART_WEIGHT = 0.5
+"""Weight of a part of a word beside a word of the same rarity."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,14 @@ def fingerprint(documents: Sequence[Document]) -> str:
     return digest.hexdigest()
 
 
-def make_tokenizer(config: TextConfig, texts: Sequence[str]) -> Tokenizer:
+def make_tokenizer(config: TextConfig, texts: Sequence[str]) -> AnyTokenizer:
     """The pretrained encoder's tokenizer, or one made from the training texts."""
+    if config.reads_ngrams:
+        return NgramTokenizer.train(
+            texts,
+            vocabulary_size=config.vocabulary_size,
+            min_count=config.min_count,
+        )
     if config.vectors == "pretrained":
         return Tokenizer.from_pretrained(find_pretrained(config.pretrained))
     return Tokenizer.train_words(
@@ -128,7 +139,7 @@ def make_tokenizer(config: TextConfig, texts: Sequence[str]) -> Tokenizer:
 def encode_documents(
     documents: Sequence[Document],
     labels: LabelSpace,
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     config: TextConfig,
     encoder: FrozenEncoder | None = None,
 ) -> Encoded:
@@ -148,17 +159,33 @@ def encode_documents(
     return Encoded(examples, encoded.truncated, unseen)
 
 
-def token_weights(examples: Examples, size: int) -> np.ndarray:
-    """Inverse document frequency of every token in training, float32 `[V]`."""
+def load_tokenizer(config: TextConfig, folder: Path) -> AnyTokenizer:
+    """The tokenizer that a run saved.
+
+    Raises:
+        TokenizerError: the file is missing or malformed.
+    """
+    return (NgramTokenizer if config.reads_ngrams else Tokenizer).load(folder)
+
+
+def token_weights(examples: Examples, tokenizer: AnyTokenizer) -> np.ndarray:
+    """Inverse document frequency of every token in training, float32 `[V]`.
+
+    Parts of words outnumber words, so they weigh less.
+    """
     assert examples.windows is not None
-    return inverse_document_frequency(examples.windows, size, pad_id=examples.pad_id)
+    size = tokenizer.vocabulary_size
+    weights = inverse_document_frequency(examples.windows, size, pad_id=examples.pad_id)
+    if isinstance(tokenizer, NgramTokenizer):
+        weights[tokenizer.is_character_part] *= PART_WEIGHT
+    return weights
 
 
 def label_graph_arrays(
     config: Config,
     labels: LabelSpace,
     targets: np.ndarray,
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     encoder: FrozenEncoder | None,
 ) -> LabelGraphArrays:
     """What the label graph starts from; `targets` is the training split alone."""
@@ -206,7 +233,7 @@ def label_text(labels: LabelSpace, name: str) -> str:
 def _label_features(
     config: Config,
     labels: LabelSpace,
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     encoder: FrozenEncoder | None,
 ) -> np.ndarray:
     generator = np.random.default_rng((config.training.seed, 1))
@@ -216,7 +243,7 @@ def _label_features(
         return generator.normal(0, graph.feature_dim**-0.5, shape).astype(np.float32)
     texts = [label_text(labels, name) for name in labels.names]
     if text.vectors == "pretrained":
-        assert encoder is not None
+        assert encoder is not None and isinstance(tokenizer, Tokenizer)
         return encoder.sentence_vectors(texts, tokenizer)
     # One random vector per word where no trained one is given: labels whose names
     # share words still share features.

@@ -19,7 +19,7 @@ _MINILM_FINETUNE = Config(
     ),
     graph=GraphConfig(hidden=64),
     training=TrainingConfig(
-        epochs=10,
+        epochs=8,
         batch_size=32,
         learning_rate=3e-3,
         body_learning_rate=2e-4,

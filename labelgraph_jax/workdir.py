@@ -1,6 +1,7 @@
 """The work directory: the contract between train, evaluate, predict and export.
 
     config.json       the resolved configuration
+    data.json         fingerprints of the splits it was trained and measured on
     labels.json       label names, descriptions, taxonomy
     label_graph.npz   initial label features, adjacency, label prior, label counts
     thresholds.json   decision threshold per label, and how it was fitted
@@ -16,6 +17,7 @@ Every file is readable without this package, and reading one executes nothing.
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,11 +115,30 @@ class Workdir:
             )
         return False
 
-    def claim(self, config: Config) -> None:
-        """Makes this the work directory of `config`; raises what `check` raises."""
+    def claim(self, config: Config, data: Mapping[str, str]) -> None:
+        """Makes this the work directory of `config`.
+
+        Args:
+            config: of the run.
+            data: fingerprint of each split; a run goes on with the data it began with.
+
+        Raises:
+            WorkdirError: as `check`; or the run began with other documents.
+        """
+        path = self.path / "data.json"
         if not self.check(config):
             self.path.mkdir(parents=True, exist_ok=True)
             write_json(self.config_path, to_dict(config))
+        elif path.is_file():
+            before = self._read_json("data.json")
+            changed = [name for name in data if data[name] != before.get(name)]
+            if changed:
+                raise WorkdirError(
+                    f"{self.path}: the {' and '.join(changed)} documents are not those "
+                    "this run began with; bring them back, or choose another --workdir"
+                )
+            return
+        write_json(path, dict(data))
 
     def config(self) -> Config:
         """The configuration of the run.
@@ -175,12 +196,18 @@ class Workdir:
         }
         write_json(self.path / "thresholds.json", {**how, "thresholds": values})
 
+    @property
+    def has_thresholds(self) -> bool:
+        """Whether training came as far as fitting them."""
+        return (self.path / "thresholds.json").is_file()
+
     def thresholds(self) -> np.ndarray:
         """Decision threshold per label, float64 `[N]`."""
-        values = self._read_json("thresholds.json").get("thresholds")
+        stored = self._read_json("thresholds.json")
         try:
-            return np.asarray([values[name] for name in self.labels().names])
-        except (KeyError, TypeError) as error:
+            values = stored["thresholds"]
+            return np.asarray([float(values[name]) for name in self.labels().names])
+        except (KeyError, TypeError, ValueError) as error:
             raise WorkdirError(
                 f"{self.path / 'thresholds.json'}: must hold one number per label"
             ) from error

@@ -11,6 +11,9 @@ from jaxtyping import Array, Float
 
 from labelgraph_jax.functional.attention import graph_attention
 
+LEARNED_ROLES = ("additive", "multiplicative")
+"""Roles in which the loss has a gradient with respect to the adjacency."""
+
 LOG_WEIGHT_FLOOR = 1e-3
 """Smallest edge weight that an additive adjacency starts from: at a weight of zero its
 logarithm, and with it the gradient, would not exist."""
@@ -29,7 +32,8 @@ class LabelGraph(nn.Module):
         hidden_dim: features per head of every layer but the last.
         layers, heads: graph-attention layers and heads per layer.
         role: how the adjacency enters attention, see `functional.graph_attention`.
-        learned: whether the adjacency is a parameter (additive, multiplicative only).
+        learned: whether the adjacency is a parameter (additive, multiplicative only);
+            by default, where the role lets it be.
         residual: free vector + message instead of the message alone.
         dropout_rate: dropout on the message.
 
@@ -44,10 +48,18 @@ class LabelGraph(nn.Module):
     layers: int = 2
     heads: int = 4
     role: str = "additive"
-    learned: bool = True
+    learned: bool | None = None
     residual: bool = True
     negative_slope: float = 0.2
     dropout_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.learned and self.role not in LEARNED_ROLES:
+            raise ValueError(
+                f"role must be one of {', '.join(LEARNED_ROLES)} where the adjacency "
+                f"is learned, got {self.role!r}: it passes no gradient to it"
+            )
 
     @nn.compact
     def __call__(
@@ -102,7 +114,8 @@ class LabelGraph(nn.Module):
         """The adjacency as the keyword arguments its role calls for."""
         if self.role == "none":
             return {"role": "none"}
-        if not self.learned:
+        learned = self.role in LEARNED_ROLES if self.learned is None else self.learned
+        if not learned:
             return {"role": self.role, "edge_weights": adjacency}
         if self.role == "additive":
             bias = self.param("edge_bias", lambda _: log_edge_weights(adjacency))

@@ -44,6 +44,8 @@ class TextEncoder(nn.Module):
             by default the first of these.
         damping: of a bag's counts, see `functional.pooling.bag_of_embeddings`.
         norm: of a bag.
+        rectify: a bag's sum of embeddings goes through relu(x + bias): a wide hidden
+            layer over the weighted counts (Galke and Scherp, ACL 2022).
         learn_token_weights: train the bag's `token_weight` table; else it stays what
             `place_params` put there.
         widths: of the CNN's filters, in tokens.
@@ -64,6 +66,7 @@ class TextEncoder(nn.Module):
     pooling: str | None = None
     damping: str = "log"
     norm: str = "tfidf"
+    rectify: bool = False
     learn_token_weights: bool = False
     widths: tuple[int, ...] = (3, 4, 5)
     window_pooling: str = "mean"
@@ -196,6 +199,9 @@ class TextEncoder(nn.Module):
             documents = pooling.bag_of_embeddings(
                 table, ids, mask, weights, damping=self.damping, norm=self.norm
             )
+        if self.rectify:
+            bias = self.param("bias", nn.initializers.zeros, (self.token_features,))
+            documents = jax.nn.relu(documents + bias)
         if self.hidden_features:
             kernel, bias = Dense(
                 (documents.shape[-1],), self.hidden_features, name="hidden"
@@ -242,9 +248,10 @@ def _flat(
     """Ids, vectors and mask with windows laid end to end, and (B, W) if there are."""
     if (ids is None) == (vectors is None):
         raise ValueError("give either token_ids or token_vectors")
+    ids = None if ids is None else jnp.asarray(ids)
+    vectors = None if vectors is None else jnp.asarray(vectors)
     shape = ids.shape if ids is not None else vectors.shape[:-1]  # type: ignore[union-attr]
-    if mask is None:
-        mask = jnp.ones(shape, bool)
+    mask = jnp.ones(shape, bool) if mask is None else jnp.asarray(mask)
     if mask.shape != shape or len(shape) not in (2, 3):
         raise ValueError(
             "token_mask must have the shape [B, S] or [B, W, S] of the tokens, got "
