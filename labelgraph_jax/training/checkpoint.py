@@ -9,6 +9,7 @@ A folder named by its step is complete: it is written under another name and ren
 """
 
 import json
+import math
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -137,7 +138,8 @@ class CheckpointStore:
             self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
             self._clean()
         best = self._best
-        if metric is not None and (best is None or metric > best["value"]):
+        better = metric is not None and (best is None or metric > best["value"])
+        if metric is not None and better and not math.isnan(metric):
             best = {"step": step, "value": float(metric), "metric": self.metric}
         record = {"step": step, "best": best, "progress": dict(progress or {})}
         items = {
@@ -195,32 +197,20 @@ class CheckpointStore:
           CheckpointMismatchError: the checkpoint is of another model; says both sides.
         """
         self.wait()
-        templates = {"params": params, "opt_state": opt_state}
-        for candidate in [step] if step is not None else self.steps()[::-1]:
-            try:
-                loaded = self._load(candidate, templates)
-            except CheckpointMismatchError:
-                raise
-            except CheckpointError as error:
-                if step is not None:
-                    raise
-                warnings.warn(
-                    f"{error}; the one before is used",
-                    DamagedCheckpointWarning,
-                    stacklevel=2,
-                )
-                continue
-            record = loaded["step"]
-            self._set_best(record["best"])
-            return Restored(
-                record["step"],
-                loaded["params"],
-                loaded["opt_state"],
-                decode_json(loaded["data"]["state"]),
-                loaded["config"],
-                record["progress"],
-            )
-        raise CheckpointError(f"no readable checkpoint in {self.folder}")
+        candidates = self._candidates("last" if step is None else step)
+        loaded = self._first_readable(
+            candidates, {"params": params, "opt_state": opt_state}, ITEMS
+        )
+        record = loaded["step"]
+        self._set_best(record["best"])
+        return Restored(
+            record["step"],
+            loaded["params"],
+            loaded["opt_state"],
+            decode_json(loaded["data"]["state"]),
+            loaded["config"],
+            record["progress"],
+        )
 
     def restore_params(self, which: int | str = "best", *, template: Any = None) -> Any:
         """Restore parameters alone, whatever devices and optimizer they came from.
@@ -235,28 +225,15 @@ class CheckpointStore:
         """
         self.wait()
         candidates = self._candidates(which)
-        for candidate in candidates:
-            try:
-                return self._load(candidate, {"params": template}, ("params",))[
-                    "params"
-                ]
-            except CheckpointMismatchError:
-                raise
-            except CheckpointError as error:
-                if len(candidates) == 1:
-                    raise
-                warnings.warn(
-                    f"{error}; the one before is used",
-                    DamagedCheckpointWarning,
-                    stacklevel=2,
-                )
-        raise CheckpointError(f"no readable checkpoint in {self.folder}")
+        return self._first_readable(candidates, {"params": template}, ("params",))[
+            "params"
+        ]
 
     def restore_config(self, which: int | str = "last") -> dict[str, Any]:
         """The config saved with a checkpoint."""
         self.wait()
-        step = self._candidates(which)[0]
-        return self._load(step, {}, ("config",))["config"]
+        candidates = self._candidates(which)
+        return self._first_readable(candidates, {}, ("config",))["config"]
 
     def _candidates(self, which: int | str) -> list[int]:
         steps = self.steps()
@@ -272,12 +249,31 @@ class CheckpointStore:
             )
         return [int(which)]
 
+    def _first_readable(
+        self,
+        candidates: list[int],
+        templates: Mapping[str, Any],
+        items: tuple[str, ...],
+    ) -> dict[str, Any]:
+        for candidate in candidates:
+            try:
+                return self._load(candidate, templates, items)
+            except CheckpointMismatchError:
+                raise
+            except CheckpointError as error:
+                if candidate == candidates[-1]:
+                    raise
+                warnings.warn(
+                    f"{error}; the one before is used",
+                    DamagedCheckpointWarning,
+                    stacklevel=3,
+                )
+        raise AssertionError("there is always a candidate")
+
     def _load(
-        self, step: int, templates: Mapping[str, Any], items: tuple[str, ...] = ITEMS
+        self, step: int, templates: Mapping[str, Any], items: tuple[str, ...]
     ) -> dict[str, Any]:
         folder = self.folder / str(step)
-        if not folder.is_dir():
-            raise CheckpointError(f"no checkpoint of step {step} in {self.folder}")
         try:
             verify_checksums(folder, items)
             loaded: dict[str, Any] = {}
@@ -291,7 +287,8 @@ class CheckpointStore:
         except CheckpointMismatchError:
             raise
         except Exception as error:
-            cause = str(error.__cause__ or error).splitlines()[0]
+            cause = str(error.__cause__ or error) or type(error).__name__
+            cause = cause.splitlines()[0]
             raise CheckpointError(
                 f"checkpoint {folder} cannot be read: {cause}"
             ) from error
@@ -373,4 +370,6 @@ def _orbax_context() -> Any:
         registry.add(ocp.handlers.JsonHandler, checkpointable_name=name)
     context = ocp.Context()
     context.checkpointables_options.registry = registry
+    # Weights hardly compress (8 %), and trying takes four times as long.
+    context.array_options.saving.use_compression = False
     return context

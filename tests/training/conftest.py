@@ -17,6 +17,7 @@ from labelgraph_jax.training.optimizer import make_optimizer
 from labelgraph_jax.training.parallel import (
     CompiledStep,
     compile_train_step,
+    compile_train_step_pmap,
     make_mesh,
 )
 from labelgraph_jax.training.step import init_train_state, make_train_step
@@ -94,13 +95,16 @@ def optimizer() -> optax.GradientTransformation:
 
 
 @functools.cache
-def compiled_step(device_count: int = 1) -> CompiledStep:
+def compiled_step(device_count: int = 1, parallel: str = "jit") -> CompiledStep:
     step = make_train_step(
         multi_label_objective(apply_linear, logistic_loss),
         optimizer(),
         jax.random.key(7),
     )
-    return compile_train_step(step, make_mesh(jax.devices()[:device_count]))
+    devices = jax.devices()[:device_count]
+    if parallel == "pmap":
+        return compile_train_step_pmap(step, devices)
+    return compile_train_step(step, make_mesh(devices))
 
 
 def accuracy(params: Any) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The loop resumes exactly, stops early, keeps the best, and never saves nonsense."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -74,8 +75,11 @@ def test_checkpoints_within_an_epoch_shorten_what_is_lost(tmp_path: Path) -> Non
     )
 
 
-def test_a_run_over_eight_devices_resumes_exactly(tmp_path: Path) -> None:
-    eight = compiled_step(8)
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_a_run_over_eight_devices_resumes_exactly(
+    tmp_path: Path, parallel: str
+) -> None:
+    eight = compiled_step(8, parallel)
     whole = train(tmp_path / "whole", compiled=eight)
     with pytest.raises(RuntimeError):
         train(tmp_path / "cut", Batches(raise_at=8), compiled=eight)
@@ -244,13 +248,16 @@ def test_a_signal_during_validation_stops_it_and_validates_again_later(
         time.sleep(5)
         raise AssertionError("the signal did not end the validation")
 
-    stopped = train(tmp_path / "cut", evaluate_fn=interrupted_evaluation)
+    stopped = train(tmp_path / "cut", evaluate_fn=interrupted_evaluation, log_every=5)
     assert stopped.interrupted
     assert (stopped.step, stopped.history) == (STEPS_PER_EPOCH, ())
-    resumed = train(tmp_path / "cut", evaluate_fn=accuracy)
-    whole = train(tmp_path / "whole")
+    resumed = train(tmp_path / "cut", evaluate_fn=accuracy, log_every=5)
+    whole = train(tmp_path / "whole", log_every=5)
     assert whole.history == resumed.history
     assert_same_bits(whole.state, resumed.state)
+    assert without_times(logged(tmp_path / "whole")) == without_times(
+        logged(tmp_path / "cut")
+    )
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
@@ -290,6 +297,16 @@ def test_training_stops_when_patience_runs_out_also_after_a_restart(
     again = train(tmp_path, **options)
     assert again.stopped_early
     assert again.step == 8
+
+
+def test_a_metric_that_is_not_a_number_is_neither_a_gain_nor_a_bar(
+    tmp_path: Path,
+) -> None:
+    values = iter([math.nan, 0.2, math.nan])
+    result = train(tmp_path, evaluate_fn=lambda params: {"accuracy": next(values)})
+    assert (result.best_step, result.best_metric) == (10, 0.2)
+    with CheckpointStore(tmp_path / "checkpoints") as store:
+        assert (store.best_step, store.best_metric) == (10, 0.2)
 
 
 def test_the_best_and_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -362,6 +379,21 @@ def test_a_line_per_epoch_is_printed_where_there_is_no_terminal(
     assert lines[0].startswith("epoch 1, step 5 of 13: loss ")
     assert "accuracy" in lines[0]
     assert lines[0].endswith("documents/s")
+
+
+def test_a_terminal_gets_a_bar_with_loss_speed_and_time_left(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    train(tmp_path, progress=True)
+    shown = capsys.readouterr().err
+    assert "13/13" in shown
+    assert "documents/s" in shown
+    assert "epoch 3, step 13 of 13" in shown
 
 
 def test_an_unknown_metric_is_refused_with_the_known_ones(tmp_path: Path) -> None:

@@ -67,10 +67,10 @@ def assert_close(left: Any, right: Any, rtol: float = 1e-5) -> None:
 
 def test_ragged_masked_batches_agree_eager_jit_eight_devices_and_pmap() -> None:
     step = step_of(apply_without_dropout)
-    one = run(compile_train_step(step, make_mesh(jax.devices()[:1])), 6)
-    assert_close(eager(step, 6), one)
-    assert_close(run(compile_train_step(step, make_mesh()), 6), one)
-    assert_close(run(compile_train_step_pmap(step), 6), one)
+    one = run(compile_train_step(step, make_mesh(jax.devices()[:1])), 3)
+    assert_close(eager(step, 3), one)
+    assert_close(run(compile_train_step(step, make_mesh()), 3), one)
+    assert_close(run(compile_train_step_pmap(step), 3), one)
 
 
 def test_dropout_agrees_on_one_and_on_eight_devices() -> None:
