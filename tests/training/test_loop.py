@@ -176,11 +176,11 @@ import jax, numpy as np
 from tests.training.conftest import Batches, train
 class Slow(Batches):
     def __next__(self):
-        time.sleep({{pause}})
+        time.sleep({{pause}} if self.position >= 6 else 0)
         return super().__next__()
 {{body}}
 """
-    return [sys.executable, "-c", code.format(body=body, pause=0.2)]
+    return [sys.executable, "-c", code.format(body=body, pause=0.7)]
 
 
 def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
@@ -225,9 +225,8 @@ print(result.interrupted, result.step, flush=True)
         text=True,
     )
     wait_for(lambda: (work / "checkpoints" / "5").exists(), process)
-    time.sleep(0.3)
     process.terminate()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     interrupted, step = out.split()
     assert interrupted == "True"
