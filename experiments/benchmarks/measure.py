@@ -112,13 +112,17 @@ def ratio_of_turns(slow: Sequence[Timing], fast: Sequence[Timing]) -> Spread:
 
 
 def machine_facts() -> dict[str, Any]:
-    """What a number depends on: processor, cores, system, versions, load."""
+    """What a number depends on: processor, cores, system, versions, load, settings."""
+    tuned = ("GLIBC_TUNABLES", "MALLOC_", "OMP_", "KMP_", "MKL_", "XLA_FLAGS", "JAX_")
     return {
         "processor": _processor(),
         "cores": cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "load_average": round(os.getloadavg()[0], 1),
+        "settings": {
+            k: v for k, v in sorted(os.environ.items()) if k.startswith(tuned)
+        },
     }
 
 
@@ -129,9 +133,11 @@ def cores() -> int:
 
 def machine_line(facts: Mapping[str, Any]) -> str:
     """`machine_facts` as one line of text."""
+    settings = "".join(f", {k}={v}" for k, v in facts["settings"].items())
     return (
-        f"{facts['processor']}, {facts['cores']} cores, {facts['system']}, Python "
-        f"{facts['python']}, load average {facts['load_average']} at the start"
+        f"{facts['processor']}, {facts['cores']} cores, {facts['system']}, "
+        f"Python {facts['python']}, load average {facts['load_average']} at the start"
+        f"{settings}"
     )
 
 

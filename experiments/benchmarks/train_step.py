@@ -13,6 +13,13 @@ taken. Then blocks of steps alternate, the other side asleep, both on the CPU wi
 many threads as there are cores. Compilation is not timed.
 
 Where torch cannot be imported, ours is measured alone, and the report says why.
+
+On Linux the kernel hands out anew, at every step, the large arrays that were freed
+after the step before, page by page: up to a fifth of the time of either side. With
+
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python -m experiments.benchmarks.train_step
+
+they come in huge pages on both sides; the report names such settings.
 """
 
 import argparse
@@ -284,9 +291,9 @@ def report(result: dict[str, Any]) -> str:
     ]
     lines = [
         f"MAGNET train step: {sizes['batch']} documents, {sizes['tokens']} tokens "
-        f"(mean {result['mean_tokens']:.0f} real), {sizes['features']} features, BiLSTM "
-        f"{sizes['units']} a direction, {sizes['layers']} x {sizes['heads']} heads, "
-        f"{sizes['labels']} labels, dropout {sizes['dropout']}; "
+        f"(mean {result['mean_tokens']:.0f} real), {sizes['features']} features, "
+        f"BiLSTM {sizes['units']} a direction, {sizes['layers']} x {sizes['heads']} "
+        f"heads, {sizes['labels']} labels, dropout {sizes['dropout']}; "
         f"{result['parameters']:,} parameters; {result['turns']} turns of "
         f"{result['steps']} steps; jax {result['versions']['jax']}; "
         f"{measure.machine_line(result['machine'])}.",

@@ -38,7 +38,9 @@ def test_the_train_step_is_measured_and_says_why_it_has_no_rival(
 
 def test_the_rival_is_the_same_model_as_ours() -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    sizes = train_step.Sizes(4, 6, 2, 3, 2, 5, 2, 2, 2)
+    sizes = train_step.Sizes(
+        batch=4, tokens=6, shortest=2, features=3, units=2, labels=5, hidden=2
+    )
     batches = train_step.make_batches(sizes)
     ours = train_step.Ours(sizes, batches)
     _, losses = ours.run(3)
