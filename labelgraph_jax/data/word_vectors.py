@@ -4,7 +4,7 @@ import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, cast
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def read_word_vectors(
     try:
         with opener(path, "rb") as file:
             read = _binary_rows if binary else _text_rows
-            for row, vector in read(file, path, rows):
+            for row, vector in read(cast(IO[bytes], file), path, rows):
                 kept.setdefault(row, vector)
     except (OSError, EOFError) as error:
         raise WordVectorError(f"{path} cannot be read: {error}") from error
@@ -78,7 +78,7 @@ def read_word_vectors(
 
 
 def _text_rows(
-    file: BinaryIO, path: Path, rows: dict[bytes, int]
+    file: IO[bytes], path: Path, rows: dict[bytes, int]
 ) -> Iterator[tuple[int, np.ndarray]]:
     features = 0
     for number, line in enumerate(file, 1):
@@ -124,7 +124,7 @@ def _header(fields: list[bytes], path: Path) -> tuple[int, int]:
 
 
 def _binary_rows(
-    file: BinaryIO, path: Path, rows: dict[bytes, int]
+    file: IO[bytes], path: Path, rows: dict[bytes, int]
 ) -> Iterator[tuple[int, np.ndarray]]:
     count, features = _header(file.readline(200).split(), path)
     size, rest = 4 * features, b""

@@ -175,6 +175,7 @@ class TextEncoder(nn.Module):
     ) -> Array:
         if vectors is not None:
             return vectors.astype(jnp.float32)
+        assert ids is not None
         if self.transformer is None:
             return self._table()[ids]
         # A frozen encoder is a fixed function: it drops nothing out.
@@ -190,6 +191,7 @@ class TextEncoder(nn.Module):
             vectors = self._vectors(ids, vectors, mask, deterministic)
             documents = pooling.masked_mean(vectors, mask)
         else:
+            assert ids is not None
             table = self._table()
             weights = self.param(
                 "token_weight", nn.initializers.ones, (self.vocabulary_size,)
@@ -263,7 +265,7 @@ def _flat(
         ids = ids.reshape(-1, shape[2])
     if vectors is not None:
         vectors = vectors.reshape(-1, *vectors.shape[2:])
-    return ids, vectors, mask.reshape(-1, shape[2]), shape[:2]
+    return ids, vectors, mask.reshape(-1, shape[2]), (shape[0], shape[1])
 
 
 def place_params(

@@ -136,9 +136,11 @@ class Transformer(nn.Module):
             ValueError: sequences longer than the encoder's positions.
         """
         shape = self.shape
+        token_ids, token_mask = jnp.asarray(token_ids), jnp.asarray(token_mask)
         if self.chunk_tokens and deterministic and not self.is_initializing():
-            rows = _chunk_rows(*token_ids.shape, self.chunk_tokens)
-            if rows < token_ids.shape[0]:
+            batch, length = token_ids.shape
+            rows = _chunk_rows(batch, length, self.chunk_tokens)
+            if rows < batch:
                 return self._in_chunks(token_ids, token_mask, rows)
         rows = shape.max_positions + shape.position_offset
         x = F.embed_tokens(

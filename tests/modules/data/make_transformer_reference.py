@@ -42,10 +42,13 @@ def run(model: torch.nn.Module, ids: np.ndarray, mask: np.ndarray) -> np.ndarray
 
 
 def tiny_models() -> None:
-    sizes = dict(vocab_size=40, max_position_embeddings=12, hidden_act="gelu")
-    bert = dict(
-        hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16
-    )
+    sizes = {"vocab_size": 40, "max_position_embeddings": 12, "hidden_act": "gelu"}
+    bert = {
+        "hidden_size": 8,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     models = {
         "bert": BertModel(BertConfig(**sizes, **bert)),
         "roberta": RobertaModel(
