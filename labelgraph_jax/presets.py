@@ -36,15 +36,16 @@ _MINILM_BILSTM = Config(
         trainable=False,
         max_length=128,
         hidden=250,
+        pooling="max",
         dropout=0.3,
     ),
     graph=GraphConfig(hidden=64),
-    training=TrainingConfig(epochs=15, batch_size=32, learning_rate=1e-3),
+    training=TrainingConfig(epochs=12, batch_size=32, learning_rate=2e-3),
 )
 
 _MAGNET_PAPER = Config(
     data=DataConfig(corpus="reuters21578", protocol="random80"),
-    text=dataclasses.replace(_MINILM_BILSTM.text, dropout=0.5),
+    text=dataclasses.replace(_MINILM_BILSTM.text, dropout=0.5, pooling="last"),
     graph=GraphConfig(
         hidden=250, residual=False, initialisation="random", negative_slope=0.01
     ),
