@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
@@ -9,7 +10,10 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import pytest  # noqa: E402
+import pytest
+
+if TYPE_CHECKING:
+    from labelgraph_jax.config import DataConfig
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,41 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no local copies of the public corpora at {root}")
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> "DataConfig":
+    """A made corpus of 48, 16 and 24 documents and five labels."""
+    from tests.tiny import write_corpus
+
+    return write_corpus(tmp_path_factory.mktemp("tiny_data"))
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_data: "DataConfig", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work directory of a finished run; tests read it and leave it as it is."""
+    from labelgraph_jax.fit import fit
+    from tests.tiny import tiny_config
+
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    config = tiny_config(tiny_data, training={"epochs": 6})
+    fit(config, workdir, progress=False)
+    return workdir
+
+
+@pytest.fixture
+def minilm() -> Path:
+    """The folder of the MiniLM encoder; the test skips where it is not installed."""
+    from labelgraph_jax.modules.pretrained import PretrainedError, find_pretrained
+
+    try:
+        return find_pretrained("minilm")
+    except PretrainedError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def encodings_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in which encodings are cached during the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "labelgraph_jax" / "encodings"
