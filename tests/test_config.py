@@ -166,6 +166,6 @@ def test_differences_name_each_setting_with_both_values() -> None:
 
 def test_an_unknown_preset_is_told_the_nearest_one() -> None:
     with pytest.raises(
-        ConfigError, match="unknown preset 'minilm-finetun'; .*'minilm-"
+        ConfigError, match=r"unknown preset 'minilm-finetun'; .*'minilm-"
     ):
         preset("minilm-finetun")

@@ -1,0 +1,256 @@
+"""The label graph: symmetry, isolation, and where the adjacency gets a gradient."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from labelgraph_jax.functional.attention import AdjacencyRole
+from labelgraph_jax.modules.label_graph import (
+    LEARNED_ROLES,
+    LOG_WEIGHT_FLOOR,
+    LabelGraph,
+    log_edge_weights,
+)
+
+N, D, OUT = 5, 4, 6
+ROLES: tuple[AdjacencyRole, ...] = (
+    "additive",
+    "multiplicative",
+    "fixed",
+    "mask",
+    "none",
+)
+PER_LABEL = ("free_vectors", "features")
+PER_EDGE = ("edge_bias", "edge_weights")
+
+
+def made_inputs(n: int = N) -> tuple[jax.Array, jax.Array]:
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(n, D)).astype(np.float32)
+    adjacency = generator.random((n, n)).astype(np.float32)
+    adjacency[adjacency < 0.3] = 0.0
+    np.fill_diagonal(adjacency, 1.0)
+    return jnp.asarray(features), jnp.asarray(adjacency)
+
+
+def small_graph(**options: Any) -> LabelGraph:
+    return LabelGraph(OUT, hidden_dim=3, heads=2, **options)
+
+
+def started(graph: LabelGraph, *inputs: jax.Array) -> Any:
+    """Parameters, the scale of the message so large that it is seen."""
+    params = dict(graph.init(jax.random.key(0), *inputs)["params"])
+    if "message_scale" in params:
+        params["message_scale"] = jnp.float32(1.0)
+    return params
+
+
+@pytest.mark.parametrize("learned", [None, False])
+@pytest.mark.parametrize("role", ROLES)
+def test_permuting_the_labels_permutes_their_vectors(
+    role: str, learned: bool | None
+) -> None:
+    graph = small_graph(role=role, learned=learned)
+    features, adjacency = made_inputs()
+    params = started(graph, features, adjacency)
+    order = np.array([3, 0, 4, 1, 2])
+    permuted = dict(params)
+    for name in PER_LABEL:
+        permuted[name] = params[name][order]
+    for name in PER_EDGE:
+        if name in params:
+            permuted[name] = params[name][order][:, order]
+    before = graph.apply({"params": params}, features, adjacency)
+    after = graph.apply(
+        {"params": permuted}, features[order], adjacency[order][:, order]
+    )
+    np.testing.assert_allclose(after, before[order], atol=1e-6)
+
+
+def test_the_heads_start_and_attend_differently() -> None:
+    graph = small_graph()
+    params = started(graph, *made_inputs())
+    for name in ("kernel_0", "receiver_0", "sender_0", "kernel_1"):
+        first, second = np.moveaxis(params[name], -2, 0)
+        assert np.abs(first - second).max() > 0.1, name
+
+
+def test_dropping_a_head_changes_the_label_vectors() -> None:
+    graph = small_graph()
+    inputs = made_inputs()
+    params = started(graph, *inputs)
+    twice, first = dict(params), np.array([0, 0])
+    for layer in (0, 1):
+        twice[f"kernel_{layer}"] = params[f"kernel_{layer}"][:, first]
+        for name in (f"receiver_{layer}", f"sender_{layer}"):
+            twice[name] = params[name][first]
+    both = graph.apply({"params": params}, *inputs)
+    assert np.abs(both - graph.apply({"params": twice}, *inputs)).max() > 1e-3
+
+
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("role", ROLES)
+def test_an_isolated_label_has_a_finite_vector_and_finite_gradients(
+    role: str, residual: bool
+) -> None:
+    graph = small_graph(role=role, residual=residual)
+    features, adjacency = made_inputs()
+    adjacency = adjacency.at[2].set(0.0).at[:, 2].set(0.0)
+    params = started(graph, features, adjacency)
+
+    def total(params: Any) -> jax.Array:
+        return (graph.apply({"params": params}, features, adjacency) ** 2).sum()
+
+    vectors = graph.apply({"params": params}, features, adjacency)
+    assert np.isfinite(vectors).all()
+    for leaf in jax.tree.leaves(jax.grad(total)(params)):
+        assert np.isfinite(leaf).all()
+
+
+@pytest.mark.parametrize("initial", ["weights", "signed", "zero", "identity"])
+@pytest.mark.parametrize("role", LEARNED_ROLES)
+def test_a_learned_adjacency_gets_a_gradient_and_moves_the_message(
+    role: str, initial: str
+) -> None:
+    features, adjacency = made_inputs()
+    adjacency = {
+        "weights": adjacency,
+        "signed": adjacency - 0.5,
+        "zero": jnp.zeros((N, N)),
+        "identity": jnp.eye(N),
+    }[initial]
+    graph = small_graph(role=role, residual=False, layers=1)
+    params = started(graph, features, adjacency)
+    name = "edge_bias" if role == "additive" else "edge_weights"
+
+    def total(edges: jax.Array) -> jax.Array:
+        values = {**params, name: edges}
+        return graph.apply({"params": values}, features, adjacency)[:, 0].sum()
+
+    gradient = jax.grad(total)(params[name])
+    assert np.isfinite(gradient).all()
+    assert (np.abs(gradient) > 1e-7).all(), "every edge is learned, absent ones too"
+    moved = params[name] + 0.5 * gradient / np.abs(gradient).max()
+    assert total(moved) > total(params[name])
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_only_a_learned_adjacency_is_a_parameter(role: str) -> None:
+    inputs = made_inputs()
+    names = set(started(small_graph(role=role), *inputs))
+    assert bool(names & set(PER_EDGE)) is (role in LEARNED_ROLES)
+    assert not set(started(small_graph(role=role, learned=False), *inputs)) & set(
+        PER_EDGE
+    )
+
+
+@pytest.mark.parametrize("role", ["mask", "fixed", "none"])
+def test_an_adjacency_without_gradient_cannot_be_learned(role: str) -> None:
+    with pytest.raises(ValueError, match=f"is learned, got '{role}'.*no gradient"):
+        small_graph(role=role, learned=True)
+
+
+# Under multiplicative weights every label takes part in the softmax.
+@pytest.mark.parametrize("role", ["additive", "fixed", "mask"])
+def test_the_adjacency_decides_who_is_heard(role: str) -> None:
+    graph = small_graph(role=role, learned=False, layers=1)
+    features, adjacency = made_inputs()
+    adjacency = adjacency.at[0, 1].set(0.0)
+    params = started(graph, features, adjacency)
+
+    def first(features: jax.Array) -> jax.Array:
+        values = {**params, "features": features}
+        return graph.apply({"params": values}, features, adjacency)[0].sum()
+
+    heard = np.abs(jax.grad(first)(features)).sum(axis=1)
+    assert heard[1] == 0.0
+    assert heard[0] > 0.0
+
+
+def test_without_a_layer_a_label_is_its_free_vector() -> None:
+    graph = small_graph(layers=0)
+    inputs = made_inputs()
+    params = started(graph, *inputs)
+    assert set(params) == {"free_vectors"}
+    vectors = graph.apply({"params": params}, *inputs)
+    np.testing.assert_array_equal(vectors, params["free_vectors"])
+
+
+def test_without_the_residual_a_label_is_the_message_alone() -> None:
+    inputs = made_inputs()
+    whole, message = small_graph(), small_graph(residual=False)
+    params = started(whole, *inputs)
+    params["message_scale"] = jnp.float32(0.25)
+    alone = {
+        name: leaf
+        for name, leaf in params.items()
+        if name not in ("free_vectors", "message_scale")
+    }
+    assert set(started(message, *inputs)) == set(alone)
+    vectors = message.apply({"params": alone}, *inputs)
+    assert np.abs(vectors).max() <= 1.0, "the last activation is tanh"
+    np.testing.assert_allclose(
+        whole.apply({"params": params}, *inputs),
+        params["free_vectors"] + 0.25 * vectors,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_any_number_of_layers_ends_in_the_width_that_was_asked_for(layers: int) -> None:
+    graph = small_graph(layers=layers)
+    inputs = made_inputs()
+    params = started(graph, *inputs)
+    assert params["kernel_0"].shape == (D, 2, OUT if layers == 1 else 3)
+    assert params[f"kernel_{layers - 1}"].shape[-1] == OUT
+    assert graph.apply({"params": params}, *inputs).shape == (N, OUT)
+
+
+def test_a_single_label_is_a_graph_too() -> None:
+    graph = small_graph()
+    inputs = made_inputs(1)
+    params = started(graph, *inputs)
+    assert np.isfinite(graph.apply({"params": params}, *inputs)).all()
+
+
+def test_dropout_needs_randomness_and_acts_in_training_alone() -> None:
+    graph = small_graph(dropout_rate=0.5)
+    inputs = made_inputs()
+    params = started(graph, *inputs)
+
+    def run(key: int) -> Any:
+        rngs = {"dropout": jax.random.key(key)}
+        return graph.apply({"params": params}, *inputs, deterministic=False, rngs=rngs)
+
+    assert np.abs(run(1) - run(2)).max() > 1e-3
+    np.testing.assert_array_equal(run(1), run(1))
+    still = graph.apply({"params": params}, *inputs)
+    np.testing.assert_array_equal(still, graph.apply({"params": params}, *inputs))
+
+
+def test_the_log_weights_start_at_the_floor_where_there_is_no_edge() -> None:
+    weights = jnp.array([[1.0, 0.0], [0.5, 1e-6]])
+    floor = np.log(LOG_WEIGHT_FLOOR)
+    expected = [[0.0, floor], [np.log(0.5), floor]]
+    np.testing.assert_allclose(log_edge_weights(weights), expected, rtol=1e-6)
+
+
+def test_a_signed_adjacency_is_its_own_log_weights() -> None:
+    weights = jnp.array([[0.3, -0.2], [0.0, 0.1]])
+    np.testing.assert_array_equal(log_edge_weights(weights), weights)
+
+
+def test_a_learned_additive_adjacency_starts_as_the_constant_one() -> None:
+    features, adjacency = made_inputs()
+    adjacency = jnp.maximum(adjacency, LOG_WEIGHT_FLOOR)
+    learned, constant = small_graph(), small_graph(learned=False)
+    params = started(learned, features, adjacency)
+    others = {name: leaf for name, leaf in params.items() if name != "edge_bias"}
+    np.testing.assert_allclose(
+        learned.apply({"params": params}, features, adjacency),
+        constant.apply({"params": others}, features, adjacency),
+        atol=1e-6,
+    )
