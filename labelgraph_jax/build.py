@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from labelgraph_jax.config import Config, TextConfig
+from labelgraph_jax.encode import chunk_tokens
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.modules.text_encoder import TextEncoder, place_params
@@ -162,6 +163,8 @@ def _text_encoder(
         features=features,
         hidden_features=hidden,
         rectify=text.encoder == "bag",
+        # A batch that is split over devices cannot be run in chunks.
+        chunk_tokens=chunk_tokens() if jax.device_count() == 1 else 0,
         transformer=shape,
         # Of a transformer that is not pretrained only the table can be frozen.
         frozen=not text.trainable

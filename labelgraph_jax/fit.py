@@ -1,6 +1,5 @@
 """Training, whole: documents -> trained, thresholded, evaluated work directory."""
 
-import dataclasses
 import os
 import shutil
 import time
@@ -299,12 +298,7 @@ def loss_options(config: Config) -> dict[str, Any]:
 
 
 def _initial_state(prepared: Prepared, optimizer: Any, key: jax.Array) -> TrainState:
-    examples = prepared.train.examples
-    assert examples.windows is not None
-    first = dataclasses.replace(
-        examples, windows=examples.windows[:1], targets=examples.targets[:1]
-    )
-    batch = next(iter(evaluation_batches(first, batch_size=1)))
+    batch = evaluation_batches(prepared.train.examples, batch_size=1)[0]
     params = prepared.classifier.init(key, batch, **prepared.initial_values)
     return init_train_state(params, optimizer)
 
