@@ -221,6 +221,11 @@ def main() -> None:
             low, middle, high = quartiles(ratios)
             line += f"; ours / {name}: {middle:.2f} ({low:.2f} to {high:.2f})"
         print(line)
+    if others > 0.1:
+        print(
+            f"not a fair comparison: others took {others:.2f} cores, and torch's "
+            "threads wait for each other; repeat on an idle machine"
+        )
 
 
 if __name__ == "__main__":
