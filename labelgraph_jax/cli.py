@@ -6,10 +6,14 @@ Exit codes: 0 done, 2 the input or a setting is wrong (one line says what and wh
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
+import re
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -143,7 +147,7 @@ class DataExport:
 
     source: tyro.conf.Positional[str]
     out: str
-    """Output file, .jsonl or .jsonl.gz."""
+    """Output file: .jsonl, .jsonl.gz or .jsonl.xz."""
     split: str = "test"
     """train, validation or test."""
     data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
@@ -264,12 +268,7 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     is_train = arguments[:1] == ["train"]
     start = _starting_config(arguments[1:]) if is_train else Config()
-    verb = tyro.cli(
-        _verbs(start),
-        args=arguments,
-        prog="labelgraph",
-        description="Multi-label text classification in which the labels form a graph.",
-    )
+    verb = _parse(start, arguments)
     handlers: dict[type, Callable[[Any], int]] = {
         Train: _train,
         Evaluate: _evaluate,
@@ -281,6 +280,33 @@ def _dispatch(arguments: list[str]) -> int:
         ShowConfig: _show_config,
     }
     return handlers[type(verb)](verb)
+
+
+def _parse(start: Config, arguments: list[str]) -> Any:
+    """The verb that the arguments name, with its options.
+
+    Raises:
+        ConfigError: options that contradict each other or lie out of range; the parser
+            would say so in a box that names its own parts.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                _verbs(start),
+                args=arguments,
+                prog="labelgraph",
+                description="Multi-label text classification in which the labels "
+                "form a graph.",
+            )
+    except SystemExit as end:
+        cause: BaseException | None = end
+        while cause is not None:
+            if isinstance(cause, ConfigError):
+                raise cause from None
+            cause = cause.__context__
+        sys.stderr.write(said.getvalue())
+        raise
 
 
 def _train(verb: Train) -> int:
@@ -387,6 +413,10 @@ def _data_export(verb: DataExport) -> int:
     from labelgraph_jax.data.statistics import write_jsonl
     from labelgraph_jax.prepare import read_corpus
 
+    if not re.search(r"\.(jsonl|ndjson)(\.gz|\.xz)?$", verb.out, re.IGNORECASE):
+        raise ConfigError(
+            f"--out must end in .jsonl, .jsonl.gz or .jsonl.xz, got {verb.out!r}"
+        )
     corpus = read_corpus(_source_config(verb.source, verb.data_config))
     if verb.split not in corpus.splits:
         raise ConfigError(
@@ -410,7 +440,8 @@ def _show_config(verb: ShowConfig) -> int:
 
     if verb.list:
         for name, (summary, _) in PRESETS.items():
-            print(f"{name}\n    {summary}")
+            print(name)
+            print(textwrap.indent(textwrap.fill(summary, 72), "    "))
         return 0
     if verb.workdir and verb.preset:
         raise ConfigError("name a work directory or a preset, not both")

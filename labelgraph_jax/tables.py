@@ -69,6 +69,7 @@ def print_results(results: dict[str, Any], *, workdir: str) -> None:
         f"{results['labels']:,} labels",
         title_justify="left",
         title_style="bold",
+        padding=(0, 1, 0, 0),
     )
     table.add_column("model", no_wrap=True)
     for title in COLUMNS.values():

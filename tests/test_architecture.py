@@ -23,7 +23,7 @@ ALLOWED = {
     "presets": {"config"},
     "workdir": {"config", "data"},
 }
-TOP = {"cli", "__init__"}
+TOP = {"cli", "__init__", "__main__"}
 FUNCTIONAL_MAY_USE = {"jax", "jaxtyping", "numpy", *sys.stdlib_module_names}
 NEVER = {"torch", "tensorflow", "keras", "pickle", "dill", "cloudpickle"}
 
