@@ -63,9 +63,11 @@ def print_results(results: dict[str, Any], *, workdir: str) -> None:
     if test is None:
         console.print("No test split: nothing was evaluated.")
         return
+    own = results["split"] == "test"
+    what = "test documents" if own else "documents"
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"{results['corpus']}: {test['documents']:,} test documents, "
+        title=f"{results['corpus']}: {test['documents']:,} {what}, "
         f"{results['labels']:,} labels",
         title_justify="left",
         title_style="bold",
@@ -78,7 +80,8 @@ def print_results(results: dict[str, Any], *, workdir: str) -> None:
         table.add_row(name, *(f"{metrics[key]:.4f}" for key in COLUMNS))
     console.print(table)
     _print_notes(console, results)
-    console.print(f"Everything else is in {workdir}/results.json", markup=False)
+    if own:
+        console.print(f"Everything else is in {workdir}/results.json", markup=False)
 
 
 def _print_notes(console: Console, results: dict[str, Any]) -> None:
@@ -122,6 +125,7 @@ def print_statistics(statistics: CorpusStatistics) -> None:
         f"{statistics.labels:,} labels",
         title_justify="left",
         title_style="bold",
+        padding=(0, 1, 0, 0),
     )
     table.add_column("split")
     titles = ("documents", "labels", "labels/doc", "most", "without", "words/doc")

@@ -13,6 +13,7 @@ def results(baseline: float) -> dict[str, Any]:
     return {
         "corpus": "made",
         "labels": 5,
+        "split": "test",
         "test": {
             "documents": 1234,
             "threshold": "label",
@@ -38,6 +39,15 @@ def test_every_number_of_the_table_fits_into_80_columns(
     header = " ".join(lines[1:5])
     for title in ("micro", "macro", "sample", "Hamming", "exact", "P@1", "nDCG@5"):
         assert title in header
+
+
+def test_results_of_a_file_do_not_point_at_those_of_the_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_results(results(0.5), workdir="w")
+    assert "w/results.json" in capsys.readouterr().out
+    print_results(results(0.5) | {"split": "file"}, workdir="w")
+    assert "results.json" not in capsys.readouterr().out
 
 
 def test_a_model_that_loses_is_said_to_lose() -> None:

@@ -254,9 +254,15 @@ def select_task(corpus: Corpus, task: str) -> Corpus:
             f"task {task}: {left_out:,} of {total:,} documents are not annotated for "
             "it and were left out",
         )
+    # What is known about the labels of the other tasks goes with them.
+    names = {label for kept in chosen.values() for d in kept for label in d.labels}
     return dataclasses.replace(
         corpus,
         name=f"{corpus.name}/{task}",
+        label_descriptions={
+            n: text for n, text in corpus.label_descriptions.items() if n in names
+        },
+        parents={n: above for n, above in corpus.parents.items() if n in names},
         train=chosen["train"],
         validation=chosen["validation"],
         test=chosen["test"],

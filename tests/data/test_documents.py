@@ -1,5 +1,7 @@
 """Documents, corpora and label spaces."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -101,6 +103,17 @@ def test_a_selected_task_gives_its_labels_and_leaves_out_unannotated_documents()
     )
     topics = select_task(CORPUS, "topics")
     assert [d.labels for d in topics.train + topics.test] == [("gold",), ()]
+
+
+def test_a_selected_task_keeps_what_is_known_about_its_own_labels_alone() -> None:
+    known = dataclasses.replace(
+        CORPUS,
+        label_descriptions={"gold": "a metal", "uk": "an island"},
+        parents={"gold": ("metal",), "usa": ("america",)},
+    )
+    places = select_task(known, "places")
+    assert places.label_descriptions == {"uk": "an island"}
+    assert places.parents == {"usa": ("america",)}
 
 
 def test_an_unknown_task_lists_the_known_ones() -> None:
