@@ -46,11 +46,13 @@ class Classifier:
         arguments, options = self._inputs(batch)
         variables = self.module.init({"params": key}, *arguments, **options)
         params = dict(variables["params"])
-        encoder = dict(params["text_encoder"])
+        # A frozen encoder's vectors that are only pooled leave nothing to learn here.
+        encoder = dict(params.get("text_encoder", {}))
         if "transformer" in encoder and "embedding" in values:
             table = {"embedding": np.asarray(values.pop("embedding"), np.float32)}
             values["transformer"] = {**encoder["transformer"], "token": table}
-        params["text_encoder"] = place_params(encoder, **values)
+        if encoder or values:
+            params["text_encoder"] = place_params(encoder, **values)
         return params
 
     def apply(
@@ -184,7 +186,7 @@ def padded_length(length: int) -> int:
 
 def token_table(params: Any) -> np.ndarray | None:
     """The learned table of token vectors `[V, D]`, where a model has one."""
-    encoder = params["text_encoder"]
+    encoder = params.get("text_encoder", {})
     owner = encoder.get("transformer", {}).get("token", encoder)
     table = owner.get("embedding")
     return table["embedding"] if isinstance(table, Mapping) else table

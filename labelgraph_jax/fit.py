@@ -1,5 +1,6 @@
 """Training, whole: documents -> trained, thresholded, evaluated work directory."""
 
+import dataclasses
 import os
 import shutil
 import time
@@ -113,7 +114,8 @@ def fit(
     """
     config = config.resolved()
     place = Workdir(Path(workdir))
-    place.check(config)
+    stored = with_absolute_paths(config)
+    place.check(stored)
     if place.is_finished:
         say(f"{workdir}: training has finished; these are its results")
         results = place.results()
@@ -125,12 +127,27 @@ def fit(
     prepared = prepare(config, say)
     splits = prepared.corpus.splits
     data = {name: fingerprint(documents) for name, documents in splits.items()}
-    place.claim(config, data)
+    place.claim(stored, data)
     _save_model_files(place, prepared, config)
     result = _train(place, prepared, config, progress)
     if result.interrupted:
         raise KeyboardInterrupt
     return _finish(place, prepared, config, result, baseline, say)
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """The same run, which finds its files from any current directory."""
+
+    def absolute(section: Any, *names: str) -> Any:
+        paths = {name: getattr(section, name) for name in names}
+        named = {n: str(Path(p).absolute()) for n, p in paths.items() if p}
+        return dataclasses.replace(section, **named)
+
+    return dataclasses.replace(
+        config,
+        data=absolute(config.data, "data", "validation", "test", "data_dir"),
+        text=absolute(config.text, "vectors_file"),
+    )
 
 
 def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
