@@ -44,7 +44,7 @@ def trained(tiny_data: "DataConfig", tmp_path_factory: pytest.TempPathFactory) -
     from tests.tiny import tiny_config
 
     workdir = tmp_path_factory.mktemp("trained") / "run"
-    config = tiny_config(tiny_data, training={"epochs": 6})
+    config = tiny_config(tiny_data, training={"epochs": 6, "batch_size": 8})
     fit(config, workdir, progress=False)
     return workdir
 

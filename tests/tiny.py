@@ -107,6 +107,8 @@ def tiny_config(
             hidden=4,
             layers=1,
             min_count=1,
+            dropout=0.0,
+            token_dropout=0.0,
         ),
         graph=GraphConfig(heads=2, hidden=4, feature_dim=6),
         training=TrainingConfig(
