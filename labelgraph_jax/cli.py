@@ -32,6 +32,7 @@ from labelgraph_jax.config import (
     read_config,
     to_dict,
 )
+from labelgraph_jax.huge_pages import start_over_with_huge_pages
 from labelgraph_jax.presets import PRESETS, preset
 
 DEFAULT_WORKDIR = "workdirs/default"
@@ -201,8 +202,11 @@ def _verbs(start: Config) -> Any:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one verb; ends the process with its exit code."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    sys.exit(run(arguments))
+    if arguments is None:
+        arguments = sys.argv[1:]
+        if arguments[:1] in (["train"], ["evaluate"], ["predict"]):
+            start_over_with_huge_pages()
+    sys.exit(run(list(arguments)))
 
 
 def run(arguments: list[str]) -> int:
