@@ -58,7 +58,7 @@ from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
 from labelgraph_jax.training.parallel import compile_train_step, make_mesh
 from labelgraph_jax.training.step import TrainState, init_train_state, make_train_step
-from labelgraph_jax.workdir import LabelGraphArrays, Workdir
+from labelgraph_jax.workdir import LabelGraphArrays, Workdir, WorkdirError
 
 Say = Callable[[str], None]
 
@@ -121,6 +121,11 @@ def fit(
         results = place.results()
         if baseline and results.get("baseline") is None:
             corpus = read_corpus(config.data)
+            if fingerprint(corpus.test) != results["test"]["fingerprint"]:
+                raise WorkdirError(
+                    f"{workdir}: the test documents have changed since training, so a "
+                    "baseline on them would not stand beside its numbers"
+                )
             results["baseline"] = _baseline(corpus, place.labels(), config, say)
             place.save_results(results)
         return results

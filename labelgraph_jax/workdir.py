@@ -81,6 +81,13 @@ class Workdir:
         return self.path / "checkpoints"
 
     @property
+    def has_checkpoints(self) -> bool:
+        """Whether anything was trained here."""
+        return self.checkpoints.is_dir() and any(
+            entry.name.isdecimal() for entry in self.checkpoints.iterdir()
+        )
+
+    @property
     def tokenizer(self) -> Path:
         return self.path / "tokenizer"
 
@@ -100,6 +107,8 @@ class Workdir:
         """
         if self.config_path.is_file():
             changed = differences(self.config(), config)
+            if changed and not self.has_checkpoints:
+                return False  # nothing was trained here that could be lost
             if changed:
                 raise WorkdirError(
                     f"{self.path}: belongs to a run of another configuration "

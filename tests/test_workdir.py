@@ -32,12 +32,24 @@ def test_a_new_directory_is_claimed_and_then_known(tmp_path: Path) -> None:
 def test_another_configuration_is_refused_with_the_differences(tmp_path: Path) -> None:
     place, config = Workdir(tmp_path / "w"), Config()
     place.claim(config, DATA)
+    (place.checkpoints / "12").mkdir(parents=True)
     other = dataclasses.replace(config, training=TrainingConfig(epochs=3, seed=5))
     with pytest.raises(WorkdirError) as error:
         place.check(other)
     assert f"training.epochs: {config.training.epochs} -> 3" in str(error.value)
     assert "training.seed: 0 -> 5" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_run_that_never_saved_a_checkpoint_gives_way_to_another(
+    tmp_path: Path,
+) -> None:
+    place = Workdir(tmp_path / "w")
+    place.claim(Config(), DATA)
+    other = Config(training=TrainingConfig(epochs=3))
+    assert not place.check(other)
+    place.claim(other, {"train": "x", "validation": "y", "test": "z"})
+    assert place.config() == other
 
 
 def test_other_documents_are_refused_by_the_name_of_their_split(tmp_path: Path) -> None:
