@@ -111,7 +111,9 @@ def test_metrics_equal_scikit_learn(ties, dtype):
     expected = {
         "hamming_loss": sklearn_metrics.hamming_loss(truth, predictions),
         "subset_accuracy": sklearn_metrics.accuracy_score(truth, predictions),
-        "LRAP": sklearn_metrics.label_ranking_average_precision_score(truth, scores),
+        "LRAP": sklearn_metrics.label_ranking_average_precision_score(
+            truth, scores.astype(np.float64)
+        ),
     }
     for average in ("micro", "macro", "samples"):
         for name in ("precision", "recall", "f1"):
@@ -121,7 +123,7 @@ def test_metrics_equal_scikit_learn(ties, dtype):
             )
     seen = truth.any(0)
     expected["mAP"] = sklearn_metrics.average_precision_score(
-        truth[:, seen], scores[:, seen], average="macro"
+        truth[:, seen], scores[:, seen].astype(np.float64), average="macro"
     )
     for name, value in expected.items():
         assert result[name] == pytest.approx(value, abs=1e-12), name
