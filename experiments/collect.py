@@ -43,6 +43,10 @@ def rows_of(command: str, workdirs: Sequence[str]) -> list[dict[str, Any]]:
     ]
     rows = []
     for setting, _ in result_rows(runs[0]):
+        # A baseline's row has the baseline's own time, not that of the model beside it.
+        baseline = runs[0]["baseline"]
+        is_baseline = baseline is not None and setting in baseline["metrics"]
+        timed = "baseline" if is_baseline else "training"
         for metric in METRICS:
             values = [dict(result_rows(run))[setting][metric] for run in runs]
             rows.append(
@@ -57,7 +61,7 @@ def rows_of(command: str, workdirs: Sequence[str]) -> list[dict[str, Any]]:
                     "seeds": [run["seed"] for run in runs],
                     "command": command,
                     "hardware": hardware(),
-                    "seconds": [run["training"]["seconds"] for run in runs],
+                    "seconds": [run[timed]["seconds"] for run in runs],
                 }
             )
     return rows

@@ -32,7 +32,9 @@ def test_truncating_forgets_later_steps_and_half_written_lines(tmp_path: Path) -
 
 
 def test_truncating_nothing_is_fine(tmp_path: Path) -> None:
-    MetricsLog(tmp_path / "none").truncate(0)
+    log = MetricsLog(tmp_path / "none")
+    log.truncate(0)
+    assert not log.path.exists() or steps(log.path) == []
 
 
 def test_tensorboard_gets_its_file(tmp_path: Path) -> None:
