@@ -27,7 +27,10 @@ from labelgraph_jax.config import (
     ConfigError,
     DataConfig,
     GraphConfig,
+    HeadConfig,
+    LossConfig,
     TextConfig,
+    ThresholdConfig,
     TrainingConfig,
     read_config,
     to_dict,
@@ -69,6 +72,9 @@ class Train:
     )
     text: TextConfig = field(default_factory=TextConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -182,6 +188,9 @@ def _verbs(start: Config) -> Any:
         data_config=start.data,
         text=start.text,
         graph=start.graph,
+        head=start.head,
+        loss=start.loss,
+        threshold=start.threshold,
         training=start.training,
     )
     sub = tyro.conf.subcommand
@@ -321,6 +330,9 @@ def _train(verb: Train) -> int:
         data=verb.data_config,
         text=verb.text,
         graph=verb.graph,
+        head=verb.head,
+        loss=verb.loss,
+        threshold=verb.threshold,
         training=verb.training,
     )
     results = fit(

@@ -1,21 +1,43 @@
 """Every setting of a run, as frozen and validated dataclasses, to and from JSON.
 
-A configuration is data: reading one executes nothing. An unknown key, a value of the
-wrong kind or two settings that contradict each other is a `ConfigError` which names
-the key, and for a key that does not exist, the nearest one that does.
+Two settings that contradict each other are a `ConfigError` which names both. How
+values are read and checked is `settings`.
 """
 
 import dataclasses
-import difflib
 import json
-import math
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal
 
-ConfigT = TypeVar("ConfigT")
+from labelgraph_jax.settings import (
+    ConfigError,
+    check_choices,
+    differences,
+    from_values,
+    require,
+    require_numbers,
+    to_dict,
+)
+
+__all__ = [
+    "ENCODER_SETTINGS",
+    "POOLINGS",
+    "SELECTION_METRICS",
+    "Config",
+    "ConfigError",
+    "DataConfig",
+    "GraphConfig",
+    "HeadConfig",
+    "LossConfig",
+    "TextConfig",
+    "ThresholdConfig",
+    "TrainingConfig",
+    "differences",
+    "from_dict",
+    "read_config",
+    "to_dict",
+]
 
 POOLINGS: dict[str, tuple[str, ...]] = {
     "bag": (),
@@ -27,22 +49,6 @@ POOLINGS: dict[str, tuple[str, ...]] = {
 
 SELECTION_METRICS = ("micro_f1", "macro_f1", "samples_f1", "LRAP", "mAP", "nDCG@5")
 """Validation metrics that can choose the best checkpoint."""
-
-
-class ConfigError(ValueError):
-    """A setting that does not exist, has the wrong kind, or contradicts another."""
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
-def _check_choices(section: Any, name: str) -> None:
-    """Refuses a value that is none of those its setting names."""
-    for key, hint in typing.get_type_hints(type(section)).items():
-        if typing.get_origin(hint) is Literal:
-            _coerce(getattr(section, key), hint, f"{name}.{key}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +68,12 @@ class DataConfig:
     protocol: str = ""
     """Split protocol of a named corpus (reuters21578: modapte, random80)."""
     task: str = ""
-    """Label set to learn where the documents carry several (Reuters: topics, ...)."""
+    """Label set to learn where the documents carry several (Reuters: topics, ...);
+    `topics,places` or `all` learn several at once."""
+    taxonomy: str = ""
+    """Own label taxonomy, a line `parent<TAB>child<TAB>child...` per parent."""
+    taxonomy_shape: Literal["dag", "tree"] = "dag"
+    """tree: a label with two parents is an error."""
     text_column: str = ""
     """Name of the text column of a CSV or parquet file; found by name when empty."""
     label_columns: tuple[str, ...] = ()
@@ -76,15 +87,11 @@ class DataConfig:
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(
-            self.split_seed >= 0,
-            f"data.split_seed must not be negative, got {self.split_seed}",
-        )
+        check_choices(self, "data")
+        require_numbers(self, "data", not_negative=("split_seed",))
         for name in ("validation_fraction", "test_fraction"):
             value = getattr(self, name)
-            _require(
-                0.0 < value < 0.9, f"data.{name} must lie in (0, 0.9), got {value}"
-            )
+            require(0.0 < value < 0.9, f"data.{name} must lie in (0, 0.9), got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +107,9 @@ class TextConfig:
     """GloVe or word2vec file, text or binary, plain or .gz."""
     trainable: bool = True
     """Fine-tune the token vectors; false freezes them (contextual ones are cached)."""
+    trained_layers: int | None = None
+    """Fine-tune only so many of a pretrained encoder's last layers; what lies below is
+    computed once and cached. All of them by default."""
     max_length: int = 256
     """Tokens read of one document, or of one window."""
     long_documents: Literal["head", "windows"] = "head"
@@ -130,36 +140,42 @@ class TextConfig:
     """Dropout on a transformer's attention weights."""
 
     def __post_init__(self) -> None:
-        _check_choices(self, "text")
-        for name in ("dropout", "token_dropout", "attention_dropout"):
-            value = getattr(self, name) or 0.0
-            _require(0.0 <= value < 1.0, f"text.{name} must lie in [0, 1), got {value}")
-        for name in (
-            "max_length",
-            "max_windows",
-            "vocabulary_size",
-            "min_count",
-            "dim",
-            "layers",
-        ):
-            value = getattr(self, name)
-            _require(value >= 1, f"text.{name} must be at least 1, got {value}")
-        _require(self.hidden >= 1, f"text.hidden must be at least 1, got {self.hidden}")
-        _require(
+        check_choices(self, "text")
+        require_numbers(
+            self,
+            "text",
+            shares=("dropout", "token_dropout", "attention_dropout"),
+            at_least_one=(
+                "max_length",
+                "max_windows",
+                "vocabulary_size",
+                "min_count",
+                "dim",
+                "layers",
+                "hidden",
+                "trained_layers",
+            ),
+        )
+        require(
             not self.ngrams or (self.encoder == "bag" and self.vectors == "random"),
             "text.ngrams needs text.encoder='bag' and text.vectors='random'",
         )
-        _require(
+        require(
             self.vectors != "file" or bool(self.vectors_file),
             "text.vectors='file' needs text.vectors_file",
         )
-        _require(
+        require(
             self.vectors == "file" or not self.vectors_file,
             f"text.vectors_file is read only with text.vectors='file', "
             f"got '{self.vectors}'",
         )
+        require(
+            self.trained_layers is None
+            or (self.vectors == "pretrained" and self.trainable),
+            "text.trained_layers needs text.vectors='pretrained' and text.trainable",
+        )
         allowed = ("default", *POOLINGS[self.encoder])
-        _require(
+        require(
             self.pooling in allowed,
             f"text.pooling of a {self.encoder} must be one of {list(allowed)}, "
             f"got '{self.pooling}'",
@@ -178,48 +194,87 @@ class GraphConfig:
     """The label side: label features and an adjacency -> one vector per label."""
 
     layers: int = 2
-    """Graph-attention layers; 0 leaves one free vector per label (no graph)."""
+    """Graph layers; 0 leaves one free vector per label (no graph)."""
     heads: int = 4
     hidden: int = 128
     """Features per head of the first layer."""
+    attention: Literal["gat", "gatv2", "relu", "convolution"] = "gat"
+    """How a label weighs its neighbours: graph attention, its second version, the
+    paper's ReLU form without softmax, or by the adjacency alone."""
     role: Literal["mask", "additive", "multiplicative", "fixed", "none"] = "additive"
     """How the adjacency enters attention (see functional.graph_attention)."""
     initialisation: Literal[
-        "cooccurrence", "identity", "random", "xavier", "thresholded", "taxonomy"
+        "cooccurrence",
+        "identity",
+        "random",
+        "xavier",
+        "thresholded",
+        "taxonomy",
+        "similarity",
+        "file",
     ] = "cooccurrence"
+    """Where the adjacency starts: conditional co-occurrence, ..., the likeness of the
+    labels' encoded names, or a file that `labelgraph graph` saved."""
+    adjacency_file: str = ""
+    """file: what `labelgraph graph --out` wrote."""
     tau: float = 0.1
     """thresholded: smallest conditional probability that counts as an edge."""
     p: float = 0.25
     """thresholded: share of a label's message that comes from its neighbours."""
+    neighbours: int = 5
+    """similarity: how many of the labels most alike a label receives from."""
     learned: bool | None = None
     """Train the adjacency; by default exactly where the role has a gradient."""
-    features: Literal["random", "names"] = "names"
-    """Label features: random, or the label's name or description, encoded."""
+    features: Literal["random", "names", "word_vectors"] = "names"
+    """Label features: random; the label's name or description, encoded as the text is;
+    or the mean of its words in a word-vector file."""
+    vectors_file: str = ""
+    """word_vectors: GloVe or word2vec file, text or binary, plain or .gz."""
     feature_dim: int = 128
     """Width of random label features."""
     residual: bool = True
     """Label vector = free vector + message; false is the paper's message alone."""
+    gated: bool = False
+    """Weigh the message of every label by a learned gate."""
     negative_slope: float = 0.2
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_choices(self, "graph")
-        _require(
-            self.layers >= 0, f"graph.layers must be at least 0, got {self.layers}"
+        check_choices(self, "graph")
+        require_numbers(
+            self,
+            "graph",
+            at_least_one=("heads", "hidden", "feature_dim", "neighbours"),
+            shares=("dropout",),
         )
-        for name in ("heads", "hidden", "feature_dim"):
-            value = getattr(self, name)
-            _require(value >= 1, f"graph.{name} must be at least 1, got {value}")
-        _require(
-            0.0 <= self.dropout < 1.0,
-            f"graph.dropout must lie in [0, 1), got {self.dropout}",
-        )
-        _require(0.0 < self.tau <= 1.0, f"graph.tau must lie in (0, 1], got {self.tau}")
-        _require(0.0 < self.p < 1.0, f"graph.p must lie in (0, 1), got {self.p}")
-        _require(
+        require(self.layers >= 0, f"graph.layers must be at least 0, got {self.layers}")
+        require(0.0 < self.tau <= 1.0, f"graph.tau must lie in (0, 1], got {self.tau}")
+        require(0.0 < self.p < 1.0, f"graph.p must lie in (0, 1), got {self.p}")
+        require(
             not (self.learned and self.role in ("mask", "fixed", "none")),
             f"graph.role='{self.role}' passes no gradient to the adjacency, so it "
             "cannot be learned; roles that learn: additive, multiplicative",
+        )
+        require(
+            self.attention != "convolution" or self.role in ("fixed", "multiplicative"),
+            "graph.attention='convolution' weighs by the adjacency: graph.role must be "
+            f"'fixed' or 'multiplicative' (learned), got '{self.role}'",
+        )
+        for value, name, file in (
+            (self.initialisation == "file", "initialisation='file'", "adjacency_file"),
+            (
+                self.features == "word_vectors",
+                "features='word_vectors'",
+                "vectors_file",
+            ),
+        ):
+            given = bool(getattr(self, file))
+            require(given or not value, f"graph.{name} needs graph.{file}")
+            require(value or not given, f"graph.{file} is read only with graph.{name}")
+        require(
+            not self.gated or self.residual,
+            "graph.gated weighs the message beside a free vector: it needs "
+            "graph.residual",
         )
 
     @property
@@ -231,11 +286,110 @@ class GraphConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """How document and label vectors become scores."""
+
+    kind: Literal["product", "label_attention", "recurrent"] = "product"
+    """MAGNET's product; every label attends to the tokens with its own vector; or a
+    recurrent decoder that writes the labels one after another (CNN-RNN)."""
+    hidden: int = 256
+    """recurrent: units of the decoder, and width of its label vectors."""
+    max_labels: int = 12
+    """recurrent: the longest sequence of labels; further ones are not learned."""
+
+    def __post_init__(self) -> None:
+        check_choices(self, "head")
+        require_numbers(self, "head", at_least_one=("hidden", "max_labels"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The loss over (document, label) cells."""
+
+    kind: Literal[
+        "binary_cross_entropy",
+        "focal",
+        "asymmetric",
+        "class_balanced",
+        "negative_tolerant",
+        "distribution_balanced",
+    ] = "binary_cross_entropy"
+    positive_weight: float = 1.0
+    """Weight of a positive target against a negative one."""
+    label_smoothing: float = 0.0
+    gamma: float = 2.0
+    """Focusing exponent: focal, class_balanced, distribution_balanced (0: none)."""
+    gamma_positive: float = 0.0
+    gamma_negative: float = 4.0
+    """asymmetric: focusing exponents of positives and negatives."""
+    margin: float = 0.05
+    """asymmetric: probability below which a negative counts nothing."""
+    beta: float = 0.9
+    """class_balanced: 1 - beta over 1 - beta^n is the weight of n positives."""
+    negative_scale: float = 2.0
+    """negative_tolerant, distribution_balanced: slope of the negatives' loss."""
+    logit_bias: float = 0.05
+    """negative_tolerant, distribution_balanced: share of the label's prior log-odds
+    that is taken off its logit in training."""
+    alpha: float = 0.1
+    map_beta: float = 10.0
+    map_gamma: float = 0.9
+    """distribution_balanced: the smooth map of the rebalancing weights."""
+
+    def __post_init__(self) -> None:
+        check_choices(self, "loss")
+        require_numbers(
+            self,
+            "loss",
+            positive=("positive_weight", "negative_scale", "map_beta"),
+            not_negative=(
+                "gamma",
+                "gamma_positive",
+                "gamma_negative",
+                "logit_bias",
+                "alpha",
+                "map_gamma",
+            ),
+            shares=("label_smoothing", "margin", "beta"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThresholdConfig:
+    """How probabilities become labels; fitted on validation, saved with the model."""
+
+    kind: Literal["auto", "half", "global", "label", "top_k"] = "auto"
+    """0.5; one threshold tuned on validation; one per label shrunk towards that one;
+    the k most probable labels; or whichever of the first three is best when fitted and
+    measured on different validation documents (ties go to the simpler one)."""
+    shrinkage: float = 20.0
+    """label: positives at which a label's own threshold and the global one weigh
+    equal."""
+    k: int = 0
+    """top_k: labels per document; 0 fits it on validation."""
+    at_least_one: bool = False
+    """Give a document without any label its most probable one."""
+    consistent: bool = False
+    """A label implies its ancestors in the taxonomy."""
+
+    def __post_init__(self) -> None:
+        check_choices(self, "threshold")
+        require_numbers(self, "threshold", not_negative=("shrinkage", "k"))
+        require(
+            self.k == 0 or self.kind == "top_k",
+            f"threshold.k is read only with threshold.kind='top_k', got '{self.kind}'",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Optimisation, selection and thresholds."""
+    """Optimisation and selection."""
 
     epochs: int = 20
     batch_size: int = 32
+    micro_batches: int = 1
+    """Split every batch in so many parts whose gradients are summed: the same step in
+    less memory."""
     learning_rate: float | None = None
     """Peak rate; what suits the encoder where none is given."""
     body_learning_rate: float = 2e-4
@@ -244,50 +398,38 @@ class TrainingConfig:
     warmup_fraction: float = 0.1
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     clip_norm: float = 1.0
-    label_smoothing: float = 0.0
-    positive_weight: float = 1.0
-    """Weight of a positive target against a negative one."""
     selection_metric: str = "micro_f1"
     """Validation metric that chooses the best checkpoint (larger is better)."""
     patience: int = 0
     """Epochs without improvement before stopping early; 0 never stops early."""
-    threshold: Literal["half", "global", "label"] = "label"
-    """0.5, one tuned on validation, or one per label shrunk towards that one."""
-    threshold_shrinkage: float = 20.0
-    """Positives at which a label's own threshold and the global one weigh equal."""
     evaluation_batch_size: int = 64
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_choices(self, "training")
-        for name in ("epochs", "batch_size", "evaluation_batch_size"):
-            value = getattr(self, name)
-            _require(value >= 1, f"training.{name} must be at least 1, got {value}")
-        for name in (
-            "learning_rate",
-            "body_learning_rate",
-            "clip_norm",
-            "positive_weight",
-        ):
-            value = getattr(self, name)
-            _require(
-                value is None or 0 < value < math.inf,
-                f"training.{name} must be positive and finite, got {value}",
-            )
-        for name in ("weight_decay", "patience", "threshold_shrinkage"):
-            value = getattr(self, name)
-            _require(value >= 0, f"training.{name} must not be negative, got {value}")
-        for name in ("warmup_fraction", "label_smoothing"):
-            value = getattr(self, name)
-            _require(
-                0.0 <= value < 1.0, f"training.{name} must lie in [0, 1), got {value}"
-            )
-        _require(
+        check_choices(self, "training")
+        require_numbers(
+            self,
+            "training",
+            at_least_one=(
+                "epochs",
+                "batch_size",
+                "micro_batches",
+                "evaluation_batch_size",
+            ),
+            positive=("learning_rate", "body_learning_rate", "clip_norm"),
+            not_negative=("weight_decay", "patience", "seed"),
+            shares=("warmup_fraction",),
+        )
+        require(
+            self.batch_size % self.micro_batches == 0,
+            f"training.batch_size ({self.batch_size}) must be a multiple of "
+            f"training.micro_batches ({self.micro_batches})",
+        )
+        require(
             self.selection_metric in SELECTION_METRICS,
             f"training.selection_metric must be one of {list(SELECTION_METRICS)}, "
             f"got '{self.selection_metric}'",
         )
-        _require(self.seed >= 0, f"training.seed must not be negative, got {self.seed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +439,17 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     text: TextConfig = field(default_factory=TextConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        require(
+            self.head.kind != "label_attention" or self.text.encoder != "bag",
+            "head.kind='label_attention' reads the vector of every token: text.encoder "
+            "must be cnn, bilstm or transformer, got 'bag'",
+        )
 
     def resolved(self) -> "Config":
         """The same run with every setting that depends on the encoder written out."""
@@ -326,38 +478,30 @@ ENCODER_SETTINGS = {
 """What a setting that is left open becomes. The bag's were chosen on the validation
 documents of stdlib_docs."""
 
+MOVED = {
+    ("training", "positive_weight"): ("loss", "positive_weight"),
+    ("training", "label_smoothing"): ("loss", "label_smoothing"),
+    ("training", "threshold"): ("threshold", "kind"),
+    ("training", "threshold_shrinkage"): ("threshold", "shrinkage"),
+}
+"""Where the settings of version 0.1 stand now, so that its work directories load."""
 
-def to_dict(config: Any) -> dict[str, Any]:
-    """The configuration as nested dictionaries of JSON values."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
 
-
-def from_dict(values: Any, cls: type[ConfigT] = Config, *, where: str = "") -> ConfigT:  # type: ignore[assignment]
+def from_dict(values: Any) -> Config:
     """A configuration from nested dictionaries; what is absent keeps its default.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), or a value of the
             wrong kind.
     """
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{where or 'configuration'} must be an object of settings, "
-            f"got {type(values).__name__}"
-        )
-    hints = typing.get_type_hints(cls)
-    chosen: dict[str, Any] = {}
-    for key, value in values.items():
-        path = f"{where}.{key}" if where else str(key)
-        if key not in hints:
-            raise ConfigError(
-                f"unknown setting '{path}'; the nearest is {_nearest(path)}"
-            )
-        hint = hints[key]
-        if dataclasses.is_dataclass(hint):
-            chosen[key] = from_dict(value, typing.cast(type, hint), where=path)
-        else:
-            chosen[key] = _coerce(value, hint, path)
-    return cls(**chosen)
+    if isinstance(values, dict):
+        for (section, name), (to, new) in MOVED.items():
+            held = values.get(section)
+            if isinstance(held, dict) and name in held:
+                moved = {**values.get(to, {}), new: held[name]}
+                rest = {key: value for key, value in held.items() if key != name}
+                values = {**values, section: rest, to: moved}
+    return from_values(values, Config)
 
 
 def read_config(path: str | Path) -> Config:
@@ -383,67 +527,3 @@ def read_config(path: str | Path) -> Config:
         return from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-
-
-def differences(old: Config, new: Config) -> list[str]:
-    """One line `section.key: old -> new` for each setting that differs."""
-    before, after = _flatten(to_dict(old)), _flatten(to_dict(new))
-    return [
-        f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
-
-
-def _nearest(path: str) -> str:
-    """The setting most like `path`, in quotes; the same name elsewhere comes first."""
-    section, _, key = path.rpartition(".")
-    known = [*_flatten(to_dict(Config())), *typing.get_type_hints(Config)]
-    same = [name for name in known if name.rpartition(".")[2] == key]
-    if same:
-        return " or ".join(f"'{name}'" for name in same)
-
-    def likeness(name: str) -> float:
-        there, _, last = name.rpartition(".")
-        alike = difflib.SequenceMatcher(None, key, last).ratio()
-        return alike + (0.2 if there == section else 0.0)
-
-    return f"'{max(known, key=likeness)}'"
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def _coerce(value: Any, hint: Any, path: str) -> Any:
-    """`value` as the kind `hint` names, or a `ConfigError` that names `path`."""
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        options = typing.get_args(hint)
-        if value not in options:
-            raise ConfigError(f"{path} must be one of {list(options)}, got {value!r}")
-        return value
-    if origin in (Union, types.UnionType):
-        if value is None:
-            return None
-        inner = next(a for a in typing.get_args(hint) if a is not type(None))
-        return _coerce(value, inner, path)
-    if origin is tuple:
-        inner = typing.get_args(hint)[0]
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{path} must be a list, got {value!r}")
-        return tuple(_coerce(item, inner, path) for item in value)
-    is_bool = isinstance(value, bool)
-    if hint is float and isinstance(value, (int, float)) and not is_bool:
-        if not math.isfinite(value):
-            raise ConfigError(f"{path} must be a finite number, got {value}")
-        return float(value)
-    if isinstance(value, hint) and (hint is bool or not is_bool):
-        return value
-    raise ConfigError(f"{path} must be of kind {hint.__name__}, got {value!r}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.config import SELECTION_METRICS, Config, TrainingConfig
+from labelgraph_jax.config import SELECTION_METRICS, Config, ThresholdConfig
 from labelgraph_jax.data.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.functional.metrics import evaluate_scores
@@ -37,7 +37,7 @@ def score_examples(
 
 
 def choose_thresholds(
-    config: TrainingConfig, probabilities: np.ndarray, targets: np.ndarray
+    config: ThresholdConfig, probabilities: np.ndarray, targets: np.ndarray
 ) -> np.ndarray:
     """Decision threshold per label `[N]`, from the validation documents.
 
@@ -45,14 +45,12 @@ def choose_thresholds(
     `label` the best for each label's own F1, shrunk towards the global one.
     """
     size = probabilities.shape[1]
-    if config.threshold == "half" or not len(probabilities):
+    if config.kind == "half" or not len(probabilities):
         return np.full(size, 0.5)
-    if config.threshold == "global":
+    if config.kind == "global":
         return np.full(size, fit_global_threshold(probabilities, targets))
     return np.asarray(
-        fit_label_thresholds(
-            probabilities, targets, shrinkage=config.threshold_shrinkage
-        ),
+        fit_label_thresholds(probabilities, targets, shrinkage=config.shrinkage),
         np.float64,
     )
 
@@ -108,7 +106,7 @@ def summary(
         "fingerprint": fingerprint(documents),
         "truncated_documents": truncated,
         "unseen_labels": dict(sorted(unseen.items())),
-        "threshold": config.training.threshold,
+        "threshold": config.threshold.kind,
         "metrics": metrics["tuned"],
         "metrics_at_half": metrics["half"],
     }

@@ -150,8 +150,11 @@ def with_absolute_paths(config: Config) -> Config:
 
     return dataclasses.replace(
         config,
-        data=absolute(config.data, "data", "validation", "test", "data_dir"),
+        data=absolute(
+            config.data, "data", "validation", "test", "data_dir", "taxonomy"
+        ),
         text=absolute(config.text, "vectors_file"),
+        graph=absolute(config.graph, "vectors_file", "adjacency_file"),
     )
 
 
@@ -310,7 +313,7 @@ def _train(
 
 def loss_options(config: Config) -> dict[str, Any]:
     """Options of the loss that are not at their neutral value."""
-    settings = config.training
+    settings = config.loss
     options: dict[str, Any] = {}
     if settings.label_smoothing:
         options["label_smoothing"] = settings.label_smoothing
@@ -340,9 +343,9 @@ def _finish(
     if prepared.corpus.validation:
         examples = prepared.validation.examples
         thresholds = choose_thresholds(
-            config.training, model.score(examples), np.asarray(examples.targets)
+            config.threshold, model.score(examples), np.asarray(examples.targets)
         )
-        how = {"threshold": config.training.threshold, "fitted_on": "validation"}
+        how = {"threshold": config.threshold.kind, "fitted_on": "validation"}
         model = model.with_thresholds(thresholds)
     place.save_thresholds(model.thresholds, how)
     test = model.evaluate(prepared.corpus.test) if prepared.corpus.test else None
@@ -399,7 +402,7 @@ def _baseline(
         texts["test"],
         validation_texts=texts["validation"],
         validation_targets=targets["validation"],
-        threshold_shrinkage=config.training.threshold_shrinkage,
+        threshold_shrinkage=config.threshold.shrinkage,
     )
     counts, documents = targets["train"].sum(axis=0), len(texts["train"])
     rows = {"SVM, tuned": fitted.tuned, "SVM, at 0": fitted.at_zero}

@@ -19,7 +19,8 @@ ALLOWED = {
     "modules": {"functional", "modules"},
     "data": {"data"},
     "training": {"functional", "training"},
-    "config": set(),
+    "settings": set(),
+    "config": {"settings"},
     "presets": {"config"},
     "workdir": {"config", "data"},
 }

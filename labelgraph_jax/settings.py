@@ -1,0 +1,173 @@
+"""Frozen dataclasses as JSON values and back: what every configuration is made of.
+
+Reading one executes nothing. An unknown key or a value of the wrong kind is a
+`ConfigError` that names the key, and for a key that does not exist the nearest one.
+"""
+
+import dataclasses
+import difflib
+import json
+import math
+import types
+import typing
+from typing import Any, Literal, TypeVar, Union
+
+SettingsT = TypeVar("SettingsT")
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist, has the wrong kind, or contradicts another."""
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def check_choices(section: Any, name: str) -> None:
+    """Refuses a value that is none of those its setting names."""
+    for key, hint in typing.get_type_hints(type(section)).items():
+        if typing.get_origin(hint) is Literal:
+            coerce(getattr(section, key), hint, f"{name}.{key}")
+
+
+def require_numbers(
+    section: Any,
+    where: str,
+    *,
+    at_least_one: tuple[str, ...] = (),
+    not_negative: tuple[str, ...] = (),
+    positive: tuple[str, ...] = (),
+    shares: tuple[str, ...] = (),
+) -> None:
+    """Refuses a number of a section that is out of its range; None is left alone.
+
+    Args:
+        section: the dataclass.
+        where: its name.
+        at_least_one, not_negative: names of its fields, >= 1 and >= 0.
+        positive: greater than 0 and finite.
+        shares: in [0, 1).
+    """
+
+    def check(names: tuple[str, ...], holds: Any, words: str) -> None:
+        for name in names:
+            value = getattr(section, name)
+            if value is not None:
+                require(holds(value), f"{where}.{name} must {words}, got {value}")
+
+    check(at_least_one, lambda x: x >= 1, "be at least 1")
+    check(not_negative, lambda x: x >= 0, "not be negative")
+    check(positive, lambda x: 0 < x < math.inf, "be positive and finite")
+    check(shares, lambda x: 0.0 <= x < 1.0, "lie in [0, 1)")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The configuration as nested dictionaries of JSON values."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_values(
+    values: Any, cls: type[SettingsT], *, root: Any = None, where: str = ""
+) -> SettingsT:
+    """A dataclass from nested dictionaries; what is absent keeps its default.
+
+    Args:
+        values: what a JSON file holds.
+        cls: the dataclass.
+        root: an instance of the whole configuration, whose settings an unknown key is
+            compared with.
+        where: the path of `values` in it.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one), or a value of the
+            wrong kind.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{where or 'configuration'} must be an object of settings, "
+            f"got {type(values).__name__}"
+        )
+    root = cls() if root is None else root
+    hints = typing.get_type_hints(cls)
+    chosen: dict[str, Any] = {}
+    for key, value in values.items():
+        path = f"{where}.{key}" if where else str(key)
+        if key not in hints:
+            raise ConfigError(
+                f"unknown setting '{path}'; the nearest is {nearest(path, root)}"
+            )
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            section = typing.cast(type, hint)
+            chosen[key] = from_values(value, section, root=root, where=path)
+        else:
+            chosen[key] = coerce(value, hint, path)
+    return cls(**chosen)
+
+
+def differences(old: Any, new: Any) -> list[str]:
+    """One line `section.key: old -> new` for each setting that differs."""
+    before, after = flatten(to_dict(old)), flatten(to_dict(new))
+    return [
+        f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def nearest(path: str, root: Any) -> str:
+    """The setting of `root` most like `path`, in quotes.
+
+    The same name in another section comes first.
+    """
+    section, _, key = path.rpartition(".")
+    known = [*flatten(to_dict(root)), *typing.get_type_hints(type(root))]
+    same = [name for name in known if name.rpartition(".")[2] == key]
+    if same:
+        return " or ".join(f"'{name}'" for name in same)
+
+    def likeness(name: str) -> float:
+        there, _, last = name.rpartition(".")
+        alike = difflib.SequenceMatcher(None, key, last).ratio()
+        return alike + (0.2 if there == section else 0.0)
+
+    return f"'{max(known, key=likeness)}'"
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def coerce(value: Any, hint: Any, path: str) -> Any:
+    """`value` as the kind `hint` names, or a `ConfigError` that names `path`."""
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        options = typing.get_args(hint)
+        if value not in options:
+            raise ConfigError(f"{path} must be one of {list(options)}, got {value!r}")
+        return value
+    if origin in (Union, types.UnionType):
+        if value is None:
+            return None
+        inner = next(a for a in typing.get_args(hint) if a is not type(None))
+        return coerce(value, inner, path)
+    if origin is tuple:
+        inner = typing.get_args(hint)[0]
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{path} must be a list, got {value!r}")
+        return tuple(coerce(item, inner, path) for item in value)
+    is_bool = isinstance(value, bool)
+    if hint is float and isinstance(value, (int, float)) and not is_bool:
+        if not math.isfinite(value):
+            raise ConfigError(f"{path} must be a finite number, got {value}")
+        return float(value)
+    if isinstance(value, hint) and (hint is bool or not is_bool):
+        return value
+    raise ConfigError(f"{path} must be of kind {hint.__name__}, got {value!r}")
