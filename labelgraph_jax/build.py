@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from labelgraph_jax.config import Config, TextConfig
+from labelgraph_jax.config import Config, ConfigError, TextConfig
 from labelgraph_jax.encode import chunk_tokens
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Magnet
@@ -168,6 +168,7 @@ def _text_encoder(
         # A batch that is split over devices cannot be run in chunks.
         chunk_tokens=chunk_tokens() if jax.device_count() == 1 else 0,
         transformer=shape,
+        first_layer=first_trained_layer(text, pretrained),
         # Of a transformer that is not pretrained only the table can be frozen.
         frozen=not text.trainable
         and (text.encoder != "transformer" or text.vectors == "pretrained"),
@@ -177,6 +178,23 @@ def _text_encoder(
         input_dropout_rate=text.dropout if sequence else 0.0,
         dropout_rate=text.dropout,
     )
+
+
+def first_trained_layer(text: TextConfig, pretrained: TransformerShape | None) -> int:
+    """The lowest layer of a pretrained encoder that training changes, if not all do.
+
+    Raises:
+        ConfigError: more layers are to be trained than there are below which something
+            could stay as it is.
+    """
+    if text.trained_layers is None or pretrained is None:
+        return 0
+    if text.trained_layers >= pretrained.layers:
+        raise ConfigError(
+            f"text.trained_layers must be less than the encoder's {pretrained.layers} "
+            f"layers, got {text.trained_layers}; leave it out to train them all"
+        )
+    return pretrained.layers - text.trained_layers
 
 
 def padded_length(length: int) -> int:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,18 @@ CPU_CHUNK_TOKENS = 1024
 def chunk_tokens() -> int:
     """How many tokens an encoder runs at a time: all at once but on a CPU."""
     return CPU_CHUNK_TOKENS if jax.default_backend() == "cpu" else 0
+
+
+def without_layers(params: Mapping[str, Any], layers: Iterable[int]) -> dict[str, Any]:
+    """A transformer's parameters less some of its layers."""
+    gone = {f"layer_{layer}" for layer in layers}
+    return {name: value for name, value in params.items() if name not in gone}
+
+
+def upper_layers(params: Mapping[str, Any], first: int) -> dict[str, Any]:
+    """A transformer's layers from `first` on, without what lies below."""
+    layers = {name for name in params if name.startswith("layer_")}
+    return {n: params[n] for n in layers if int(n.removeprefix("layer_")) >= first}
 
 
 class _MemoryStore:
@@ -63,8 +75,15 @@ class FrozenEncoder:
     cache: Path | None = None
 
     @classmethod
-    def load(cls, folder: Path, *, cache: Path | None = None) -> "FrozenEncoder":
+    def load(
+        cls, folder: Path, *, layers: int | None = None, cache: Path | None = None
+    ) -> "FrozenEncoder":
         """Reads an encoder's weights and settings.
+
+        Args:
+            folder: where they lie.
+            layers: keep the embeddings and so many layers above them; all by default.
+            cache: see the class.
 
         Raises:
             PretrainedError: the folder holds no readable encoder.
@@ -74,6 +93,10 @@ class FrozenEncoder:
         for path in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
+        if layers is not None and layers < shape.layers:
+            digest.update(f"{layers} layers".encode())
+            params = without_layers(params, range(layers, shape.layers))
+            shape = dataclasses.replace(shape, layers=layers)
         return cls(shape, params, digest.hexdigest(), cache)
 
     def encode(self, examples: Examples) -> Examples:

@@ -16,6 +16,7 @@ from labelgraph_jax.build import (
     Classifier,
     build_classifier,
     count_parameters,
+    first_trained_layer,
     is_body,
     is_frozen,
     padded_length,
@@ -28,7 +29,7 @@ from labelgraph_jax.data.batches import (
 )
 from labelgraph_jax.data.documents import Corpus, LabelSpace
 from labelgraph_jax.data.word_vectors import read_word_vectors
-from labelgraph_jax.encode import FrozenEncoder
+from labelgraph_jax.encode import FrozenEncoder, upper_layers
 from labelgraph_jax.evaluation import (
     KS,
     choose_thresholds,
@@ -181,9 +182,14 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
                 f"text.max_length must be at most {positions // 8 * 8} for an encoder "
                 f"of {positions} positions, got {text.max_length}"
             )
-        if not text.trainable:
-            say("encoding the documents once with the frozen encoder (cached)")
     frozen = None if text.trainable else encoder
+    first_layer = first_trained_layer(text, encoder.shape if encoder else None)
+    if first_layer:
+        frozen = FrozenEncoder.load(
+            find_pretrained(text.pretrained), layers=first_layer, cache=cache_folder()
+        )
+    if frozen is not None:
+        say("encoding the documents once with the frozen layers (cached)")
     train, validation = (
         encode_documents(documents, labels, tokenizer, text, frozen)
         for documents in (corpus.train, corpus.validation)
@@ -191,7 +197,9 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
     values: dict[str, Any] = {}
     if pretrained and text.trainable:
         assert encoder is not None
-        values["transformer"] = encoder.params
+        values["transformer"] = (
+            upper_layers(encoder.params, first_layer) if first_layer else encoder.params
+        )
     elif text.encoder == "bag" and not pretrained:
         values["token_weight"] = token_weights(train.examples, tokenizer)
     if text.vectors == "file":
@@ -234,7 +242,7 @@ def _save_model_files(place: Workdir, prepared: Prepared, config: Config) -> Non
     place.encoder.mkdir(exist_ok=True)
     folder = find_pretrained(config.text.pretrained)
     copied = [folder / "config.json"]
-    if not config.text.trainable:
+    if not config.text.trainable or config.text.trained_layers:
         copied += sorted(folder.glob("*.safetensors*"))
     for path in copied:
         target = place.encoder / path.name
@@ -276,6 +284,7 @@ def _train(
         optimizer,
         jax.random.fold_in(key, 1),
         is_frozen=frozen,
+        micro_batches=settings.micro_batches,
         learning_rate=make_schedule(settings.learning_rate, **schedule),
     )
     mesh = make_mesh()

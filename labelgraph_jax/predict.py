@@ -12,7 +12,12 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from labelgraph_jax.build import Classifier, build_classifier, token_table
+from labelgraph_jax.build import (
+    Classifier,
+    build_classifier,
+    first_trained_layer,
+    token_table,
+)
 from labelgraph_jax.config import Config
 from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
@@ -173,6 +178,8 @@ def restore(place: Workdir, *, checkpoint: str | int = "best") -> Model:
         shape = read_shape(place.encoder)
         if not config.text.trainable:
             encoder = FrozenEncoder.load(place.encoder)
+        elif first_layer := first_trained_layer(config.text, shape):
+            encoder = FrozenEncoder.load(place.encoder, layers=first_layer)
     with CheckpointStore(place.checkpoints) as store:
         params = store.restore_params(checkpoint)
     table = token_table(params)

@@ -39,6 +39,8 @@ class TextEncoder(nn.Module):
         hidden_features: LSTM units in each direction, channels of each CNN width,
             or a hidden layer after the bag (0: none).
         transformer: sizes of the encoder whose token vectors are read.
+        first_layer: of the transformer; above 0 the call is given the vectors that the
+            layers below it made.
         frozen: no gradient reaches the token vectors.
         pooling: bilstm `last`, `max` or `mean`; transformer `mean`, `max` or `cls`;
             by default the first of these.
@@ -62,6 +64,7 @@ class TextEncoder(nn.Module):
     features: int = 300
     hidden_features: int = 0
     transformer: TransformerShape | None = None
+    first_layer: int = 0
     frozen: bool = False
     pooling: str | None = None
     damping: str = "log"
@@ -173,15 +176,24 @@ class TextEncoder(nn.Module):
     def _vectors(
         self, ids: Array | None, vectors: Array | None, mask: Array, deterministic: bool
     ) -> Array:
-        if vectors is not None:
+        if vectors is not None and not self.first_layer:
             return vectors.astype(jnp.float32)
-        assert ids is not None
         if self.transformer is None:
+            assert ids is not None
             return self._table()[ids]
+        tokens = vectors if self.first_layer else ids
+        if tokens is None:
+            raise ValueError(
+                f"a transformer from layer {self.first_layer} on needs token_vectors"
+            )
         # A frozen encoder is a fixed function: it drops nothing out.
         vectors = Transformer(
-            self.transformer, self.dtype, self.chunk_tokens, name="transformer"
-        )(ids, mask, deterministic=deterministic or self.frozen)
+            self.transformer,
+            self.dtype,
+            self.chunk_tokens,
+            self.first_layer,
+            name="transformer",
+        )(tokens, mask, deterministic=deterministic or self.frozen)
         return jax.lax.stop_gradient(vectors) if self.frozen else vectors
 
     def _bag(

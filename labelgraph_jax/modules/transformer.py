@@ -110,6 +110,7 @@ class Transformer(nn.Module):
         chunk_tokens: where nothing is dropped out, run about this many tokens at a
             time (0: all at once). On a CPU 1,024 keeps a layer in the cache and
             doubles the speed of a batch of 32 x 256; not for a sharded batch.
+        first_layer: layers below it are not built: the call is given their output.
 
     Reference: Devlin et al., NAACL 2019. The vector of segment 0 is part of the
     position table: one text has one segment, so BERT always adds the same two rows.
@@ -118,11 +119,12 @@ class Transformer(nn.Module):
     shape: TransformerShape
     dtype: Dtype = jnp.float32
     chunk_tokens: int = 0
+    first_layer: int = 0
 
     @nn.compact
     def __call__(
         self,
-        token_ids: Int[Array, "B S"],
+        tokens: Int[Array, "B S"] | Float[Array, "B S D"],
         token_mask: Bool[Array, "B S"],
         *,
         deterministic: bool = True,
@@ -130,18 +132,33 @@ class Transformer(nn.Module):
         """One float32 vector for each token; those of padding mean nothing.
 
         Args:
+            tokens: ids; or with a `first_layer`, the vectors that the layers below it
+                gave.
+            token_mask: true where there is a token.
             deterministic: false drops units out and needs an rng named `dropout`.
 
         Raises:
             ValueError: sequences longer than the encoder's positions.
         """
         shape = self.shape
-        token_ids, token_mask = jnp.asarray(token_ids), jnp.asarray(token_mask)
+        tokens, token_mask = jnp.asarray(tokens), jnp.asarray(token_mask)
         if self.chunk_tokens and deterministic and not self.is_initializing():
-            batch, length = token_ids.shape
+            batch, length = token_mask.shape
             rows = _chunk_rows(batch, length, self.chunk_tokens)
             if rows < batch:
-                return self._in_chunks(token_ids, token_mask, rows)
+                return self._in_chunks(tokens, token_mask, rows)
+        if self.first_layer:
+            x = tokens.astype(self.dtype)
+        else:
+            x = self._embed(tokens, deterministic)
+        for layer in range(self.first_layer, shape.layers):
+            x = TransformerLayer(shape, name=f"layer_{layer}")(
+                x, token_mask, deterministic=deterministic
+            )
+        return x.astype(jnp.float32)
+
+    def _embed(self, token_ids: Array, deterministic: bool) -> Array:
+        shape = self.shape
         rows = shape.max_positions + shape.position_offset
         x = F.embed_tokens(
             token_ids,
@@ -156,20 +173,17 @@ class Transformer(nn.Module):
         )
         if not deterministic:
             x = F.dropout(x, shape.dropout_rate, self.make_rng("dropout"))
-        for layer in range(shape.layers):
-            x = TransformerLayer(shape, name=f"layer_{layer}")(
-                x, token_mask, deterministic=deterministic
-            )
-        return x.astype(jnp.float32)
+        return x
 
-    def _in_chunks(self, token_ids: Array, token_mask: Array, rows: int) -> Array:
-        batch, length = token_ids.shape
+    def _in_chunks(self, tokens: Array, token_mask: Array, rows: int) -> Array:
+        batch = len(tokens)
         whole = self.clone(parent=None, name=None, chunk_tokens=0)
         params = {"params": self.variables["params"]}
-        padding = ((0, -batch % rows), (0, 0))
         chunks = tuple(
-            jnp.pad(x, padding).reshape(-1, rows, length)
-            for x in (token_ids, token_mask)
+            jnp.pad(x, [(0, -batch % rows)] + [(0, 0)] * (x.ndim - 1)).reshape(
+                -1, rows, *x.shape[1:]
+            )
+            for x in (tokens, token_mask)
         )
         vectors = jax.lax.map(lambda chunk: whole.apply(params, *chunk), chunks)
         return vectors.reshape(-1, *vectors.shape[2:])[:batch]
