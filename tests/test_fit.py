@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.config import ConfigError, DataConfig
+from labelgraph_jax.data.batches import evaluation_batches
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.fit import fit
+from labelgraph_jax.fit import fit, prepare
 from labelgraph_jax.predict import load
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.loop import NonFiniteLossError
@@ -127,6 +129,52 @@ def test_every_encoder_reads_a_pretrained_one(
     assert encodings_folder.exists() is not trainable
     params = load(tmp_path / "w").params
     assert ("transformer" in params.get("text_encoder", {})) is trainable
+
+
+def test_the_last_layers_alone_are_fine_tuned_over_cached_vectors(
+    tiny_data: DataConfig, tmp_path: Path, encodings_folder: Path
+) -> None:
+    folder = write_tiny_bert(tmp_path / "bert")
+    text = {"encoder": "transformer", "vectors": "pretrained"}
+    text |= {"pretrained": str(folder), "trained_layers": 1}
+    config = tiny_config(tiny_data, text=text, training={"micro_batches": 2})
+    untrained = prepare(config).initial_values["transformer"]
+    results = fit(config, tmp_path / "w", progress=False)
+    shutil.rmtree(folder)
+    assert_sound(tmp_path / "w", results)
+    assert encodings_folder.exists()
+    trained = load(tmp_path / "w").params["text_encoder"]["transformer"]
+    assert trained.keys() == untrained.keys() == {"layer_1"}
+    before, after = flat(untrained), flat(trained)
+    assert all((after[path] != before[path]).any() for path in before if "bias" in path)
+
+
+def test_vectors_of_the_lower_layers_give_what_the_whole_encoder_gives(
+    tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    folder = write_tiny_bert(tmp_path / "bert")
+    text = {"encoder": "transformer", "vectors": "pretrained"}
+    text |= {"pretrained": str(folder)}
+    scores = []
+    for extra in ({}, {"trained_layers": 1}):
+        prepared = prepare(tiny_config(tiny_data, text={**text, **extra}))
+        batch = evaluation_batches(prepared.train.examples, batch_size=8)[0]
+        key = jax.random.key(0)
+        classifier = prepared.classifier
+        params = classifier.init(key, batch, **prepared.initial_values)
+        scores.append(classifier.apply(params, batch))
+    np.testing.assert_allclose(*scores, rtol=2e-2, atol=2e-3)  # stored as float16
+
+
+def test_more_trained_layers_than_the_encoder_has_are_refused(
+    tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    folder = write_tiny_bert(tmp_path / "bert")
+    text = {"encoder": "transformer", "vectors": "pretrained"}
+    text |= {"pretrained": str(folder), "trained_layers": 2}
+    with pytest.raises(ConfigError, match="less than the encoder's 2 layers, got 2"):
+        fit(tiny_config(tiny_data, text=text), tmp_path / "w", progress=False)
+    assert not (tmp_path / "w").exists()
 
 
 @pytest.mark.pretrained

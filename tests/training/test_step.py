@@ -73,6 +73,51 @@ def test_ragged_masked_batches_agree_eager_jit_eight_devices_and_pmap() -> None:
     assert_close(run(compile_train_step_pmap(step), 3), one)
 
 
+@pytest.mark.parametrize("parts", [2, 4])
+def test_micro_batches_take_the_step_of_the_whole_batch(parts: int) -> None:
+    class Longer(Batches):
+        def __next__(self) -> dict[str, np.ndarray]:
+            batch = super().__next__()
+            return {name: np.concatenate([x] * 2) for name, x in batch.items()}
+
+    def run_longer(compiled: CompiledStep) -> Any:
+        state = compiled.place_state(init_train_state(initial_params(), OPTIMIZER))
+        for batch, _ in zip(iter(Longer().__next__, None), range(3), strict=False):
+            state, metrics = compiled(state, compiled.place_batch(batch))
+        return jax.device_get((compiled.collect(state), metrics))
+
+    whole = run_longer(compile_train_step(step_of(apply_without_dropout)))
+    step = step_of(apply_without_dropout, micro_batches=parts)
+    one_device = make_mesh(jax.devices()[:1])
+    assert_close(run_longer(compile_train_step(step, one_device)), whole)
+    assert_close(run_longer(compile_train_step(step, make_mesh())), whole)
+    assert_close(run_longer(compile_train_step_pmap(step)), whole)
+
+
+def test_micro_batches_draw_different_dropout() -> None:
+    def objective(params: Any, batch: Any, key: jax.Array) -> Any:
+        return jax.random.uniform(key) * params["w"], jnp.float32(1.0)
+
+    step = make_train_step(
+        objective, optax.sgd(1.0), jax.random.key(0), micro_batches=2
+    )
+    state = init_train_state({"w": jnp.float32(1.0)}, optax.sgd(1.0))
+    _, metrics = step(state, {"inputs": np.zeros((4, 1), np.float32)})
+    key = jax.random.fold_in(jax.random.key(0), 0)
+    drawn = [jax.random.uniform(jax.random.fold_in(key, part)) for part in range(2)]
+    assert drawn[0] != drawn[1]
+    np.testing.assert_allclose(metrics["loss"], sum(drawn) / 2, rtol=1e-6)
+
+
+def test_a_batch_that_does_not_divide_into_micro_batches_is_refused() -> None:
+    step = step_of(apply_without_dropout, micro_batches=3)
+    state = init_train_state(initial_params(), OPTIMIZER)
+    with pytest.raises(ValueError, match="16 rows does not divide into 3 micro"):
+        step(state, next(Batches()))
+    with pytest.raises(ValueError, match="micro_batches must be at least 1; got 0"):
+        step_of(apply_without_dropout, micro_batches=0)
+
+
 def test_dropout_agrees_on_one_and_on_eight_devices() -> None:
     step = step_of(apply_linear)
     one = run(compile_train_step(step, make_mesh(jax.devices()[:1])), 6)
