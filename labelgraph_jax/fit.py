@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from labelgraph_jax.build import (
     Classifier,
@@ -58,7 +59,12 @@ from labelgraph_jax.training.loop import TrainResult, train_loop
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
 from labelgraph_jax.training.parallel import compile_train_step, make_mesh
-from labelgraph_jax.training.step import TrainState, init_train_state, make_train_step
+from labelgraph_jax.training.step import (
+    TrainState,
+    TrainStep,
+    init_train_state,
+    make_train_step,
+)
 from labelgraph_jax.workdir import LabelGraphArrays, Workdir, WorkdirError
 
 Say = Callable[[str], None]
@@ -260,32 +266,9 @@ def _train(
     epoch_steps = steps_per_epoch(len(examples), settings.batch_size)
     total_steps = epoch_steps * settings.epochs
     key = jax.random.key(settings.seed)
-    frozen = is_frozen(config.text)
-    schedule: dict[str, Any] = {
-        "warmup_steps": int(settings.warmup_fraction * total_steps),
-        "total_steps": total_steps,
-        "schedule": settings.schedule,
-    }
-    optimizer = make_optimizer(
-        learning_rate=settings.learning_rate,
-        body_learning_rate=settings.body_learning_rate,
-        is_body=is_body if config.text.vectors == "pretrained" else None,
-        is_frozen=frozen,
-        weight_decay=settings.weight_decay,
-        clip_norm=settings.clip_norm,
-        **schedule,
-    )
     classifier = prepared.classifier
-    loss_fn = multi_label_objective(
-        classifier.apply, binary_cross_entropy, **loss_options(config)
-    )
-    step = make_train_step(
-        loss_fn,
-        optimizer,
-        jax.random.fold_in(key, 1),
-        is_frozen=frozen,
-        micro_batches=settings.micro_batches,
-        learning_rate=make_schedule(settings.learning_rate, **schedule),
+    optimizer, step = optimizer_and_step(
+        config, classifier, jax.random.fold_in(key, 1), total_steps=total_steps
     )
     mesh = make_mesh()
     run = compile_probabilities(classifier.apply, mesh)
@@ -318,6 +301,48 @@ def _train(
             config=to_dict(config),
             progress=progress,
         )
+
+
+def optimizer_and_step(
+    config: Config, classifier: Classifier, key: jax.Array, *, total_steps: int
+) -> tuple[optax.GradientTransformation, TrainStep]:
+    """The optimizer and the train step of a run, from its settings.
+
+    Args:
+        config: resolved settings.
+        classifier: the model; what it reads of the label graph may be traced.
+        key: the run's dropout key; may be traced.
+        total_steps: where the decay of the learning rate ends.
+    """
+    settings = config.training
+    assert settings.learning_rate is not None
+    frozen = is_frozen(config.text)
+    schedule: dict[str, Any] = {
+        "warmup_steps": int(settings.warmup_fraction * total_steps),
+        "total_steps": total_steps,
+        "schedule": settings.schedule,
+    }
+    optimizer = make_optimizer(
+        learning_rate=settings.learning_rate,
+        body_learning_rate=settings.body_learning_rate,
+        is_body=is_body if config.text.vectors == "pretrained" else None,
+        is_frozen=frozen,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        **schedule,
+    )
+    loss_fn = classifier.own_loss or multi_label_objective(
+        classifier.apply, binary_cross_entropy, **loss_options(config)
+    )
+    step = make_train_step(
+        loss_fn,
+        optimizer,
+        key,
+        is_frozen=frozen,
+        micro_batches=settings.micro_batches,
+        learning_rate=make_schedule(settings.learning_rate, **schedule),
+    )
+    return optimizer, step
 
 
 def loss_options(config: Config) -> dict[str, Any]:
