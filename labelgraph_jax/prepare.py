@@ -13,6 +13,11 @@ from labelgraph_jax.config import Config, ConfigError, DataConfig, TextConfig
 from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
 from labelgraph_jax.data.ngrams import NgramTokenizer
+from labelgraph_jax.data.tasks import (
+    learn_tasks,
+    leave_out_unannotated,
+    select_tasks,
+)
 from labelgraph_jax.data.tokenizer import Tokenizer, inverse_document_frequency
 from labelgraph_jax.data.word_vectors import read_word_vectors
 from labelgraph_jax.encode import FrozenEncoder
@@ -40,17 +45,30 @@ class Encoded:
     unseen: Counter[str]
 
 
-def read_corpus(config: DataConfig, *, split: bool = True) -> Corpus:
+def read_corpus(
+    config: DataConfig, *, split: bool = True, tasks: Sequence[str] = ()
+) -> Corpus:
     """Reads the corpus that the settings name, missing splits cut off.
 
     Args:
         split: cut off missing splits; without, they stay empty.
+        tasks: the label sets that a model has learned, in place of those that the
+            settings name: one that no document has is then no error, but not
+            annotated.
 
     Raises:
         DataError: a file or corpus is absent or malformed.
         ConfigError: settings that contradict each other.
     """
-    corpus = _own_files(config) if config.data else _named_corpus(config)
+    if config.data:
+        corpus = _own_files(config, has_tasks=bool(tasks or config.task))
+    else:
+        corpus = _named_corpus(config)
+    if tasks:
+        corpus = learn_tasks(corpus, tasks)
+    elif config.task:
+        corpus = select_tasks(corpus, config.task)
+    corpus = leave_out_unannotated(corpus)
     if split:
         from labelgraph_jax.data.splits import complete_splits
 
@@ -65,22 +83,20 @@ def read_corpus(config: DataConfig, *, split: bool = True) -> Corpus:
 
 def _named_corpus(config: DataConfig) -> Corpus:
     from labelgraph_jax.data.corpora import load_corpus
-    from labelgraph_jax.data.documents import select_task
 
     if config.validation or config.test:
         raise ConfigError(
             "data.validation and data.test name files beside an own training file: "
             "give data.data too"
         )
-    corpus = load_corpus(
+    return load_corpus(
         config.corpus,
         data_dir=config.data_dir or None,
         protocol=config.protocol or None,
     )
-    return select_task(corpus, config.task) if config.task else corpus
 
 
-def _own_files(config: DataConfig) -> Corpus:
+def _own_files(config: DataConfig, *, has_tasks: bool) -> Corpus:
     from labelgraph_jax.data.readers import read_documents
 
     def read(path: str) -> tuple[Document, ...]:
@@ -92,7 +108,7 @@ def _own_files(config: DataConfig) -> Corpus:
                 label_delimiter=config.label_delimiter or None,
                 text_column=config.text_column or None,
                 label_columns=config.label_columns or None,
-                task=config.task or None,
+                require_labels=not has_tasks,
             )
         )
 
@@ -110,10 +126,14 @@ def _own_files(config: DataConfig) -> Corpus:
 
 
 def fingerprint(documents: Sequence[Document]) -> str:
-    """SHA-256 of the ids, texts and labels, in order: which data numbers belong to."""
+    """SHA-256 of the ids, texts and labels, in order: which data numbers belong to.
+
+    What a document is not annotated for counts: nothing known is not "no label".
+    """
     digest = hashlib.sha256()
     for document in documents:
-        for part in (document.id, document.text, *sorted(document.labels)):
+        missing = (f"\x1d{name}" for name in sorted(document.unannotated))
+        for part in (document.id, document.text, *sorted(document.labels), *missing):
             digest.update(part.encode("utf-8", "surrogatepass") + b"\x1f")
         digest.update(b"\x1e")
     return digest.hexdigest()
@@ -152,7 +172,10 @@ def encode_documents(
         max_windows=windows,
     )
     examples = Examples(
-        windows=encoded.windows, targets=targets, pad_id=tokenizer.pad_id
+        windows=encoded.windows,
+        targets=targets,
+        target_mask=labels.target_mask(documents),
+        pad_id=tokenizer.pad_id,
     )
     if encoder is not None:
         examples = encoder.encode(examples)

@@ -28,6 +28,8 @@ _TASKS_NAME = "tasks"
 _DELIMITERS = ("|", ";", ",")
 _FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True}
 _FLAGS |= {"false": False, "true": True}
+# What pandas, R and spreadsheets write where nothing is known; -1: not scored.
+_NOT_ANNOTATED = {"", "na", "nan", "-1", "-1.0"}
 # The csv module's own limit is 131,072 characters; this one fits every C long.
 _LONGEST_FIELD = 2**31 - 1
 
@@ -63,7 +65,7 @@ class _Roles:
     id: int | None
     tasks: int | None
     listed: int | None  # one column that holds all labels of a document
-    flags: tuple[int, ...]  # a 0/1 column per label
+    flags: tuple[int, ...]  # a 0/1 column per label; empty where not annotated
 
 
 def csv_table(
@@ -165,20 +167,23 @@ def table_documents(table: Table, options: TableOptions) -> list[Document]:
     for number, row in rows:
         where = f"{table.name}:{number}"
         labels: tuple[str, ...] = ()
+        missing: tuple[str, ...] = ()
         if roles.listed is not None:
             labels = _listed_labels(row[roles.listed], delimiter, where)
         elif roles.flags:
-            labels = tuple(
-                table.header[column]
+            flags = {
+                table.header[column]: _flag(row[column], table.header[column], where)
                 for column in roles.flags
-                if _flag(row[column], table.header[column], where)
-            )
+            }
+            labels = tuple(name for name, flag in flags.items() if flag)
+            missing = tuple(name for name, flag in flags.items() if flag is None)
         documents.add(
             number,
             check_text(row[roles.text], where),
             labels,
             id=None if roles.id is None else check_id(row[roles.id], where),
             tasks=None if roles.tasks is None else check_tasks(row[roles.tasks], where),
+            unannotated=missing,
         )
     return documents.finish()
 
@@ -267,11 +272,16 @@ def _listed_labels(value: Any, delimiter: str | None, where: str) -> tuple[str, 
     return split_labels(value, delimiter, where)
 
 
-def _flag(value: Any, column: str, where: str) -> bool:
-    flag = _FLAGS.get(str(value).strip().lower())
+def _flag(value: Any, column: str, where: str) -> bool | None:
+    """True, False, or None where the document is not annotated for the label."""
+    cell = "" if value is None else str(value).strip().lower()
+    if cell in _NOT_ANNOTATED:
+        return None
+    flag = _FLAGS.get(cell)
     if flag is None:
         raise DataError(
             f"{where}: column {column!r} must hold 0 or 1; got {shown(value)} "
-            "(name the label columns with label_columns)"
+            "(name the label columns with label_columns); an empty field, NA or -1 "
+            "where the document is not annotated for the label"
         )
     return flag

@@ -11,6 +11,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from labelgraph_jax.data.parents import labelled_parents, parents_above
+
 Tasks = Mapping[str, "tuple[str, ...] | None"]
 
 
@@ -33,6 +35,9 @@ class Document:
         tasks: labels per task where the corpus has several; None under a
             task's name means that the document was not annotated for it.
         source: where it was read, `file:line`; empty where there is no file.
+        unannotated: labels of which nothing is known, neither that the document
+            has them nor that it does not; `places/` stands for every label whose
+            name begins so. Their targets are masked.
     """
 
     id: str
@@ -40,6 +45,14 @@ class Document:
     labels: tuple[str, ...]
     tasks: Tasks | None = None
     source: str = ""
+    unannotated: tuple[str, ...] = ()
+
+    def is_annotated(self, label: str) -> bool:
+        """Whether it is known that the document has the label, or has it not."""
+        return not any(
+            label == name or (name.endswith("/") and label.startswith(name))
+            for name in self.unannotated
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +66,8 @@ class Corpus:
         parents: for a label its parents in the taxonomy.
         notes: one sentence each on what was done to the corpus after it was
             read (splits cut off, documents left out), for the report.
+        learned_tasks: the tasks whose labels the documents' labels are, see
+            `tasks.select_tasks`; none where nothing was selected.
     """
 
     name: str
@@ -62,6 +77,7 @@ class Corpus:
     label_descriptions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     parents: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    learned_tasks: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, tuple[Document, ...]]:
@@ -83,6 +99,8 @@ class LabelSpace:
         descriptions: text for some or all of the labels.
         parents: for a label its parents; a parent that is no label itself
             (an inner node that no document carries) is allowed.
+        tasks: the label sets that the labels come from, where they were
+            selected; of several sets, labels are called `task/label`.
 
     Raises:
         DataError: no label, an empty name, or a name twice.
@@ -91,6 +109,7 @@ class LabelSpace:
     names: tuple[str, ...]
     descriptions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     parents: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    tasks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -110,6 +129,7 @@ class LabelSpace:
         train_documents: Iterable[Document],
         descriptions: Mapping[str, str] = MappingProxyType({}),
         parents: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        tasks: tuple[str, ...] = (),
     ) -> LabelSpace:
         """Collects the labels of the training documents, sorted by name.
 
@@ -117,7 +137,8 @@ class LabelSpace:
             train_documents: the training split alone: a label that only the
                 test split carries cannot be learned and gets no node.
             descriptions: kept for the labels that occur.
-            parents: kept for the labels that occur.
+            parents: kept for the labels that occur and for what lies above them.
+            tasks: where the labels come from.
 
         Raises:
             DataError: no document carries a label.
@@ -136,7 +157,8 @@ class LabelSpace:
         return cls(
             names=names,
             descriptions={n: descriptions[n] for n in names if n in descriptions},
-            parents={n: tuple(parents[n]) for n in names if n in parents},
+            parents=parents_above(names, parents),
+            tasks=tasks,
         )
 
     def __len__(self) -> int:
@@ -167,14 +189,51 @@ class LabelSpace:
                     targets[row, column] = 1.0
         return targets, unseen
 
+    def target_mask(self, documents: Sequence[Document]) -> np.ndarray | None:
+        """Which cells of the targets are annotated.
+
+        Returns:
+            bool [M, N], False where the document's label is not annotated; None,
+            at no cost, where every cell is.
+        """
+        if not any(document.unannotated for document in documents):
+            return None
+        mask = np.ones((len(documents), len(self.names)), bool)
+        columns: dict[str, np.ndarray] = {}
+        for row, document in enumerate(documents):
+            for name in document.unannotated:
+                if name not in columns:
+                    columns[name] = self._columns(name)
+                mask[row, columns[name]] = False
+        return None if mask.all() else mask
+
+    def _columns(self, name: str) -> np.ndarray:
+        """Those of a label, or of every label that begins with `name/`."""
+        if name in self.index:
+            return np.asarray([self.index[name]])
+        if not name.endswith("/"):
+            return np.zeros(0, np.int64)
+        found = [i for i, label in enumerate(self.names) if label.startswith(name)]
+        return np.asarray(found, np.int64)
+
+    @property
+    def task_columns(self) -> dict[str, np.ndarray]:
+        """The columns of each task, where there are several; empty otherwise."""
+        if len(self.tasks) < 2:
+            return {}
+        return {task: self._columns(f"{task}/") for task in self.tasks}
+
     def parent_pairs(self) -> np.ndarray:
-        """The taxonomy among the labels themselves: int32 [E, 2], (child, parent)."""
+        """The taxonomy among the labels: int32 [E, 2], (child, parent).
+
+        A label's parents are the nearest labels above it, whatever inner nodes lie
+        between.
+        """
         index = self.index
         pairs = [
             (index[child], index[parent])
-            for child in self.names
-            for parent in self.parents.get(child, ())
-            if parent in index
+            for child, above in labelled_parents(self.names, self.parents).items()
+            for parent in above
         ]
         return np.asarray(pairs, np.int32).reshape(-1, 2)
 
@@ -185,6 +244,7 @@ class LabelSpace:
                 "names": list(self.names),
                 "descriptions": dict(self.descriptions),
                 "parents": {n: list(p) for n, p in self.parents.items()},
+                "tasks": list(self.tasks),
             },
             ensure_ascii=False,
             indent=1,
@@ -207,10 +267,14 @@ class LabelSpace:
         parents = fields.get("parents", {})
         if not isinstance(descriptions, dict) or not isinstance(parents, dict):
             raise DataError('"descriptions" and "parents" of labels must be objects')
+        tasks = fields.get("tasks", [])
+        if not isinstance(tasks, list):
+            raise DataError('"tasks" of labels must be a list')
         return cls(
             names=tuple(fields["names"]),
             descriptions={str(n): str(d) for n, d in descriptions.items()},
             parents={str(n): tuple(p) for n, p in parents.items()},
+            tasks=tuple(str(task) for task in tasks),
         )
 
 
@@ -221,50 +285,3 @@ def task_names(documents: Iterable[Document]) -> tuple[str, ...]:
         if document.tasks:
             names.update(dict.fromkeys(document.tasks))
     return tuple(names)
-
-
-def select_task(corpus: Corpus, task: str) -> Corpus:
-    """The corpus of one task: its labels become the documents' labels.
-
-    Documents that were not annotated for the task (null, or not named) are left
-    out; a note says how many. An annotated document without a label stays.
-
-    Raises:
-        DataError: the corpus has no such task.
-    """
-    if task not in corpus.tasks:
-        known = ", ".join(corpus.tasks) or "none"
-        raise DataError(
-            f"corpus {corpus.name}: no task {task!r}; the tasks are: {known}"
-        )
-    chosen: dict[str, tuple[Document, ...]] = {}
-    left_out = 0
-    for split, documents in corpus.splits.items():
-        kept = tuple(
-            dataclasses.replace(document, labels=tuple(labels))
-            for document in documents
-            if (labels := (document.tasks or {}).get(task)) is not None
-        )
-        left_out += len(documents) - len(kept)
-        chosen[split] = kept
-    notes = corpus.notes
-    total = sum(len(documents) for documents in corpus.splits.values())
-    if left_out:
-        notes += (
-            f"task {task}: {left_out:,} of {total:,} documents are not annotated for "
-            "it and were left out",
-        )
-    # What is known about the labels of the other tasks goes with them.
-    names = {label for kept in chosen.values() for d in kept for label in d.labels}
-    return dataclasses.replace(
-        corpus,
-        name=f"{corpus.name}/{task}",
-        label_descriptions={
-            n: text for n, text in corpus.label_descriptions.items() if n in names
-        },
-        parents={n: above for n, above in corpus.parents.items() if n in names},
-        train=chosen["train"],
-        validation=chosen["validation"],
-        test=chosen["test"],
-        notes=notes,
-    )

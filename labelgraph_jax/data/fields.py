@@ -141,11 +141,12 @@ class DocumentList:
         *,
         id: str | None = None,
         tasks: Mapping[str, tuple[str, ...] | None] | None = None,
+        unannotated: tuple[str, ...] = (),
     ) -> None:
         """Adds a document; without an id it is called after its line.
 
         Raises:
-            DataError: another document has the id.
+            DataError: another document has the id; a label is not annotated.
         """
         id = f"line-{line}" if id is None else id
         where = f"{self._name}:{line}"
@@ -154,7 +155,14 @@ class DocumentList:
                 f"{where}: ids must differ; line {self._lines[id]} has {id!r} too"
             )
         self._lines[id] = line
-        self.documents.append(Document(id, text, labels, tasks, where))
+        document = Document(id, text, labels, tasks, where, unannotated)
+        both = [label for label in labels if not document.is_annotated(label)]
+        if both:
+            raise DataError(
+                f'{where}: a label must not stand in "labels" and in "unannotated"; '
+                f"got {shown(both[0])} in both"
+            )
+        self.documents.append(document)
 
     def finish(self) -> list[Document]:
         """The documents.

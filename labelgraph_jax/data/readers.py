@@ -38,6 +38,7 @@ from labelgraph_jax.data.lines import (
     read_lines,
     split_suffix,
 )
+from labelgraph_jax.data.tasks import documents_of, wanted_tasks
 
 FORMATS = {
     ".jsonl": "jsonl",
@@ -62,12 +63,15 @@ def read_documents(
     """Reads the labelled documents of a file.
 
     JSONL: `{"id", "text", "labels": [...]}` a line, or "tasks": {name: [...]} in
-    place of or beside "labels"; other keys are passed over. TSV without a header:
+    place of or beside "labels", null under a task that the document is not annotated
+    for; perhaps "unannotated": [...], labels of which nothing is known (see
+    `Document`); other keys are passed over. TSV without a header:
     `[id<TAB>]label label<TAB>text`, no quoting; with a header that has a column
     called text, or with `text_column`, as CSV. CSV and parquet: a text column;
     perhaps an id column; and either one column called labels or label, or a 0/1
-    column for each label. A label given twice to a document is kept once. Without
-    an id, a document is called after its line: `line-12`.
+    column for each label, in which an empty field, NA or -1 stand for not annotated.
+    A label given twice to a document is kept once. Without an id, a document is
+    called after its line: `line-12`.
 
     Args:
         path: the file; the suffix says the format, .gz or .xz after it compression.
@@ -77,8 +81,9 @@ def read_documents(
             in the column, spaces where none does.
         text_column: default: text, comment_text, document, content or sentence.
         label_columns: default: labels or label, or else every other column.
-        task: takes the labels of this task; documents that are not annotated
-            for it (null) are left out.
+        task: takes the labels of this task, of several between commas, or of
+            `all`, named as in `tasks.learn_tasks`; documents that are annotated
+            for none of them (null) are left out.
         require_labels: False allows documents that say nothing about labels.
 
     Raises:
@@ -171,16 +176,7 @@ def _parse(
 
 
 def _of_task(documents: list[Document], task: str, name: str) -> list[Document]:
-    known = task_names(documents)
-    if task not in known:
-        raise DataError(
-            f"{name}: no task {task!r}; the tasks are: {', '.join(known) or 'none'}"
-        )
-    return [
-        Document(d.id, d.text, labels, d.tasks, d.source)
-        for d in documents
-        if (labels := (d.tasks or {}).get(task)) is not None
-    ]
+    return documents_of(documents, wanted_tasks(task, task_names(documents), name))
 
 
 def _json_documents(
@@ -207,8 +203,11 @@ def _json_documents(
             options.labels == "optional" and given is not None
         ):
             labels = check_labels(given, where)
+        missing: tuple[str, ...] = ()
+        if options.labels != "ignored" and "unannotated" in fields:
+            missing = check_labels(fields["unannotated"], where, "unannotated")
         id = check_id(fields["id"], where) if "id" in fields else None
-        documents.add(number, text, labels, id=id, tasks=tasks)
+        documents.add(number, text, labels, id=id, tasks=tasks, unannotated=missing)
     return documents.finish()
 
 

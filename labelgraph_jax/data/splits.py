@@ -55,7 +55,9 @@ def complete_splits(
     """Cuts the splits that a corpus lacks off its training split.
 
     By iterative stratification over the labels (over those of all tasks, where
-    there are tasks). A label with a single document stays in training. Documents
+    there are tasks and not several are learned), and over what documents are not
+    annotated for, as if that were a label too: each split gets its share of the
+    annotations. A label with a single document stays in training. Documents
     with the same text stay together, so that no test text was trained on; the
     sizes are exact where texts differ. The corpus' notes say what was cut; a
     complete corpus comes back as it is.
@@ -96,7 +98,8 @@ def complete_splits(
         )
     # Even a tiny corpus gets one document for each split that was asked for.
     cut = [max(wanted[name], 1.0 / count) for name in missing]
-    rows, columns, labels = _label_cells(corpus.train, text_of)
+    several = len(corpus.learned_tasks) > 1
+    rows, columns, labels = _label_cells(corpus.train, text_of, of_tasks=not several)
     sizes = _sizes(count, [max(1.0 - sum(cut), 1.0 / count), *cut])
     subset = _Stratifier(rows, columns, count, labels, sizes, seed).run()[text_of]
 
@@ -136,15 +139,20 @@ def _sizes(count: int, fractions: Sequence[float]) -> np.ndarray:
 
 
 def _label_cells(
-    documents: Sequence[Document], row_of: Sequence[int]
+    documents: Sequence[Document], row_of: Sequence[int], *, of_tasks: bool
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Each (row, column) of every label once, the labels of the tasks included."""
+    """Each (row, column) of every label once; what is not annotated is one too.
+
+    With `of_tasks` also the labels of the tasks.
+    """
     index: dict[object, int] = {}
     cells: dict[tuple[int, int], None] = {}
     for row, document in zip(row_of, documents, strict=True):
         labels: list[object] = list(document.labels)
-        for task, names in (document.tasks or {}).items():
-            labels.extend((task, name) for name in names or ())
+        if of_tasks:
+            for task, names in (document.tasks or {}).items():
+                labels.extend((task, name) for name in names or ())
+        labels.extend((None, name) for name in document.unannotated)
         for label in labels:
             cells[row, index.setdefault(label, len(index))] = None
     pairs = np.asarray(list(cells), np.int64).reshape(-1, 2)

@@ -1,44 +1,36 @@
-"""What is in a corpus, in numbers, and what is wrong with it."""
+"""What is in a corpus, in numbers."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.data.documents import Corpus, Document
+from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
+from labelgraph_jax.data.problems import (
+    Problem,
+    shared_texts,
+    unseen_labels,
+    validate,
+)
 from labelgraph_jax.data.writers import write_jsonl
 
 __all__ = [
     "CorpusStatistics",
     "Problem",
     "SplitStatistics",
+    "TaskStatistics",
     "corpus_statistics",
     "validate",
     "write_jsonl",
 ]
 
 _RAREST = 10
-_EXAMPLES = 3
 # Label pairs counted at a time: bounds the memory, not the result.
 _PAIRS_AT_ONCE = 4_000_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong or suspicious.
-
-    Attributes:
-        severity: "error" (cannot be trained on, or the numbers would be void),
-            "warning" (numbers are affected) or "note" (good to know).
-        message: one sentence with the count and up to three examples.
-    """
-
-    severity: str
-    message: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +42,8 @@ class SplitStatistics:
         labels: distinct labels that occur.
         labels_per_document_mean, labels_per_document_max: over all documents.
         without_label_share: the share of documents that carry no label.
+        annotated_share: the share of the (document, label) pairs that are
+            annotated, over the labels of all splits.
         words_min, words_median, words_p95, words_max: words of a text, that is
             runs of non-blank characters.
         repeated_texts: documents whose text stands earlier in the same split.
@@ -60,11 +54,27 @@ class SplitStatistics:
     labels_per_document_mean: float
     labels_per_document_max: int
     without_label_share: float
+    annotated_share: float
     words_min: int
     words_median: float
     words_p95: float
     words_max: int
     repeated_texts: int
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskStatistics:
+    """One of several label sets, in one split.
+
+    Attributes:
+        annotated: documents that are annotated for it.
+        labels: distinct labels of the set that occur.
+        labels_per_document_mean: over the annotated documents; 0 without any.
+    """
+
+    annotated: int
+    labels: int
+    labels_per_document_mean: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +85,7 @@ class CorpusStatistics:
         name: of the corpus.
         documents, labels: over all splits.
         splits: per split that has documents.
+        tasks: per task, where several are learned, and split that has documents.
         cooccurrence_density: the share of the label pairs that some document
             carries together; 0 with fewer than two labels.
         rarest_labels: (label, documents) over all splits, the rarest first.
@@ -89,6 +100,7 @@ class CorpusStatistics:
     documents: int
     labels: int
     splits: dict[str, SplitStatistics]
+    tasks: dict[str, dict[str, TaskStatistics]]
     cooccurrence_density: float
     rarest_labels: tuple[tuple[str, int], ...]
     unseen_labels: dict[str, tuple[str, ...]]
@@ -114,46 +126,37 @@ def corpus_statistics(corpus: Corpus) -> CorpusStatistics:
     splits = {name: documents for name, documents in corpus.splits.items() if documents}
     every = [document for documents in splits.values() for document in documents]
     counts = Counter(label for document in every for label in document.labels)
+    space = LabelSpace(tuple(sorted(counts))) if counts else None
+    tasks = corpus.learned_tasks if len(corpus.learned_tasks) > 1 else ()
     rarest = sorted(counts.items(), key=lambda item: (item[1], item[0]))
     return CorpusStatistics(
         name=corpus.name,
         documents=len(every),
         labels=len(counts),
-        splits={name: _split_statistics(d) for name, d in splits.items()},
+        splits={name: _split_statistics(d, space) for name, d in splits.items()},
+        tasks={
+            task: {name: _task_statistics(d, task) for name, d in splits.items()}
+            for task in tasks
+        },
         cooccurrence_density=_cooccurrence_density(every),
         rarest_labels=tuple(rarest[:_RAREST]),
         unseen_labels={
             name: tuple(sorted(labels))
-            for name, labels in _unseen_labels(corpus).items()
+            for name, labels in unseen_labels(corpus).items()
         },
         shared_texts={
             f"{first}/{second}": len(shared)
-            for first, second, shared in _shared_texts(corpus)
+            for first, second, shared in shared_texts(corpus)
         },
         notes=tuple(corpus.notes),
         problems=tuple(validate(corpus)),
     )
 
 
-def validate(corpus: Corpus) -> list[Problem]:
-    """Lists what is wrong with a corpus, the worst first; empty when all is well.
-
-    Errors: no training document, no label, an id twice in a split. Warnings:
-    labels that training lacks, labels that no document carries, texts that stand
-    in two splits or twice in one, labels that differ in case alone. Notes: labels
-    with a single document, labels that all documents carry, documents without
-    label, a corpus in which no two labels occur together.
-    """
-    found = [
-        *_document_problems(corpus),
-        *_label_problems(corpus),
-        *_text_problems(corpus),
-    ]
-    order = ("error", "warning", "note")
-    return sorted(found, key=lambda problem: order.index(problem.severity))
-
-
-def _split_statistics(documents: Sequence[Document]) -> SplitStatistics:
+def _split_statistics(
+    documents: Sequence[Document], space: LabelSpace | None
+) -> SplitStatistics:
+    mask = space.target_mask(documents) if space else None
     labels = np.asarray([len(document.labels) for document in documents])
     words = np.asarray([len(document.text.split()) for document in documents])
     return SplitStatistics(
@@ -162,11 +165,26 @@ def _split_statistics(documents: Sequence[Document]) -> SplitStatistics:
         labels_per_document_mean=float(labels.mean()),
         labels_per_document_max=int(labels.max()),
         without_label_share=float((labels == 0).mean()),
+        annotated_share=1.0 if mask is None else float(mask.mean()),
         words_min=int(words.min()),
         words_median=float(np.median(words)),
         words_p95=float(np.percentile(words, 95)),
         words_max=int(words.max()),
         repeated_texts=len(documents) - len({d.text.strip() for d in documents}),
+    )
+
+
+def _task_statistics(documents: Sequence[Document], task: str) -> TaskStatistics:
+    prefix = f"{task}/"
+    sets = [
+        [label for label in document.labels if label.startswith(prefix)]
+        for document in documents
+        if prefix not in document.unannotated
+    ]
+    return TaskStatistics(
+        annotated=len(sets),
+        labels=len({label for labels in sets for label in labels}),
+        labels_per_document_mean=sum(map(len, sets)) / max(len(sets), 1),
     )
 
 
@@ -191,143 +209,3 @@ def _cooccurrence_density(documents: Iterable[Document]) -> float:
             codes = block[:, first] * count + block[:, second]
             pairs = np.union1d(pairs, codes.ravel())
     return len(pairs) / (count * (count - 1) / 2)
-
-
-def _unseen_labels(corpus: Corpus) -> dict[str, Counter[str]]:
-    """Per split but training, the labels that training lacks, with their counts."""
-    trained = {label for document in corpus.train for label in document.labels}
-    unseen: dict[str, Counter[str]] = {}
-    for name, documents in corpus.splits.items():
-        counts = Counter(label for d in documents for label in d.labels)
-        new = Counter({n: c for n, c in counts.items() if n not in trained})
-        if name != "train" and new:
-            unseen[name] = new
-    return unseen
-
-
-def _shared_texts(corpus: Corpus) -> Iterator[tuple[str, str, list[Document]]]:
-    """Pairs of splits, and the documents of the second whose text the first has."""
-    splits = list(corpus.splits.items())
-    for i, (first, documents) in enumerate(splits):
-        texts = {document.text.strip() for document in documents}
-        for second, others in splits[i + 1 :]:
-            shared = [d for d in others if d.text.strip() in texts]
-            if shared:
-                yield first, second, shared
-
-
-def _document_problems(corpus: Corpus) -> Iterator[Problem]:
-    if not corpus.train:
-        yield Problem("error", "there is no training document")
-    for name, documents in corpus.splits.items():
-        ids = Counter(document.id for document in documents)
-        twice = [id for id, count in ids.items() if count > 1]
-        if twice:
-            yield Problem(
-                "error",
-                f"{name}: {_count(twice, 'id')} given more than once: {_listed(twice)}",
-            )
-        empty = [d.source or d.id for d in documents if not d.text.strip()]
-        if empty:
-            yield Problem(
-                "error", f"{name}: {_count(empty, 'empty text')}: {_listed(empty)}"
-            )
-        bare = [d.source or d.id for d in documents if not d.labels]
-        if bare and len(bare) < len(documents):
-            yield Problem(
-                "note",
-                f"{name}: {_count(bare, 'document')} of {len(documents):,} without "
-                f"label: {_listed(bare)}",
-            )
-
-
-def _label_problems(corpus: Corpus) -> Iterator[Problem]:
-    counts = Counter(label for d in corpus.train for label in d.labels)
-    if corpus.train and not counts:
-        yield Problem("error", "no training document carries a label")
-        return
-    for name, unseen in _unseen_labels(corpus).items():
-        yield Problem(
-            "warning",
-            f"{name}: {_count(unseen, 'label')} without training document, which "
-            f"cannot be learned, on {unseen.total():,} places: "
-            f"{_listed(sorted(unseen))}",
-        )
-    described = {*corpus.label_descriptions, *corpus.parents}
-    everywhere = {
-        label for s in corpus.splits.values() for d in s for label in d.labels
-    }
-    # Inner nodes of a taxonomy need no documents of their own.
-    inner = {parent for parents in corpus.parents.values() for parent in parents}
-    idle = sorted(described - everywhere - inner)
-    if idle:
-        yield Problem(
-            "warning",
-            f"{_count(idle, 'described label')} without document: {_listed(idle)}",
-        )
-    spellings: dict[str, list[str]] = defaultdict(list)
-    for label in sorted(counts):
-        spellings[label.casefold()].append(label)
-    alike = [" = ".join(names) for names in spellings.values() if len(names) > 1]
-    if alike:
-        yield Problem(
-            "warning",
-            f"{_count(alike, 'label')} spelled in two ways that differ in case alone: "
-            f"{_listed(alike)}",
-        )
-    single = sorted(label for label, count in counts.items() if count == 1)
-    if single:
-        yield Problem(
-            "note",
-            f"train: {_count(single, 'label')} with a single document: "
-            f"{_listed(single)}",
-        )
-    constant = sorted(n for n, c in counts.items() if c == len(corpus.train))
-    if constant and len(corpus.train) > 1:
-        yield Problem(
-            "note",
-            f"train: {_count(constant, 'label')} on every document, which teaches "
-            f"nothing: {_listed(constant)}",
-        )
-    if counts and max(len(d.labels) for d in corpus.train) == 1:
-        yield Problem(
-            "note",
-            "train: no document carries two labels, so the label graph has no edge",
-        )
-
-
-def _text_problems(corpus: Corpus) -> Iterator[Problem]:
-    for first, second, shared in _shared_texts(corpus):
-        yield Problem(
-            "warning",
-            f"{second}: {_count(shared, 'text')} of {len(corpus.splits[second]):,} "
-            f"also in {first} (leakage): "
-            f"{_listed([d.source or d.id for d in shared])}",
-        )
-    for name, documents in corpus.splits.items():
-        labels_of: dict[str, set[frozenset[str]]] = defaultdict(set)
-        repeated: list[str] = []
-        for document in documents:
-            text = document.text.strip()
-            if text in labels_of:
-                repeated.append(document.source or document.id)
-            labels_of[text].add(frozenset(document.labels))
-        differing = sum(len(sets) > 1 for sets in labels_of.values())
-        if repeated:
-            yield Problem(
-                "warning",
-                f"{name}: {_count(repeated, 'document')} with an earlier one's text "
-                f"({_count(range(differing), 'text')} under differing labels): "
-                f"{_listed(repeated)}",
-            )
-
-
-def _count(things: Sized, noun: str) -> str:
-    """ "1 label", "1,200 labels"."""
-    return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Up to three names, and that there are more."""
-    shown = ", ".join(repr(name) for name in names[:_EXAMPLES])
-    return f"{shown}, ..." if len(names) > _EXAMPLES else shown

@@ -33,6 +33,8 @@ def write_jsonl(documents: Iterable[Document], path: str | Path) -> None:
                 "text": document.text,
                 "labels": list(document.labels),
             }
+            if document.unannotated:
+                fields["unannotated"] = list(document.unannotated)
             if document.tasks is not None:
                 fields["tasks"] = {
                     task: None if labels is None else list(labels)

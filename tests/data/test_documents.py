@@ -1,7 +1,5 @@
 """Documents, corpora and label spaces."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,6 @@ from labelgraph_jax.data.documents import (
     DataError,
     Document,
     LabelSpace,
-    select_task,
     task_names,
 )
 
@@ -49,7 +46,7 @@ def test_targets_of_no_document_keep_their_width() -> None:
 
 
 def test_a_label_space_survives_json() -> None:
-    space = LabelSpace(("ä", "b c"), {"ä": "ein Wort"}, {"b c": ("ä",)})
+    space = LabelSpace(("ä", "b c"), {"ä": "ein Wort"}, {"b c": ("ä",)}, ("t", "u"))
     assert LabelSpace.from_json(space.to_json()) == space
     assert LabelSpace.from_json('{"names": ["a"]}') == LabelSpace(("a",))
 
@@ -65,6 +62,7 @@ def test_a_label_space_survives_json() -> None:
         ('{"names": ["a", ""]}', "a label must be a non-empty string; got ''"),
         ('{"names": ["a", "b", "a"]}', "must be distinct; 'a' stands there more than"),
         ('{"names": ["a"], "parents": []}', 'and "parents" of labels must be objects'),
+        ('{"names": ["a"], "tasks": "t"}', '"tasks" of labels must be a list'),
     ],
 )
 def test_a_bad_label_space_is_told(text: str, message: str) -> None:
@@ -87,42 +85,6 @@ CORPUS = Corpus(
     test=(tasked("3", topics=(), places=("uk", "usa")),),
     notes=("read from disk",),
 )
-
-
-def test_a_selected_task_gives_its_labels_and_leaves_out_unannotated_documents() -> (
-    None
-):
-    assert CORPUS.tasks == ("topics", "places")
-    places = select_task(CORPUS, "places")
-    assert places.name == "news/places"
-    assert [(d.id, d.labels) for d in places.train] == [("2", ("uk",))]
-    assert [(d.id, d.labels) for d in places.test] == [("3", ("uk", "usa"))]
-    assert places.notes == (
-        "read from disk",
-        "task places: 1 of 3 documents are not annotated for it and were left out",
-    )
-    topics = select_task(CORPUS, "topics")
-    assert [d.labels for d in topics.train + topics.test] == [("gold",), ()]
-
-
-def test_a_selected_task_keeps_what_is_known_about_its_own_labels_alone() -> None:
-    known = dataclasses.replace(
-        CORPUS,
-        label_descriptions={"gold": "a metal", "uk": "an island"},
-        parents={"gold": ("metal",), "usa": ("america",)},
-    )
-    places = select_task(known, "places")
-    assert places.label_descriptions == {"uk": "an island"}
-    assert places.parents == {"usa": ("america",)}
-
-
-def test_an_unknown_task_lists_the_known_ones() -> None:
-    with pytest.raises(
-        DataError, match="corpus news: no task 'people'; the tasks are: topics, places"
-    ):
-        select_task(CORPUS, "people")
-    with pytest.raises(DataError, match="the tasks are: none"):
-        select_task(Corpus("plain", (document("1", "a"),)), "topics")
 
 
 def test_task_names_keep_their_order() -> None:

@@ -1,0 +1,229 @@
+"""What is wrong with a corpus, or suspicious: one sentence each."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence, Sized
+
+from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
+
+_EXAMPLES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong or suspicious.
+
+    Attributes:
+        severity: "error" (cannot be trained on, or the numbers would be void),
+            "warning" (numbers are affected) or "note" (good to know).
+        message: one sentence with the count and up to three examples.
+    """
+
+    severity: str
+    message: str
+
+
+def validate(corpus: Corpus) -> list[Problem]:
+    """Lists what is wrong with a corpus, the worst first; empty when all is well.
+
+    Errors: no training document, no label, an id twice in a split. Warnings:
+    labels that training lacks, labels that no document carries, texts that stand
+    in two splits or twice in one, labels that differ in case alone, labels or tasks
+    that no document of a split is annotated for. Notes: labels with a single
+    document, labels on all documents, documents without label, documents that are
+    not annotated for every label, a corpus in which no two labels occur together.
+    """
+    found = [
+        *_document_problems(corpus),
+        *_label_problems(corpus),
+        *_annotation_problems(corpus),
+        *_text_problems(corpus),
+    ]
+    order = ("error", "warning", "note")
+    return sorted(found, key=lambda problem: order.index(problem.severity))
+
+
+def unseen_labels(corpus: Corpus) -> dict[str, Counter[str]]:
+    """Per split but training, the labels that training lacks, with their counts."""
+    trained = {label for document in corpus.train for label in document.labels}
+    unseen: dict[str, Counter[str]] = {}
+    for name, documents in corpus.splits.items():
+        counts = Counter(label for d in documents for label in d.labels)
+        new = Counter({n: c for n, c in counts.items() if n not in trained})
+        if name != "train" and new:
+            unseen[name] = new
+    return unseen
+
+
+def shared_texts(corpus: Corpus) -> Iterator[tuple[str, str, list[Document]]]:
+    """Pairs of splits, and the documents of the second whose text the first has."""
+    splits = list(corpus.splits.items())
+    for i, (first, documents) in enumerate(splits):
+        texts = {document.text.strip() for document in documents}
+        for second, others in splits[i + 1 :]:
+            shared = [d for d in others if d.text.strip() in texts]
+            if shared:
+                yield first, second, shared
+
+
+def _document_problems(corpus: Corpus) -> Iterator[Problem]:
+    if not corpus.train:
+        yield Problem("error", "there is no training document")
+    for name, documents in corpus.splits.items():
+        ids = Counter(document.id for document in documents)
+        twice = [id for id, count in ids.items() if count > 1]
+        if twice:
+            yield Problem(
+                "error",
+                f"{name}: {_count(twice, 'id')} given more than once: {_listed(twice)}",
+            )
+        empty = [d.source or d.id for d in documents if not d.text.strip()]
+        if empty:
+            yield Problem(
+                "error", f"{name}: {_count(empty, 'empty text')}: {_listed(empty)}"
+            )
+        bare = [d.source or d.id for d in documents if not d.labels]
+        if bare and len(bare) < len(documents):
+            yield Problem(
+                "note",
+                f"{name}: {_count(bare, 'document')} of {len(documents):,} without "
+                f"label: {_listed(bare)}",
+            )
+
+
+def _label_problems(corpus: Corpus) -> Iterator[Problem]:
+    counts = Counter(label for d in corpus.train for label in d.labels)
+    if corpus.train and not counts:
+        yield Problem("error", "no training document carries a label")
+        return
+    for name, unseen in unseen_labels(corpus).items():
+        yield Problem(
+            "warning",
+            f"{name}: {_count(unseen, 'label')} without training document, which "
+            f"cannot be learned, on {unseen.total():,} places: "
+            f"{_listed(sorted(unseen))}",
+        )
+    described = {*corpus.label_descriptions, *corpus.parents}
+    everywhere = {
+        label for s in corpus.splits.values() for d in s for label in d.labels
+    }
+    # Inner nodes of a taxonomy need no documents of their own.
+    inner = {parent for parents in corpus.parents.values() for parent in parents}
+    idle = sorted(described - everywhere - inner)
+    if idle:
+        yield Problem(
+            "warning",
+            f"{_count(idle, 'described label')} without document: {_listed(idle)}",
+        )
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for label in sorted(counts):
+        spellings[label.casefold()].append(label)
+    alike = [" = ".join(names) for names in spellings.values() if len(names) > 1]
+    if alike:
+        yield Problem(
+            "warning",
+            f"{_count(alike, 'label')} spelled in two ways that differ in case alone: "
+            f"{_listed(alike)}",
+        )
+    single = sorted(label for label, count in counts.items() if count == 1)
+    if single:
+        yield Problem(
+            "note",
+            f"train: {_count(single, 'label')} with a single document: "
+            f"{_listed(single)}",
+        )
+    missing = _unannotated_counts(corpus.train, counts)
+    total = len(corpus.train)
+    constant = sorted(n for n, c in counts.items() if c == total - missing[n])
+    if constant and total > 1:
+        yield Problem(
+            "note",
+            f"train: {_count(constant, 'label')} on every document, which teaches "
+            f"nothing: {_listed(constant)}",
+        )
+    if counts and max(len(d.labels) for d in corpus.train) == 1:
+        yield Problem(
+            "note",
+            "train: no document carries two labels, so the label graph has no edge",
+        )
+
+
+def _unannotated_counts(
+    documents: Sequence[Document], labels: Iterable[str]
+) -> Counter[str]:
+    """How many documents are not annotated for each of the labels."""
+    names = tuple(labels)
+    mask = LabelSpace(names).target_mask(documents) if names else None
+    if mask is None:
+        return Counter()
+    return Counter(dict(zip(names, (~mask).sum(axis=0).tolist(), strict=True)))
+
+
+def _annotation_problems(corpus: Corpus) -> Iterator[Problem]:
+    for split, documents in corpus.splits.items():
+        counts = Counter(name for d in documents for name in d.unannotated)
+        never = [name for name, count in counts.items() if count == len(documents)]
+        if never:
+            yield Problem(
+                "warning",
+                f"{split}: no document is annotated for {_listed(sorted(never))}",
+            )
+        some = sum(bool(document.unannotated) for document in documents)
+        if some:
+            most = [f"{name} ({n:,})" for name, n in counts.most_common(_EXAMPLES)]
+            more = ", ..." if len(counts) > _EXAMPLES else ""
+            yield Problem(
+                "note",
+                f"{split}: {some:,} of {len(documents):,} documents are not annotated "
+                f"for every label: {', '.join(most)}{more}",
+            )
+
+
+def _text_problems(corpus: Corpus) -> Iterator[Problem]:
+    for first, second, shared in shared_texts(corpus):
+        yield Problem(
+            "warning",
+            f"{second}: {_count(shared, 'text')} of {len(corpus.splits[second]):,} "
+            f"also in {first} (leakage): "
+            f"{_listed([d.source or d.id for d in shared])}",
+        )
+    for name, documents in corpus.splits.items():
+        versions: dict[str, dict[object, Document]] = defaultdict(dict)
+        repeated: list[str] = []
+        for document in documents:
+            text = document.text.strip()
+            if text in versions:
+                repeated.append(document.source or document.id)
+            said = frozenset(document.labels), frozenset(document.unannotated)
+            versions[text].setdefault(said, document)
+        differing = sum(
+            any(_contradict(a, b) for a, b in itertools.combinations(v.values(), 2))
+            for v in versions.values()
+        )
+        if repeated:
+            yield Problem(
+                "warning",
+                f"{name}: {_count(repeated, 'document')} with an earlier one's text "
+                f"({_count(range(differing), 'text')} under differing labels): "
+                f"{_listed(repeated)}",
+            )
+
+
+def _contradict(a: Document, b: Document) -> bool:
+    """Whether one has a label that the other, annotated for it, has not."""
+    differing = set(a.labels).symmetric_difference(b.labels)
+    return any(a.is_annotated(n) and b.is_annotated(n) for n in differing)
+
+
+def _count(things: Sized, noun: str) -> str:
+    """ "1 label", "1,200 labels"."""
+    return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Up to three names, and that there are more."""
+    shown = ", ".join(repr(name) for name in names[:_EXAMPLES])
+    return f"{shown}, ..." if len(names) > _EXAMPLES else shown
