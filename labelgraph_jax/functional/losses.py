@@ -8,11 +8,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Shaped
 
 LossSum = tuple[Float[Array, ""], Float[Array, ""]]
+TwoLosses = tuple[Float[Array, "B N"], Float[Array, "B N"]]
 
 # logits -> (loss of a positive cell, loss of a negative cell), each [B, N]
-CellLosses = Callable[
-    [Float[Array, "B N"]], tuple[Float[Array, "B N"], Float[Array, "B N"]]
-]
+CellLosses = Callable[[Float[Array, "B N"]], TwoLosses]
 
 
 def binary_cross_entropy(
@@ -50,7 +49,7 @@ def binary_cross_entropy(
     Raises:
         ValueError: label_smoothing lies outside [0, 1).
     """
-    return _sum_over_cells(
+    return sum_over_cells(
         lambda x: (jax.nn.softplus(-x), jax.nn.softplus(x)),
         logits,
         targets,
@@ -130,22 +129,17 @@ def asymmetric_loss(
     if not 0 <= margin < 1:
         raise ValueError(f"margin must lie in [0, 1), got {margin}")
 
-    def cell_losses(
-        x: Float[Array, "B N"],
-    ) -> tuple[Float[Array, "B N"], Float[Array, "B N"]]:
-        minus_log_p, minus_log_not_p = jax.nn.softplus(-x), jax.nn.softplus(x)
-        # Powers of p as exponentials of log p: their gradient is finite at p = 0.
-        positive = _times(jnp.exp(-gamma_positive * minus_log_not_p), minus_log_p)
+    def cell_losses(x: Float[Array, "B N"]) -> TwoLosses:
+        positive = focal_cells(x, gamma_positive)
         if margin == 0:
-            fade = jnp.exp(-gamma_negative * minus_log_p)
-            return positive, _times(fade, minus_log_not_p)
+            return positive, focal_cells(-x, gamma_negative)
         q = jax.nn.sigmoid(x) - margin
         above = q > 0
         q = jnp.where(above, q, 0.5)  # any value at which the power is smooth
         negative = q**gamma_negative * -jnp.log1p(-q)
         return positive, jnp.where(above, negative, 0.0)
 
-    return _sum_over_cells(
+    return sum_over_cells(
         cell_losses,
         logits,
         targets,
@@ -156,7 +150,27 @@ def asymmetric_loss(
     )
 
 
-def _sum_over_cells(
+def focal_cells(x: Float[Array, "B N"], gamma: float) -> Float[Array, "B N"]:
+    """-(1 - p)^gamma log p with p = sigmoid(x): a positive cell; -x for a negative."""
+    # The power as an exponential of a logarithm: its gradient is finite at p = 1.
+    return _times(jnp.exp(-gamma * jax.nn.softplus(x)), jax.nn.softplus(-x))
+
+
+def kept_cells(
+    shape: tuple[int, ...],
+    target_mask: Bool[ArrayLike, "B N"] | None,
+    example_mask: Bool[ArrayLike, " B"] | None,
+) -> Bool[Array, "B N"]:
+    """Where the document is real and its label annotated."""
+    kept = jnp.ones(shape, bool)
+    if target_mask is not None:
+        kept &= jnp.asarray(target_mask)
+    if example_mask is not None:
+        kept &= jnp.asarray(example_mask)[:, None]
+    return kept
+
+
+def sum_over_cells(
     cell_losses: CellLosses,
     logits: Float[ArrayLike, "B N"],
     targets: Shaped[ArrayLike, "B N"],
@@ -164,15 +178,17 @@ def _sum_over_cells(
     example_mask: Bool[ArrayLike, " B"] | None,
     positive_weight: Float[ArrayLike, " N"] | None,
     label_smoothing: float,
+    *,
+    cell_weight: Float[Array, "#B N"] | None = None,
 ) -> LossSum:
-    """Mask, smooth and weigh: what every loss over (document, label) cells shares."""
+    """Mask, smooth and weigh: what every loss over (document, label) cells shares.
+
+    `cell_weight` weighs positives and negatives alike; like `positive_weight` it
+    changes the loss and not the weight_sum.
+    """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
-    kept = jnp.ones(jnp.shape(logits), bool)
-    if target_mask is not None:
-        kept &= jnp.asarray(target_mask)
-    if example_mask is not None:
-        kept &= jnp.asarray(example_mask)[:, None]
+    kept = kept_cells(jnp.shape(logits), target_mask, example_mask)
     # Masked before the arithmetic: zero times the gradient of NaN is NaN.
     x = jnp.where(kept, logits, 0).astype(jnp.float32)
     y = jnp.where(kept, targets, 0).astype(jnp.float32)
@@ -182,6 +198,8 @@ def _sum_over_cells(
     if positive_weight is not None:
         positive = positive * jnp.asarray(positive_weight, jnp.float32)
     losses = _times(y, positive) + _times(1 - y, negative)
+    if cell_weight is not None:
+        losses = losses * cell_weight
     loss_sum = jnp.where(kept, losses, 0.0).sum(dtype=jnp.float32)
     return loss_sum, kept.sum(dtype=jnp.float32)
 
