@@ -186,6 +186,7 @@ def hierarchical_counts(
     targets: Shaped[HostOrDevice, "M N"],
     ancestors: Bool[HostOrDevice, "N N"],
     example_mask: Bool[HostOrDevice, " M"] | None = None,
+    target_mask: Bool[HostOrDevice, "M N"] | None = None,
 ) -> HierarchicalCounts:
     """Count hits and misses after adding the ancestors to predictions and truth.
 
@@ -194,6 +195,8 @@ def hierarchical_counts(
         targets: positive where > 0.
         ancestors: what `ancestor_matrix` returns.
         example_mask: True where the document is real, False where it is padding.
+        target_mask: True where the label of the document is annotated; the others
+            count nowhere, but for what they imply.
 
     Returns:
         Integer scalars, which add over batches and devices.
@@ -201,10 +204,13 @@ def hierarchical_counts(
     xp = jnp if isinstance(decisions, jax.Array) else np
     positive = xp.asarray(targets) > 0
     real = xp.ones(len(decisions), bool) if example_mask is None else example_mask
-    real = xp.asarray(real)
-    predicted = imply_ancestors(decisions, ancestors) & real[:, None]
-    true = imply_ancestors(positive, ancestors) & real[:, None]
-    lacking = (predicted & ~decisions).any(axis=1)
+    counted = real = xp.asarray(real)[:, None]
+    if target_mask is not None:
+        counted = real & xp.asarray(target_mask)
+    predicted = imply_ancestors(decisions, ancestors)
+    true = imply_ancestors(positive, ancestors) & counted
+    lacking = (predicted & ~decisions & real).any(axis=1)
+    predicted = predicted & counted
     return HierarchicalCounts(
         tp=(predicted & true).sum(),
         predicted=predicted.sum(),

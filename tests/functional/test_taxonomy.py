@@ -153,6 +153,18 @@ def test_hierarchical_counts_add_over_batches_and_skip_padding():
     assert set(summarise_hierarchical_counts(nothing).values()) == {0.0}
 
 
+def test_what_is_not_annotated_counts_nowhere_but_for_what_it_implies():
+    # Truth and prediction name 1, whose parent 0 is annotated; 1 itself is not.
+    ancestors = np.asarray(ancestor_matrix(np.array([[1, 0]]), 2))
+    named, mask = np.array([[False, True]]), np.array([[True, False]])
+    counts = hierarchical_counts(named, named, ancestors, target_mask=mask)
+    assert tuple(map(int, counts)) == (1, 1, 1, 1, 1)
+    counts = hierarchical_counts(named, named, ancestors, target_mask=~mask)
+    assert tuple(map(int, counts)) == (1, 1, 1, 1, 1)
+    counts = hierarchical_counts(named, ~named, ancestors, target_mask=~mask)
+    assert tuple(map(int, counts)) == (0, 1, 0, 1, 1)
+
+
 def test_every_taxonomy_function_is_the_same_eager_and_jitted():
     generator = np.random.default_rng(1)
     decisions = jnp.asarray(generator.random((4, 6)) < 0.3)
