@@ -5,11 +5,21 @@ from labelgraph_jax.functional.adjacency import (
     cooccurrence,
     identity_adjacency,
     random_adjacency,
+    similarity_adjacency,
     taxonomy_adjacency,
     thresholded_adjacency,
     xavier_adjacency,
 )
 from labelgraph_jax.functional.attention import graph_attention, masked_softmax
+from labelgraph_jax.functional.attention_forms import (
+    graph_attention_v2,
+    message_gate,
+    relu_graph_attention,
+)
+from labelgraph_jax.functional.convolution import (
+    graph_convolution,
+    normalise_adjacency,
+)
 from labelgraph_jax.functional.losses import (
     asymmetric_loss,
     binary_cross_entropy,
@@ -49,14 +59,20 @@ __all__ = [
     "fit_label_thresholds",
     "focal_loss",
     "graph_attention",
+    "graph_attention_v2",
+    "graph_convolution",
     "identity_adjacency",
     "label_counts",
     "lstm",
     "masked_max",
     "masked_mean",
     "masked_softmax",
+    "message_gate",
+    "normalise_adjacency",
     "pool_windows",
     "random_adjacency",
+    "relu_graph_attention",
+    "similarity_adjacency",
     "summarise_label_counts",
     "taxonomy_adjacency",
     "text_convolution",

@@ -9,10 +9,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 
-def cooccurrence(targets: Shaped[ArrayLike, "M N"]) -> Float[Array, "N N"]:
+def cooccurrence(
+    targets: Shaped[ArrayLike, "M N"],
+    target_mask: Bool[ArrayLike, "M N"] | None = None,
+) -> Float[Array, "N N"]:
     """Count, for every pair of labels, the documents that carry both.
 
     M_ij = sum_m y_mi y_mj. The diagonal holds the label counts. Counts are
@@ -21,6 +24,8 @@ def cooccurrence(targets: Shaped[ArrayLike, "M N"]) -> Float[Array, "N N"]:
 
     Args:
         targets: multi-hot truth, 1 where the document has the label (any dtype).
+        target_mask: True where the label of the document is annotated; other cells
+            count nothing, whatever they hold.
 
     Returns:
         float32 counts `[N, N]`, symmetric.
@@ -28,17 +33,53 @@ def cooccurrence(targets: Shaped[ArrayLike, "M N"]) -> Float[Array, "N N"]:
     Raises:
         ValueError: `targets` does not have two axes.
     """
+    kept = _annotated_targets(targets, target_mask)
+    return _together(kept, kept)
+
+
+def annotated_counts(
+    targets: Shaped[ArrayLike, "M N"], target_mask: Bool[ArrayLike, "M N"]
+) -> Float[Array, "N N"]:
+    """Count, for labels i and j, the documents with i that are annotated for j.
+
+    S_ij = sum_m y_mi a_mi a_mj, with a the mask: what the co-occurrence M_ij is to be
+    divided by where annotations are missing, for of the other documents with i it is
+    not known whether they have j. With no annotation missing, every row holds the
+    count of its own label. Additive and exact as `cooccurrence` is.
+
+    Args:
+        targets: multi-hot truth, 1 where the document has the label (any dtype).
+        target_mask: True where the label of the document is annotated.
+
+    Returns:
+        float32 counts `[N, N]`, not symmetric.
+
+    Raises:
+        ValueError: `targets` does not have two axes.
+    """
+    kept = _annotated_targets(targets, target_mask)
+    return _together(kept, jnp.asarray(target_mask).astype(jnp.float32))
+
+
+def _annotated_targets(
+    targets: Shaped[ArrayLike, "M N"], target_mask: Bool[ArrayLike, "M N"] | None
+) -> Float[Array, "M N"]:
     targets = jnp.asarray(targets)
     if targets.ndim != 2:
         raise ValueError(
             f"targets must have shape [documents, labels], got {targets.shape}"
         )
-    targets = targets.astype(jnp.float32)
+    if target_mask is not None:
+        targets = jnp.where(target_mask, targets, 0)
+    return targets.astype(jnp.float32)
+
+
+def _together(
+    one: Float[Array, "M N"], other: Float[Array, "M N"]
+) -> Float[Array, "N N"]:
     # float32 throughout: a matrix unit that rounds its inputs would still be exact
     # for 0 and 1, but not for soft targets.
-    return jnp.einsum(
-        "mi,mj->ij", targets, targets, precision=jax.lax.Precision.HIGHEST
-    )
+    return jnp.einsum("mi,mj->ij", one, other, precision=jax.lax.Precision.HIGHEST)
 
 
 def identity_adjacency(n: int) -> Float[Array, "N N"]:
@@ -84,28 +125,45 @@ def xavier_adjacency(
     )
 
 
-def conditional_adjacency(counts: Shaped[ArrayLike, "N N"]) -> Float[Array, "N N"]:
+def conditional_adjacency(
+    counts: Shaped[ArrayLike, "N N"],
+    annotated: Shaped[ArrayLike, "N N"] | None = None,
+) -> Float[Array, "N N"]:
     """Turn co-occurrence counts into P(j | i) = M_ij / M_ii, row by row.
 
-    Every row is divided by the count of its own label. The diagonal is 1 for
-    every label; the rest of the row of a label without a document is 0.
+    Every row is divided by the count of its own label, or, where annotations are
+    missing, every cell by S_ij, the documents with label i that are annotated for j.
+    The diagonal is 1 for every label; the rest of the row of a label without a
+    document is 0, and so is a cell without a document that is annotated for both.
 
     Args:
         counts: co-occurrence counts with the label counts on the diagonal.
+        annotated: S, of `annotated_counts`; without, nothing is missing.
 
     Raises:
-        ValueError: `counts` is not square.
+        ValueError: `counts` is not square, or `annotated` has another shape.
 
     Reference: Chen et al., ML-GCN, CVPR 2019, section 3.3; MAGNET's M / F.
     """
     counts = _as_square("counts", counts).astype(jnp.float32)
     own = jnp.diagonal(counts)[:, None]  # [N, 1]
+    if annotated is not None:
+        own = _as_square("annotated", annotated).astype(jnp.float32)
+        if own.shape != counts.shape:
+            raise ValueError(
+                f"counts and annotated must have one shape, got {counts.shape} and "
+                f"{own.shape}"
+            )
     conditional = jnp.where(own > 0, counts / jnp.where(own > 0, own, 1.0), 0.0)
     return _with_diagonal(conditional, jnp.ones(counts.shape[0], jnp.float32))
 
 
 def thresholded_adjacency(
-    counts: Shaped[ArrayLike, "N N"], *, tau: float = 0.4, p: float = 0.2
+    counts: Shaped[ArrayLike, "N N"],
+    annotated: Shaped[ArrayLike, "N N"] | None = None,
+    *,
+    tau: float = 0.4,
+    p: float = 0.2,
 ) -> Float[Array, "N N"]:
     """Keep the edges with P(j | i) >= tau and share the weight p among them.
 
@@ -118,11 +176,12 @@ def thresholded_adjacency(
 
     Args:
         counts: co-occurrence counts with the label counts on the diagonal.
+        annotated: as in `conditional_adjacency`.
         tau: the least conditional probability that makes an edge, in (0, 1].
         p: the weight that a label gives to its neighbours, in [0, 1).
 
     Raises:
-        ValueError: `counts` is not square, or `tau` or `p` is out of range.
+        ValueError: as `conditional_adjacency`, or `tau` or `p` is out of range.
 
     Reference: Chen et al., ML-GCN, CVPR 2019, eq. 7 and 8. There the diagonal is
     1 - p for a label with no edge too; we give it 1, or its row would be the only
@@ -132,7 +191,7 @@ def thresholded_adjacency(
         raise ValueError(f"tau must lie in (0, 1], got {tau}")
     if not 0.0 <= p < 1.0:
         raise ValueError(f"p must lie in [0, 1), got {p}")
-    conditional = conditional_adjacency(counts)
+    conditional = conditional_adjacency(counts, annotated)
     n = conditional.shape[0]
     kept = (conditional >= tau) & ~jnp.eye(n, dtype=bool)
     degree = kept.sum(axis=1)  # [N]
@@ -171,6 +230,56 @@ def taxonomy_adjacency(parents: Int[ArrayLike, "E 2"], n: int) -> Float[Array, "
     child, parent = parents[:, 0], parents[:, 1]
     adjacency = jnp.eye(n, dtype=jnp.float32)
     return adjacency.at[child, parent].set(1.0).at[parent, child].set(1.0)
+
+
+def similarity_adjacency(
+    features: Float[ArrayLike, "N D"], *, neighbours: int = 5
+) -> Float[Array, "N N"]:
+    """Let every label receive from itself and from the labels most like it.
+
+    With cos_ij the cosine of the feature vectors of labels i and j,
+
+        A_ij = max(cos_ij, 0)   for the `neighbours` labels j with the largest cos_ij
+        A_ii = 1
+
+    and 0 elsewhere; of equally alike labels the earlier ones count. To be among the
+    nearest is not mutual, so the graph is directed. A vector of zeros is like no
+    other: its label receives from itself alone.
+
+    Args:
+        features: one vector per label, such as its encoded name.
+        neighbours: the other labels that a label receives from, at most; where there
+            are fewer labels, all of them.
+
+    Returns:
+        float32 adjacency `[N, N]`, entries in [0, 1].
+
+    Raises:
+        ValueError: `features` does not have two axes, or `neighbours` is less than 1.
+    """
+    features = jnp.asarray(features)
+    if features.ndim != 2:
+        raise ValueError(
+            f"features must have shape [labels, features], got {features.shape}"
+        )
+    if neighbours < 1:
+        raise ValueError(f"neighbours must be at least 1, got {neighbours}")
+    n = features.shape[0]
+    _check_label_count(n)
+    features = features.astype(jnp.float32)
+    norms = jnp.linalg.norm(features, axis=1, keepdims=True)
+    directions = features / jnp.where(norms > 0, norms, 1.0)
+    cosines = jnp.einsum(
+        "id,jd->ij", directions, directions, precision=jax.lax.Precision.HIGHEST
+    )
+    # Of equal numbers top_k takes the first.
+    others = _with_diagonal(cosines, jnp.full(n, -jnp.inf))
+    weights, senders = jax.lax.top_k(others, min(neighbours, n - 1))  # [N, k]
+    adjacency = jnp.zeros((n, n), jnp.float32)
+    adjacency = adjacency.at[jnp.arange(n)[:, None], senders].set(
+        jnp.clip(weights, 0.0, 1.0)
+    )
+    return _with_diagonal(adjacency, jnp.ones(n, jnp.float32))
 
 
 class AdjacencyStatistics(NamedTuple):

@@ -95,51 +95,48 @@ def graph_attention(
     of N labels from 2 N numbers. MAGNET (Pal et al., ICAART 2020) leaves open how
     the adjacency enters, hence `role`.
     """
-    _check_shapes(nodes, kernel, receiver_vector, sender_vector)
-    _check_edges(nodes.shape[0], role, adjacency, edge_weights, edge_bias)
-    _check_dropout(dropout_rate, key)
+    check_shapes(
+        nodes,
+        {"kernel": kernel},
+        {"receiver_vector": receiver_vector, "sender_vector": sender_vector},
+    )
+    check_edges(nodes.shape[0], role, adjacency, edge_weights, edge_bias)
+    check_dropout(dropout_rate, key)
     projected = jnp.einsum("nd,dhf->nhf", nodes, kernel)
 
     if role == "fixed":
-        assert edge_weights is not None
-        attention = _fixed_attention(edge_weights, adjacency)[None]  # [1, N, N]
-        attention = jnp.broadcast_to(attention, (kernel.shape[1], *edge_weights.shape))
+        attention = fixed_attention(edge_weights, adjacency, heads=kernel.shape[1])
     else:
-        logits = _attention_logits(
-            projected, receiver_vector, sender_vector, negative_slope
-        )
-        attention = _learned_attention(logits, role, adjacency, edge_weights, edge_bias)
-
-    if dropout_rate > 0.0:
-        assert key is not None
-        kept = jax.random.bernoulli(key, 1.0 - dropout_rate, attention.shape)
-        attention = jnp.where(kept, attention / (1.0 - dropout_rate), 0.0)
-    gathered = jnp.einsum("hij,jhf->ihf", attention.astype(projected.dtype), projected)
+        scores = pair_scores(projected, receiver_vector, sender_vector)
+        logits = jax.nn.leaky_relu(scores, negative_slope)
+        attention = softmax_attention(logits, role, adjacency, edge_weights, edge_bias)
+    gathered, attention = gather(projected, attention, dropout_rate, key)
     return (gathered, attention) if return_attention else gathered
 
 
-def _attention_logits(
+def pair_scores(
     projected: Float[Array, "N H F"],
     receiver_vector: Float[Array, "H F"],
     sender_vector: Float[Array, "H F"],
-    negative_slope: float,
 ) -> Float[Array, "H N N"]:
+    """receiver_vector . z_i + sender_vector . z_j in float32, before any bend."""
+
     def score(vector: Float[Array, "H F"]) -> Float[Array, "H N"]:
         return jnp.einsum(
             "nhf,hf->hn", projected, vector, preferred_element_type=jnp.float32
         )
 
-    summed = score(receiver_vector)[:, :, None] + score(sender_vector)[:, None, :]
-    return jax.nn.leaky_relu(summed, negative_slope)
+    return score(receiver_vector)[:, :, None] + score(sender_vector)[:, None, :]
 
 
-def _learned_attention(
+def softmax_attention(
     logits: Float[Array, "H N N"],
     role: AdjacencyRole,
     adjacency: Shaped[Array, "N N"] | None,
     edge_weights: Float[Array, "N N"] | None,
     edge_bias: Float[Array, "N N"] | None,
 ) -> Float[Array, "H N N"]:
+    """The attention of every role but `fixed`, see `graph_attention`."""
     mask = jnp.ones(logits.shape[1:], bool) if adjacency is None else adjacency != 0
     if edge_bias is not None:
         logits = logits + edge_bias.astype(jnp.float32)
@@ -157,47 +154,74 @@ def _learned_attention(
     return masked_softmax(logits + log_weights, (mask & positive)[None])
 
 
-def _fixed_attention(
-    edge_weights: Float[Array, "N N"], adjacency: Shaped[Array, "N N"] | None
-) -> Float[Array, "N N"]:
+def fixed_attention(
+    edge_weights: Float[Array, "N N"] | None,
+    adjacency: Shaped[Array, "N N"] | None,
+    *,
+    heads: int,
+) -> Float[Array, "H N N"]:
+    """The attention of role `fixed`: w_ij / sum_j abs(w_ij), the same in every head."""
+    assert edge_weights is not None
     weights = jax.lax.stop_gradient(edge_weights).astype(jnp.float32)
     if adjacency is not None:
         weights = jnp.where(adjacency != 0, weights, 0.0)
     total = jnp.abs(weights).sum(axis=1, keepdims=True)
-    return weights / jnp.where(total > 0, total, 1.0)
+    weights = weights / jnp.where(total > 0, total, 1.0)
+    return jnp.broadcast_to(weights[None], (heads, *weights.shape))
 
 
-def _check_shapes(
+def gather(
+    values: Float[Array, "N H F"],
+    attention: Float[Array, "H N N"],
+    dropout_rate: float,
+    key: Key[Array, ""] | Shaped[Array, "2"] | None,
+) -> tuple[Float[Array, "N H F"], Float[Array, "H N N"]]:
+    """out_i = sum_j alpha_ij values_j, and the alpha that dropout left."""
+    if dropout_rate > 0.0:
+        assert key is not None
+        kept = jax.random.bernoulli(key, 1.0 - dropout_rate, attention.shape)
+        attention = jnp.where(kept, attention / (1.0 - dropout_rate), 0.0)
+    gathered = jnp.einsum("hij,jhf->ihf", attention.astype(values.dtype), values)
+    return gathered, attention
+
+
+def check_shapes(
     nodes: Shaped[Array, "..."],
-    kernel: Shaped[Array, "..."],
-    receiver_vector: Shaped[Array, "..."],
-    sender_vector: Shaped[Array, "..."],
+    kernels: dict[str, Shaped[Array, "..."]],
+    vectors: dict[str, Shaped[Array, "..."]],
 ) -> None:
+    """Refuses nodes, kernels and attention vectors that do not fit, by their names."""
     if nodes.ndim != 2:
         raise ValueError(f"nodes must have shape [labels, features], got {nodes.shape}")
-    if kernel.ndim != 3 or kernel.shape[0] != nodes.shape[1]:
-        raise ValueError(
-            f"kernel must have shape [{nodes.shape[1]}, heads, features per head] for "
-            f"nodes of shape {nodes.shape}, got {kernel.shape}"
-        )
-    for name, vector in (
-        ("receiver_vector", receiver_vector),
-        ("sender_vector", sender_vector),
-    ):
-        if vector.shape != kernel.shape[1:]:
+    shape: tuple[int, ...] = ()
+    for name, kernel in kernels.items():
+        if kernel.ndim != 3 or kernel.shape[0] != nodes.shape[1]:
             raise ValueError(
-                f"{name} must have shape {kernel.shape[1:]} for a kernel of shape "
-                f"{kernel.shape}, got {vector.shape}"
+                f"{name} must have shape [{nodes.shape[1]}, heads, features per head] "
+                f"for nodes of shape {nodes.shape}, got {kernel.shape}"
+            )
+        shape = shape or kernel.shape
+        if kernel.shape != shape:
+            raise ValueError(
+                f"{name} must have shape {shape} as the other kernel has, "
+                f"got {kernel.shape}"
+            )
+    for name, vector in vectors.items():
+        if vector.shape != shape[1:]:
+            raise ValueError(
+                f"{name} must have shape {shape[1:]} for a kernel of shape "
+                f"{shape}, got {vector.shape}"
             )
 
 
-def _check_edges(
+def check_edges(
     n: int,
     role: str,
     adjacency: Shaped[Array, "..."] | None,
     edge_weights: Shaped[Array, "..."] | None,
     edge_bias: Shaped[Array, "..."] | None,
 ) -> None:
+    """Refuses a role that is unknown or lacks its weights, and a wrong shape."""
     roles = get_args(AdjacencyRole)
     if role not in roles:
         raise ValueError(f"role must be one of {', '.join(roles)}, got {role!r}")
@@ -216,9 +240,10 @@ def _check_edges(
             )
 
 
-def _check_dropout(
+def check_dropout(
     dropout_rate: float, key: Key[Array, ""] | Shaped[Array, "2"] | None
 ) -> None:
+    """Refuses a rate outside [0, 1), and one above 0 without a key."""
     if not 0.0 <= dropout_rate < 1.0:
         raise ValueError(f"dropout_rate must lie in [0, 1), got {dropout_rate}")
     if dropout_rate > 0.0 and key is None:
