@@ -26,7 +26,12 @@ from labelgraph_jax.encode import FrozenEncoder
 from labelgraph_jax.evaluation import measure, score_examples, summary
 from labelgraph_jax.functional.thresholds import apply_thresholds
 from labelgraph_jax.modules.pretrained import read_shape
-from labelgraph_jax.prepare import AnyTokenizer, encode_documents, load_tokenizer
+from labelgraph_jax.prepare import (
+    AnyTokenizer,
+    Encoded,
+    encode_documents,
+    load_tokenizer,
+)
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.evaluate import ProbabilityFn, compile_probabilities
 from labelgraph_jax.workdir import Workdir, replacing
@@ -73,15 +78,7 @@ class Model:
         if not texts:
             return np.zeros((0, len(self.labels)), np.float32)
         documents = [Document(str(i), text, ()) for i, text in enumerate(texts)]
-        encoded = encode_documents(
-            documents,
-            self.label_space,
-            self.tokenizer,
-            self.config.text,
-            self.encoder,
-        )
-        size = batch_size or self.config.training.evaluation_batch_size
-        return self.score(encoded.examples, batch_size=min(size, len(texts)))
+        return self.score_documents(documents, batch_size=batch_size)[1]
 
     def predict(
         self, texts: Sequence[str] | str, *, batch_size: int | None = None
@@ -109,14 +106,7 @@ class Model:
         """
         if not documents:
             raise DataError("there is no document to evaluate")
-        encoded = encode_documents(
-            documents,
-            self.label_space,
-            self.tokenizer,
-            self.config.text,
-            self.encoder,
-        )
-        probabilities = self.score(encoded.examples, batch_size=batch_size)
+        encoded, probabilities = self.score_documents(documents, batch_size=batch_size)
         metrics = measure(
             probabilities,
             np.asarray(encoded.examples.targets),
@@ -126,6 +116,21 @@ class Model:
         return summary(
             documents, encoded.truncated, encoded.unseen, metrics, self.config
         )
+
+    def score_documents(
+        self, documents: Sequence[Document], *, batch_size: int | None = None
+    ) -> tuple[Encoded, np.ndarray]:
+        """Documents as the model reads them, and their probabilities `[M, N]`."""
+        encoded = encode_documents(
+            documents,
+            self.label_space,
+            self.tokenizer,
+            self.config.text,
+            self.encoder,
+        )
+        size = batch_size or self.config.training.evaluation_batch_size
+        size = max(1, min(size, len(documents)))
+        return encoded, self.score(encoded.examples, batch_size=size)
 
     def score(self, examples: Examples, *, batch_size: int | None = None) -> np.ndarray:
         """Probabilities of encoded documents, float32 `[M, N]`."""
