@@ -24,7 +24,7 @@ ALLOWED = {
     "presets": {"config"},
     "workdir": {"config", "data"},
 }
-TOP = {"cli", "__init__", "__main__"}
+TOP = {"cli", "handlers", "verbs", "__init__", "__main__"}
 FUNCTIONAL_MAY_USE = {"jax", "jaxtyping", "numpy", *sys.stdlib_module_names}
 NEVER = {"torch", "tensorflow", "keras", "pickle", "dill", "cloudpickle"}
 

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from labelgraph_jax.adjacency_file import read_adjacency
 from labelgraph_jax.cli import run
 from labelgraph_jax.config import DataConfig, to_dict
 from labelgraph_jax.data.corpora import corpus_names
@@ -317,6 +319,78 @@ def test_an_exported_split_can_be_read_again(
     assert run(["data", "validate", str(out)]) == 0
     capsys.readouterr()
     refused([*export, "--split", "dev"], capsys, "--split must be one of")
+
+
+def test_a_graph_is_built_saved_and_looked_at_again(
+    tiny_data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "g.npz"
+    build = ["graph", tiny_data.data, "--initialisation", "thresholded", "--tau", "0.5"]
+    assert run([*build, "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    lines = told.splitlines()
+    assert any("grain" in line and "corn" in line for line in lines)
+    assert "0.5 *" in told
+    assert f"--graph.adjacency-file {out}" in told
+    assert max(len(line) for line in lines if str(out) not in line) <= 80
+
+    assert run(["graph", str(out), "--edges", "2", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["about"]["tau"] == 0.5
+    assert len(report["strongest"]) == 2
+    found = read_adjacency(out, report["isolated"])
+    np.testing.assert_array_equal(found, np.eye(len(found)))
+
+
+def test_the_graph_of_a_run_shows_what_training_changed(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "learned.npz"
+    assert run(["graph", str(trained), "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "strengthened most" in told
+    assert "weakened most" in told
+    assert (read_adjacency(out, ["grain", "wheat"]) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no-such"], "the corpora are stdlib_docs, reuters21578"),
+        (["absent.npz"], "no adjacency file at absent.npz"),
+        (["."], "it has no config.json"),
+        (["absent.npz", "--tau", "0.3"], "absent.npz: has its graph already; --init"),
+        (["no-such", "--out", "graph.txt"], "--out must end in .npz, got 'graph.txt'"),
+        (["no-such", "--edges", "-1"], "--edges must not be negative, got -1"),
+        (["stdlib_docs", "--tau", "0"], "graph.tau must lie in (0, 1], got 0.0"),
+        (["stdlib_docs", "--taxonomy", "absent.tsv"], "absent.tsv: no such file"),
+    ],
+)
+def test_a_graph_that_cannot_be_had_is_one_line(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(["graph", *arguments], capsys, message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_refuses_a_wrong_taxonomy_and_the_lack_of_one(
+    tiny_data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taxonomy = tmp_path / "t.tsv"
+    taxonomy.write_text("grain\tcorn\twheat\nwheat\tgrain\n")
+    train = ["train", "--data", tiny_data.data, "--workdir", str(tmp_path / "w")]
+    refused([*train, "--taxonomy", str(taxonomy)], capsys, f"{taxonomy}:2:", "no cycle")
+    refused(
+        [*train, "--threshold.consistent"],
+        capsys,
+        "threshold.consistent needs labels of which one lies above another",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["t.tsv"]
 
 
 def test_the_corpora_and_the_presets_are_listed(

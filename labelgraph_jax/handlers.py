@@ -1,0 +1,203 @@
+"""What each verb does: settings and files in, tables, JSON and files out.
+
+Whatever a handler needs it imports when it is called: the others need it not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+from labelgraph_jax import verbs
+from labelgraph_jax.config import Config, ConfigError, DataConfig, to_dict
+from labelgraph_jax.presets import PRESETS, preset
+
+
+def say(line: str) -> None:
+    """One line about what is going on, on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def train(verb: verbs.Train) -> int:
+    from labelgraph_jax.fit import fit
+    from labelgraph_jax.tables import print_results
+
+    config = Config(
+        data=verb.data_config,
+        text=verb.text,
+        graph=verb.graph,
+        head=verb.head,
+        loss=verb.loss,
+        threshold=verb.threshold,
+        training=verb.training,
+    )
+    results = fit(
+        config,
+        verb.workdir,
+        baseline=verb.baseline,
+        progress=not (verb.quiet or verb.json),
+        say=(lambda line: None) if verb.quiet else say,
+    )
+    if verb.json:
+        print(json.dumps(results, indent=2))
+    else:
+        print_results(results, workdir=verb.workdir)
+    return 0
+
+
+def evaluate(verb: verbs.Evaluate) -> int:
+    from labelgraph_jax.evaluation import evaluate_workdir
+    from labelgraph_jax.tables import print_results
+
+    results = evaluate_workdir(
+        verb.workdir,
+        data=verb.data,
+        data_dir=verb.data_dir,
+        batch_size=verb.batch_size or None,
+    )
+    if verb.json:
+        print(json.dumps(results, indent=2))
+    else:
+        print_results(results, workdir=verb.workdir)
+    return 0
+
+
+def predict(verb: verbs.Predict) -> int:
+    from labelgraph_jax.predict import load, write_predictions
+
+    if verb.top_k < 0:
+        raise ConfigError(f"--top-k must not be negative, got {verb.top_k}")
+    model = load(verb.workdir)
+    write_predictions(
+        model,
+        verb.file,
+        verb.output,
+        format=verb.format or None,
+        all_scores=verb.scores,
+        top_k=verb.top_k,
+    )
+    return 0
+
+
+def _source_config(source: str, data_config: DataConfig) -> DataConfig:
+    """`source` as the corpus or file of a data configuration."""
+    from labelgraph_jax.data.corpora import corpus_names
+
+    if source in corpus_names():
+        return dataclasses.replace(data_config, corpus=source, data="")
+    if not Path(source).exists():
+        raise ConfigError(
+            f"{source}: neither a file nor a corpus; the corpora are "
+            f"{', '.join(corpus_names())}"
+        )
+    return dataclasses.replace(data_config, data=source)
+
+
+def graph(verb: verbs.Graph) -> int:
+    from labelgraph_jax.adjacency_file import write_adjacency
+    from labelgraph_jax.data.corpora import corpus_names
+    from labelgraph_jax.graph_sources import built_graph, run_graph, saved_graph
+    from labelgraph_jax.graph_tables import print_graph
+
+    path = Path(verb.source)
+    is_saved = path.suffix.lower() == ".npz"
+    is_run = path.is_dir() and verb.source not in corpus_names()
+    if (is_saved or is_run) and verb.settings() != verbs.Graph(source="").settings():
+        raise ConfigError(
+            f"{verb.source}: has its graph already; --initialisation, --tau, --p, "
+            "--neighbours, --seed and --text are for one built from documents"
+        )
+    if verb.out and not verb.out.lower().endswith(".npz"):
+        raise ConfigError(f"--out must end in .npz, got {verb.out!r}")
+    if verb.edges < 0:
+        raise ConfigError(f"--edges must not be negative, got {verb.edges}")
+    if is_saved:
+        found = saved_graph(path, strongest=verb.edges)
+    elif is_run:
+        found = run_graph(path, strongest=verb.edges)
+    else:
+        data = _source_config(verb.source, verb.data_config)
+        found = built_graph(verb.settings(data), strongest=verb.edges)
+    if verb.out:
+        write_adjacency(verb.out, found.labels, found.adjacency, found.about)
+    if verb.json:
+        print(json.dumps(found.report.to_json(), indent=2))
+    else:
+        print_graph(found.report, out=verb.out)
+    return 0
+
+
+def data_stats(verb: verbs.DataStats) -> int:
+    from labelgraph_jax.data.statistics import corpus_statistics
+    from labelgraph_jax.prepare import read_corpus
+    from labelgraph_jax.tables import print_statistics
+
+    corpus = read_corpus(_source_config(verb.source, verb.data_config), split=False)
+    statistics = corpus_statistics(corpus)
+    if verb.json:
+        print(json.dumps(statistics.to_json(), indent=2))
+    else:
+        print_statistics(statistics)
+    return 0
+
+
+def data_validate(verb: verbs.DataValidate) -> int:
+    from labelgraph_jax.data.statistics import validate
+    from labelgraph_jax.prepare import read_corpus
+    from labelgraph_jax.tables import print_problems
+
+    corpus = read_corpus(_source_config(verb.source, verb.data_config), split=False)
+    problems = validate(corpus)
+    if verb.json:
+        print(json.dumps([dataclasses.asdict(p) for p in problems], indent=2))
+    else:
+        print_problems(corpus.name, problems)
+    return 2 if any(p.severity == "error" for p in problems) else 0
+
+
+def data_export(verb: verbs.DataExport) -> int:
+    from labelgraph_jax.data.statistics import write_jsonl
+    from labelgraph_jax.prepare import read_corpus
+
+    if not re.search(r"\.(jsonl|ndjson)(\.gz|\.xz)?$", verb.out, re.IGNORECASE):
+        raise ConfigError(
+            f"--out must end in .jsonl, .jsonl.gz or .jsonl.xz, got {verb.out!r}"
+        )
+    corpus = read_corpus(_source_config(verb.source, verb.data_config))
+    if verb.split not in corpus.splits:
+        raise ConfigError(
+            f"--split must be one of {list(corpus.splits)}, got {verb.split!r}"
+        )
+    documents = corpus.splits[verb.split]
+    write_jsonl(documents, verb.out)
+    print(f"{len(documents):,} documents written to {verb.out}")
+    return 0
+
+
+def data_list(verb: verbs.DataList) -> int:
+    from labelgraph_jax.data.corpora import corpus_names
+
+    print("\n".join(corpus_names()))
+    return 0
+
+
+def show_config(verb: verbs.ShowConfig) -> int:
+    from labelgraph_jax.workdir import Workdir
+
+    if verb.list:
+        for name, (summary, _) in PRESETS.items():
+            print(name)
+            print(textwrap.indent(textwrap.fill(summary, 72), "    "))
+        return 0
+    if verb.workdir and verb.preset:
+        raise ConfigError("name a work directory or a preset, not both")
+    if verb.workdir:
+        config = Workdir.existing(verb.workdir).config()
+    else:
+        config = preset(verb.preset) if verb.preset else Config()
+    print(json.dumps(to_dict(config), indent=2))
+    return 0

@@ -1,0 +1,252 @@
+"""What can be typed after `labelgraph`: one dataclass per verb, one field per option.
+
+Reading this costs no import that a model needs, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Union
+
+import tyro
+
+from labelgraph_jax.config import (
+    Config,
+    DataConfig,
+    GraphConfig,
+    HeadConfig,
+    LossConfig,
+    TextConfig,
+    ThresholdConfig,
+    TrainingConfig,
+)
+
+DEFAULT_WORKDIR = "workdirs/default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a label-graph classifier, evaluate it on the test split, save it.
+
+    Without options: the embedded corpus `stdlib_docs`, under three minutes on two
+    CPU cores. The same command in the same work directory resumes.
+
+    Examples:
+      labelgraph train
+      labelgraph train --data train.jsonl --workdir runs/mine --baseline
+      labelgraph train --corpus reuters21578 --preset minilm-finetune --workdir runs/r
+      labelgraph train --graph.layers 0 --workdir runs/no-graph
+    """
+
+    workdir: str = DEFAULT_WORKDIR
+    """Where checkpoints, metrics and results go; created if absent."""
+    preset: str = ""
+    """Start from a named configuration; `labelgraph config --list` prints them."""
+    config: str = ""
+    """Start from a JSON configuration, such as another run's config.json."""
+    baseline: bool = False
+    """Also train TF-IDF + one-vs-rest linear SVM on the same split."""
+    json: bool = False
+    """Print the results as JSON."""
+    quiet: bool = False
+    """No progress."""
+    data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
+        default_factory=DataConfig
+    )
+    text: TextConfig = field(default_factory=TextConfig)
+    graph: GraphConfig = field(default_factory=GraphConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Evaluate a trained model: on its own test split, or on a file.
+
+    Examples:
+      labelgraph evaluate runs/mine
+      labelgraph evaluate runs/mine --data other.jsonl --json
+    """
+
+    workdir: tyro.conf.Positional[str]
+    data: str = ""
+    """A labelled file; without it the run's own test split."""
+    data_dir: str = ""
+    """Folder of local corpus copies, where it has moved since training."""
+    batch_size: int = 0
+    """Documents per batch; the run's own when 0. It does not change the numbers."""
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Predict labels for raw text: JSONL out, one object per document.
+
+    Examples:
+      labelgraph predict runs/mine new.jsonl > predictions.jsonl
+      echo "Wheat exports rose in March" | labelgraph predict runs/mine
+    """
+
+    workdir: tyro.conf.Positional[str]
+    file: tyro.conf.Positional[str] = "-"
+    """JSONL, TSV, CSV, parquet or plain text (one document a line); - reads lines
+    from standard input."""
+    format: str = ""
+    """jsonl, tsv, csv, parquet or txt, where the name does not tell; standard input
+    is txt unless this says otherwise."""
+    output: str = "-"
+    """Output file; - writes to standard output."""
+    scores: bool = False
+    """Also write the probability of every label."""
+    top_k: int = 0
+    """Write the k most probable labels instead of those above their threshold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Build a label graph from the training documents; look at it, save it.
+
+    Or look at one that was saved, or at what training did to a run's own.
+
+    Examples:
+      labelgraph graph mine.jsonl --out graph.npz
+      labelgraph graph reuters21578 --initialisation thresholded --tau 0.4
+      labelgraph train --graph.initialisation file --graph.adjacency-file graph.npz
+      labelgraph graph graph.npz
+      labelgraph graph runs/mine
+    """
+
+    source: tyro.conf.Positional[str]
+    """A file, the name of a corpus, a saved .npz, or a work directory."""
+    out: str = ""
+    """Save the adjacency here (.npz); of a work directory the learned one."""
+    initialisation: Literal[
+        "cooccurrence",
+        "identity",
+        "random",
+        "xavier",
+        "thresholded",
+        "taxonomy",
+        "similarity",
+    ] = "cooccurrence"
+    """How the adjacency is built, as graph.initialisation of `train`."""
+    tau: float = GraphConfig.tau
+    """thresholded: smallest conditional probability that counts as an edge."""
+    p: float = GraphConfig.p
+    """thresholded: share of a label's message that comes from its neighbours."""
+    neighbours: int = GraphConfig.neighbours
+    """similarity: how many of the labels most alike a label receives from."""
+    seed: int = TrainingConfig.seed
+    """random, xavier: seed of the draw."""
+    edges: int = 10
+    """How many of the strongest edges to print."""
+    data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
+        default_factory=DataConfig
+    )
+    text: TextConfig = field(default_factory=TextConfig)
+    json: bool = False
+
+    def settings(self, data: DataConfig | None = None) -> Config:
+        """The run that would start from this graph."""
+        return Config(
+            data=data or DataConfig(),
+            text=self.text,
+            graph=GraphConfig(
+                initialisation=self.initialisation,
+                tau=self.tau,
+                p=self.p,
+                neighbours=self.neighbours,
+            ),
+            training=TrainingConfig(seed=self.seed),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataStats:
+    """Tell what a corpus or file holds: documents, labels, lengths, problems."""
+
+    source: tyro.conf.Positional[str]
+    """A file, or the name of a corpus."""
+    data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
+        default_factory=DataConfig
+    )
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataValidate:
+    """Check a corpus or file; exit code 2 where training on it would fail."""
+
+    source: tyro.conf.Positional[str]
+    data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
+        default_factory=DataConfig
+    )
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataExport:
+    """Write a split of a corpus as JSONL.
+
+    Example:
+      labelgraph data export stdlib_docs --split test --out test.jsonl
+    """
+
+    source: tyro.conf.Positional[str]
+    out: str
+    """Output file: .jsonl, .jsonl.gz or .jsonl.xz."""
+    split: str = "test"
+    """train, validation or test."""
+    data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
+        default_factory=DataConfig
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataList:
+    """Name the corpora that can be loaded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowConfig:
+    """Print a configuration as JSON: the default, a preset, or a run's own.
+
+    Examples:
+      labelgraph config > mine.json && labelgraph train --config mine.json
+      labelgraph config --list
+    """
+
+    workdir: tyro.conf.Positional[str] = ""
+    preset: str = ""
+    list: bool = False
+    """Name the presets, what each reproduces and what it costs."""
+
+
+def verbs(start: Config) -> Any:
+    """The union of verbs, `train` starting from the configuration `start`."""
+    train = Train(
+        data_config=start.data,
+        text=start.text,
+        graph=start.graph,
+        head=start.head,
+        loss=start.loss,
+        threshold=start.threshold,
+        training=start.training,
+    )
+    sub = tyro.conf.subcommand
+    data = Union[  # noqa: UP007 - tyro reads annotated unions at run time
+        Annotated[DataStats, sub("stats")],
+        Annotated[DataValidate, sub("validate")],
+        Annotated[DataExport, sub("export")],
+        Annotated[DataList, sub("list")],
+    ]
+    return Union[  # noqa: UP007
+        Annotated[Train, sub("train", default=train)],
+        Annotated[Evaluate, sub("evaluate")],
+        Annotated[Predict, sub("predict")],
+        Annotated[Graph, sub("graph")],
+        Annotated[data, sub("data", description="Look at, check and export a corpus.")],
+        Annotated[ShowConfig, sub("config")],
+    ]
