@@ -12,6 +12,11 @@ Conventions, for every metric here (they differ between libraries and papers):
   LRAP of a document without positives is 1.
 - PSP@k is a ratio of means, not a mean of ratios: what the ranking gains over what
   the best ranking would gain; propensities come from the training labels.
+- A cell with a false `target_mask`, for which the document is not annotated, counts
+  nowhere: not as a hit or a miss, not as a place in a ranking, and neither do the
+  target and the score that it holds. Means over documents are over those that are
+  annotated for some label, macro averages over labels for which some document is.
+  Decisions are made before anything is masked, as a prediction would make them.
 
 A target is positive where it is > 0.
 """
@@ -30,6 +35,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from labelgraph_jax.functional.ranking import (
     exact_average_precisions,
     inverse_propensities,
+    mask_scores,
     ndcg_from_hits,
     precision_from_hits,
     r_precision_from_hits,
@@ -77,6 +83,7 @@ def label_counts(
     predictions: Bool[ArrayLike, "B N"],
     targets: Shaped[ArrayLike, "B N"],
     example_mask: Bool[ArrayLike, " B"] | None = None,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
 ) -> LabelCounts:
     """Count hits and misses of every label over the documents of a batch.
 
@@ -84,6 +91,7 @@ def label_counts(
         predictions: True where the label is predicted.
         targets: positive where > 0.
         example_mask: True where the document is real, False where it is padding.
+        target_mask: True where the label of the document is annotated.
 
     Returns:
         Integer counts [N], which add over batches and devices.
@@ -92,6 +100,9 @@ def label_counts(
     if example_mask is not None:
         predicted &= jnp.asarray(example_mask)[:, None]
         positive &= jnp.asarray(example_mask)[:, None]
+    if target_mask is not None:
+        predicted &= jnp.asarray(target_mask)
+        positive &= jnp.asarray(target_mask)
     return LabelCounts(
         tp=(predicted & positive).sum(0),
         fp=(predicted & ~positive).sum(0),
@@ -101,15 +112,20 @@ def label_counts(
 
 
 def document_counts(
-    predictions: Bool[ArrayLike, "B N"], targets: Shaped[ArrayLike, "B N"]
+    predictions: Bool[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
 ) -> DocumentCounts:
-    """Count hits, predictions and positives of every document.
+    """Count hits, predictions and positives of every document, where annotated.
 
     They hold all that the samples metrics need: precision tp / predicted, recall
     tp / positives, F1 2 tp / (predicted + positives), the wrong cells of the Hamming
     loss predicted + positives - 2 tp, and an exact match where all three are equal.
     """
     predicted, positive = jnp.asarray(predictions), jnp.asarray(targets) > 0
+    if target_mask is not None:
+        predicted &= jnp.asarray(target_mask)
+        positive &= jnp.asarray(target_mask)
     return DocumentCounts(
         tp=(predicted & positive).sum(1),
         predicted=predicted.sum(1),
@@ -117,16 +133,25 @@ def document_counts(
     )
 
 
-def summarise_label_counts(counts: LabelCounts) -> dict[str, float]:
+def summarise_label_counts(
+    counts: LabelCounts, label_mask: Bool[Host, " N"] | None = None
+) -> dict[str, float]:
     """Micro and macro precision, recall and F1 from counts, in float64.
 
     Micro pools the counts of all labels. Macro is the mean of the labels' own
     ratios (macro F1 is the mean F1, not the F1 of the means) over all labels.
 
+    Args:
+        counts: of all documents.
+        label_mask: True where some document is annotated for the label; others are
+            no part of the macro averages.
+
     Returns:
         micro_f1, micro_precision, micro_recall, and the same for macro.
     """
     of_labels = [np.asarray(count, np.int64) for count in counts[:3]]
+    if label_mask is not None:
+        of_labels = [count[label_mask] for count in of_labels]
     pooled = [count.sum(keepdims=True) for count in of_labels]
     summary = {}
     for average, (tp, fp, fn) in (("micro", pooled), ("macro", of_labels)):
@@ -142,8 +167,9 @@ def evaluate_scores(
     targets: Shaped[Array | Host, "M N"],
     thresholds: Float[Array | Host, " N"],
     *,
+    target_mask: Bool[Array | Host, "M N"] | None = None,
     train_label_counts: Shaped[Array | Host, " N"] | None = None,
-    train_documents: int | None = None,
+    train_documents: int | Int[Host, " N"] | None = None,
     propensity_constants: tuple[float, float] = (0.55, 1.5),
     ks: Sequence[int] = (1, 3, 5),
     at_least_one: bool = False,
@@ -161,8 +187,11 @@ def evaluate_scores(
             but NaN.
         targets: positive where > 0.
         thresholds: per label; predicted where probability >= threshold.
+        target_mask: True where the label of the document is annotated; all of them
+            without.
         train_label_counts: training documents per label; PSP@k is left out without.
-        train_documents: how many training documents there are; needed with them.
+        train_documents: how many training documents there are, or for each label how
+            many are annotated for it; needed with them.
         propensity_constants: (a, b) of `inverse_propensities`.
         ks: the k of the @k metrics.
         at_least_one: predict the most probable label where none reaches its threshold.
@@ -174,11 +203,12 @@ def evaluate_scores(
         k, LRAP and mAP.
 
     Raises:
-        ValueError: there is no document or no label, shapes differ, a score or a
-            threshold is NaN, a k or the chunk size is below 1, or train_documents
-            is missing.
+        ValueError: there is no document or no label, or no annotated cell; shapes
+            differ, a score or a threshold is NaN, a k or the chunk size is below 1,
+            or train_documents is missing.
     """
-    scores, truth, cutoffs = _checked(probabilities, targets, thresholds)
+    mask = None if target_mask is None else np.asarray(target_mask)
+    scores, truth, cutoffs = _checked(probabilities, targets, thresholds, mask)
     if chunk_size is None:
         chunk_size = max(1, 2**22 // scores.shape[1])
     if chunk_size < 1 or any(k < 1 for k in ks):
@@ -192,10 +222,11 @@ def evaluate_scores(
             np.asarray(train_label_counts), train_documents, a=a, b=b
         )
     counts, documents = _count_in_chunks(
-        scores, truth, cutoffs, max(ks, default=1), at_least_one, chunk_size
+        scores, truth, cutoffs, mask, max(ks, default=1), at_least_one, chunk_size
     )
-    summary = summarise_label_counts(counts)
-    summary |= _samples_metrics(documents.counts, scores.shape[1])
+    cells = scores.size if mask is None else int(np.count_nonzero(mask))
+    summary = summarise_label_counts(counts, None if mask is None else mask.any(0))
+    summary |= _samples_metrics(documents.counts, cells)
     positives, ranked = np.asarray(documents.counts.positives), documents.hits
     for k in ks:
         hits = ranked[:, :k]
@@ -205,12 +236,12 @@ def evaluate_scores(
         summary[f"nDCG@{k}"] = ndcg_from_hits(hits, positives).mean()
     if worth is not None:
         gained = ranked * worth[documents.top]
-        best = _most_attainable(truth, worth, ranked.shape[1])
+        best = _most_attainable(truth, mask, worth, ranked.shape[1])
         for k in ks:
             summary[f"PSP@{k}"] = gained[:, :k].sum() / (best[:, :k].sum() or 1.0)
     summary["LRAP"] = documents.lrap.mean()
     summary["mAP"] = _mean_average_precision(
-        scores, truth, np.asarray(counts.support), chunk_size
+        scores, truth, mask, np.asarray(counts.support), chunk_size
     )
     return {name: float(value) for name, value in summary.items()}
 
@@ -219,6 +250,7 @@ def _checked(
     probabilities: Float[Array | Host, "M N"],
     targets: Shaped[Array | Host, "M N"],
     thresholds: Float[Array | Host, " N"],
+    mask: Bool[Host, "M N"] | None,
 ) -> tuple[Float[Host, "M N"], Shaped[Host, "M N"], Float[Host, " N"]]:
     """The arguments on the host, scores in float32 or float64, or a ValueError."""
     scores, truth, cutoffs = map(np.asarray, (probabilities, targets, thresholds))
@@ -232,14 +264,22 @@ def _checked(
             f"scores of shape {scores.shape} need targets of that shape and one "
             f"threshold per label, got {truth.shape} and {cutoffs.shape}"
         )
+    if mask is not None and (mask.shape != scores.shape or not mask.any()):
+        raise ValueError(
+            f"scores of shape {scores.shape} need a target_mask of that shape with at "
+            f"least one annotated cell, got {mask.shape} with {np.count_nonzero(mask)}"
+        )
     if scores.dtype not in (np.float32, np.float64):
         scores = scores.astype(np.float32)
     if np.isnan(cutoffs).any():
         raise ValueError(
             f"thresholds must be numbers; label {np.isnan(cutoffs).argmax()} has NaN"
         )
-    if np.isnan(scores).any():
-        document, label = np.argwhere(np.isnan(scores))[0]
+    unknown = np.isnan(scores)
+    if mask is not None:
+        unknown &= mask
+    if unknown.any():
+        document, label = np.argwhere(unknown)[0]
         raise ValueError(
             f"scores must be numbers; document {document}, label {label} is NaN"
         )
@@ -267,31 +307,43 @@ def _count_in_chunks(
     scores: Float[Host, "M N"],
     truth: Shaped[Host, "M N"],
     cutoffs: Float[Host, " N"],
+    mask: Bool[Host, "M N"] | None,
     k: int,
     at_least_one: bool,
     chunk_size: int,
 ) -> tuple[LabelCounts, _DocumentValues]:
-    """Counts of all labels and the values of all documents, chunk by chunk."""
+    """Counts of all labels and the values of all documents, chunk by chunk.
+
+    Documents that are annotated for no label have no values.
+    """
     zeros = np.zeros(scores.shape[1], np.int64)
     totals, parts = LabelCounts(zeros, zeros, zeros, zeros), []
     # In 32 bits, ranking float64 scores would round them and so invent ties.
     double = jax.enable_x64(True) if scores.dtype == np.float64 else nullcontext()
     with double:
         for start in range(0, len(scores), chunk_size):
-            chunk = scores[start : start + chunk_size]
-            positive = truth[start : start + chunk_size] > 0
+            rows = slice(start, start + chunk_size)
+            chunk, positive = scores[rows], truth[rows] > 0
             decided = apply_thresholds(chunk, cutoffs, at_least_one=at_least_one)
+            annotated = None if mask is None else mask[rows]
+            if annotated is not None:
+                chunk = mask_scores(chunk, annotated)
+                decided, positive = decided & annotated, positive & annotated
             labels, counts, top, hits = jax.device_get(
                 _integers(chunk, decided, positive, k)
             )
             lrap = exact_average_precisions(chunk, positive)
             lrap[counts.positives == 0] = 1.0
             totals += labels
-            parts.append(_DocumentValues(counts, top, hits, lrap))
+            values = _DocumentValues(counts, top, hits, lrap)
+            if annotated is not None:
+                kept = annotated.any(1)
+                values = jax.tree.map(lambda column, kept=kept: column[kept], values)
+            parts.append(values)
     return totals, jax.tree.map(lambda *values: np.concatenate(values), *parts)
 
 
-def _samples_metrics(documents: DocumentCounts, labels: int) -> dict[str, float]:
+def _samples_metrics(documents: DocumentCounts, cells: int) -> dict[str, float]:
     tp, predicted, positives = map(np.asarray, documents)
     precision, recall, f1 = _precision_recall_f1(tp, predicted, positives)
     wrong = predicted + positives - 2 * tp
@@ -299,7 +351,7 @@ def _samples_metrics(documents: DocumentCounts, labels: int) -> dict[str, float]
         "samples_precision": precision.mean(),
         "samples_recall": recall.mean(),
         "samples_f1": f1.mean(),
-        "hamming_loss": wrong.sum(dtype=np.int64) / (len(tp) * labels),
+        "hamming_loss": wrong.sum(dtype=np.int64) / cells,
         "subset_accuracy": (wrong == 0).mean(),
     }
 
@@ -316,12 +368,18 @@ def _precision_recall_f1(
 
 
 def _most_attainable(
-    truth: Shaped[Host, "M N"], worth: Float[Host, " N"], k: int
+    truth: Shaped[Host, "M N"],
+    mask: Bool[Host, "M N"] | None,
+    worth: Float[Host, " N"],
+    k: int,
 ) -> Float[Host, "M K"]:
     """The inverse propensities of every document's k most valuable positives."""
     best = np.zeros((len(truth), k))
-    for row, targets in zip(best, truth, strict=True):
-        values = np.sort(worth[targets > 0])[::-1][:k]
+    for document, row in enumerate(best):
+        positive = truth[document] > 0
+        if mask is not None:
+            positive &= mask[document]
+        values = np.sort(worth[positive])[::-1][:k]
         row[: len(values)] = values
     return best
 
@@ -329,16 +387,19 @@ def _most_attainable(
 def _mean_average_precision(
     scores: Float[Host, "M N"],
     truth: Shaped[Host, "M N"],
+    mask: Bool[Host, "M N"] | None,
     support: Int[Host, " N"],
     chunk_size: int,
 ) -> float:
     """Mean average precision over the labels that have positives; 0 without any."""
     block = max(1, chunk_size * scores.shape[1] // len(scores))
-    values = [
-        exact_average_precisions(
-            np.ascontiguousarray(scores[:, start : start + block].T),
-            np.ascontiguousarray(truth[:, start : start + block].T) > 0,
-        )
-        for start in range(0, scores.shape[1], block)
-    ]
+    values = []
+    for start in range(0, scores.shape[1], block):
+        columns = slice(start, start + block)
+        ranked = np.ascontiguousarray(scores[:, columns].T)
+        positive = np.ascontiguousarray(truth[:, columns].T) > 0
+        if mask is not None:
+            annotated = np.ascontiguousarray(mask[:, columns].T)
+            ranked, positive = mask_scores(ranked, annotated), positive & annotated
+        values.append(exact_average_precisions(ranked, positive))
     return float(np.concatenate(values)[support > 0].mean()) if support.any() else 0.0

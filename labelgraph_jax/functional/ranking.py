@@ -3,6 +3,9 @@
 The conventions (ties, documents without positives, k above the number of labels)
 stand at the top of `metrics.py`. The formulas named `*_from_hits` take hits that
 are already ranked, in JAX or, for float64 results, in NumPy.
+
+`target_mask` is True where a document is annotated for a label. A cell where it is
+False has no place in a ranking, and its target is no positive, whatever it holds.
 """
 
 from typing import TypeVar
@@ -29,48 +32,81 @@ def top_labels(scores: Float[ArrayLike, "B N"], k: int) -> Int[Array, "B K"]:
     return jax.lax.top_k(scores, min(k, scores.shape[-1]))[1]
 
 
+def mask_scores(
+    scores: Float[AnyArray, "B N"], target_mask: Bool[AnyArray, "B N"]
+) -> Float[AnyArray, "B N"]:
+    """Scores in which every cell that is not annotated ranks behind all others.
+
+    Masked cells become minus infinity, and minus infinity the lowest finite number.
+    Works on the host (NumPy in, NumPy out) and, jitted or not, on a device.
+    """
+    xp = jnp if isinstance(scores, jax.Array) else np
+    lowest = jnp.finfo(scores.dtype).min
+    return xp.where(target_mask, xp.maximum(scores, lowest), -xp.inf).astype(
+        scores.dtype
+    )
+
+
 def hits_at_k(
-    scores: Float[ArrayLike, "B N"], targets: Shaped[ArrayLike, "B N"], k: int
+    scores: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    k: int,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
 ) -> Bool[Array, "B K"]:
     """Whether the label at each of the K = min(k, N) first ranks is a true one."""
-    positive = jnp.asarray(targets) > 0
+    scores, positive = _annotated(scores, targets, target_mask)
     return jnp.take_along_axis(positive, top_labels(scores, k), axis=-1)
 
 
 def precision_at_k(
-    scores: Float[ArrayLike, "B N"], targets: Shaped[ArrayLike, "B N"], k: int
+    scores: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    k: int,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
 ) -> Float[Array, " B"]:
     """P@k per document: hits among the k first labels, divided by k."""
-    return precision_from_hits(hits_at_k(scores, targets, k), k)
+    return precision_from_hits(hits_at_k(scores, targets, k, target_mask), k)
 
 
 def recall_at_k(
-    scores: Float[ArrayLike, "B N"], targets: Shaped[ArrayLike, "B N"], k: int
+    scores: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    k: int,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
 ) -> Float[Array, " B"]:
     """R@k per document: hits among the k first labels, divided by the positives."""
-    return recall_from_hits(hits_at_k(scores, targets, k), _positives(targets))
+    hits = hits_at_k(scores, targets, k, target_mask)
+    return recall_from_hits(hits, _positives(targets, target_mask))
 
 
 def r_precision_at_k(
-    scores: Float[ArrayLike, "B N"], targets: Shaped[ArrayLike, "B N"], k: int
+    scores: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    k: int,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
 ) -> Float[Array, " B"]:
     """RP@k per document: hits among the k first, divided by min(k, positives)."""
-    return r_precision_from_hits(hits_at_k(scores, targets, k), _positives(targets), k)
+    hits = hits_at_k(scores, targets, k, target_mask)
+    return r_precision_from_hits(hits, _positives(targets, target_mask), k)
 
 
 def ndcg_at_k(
-    scores: Float[ArrayLike, "B N"], targets: Shaped[ArrayLike, "B N"], k: int
+    scores: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    k: int,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
 ) -> Float[Array, " B"]:
     """nDCG@k per document: hits weigh 1 / log2(rank + 1); the ideal is all hits.
 
     Reference: Prabhu and Varma, "FastXML", KDD 2014, as LibMultiLabel computes it.
     """
-    return ndcg_from_hits(hits_at_k(scores, targets, k), _positives(targets))
+    hits = hits_at_k(scores, targets, k, target_mask)
+    return ndcg_from_hits(hits, _positives(targets, target_mask))
 
 
 def inverse_propensities(
     train_label_counts: Shaped[np.ndarray, " N"],
-    train_documents: int,
+    train_documents: int | Int[np.ndarray, " N"],
     *,
     a: float = 0.55,
     b: float = 1.5,
@@ -83,7 +119,7 @@ def inverse_propensities(
 
     Args:
         train_label_counts: training documents per label.
-        train_documents: M.
+        train_documents: M; per label, where not all documents are annotated for all.
         a: 0.55 by default; 0.5 for Wikipedia, 0.6 for Amazon.
         b: 1.5 by default; 0.4 for Wikipedia, 2.6 for Amazon.
 
@@ -93,13 +129,16 @@ def inverse_propensities(
     Reference: Jain et al., "Extreme multi-label loss functions", KDD 2016, section 4.
     """
     counts = np.asarray(train_label_counts, np.float64)
-    most = int(counts.max(initial=0))
-    if train_documents < 1 or most > train_documents or (counts < 0).any():
+    documents = np.asarray(train_documents, np.float64)
+    bad = (documents < 1) | (counts > documents) | (counts < 0)
+    if bad.any():
+        label = int(bad.argmax())
+        of = int(np.broadcast_to(documents, counts.shape)[label])
         raise ValueError(
             "train_label_counts must lie between 0 and train_documents >= 1; got "
-            f"counts up to {most} and train_documents {train_documents}"
+            f"{counts[label]:g} of {of} for label {label}"
         )
-    c = max(np.log(train_documents) - 1, 0.0) * (b + 1) ** a
+    c = np.maximum(np.log(documents) - 1, 0.0) * (b + 1) ** a
     return 1 + c * (counts + b) ** -a
 
 
@@ -108,6 +147,7 @@ def psp_at_k(
     targets: Shaped[ArrayLike, "B N"],
     propensities: Float[ArrayLike, " N"],
     k: int,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
 ) -> tuple[Float[Array, " B"], Float[Array, " B"]]:
     """The two halves of PSP@k per document; sum each over documents, then divide.
 
@@ -116,12 +156,14 @@ def psp_at_k(
         targets: positive where > 0.
         propensities: *inverse* ones, of `inverse_propensities`.
         k: how many labels are looked at.
+        target_mask: True where the label of the document is annotated.
 
     Returns:
         (gained, attainable): the inverse propensities of the hits over k, and those
         of the k most valuable positives over k.
     """
-    worth, positive = jnp.asarray(propensities), jnp.asarray(targets) > 0
+    worth = jnp.asarray(propensities)
+    scores, positive = _annotated(scores, targets, target_mask)
     top = top_labels(scores, k)
     hits = jnp.take_along_axis(positive, top, axis=-1)
     best = jax.lax.top_k(jnp.where(positive, worth, 0), top.shape[-1])[0]
@@ -129,19 +171,24 @@ def psp_at_k(
 
 
 def label_ranking_average_precision(
-    scores: Float[ArrayLike, "B N"], targets: Shaped[ArrayLike, "B N"]
+    scores: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
 ) -> Float[Array, " B"]:
     """LRAP per document; 1 for a document without positives.
 
     The mean, over the positives, of the share of positives among the labels that
     score at least as high.
     """
-    precision = average_precision(jnp.asarray(scores).T, jnp.asarray(targets).T)
-    return jnp.where(_positives(targets) == 0, 1.0, precision)
+    scores, positive = _annotated(scores, targets, target_mask)
+    precision = average_precision(scores.T, positive.T)
+    return jnp.where(_positives(positive) == 0, 1.0, precision)
 
 
 def average_precision(
-    scores: Float[ArrayLike, "M N"], targets: Shaped[ArrayLike, "M N"]
+    scores: Float[ArrayLike, "M N"],
+    targets: Shaped[ArrayLike, "M N"],
+    target_mask: Bool[ArrayLike, "M N"] | None = None,
 ) -> Float[Array, " N"]:
     """Average precision per label, over *all* documents; 0 without positives.
 
@@ -150,7 +197,7 @@ def average_precision(
     which is the mean, over the positives, of the share of positives among the
     documents that score at least as high. Not additive over batches.
     """
-    scores, positive = jnp.asarray(scores), jnp.asarray(targets) > 0
+    scores, positive = _annotated(scores, targets, target_mask)
     ascending, positive = jax.lax.sort((scores.T, positive.T), num_keys=1)
     ranks = jnp.arange(ascending.shape[1])
     # [N, M]: where the run of equal scores begins, for every score
@@ -195,7 +242,8 @@ def exact_average_precisions(
     """`average_precision` of every row, on the host in float64; 0 without positives.
 
     The same definition, of which only the positives are looked up: on a CPU, NumPy's
-    sort of the bare scores is some fifty times faster than XLA's sort of pairs.
+    sort of the bare scores is some fifty times faster than XLA's sort of pairs. Where
+    cells are not annotated, the scores are those of `mask_scores`.
     """
     values = np.zeros(len(scores))
     for row in np.flatnonzero(positive.any(1)):
@@ -206,5 +254,21 @@ def exact_average_precisions(
     return values
 
 
-def _positives(targets: Shaped[ArrayLike, "B N"]) -> Int[Array, " B"]:
-    return (jnp.asarray(targets) > 0).sum(-1)
+def _annotated(
+    scores: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    target_mask: Bool[ArrayLike, "B N"] | None,
+) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
+    scores, positive = jnp.asarray(scores), jnp.asarray(targets) > 0
+    if target_mask is None:
+        return scores, positive
+    mask = jnp.asarray(target_mask)
+    return mask_scores(scores, mask), positive & mask
+
+
+def _positives(
+    targets: Shaped[ArrayLike, "B N"],
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
+) -> Int[Array, " B"]:
+    positive = jnp.asarray(targets) > 0
+    return (positive if target_mask is None else positive & target_mask).sum(-1)

@@ -45,7 +45,10 @@ def apply_thresholds(
 
 
 def fit_global_threshold(
-    probabilities: Float[HostOrDevice, "M N"], targets: Shaped[HostOrDevice, "M N"]
+    probabilities: Float[HostOrDevice, "M N"],
+    targets: Shaped[HostOrDevice, "M N"],
+    *,
+    target_mask: Bool[HostOrDevice, "M N"] | None = None,
 ) -> float:
     """The one threshold for all labels with the highest micro-F1: the exact optimum.
 
@@ -58,16 +61,18 @@ def fit_global_threshold(
     Args:
         probabilities: scores of the validation documents.
         targets: their truth; positive where > 0.
+        target_mask: True where the label of the document is annotated; the other
+            cells are left out, whatever they hold.
 
     Returns:
         The threshold. Where no target is positive nothing should be predicted: a
         number just above the highest score.
 
     Raises:
-        ValueError: there is no score, one is NaN, or the shapes differ.
+        ValueError: there is no annotated score, one is NaN, or the shapes differ.
     """
-    scores, positives = _checked(probabilities, targets)
-    return float(_best_threshold(scores.ravel(), positives.ravel()))
+    scores, positives, kept = _checked(probabilities, targets, target_mask)
+    return float(_best_threshold(_cells(scores, kept), _cells(positives, kept)))
 
 
 def fit_label_thresholds(
@@ -75,6 +80,7 @@ def fit_label_thresholds(
     targets: Shaped[HostOrDevice, "M N"],
     *,
     shrinkage: float = 10.0,
+    target_mask: Bool[HostOrDevice, "M N"] | None = None,
 ) -> Float[np.ndarray, " N"]:
     """One threshold per label, shrunk towards the global one where support is small.
 
@@ -88,23 +94,25 @@ def fit_label_thresholds(
         targets: their truth; positive where > 0.
         shrinkage: s, the number of positives at which a label is trusted as much as
             all labels together. 0 trusts every label wholly; infinity none.
+        target_mask: as in `fit_global_threshold`.
 
     Returns:
         The thresholds, of the type of the probabilities.
 
     Raises:
-        ValueError: shrinkage is negative or NaN, there is no score, one is NaN, or
-            the shapes differ.
+        ValueError: shrinkage is negative or NaN, there is no annotated score, one is
+            NaN, or the shapes differ.
     """
     if not shrinkage >= 0:
         raise ValueError(f"shrinkage must be >= 0, got {shrinkage}")
-    scores, positives = _checked(probabilities, targets)
-    everywhere = float(_best_threshold(scores.ravel(), positives.ravel()))
+    scores, positives, kept = _checked(probabilities, targets, target_mask)
+    everywhere = float(_best_threshold(_cells(scores, kept), _cells(positives, kept)))
     thresholds = np.full(scores.shape[1], everywhere, scores.dtype)
     support = positives.sum(axis=0)
     for label in np.flatnonzero(support):
         trust = support[label] / (support[label] + shrinkage)
-        best = float(_best_threshold(scores[:, label], positives[:, label]))
+        rows = slice(None) if kept is None else kept[:, label]
+        best = float(_best_threshold(scores[rows, label], positives[rows, label]))
         # Where nothing is shrunk, not even a rounding: the cut must still separate.
         thresholds[label] = (
             best if trust == 1 else trust * best + (1 - trust) * everywhere
@@ -113,10 +121,17 @@ def fit_label_thresholds(
 
 
 def _checked(
-    probabilities: Float[HostOrDevice, "M N"], targets: Shaped[HostOrDevice, "M N"]
-) -> tuple[Float[np.ndarray, "M N"], Bool[np.ndarray, "M N"]]:
-    """Scores in float32 or float64 and truth on the host, or a ValueError."""
+    probabilities: Float[HostOrDevice, "M N"],
+    targets: Shaped[HostOrDevice, "M N"],
+    target_mask: Bool[HostOrDevice, "M N"] | None,
+) -> tuple[
+    Float[np.ndarray, "M N"],
+    Bool[np.ndarray, "M N"],
+    Bool[np.ndarray, "M N"] | None,
+]:
+    """Scores in float32 or float64, truth and mask on the host, or a ValueError."""
     scores, truth = np.asarray(probabilities), np.asarray(targets)
+    kept = None if target_mask is None else np.asarray(target_mask)
     if scores.dtype not in (np.float32, np.float64):
         scores = scores.astype(np.float32)
     if scores.shape != truth.shape or scores.size == 0:
@@ -124,12 +139,24 @@ def _checked(
             "thresholds need scores and targets of one shape [documents, labels], "
             f"neither of them empty; got {scores.shape} and {truth.shape}"
         )
-    if np.isnan(scores).any():
-        document, label = np.argwhere(np.isnan(scores))[0]
+    if kept is not None and (kept.shape != scores.shape or not kept.any()):
+        raise ValueError(
+            f"scores of shape {scores.shape} need a target_mask of that shape with at "
+            f"least one annotated cell, got {kept.shape} with {np.count_nonzero(kept)}"
+        )
+    unknown = np.isnan(scores) if kept is None else np.isnan(scores) & kept
+    if unknown.any():
+        document, label = np.argwhere(unknown)[0]
         raise ValueError(
             f"scores must be numbers; document {document}, label {label} is NaN"
         )
-    return scores, truth > 0
+    return scores, truth > 0 if kept is None else (truth > 0) & kept, kept
+
+
+def _cells(
+    values: Shaped[np.ndarray, "M N"], kept: Bool[np.ndarray, "M N"] | None
+) -> Shaped[np.ndarray, " C"]:
+    return values.ravel() if kept is None else values[kept]
 
 
 def _best_threshold(

@@ -3,15 +3,31 @@
 import numpy as np
 
 
-def cooccurrence(targets):
+def cooccurrence(targets, mask=None):
     documents, labels = targets.shape
     counts = np.zeros((labels, labels))
     for m in range(documents):
         for i in range(labels):
             for j in range(labels):
+                if mask is not None and not (mask[m, i] and mask[m, j]):
+                    continue
                 if targets[m, i] and targets[m, j]:
                     counts[i, j] += 1
     return counts
+
+
+def masked_conditional(targets, mask):
+    """P(j | i) from the documents alone that are annotated for both labels."""
+    documents, labels = targets.shape
+    adjacency = np.eye(labels)
+    for i in range(labels):
+        for j in range(labels):
+            both = [m for m in range(documents) if mask[m, i] and mask[m, j]]
+            of = sum(bool(targets[m, i]) for m in both)
+            together = sum(bool(targets[m, i] and targets[m, j]) for m in both)
+            if i != j:
+                adjacency[i, j] = together / of if of else 0.0
+    return adjacency
 
 
 def conditional_adjacency(counts):
@@ -47,6 +63,22 @@ def taxonomy_adjacency(parents, labels):
     for child, parent in parents:
         adjacency[child, parent] = 1.0
         adjacency[parent, child] = 1.0
+    return adjacency
+
+
+def similarity_adjacency(features, neighbours):
+    labels = len(features)
+
+    def cosine(i, j):
+        norms = np.linalg.norm(features[i]) * np.linalg.norm(features[j])
+        return features[i] @ features[j] / norms if norms else 0.0
+
+    adjacency = np.zeros((labels, labels))
+    for i in range(labels):
+        adjacency[i, i] = 1.0
+        others = [(-cosine(i, j), j) for j in range(labels) if j != i]
+        for unlike, j in sorted(others)[:neighbours]:
+            adjacency[i, j] = max(-unlike, 0.0)
     return adjacency
 
 

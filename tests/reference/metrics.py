@@ -91,6 +91,60 @@ def precision_recall_f1(tp, fp, fn):
     return ratio(tp, tp + fp), ratio(tp, tp + fn), ratio(2 * tp, 2 * tp + fp + fn)
 
 
+def evaluate_masked(
+    scores, targets, thresholds, train_label_counts, train_documents, ks, mask
+):
+    """Every metric by lists of the annotated cells alone: there is nothing to mask."""
+    m, n = scores.shape
+    rows = []
+    for i in range(m):
+        kept = [j for j in range(n) if mask[i, j]]
+        if kept:
+            rows.append((scores[i, kept], targets[i, kept], thresholds[kept], kept))
+    columns = []
+    for j in range(n):
+        kept = [i for i in range(m) if mask[i, j]]
+        if kept:
+            columns.append((scores[kept, j], targets[kept, j], thresholds[j]))
+    by_row = [f1_parts(s >= t, y) for s, y, t, _ in rows]
+    by_column = [f1_parts(s >= t, y) for s, y, t in columns]
+    pooled = [sum(parts) for parts in zip(*by_column, strict=True)]
+    result = {}
+    for average, groups in (
+        ("micro", [pooled]),
+        ("macro", by_column),
+        ("samples", by_row),
+    ):
+        each = [precision_recall_f1(*group) for group in groups]
+        for name, values in zip(
+            ("precision", "recall", "f1"), zip(*each, strict=True), strict=True
+        ):
+            result[f"{average}_{name}"] = sum(values) / len(each)
+    cells = sum(len(kept) for _, _, _, kept in rows)
+    result["hamming_loss"] = sum(fp + fn for _, fp, fn in by_row) / cells
+    result["subset_accuracy"] = sum(fp + fn == 0 for _, fp, fn in by_row) / len(rows)
+    worth = [
+        inverse_propensities([count], documents)[0]
+        for count, documents in zip(train_label_counts, train_documents, strict=True)
+    ]
+    for k in ks:
+        for name, metric in (
+            ("P", precision_at_k),
+            ("R", recall_at_k),
+            ("RP", r_precision_at_k),
+            ("nDCG", ndcg_at_k),
+        ):
+            values = [metric(s, y, k) for s, y, _, _ in rows]
+            result[f"{name}@{k}"] = sum(values) / len(rows)
+        halves = [psp_at_k(s, y, [worth[j] for j in kept], k) for s, y, _, kept in rows]
+        result[f"PSP@{k}"] = ratio(*(sum(half) for half in zip(*halves, strict=True)))
+    shares = [label_ranking_average_precision(s, y) for s, y, _, _ in rows]
+    result["LRAP"] = sum(shares) / len(rows)
+    precisions = [average_precision(s, y) for s, y, _ in columns if positives(y)]
+    result["mAP"] = ratio(sum(precisions), len(precisions))
+    return {name: float(np.float64(value)) for name, value in result.items()}
+
+
 def evaluate_scores(
     scores, targets, thresholds, train_label_counts, train_documents, ks
 ):
