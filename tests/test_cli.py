@@ -383,7 +383,8 @@ def test_training_refuses_a_wrong_taxonomy_and_the_lack_of_one(
 ) -> None:
     taxonomy = tmp_path / "t.tsv"
     taxonomy.write_text("grain\tcorn\twheat\nwheat\tgrain\n")
-    train = ["train", "--data", tiny_data.data, "--workdir", str(tmp_path / "w")]
+    train = ["train", "--quiet", "--data", tiny_data.data]
+    train += ["--workdir", str(tmp_path / "w")]
     refused([*train, "--taxonomy", str(taxonomy)], capsys, f"{taxonomy}:2:", "no cycle")
     refused(
         [*train, "--threshold.consistent"],

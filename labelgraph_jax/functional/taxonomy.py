@@ -36,6 +36,8 @@ class HierarchicalCounts(NamedTuple):
     """Pairs in the augmented truth."""
     violations: Int[HostOrDevice, ""]
     """Documents with a predicted label one of whose ancestors is not predicted."""
+    target_violations: Int[HostOrDevice, ""]
+    """Documents that carry a label without one of its ancestors."""
     documents: Int[HostOrDevice, ""]
 
     def __add__(  # type: ignore[override]
@@ -196,7 +198,7 @@ def hierarchical_counts(
         ancestors: what `ancestor_matrix` returns.
         example_mask: True where the document is real, False where it is padding.
         target_mask: True where the label of the document is annotated; the others
-            count nowhere, but for what they imply.
+            count nowhere, whatever the target holds.
 
     Returns:
         Integer scalars, which add over batches and devices.
@@ -207,15 +209,16 @@ def hierarchical_counts(
     counted = real = xp.asarray(real)[:, None]
     if target_mask is not None:
         counted = real & xp.asarray(target_mask)
-    predicted = imply_ancestors(decisions, ancestors)
+    positive = positive & counted
+    decided = imply_ancestors(decisions, ancestors) & real
     true = imply_ancestors(positive, ancestors) & counted
-    lacking = (predicted & ~decisions & real).any(axis=1)
-    predicted = predicted & counted
+    predicted = decided & counted
     return HierarchicalCounts(
         tp=(predicted & true).sum(),
         predicted=predicted.sum(),
         positives=true.sum(),
-        violations=lacking.sum(),
+        violations=(decided & ~decisions).any(axis=1).sum(),
+        target_violations=(true & ~positive).any(axis=1).sum(),
         documents=real.sum(),
     )
 
@@ -230,16 +233,19 @@ def summarise_hierarchical_counts(counts: HierarchicalCounts) -> dict[str, float
     Returns:
         hierarchical_precision, hierarchical_recall, hierarchical_f1, and
         taxonomy_violations, the share of the documents whose predictions lack an
-        ancestor of a predicted label.
+        ancestor of a predicted label; taxonomy_violations_in_truth, the same of the
+        targets: where it is high, the documents name the lowest labels alone, and
+        predictions that imply ancestors are further from such a truth.
 
     Reference: Kiritchenko, Matwin and Famili, "Functional Annotation of Genes Using
     Hierarchical Text Categorization", BioLINK SIG 2005. As there, the root counts
     nothing; nor does an inner node that is no label.
     """
-    tp, predicted, positives, violations, documents = (int(n) for n in counts)
+    tp, predicted, positives, violations, in_truth, documents = map(int, counts)
     return {
         "hierarchical_precision": tp / max(predicted, 1),
         "hierarchical_recall": tp / max(positives, 1),
         "hierarchical_f1": 2 * tp / max(predicted + positives, 1),
         "taxonomy_violations": violations / max(documents, 1),
+        "taxonomy_violations_in_truth": in_truth / max(documents, 1),
     }

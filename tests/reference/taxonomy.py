@@ -40,7 +40,7 @@ def ancestor_probabilities(probabilities, ancestors):
 
 def hierarchical_metrics(decisions, targets, ancestors):
     """Kiritchenko et al., with sets."""
-    hits = predicted = positives = violations = 0
+    hits = predicted = positives = violations = in_truth = 0
     for decided, truth in zip(decisions, targets, strict=True):
         sets = []
         for row in (decided, truth):
@@ -51,6 +51,7 @@ def hierarchical_metrics(decisions, targets, ancestors):
         predicted += len(sets[0])
         positives += len(sets[1])
         violations += sets[0] != {i for i, value in enumerate(decided) if value}
+        in_truth += sets[1] != {i for i, value in enumerate(truth) if value > 0}
     precision = hits / predicted if predicted else 0.0
     recall = hits / positives if positives else 0.0
     total = precision + recall
@@ -59,4 +60,7 @@ def hierarchical_metrics(decisions, targets, ancestors):
         "hierarchical_recall": recall,
         "hierarchical_f1": 2 * precision * recall / total if total else 0.0,
         "taxonomy_violations": violations / len(decisions) if len(decisions) else 0.0,
+        "taxonomy_violations_in_truth": in_truth / len(targets)
+        if len(targets)
+        else 0.0,
     }
