@@ -13,6 +13,7 @@ from labelgraph_jax.functional.adjacency import (
     cooccurrence,
     identity_adjacency,
     random_adjacency,
+    similarity_adjacency,
     taxonomy_adjacency,
     thresholded_adjacency,
     xavier_adjacency,
@@ -119,6 +120,30 @@ def test_taxonomy_adjacency_joins_children_and_parents_both_ways(parents):
     np.testing.assert_array_equal(adjacency, reference.taxonomy_adjacency(parents, 5))
 
 
+@few_examples
+@given(st.integers(0, 999), st.sampled_from([1, 3, 9]))
+def test_similarity_adjacency_equals_the_loop(seed, neighbours):
+    features = np.random.default_rng(seed).normal(size=(LABELS, 3))
+    adjacency = similarity_adjacency(np.float32(features), neighbours=neighbours)
+    expected = reference.similarity_adjacency(features, neighbours)
+    np.testing.assert_allclose(adjacency, expected, atol=1e-6)
+
+
+def test_of_equally_alike_labels_the_earlier_ones_are_heard():
+    features = np.array([[1, 0], [0, 3], [1, 1], [0, 1], [2, 0]], np.float32)
+    adjacency = similarity_adjacency(features, neighbours=1)
+    half = np.sqrt(0.5)
+    expected = np.eye(5, dtype=np.float32)
+    expected[0, 4] = expected[4, 0] = expected[1, 3] = expected[3, 1] = 1.0
+    expected[2, 0] = half
+    np.testing.assert_allclose(adjacency, expected, rtol=1e-6)
+
+
+def test_a_label_without_features_or_with_opposite_ones_is_like_no_other():
+    features = np.array([[0.0, 0.0], [1.0, 0.0], [-2.0, 0.0]], np.float32)
+    np.testing.assert_array_equal(similarity_adjacency(features), np.eye(3))
+
+
 def test_drawn_adjacencies_keep_to_their_ranges_and_follow_the_key():
     key = jax.random.key(3)
     uniform, signed = random_adjacency(key, 40), xavier_adjacency(key, 40)
@@ -151,6 +176,7 @@ def test_a_single_label_is_a_graph_too():
         conditional_adjacency(counts),
         thresholded_adjacency(counts),
         taxonomy_adjacency(np.zeros((0, 2), np.int32), 1),
+        similarity_adjacency(np.ones((1, 2), np.float32)),
     ):
         np.testing.assert_array_equal(adjacency, [[1.0]])
     assert adjacency_statistics(identity_adjacency(1)).density == 0
@@ -164,6 +190,7 @@ def test_every_adjacency_is_the_same_eager_and_jitted():
         (lambda t: conditional_adjacency(cooccurrence(t)), targets),
         (lambda t: thresholded_adjacency(cooccurrence(t), tau=0.3), targets),
         (lambda p: taxonomy_adjacency(p, 4), parents),
+        (lambda f: similarity_adjacency(f, neighbours=2), jnp.float32(targets)),
         (lambda t: adjacency_statistics(cooccurrence(t)), targets),
     ):
         for eager, jitted in zip(
@@ -180,6 +207,8 @@ def test_numbers_out_of_range_are_named():
         thresholded_adjacency(counts, tau=0.0)
     with pytest.raises(ValueError, match=r"p must lie in \[0, 1\), got 1.5"):
         thresholded_adjacency(counts, p=1.5)
+    with pytest.raises(ValueError, match=r"neighbours must be at least 1, got 0"):
+        similarity_adjacency(jnp.eye(3), neighbours=0)
     with pytest.raises(ValueError, match=r"label indices in 0..2, got 0..3"):
         taxonomy_adjacency(np.array([[0, 3]]), 3)
     with pytest.raises(ValueError, match=r"label indices in 0..2, got -1..0"):
@@ -198,6 +227,8 @@ def test_numbers_out_of_range_are_named():
 def test_wrong_shapes_are_named():
     with pytest.raises(ValueError, match=r"\[documents, labels\], got \(3,\)"):
         cooccurrence(jnp.zeros(3))
+    with pytest.raises(ValueError, match=r"\[labels, features\], got \(3,\)"):
+        similarity_adjacency(jnp.zeros(3))
     for build, name in (
         (conditional_adjacency, "counts"),
         (thresholded_adjacency, "counts"),
