@@ -1,0 +1,155 @@
+"""Seeds that train together train as they do alone."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from labelgraph_jax.training.objectives import multi_label_objective
+from labelgraph_jax.training.optimizer import make_optimizer
+from labelgraph_jax.training.seeds import (
+    SeedsResult,
+    compile_epoch,
+    gather_batch,
+    stack_trees,
+    train_seeds,
+)
+from labelgraph_jax.training.step import init_train_state, make_train_step
+from tests.training.conftest import apply_linear, logistic_loss
+
+DOCUMENTS, BATCH, STEPS, EPOCHS = 14, 4, 4, 3
+OPTIMIZER = make_optimizer(learning_rate=0.1, total_steps=STEPS * EPOCHS)
+
+
+def made_data() -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return {
+        "inputs": generator.normal(size=(DOCUMENTS, 5)).astype(np.float32),
+        "targets": (generator.random((DOCUMENTS, 3)) < 0.4).astype(np.float32),
+    }
+
+
+def make_step(constants: Any, key: jax.Array) -> Any:
+    """A linear model whose logits are shifted by a constant of its own."""
+
+    def shifted(params: Any, batch: Any, *, key: Any, train: bool) -> jax.Array:
+        return apply_linear(params, batch, key=key, train=train) + constants
+
+    objective = multi_label_objective(shifted, logistic_loss)
+    return make_train_step(objective, OPTIMIZER, key)
+
+
+def initial(seed: int) -> Any:
+    kernel = jax.random.normal(jax.random.key(seed), (5, 3))
+    params = {"head": {"kernel": kernel, "bias": jnp.zeros(3)}}
+    return init_train_state(params, OPTIMIZER)
+
+
+def order(seed: int, epoch: int) -> np.ndarray:
+    rows = np.random.default_rng((seed, epoch)).permutation(DOCUMENTS)
+    padded = np.full(STEPS * BATCH, -1, np.int32)
+    padded[:DOCUMENTS] = rows
+    return padded.reshape(STEPS, BATCH)
+
+
+def orders(seeds: tuple[int, ...]) -> Any:
+    for epoch in range(EPOCHS):
+        yield np.stack([order(seed, epoch) for seed in seeds])
+
+
+def train(seeds: tuple[int, ...], evaluate: Any = None) -> SeedsResult:
+    return train_seeds(
+        compile_epoch(make_step, made_data()),
+        stack_trees([initial(seed) for seed in seeds]),
+        jnp.stack([jax.random.key(seed + 100) for seed in seeds]),
+        jnp.asarray([0.1 * seed for seed in seeds]),
+        orders(seeds),
+        evaluate=evaluate,
+    )
+
+
+def test_seeds_together_end_as_single_runs_of_the_plain_step_do() -> None:
+    seeds = (0, 3, 7)
+    together = train(seeds)
+    data = made_data()
+    for place, seed in enumerate(seeds):
+        step = jax.jit(make_step(jnp.float32(0.1 * seed), jax.random.key(seed + 100)))
+        state = initial(seed)
+        for epoch in range(EPOCHS):
+            for rows in order(seed, epoch):
+                kept = np.maximum(rows, 0)
+                batch = {name: values[kept] for name, values in data.items()}
+                state, _ = step(state, batch | {"example_mask": rows >= 0})
+        for ours, alone in zip(
+            jax.tree.leaves(together.params),
+            jax.tree.leaves(state.params),
+            strict=True,
+        ):
+            np.testing.assert_allclose(ours[place], alone, atol=1e-5)
+    assert together.losses.shape == (EPOCHS, len(seeds))
+    assert (together.best_epoch == EPOCHS).all() and np.isnan(together.best_value).all()
+
+
+def test_a_run_does_not_depend_on_those_beside_it() -> None:
+    alone, beside = train((3,)), train((0, 3))
+    for one, two in zip(
+        jax.tree.leaves(alone.params), jax.tree.leaves(beside.params), strict=True
+    ):
+        np.testing.assert_allclose(one[0], two[1], atol=1e-6)
+    np.testing.assert_allclose(alone.losses[:, 0], beside.losses[:, 1], atol=1e-6)
+
+
+def test_each_run_keeps_its_own_best_epoch_and_the_first_of_equal_ones() -> None:
+    given = iter([[0.5, 0.1], [0.5, np.nan], [0.4, 0.3]])
+    seen: list[Any] = []
+
+    def evaluate(params: Any) -> list[float]:
+        seen.append(jax.tree.map(np.asarray, params))
+        return next(given)
+
+    result = train((0, 1), evaluate)
+    assert result.best_epoch.tolist() == [1, 3]
+    assert result.best_value.tolist() == [0.5, 0.3]
+    kernel = np.asarray(result.params["head"]["kernel"])
+    np.testing.assert_array_equal(kernel[0], seen[0]["head"]["kernel"][0])
+    np.testing.assert_array_equal(kernel[1], seen[2]["head"]["kernel"][1])
+
+
+def test_a_row_of_minus_one_is_padding() -> None:
+    data = {name: jnp.asarray(values) for name, values in made_data().items()}
+    batch = gather_batch(data, jnp.asarray([2, -1], jnp.int32))
+    np.testing.assert_array_equal(batch["inputs"][0], data["inputs"][2])
+    assert not np.asarray(batch["inputs"][1]).any()
+    assert not np.asarray(batch["targets"][1]).any()
+    assert batch["example_mask"].tolist() == [True, False]
+
+
+def test_what_cannot_train_together_is_told() -> None:
+    with pytest.raises(ValueError, match="at least one tree to stack; got none"):
+        stack_trees([])
+    with pytest.raises(ValueError, match="arrays of equal shapes"):
+        stack_trees([{"a": np.zeros(2)}, {"a": np.zeros(3)}])
+    with pytest.raises(ValueError, match="at least one epoch; got none"):
+        train_seeds(
+            compile_epoch(make_step, made_data()),
+            stack_trees([initial(0)]),
+            jnp.stack([jax.random.key(0)]),
+            jnp.zeros(1),
+            [],
+        )
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_run() -> None:
+    states = stack_trees([initial(0), initial(1)])
+    kernel = states.params["head"]["kernel"].at[1].set(jnp.nan)
+    params = {"head": {**states.params["head"], "kernel": kernel}}
+    with pytest.raises(FloatingPointError, match=r"epoch 1, runs \[1\]"):
+        train_seeds(
+            compile_epoch(make_step, made_data()),
+            states._replace(params=params),
+            jnp.stack([jax.random.key(0)] * 2),
+            jnp.zeros(2),
+            orders((0, 1)),
+        )
