@@ -12,8 +12,8 @@ def normalise_adjacency(adjacency: Shaped[ArrayLike, "N N"]) -> Float[Array, "N 
 
     For a symmetric A this is D^-1/2 A D^-1/2. No vector grows by it: the largest
     singular value is at most 1, whatever the signs. A label that receives nothing
-    keeps a row of zeros, one that sends nothing a column of zeros; gradients are
-    finite.
+    keeps a row of zeros, one that sends nothing a column of zeros, and neither gets a
+    gradient there; all gradients are finite.
 
     Args:
         adjacency: entry (i, j) the weight with which i receives from j, of any sign.

@@ -9,6 +9,7 @@ import pytest
 
 from labelgraph_jax.functional.attention import AdjacencyRole
 from labelgraph_jax.modules.label_graph import (
+    CONVOLUTION_ROLES,
     LEARNED_ROLES,
     LOG_WEIGHT_FLOOR,
     LabelGraph,
@@ -23,6 +24,7 @@ ROLES: tuple[AdjacencyRole, ...] = (
     "mask",
     "none",
 )
+OTHER_FORMS = ("gatv2", "relu", "convolution")
 PER_LABEL = ("free_vectors", "features")
 PER_EDGE = ("edge_bias", "edge_weights")
 
@@ -48,12 +50,7 @@ def started(graph: LabelGraph, *inputs: jax.Array) -> Any:
     return params
 
 
-@pytest.mark.parametrize("learned", [None, False])
-@pytest.mark.parametrize("role", ROLES)
-def test_permuting_the_labels_permutes_their_vectors(
-    role: str, learned: bool | None
-) -> None:
-    graph = small_graph(role=role, learned=learned)
+def check_permutation(graph: LabelGraph) -> None:
     features, adjacency = made_inputs()
     params = started(graph, features, adjacency)
     order = np.array([3, 0, 4, 1, 2])
@@ -68,6 +65,23 @@ def test_permuting_the_labels_permutes_their_vectors(
         {"params": permuted}, features[order], adjacency[order][:, order]
     )
     np.testing.assert_allclose(after, before[order], atol=1e-6)
+
+
+@pytest.mark.parametrize("learned", [None, False])
+@pytest.mark.parametrize("role", ROLES)
+def test_permuting_the_labels_permutes_their_vectors(
+    role: str, learned: bool | None
+) -> None:
+    check_permutation(small_graph(role=role, learned=learned))
+
+
+@pytest.mark.parametrize("attention", OTHER_FORMS)
+def test_permuting_the_labels_permutes_their_vectors_in_every_form(
+    attention: str,
+) -> None:
+    check_permutation(
+        small_graph(attention=attention, role="multiplicative", gated=True)
+    )
 
 
 def test_the_heads_start_and_attend_differently() -> None:
@@ -254,3 +268,140 @@ def test_a_learned_additive_adjacency_starts_as_the_constant_one() -> None:
         constant.apply({"params": others}, features, adjacency),
         atol=1e-6,
     )
+
+
+def test_the_default_has_the_parameters_that_earlier_checkpoints_have() -> None:
+    params = small_graph().init(jax.random.key(0), *made_inputs())["params"]
+    assert {name: leaf.shape for name, leaf in params.items()} == {
+        "free_vectors": (N, OUT),
+        "features": (N, D),
+        "edge_bias": (N, N),
+        "kernel_0": (D, 2, 3),
+        "receiver_0": (2, 3),
+        "sender_0": (2, 3),
+        "kernel_1": (3, 2, OUT),
+        "receiver_1": (2, OUT),
+        "sender_1": (2, OUT),
+        "message_scale": (),
+    }
+
+
+def test_every_form_has_the_parameters_of_its_formula() -> None:
+    def layer(attention: str) -> dict[str, tuple[int, ...]]:
+        graph = small_graph(
+            attention=attention, role="multiplicative", layers=1, residual=False
+        )
+        params = graph.init(jax.random.key(0), *made_inputs())["params"]
+        assert params.pop("features").shape == (N, D)
+        assert params.pop("edge_weights").shape == (N, N)
+        return {name: leaf.shape for name, leaf in params.items()}
+
+    kernel, vector = (D, 2, OUT), (2, OUT)
+    assert layer("gatv2") == {
+        "kernel_0": kernel,
+        "receiver_kernel_0": kernel,
+        "attention_0": vector,
+    }
+    assert layer("relu") == {
+        "kernel_0": kernel,
+        "receiver_0": vector,
+        "sender_0": vector,
+    }
+    assert layer("convolution") == {"kernel_0": (D, OUT)}
+
+
+@pytest.mark.parametrize("initial", ["weights", "signed", "identity"])
+@pytest.mark.parametrize(
+    ("attention", "role"),
+    [
+        ("gatv2", "additive"),
+        ("gatv2", "multiplicative"),
+        ("relu", "additive"),
+        ("relu", "multiplicative"),
+        ("convolution", "multiplicative"),
+    ],
+)
+def test_in_every_form_a_learned_adjacency_gets_a_gradient(
+    attention: str, role: str, initial: str
+) -> None:
+    features, adjacency = made_inputs()
+    adjacency = {
+        "weights": adjacency,
+        "signed": adjacency - 0.5,
+        "identity": jnp.eye(N),
+    }[initial]
+    graph = small_graph(attention=attention, role=role, residual=False, layers=1)
+    params = started(graph, features, adjacency)
+    name = "edge_bias" if (attention, role) == ("gatv2", "additive") else "edge_weights"
+
+    def total(edges: jax.Array) -> jax.Array:
+        values = {**params, name: edges}
+        return graph.apply({"params": values}, features, adjacency)[:, 0].sum()
+
+    value, gradient = jax.jit(jax.value_and_grad(total))(params[name])
+    assert np.isfinite(value) and np.isfinite(gradient).all()
+    learned = np.abs(gradient) > 1e-7
+    # A ReLU that is shut passes no gradient; half of them are, in one head or both.
+    # A convolution's only edge of a label weighs 1, however large it is.
+    alone = np.eye(N, dtype=bool) & (initial == "identity")
+    if attention == "relu":
+        assert learned.mean() > 0.4
+    elif attention == "convolution":
+        np.testing.assert_array_equal(learned, ~alone)
+    else:
+        assert learned.all()
+
+
+@pytest.mark.parametrize("attention", OTHER_FORMS)
+def test_a_form_is_another_function_of_the_same_graph(attention: str) -> None:
+    features, adjacency = made_inputs()
+    graph = small_graph(attention=attention, role="fixed", residual=False, layers=1)
+    params = started(graph, features, adjacency)
+    found = graph.apply({"params": params}, features, adjacency)
+    rows = adjacency / adjacency.sum(axis=1, keepdims=True)
+    kernel = params["kernel_0"]
+    if attention == "convolution":
+        columns = adjacency.sum(axis=0)
+        rows = adjacency * adjacency.sum(axis=1)[:, None] ** -0.5 * columns**-0.5
+        kernel = kernel[:, None]
+    # Every form but the convolution shares what `fixed` means: the adjacency's rows.
+    expected = jnp.tanh(rows @ jnp.einsum("nd,dhf->nhf", features, kernel).mean(axis=1))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_gate_between_shut_and_open_weighs_the_message_of_every_label() -> None:
+    inputs = made_inputs()
+    plain, gated = small_graph(), small_graph(gated=True)
+    params = started(gated, *inputs)
+    free = params["free_vectors"]
+    ungated = {n: leaf for n, leaf in params.items() if not n.startswith("gate_")}
+    assert set(started(plain, *inputs)) == set(ungated)
+    message = plain.apply({"params": ungated}, *inputs) - free
+
+    def share(**gate: Any) -> Any:
+        vectors = gated.apply({"params": {**params, **gate}}, *inputs)
+        return ((vectors - free) * message).sum(axis=1) / (message**2).sum(axis=1)
+
+    np.testing.assert_allclose(share(), np.full(N, 0.5), atol=1e-5)
+    np.testing.assert_allclose(share(gate_bias=jnp.float32(20)), np.ones(N), atol=1e-5)
+    shut = share(gate_bias=jnp.float32(-20))
+    np.testing.assert_allclose(shut, np.zeros(N), atol=1e-5)
+    by_input = share(gate_kernel=jnp.ones(2 * OUT))
+    assert np.std(by_input) > 0.01, "the gate depends on the label"
+
+    def total(kernel: jax.Array) -> jax.Array:
+        values = {**params, "gate_kernel": kernel}
+        return (gated.apply({"params": values}, *inputs) ** 2).sum()
+
+    gradient = jax.grad(total)(params["gate_kernel"])
+    assert (np.abs(gradient) > 1e-6).all()
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"one of gat, gatv2, .*, got 'gatv3'"):
+        small_graph(attention="gatv3")
+    for role in set(ROLES) - set(CONVOLUTION_ROLES):
+        with pytest.raises(ValueError, match=rf"multiplicative, fixed .* got '{role}'"):
+            small_graph(attention="convolution", role=role)
+    with pytest.raises(ValueError, match="gated must come with residual"):
+        small_graph(gated=True, residual=False)
