@@ -132,7 +132,7 @@ def describe(
         reciprocated=float(found.reciprocated),
         mean_senders=float(found.mean_senders),
         most_senders=(labels[most], int(senders[most])),
-        isolated=tuple(labels[i] for i in np.flatnonzero(senders == 0)),
+        isolated=tuple(labels[i] for i in np.flatnonzero(senders == 0).tolist()),
         strongest=_edges(
             labels,
             adjacency,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from labelgraph_jax import __version__
@@ -190,7 +191,7 @@ def _learned_weights(
     with CheckpointStore(place.checkpoints) as store:
         graph = store.restore_params("best").get("label_graph", {})
     if "edge_bias" in graph:
-        before = np.exp(np.asarray(log_edge_weights(adjacency)))
+        before = np.exp(np.asarray(log_edge_weights(jnp.asarray(adjacency))))
         return before, np.exp(np.asarray(graph["edge_bias"], np.float32))
     if "edge_weights" in graph:
         return adjacency, np.asarray(graph["edge_weights"], np.float32)
@@ -203,7 +204,9 @@ def _about(config: Config, corpus: Corpus) -> dict[str, Any]:
     if graph.initialisation == "thresholded":
         about |= {"tau": graph.tau, "p": graph.p}
     if graph.initialisation == "similarity":
-        about |= {"neighbours": graph.neighbours}
+        text = config.text
+        vectors = text.pretrained if text.vectors == "pretrained" else text.vectors
+        about |= {"neighbours": graph.neighbours, "vectors": vectors}
     if graph.initialisation in ("random", "xavier"):
         about |= {"seed": config.training.seed}
     return about | {

@@ -47,7 +47,9 @@ def print_graph(report: GraphReport, *, out: str = "") -> None:
 def _print_numbers(console: Console, report: GraphReport) -> None:
     about = report.about
     how = str(about.get("initialisation", "adjacency"))
-    settings = [f"{n} {about[n]}" for n in ("tau", "p", "neighbours") if n in about]
+    settings = [
+        f"{n} {about[n]}" for n in ("tau", "p", "neighbours", "vectors") if n in about
+    ]
     console.print(
         f"{report.name}: {how}" + (f" ({', '.join(settings)})" if settings else ""),
         style="bold",
