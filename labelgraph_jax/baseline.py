@@ -1,7 +1,7 @@
 """The rival every model stands beside: TF-IDF and one linear SVM per label."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,19 +15,25 @@ from labelgraph_jax.functional.thresholds import (
     fit_label_thresholds,
 )
 
-# The score of a label that no (or every) training document carries: beyond any margin
-# that an SVM gives to a document of unit length.
 CONSTANT_SCORE = 10.0
+"""The score of a label that every training document carries, its negative that of one
+that none does: beyond any margin that an SVM gives to a document of unit length."""
+
+Scorer = Callable[
+    [sparse.csr_matrix, np.ndarray, Sequence[sparse.csr_matrix], float],
+    list[np.ndarray],
+]
+"""`scorer(train, targets, others, c)`: fits on train, scores each of the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineRow:
-    """The SVMs of one C and how their scores become decisions: score >= threshold."""
+    """The model of one C and how its scores become decisions: score >= threshold."""
 
     c: float
     thresholds: np.ndarray  # [N] float32
     test_scores: np.ndarray  # [M, N] float32 signed distances from the hyperplane
-    validation_scores: np.ndarray  # [V, N], always of the SVMs fitted on train alone
+    validation_scores: np.ndarray  # [V, N], always of the model fitted on train alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,53 @@ def tfidf_svm_baseline(
         ValueError: there is no training text, texts and targets differ in number, no
             C is given or one is not above 0, or no text holds a word.
     """
+
+    def scorer(
+        train: sparse.csr_matrix,
+        targets: np.ndarray,
+        others: Sequence[sparse.csr_matrix],
+        c: float,
+    ) -> list[np.ndarray]:
+        return _svm_scores(train, targets, others, c, seed)
+
+    return fit_on_tfidf(
+        scorer,
+        train_texts,
+        train_targets,
+        test_texts,
+        validation_texts=validation_texts,
+        validation_targets=validation_targets,
+        c_choices=c_choices,
+        min_count=min_count,
+        max_features=max_features,
+        threshold_shrinkage=threshold_shrinkage,
+        refit_with_validation=refit_with_validation,
+    )
+
+
+def fit_on_tfidf(
+    scorer: Scorer,
+    train_texts: Sequence[str],
+    train_targets: np.ndarray,
+    test_texts: Sequence[str],
+    *,
+    c_choices: Sequence[float],
+    validation_texts: Sequence[str] = (),
+    validation_targets: np.ndarray | None = None,
+    min_count: int = 2,
+    max_features: int = 500_000,
+    threshold_shrinkage: float = 10.0,
+    refit_with_validation: bool = False,
+) -> BaselineResult:
+    """Choose C and the thresholds of any classifier of TF-IDF vectors.
+
+    Args:
+        scorer: fits the classifier and scores documents.
+        train_texts, ..., refit_with_validation: as `tfidf_svm_baseline`.
+
+    Raises:
+        ValueError: as `tfidf_svm_baseline`.
+    """
     started = time.perf_counter()
     train_targets = np.asarray(train_targets) > 0
     labels = train_targets.shape[1]
@@ -104,7 +157,7 @@ def tfidf_svm_baseline(
     rows: list[BaselineRow] = []
     at_zero = np.zeros(labels, np.float32)
     for c in map(float, c_choices if len(truth) else c_choices[:1]):
-        scores = _svm_scores(train, train_targets, (validation, test), c, seed)
+        scores = scorer(train, train_targets, (validation, test), c)
         rows.append(BaselineRow(c, at_zero, scores[1], scores[0]))
         if len(truth):
             single = fit_global_threshold(scores[0], truth)
@@ -125,9 +178,7 @@ def tfidf_svm_baseline(
         vectorizer, train = _tfidf(texts, min_count, max_features)
         test = _transform(vectorizer, test_texts)
         both = np.concatenate([train_targets, truth])
-        refitted = {
-            c: _svm_scores(train, both, (test,), c, seed)[0] for c in {zero.c, tuned.c}
-        }
+        refitted = {c: scorer(train, both, (test,), c)[0] for c in {zero.c, tuned.c}}
         zero = replace(zero, test_scores=refitted[zero.c])
         tuned = replace(tuned, test_scores=refitted[tuned.c])
     seconds = time.perf_counter() - started

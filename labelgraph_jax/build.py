@@ -11,10 +11,13 @@ import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError, TextConfig
 from labelgraph_jax.encode import chunk_tokens
+from labelgraph_jax.modules.label_attention import LabelAttention
+from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.modules.text_encoder import TextEncoder, place_params
 from labelgraph_jax.modules.transformer import TransformerShape
+from labelgraph_jax.training.objectives import LossFn, LossSum
 from labelgraph_jax.workdir import LabelGraphArrays
 
 MAX_HEADS = 8
@@ -24,14 +27,14 @@ LENGTH_MULTIPLE = 8
 
 @dataclass(frozen=True)
 class Classifier:
-    """A MAGNET module and the constants of its label graph.
+    """A classifier's module and the constants of its label graph.
 
     Attributes:
         module: the Flax module; it holds no parameters.
         graph: label features, adjacency and label prior, from the training split.
     """
 
-    module: Magnet
+    module: Magnet | LabelAttention | LabelDecoder
     graph: LabelGraphArrays
 
     def init(self, key: jax.Array, batch: Mapping[str, Any], **values: Any) -> Any:
@@ -75,6 +78,30 @@ class Classifier:
         assert isinstance(logits, jax.Array)
         return logits
 
+    @property
+    def own_loss(self) -> LossFn | None:
+        """`loss(params, batch, key)` -> `(loss_sum, weight_sum)` of a model whose
+        objective is not a loss over (document, label) cells; else None."""
+        return self._sequence_loss if isinstance(self.module, LabelDecoder) else None
+
+    def _sequence_loss(
+        self, params: Any, batch: Mapping[str, Any], key: jax.Array
+    ) -> LossSum:
+        arguments, options = self._inputs(batch)
+        sums: Any = self.module.apply(
+            {"params": params},
+            *arguments,
+            **options,
+            label_counts=jnp.asarray(self.graph.counts),
+            targets=batch["targets"],
+            target_mask=batch.get("target_mask"),
+            example_mask=batch.get("example_mask"),
+            deterministic=False,
+            rngs={"dropout": key},
+            method="loss",
+        )
+        return sums
+
     def _inputs(
         self, batch: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -107,9 +134,19 @@ def build_classifier(
         features: width of word vectors read from a file.
     """
     text, labels = config.resolved().text, config.graph
-    encoder = _text_encoder(text, vocabulary_size, transformer, features or text.dim)
+    head = config.head
+    encoder = _text_encoder(
+        text,
+        vocabulary_size,
+        transformer,
+        features or text.dim,
+        token_level=head.kind == "label_attention",
+    )
+    if head.kind == "recurrent":
+        return Classifier(LabelDecoder(encoder, head.hidden, head.max_labels), graph)
+    classifier = LabelAttention if head.kind == "label_attention" else Magnet
     return Classifier(
-        module=Magnet(
+        module=classifier(
             text_encoder=encoder,
             label_graph=LabelGraph(
                 output_dim=encoder.output_features,
@@ -121,6 +158,8 @@ def build_classifier(
                 residual=labels.residual,
                 negative_slope=labels.negative_slope,
                 dropout_rate=labels.dropout,
+                attention=labels.attention,
+                gated=labels.gated,
             ),
         ),
         graph=graph,
@@ -132,6 +171,8 @@ def _text_encoder(
     vocabulary_size: int,
     pretrained: TransformerShape | None,
     features: int,
+    *,
+    token_level: bool,
 ) -> TextEncoder:
     assert text.dropout is not None and text.token_dropout is not None
     shape: TransformerShape | None = None
@@ -174,6 +215,7 @@ def _text_encoder(
         and (text.encoder != "transformer" or text.vectors == "pretrained"),
         pooling=None if text.pooling == "default" else text.pooling,
         window_pooling=text.window_pooling,
+        token_level=token_level,
         token_dropout_rate=text.token_dropout,
         input_dropout_rate=text.dropout if sequence else 0.0,
         dropout_rate=text.dropout,

@@ -272,6 +272,11 @@ class GraphConfig:
             require(given or not value, f"graph.{name} needs graph.{file}")
             require(value or not given, f"graph.{file} is read only with graph.{name}")
         require(
+            self.initialisation != "similarity" or self.features != "random",
+            "graph.initialisation='similarity' joins labels with similar features: "
+            "graph.features must be 'names' or 'word_vectors', got 'random'",
+        )
+        require(
             not self.gated or self.residual,
             "graph.gated weighs the message beside a free vector: it needs "
             "graph.residual",
@@ -449,6 +454,17 @@ class Config:
             self.head.kind != "label_attention" or self.text.encoder != "bag",
             "head.kind='label_attention' reads the vector of every token: text.encoder "
             "must be cnn, bilstm or transformer, got 'bag'",
+        )
+        require(
+            self.head.kind != "label_attention" or self.text.pooling == "default",
+            "head.kind='label_attention' reads the tokens themselves: text.pooling "
+            f"must be 'default', got '{self.text.pooling}'",
+        )
+        require(
+            self.head.kind != "recurrent" or self.loss == LossConfig(),
+            "head.kind='recurrent' has a loss of its own, the cross-entropy of the "
+            "label sequence: every setting of loss must keep its default, got "
+            f"{'; '.join(differences(LossConfig(), self.loss))}",
         )
 
     def resolved(self) -> "Config":

@@ -1,8 +1,18 @@
 """Flax Linen modules: they own parameters and leave the mathematics to `functional`."""
 
+from labelgraph_jax.modules.label_attention import LabelAttention
+from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.modules.text_encoder import TextEncoder
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 
-__all__ = ["LabelGraph", "Magnet", "TextEncoder", "Transformer", "TransformerShape"]
+__all__ = [
+    "LabelAttention",
+    "LabelDecoder",
+    "LabelGraph",
+    "Magnet",
+    "TextEncoder",
+    "Transformer",
+    "TransformerShape",
+]

@@ -5,6 +5,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from labelgraph_jax.modules.label_graph import LabelGraph
+from labelgraph_jax.modules.parameters import log_odds
 from labelgraph_jax.modules.text_encoder import TextEncoder
 
 
@@ -60,6 +61,5 @@ class Magnet(nn.Module):
         labels = self.label_graph(
             label_features, adjacency, deterministic=deterministic
         )
-        prior = jnp.clip(jnp.asarray(label_prior, jnp.float32), 1e-4, 1 - 1e-4)
-        bias = self.param("label_bias", lambda _: jnp.log(prior) - jnp.log1p(-prior))
+        bias = self.param("label_bias", lambda _: log_odds(label_prior))
         return documents.astype(jnp.float32) @ labels.T + bias

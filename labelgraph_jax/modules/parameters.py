@@ -6,7 +6,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array
+from jaxtyping import Array, Float
+
+
+def log_odds(prior: Float[Array, "N"]) -> Float[Array, "N"]:
+    """Where a label's bias starts, so that no step is spent on how rare labels are.
+
+    Finite also for a label that no or every training document carries.
+    """
+    prior = jnp.clip(jnp.asarray(prior, jnp.float32), 1e-4, 1 - 1e-4)
+    return jnp.log(prior) - jnp.log1p(-prior)
 
 
 class Dense(nn.Module):

@@ -11,6 +11,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float, Int
 
 from labelgraph_jax.functional import pooling
+from labelgraph_jax.functional.label_attention import token_convolution
 from labelgraph_jax.functional.recurrent import bidirectional_lstm
 from labelgraph_jax.functional.transformer import dense
 from labelgraph_jax.functional.transformer import dropout as drop
@@ -52,6 +53,8 @@ class TextEncoder(nn.Module):
             `place_params` put there.
         widths: of the CNN's filters, in tokens.
         window_pooling: `mean` or `max` over the windows of a long document.
+        token_level: give the vector of every token in place of the document's, for a
+            head that does its own pooling; `pooling` and `window_pooling` are unread.
         token_dropout_rate: share of the tokens hidden while training.
         input_dropout_rate: of the token vectors that a CNN or BiLSTM reads.
         dropout_rate: of the document vector.
@@ -73,6 +76,7 @@ class TextEncoder(nn.Module):
     learn_token_weights: bool = False
     widths: tuple[int, ...] = (3, 4, 5)
     window_pooling: str = "mean"
+    token_level: bool = False
     token_dropout_rate: float = 0.0
     input_dropout_rate: float = 0.0
     dropout_rate: float = 0.0
@@ -90,6 +94,8 @@ class TextEncoder(nn.Module):
                 f"a {self.kind} needs hidden_features of at least 1, "
                 f"got {self.hidden_features}"
             )
+        if self.token_level and self.kind == "bag":
+            raise ValueError("a bag has no vector for every token: token_level")
         allowed = POOLINGS.get(self.kind, ())
         if self.pooling is not None and self.pooling not in allowed:
             raise ValueError(
@@ -104,7 +110,7 @@ class TextEncoder(nn.Module):
 
     @property
     def output_features(self) -> int:
-        """Width of the document vector."""
+        """Width of the document vector, or of the token vectors at `token_level`."""
         if self.kind == "cnn":
             return len(self.widths) * self.hidden_features
         if self.kind == "bilstm":
@@ -121,8 +127,11 @@ class TextEncoder(nn.Module):
         *,
         token_vectors: Float[Array, "B *W S D"] | None = None,
         deterministic: bool = True,
-    ) -> Float[Array, "B D"]:
+    ) -> Float[Array, "B *T D"]:
         """One float32 vector per document; zeros for one without tokens.
+
+        With `token_level` one per token `[B, S, D]`, those of a document's windows end
+        to end `[B, W S, D]`; zeros at padding and at hidden tokens.
 
         Args:
             token_ids: with two axes one window per document, with three several.
@@ -150,7 +159,11 @@ class TextEncoder(nn.Module):
         else:
             vectors = self._vectors(ids, vectors, seen, deterministic)
             documents = getattr(self, f"_{self.kind}")(vectors, seen, deterministic)
-        if windows is not None:
+        if self.token_level:
+            documents = jnp.where(seen[..., None], documents, 0)
+            if windows is not None:
+                documents = documents.reshape(windows[0], -1, documents.shape[-1])
+        elif windows is not None:
             documents = documents.reshape(*windows, -1)
             real = jnp.any(mask.reshape(*windows, -1), axis=-1)
             documents = pooling.pool_windows(documents, real, self.window_pooling)
@@ -231,7 +244,10 @@ class TextEncoder(nn.Module):
             kernel, bias = Dense(
                 inputs, self.hidden_features, name=f"convolution_{width}"
             )()
-            parts.append(pooling.text_convolution(vectors, mask, kernel, bias))
+            convolve = pooling.text_convolution
+            if self.token_level:
+                convolve = token_convolution
+            parts.append(convolve(vectors, mask, kernel, bias))
         return jnp.concatenate(parts, axis=-1)
 
     def _bilstm(self, vectors: Array, mask: Array, deterministic: bool) -> Array:
@@ -242,6 +258,8 @@ class TextEncoder(nn.Module):
             Lstm(vectors.shape[-1], self.hidden_features, name="forward")(),
             Lstm(vectors.shape[-1], self.hidden_features, name="backward")(),
         )
+        if self.token_level:
+            return outputs
         if self.pooling == "max":
             return pooling.masked_max(outputs, mask)
         if self.pooling == "mean":
@@ -249,6 +267,8 @@ class TextEncoder(nn.Module):
         return last
 
     def _transformer(self, vectors: Array, mask: Array, deterministic: bool) -> Array:
+        if self.token_level:
+            return vectors
         if self.pooling == "max":
             return pooling.masked_max(vectors, mask)
         if self.pooling == "cls":
