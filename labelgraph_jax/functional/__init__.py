@@ -39,6 +39,14 @@ from labelgraph_jax.functional.pooling import (
     text_convolution,
 )
 from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
+from labelgraph_jax.functional.taxonomy import (
+    HierarchicalCounts,
+    ancestor_matrix,
+    ancestor_probabilities,
+    hierarchical_counts,
+    imply_ancestors,
+    summarise_hierarchical_counts,
+)
 from labelgraph_jax.functional.thresholds import (
     apply_thresholds,
     fit_global_threshold,
@@ -46,7 +54,10 @@ from labelgraph_jax.functional.thresholds import (
 )
 
 __all__ = [
+    "HierarchicalCounts",
     "LabelCounts",
+    "ancestor_matrix",
+    "ancestor_probabilities",
     "apply_thresholds",
     "asymmetric_loss",
     "bag_of_embeddings",
@@ -61,7 +72,9 @@ __all__ = [
     "graph_attention",
     "graph_attention_v2",
     "graph_convolution",
+    "hierarchical_counts",
     "identity_adjacency",
+    "imply_ancestors",
     "label_counts",
     "lstm",
     "masked_max",
@@ -73,6 +86,7 @@ __all__ = [
     "random_adjacency",
     "relu_graph_attention",
     "similarity_adjacency",
+    "summarise_hierarchical_counts",
     "summarise_label_counts",
     "taxonomy_adjacency",
     "text_convolution",
