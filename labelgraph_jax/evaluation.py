@@ -14,7 +14,7 @@ import numpy as np
 
 from labelgraph_jax.config import SELECTION_METRICS, Config, ThresholdConfig
 from labelgraph_jax.data.batches import Examples, evaluation_batches
-from labelgraph_jax.data.documents import Document
+from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.functional.metrics import evaluate_scores
 from labelgraph_jax.functional.thresholds import (
     fit_global_threshold,
@@ -37,31 +37,40 @@ def score_examples(
 
 
 def choose_thresholds(
-    config: ThresholdConfig, probabilities: np.ndarray, targets: np.ndarray
+    config: ThresholdConfig,
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    target_mask: np.ndarray | None = None,
 ) -> np.ndarray:
     """Decision threshold per label `[N]`, from the validation documents.
 
     At or below 0.5 for `half`; with `global` the one that is best for micro-F1; with
-    `label` the best for each label's own F1, shrunk towards the global one.
+    `label` the best for each label's own F1, shrunk towards the global one. Cells with
+    a false `target_mask` are not annotated and decide nothing.
     """
     size = probabilities.shape[1]
     if config.kind == "half" or not len(probabilities):
         return np.full(size, 0.5)
     if config.kind == "global":
-        return np.full(size, fit_global_threshold(probabilities, targets))
-    return np.asarray(
-        fit_label_thresholds(probabilities, targets, shrinkage=config.shrinkage),
-        np.float64,
+        single = fit_global_threshold(probabilities, targets, target_mask=target_mask)
+        return np.full(size, single)
+    own = fit_label_thresholds(
+        probabilities, targets, shrinkage=config.shrinkage, target_mask=target_mask
     )
+    return np.asarray(own, np.float64)
 
 
 def validation_metrics(
-    probabilities: np.ndarray, targets: np.ndarray
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    target_mask: np.ndarray | None = None,
 ) -> dict[str, float]:
     """What selects a checkpoint: F1 at the best single threshold, ranking metrics."""
-    threshold = fit_global_threshold(probabilities, targets)
+    threshold = fit_global_threshold(probabilities, targets, target_mask=target_mask)
     thresholds = np.full(targets.shape[1], threshold)
-    scores = evaluate_scores(probabilities, targets, thresholds, ks=(1, 5))
+    scores = evaluate_scores(
+        probabilities, targets, thresholds, target_mask=target_mask, ks=(1, 5)
+    )
     chosen = {name: scores[name] for name in SELECTION_METRICS}
     return chosen | {"threshold": float(threshold)}
 
@@ -71,19 +80,22 @@ def measure(
     targets: np.ndarray,
     thresholds: np.ndarray,
     graph: LabelGraphArrays,
+    target_mask: np.ndarray | None = None,
 ) -> dict[str, dict[str, float]]:
     """Every metric at the saved thresholds and at 0.5.
 
-    Propensities count the labels of the training split.
+    Propensities count the labels of the training split, among the documents that are
+    annotated for them.
     """
-    documents = round(float(graph.counts.max() / max(graph.prior.max(), 1e-9)))
+    documents = np.round(graph.counts / np.maximum(graph.prior, 1e-9)).astype(int)
     return {
         name: evaluate_scores(
             probabilities,
             targets,
             values,
+            target_mask=target_mask,
             train_label_counts=graph.counts,
-            train_documents=documents,
+            train_documents=documents.clip(1),
             ks=KS,
         )
         for name, values in (
@@ -93,11 +105,50 @@ def measure(
     }
 
 
+def measure_tasks(
+    labels: LabelSpace,
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    thresholds: np.ndarray,
+    graph: LabelGraphArrays,
+    target_mask: np.ndarray | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The metrics of each label set, over the documents that are annotated for it.
+
+    Returns:
+        Per task how many documents and labels there are, and what `measure` gives:
+        None for a task without labels or annotated documents. Empty for a single task.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for task, columns in labels.task_columns.items():
+        mask = None if target_mask is None else target_mask[:, columns]
+        annotated = len(targets) if mask is None else int(mask.any(axis=1).sum())
+        metrics: dict[str, Any] = {"tuned": None, "half": None}
+        if annotated and len(columns):
+            metrics = measure(
+                probabilities[:, columns],
+                targets[:, columns],
+                thresholds[columns],
+                dataclasses.replace(
+                    graph, counts=graph.counts[columns], prior=graph.prior[columns]
+                ),
+                mask,
+            )
+        found[task] = {
+            "documents": annotated,
+            "labels": len(columns),
+            "metrics": metrics["tuned"],
+            "metrics_at_half": metrics["half"],
+        }
+    return found
+
+
 def summary(
     documents: Sequence[Document],
     truncated: int,
     unseen: Counter[str],
     metrics: dict[str, dict[str, float]],
+    tasks: dict[str, dict[str, Any]],
     config: Config,
 ) -> dict[str, Any]:
     """The evaluation of one set of documents as JSON values."""
@@ -109,6 +160,7 @@ def summary(
         "threshold": config.threshold.kind,
         "metrics": metrics["tuned"],
         "metrics_at_half": metrics["half"],
+        "tasks": tasks,
     }
 
 
@@ -142,14 +194,15 @@ def evaluate_workdir(
     model = load(workdir)
     config = model.config
     finished = model.workdir.results() if not data else {}
+    # The model knows its taxonomy; the file may have moved, or say more than `data`.
+    source = dataclasses.replace(config.data, taxonomy="")
     if data:
         source = dataclasses.replace(
-            config.data, data=data, validation="", test="", protocol=""
+            source, data=data, validation="", test="", protocol=""
         )
-        corpus = read_corpus(source, split=False)
+        corpus = read_corpus(source, split=False, tasks=model.label_space.tasks)
         documents = corpus.train
     else:
-        source = config.data
         if data_dir:
             source = dataclasses.replace(source, data_dir=data_dir)
         corpus = read_corpus(source)

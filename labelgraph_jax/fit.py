@@ -47,9 +47,12 @@ from labelgraph_jax.prepare import (
     encode_documents,
     fingerprint,
     label_graph_arrays,
+    lacking_ancestors,
     make_tokenizer,
     read_corpus,
+    require_annotations,
     require_labels,
+    require_taxonomy,
     token_weights,
 )
 from labelgraph_jax.training.checkpoint import CheckpointStore
@@ -172,8 +175,11 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
     for note in corpus.notes:
         say(f"{corpus.name}: {note}")
     labels = LabelSpace.from_documents(
-        corpus.train, corpus.label_descriptions, corpus.parents
+        corpus.train, corpus.label_descriptions, corpus.parents, corpus.learned_tasks
     )
+    for split in ("validation", "test"):
+        require_annotations(corpus.splits[split], labels, f"{split} documents")
+    require_taxonomy(config, labels)
     text = config.text
     tokenizer = make_tokenizer(text, [document.text for document in corpus.train])
     pretrained = text.vectors == "pretrained"
@@ -213,7 +219,13 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
         say(f"{text.vectors_file}: {vectors.coverage:.1%} of the vocabulary found")
         values["embedding"] = vectors.table
     targets = np.asarray(train.examples.targets)
-    graph = label_graph_arrays(config, labels, targets, tokenizer, encoder)
+    if config.threshold.consistent and (
+        note := lacking_ancestors(labels, targets, train.examples.target_mask)
+    ):
+        say(f"{corpus.name}: {note}")
+    graph = label_graph_arrays(
+        config, labels, targets, tokenizer, encoder, train.examples.target_mask
+    )
     classifier = build_classifier(
         config,
         graph,
@@ -278,7 +290,9 @@ def _train(
         probabilities = score_examples(
             run, params, validation, settings.evaluation_batch_size
         )
-        return validation_metrics(probabilities, np.asarray(validation.targets))
+        return validation_metrics(
+            probabilities, np.asarray(validation.targets), validation.target_mask
+        )
 
     with CheckpointStore(place.checkpoints, metric=settings.selection_metric) as store:
         return train_loop(
@@ -377,7 +391,10 @@ def _finish(
     if prepared.corpus.validation:
         examples = prepared.validation.examples
         thresholds = choose_thresholds(
-            config.threshold, model.score(examples), np.asarray(examples.targets)
+            config.threshold,
+            model.score(examples),
+            np.asarray(examples.targets),
+            examples.target_mask,
         )
         how = {"threshold": config.threshold.kind, "fitted_on": "validation"}
         model = model.with_thresholds(thresholds)

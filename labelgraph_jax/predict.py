@@ -23,7 +23,12 @@ from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.readers import read_texts
 from labelgraph_jax.encode import FrozenEncoder
-from labelgraph_jax.evaluation import measure, score_examples, summary
+from labelgraph_jax.evaluation import (
+    measure,
+    measure_tasks,
+    score_examples,
+    summary,
+)
 from labelgraph_jax.functional.thresholds import apply_thresholds
 from labelgraph_jax.modules.pretrained import read_shape
 from labelgraph_jax.prepare import (
@@ -31,6 +36,7 @@ from labelgraph_jax.prepare import (
     Encoded,
     encode_documents,
     load_tokenizer,
+    require_annotations,
 )
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.evaluate import ProbabilityFn, compile_probabilities
@@ -102,19 +108,26 @@ class Model:
         """Metrics of labelled documents, see `evaluation.summary`.
 
         Raises:
-            DataError: there is no document.
+            DataError: there is no document, or none is annotated for a label.
         """
         if not documents:
             raise DataError("there is no document to evaluate")
+        require_annotations(documents, self.label_space)
         encoded, probabilities = self.score_documents(documents, batch_size=batch_size)
-        metrics = measure(
+        measured = (
             probabilities,
             np.asarray(encoded.examples.targets),
             self.thresholds,
             self.classifier.graph,
+            encoded.examples.target_mask,
         )
         return summary(
-            documents, encoded.truncated, encoded.unseen, metrics, self.config
+            documents,
+            encoded.truncated,
+            encoded.unseen,
+            measure(*measured),
+            measure_tasks(self.label_space, *measured),
+            self.config,
         )
 
     def score_documents(
@@ -260,6 +273,14 @@ def _row(
         "labels": names,
         "scores": [round(float(scores[index[name]]), 6) for name in names],
     }
+    tasks = model.label_space.tasks
+    if len(tasks) > 1:
+        row["tasks"] = {
+            task: [
+                n.removeprefix(f"{task}/") for n in names if n.startswith(f"{task}/")
+            ]
+            for task in tasks
+        }
     if all_scores:
         row["all_scores"] = {
             name: round(float(score), 6)

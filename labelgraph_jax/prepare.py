@@ -9,19 +9,23 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from labelgraph_jax.adjacency_file import read_adjacency
 from labelgraph_jax.config import Config, ConfigError, DataConfig, TextConfig
 from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
+from labelgraph_jax.data.label_vectors import label_word_vectors
 from labelgraph_jax.data.ngrams import NgramTokenizer
 from labelgraph_jax.data.tasks import (
     learn_tasks,
     leave_out_unannotated,
     select_tasks,
 )
+from labelgraph_jax.data.taxonomy import attach_taxonomy
 from labelgraph_jax.data.tokenizer import Tokenizer, inverse_document_frequency
 from labelgraph_jax.data.word_vectors import read_word_vectors
 from labelgraph_jax.encode import FrozenEncoder
 from labelgraph_jax.functional import adjacency as adjacencies
+from labelgraph_jax.functional.taxonomy import ancestor_matrix, hierarchical_counts
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.workdir import LabelGraphArrays
 
@@ -69,6 +73,8 @@ def read_corpus(
     elif config.task:
         corpus = select_tasks(corpus, config.task)
     corpus = leave_out_unannotated(corpus)
+    if config.taxonomy:
+        corpus = attach_taxonomy(corpus, config.taxonomy, shape=config.taxonomy_shape)
     if split:
         from labelgraph_jax.data.splits import complete_splits
 
@@ -210,19 +216,49 @@ def label_graph_arrays(
     targets: np.ndarray,
     tokenizer: AnyTokenizer,
     encoder: FrozenEncoder | None,
+    target_mask: np.ndarray | None = None,
 ) -> LabelGraphArrays:
-    """What the label graph starts from; `targets` is the training split alone."""
-    counts = np.asarray(adjacencies.cooccurrence(targets), np.float32)
+    """What the label graph starts from; `targets` is the training split alone.
+
+    Of what is not annotated (`target_mask` False) nothing is counted: the prior of a
+    label is its share of the documents that are annotated for it.
+    """
+    counts = np.asarray(adjacencies.cooccurrence(targets, target_mask), np.float32)
     support = np.diagonal(counts).copy()
+    documents, annotated = np.asarray(len(targets)), None
+    if target_mask is not None:
+        documents = target_mask.sum(axis=0)
+        annotated = np.asarray(adjacencies.annotated_counts(targets, target_mask))
+    features = label_features(config, labels, tokenizer, encoder)
+    start = starting_adjacency(config, labels, counts, annotated, features)
     return LabelGraphArrays(
-        features=_label_features(config, labels, tokenizer, encoder),
-        adjacency=np.asarray(_adjacency(config, labels, counts), np.float32),
-        prior=support / max(len(targets), 1),
+        features=features,
+        adjacency=np.asarray(start, np.float32),
+        prior=support / np.maximum(documents, 1).astype(np.float32),
         counts=support,
     )
 
 
-def _adjacency(config: Config, labels: LabelSpace, counts: np.ndarray) -> jax.Array:
+def starting_adjacency(
+    config: Config,
+    labels: LabelSpace,
+    counts: np.ndarray,
+    annotated: np.ndarray | None = None,
+    features: np.ndarray | None = None,
+) -> jax.Array | np.ndarray:
+    """The adjacency that training starts from, `[N, N]`.
+
+    Args:
+        config: the run's settings.
+        labels: which label is which row.
+        counts: co-occurrence of the labels in the training split, `[N, N]`.
+        annotated: where annotations are missing, `functional.annotated_counts` of it.
+        features: of the labels, `[N, D]`; of initialisation `similarity` alone.
+
+    Raises:
+        ConfigError: the settings ask for a taxonomy that the labels do not have, or
+            for a file that lacks labels or is none.
+    """
     graph, size = config.graph, len(labels)
     key = jax.random.key(config.training.seed)
     match graph.initialisation:
@@ -233,38 +269,108 @@ def _adjacency(config: Config, labels: LabelSpace, counts: np.ndarray) -> jax.Ar
         case "xavier":
             return adjacencies.xavier_adjacency(key, size)
         case "thresholded":
-            return adjacencies.thresholded_adjacency(counts, tau=graph.tau, p=graph.p)
+            return adjacencies.thresholded_adjacency(
+                counts, annotated, tau=graph.tau, p=graph.p
+            )
         case "taxonomy":
+            require_taxonomy(config, labels)
             pairs = labels.parent_pairs()
-            if not len(pairs):
-                raise ConfigError(
-                    "graph.initialisation='taxonomy' needs a corpus whose labels "
-                    "have parents among the labels; this one has none"
-                )
             return adjacencies.taxonomy_adjacency(pairs, size)
+        case "similarity":
+            assert features is not None
+            return adjacencies.similarity_adjacency(
+                features, neighbours=graph.neighbours
+            )
+        case "file":
+            return read_adjacency(graph.adjacency_file, labels.names)
         case _:
-            return adjacencies.conditional_adjacency(counts)
+            return adjacencies.conditional_adjacency(counts, annotated)
+
+
+def label_ancestors(labels: LabelSpace) -> np.ndarray | None:
+    """Which label lies above which, bool `[N, N]`, see `functional.ancestor_matrix`.
+
+    None where no label lies above another: then there is no taxonomy to agree with.
+    """
+    pairs = labels.parent_pairs()
+    return np.asarray(ancestor_matrix(pairs, len(labels))) if len(pairs) else None
+
+
+def require_taxonomy(config: Config, labels: LabelSpace) -> None:
+    """Refuses settings that need a taxonomy where the labels have none.
+
+    Raises:
+        ConfigError: no label lies above another, and a setting says that one must.
+    """
+    asking = {
+        "threshold.consistent": config.threshold.consistent,
+        "graph.initialisation='taxonomy'": config.graph.initialisation == "taxonomy",
+    }
+    for setting, asked in asking.items():
+        if asked and not len(labels.parent_pairs()):
+            raise ConfigError(
+                f"{setting} needs labels of which one lies above another; among these "
+                f"{len(labels)} none does: name their taxonomy with data.taxonomy"
+            )
+
+
+def lacking_ancestors(
+    labels: LabelSpace, targets: np.ndarray, target_mask: np.ndarray | None = None
+) -> str:
+    """One sentence where documents carry labels without their ancestors, else none.
+
+    Predictions that imply ancestors would be further from such documents, not nearer.
+    """
+    ancestors = label_ancestors(labels)
+    if ancestors is None:
+        return ""
+    counts = hierarchical_counts(
+        targets > 0, targets, ancestors, target_mask=target_mask
+    )
+    if not counts.target_violations:
+        return ""
+    return (
+        f"{int(counts.target_violations):,} of {int(counts.documents):,} training "
+        "documents carry a label without all its ancestors, and threshold.consistent "
+        "predicts those too: the documents themselves should carry them"
+    )
 
 
 def label_text(labels: LabelSpace, name: str) -> str:
     """What a label feature is encoded from: its description, or its name in words."""
     described = labels.descriptions.get(name, "")
+    if len(labels.tasks) > 1:
+        name = name.replace("/", " ", 1)
     words = name.replace("_", " ").replace("-", " ").replace(":", " ")
     return f"{words}. {described}" if described else words
 
 
-def _label_features(
+def label_features(
     config: Config,
     labels: LabelSpace,
     tokenizer: AnyTokenizer,
     encoder: FrozenEncoder | None,
 ) -> np.ndarray:
+    """What a label starts from beside its neighbours, float32 `[N, D]`.
+
+    Args:
+        config: the run's settings.
+        labels: their names and descriptions.
+        tokenizer: of the documents; it reads the names as it reads them.
+        encoder: of the documents, where it is a pretrained one.
+
+    Raises:
+        WordVectorError: a file of word vectors is missing or malformed, or has no word
+            of any label.
+    """
     generator = np.random.default_rng((config.training.seed, 1))
     graph, text = config.graph, config.text
     if graph.features == "random":
         shape = (len(labels), graph.feature_dim)
         return generator.normal(0, graph.feature_dim**-0.5, shape).astype(np.float32)
     texts = [label_text(labels, name) for name in labels.names]
+    if graph.features == "word_vectors":
+        return label_word_vectors(graph.vectors_file, labels.names, texts)
     if text.vectors == "pretrained":
         assert encoder is not None and isinstance(tokenizer, Tokenizer)
         return encoder.sentence_vectors(texts, tokenizer)
@@ -291,3 +397,24 @@ def require_labels(documents: Sequence[Document], corpus: Corpus) -> None:
         raise DataError(f"{corpus.name}: there is no training document")
     if not any(document.labels for document in documents):
         raise DataError(f"{corpus.name}: no training document carries a label")
+
+
+def require_annotations(
+    documents: Sequence[Document], labels: LabelSpace, what: str = "documents"
+) -> None:
+    """Refuses documents of which none is annotated for a label of the model.
+
+    Args:
+        documents: to measure; none at all is no error.
+        labels: what the model has learned, or will.
+        what: they are, for the error.
+
+    Raises:
+        DataError: there is nothing to measure.
+    """
+    mask = labels.target_mask(documents)
+    if mask is not None and len(documents) and not mask.any():
+        raise DataError(
+            f"none of the {len(documents):,} {what} is annotated for a label that "
+            "training has"
+        )

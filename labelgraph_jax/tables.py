@@ -22,12 +22,20 @@ COLUMNS = {
 
 
 def result_rows(results: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
-    """Name and metrics of every row of the table of results."""
+    """Name and metrics of every row of the table of results.
+
+    Below the model's row stands one for each label set, where there are several.
+    """
     test = results["test"]
     if test is None:
         return []
     tuned = test["threshold"] != "half"
     rows = [("label graph, tuned" if tuned else MODEL_AT_HALF, test["metrics"])]
+    rows += [
+        (f"  {task}", found["metrics"])
+        for task, found in test.get("tasks", {}).items()
+        if found["metrics"]
+    ]
     if tuned:
         rows.append((MODEL_AT_HALF, test["metrics_at_half"]))
     baseline = results.get("baseline")
@@ -99,6 +107,19 @@ def _print_notes(console: Console, results: dict[str, Any]) -> None:
             f"training never saw are left out of these numbers: {shown}{more}",
             markup=False,
         )
+    for task, found in test.get("tasks", {}).items():
+        if not found["metrics"]:
+            console.print(
+                f"{task}: not measured, with {found['labels']:,} labels learned and "
+                f"{found['documents']:,} documents annotated",
+                markup=False,
+            )
+        elif found["documents"] < test["documents"]:
+            console.print(
+                f"{task}: {found['documents']:,} of the {test['documents']:,} "
+                "documents are annotated for it",
+                markup=False,
+            )
     if test["truncated_documents"]:
         console.print(
             f"{test['truncated_documents']:,} test documents are longer than what the "
@@ -142,6 +163,13 @@ def print_statistics(statistics: CorpusStatistics) -> None:
             f"{split.words_median:,.0f} (95%: {split.words_p95:,.0f})",
         )
     console.print(table)
+    for task, splits in statistics.tasks.items():
+        parts = [
+            f"{name} {part.annotated:,} annotated, {part.labels:,} labels, "
+            f"{part.labels_per_document_mean:.2f} each"
+            for name, part in splits.items()
+        ]
+        console.print(f"{task}: {'; '.join(parts)}", markup=False)
     rarest = ", ".join(f"{name} ({n})" for name, n in statistics.rarest_labels[:5])
     lines = [
         f"label pairs that occur together: {statistics.cooccurrence_density:.1%}",
