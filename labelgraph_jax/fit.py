@@ -39,6 +39,7 @@ from labelgraph_jax.evaluation import (
 )
 from labelgraph_jax.functional.losses import binary_cross_entropy
 from labelgraph_jax.functional.metrics import evaluate_scores
+from labelgraph_jax.hierarchy import lacking_ancestors, require_taxonomy
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predict import restore
 from labelgraph_jax.prepare import (
@@ -47,12 +48,10 @@ from labelgraph_jax.prepare import (
     encode_documents,
     fingerprint,
     label_graph_arrays,
-    lacking_ancestors,
     make_tokenizer,
     read_corpus,
     require_annotations,
     require_labels,
-    require_taxonomy,
     token_weights,
 )
 from labelgraph_jax.training.checkpoint import CheckpointStore

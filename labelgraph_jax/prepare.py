@@ -25,7 +25,7 @@ from labelgraph_jax.data.tokenizer import Tokenizer, inverse_document_frequency
 from labelgraph_jax.data.word_vectors import read_word_vectors
 from labelgraph_jax.encode import FrozenEncoder
 from labelgraph_jax.functional import adjacency as adjacencies
-from labelgraph_jax.functional.taxonomy import ancestor_matrix, hierarchical_counts
+from labelgraph_jax.hierarchy import require_taxonomy
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.workdir import LabelGraphArrays
 
@@ -285,55 +285,6 @@ def starting_adjacency(
             return read_adjacency(graph.adjacency_file, labels.names)
         case _:
             return adjacencies.conditional_adjacency(counts, annotated)
-
-
-def label_ancestors(labels: LabelSpace) -> np.ndarray | None:
-    """Which label lies above which, bool `[N, N]`, see `functional.ancestor_matrix`.
-
-    None where no label lies above another: then there is no taxonomy to agree with.
-    """
-    pairs = labels.parent_pairs()
-    return np.asarray(ancestor_matrix(pairs, len(labels))) if len(pairs) else None
-
-
-def require_taxonomy(config: Config, labels: LabelSpace) -> None:
-    """Refuses settings that need a taxonomy where the labels have none.
-
-    Raises:
-        ConfigError: no label lies above another, and a setting says that one must.
-    """
-    asking = {
-        "threshold.consistent": config.threshold.consistent,
-        "graph.initialisation='taxonomy'": config.graph.initialisation == "taxonomy",
-    }
-    for setting, asked in asking.items():
-        if asked and not len(labels.parent_pairs()):
-            raise ConfigError(
-                f"{setting} needs labels of which one lies above another; among these "
-                f"{len(labels)} none does: name their taxonomy with data.taxonomy"
-            )
-
-
-def lacking_ancestors(
-    labels: LabelSpace, targets: np.ndarray, target_mask: np.ndarray | None = None
-) -> str:
-    """One sentence where documents carry labels without their ancestors, else none.
-
-    Predictions that imply ancestors would be further from such documents, not nearer.
-    """
-    ancestors = label_ancestors(labels)
-    if ancestors is None:
-        return ""
-    counts = hierarchical_counts(
-        targets > 0, targets, ancestors, target_mask=target_mask
-    )
-    if not counts.target_violations:
-        return ""
-    return (
-        f"{int(counts.target_violations):,} of {int(counts.documents):,} training "
-        "documents carry a label without all its ancestors, and threshold.consistent "
-        "predicts those too: the documents themselves should carry them"
-    )
 
 
 def label_text(labels: LabelSpace, name: str) -> str:
