@@ -37,9 +37,9 @@ from labelgraph_jax.evaluation import (
     score_examples,
     validation_metrics,
 )
-from labelgraph_jax.functional.losses import binary_cross_entropy
 from labelgraph_jax.functional.metrics import evaluate_scores
 from labelgraph_jax.hierarchy import lacking_ancestors, require_taxonomy
+from labelgraph_jax.loss_choice import choose_loss
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predict import restore
 from labelgraph_jax.prepare import (
@@ -345,7 +345,7 @@ def optimizer_and_step(
         **schedule,
     )
     loss_fn = classifier.own_loss or multi_label_objective(
-        classifier.apply, binary_cross_entropy, **loss_options(config)
+        classifier.apply, choose_loss(config.loss, classifier.graph)
     )
     step = make_train_step(
         loss_fn,
@@ -356,17 +356,6 @@ def optimizer_and_step(
         learning_rate=make_schedule(settings.learning_rate, **schedule),
     )
     return optimizer, step
-
-
-def loss_options(config: Config) -> dict[str, Any]:
-    """Options of the loss that are not at their neutral value."""
-    settings = config.loss
-    options: dict[str, Any] = {}
-    if settings.label_smoothing:
-        options["label_smoothing"] = settings.label_smoothing
-    if settings.positive_weight != 1.0:
-        options["positive_weight"] = settings.positive_weight
-    return options
 
 
 def _initial_state(prepared: Prepared, optimizer: Any, key: jax.Array) -> TrainState:

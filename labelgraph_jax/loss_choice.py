@@ -1,0 +1,70 @@
+"""The loss that the settings name, with what it must know of the training labels."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from labelgraph_jax.config import LossConfig
+from labelgraph_jax.functional.balanced_losses import (
+    class_balanced_loss,
+    distribution_balanced_loss,
+    negative_tolerant_loss,
+)
+from labelgraph_jax.functional.losses import (
+    LossSum,
+    asymmetric_loss,
+    binary_cross_entropy,
+    focal_loss,
+)
+from labelgraph_jax.workdir import LabelGraphArrays
+
+LOSSES: dict[str, tuple[Callable[..., LossSum], tuple[str, ...]]] = {
+    "binary_cross_entropy": (binary_cross_entropy, ("positive_weight",)),
+    "focal": (focal_loss, ("gamma", "positive_weight")),
+    "asymmetric": (
+        asymmetric_loss,
+        ("gamma_positive", "gamma_negative", "margin", "positive_weight"),
+    ),
+    "class_balanced": (class_balanced_loss, ("beta", "gamma")),
+    "negative_tolerant": (
+        negative_tolerant_loss,
+        ("negative_scale", "logit_bias", "gamma"),
+    ),
+    "distribution_balanced": (
+        distribution_balanced_loss,
+        ("alpha", "map_beta", "map_gamma", "negative_scale", "logit_bias", "gamma"),
+    ),
+}
+"""Kind of loss -> the function and the settings it reads beside label_smoothing."""
+
+
+def choose_loss(config: LossConfig, graph: LabelGraphArrays) -> Callable[..., LossSum]:
+    """`loss(logits, targets, *, target_mask, example_mask)` as the settings say.
+
+    Args:
+        config: kind and options.
+        graph: training documents with each label, and the labels' priors, for the
+            losses that weigh labels by how rare they are.
+    """
+    loss, names = LOSSES[config.kind]
+    options = {name: getattr(config, name) for name in ("label_smoothing", *names)}
+    if options.get("positive_weight") == 1.0:
+        del options["positive_weight"]
+    if config.kind == "class_balanced":
+        options["counts"] = graph.counts
+    if config.kind in ("negative_tolerant", "distribution_balanced"):
+        options |= {"counts": graph.counts, "documents": annotated_documents(graph)}
+    return partial(loss, **options)
+
+
+def annotated_documents(graph: LabelGraphArrays) -> np.ndarray:
+    """In how many training documents each label is annotated, float32 `[N]`.
+
+    A label of which no document was seen is taken as annotated wherever one is.
+    """
+    counts, prior = np.asarray(graph.counts), np.asarray(graph.prior)
+    known = (counts > 0) & (prior > 0)
+    documents = counts / np.where(known, prior, 1.0)
+    most = documents[known].max() if known.any() else 1.0
+    return np.where(known, np.round(documents), np.round(most)).astype(np.float32)
