@@ -17,9 +17,11 @@ from labelgraph_jax.data.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.functional.metrics import evaluate_scores
 from labelgraph_jax.functional.thresholds import (
+    apply_thresholds,
     fit_global_threshold,
     fit_label_thresholds,
 )
+from labelgraph_jax.hierarchy import hierarchical_metrics
 from labelgraph_jax.prepare import fingerprint, read_corpus
 from labelgraph_jax.training.evaluate import ProbabilityFn, predict_probabilities
 from labelgraph_jax.workdir import LabelGraphArrays, WorkdirError
@@ -81,11 +83,12 @@ def measure(
     thresholds: np.ndarray,
     graph: LabelGraphArrays,
     target_mask: np.ndarray | None = None,
+    ancestors: np.ndarray | None = None,
 ) -> dict[str, dict[str, float]]:
     """Every metric at the saved thresholds and at 0.5.
 
     Propensities count the labels of the training split, among the documents that are
-    annotated for them.
+    annotated for them. With the labels' `ancestors` also the hierarchical metrics.
     """
     documents = np.round(graph.counts / np.maximum(graph.prior, 1e-9)).astype(int)
     return {
@@ -97,6 +100,9 @@ def measure(
             train_label_counts=graph.counts,
             train_documents=documents.clip(1),
             ks=KS,
+        )
+        | hierarchical_metrics(
+            apply_thresholds(probabilities, values), targets, ancestors, target_mask
         )
         for name, values in (
             ("tuned", thresholds),
@@ -112,6 +118,7 @@ def measure_tasks(
     thresholds: np.ndarray,
     graph: LabelGraphArrays,
     target_mask: np.ndarray | None = None,
+    ancestors: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The metrics of each label set, over the documents that are annotated for it.
 
@@ -133,6 +140,7 @@ def measure_tasks(
                     graph, counts=graph.counts[columns], prior=graph.prior[columns]
                 ),
                 mask,
+                None if ancestors is None else ancestors[np.ix_(columns, columns)],
             )
         found[task] = {
             "documents": annotated,

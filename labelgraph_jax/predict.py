@@ -30,6 +30,7 @@ from labelgraph_jax.evaluation import (
     summary,
 )
 from labelgraph_jax.functional.thresholds import apply_thresholds
+from labelgraph_jax.hierarchy import label_ancestors
 from labelgraph_jax.modules.pretrained import read_shape
 from labelgraph_jax.prepare import (
     AnyTokenizer,
@@ -66,6 +67,11 @@ class Model:
     params: Any
     thresholds: np.ndarray
     encoder: FrozenEncoder | None = None
+
+    @cached_property
+    def ancestors(self) -> np.ndarray | None:
+        """Which label lies above which, bool `[N, N]`; None without a taxonomy."""
+        return label_ancestors(self.label_space)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -120,6 +126,7 @@ class Model:
             self.thresholds,
             self.classifier.graph,
             encoded.examples.target_mask,
+            self.ancestors,
         )
         return summary(
             documents,

@@ -96,6 +96,8 @@ def _print_notes(console: Console, results: dict[str, Any]) -> None:
     test = results["test"]
     if sentence := verdict(results):
         console.print(sentence[0].upper() + sentence[1:] + ".", markup=False)
+    if "hierarchical_f1" in test["metrics"]:
+        console.print(_taxonomy_sentence(test["metrics"]), markup=False)
     if test["unseen_labels"]:
         unseen = test["unseen_labels"]
         shown = ", ".join(
@@ -135,6 +137,18 @@ def _print_notes(console: Console, results: dict[str, Any]) -> None:
             f"{training['best_step']}",
             markup=False,
         )
+
+
+def _taxonomy_sentence(metrics: dict[str, float]) -> str:
+    precision, recall, f1 = (
+        metrics[f"hierarchical_{name}"] for name in ("precision", "recall", "f1")
+    )
+    return (
+        f"Ancestors counted in: hierarchical F1 {f1:.4f} (precision {precision:.4f}, "
+        f"recall {recall:.4f}); {metrics['taxonomy_violations']:.1%} of the documents "
+        "get a label without its ancestors, "
+        f"{metrics['taxonomy_violations_in_truth']:.1%} carry one"
+    )
 
 
 def print_statistics(statistics: CorpusStatistics) -> None:
