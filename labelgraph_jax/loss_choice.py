@@ -49,8 +49,9 @@ def choose_loss(config: LossConfig, graph: LabelGraphArrays) -> Callable[..., Lo
     """
     loss, names = LOSSES[config.kind]
     options = {name: getattr(config, name) for name in ("label_smoothing", *names)}
-    if options.get("positive_weight") == 1.0:
-        del options["positive_weight"]
+    weight = options.pop("positive_weight", 1.0)
+    if weight != 1.0:
+        options["positive_weight"] = np.full(len(graph.counts), weight, np.float32)
     if config.kind == "class_balanced":
         options["counts"] = graph.counts
     if config.kind in ("negative_tolerant", "distribution_balanced"):

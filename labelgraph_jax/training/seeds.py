@@ -1,9 +1,9 @@
 """Several runs of one shape at once: the train step of one run, vmapped over seeds.
 
 Runs that differ in their seed alone (first parameters, dropout keys, batch order, a
-random label graph) have arrays of equal shapes. Where the training data is small enough
-to lie on the device, they train together: `jax.vmap` of the same pure step, an epoch as
-one `lax.scan`. Every run draws and computes what it would have drawn and computed alone.
+random label graph) have arrays of equal shapes. Where the training data is small
+enough to lie on the device, they train together: `jax.vmap` of the same pure step, an
+epoch as one `lax.scan`. Every run draws and computes what it would have alone.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
