@@ -20,10 +20,17 @@ CONSTANT_SCORE = 10.0
 that none does: beyond any margin that an SVM gives to a document of unit length."""
 
 Scorer = Callable[
-    [sparse.csr_matrix, np.ndarray, Sequence[sparse.csr_matrix], float],
+    [
+        sparse.csr_matrix,
+        np.ndarray,
+        Sequence[sparse.csr_matrix],
+        float,
+        np.ndarray | None,
+    ],
     list[np.ndarray],
 ]
-"""`scorer(train, targets, others, c)`: fits on train, scores each of the others."""
+"""`scorer(train, targets, others, c, mask)`: fits on the annotated cells of train (all,
+where the mask is None), scores the others, [M, N] each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,8 @@ def tfidf_svm_baseline(
     *,
     validation_texts: Sequence[str] = (),
     validation_targets: np.ndarray | None = None,
+    train_target_mask: np.ndarray | None = None,
+    validation_target_mask: np.ndarray | None = None,
     c_choices: Sequence[float] = (1.0, 2.0, 4.0, 8.0, 16.0),
     min_count: int = 2,
     max_features: int = 500_000,
@@ -79,6 +88,8 @@ def tfidf_svm_baseline(
         test_texts: the documents to score.
         validation_texts: the documents that choose C and the thresholds.
         validation_targets: their truth [V, N].
+        train_target_mask, validation_target_mask: True where the document is annotated
+            for the label; each SVM is fitted on the documents annotated for its label.
         c_choices: regularisation strengths to try, small is strong.
         min_count: words and pairs in fewer training documents are left out (one
             document is enough if nothing would be left).
@@ -102,8 +113,9 @@ def tfidf_svm_baseline(
         targets: np.ndarray,
         others: Sequence[sparse.csr_matrix],
         c: float,
+        mask: np.ndarray | None,
     ) -> list[np.ndarray]:
-        return _svm_scores(train, targets, others, c, seed)
+        return _svm_scores(train, targets, others, c, seed, mask)
 
     return fit_on_tfidf(
         scorer,
@@ -112,6 +124,8 @@ def tfidf_svm_baseline(
         test_texts,
         validation_texts=validation_texts,
         validation_targets=validation_targets,
+        train_target_mask=train_target_mask,
+        validation_target_mask=validation_target_mask,
         c_choices=c_choices,
         min_count=min_count,
         max_features=max_features,
@@ -129,6 +143,8 @@ def fit_on_tfidf(
     c_choices: Sequence[float],
     validation_texts: Sequence[str] = (),
     validation_targets: np.ndarray | None = None,
+    train_target_mask: np.ndarray | None = None,
+    validation_target_mask: np.ndarray | None = None,
     min_count: int = 2,
     max_features: int = 500_000,
     threshold_shrinkage: float = 10.0,
@@ -148,6 +164,7 @@ def fit_on_tfidf(
     labels = train_targets.shape[1]
     truth = np.zeros((0, labels)) if validation_targets is None else validation_targets
     truth = np.asarray(truth) > 0
+    known = validation_target_mask
     _check(train_texts, train_targets, validation_texts, truth, c_choices)
 
     vectorizer, train = _tfidf(train_texts, min_count, max_features)
@@ -157,20 +174,23 @@ def fit_on_tfidf(
     rows: list[BaselineRow] = []
     at_zero = np.zeros(labels, np.float32)
     for c in map(float, c_choices if len(truth) else c_choices[:1]):
-        scores = scorer(train, train_targets, (validation, test), c)
+        scores = scorer(train, train_targets, (validation, test), c, train_target_mask)
         rows.append(BaselineRow(c, at_zero, scores[1], scores[0]))
         if len(truth):
-            single = fit_global_threshold(scores[0], truth)
+            single = fit_global_threshold(scores[0], truth, target_mask=known)
             tried[c] = (
-                _micro_f1(scores[0], truth, 0.0),
-                _micro_f1(scores[0], truth, single),
+                _micro_f1(scores[0], truth, 0.0, known),
+                _micro_f1(scores[0], truth, single, known),
             )
     zero = tuned = rows[0]
     if len(truth):
         zero = max(rows, key=lambda row: tried[row.c][0])
         tuned = max(rows, key=lambda row: tried[row.c][1])
         thresholds = fit_label_thresholds(
-            tuned.validation_scores, truth, shrinkage=threshold_shrinkage
+            tuned.validation_scores,
+            truth,
+            shrinkage=threshold_shrinkage,
+            target_mask=known,
         )
         tuned = replace(tuned, thresholds=thresholds)
     if refit_with_validation and len(truth):
@@ -178,15 +198,35 @@ def fit_on_tfidf(
         vectorizer, train = _tfidf(texts, min_count, max_features)
         test = _transform(vectorizer, test_texts)
         both = np.concatenate([train_targets, truth])
-        refitted = {c: scorer(train, both, (test,), c)[0] for c in {zero.c, tuned.c}}
+        mask = _stacked(train_targets, train_target_mask, truth, known)
+        refitted = {
+            c: scorer(train, both, (test,), c, mask)[0] for c in {zero.c, tuned.c}
+        }
         zero = replace(zero, test_scores=refitted[zero.c])
         tuned = replace(tuned, test_scores=refitted[tuned.c])
     seconds = time.perf_counter() - started
     return BaselineResult(zero, tuned, tried, len(vectorizer.vocabulary_), seconds)
 
 
-def _micro_f1(scores: np.ndarray, truth: np.ndarray, threshold: float) -> float:
-    counts = label_counts(scores >= np.float32(threshold), truth)
+def _stacked(
+    one: np.ndarray,
+    one_mask: np.ndarray | None,
+    other: np.ndarray,
+    other_mask: np.ndarray | None,
+) -> np.ndarray | None:
+    """The mask of two sets of targets, one after the other."""
+    if one_mask is None and other_mask is None:
+        return None
+    masks = ((one, one_mask), (other, other_mask))
+    return np.concatenate(
+        [np.ones(y.shape, bool) if mask is None else mask for y, mask in masks]
+    )
+
+
+def _micro_f1(
+    scores: np.ndarray, truth: np.ndarray, threshold: float, mask: np.ndarray | None
+) -> float:
+    counts = label_counts(scores >= np.float32(threshold), truth, target_mask=mask)
     return summarise_label_counts(counts)["micro_f1"]
 
 
@@ -196,19 +236,23 @@ def _svm_scores(
     others: Sequence[sparse.csr_matrix],
     c: float,
     seed: int,
+    mask: np.ndarray | None,
 ) -> list[np.ndarray]:
     """Fit one SVM per label on train and score the other documents, label by label.
 
     A label with nothing to part gets a constant score.
     """
-    documents, labels = targets.shape
+    labels = targets.shape[1]
     scores = [np.empty((other.shape[0], labels), np.float32) for other in others]
-    for label, positives in enumerate(targets.sum(axis=0)):
-        if positives in (0, documents):
+    for label in range(labels):
+        texts, truth = train, targets[:, label]
+        if mask is not None:
+            texts, truth = train[mask[:, label]], truth[mask[:, label]]
+        if truth.sum() in (0, len(truth)):
             for columns in scores:
-                columns[:, label] = CONSTANT_SCORE if positives else -CONSTANT_SCORE
+                columns[:, label] = CONSTANT_SCORE if truth.any() else -CONSTANT_SCORE
             continue
-        svm = LinearSVC(C=c, random_state=seed).fit(train, targets[:, label])
+        svm = LinearSVC(C=c, random_state=seed).fit(texts, truth)
         for columns, other in zip(scores, others, strict=True):
             columns[:, label] = other @ svm.coef_[0] + svm.intercept_[0]
     return scores

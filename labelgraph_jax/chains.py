@@ -36,12 +36,11 @@ def tfidf_chain_baseline(
         chains: how many chains; above 1 an ensemble.
         c_choices: regularisation strengths to try, small is strong.
         seed: of the random orders and of the solver.
-        **options: `validation_texts`, `validation_targets`, `min_count`,
-            `max_features`, `threshold_shrinkage`, `refit_with_validation` of
-            `tfidf_svm_baseline`.
+        **options: those of `tfidf_svm_baseline`, from `validation_texts` on.
 
     Raises:
-        ValueError: chains is below 1, or as `tfidf_svm_baseline`.
+        ValueError: chains is below 1, an annotation of a training document is missing,
+            or as `tfidf_svm_baseline`.
 
     Reference: Read, Pfahringer, Holmes and Frank, "Classifier chains for multi-label
     classification", Machine Learning 85, 2011, by `sklearn.multioutput`. Their
@@ -56,7 +55,13 @@ def tfidf_chain_baseline(
         targets: np.ndarray,
         others: Sequence[sparse.csr_matrix],
         c: float,
+        mask: np.ndarray | None,
     ) -> list[np.ndarray]:
+        if mask is not None and not mask.all():
+            raise ValueError(
+                "a classifier chain reads every label of a training document; "
+                f"{np.count_nonzero(~mask):,} of them are not annotated"
+            )
         scores = _chain_scores(train, targets, sparse.vstack(others), c, chains, seed)
         return np.split(scores, np.cumsum([other.shape[0] for other in others])[:-1])
 

@@ -435,15 +435,22 @@ def _baseline(
     targets = {
         name: labels.targets(documents)[0] for name, documents in corpus.splits.items()
     }
+    masks = {
+        name: labels.target_mask(documents) for name, documents in corpus.splits.items()
+    }
     fitted = tfidf_svm_baseline(
         texts["train"],
         targets["train"],
         texts["test"],
         validation_texts=texts["validation"],
         validation_targets=targets["validation"],
+        train_target_mask=masks["train"],
+        validation_target_mask=masks["validation"],
         threshold_shrinkage=config.threshold.shrinkage,
     )
-    counts, documents = targets["train"].sum(axis=0), len(texts["train"])
+    counts, documents = targets["train"].sum(axis=0), np.asarray(len(texts["train"]))
+    if masks["train"] is not None:
+        documents = masks["train"].sum(axis=0)
     rows = {"SVM, tuned": fitted.tuned, "SVM, at 0": fitted.at_zero}
     return {
         "c": {name: row.c for name, row in rows.items()},
@@ -454,6 +461,7 @@ def _baseline(
                 row.test_scores,
                 targets["test"],
                 row.thresholds,
+                target_mask=masks["test"],
                 train_label_counts=counts,
                 train_documents=documents,
                 ks=KS,

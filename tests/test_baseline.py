@@ -125,3 +125,51 @@ def test_bad_input_is_refused_in_one_sentence():
         tfidf_svm_baseline(texts, targets, texts, c_choices=(0,))
     with pytest.raises(ValueError, match="no training text holds a word"):
         tfidf_svm_baseline(["", "?"], np.eye(2), texts)
+
+
+def test_what_is_not_annotated_never_matters_to_the_baseline():
+    texts, targets = corpus(80)
+    validation, truth = corpus(40, 1)
+    mask, validation_mask = (
+        np.random.default_rng(seed).random(y.shape) < 0.6
+        for seed, y in enumerate((targets, truth))
+    )
+    # Of the documents that are annotated for silver, all carry it.
+    mask[:, 2] = targets[:, 2] > 0
+
+    def rows(what, refit):
+        result = tfidf_svm_baseline(
+            texts,
+            np.where(mask, targets, what),
+            validation,
+            validation_texts=validation,
+            validation_targets=np.where(validation_mask, truth, what),
+            train_target_mask=mask,
+            validation_target_mask=validation_mask,
+            refit_with_validation=refit,
+        )
+        return result.at_zero, result.tuned
+
+    for refit in (False, True):
+        known = rows(0.0, refit)
+        for what in (1.0, np.nan):
+            for one, other in zip(known, rows(what, refit), strict=True):
+                assert one.c == other.c
+                np.testing.assert_array_equal(one.thresholds, other.thresholds)
+                np.testing.assert_array_equal(one.test_scores, other.test_scores)
+    plain = rows(0.0, False)[0]
+    assert (plain.test_scores[:, 2] == CONSTANT_SCORE).all()
+    wheat = evaluate_scores(
+        plain.test_scores[:, :1], truth[:, :1], plain.thresholds[:1]
+    )
+    assert wheat["micro_f1"] > 0.9
+
+
+def test_masks_that_are_true_everywhere_change_nothing_in_the_baseline():
+    given = fitted(
+        train_target_mask=np.ones((80, 3), bool),
+        validation_target_mask=np.ones((40, 3), bool),
+    )[0]
+    plain = fitted()[0]
+    np.testing.assert_array_equal(given.tuned.test_scores, plain.tuned.test_scores)
+    np.testing.assert_array_equal(given.tuned.thresholds, plain.tuned.thresholds)

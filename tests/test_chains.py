@@ -122,3 +122,11 @@ def test_bad_input_is_refused_in_one_sentence():
         tfidf_chain_baseline(texts, targets[:4], texts)
     with pytest.raises(ValueError, match=r"c_choices must be .* above 0, got \[0\]"):
         tfidf_chain_baseline(texts, targets, texts, c_choices=(0,))
+
+
+def test_a_chain_needs_every_annotation_of_its_training_documents():
+    mask = np.array([[True, True], [True, False]])
+    with pytest.raises(ValueError, match=r"every label .* 1 of them are not annotated"):
+        tfidf_chain_baseline(
+            ["alpha", "beta"], np.eye(2), ["alpha"], train_target_mask=mask
+        )

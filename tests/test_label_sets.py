@@ -195,6 +195,18 @@ def test_every_set_is_predicted(workdir: Path, tmp_path: Path) -> None:
     assert sorted(again[0].labels) == sorted(row["labels"])
 
 
+def test_the_baseline_is_measured_on_the_same_cells(
+    workdir: Path, sets: DataConfig, tmp_path: Path
+) -> None:
+    shutil.copytree(workdir, tmp_path / "w")
+    config = tiny_config(sets, training={"epochs": 6, "batch_size": 8})
+    baseline = fit(config, tmp_path / "w", baseline=True)["baseline"]
+    for metrics in baseline["metrics"].values():
+        assert np.isfinite(list(metrics.values())).all()
+        # A whole number of the 16 * 3 + 16 * 2 annotated cells is wrong.
+        assert (metrics["hamming_loss"] * 80) % 1 == pytest.approx(0, abs=1e-9)
+
+
 def test_a_null_that_became_an_empty_list_is_other_data(
     workdir: Path, sets: DataConfig, tmp_path: Path
 ) -> None:
