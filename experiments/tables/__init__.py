@@ -1,0 +1,1 @@
+"""The parts of `experiments.magnet_tables`: cells, runs, statistics, rendering."""

@@ -1,0 +1,378 @@
+"""The tables and their cells, each nothing but named settings.
+
+The base of the tables that train a graph is frozen, mean-pooled MiniLM vectors (a
+transformer that is not trained): they are computed once, so what differs between cells
+is the label side alone, and five seeds take a minute or so. The learning rates of no
+graph, of ours and of the paper's form were chosen on validation documents, each over
+the same choices, so that the reference cell is as strong as we could make it.
+"""
+
+import difflib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Settings = Mapping[str, Any]
+
+
+class TableError(ValueError):
+    """A table, cell or option that does not exist."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of a table.
+
+    Attributes:
+        name: what `--cells` takes.
+        title: what the table prints.
+        settings: dotted settings put over the table's base.
+        runner: `train` is `labelgraph train`; the others are scikit-learn, one seed.
+        heavy: half an hour a seed or more; runs only where `--cells` names it.
+    """
+
+    name: str
+    title: str
+    settings: Settings = field(default_factory=dict)
+    runner: Literal["train", "svm", "chains"] = "train"
+    heavy: bool = False
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table: its cells, what they share, and the cell that others are compared to."""
+
+    name: str
+    caption: str
+    base: Settings
+    cells: tuple[Cell, ...]
+    reference: str
+
+    def choose(self, names: Sequence[str]) -> tuple[Cell, ...]:
+        """The cells of those names, and the reference; all but heavy ones for none.
+
+        Raises:
+            TableError: there is no such cell.
+        """
+        known = {cell.name: cell for cell in self.cells}
+        for name in names:
+            if name not in known:
+                raise TableError(_unknown("cell", name, known, f" of '{self.name}'"))
+        if not names:
+            return tuple(cell for cell in self.cells if not cell.heavy)
+        wanted = {*names, self.reference}
+        return tuple(cell for cell in self.cells if cell.name in wanted)
+
+
+CORPORA: dict[str, Settings] = {
+    "reuters21578": {"data.corpus": "reuters21578", "data.validation_fraction": 0.06},
+    "stdlib_docs": {"data.corpus": "stdlib_docs"},
+    "goemotions": {"data.corpus": "goemotions"},
+    "toxic_comment": {"data.corpus": "toxic_comment"},
+    "eurlex57k": {"data.corpus": "eurlex57k"},
+}
+"""Corpora of the tables, and how each is split."""
+
+FROZEN: Settings = {
+    "text.encoder": "transformer",
+    "text.vectors": "pretrained",
+    "text.trainable": False,
+    "text.max_length": 128,
+    "text.dropout": 0.2,
+    "text.token_dropout": 0.0,
+    "graph.hidden": 64,
+    "training.epochs": 24,
+    "training.batch_size": 512,
+    "training.learning_rate": 1e-1,
+}
+NO_GRAPH: Settings = {"graph.layers": 0}
+PAPER: Settings = {"graph.residual": False, "training.learning_rate": 1e-2}
+
+INITIALISATIONS: dict[str, Settings] = {
+    name: {"graph.initialisation": name}
+    for name in ("identity", "random", "xavier", "cooccurrence")
+}
+for _tau, _p in ((0.1, 0.25), (0.4, 0.2)):
+    INITIALISATIONS[f"thresholded-{_tau}-{_p}"] = {
+        "graph.initialisation": "thresholded",
+        "graph.tau": _tau,
+        "graph.p": _p,
+    }
+INITIALISATIONS["similarity"] = {"graph.initialisation": "similarity"}
+
+FORMS: dict[str, tuple[str, Settings]] = {
+    "paper": ("message alone (paper)", PAPER),
+    "ours": ("free vector + message", {}),
+}
+
+
+def _adjacency() -> TableSpec:
+    cells = [Cell("no-graph", "no graph", NO_GRAPH)]
+    for (form, (title, extra)), (name, settings) in itertools.product(
+        FORMS.items(), INITIALISATIONS.items()
+    ):
+        cells.append(Cell(f"{form}-{name}", f"{title}: {name}", {**extra, **settings}))
+    return TableSpec(
+        "adjacency",
+        "Where a learned adjacency starts, in the paper's form and in ours",
+        FROZEN,
+        tuple(cells),
+        "paper-identity",
+    )
+
+
+ROLES = ("additive", "multiplicative", "mask", "fixed", "none")
+KINDS: dict[str, Settings] = {
+    "gat": {},
+    "gatv2": {"graph.attention": "gatv2"},
+    "relu": {"graph.attention": "relu"},
+    "convolution": {"graph.attention": "convolution", "graph.role": "fixed"},
+}
+FEATURES = ("names", "random")
+
+
+def _graph(full: bool) -> TableSpec:
+    cells = [
+        Cell("no-graph", "no graph: one free vector per label", NO_GRAPH),
+        Cell("ours", "ours: free vector + message, 2 layers, names, additive"),
+        Cell("paper", "message alone (paper)", PAPER),
+        Cell("gated", "message weighed by a gate", {"graph.gated": True}),
+        Cell("one-layer", "1 layer", {"graph.layers": 1}),
+        Cell("three-layers", "3 layers", {"graph.layers": 3}),
+        Cell("random-features", "random features", {"graph.features": "random"}),
+    ]
+    cells += [
+        Cell(f"role-{role}", f"role: {role}", {"graph.role": role})
+        for role in ROLES[1:]
+    ]
+    cells += [
+        Cell(f"attention-{kind}", f"attention: {kind}", settings)
+        for kind, settings in KINDS.items()
+        if settings
+    ]
+    cells += [
+        Cell(f"start-{name}", f"adjacency starts from: {name}", settings)
+        for name, settings in INITIALISATIONS.items()
+        if name != "cooccurrence"
+    ]
+    if full:
+        cells += _product({cell.name for cell in cells})
+    return TableSpec(
+        "graph",
+        "What the label graph adds, one factor at a time around ours",
+        FROZEN,
+        tuple(cells),
+        "no-graph",
+    )
+
+
+def _product(taken: set[str]) -> list[Cell]:
+    """Role x start x attention x features, as far as the settings allow it."""
+    cells = []
+    for role, (start, begin), (kind, how), features in itertools.product(
+        ROLES, INITIALISATIONS.items(), KINDS.items(), FEATURES
+    ):
+        if kind == "convolution" and role not in ("fixed", "multiplicative"):
+            continue
+        if start == "similarity" and features == "random":
+            continue
+        name = f"{role}-{start}-{kind}-{features}"
+        settings = {**begin, **how, "graph.role": role, "graph.features": features}
+        if name not in taken:
+            cells.append(Cell(name, name.replace("-", ", "), settings))
+    return cells
+
+
+LOSSES = (
+    "binary_cross_entropy",
+    "focal",
+    "asymmetric",
+    "class_balanced",
+    "negative_tolerant",
+    "distribution_balanced",
+)
+
+
+def _losses() -> TableSpec:
+    return TableSpec(
+        "losses",
+        "Losses, without a label graph",
+        {**FROZEN, **NO_GRAPH},
+        tuple(
+            Cell(name, name.replace("_", " "), {"loss.kind": name}) for name in LOSSES
+        ),
+        "binary_cross_entropy",
+    )
+
+
+def _thresholds() -> TableSpec:
+    cells = [
+        Cell(kind, title, {"threshold.kind": kind})
+        for kind, title in (
+            ("half", "0.5"),
+            ("global", "one threshold"),
+            ("label", "one per label, shrunk"),
+            ("top_k", "the k most probable"),
+            ("auto", "auto"),
+        )
+    ]
+    cells += [
+        Cell(
+            f"{kind}-at-least-one",
+            f"{title}, at least one label",
+            {"threshold.kind": kind, "threshold.at_least_one": True},
+        )
+        for kind, title in (("half", "0.5"), ("auto", "auto"))
+    ]
+    return TableSpec(
+        "thresholds",
+        "How probabilities become labels; every row has the same probabilities",
+        {**FROZEN, **NO_GRAPH},
+        tuple(cells),
+        "half",
+    )
+
+
+def _embeddings(vectors_file: str, made: bool) -> TableSpec:
+    bag = {"text.encoder": "bag", "training.learning_rate": 1e-2}
+    words = {
+        **bag,
+        "text.vectors": "file",
+        "text.vectors_file": vectors_file,
+        "text.ngrams": None,
+    }
+    name = "PPMI+SVD of the training text" if made else "word-vector file"
+    label_words = {"graph.features": "word_vectors", "graph.vectors_file": vectors_file}
+    random_text = {
+        **bag,
+        "text.vectors": "random",
+        "text.ngrams": False,
+        "text.trainable": True,
+        "text.dim": 128,
+    }
+    plain = {"graph.features": "random"}
+    return TableSpec(
+        "embeddings",
+        f"Text vectors and label features; word vectors: {name}",
+        FROZEN,
+        (
+            Cell("text-minilm", "text: MiniLM, frozen; labels: random", plain),
+            Cell("text-random", "text: random, learned", {**plain, **random_text}),
+            Cell("text-words", f"text: {name}, frozen", {**plain, **words}),
+            Cell(
+                "text-words-tuned",
+                f"text: {name}, learned on",
+                {**plain, **words, "text.trainable": True},
+            ),
+            Cell("labels-names", "text: MiniLM; labels: MiniLM of their names"),
+            Cell("labels-words", f"text: MiniLM; labels: {name}", label_words),
+        ),
+        "text-minilm",
+    )
+
+
+BILSTM: Settings = {
+    "text.encoder": "bilstm",
+    "text.pooling": "max",
+    "text.hidden": 250,
+    "text.dropout": 0.3,
+    "training.epochs": 12,
+    "training.batch_size": 32,
+    "training.learning_rate": 2e-3,
+}
+TUNED: Settings = {
+    "text.encoder": "transformer",
+    "text.trainable": True,
+    "text.dropout": 0.1,
+    "training.epochs": 8,
+    "training.batch_size": 32,
+    "training.learning_rate": 3e-3,
+}
+
+
+def _models() -> TableSpec:
+    def heavy(name: str, title: str, *parts: Settings) -> Cell:
+        settings: dict[str, Any] = {}
+        for part in parts:
+            settings |= part
+        return Cell(name, title, settings, heavy=True)
+
+    cnn = {**BILSTM, "text.encoder": "cnn", "text.pooling": "default"}
+    convolution = {"graph.attention": "convolution", "graph.role": "fixed"}
+    attention = {"head.kind": "label_attention", "text.pooling": "default"}
+    return TableSpec(
+        "models",
+        "Classifiers; those without 'tuned' read frozen MiniLM vectors, or TF-IDF",
+        FROZEN,
+        (
+            Cell("svm", "TF-IDF + SVM, binary relevance", runner="svm"),
+            Cell("chains", "TF-IDF + classifier chains", runner="chains"),
+            Cell("neural-br", "neural binary relevance", NO_GRAPH),
+            Cell(
+                "convolution",
+                "label graph convolution (no residual)",
+                {**PAPER, **convolution},
+            ),
+            Cell("paper", "MAGNET, the paper's form", PAPER),
+            Cell("ours", "MAGNET, ours"),
+            heavy("cnn", "text CNN", cnn, NO_GRAPH),
+            heavy("cnn-rnn", "CNN-RNN", cnn, {"head.kind": "recurrent"}),
+            heavy("bilstm", "BiLSTM, no graph", BILSTM, NO_GRAPH),
+            heavy(
+                "label-attention", "label-wise attention", BILSTM, NO_GRAPH, attention
+            ),
+            heavy("bilstm-paper", "MAGNET, the paper's form, BiLSTM", PAPER, BILSTM),
+            heavy("bilstm-ours", "MAGNET, ours, BiLSTM", BILSTM),
+            heavy("tuned", "tuned MiniLM, no graph", TUNED, NO_GRAPH),
+            heavy("tuned-graph", "tuned MiniLM, MAGNET ours", TUNED),
+        ),
+        "neural-br",
+    )
+
+
+TABLES = ("models", "adjacency", "embeddings", "graph", "losses", "thresholds")
+
+
+def table(
+    name: str, *, full: bool = False, vectors_file: str = "", made: bool = False
+) -> TableSpec:
+    """The table of that name.
+
+    Args:
+        name: one of `TABLES`.
+        full: graph: the product of the factors as well.
+        vectors_file: embeddings: word vectors.
+        made: they were made from the training text.
+
+    Raises:
+        TableError: there is no such table.
+    """
+    makers = {
+        "models": _models,
+        "adjacency": _adjacency,
+        "embeddings": lambda: _embeddings(vectors_file, made),
+        "graph": lambda: _graph(full),
+        "losses": _losses,
+        "thresholds": _thresholds,
+    }
+    if name not in makers:
+        raise TableError(_unknown("table", name, makers))
+    return makers[name]()
+
+
+def corpus_settings(name: str) -> Settings:
+    """How a corpus is read for a table.
+
+    Raises:
+        TableError: there is no such corpus.
+    """
+    if name not in CORPORA:
+        raise TableError(_unknown("corpus", name, CORPORA))
+    return CORPORA[name]
+
+
+def _unknown(kind: str, name: str, known: Mapping[str, Any], where: str = "") -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f" (did you mean '{near[0]}'?)" if near else ""
+    return f"there is no {kind} '{name}'{where}{hint}; known: {', '.join(known)}"

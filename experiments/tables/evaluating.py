@@ -1,0 +1,99 @@
+"""A cell of a table: its runs, found or trained, and what they decide."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.tables.baselines import baseline_run
+from experiments.tables.cells import Cell, TableSpec
+from experiments.tables.corpus import TableCorpus
+from experiments.tables.running import Laboratory, train_runs, with_seed
+from experiments.tables.settings import command, configuration
+from experiments.tables.statistics import CellResult, Outcome
+from experiments.tables.store import RunStore, SeedRun, run_key
+from labelgraph_jax.config import Config, ThresholdConfig
+from labelgraph_jax.evaluation import KS, choose_thresholds
+from labelgraph_jax.functional.metrics import evaluate_scores
+from labelgraph_jax.functional.thresholds import apply_thresholds
+
+
+def evaluate_cell(
+    laboratory: Laboratory,
+    spec: TableSpec,
+    cell: Cell,
+    settings: dict[str, Any],
+    seeds: Iterable[int],
+) -> CellResult:
+    """The runs of a cell, those that are missing trained, by every decision rule."""
+    config = configuration(spec.base, cell.settings, settings).resolved()
+    corpus = laboratory.corpus(config)
+    started = time.perf_counter()
+    if cell.runner == "train":
+        runs = find_or_train(laboratory, corpus, config, list(seeds))
+        line = command(with_seed(config, runs[0].seed))
+    else:
+        runs = [find_or_fit(laboratory, corpus, cell.runner)]
+        line = command(configuration(settings), "--baseline")
+    half = ThresholdConfig(kind="half")
+    outcomes = {
+        rule: tuple(decide(corpus, chosen, run) for run in runs)
+        for rule, chosen in (("fitted", config.threshold), ("at 0.5", half))
+    }
+    laboratory.say(
+        f"{spec.name}: {cell.name}: "
+        + ", ".join(
+            f"{m} {np.mean([o.metrics[m] for o in outcomes['fitted']]):.4f}"
+            for m in ("micro_f1", "macro_f1")
+        )
+        + f" ({time.perf_counter() - started:.0f} s)"
+    )
+    return CellResult(cell.name, cell.title, line, tuple(runs), outcomes)
+
+
+def find_or_train(
+    laboratory: Laboratory, corpus: TableCorpus, config: Config, seeds: Sequence[int]
+) -> list[SeedRun]:
+    """One run per seed: kept ones are read, the others are trained and kept."""
+    store = RunStore(laboratory.folder / "finished")
+    keys = {
+        seed: run_key(with_seed(config, seed), corpus.fingerprints) for seed in seeds
+    }
+    found = {seed: store.find(key) for seed, key in keys.items()}
+    missing = [seed for seed, run in found.items() if run is None]
+    for run in train_runs(laboratory, config, missing) if missing else []:
+        store.save(keys[run.seed], run, with_seed(config, run.seed))
+        found[run.seed] = run
+    return [run for run in found.values() if run is not None]
+
+
+def find_or_fit(laboratory: Laboratory, corpus: TableCorpus, runner: str) -> SeedRun:
+    """The one run of a cell in which nothing is random."""
+    store = RunStore(laboratory.folder / "finished")
+    key = run_key(Config(), {"runner": runner, **corpus.fingerprints})
+    found = store.find(key)
+    if found is None:
+        found = baseline_run(corpus, runner)
+        store.save(key, found, Config())
+    return found
+
+
+def decide(corpus: TableCorpus, rule: ThresholdConfig, run: SeedRun) -> Outcome:
+    """What a run predicts for the test documents, the rule fitted on validation."""
+    truth = corpus.arrays["test"]["targets"]
+    thresholds = choose_thresholds(
+        rule, run.validation, corpus.arrays["validation"]["targets"]
+    )
+    counts = corpus.prepared.graph.counts
+    metrics = evaluate_scores(
+        run.test,
+        truth,
+        thresholds,
+        train_label_counts=counts,
+        train_documents=len(corpus.prepared.train.examples),
+        ks=KS,
+        at_least_one=rule.at_least_one,
+    )
+    decisions = apply_thresholds(run.test, thresholds, at_least_one=rule.at_least_one)
+    return Outcome(metrics, np.asarray(decisions))
