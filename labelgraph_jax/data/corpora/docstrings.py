@@ -99,8 +99,9 @@ def _public_members(
     names = declared if isinstance(declared, list | tuple) else members
     for name in sorted(name for name in names if isinstance(name, str)):
         value = members.get(name)
-        # A hook (sys.excepthook, ...) is there to be replaced, and often is.
-        if name.startswith("_") or name.endswith("hook"):
+        # A hook (sys.excepthook, ...) is there to be replaced, and often is: our own
+        # command line shows warnings in its own way.
+        if name.startswith("_") or name.endswith(("hook", "showwarning")):
             continue
         if not isinstance(value, _CALLABLES):
             continue

@@ -135,6 +135,12 @@ def test_a_file_that_hides_a_library_module_is_not_imported(tmp_path):
     assert done.stdout.split() == ["None", "json", "None"]
 
 
+def test_a_function_that_is_there_to_be_replaced_is_no_document(corpus):
+    ids = {d.id for documents in corpus.splits.values() for d in documents}
+    assert "warnings:formatwarning" in ids
+    assert not ids & {"warnings:showwarning", "sys:excepthook"}
+
+
 def test_another_process_gives_the_same_corpus_and_prints_nothing(corpus):
     code = (
         "import hashlib, json, sys\n"
