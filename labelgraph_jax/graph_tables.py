@@ -16,7 +16,6 @@ NAME_WIDTH = 26
 def print_graph(report: GraphReport, *, out: str = "") -> None:
     """Prints what a label graph looks like, and where it was saved."""
     # Labels may have brackets in their names.
-    # Labels may have brackets in their names.
     console = Console(highlight=False, markup=False)
     learned = report.learned
     _print_numbers(console, report)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labelgraph_jax.config import Config, ConfigError, DataConfig
+from labelgraph_jax.config import Config, ConfigError, DataConfig, ThresholdConfig
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.evaluation import evaluate_workdir
 from labelgraph_jax.fit import fit
@@ -41,6 +41,7 @@ def taxonomic(
         graph={"initialisation": "taxonomy"},
         training={"epochs": 2},
     )
+    config = dataclasses.replace(config, threshold=ThresholdConfig(consistent=True))
     results = fit(config, folder / "run", progress=False)
     path.unlink()
     return folder / "run", results
@@ -107,6 +108,21 @@ def test_a_run_with_a_taxonomy_measures_it_and_needs_its_file_no_more(
     assert ancestors is not None
     pairs = {(LABELS[i], LABELS[j]) for i, j in np.argwhere(ancestors)}
     assert pairs == {("corn", "grain"), ("wheat", "grain")}
+
+
+def test_a_consistent_run_never_names_a_label_without_its_ancestors(
+    taxonomic: tuple[Path, dict[str, Any]],
+) -> None:
+    workdir, results = taxonomic
+    assert results["test"]["metrics"]["taxonomy_violations"] == 0
+    model = load(workdir)
+    scores = np.random.default_rng(0).random((40, 5)).astype(np.float32)
+    named = [set(model.decide(row)) for row in scores]
+    assert any(labels & {"corn", "wheat"} for labels in named)
+    assert all("grain" in labels for labels in named if labels & {"corn", "wheat"})
+    # The same scores without the rule would not do.
+    bare = scores >= model.thresholds.astype(np.float32)
+    assert hierarchical_metrics(bare, bare, model.ancestors)["taxonomy_violations"] > 0
 
 
 def test_the_table_of_results_tells_of_the_taxonomy(
