@@ -236,6 +236,9 @@ class GraphConfig:
     """Label vector = free vector + message; false is the paper's message alone."""
     gated: bool = False
     """Weigh the message of every label by a learned gate."""
+    skip: bool = False
+    """Add the label features themselves to the label vector; encoded names of the width
+    of a document vector are taken as they are."""
     negative_slope: float = 0.2
     dropout: float = 0.0
 
@@ -309,7 +312,11 @@ class HeadConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """The loss over (document, label) cells."""
+    """The loss over (document, label) cells.
+
+    What the last three kinds read has the values that were published for Reuters-21578
+    (Huang et al., EMNLP 2021). A setting that the kind does not read is refused.
+    """
 
     kind: Literal[
         "binary_cross_entropy",
@@ -320,10 +327,11 @@ class LossConfig:
         "distribution_balanced",
     ] = "binary_cross_entropy"
     positive_weight: float = 1.0
-    """Weight of a positive target against a negative one."""
+    """Weight of a positive target against a negative one; the last three kinds weigh
+    by the labels' counts instead."""
     label_smoothing: float = 0.0
     gamma: float = 2.0
-    """Focusing exponent: focal, class_balanced, distribution_balanced (0: none)."""
+    """Focusing exponent of focal and the last three kinds (0: none)."""
     gamma_positive: float = 0.0
     gamma_negative: float = 4.0
     """asymmetric: focusing exponents of positives and negatives."""
@@ -357,19 +365,47 @@ class LossConfig:
             ),
             shares=("label_smoothing", "margin", "beta"),
         )
+        read = {"kind", "label_smoothing", *LOSS_SETTINGS[self.kind]}
+        for field_ in dataclasses.fields(self):
+            require(
+                field_.name in read or getattr(self, field_.name) == field_.default,
+                f"loss.kind='{self.kind}' does not read loss.{field_.name}; leave it "
+                f"at {field_.default}",
+            )
+
+
+LOSS_SETTINGS: dict[str, tuple[str, ...]] = {
+    "binary_cross_entropy": ("positive_weight",),
+    "focal": ("gamma", "positive_weight"),
+    "asymmetric": ("gamma_positive", "gamma_negative", "margin", "positive_weight"),
+    "class_balanced": ("beta", "gamma"),
+    "negative_tolerant": ("negative_scale", "logit_bias", "gamma"),
+    "distribution_balanced": (
+        "alpha",
+        "map_beta",
+        "map_gamma",
+        "negative_scale",
+        "logit_bias",
+        "gamma",
+    ),
+}
+"""What each kind of loss reads beside label_smoothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThresholdConfig:
     """How probabilities become labels; fitted on validation, saved with the model."""
 
-    kind: Literal["auto", "half", "global", "label", "top_k"] = "auto"
-    """0.5; one threshold tuned on validation; one per label shrunk towards that one;
-    the k most probable labels; or whichever of the first three is best when fitted and
-    measured on different validation documents (ties go to the simpler one)."""
+    kind: Literal["auto", "half", "global", "sloped", "label", "top_k"] = "auto"
+    """0.5; one threshold for all labels; one that slopes with how often a label occurs
+    in training; one per label, drawn towards that slope; the k most probable labels; or
+    the first of these but for the last that none after it beats on validation documents
+    that it was not fitted on."""
+    metric: Literal["micro_f1", "mean_f1"] = "micro_f1"
+    """What thresholds are fitted and chosen by: micro-F1, or the mean of micro- and
+    macro-F1, which cares for rare labels more."""
     shrinkage: float = 20.0
-    """label: positives at which a label's own threshold and the global one weigh
-    equal."""
+    """label: positives at which a label's own threshold and the slope weigh equal."""
     k: int = 0
     """top_k: labels per document; 0 fits it on validation."""
     at_least_one: bool = False
@@ -383,6 +419,10 @@ class ThresholdConfig:
         require(
             self.k == 0 or self.kind == "top_k",
             f"threshold.k is read only with threshold.kind='top_k', got '{self.kind}'",
+        )
+        require(
+            not self.at_least_one or self.kind != "top_k",
+            "threshold.at_least_one changes nothing with threshold.kind='top_k'",
         )
 
 

@@ -1,4 +1,4 @@
-"""Thresholds from validation, metrics on the test split: the one evaluation path.
+"""What selects a checkpoint, and metrics on the test split: the one evaluation path.
 
 `fit` ends with it and `labelgraph evaluate` is nothing else, so the numbers that a
 training run printed are the numbers that its work directory gives back.
@@ -12,16 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.config import SELECTION_METRICS, Config, ThresholdConfig
+from labelgraph_jax.config import SELECTION_METRICS
 from labelgraph_jax.data.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Document, LabelSpace
+from labelgraph_jax.decisions import HALF, Decision
 from labelgraph_jax.functional.metrics import evaluate_scores
-from labelgraph_jax.functional.thresholds import (
-    apply_thresholds,
-    fit_global_threshold,
-    fit_label_thresholds,
-)
+from labelgraph_jax.functional.thresholds import fit_global_threshold
 from labelgraph_jax.hierarchy import hierarchical_metrics
+from labelgraph_jax.loss_choice import annotated_documents
 from labelgraph_jax.prepare import fingerprint, read_corpus
 from labelgraph_jax.training.evaluate import ProbabilityFn, predict_probabilities
 from labelgraph_jax.workdir import LabelGraphArrays, WorkdirError
@@ -36,30 +34,6 @@ def score_examples(
     return predict_probabilities(
         run, params, evaluation_batches(examples, batch_size=batch_size)
     )
-
-
-def choose_thresholds(
-    config: ThresholdConfig,
-    probabilities: np.ndarray,
-    targets: np.ndarray,
-    target_mask: np.ndarray | None = None,
-) -> np.ndarray:
-    """Decision threshold per label `[N]`, from the validation documents.
-
-    At or below 0.5 for `half`; with `global` the one that is best for micro-F1; with
-    `label` the best for each label's own F1, shrunk towards the global one. Cells with
-    a false `target_mask` are not annotated and decide nothing.
-    """
-    size = probabilities.shape[1]
-    if config.kind == "half" or not len(probabilities):
-        return np.full(size, 0.5)
-    if config.kind == "global":
-        single = fit_global_threshold(probabilities, targets, target_mask=target_mask)
-        return np.full(size, single)
-    own = fit_label_thresholds(
-        probabilities, targets, shrinkage=config.shrinkage, target_mask=target_mask
-    )
-    return np.asarray(own, np.float64)
 
 
 def validation_metrics(
@@ -80,34 +54,29 @@ def validation_metrics(
 def measure(
     probabilities: np.ndarray,
     targets: np.ndarray,
-    thresholds: np.ndarray,
+    decisions: np.ndarray,
     graph: LabelGraphArrays,
     target_mask: np.ndarray | None = None,
     ancestors: np.ndarray | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Every metric at the saved thresholds and at 0.5.
+    """Every metric of the decisions, bool `[M, N]`, and of those at 0.5.
 
     Propensities count the labels of the training split, among the documents that are
     annotated for them. With the labels' `ancestors` also the hierarchical metrics.
     """
-    documents = np.round(graph.counts / np.maximum(graph.prior, 1e-9)).astype(int)
+    documents = annotated_documents(graph).astype(int)
     return {
         name: evaluate_scores(
             probabilities,
             targets,
-            values,
+            predictions=decided,
             target_mask=target_mask,
             train_label_counts=graph.counts,
-            train_documents=documents.clip(1),
+            train_documents=documents,
             ks=KS,
         )
-        | hierarchical_metrics(
-            apply_thresholds(probabilities, values), targets, ancestors, target_mask
-        )
-        for name, values in (
-            ("tuned", thresholds),
-            ("half", np.full(targets.shape[1], 0.5)),
-        )
+        | hierarchical_metrics(decided, targets, ancestors, target_mask)
+        for name, decided in (("tuned", decisions), ("half", probabilities >= HALF))
     }
 
 
@@ -115,7 +84,7 @@ def measure_tasks(
     labels: LabelSpace,
     probabilities: np.ndarray,
     targets: np.ndarray,
-    thresholds: np.ndarray,
+    decisions: np.ndarray,
     graph: LabelGraphArrays,
     target_mask: np.ndarray | None = None,
     ancestors: np.ndarray | None = None,
@@ -135,7 +104,7 @@ def measure_tasks(
             metrics = measure(
                 probabilities[:, columns],
                 targets[:, columns],
-                thresholds[columns],
+                decisions[:, columns],
                 dataclasses.replace(
                     graph, counts=graph.counts[columns], prior=graph.prior[columns]
                 ),
@@ -157,15 +126,22 @@ def summary(
     unseen: Counter[str],
     metrics: dict[str, dict[str, float]],
     tasks: dict[str, dict[str, Any]],
-    config: Config,
+    decision: Decision,
+    absent: int,
 ) -> dict[str, Any]:
-    """The evaluation of one set of documents as JSON values."""
+    """The evaluation of one set of documents as JSON values.
+
+    `absent` is how many labels of the model no document carries: they count as 0 in
+    macro_f1, and macro_f1_present leaves them out.
+    """
     return {
         "documents": len(documents),
         "fingerprint": fingerprint(documents),
         "truncated_documents": truncated,
         "unseen_labels": dict(sorted(unseen.items())),
-        "threshold": config.threshold.kind,
+        "absent_labels": absent,
+        "threshold": decision.asked or decision.kind,
+        "decision": decision.summary(),
         "metrics": metrics["tuned"],
         "metrics_at_half": metrics["half"],
         "tasks": tasks,
@@ -189,8 +165,8 @@ def evaluate_workdir(
         batch_size: documents per batch; it does not change the numbers.
 
     Returns:
-        JSON values: documents, fingerprint, unseen labels, metrics at the saved
-        thresholds and at 0.5; for the run's own test split also the baseline, if one
+        JSON values: documents, fingerprint, unseen labels, metrics of the saved
+        decision and at 0.5; for the run's own test split also the baseline, if one
         was trained.
 
     Raises:

@@ -24,16 +24,17 @@ from labelgraph_jax.build import (
 )
 from labelgraph_jax.config import Config, ConfigError, to_dict
 from labelgraph_jax.data.batches import (
+    Examples,
     evaluation_batches,
     steps_per_epoch,
     train_batches,
 )
 from labelgraph_jax.data.documents import Corpus, LabelSpace
 from labelgraph_jax.data.word_vectors import read_word_vectors
+from labelgraph_jax.decisions import choose_decision, save_decision
 from labelgraph_jax.encode import FrozenEncoder, upper_layers
 from labelgraph_jax.evaluation import (
     KS,
-    choose_thresholds,
     score_examples,
     validation_metrics,
 )
@@ -41,7 +42,7 @@ from labelgraph_jax.functional.metrics import evaluate_scores
 from labelgraph_jax.hierarchy import lacking_ancestors, require_taxonomy
 from labelgraph_jax.loss_choice import choose_loss
 from labelgraph_jax.modules.pretrained import find_pretrained
-from labelgraph_jax.predict import restore
+from labelgraph_jax.predict import Model, restore
 from labelgraph_jax.prepare import (
     AnyTokenizer,
     Encoded,
@@ -375,18 +376,9 @@ def _finish(
     """Thresholds from validation, the test split once, results.json."""
     started = time.perf_counter()
     model = restore(place)
-    how: dict[str, Any] = {"threshold": "half", "fitted_on": None}
-    if prepared.corpus.validation:
-        examples = prepared.validation.examples
-        thresholds = choose_thresholds(
-            config.threshold,
-            model.score(examples),
-            np.asarray(examples.targets),
-            examples.target_mask,
-        )
-        how = {"threshold": config.threshold.kind, "fitted_on": "validation"}
-        model = model.with_thresholds(thresholds)
-    place.save_thresholds(model.thresholds, how)
+    examples = prepared.validation.examples
+    probabilities = model.score(examples) if len(examples) else np.zeros((0, 0))
+    model = fit_decision(place, config, probabilities, examples, model)
     test = model.evaluate(prepared.corpus.test) if prepared.corpus.test else None
     results: dict[str, Any] = {
         "corpus": prepared.corpus.name,
@@ -419,6 +411,38 @@ def _finish(
         results["baseline"] = _baseline(prepared.corpus, prepared.labels, config, say)
     place.save_results(results)
     return results
+
+
+def fit_decision(
+    place: Workdir,
+    config: Config,
+    probabilities: np.ndarray,
+    examples: Examples,
+    model: Model,
+) -> Model:
+    """Chooses how labels are decided, on validation documents, and saves it.
+
+    Args:
+        place: where thresholds.json goes.
+        config: what is asked for.
+        probabilities: of the validation documents, `[M, N]`.
+        examples: these documents; there may be none.
+        model: what they were scored with.
+
+    Returns:
+        The model that decides so.
+    """
+    shape = (len(examples), len(model.labels))
+    decision = choose_decision(
+        config.threshold,
+        probabilities.reshape(shape),
+        np.asarray(examples.targets).reshape(shape),
+        model.classifier.graph.counts,
+        target_mask=examples.target_mask,
+        ancestors=model.ancestors if config.threshold.consistent else None,
+    )
+    save_decision(place, decision, model.labels)
+    return model.with_decision(decision)
 
 
 def _baseline(

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from labelgraph_jax.config import LossConfig
+from labelgraph_jax.config import LOSS_SETTINGS, LossConfig
 from labelgraph_jax.functional.balanced_losses import (
     class_balanced_loss,
     distribution_balanced_loss,
@@ -19,24 +19,14 @@ from labelgraph_jax.functional.losses import (
 )
 from labelgraph_jax.workdir import LabelGraphArrays
 
-LOSSES: dict[str, tuple[Callable[..., LossSum], tuple[str, ...]]] = {
-    "binary_cross_entropy": (binary_cross_entropy, ("positive_weight",)),
-    "focal": (focal_loss, ("gamma", "positive_weight")),
-    "asymmetric": (
-        asymmetric_loss,
-        ("gamma_positive", "gamma_negative", "margin", "positive_weight"),
-    ),
-    "class_balanced": (class_balanced_loss, ("beta", "gamma")),
-    "negative_tolerant": (
-        negative_tolerant_loss,
-        ("negative_scale", "logit_bias", "gamma"),
-    ),
-    "distribution_balanced": (
-        distribution_balanced_loss,
-        ("alpha", "map_beta", "map_gamma", "negative_scale", "logit_bias", "gamma"),
-    ),
+LOSSES: dict[str, Callable[..., LossSum]] = {
+    "binary_cross_entropy": binary_cross_entropy,
+    "focal": focal_loss,
+    "asymmetric": asymmetric_loss,
+    "class_balanced": class_balanced_loss,
+    "negative_tolerant": negative_tolerant_loss,
+    "distribution_balanced": distribution_balanced_loss,
 }
-"""Kind of loss -> the function and the settings it reads beside label_smoothing."""
 
 
 def choose_loss(config: LossConfig, graph: LabelGraphArrays) -> Callable[..., LossSum]:
@@ -47,8 +37,8 @@ def choose_loss(config: LossConfig, graph: LabelGraphArrays) -> Callable[..., Lo
         graph: training documents with each label, and the labels' priors, for the
             losses that weigh labels by how rare they are.
     """
-    loss, names = LOSSES[config.kind]
-    options = {name: getattr(config, name) for name in ("label_smoothing", *names)}
+    names = ("label_smoothing", *LOSS_SETTINGS[config.kind])
+    options = {name: getattr(config, name) for name in names}
     weight = options.pop("positive_weight", 1.0)
     if weight != 1.0:
         options["positive_weight"] = np.full(len(graph.counts), weight, np.float32)
@@ -56,7 +46,7 @@ def choose_loss(config: LossConfig, graph: LabelGraphArrays) -> Callable[..., Lo
         options["counts"] = graph.counts
     if config.kind in ("negative_tolerant", "distribution_balanced"):
         options |= {"counts": graph.counts, "documents": annotated_documents(graph)}
-    return partial(loss, **options)
+    return partial(LOSSES[config.kind], **options)
 
 
 def annotated_documents(graph: LabelGraphArrays) -> np.ndarray:

@@ -22,6 +22,7 @@ from labelgraph_jax.config import Config
 from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.readers import read_texts
+from labelgraph_jax.decisions import Decision, at_half, read_decision
 from labelgraph_jax.encode import FrozenEncoder
 from labelgraph_jax.evaluation import (
     measure,
@@ -29,7 +30,6 @@ from labelgraph_jax.evaluation import (
     score_examples,
     summary,
 )
-from labelgraph_jax.functional.thresholds import apply_thresholds
 from labelgraph_jax.hierarchy import label_ancestors
 from labelgraph_jax.modules.pretrained import read_shape
 from labelgraph_jax.prepare import (
@@ -55,7 +55,7 @@ class Model:
         tokenizer: text -> token ids.
         classifier: pure `init` and `apply`.
         params: the best checkpoint's parameters.
-        thresholds: decision threshold per label, float64 `[N]`.
+        decision: how probabilities become labels.
         encoder: the frozen pretrained encoder, where the model reads one.
     """
 
@@ -65,13 +65,18 @@ class Model:
     tokenizer: AnyTokenizer
     classifier: Classifier
     params: Any
-    thresholds: np.ndarray
+    decision: Decision
     encoder: FrozenEncoder | None = None
 
     @cached_property
     def ancestors(self) -> np.ndarray | None:
         """Which label lies above which, bool `[N, N]`; None without a taxonomy."""
         return label_ancestors(self.label_space)
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """Decision threshold per label, float64 `[N]`; 0.5 where top_k decides."""
+        return self.decision.thresholds
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -95,16 +100,16 @@ class Model:
     def predict(
         self, texts: Sequence[str] | str, *, batch_size: int | None = None
     ) -> list[list[str]]:
-        """The labels of every text whose probability reaches their threshold.
+        """The labels of every text, as `decision` says, the most probable first.
 
-        The most probable label comes first; a text may have none.
+        A text may have none.
         """
         probabilities = self.predict_proba(texts, batch_size=batch_size)
         return [self.decide(row) for row in probabilities]
 
     def decide(self, probabilities: np.ndarray) -> list[str]:
         """Labels of one document from its probabilities `[N]`, most probable first."""
-        chosen = np.asarray(apply_thresholds(probabilities[None], self.thresholds))[0]
+        chosen = self.decision.decide(probabilities[None])[0]
         order = np.argsort(-probabilities, kind="stable")
         return [self.labels[i] for i in order if chosen[i]]
 
@@ -120,12 +125,15 @@ class Model:
             raise DataError("there is no document to evaluate")
         require_annotations(documents, self.label_space)
         encoded, probabilities = self.score_documents(documents, batch_size=batch_size)
+        targets = np.asarray(encoded.examples.targets)
+        mask = encoded.examples.target_mask
+        seen = (targets > 0 if mask is None else (targets > 0) & mask).any(axis=0)
         measured = (
             probabilities,
-            np.asarray(encoded.examples.targets),
-            self.thresholds,
+            targets,
+            self.decision.decide(probabilities),
             self.classifier.graph,
-            encoded.examples.target_mask,
+            mask,
             self.ancestors,
         )
         return summary(
@@ -134,7 +142,8 @@ class Model:
             encoded.unseen,
             measure(*measured),
             measure_tasks(self.label_space, *measured),
-            self.config,
+            self.decision,
+            int((~seen).sum()),
         )
 
     def score_documents(
@@ -157,9 +166,9 @@ class Model:
         size = batch_size or self.config.training.evaluation_batch_size
         return score_examples(self._run, self.params, examples, size)
 
-    def with_thresholds(self, thresholds: np.ndarray) -> "Model":
-        """The same model with other decision thresholds `[N]`; nothing is compiled."""
-        other = dataclasses.replace(self, thresholds=thresholds)
+    def with_decision(self, decision: Decision) -> "Model":
+        """The same model that decides otherwise; nothing is compiled."""
+        other = dataclasses.replace(self, decision=decision)
         other.__dict__["_run"] = self._run
         return other
 
@@ -190,11 +199,15 @@ def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model:
             stacklevel=2,
         )
         return model
-    return model.with_thresholds(place.thresholds())
+    return model.with_decision(read_decision(place, model.labels, model.ancestors))
 
 
 def restore(place: Workdir, *, checkpoint: str | int = "best") -> Model:
-    """As `load`, with every threshold at 0.5 and no word about it."""
+    """As `load`, deciding at 0.5 and without a word about it."""
+    if place.is_ensemble:
+        from labelgraph_jax.ensemble import load_ensemble
+
+        return load_ensemble(place)
     config = place.config()
     labels, graph = place.labels(), place.label_graph()
     tokenizer = load_tokenizer(config.text, place.tokenizer)
@@ -215,7 +228,7 @@ def restore(place: Workdir, *, checkpoint: str | int = "best") -> Model:
         transformer=shape,
         features=None if table is None else table.shape[1],
     )
-    half = np.full(len(labels), 0.5)
+    half = at_half(len(labels))
     return Model(place, config, labels, tokenizer, classifier, params, half, encoder)
 
 

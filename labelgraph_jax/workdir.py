@@ -5,6 +5,7 @@
     labels.json       label names, descriptions, taxonomy
     label_graph.npz   initial label features, adjacency, label prior, label counts
     thresholds.json   decision threshold per label, and how it was fitted
+    ensemble.json     of an ensemble: its members (each a work directory) and weights
     tokenizer/        tokenizer.json
     encoder/          settings of the pretrained encoder, its weights where frozen
     checkpoints/      parameters and training state, by step
@@ -198,33 +199,40 @@ class Workdir:
         except (OSError, ValueError, KeyError) as error:
             raise WorkdirError(f"{path}: cannot be read; train first") from error
 
-    def save_thresholds(self, thresholds: np.ndarray, how: dict[str, Any]) -> None:
-        labels = self.labels().names
-        values = {
-            name: float(value) for name, value in zip(labels, thresholds, strict=True)
-        }
-        write_json(self.path / "thresholds.json", {**how, "thresholds": values})
+    @property
+    def thresholds_path(self) -> Path:
+        return self.path / "thresholds.json"
+
+    def save_thresholds(self, values: Mapping[str, Any]) -> None:
+        write_json(self.thresholds_path, dict(values))
 
     @property
     def has_thresholds(self) -> bool:
         """Whether training came as far as fitting them."""
-        return (self.path / "thresholds.json").is_file()
+        return self.thresholds_path.is_file()
 
-    def thresholds(self) -> np.ndarray:
-        """Decision threshold per label, float64 `[N]`."""
-        stored = self._read_json("thresholds.json")
-        try:
-            values = stored["thresholds"]
-            return np.asarray([float(values[name]) for name in self.labels().names])
-        except (KeyError, TypeError, ValueError) as error:
-            raise WorkdirError(
-                f"{self.path / 'thresholds.json'}: must hold one number per label"
-            ) from error
+    def thresholds(self) -> Any:
+        """How labels are decided, see `decisions.read_decision`."""
+        return self._read_json(self.thresholds_path.name)
 
     @property
     def is_finished(self) -> bool:
         """Whether training ended and the results were written."""
         return (self.path / "results.json").is_file()
+
+    def data(self) -> dict[str, str]:
+        """Fingerprint of each split that the run was made with."""
+        known: dict[str, str] = self._read_json("data.json")
+        return known
+
+    @property
+    def ensemble_path(self) -> Path:
+        return self.path / "ensemble.json"
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether several models are kept here, to be used as one."""
+        return self.ensemble_path.is_file()
 
     def save_results(self, results: dict[str, Any]) -> None:
         write_json(self.path / "results.json", results)

@@ -8,13 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labelgraph_jax.config import SELECTION_METRICS, DataConfig, TrainingConfig
+from labelgraph_jax.config import SELECTION_METRICS, DataConfig
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.evaluation import (
-    choose_thresholds,
-    evaluate_workdir,
-    validation_metrics,
-)
+from labelgraph_jax.evaluation import evaluate_workdir, validation_metrics
 from labelgraph_jax.predict import load
 from labelgraph_jax.workdir import WorkdirError
 from tests.tiny import write_jsonl
@@ -96,26 +92,18 @@ def test_there_must_be_a_document_to_evaluate(trained: Path) -> None:
         load(trained).evaluate(())
 
 
-def test_thresholds_are_half_global_or_one_per_label() -> None:
-    generator = np.random.default_rng(0)
-    targets = (generator.random((60, 3)) < [0.5, 0.3, 0.1]).astype(np.float32)
-    noise = generator.random((60, 3))
-    probabilities = np.float32(0.5 * noise + 0.3 * targets * [1.0, 0.5, 0.8])
-
-    def chosen(kind: Any) -> np.ndarray:
-        return choose_thresholds(TrainingConfig(threshold=kind), probabilities, targets)
-
-    np.testing.assert_array_equal(chosen("half"), np.full(3, 0.5))
-    assert len(set(chosen("global"))) == 1
-    assert len(set(chosen("label"))) == 3
-    assert chosen("global").shape == chosen("label").shape == (3,)
-
-
-def test_without_validation_documents_every_threshold_is_half() -> None:
-    empty = np.zeros((0, 3), np.float32)
-    for kind in ("global", "label"):
-        chosen = choose_thresholds(TrainingConfig(threshold=kind), empty, empty)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(chosen, np.full(3, 0.5))
+def test_labels_that_no_document_carries_are_counted(
+    trained: Path, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    lines = Path(tiny_data.test).read_text().splitlines()
+    documents = [json.loads(line) for line in lines]
+    kept = [document for document in documents if "ship" not in document["labels"]]
+    file = write_jsonl(tmp_path / "without.jsonl", kept)
+    test = evaluate_workdir(trained, data=str(file))["test"]
+    assert test["absent_labels"] == 1
+    assert results_of(trained)["test"]["absent_labels"] == 0
+    metrics = test["metrics"]
+    assert metrics["macro_f1"] == pytest.approx(metrics["macro_f1_present"] * 4 / 5)
 
 
 def test_validation_gives_every_metric_that_can_select() -> None:

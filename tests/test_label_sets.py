@@ -101,7 +101,7 @@ def test_each_set_is_measured_on_the_documents_annotated_for_it(
         expected = evaluate_scores(
             probabilities[cells],
             targets[cells],
-            model.thresholds[columns],
+            predictions=model.decision.decide(probabilities)[cells],
             train_label_counts=model.label_space.targets(learned)[0].sum(0)[columns],
             train_documents=len(learned),
         )

@@ -1,10 +1,12 @@
 """The loss that the settings name is that function, with that run's label counts."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
 
-from labelgraph_jax.config import LossConfig
+from labelgraph_jax.config import LOSS_SETTINGS, LossConfig
 from labelgraph_jax.functional.balanced_losses import (
     class_balanced_loss,
     distribution_balanced_loss,
@@ -47,14 +49,15 @@ EXPECTED = {
 
 @pytest.mark.parametrize("kind", LOSSES)
 def test_every_kind_is_its_function_with_its_settings(kind: str) -> None:
-    config = LossConfig(
-        kind=kind,  # type: ignore[arg-type]
-        gamma=1.5,
-        gamma_negative=3.0,
-        beta=0.7,
-        negative_scale=3.0,
-        alpha=0.2,
-    )
+    settings: dict[str, Any] = {
+        "gamma": 1.5,
+        "gamma_negative": 3.0,
+        "beta": 0.7,
+        "negative_scale": 3.0,
+        "alpha": 0.2,
+    }
+    read = {n: v for n, v in settings.items() if n in LOSS_SETTINGS[kind]}
+    config = LossConfig(kind=kind, **read)  # type: ignore[arg-type]
     found = jax.jit(choose_loss(config, GRAPH))(LOGITS, TARGETS)
     for one, other in zip(found, EXPECTED[kind](), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)

@@ -12,8 +12,10 @@ import pytest
 import labelgraph_jax as lg
 from labelgraph_jax.config import DataConfig
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.decisions import Decision
 from labelgraph_jax.fit import fit, prepare
 from labelgraph_jax.predict import Model, load, write_predictions
+from labelgraph_jax.prepare import read_corpus
 from labelgraph_jax.training.checkpoint import CheckpointError
 from labelgraph_jax.workdir import WorkdirError
 from tests.tiny import LABELS, tiny_config, write_jsonl, write_tiny_bert
@@ -50,8 +52,25 @@ def test_the_labels_are_those_above_their_threshold_the_most_probable_first(
     model: Model,
 ) -> None:
     scores = np.float32([0.1, 0.9, 0.3, 0.2, 0.8])
-    other = model.with_thresholds(np.array([0.05, 0.5, 0.5, 0.2, 0.9]))
-    assert other.decide(scores) == ["grain", "ship", "corn"]
+    own = Decision(kind="label", thresholds=np.array([0.05, 0.5, 0.5, 0.2, 0.9]))
+    assert model.with_decision(own).decide(scores) == ["grain", "ship", "corn"]
+    two = Decision(kind="top_k", k=2, thresholds=np.full(5, 0.5))
+    assert model.with_decision(two).decide(scores) == ["grain", "wheat"]
+
+
+def test_what_is_predicted_is_what_is_measured(
+    model: Model, tiny_data: DataConfig
+) -> None:
+    documents = read_corpus(tiny_data).test
+    never = np.full(5, 0.9999)
+    forced = model.with_decision(
+        Decision(kind="label", thresholds=never, at_least_one=True)
+    )
+    predicted = forced.predict([document.text for document in documents])
+    assert all(len(labels) == 1 for labels in predicted)
+    hits = sum(p[0] in d.labels for p, d in zip(predicted, documents, strict=True))
+    metrics = forced.evaluate(documents)["metrics"]
+    assert metrics["micro_precision"] == hits / len(documents) == metrics["P@1"]
 
 
 def test_one_text_and_no_text_are_texts_too(model: Model) -> None:

@@ -16,6 +16,11 @@ from labelgraph_jax.functional.attention_forms import (
     message_gate,
     relu_graph_attention,
 )
+from labelgraph_jax.functional.balanced_losses import (
+    class_balanced_loss,
+    distribution_balanced_loss,
+    negative_tolerant_loss,
+)
 from labelgraph_jax.functional.convolution import (
     graph_convolution,
     normalise_adjacency,
@@ -47,15 +52,23 @@ from labelgraph_jax.functional.taxonomy import (
     imply_ancestors,
     summarise_hierarchical_counts,
 )
+from labelgraph_jax.functional.threshold_fitting import ThresholdFits, count_cuts
+from labelgraph_jax.functional.threshold_selection import (
+    cross_fitted_decisions,
+    simplest_rule,
+)
 from labelgraph_jax.functional.thresholds import (
     apply_thresholds,
+    decide_top_k,
     fit_global_threshold,
     fit_label_thresholds,
+    fit_top_k,
 )
 
 __all__ = [
     "HierarchicalCounts",
     "LabelCounts",
+    "ThresholdFits",
     "ancestor_matrix",
     "ancestor_probabilities",
     "apply_thresholds",
@@ -63,11 +76,17 @@ __all__ = [
     "bag_of_embeddings",
     "bidirectional_lstm",
     "binary_cross_entropy",
+    "class_balanced_loss",
     "conditional_adjacency",
     "cooccurrence",
+    "count_cuts",
+    "cross_fitted_decisions",
+    "decide_top_k",
+    "distribution_balanced_loss",
     "evaluate_scores",
     "fit_global_threshold",
     "fit_label_thresholds",
+    "fit_top_k",
     "focal_loss",
     "graph_attention",
     "graph_attention_v2",
@@ -81,11 +100,13 @@ __all__ = [
     "masked_mean",
     "masked_softmax",
     "message_gate",
+    "negative_tolerant_loss",
     "normalise_adjacency",
     "pool_windows",
     "random_adjacency",
     "relu_graph_attention",
     "similarity_adjacency",
+    "simplest_rule",
     "summarise_hierarchical_counts",
     "summarise_label_counts",
     "taxonomy_adjacency",

@@ -3,7 +3,7 @@
 Conventions, for every metric here (they differ between libraries and papers):
 
 - A ratio 0 / 0 is 0. Macro averages run over *all* labels: one without positives
-  counts as 0. mAP alone averages over the labels that have positives.
+  counts as 0. macro_f1_present and mAP alone average over those with positives.
 - The @k metrics rank by score; equal scores are ranked by label index.
   P@k divides by k even where there are fewer than k labels or positives, R@k by the
   number of positives, RP@k by min(k, positives), nDCG@k by the DCG of
@@ -21,7 +21,7 @@ Conventions, for every metric here (they differ between libraries and papers):
 A target is positive where it is > 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
@@ -147,7 +147,8 @@ def summarise_label_counts(
             no part of the macro averages.
 
     Returns:
-        micro_f1, micro_precision, micro_recall, and the same for macro.
+        micro_f1, micro_precision, micro_recall, and the same for macro; and
+        macro_f1_present, the mean F1 of the labels with positives (0 without any).
     """
     of_labels = [np.asarray(count, np.int64) for count in counts[:3]]
     if label_mask is not None:
@@ -159,14 +160,17 @@ def summarise_label_counts(
         summary[f"{average}_precision"] = float(precision.mean())
         summary[f"{average}_recall"] = float(recall.mean())
         summary[f"{average}_f1"] = float(f1.mean())
+    present = of_labels[0] + of_labels[2] > 0
+    summary["macro_f1_present"] = float(f1[present].mean()) if present.any() else 0.0
     return summary
 
 
 def evaluate_scores(
     probabilities: Float[Array | Host, "M N"],
     targets: Shaped[Array | Host, "M N"],
-    thresholds: Float[Array | Host, " N"],
+    thresholds: Float[Array | Host, " N"] | None = None,
     *,
+    predictions: Bool[Array | Host, "M N"] | None = None,
     target_mask: Bool[Array | Host, "M N"] | None = None,
     train_label_counts: Shaped[Array | Host, " N"] | None = None,
     train_documents: int | Int[Host, " N"] | None = None,
@@ -187,6 +191,7 @@ def evaluate_scores(
             but NaN.
         targets: positive where > 0.
         thresholds: per label; predicted where probability >= threshold.
+        predictions: True where the label is predicted, in place of the thresholds.
         target_mask: True where the label of the document is annotated; all of them
             without.
         train_label_counts: training documents per label; PSP@k is left out without.
@@ -199,16 +204,18 @@ def evaluate_scores(
 
     Returns:
         micro_f1, macro_f1, samples_f1, the same with precision and recall,
-        hamming_loss, subset_accuracy, P@k, R@k, RP@k, nDCG@k (and PSP@k) for every
-        k, LRAP and mAP.
+        macro_f1_present, hamming_loss, subset_accuracy; P@k, R@k, RP@k, nDCG@k (and
+        PSP@k) for every k, LRAP and mAP.
 
     Raises:
         ValueError: there is no document or no label, or no annotated cell; shapes
             differ, a score or a threshold is NaN, a k or the chunk size is below 1,
-            or train_documents is missing.
+            train_documents is missing, or not one of thresholds and predictions is
+            given.
     """
     mask = None if target_mask is None else np.asarray(target_mask)
-    scores, truth, cutoffs = _checked(probabilities, targets, thresholds, mask)
+    scores, truth = _checked(probabilities, targets, mask)
+    decide = _decider(scores, thresholds, predictions, at_least_one)
     if chunk_size is None:
         chunk_size = max(1, 2**22 // scores.shape[1])
     if chunk_size < 1 or any(k < 1 for k in ks):
@@ -222,10 +229,11 @@ def evaluate_scores(
             np.asarray(train_label_counts), train_documents, a=a, b=b
         )
     counts, documents = _count_in_chunks(
-        scores, truth, cutoffs, mask, max(ks, default=1), at_least_one, chunk_size
+        scores, truth, decide, mask, max(ks, default=1), chunk_size
     )
     cells = scores.size if mask is None else int(np.count_nonzero(mask))
-    summary = summarise_label_counts(counts, None if mask is None else mask.any(0))
+    annotated = None if mask is None else np.asarray(mask.any(axis=0))
+    summary = summarise_label_counts(counts, annotated)
     summary |= _samples_metrics(documents.counts, cells)
     positives, ranked = np.asarray(documents.counts.positives), documents.hits
     for k in ks:
@@ -249,20 +257,19 @@ def evaluate_scores(
 def _checked(
     probabilities: Float[Array | Host, "M N"],
     targets: Shaped[Array | Host, "M N"],
-    thresholds: Float[Array | Host, " N"],
     mask: Bool[Host, "M N"] | None,
-) -> tuple[Float[Host, "M N"], Shaped[Host, "M N"], Float[Host, " N"]]:
+) -> tuple[Float[Host, "M N"], Shaped[Host, "M N"]]:
     """The arguments on the host, scores in float32 or float64, or a ValueError."""
-    scores, truth, cutoffs = map(np.asarray, (probabilities, targets, thresholds))
+    scores, truth = np.asarray(probabilities), np.asarray(targets)
     if scores.ndim != 2 or scores.size == 0:
         raise ValueError(
             "metrics need scores of at least one document and one label, got the "
             f"shape {scores.shape}"
         )
-    if truth.shape != scores.shape or cutoffs.shape != scores.shape[1:]:
+    if truth.shape != scores.shape:
         raise ValueError(
-            f"scores of shape {scores.shape} need targets of that shape and one "
-            f"threshold per label, got {truth.shape} and {cutoffs.shape}"
+            f"scores of shape {scores.shape} need targets of that shape, got "
+            f"{truth.shape}"
         )
     if mask is not None and (mask.shape != scores.shape or not mask.any()):
         raise ValueError(
@@ -271,10 +278,6 @@ def _checked(
         )
     if scores.dtype not in (np.float32, np.float64):
         scores = scores.astype(np.float32)
-    if np.isnan(cutoffs).any():
-        raise ValueError(
-            f"thresholds must be numbers; label {np.isnan(cutoffs).argmax()} has NaN"
-        )
     unknown = np.isnan(scores)
     if mask is not None:
         unknown &= mask
@@ -283,7 +286,39 @@ def _checked(
         raise ValueError(
             f"scores must be numbers; document {document}, label {label} is NaN"
         )
-    return scores, truth, cutoffs
+    return scores, truth
+
+
+def _decider(
+    scores: Float[Host, "M N"],
+    thresholds: Float[Array | Host, " N"] | None,
+    predictions: Bool[Array | Host, "M N"] | None,
+    at_least_one: bool,
+) -> Callable[[slice], Bool[Host, "B N"]]:
+    """What decides a slice of the documents: predictions or thresholds."""
+    if (thresholds is None) == (predictions is None):
+        raise ValueError("metrics need either thresholds or predictions")
+    if predictions is not None:
+        given = np.asarray(predictions)
+        if given.shape != scores.shape or at_least_one:
+            raise ValueError(
+                f"scores of shape {scores.shape} need predictions of that shape, which "
+                f"at_least_one does not change, got {given.shape}"
+            )
+        return lambda rows: given[rows]
+    cutoffs = np.asarray(thresholds)
+    if cutoffs.shape != scores.shape[1:]:
+        raise ValueError(
+            f"scores of shape {scores.shape} need one threshold per label, got "
+            f"{cutoffs.shape}"
+        )
+    if np.isnan(cutoffs).any():
+        raise ValueError(
+            f"thresholds must be numbers; label {np.isnan(cutoffs).argmax()} has NaN"
+        )
+    return lambda rows: apply_thresholds(
+        scores[rows], cutoffs, at_least_one=at_least_one
+    )
 
 
 @partial(jax.jit, static_argnames="k")
@@ -306,10 +341,9 @@ def _integers(
 def _count_in_chunks(
     scores: Float[Host, "M N"],
     truth: Shaped[Host, "M N"],
-    cutoffs: Float[Host, " N"],
+    decide: Callable[[slice], Bool[Host, "B N"]],
     mask: Bool[Host, "M N"] | None,
     k: int,
-    at_least_one: bool,
     chunk_size: int,
 ) -> tuple[LabelCounts, _DocumentValues]:
     """Counts of all labels and the values of all documents, chunk by chunk.
@@ -324,7 +358,7 @@ def _count_in_chunks(
         for start in range(0, len(scores), chunk_size):
             rows = slice(start, start + chunk_size)
             chunk, positive = scores[rows], truth[rows] > 0
-            decided = apply_thresholds(chunk, cutoffs, at_least_one=at_least_one)
+            decided = decide(rows)
             annotated = None if mask is None else mask[rows]
             if annotated is not None:
                 chunk = mask_scores(chunk, annotated)

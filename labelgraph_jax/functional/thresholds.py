@@ -44,6 +44,64 @@ def apply_thresholds(
     return decisions | (best & ~decisions.any(axis=1, keepdims=True))
 
 
+def decide_top_k(
+    probabilities: Float[AnyArray, "M N"], k: int
+) -> Bool[AnyArray, "M N"]:
+    """Decide for the k most probable labels of each document, ties by label index.
+
+    Works on the host (NumPy in, NumPy out) and, jitted or not, on a device. All labels
+    are decided where there are no more than k.
+
+    Raises:
+        ValueError: k < 1.
+    """
+    if k < 1:
+        raise ValueError(f"k must be >= 1, got {k}")
+    labels = probabilities.shape[1]
+    if isinstance(probabilities, jax.Array):
+        last = jax.lax.top_k(probabilities, min(k, labels))[0][:, -1:]
+    else:
+        place = max(labels - k, 0)
+        last = np.partition(probabilities, place, axis=1)[:, place : place + 1]
+    above, level = probabilities > last, probabilities == last
+    room = k - above.sum(axis=1, keepdims=True)
+    return above | (level & (level.cumsum(axis=1) <= room))
+
+
+def fit_top_k(
+    probabilities: Float[HostOrDevice, "M N"],
+    targets: Shaped[HostOrDevice, "M N"],
+    *,
+    target_mask: Bool[HostOrDevice, "M N"] | None = None,
+) -> int:
+    """The k with the highest micro-F1 of the k most probable labels of each document.
+
+    Numbers up to twice the most labels of a document are tried; of equally good ones
+    the smallest is taken, and 1 where no target is positive.
+
+    Args:
+        probabilities: scores of the validation documents.
+        targets: their truth; positive where > 0.
+        target_mask: as in `fit_global_threshold`; labels that are not annotated are
+            ranked, and neither right nor wrong.
+
+    Raises:
+        ValueError: as `fit_global_threshold`.
+    """
+    scores, positives, kept = _checked(probabilities, targets, target_mask)
+    most = min(scores.shape[1], max(1, 2 * int(positives.sum(axis=1).max())))
+    # Ties by label index twice over: among the most probable ones, and in their order.
+    candidates = np.nonzero(decide_top_k(scores, most))[1].reshape(-1, most)
+    best_first = np.argsort(
+        -np.take_along_axis(scores, candidates, axis=1), axis=1, kind="stable"
+    )
+    ranked = np.take_along_axis(candidates, best_first, axis=1)
+    hits = np.take_along_axis(positives, ranked, axis=1).sum(axis=0).cumsum()
+    counted = np.ones(scores.shape, bool) if kept is None else kept
+    predicted = np.take_along_axis(counted, ranked, axis=1).sum(axis=0).cumsum()
+    return 1 + int(np.argmax(2 * hits / np.maximum(predicted + positives.sum(), 1)))
+
+
 def fit_global_threshold(
     probabilities: Float[HostOrDevice, "M N"],
     targets: Shaped[HostOrDevice, "M N"],

@@ -190,6 +190,25 @@ def test_at_least_one_label_can_be_forced():
     assert forced["micro_f1"] == 1
 
 
+def test_given_predictions_are_measured_as_they_are():
+    scores, targets, thresholds = example()
+    decided = scores >= thresholds
+    assert evaluate_scores(scores, targets, predictions=decided) == evaluate_scores(
+        scores, targets, thresholds
+    )
+    truth = targets > 0
+    perfect = evaluate_scores(scores, targets, predictions=truth, chunk_size=7)
+    assert (perfect["micro_f1"], perfect["subset_accuracy"]) == (1.0, 1.0)
+    assert perfect["mAP"] == evaluate_scores(scores, targets, thresholds)["mAP"] < 1
+
+
+def test_labels_without_positives_lower_the_macro_f1_but_not_that_of_the_present():
+    targets = np.float32([[1, 0, 0], [0, 1, 0]])
+    result = evaluate_scores(targets, targets, np.full(3, 0.5))
+    assert result["macro_f1"] == pytest.approx(2 / 3)
+    assert result["macro_f1_present"] == 1.0
+
+
 def test_without_training_counts_or_ks_those_metrics_are_left_out():
     scores, targets, thresholds = example()
     assert "PSP@1" not in evaluate_scores(scores, targets, thresholds)
@@ -240,6 +259,17 @@ def test_settings_out_of_range_are_refused():
         evaluate_scores(scores, targets, thresholds, train_label_counts=np.zeros(7))
 
 
+def test_either_thresholds_or_predictions_decide(no_shape_checker):
+    scores, targets, thresholds = example()
+    decided = scores >= thresholds
+    for wrong in ({}, {"thresholds": thresholds, "predictions": decided}):
+        with pytest.raises(ValueError, match="either thresholds or predictions"):
+            evaluate_scores(scores, targets, **wrong)
+    for wrong in ({"predictions": decided[:3]}, {"at_least_one": True}):
+        with pytest.raises(ValueError, match="need predictions of that shape, which"):
+            evaluate_scores(scores, targets, **{"predictions": decided} | wrong)
+
+
 @pytest.mark.parametrize("part", ["targets", "thresholds"])
 def test_shapes_that_differ_are_refused(part, no_shape_checker):
     scores, targets, thresholds = example()
@@ -247,6 +277,8 @@ def test_shapes_that_differ_are_refused(part, no_shape_checker):
         targets = targets[:, :-1]
     else:
         thresholds = thresholds[:-1]
-    message = r"scores of shape \(40, 7\) need targets of that shape and one"
+    message = (
+        r"scores of shape \(40, 7\) need (targets of that shape|one threshold per)"
+    )
     with pytest.raises(ValueError, match=message):
         evaluate_scores(scores, targets, thresholds)

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from labelgraph_jax.functional.thresholds import (
     apply_thresholds,
+    decide_top_k,
     fit_global_threshold,
     fit_label_thresholds,
+    fit_top_k,
 )
 from tests.reference.metrics import f1_parts, precision_recall_f1
 
@@ -204,3 +206,38 @@ def test_shapes_that_differ_are_refused():
 def test_a_shrinkage_out_of_range_is_refused(shrinkage):
     with pytest.raises(ValueError, match="shrinkage must be >= 0, got"):
         fit_label_thresholds(np.zeros((1, 1)), np.ones((1, 1)), shrinkage=shrinkage)
+
+
+@settings(max_examples=30, deadline=None)
+@given(validation(np.float32), st.integers(1, 4))
+def test_the_k_most_probable_are_decided_ties_by_label_index(example, k):
+    scores, _ = example
+    expected = np.zeros(SHAPE, bool)
+    for m, row in enumerate(scores):
+        expected[m, sorted(range(3), key=lambda n: (-row[n], n))[:k]] = True
+    np.testing.assert_array_equal(decide_top_k(scores, k), expected)
+    for form in (decide_top_k, jax.jit(decide_top_k, static_argnames="k")):
+        np.testing.assert_array_equal(form(jnp.asarray(scores), k), expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(validation(np.float32), st.lists(st.booleans(), min_size=18, max_size=18))
+def test_the_fitted_k_attains_the_best_micro_f1_of_any_k(example, annotated):
+    scores, targets = example
+    mask = np.array(annotated).reshape(SHAPE)
+    mask[0, 0] = True
+    k = fit_top_k(scores, targets, target_mask=mask)
+
+    def of(k):
+        return f1(decide_top_k(scores, k)[mask], targets[mask])
+
+    most = max(1, 2 * (targets & mask).sum(1).max())
+    values = [of(other) for other in range(1, min(3, most) + 1)]
+    assert k == 1 + values.index(max(values))
+
+
+def test_fewer_labels_than_k_are_all_decided_and_none_is_no_k():
+    assert decide_top_k(np.float32([[0.1, 0.2]]), 5).all()
+    with pytest.raises(ValueError, match="k must be >= 1, got 0"):
+        decide_top_k(np.float32([[0.1]]), 0)
+    assert fit_top_k(np.float32([[0.1, 0.2]]), np.zeros((1, 2))) == 1

@@ -120,6 +120,8 @@ def evaluate_masked(
             ("precision", "recall", "f1"), zip(*each, strict=True), strict=True
         ):
             result[f"{average}_{name}"] = sum(values) / len(each)
+    seen = [precision_recall_f1(*p)[2] for p in by_column if p[0] + p[2]]
+    result["macro_f1_present"] = ratio(sum(seen), len(seen))
     cells = sum(len(kept) for _, _, _, kept in rows)
     result["hamming_loss"] = sum(fp + fn for _, fp, fn in by_row) / cells
     result["subset_accuracy"] = sum(fp + fn == 0 for _, fp, fn in by_row) / len(rows)
@@ -167,6 +169,8 @@ def evaluate_scores(
     for average, groups in (("macro", columns), ("samples", rows)):
         each = [precision_recall_f1(*group) for group in groups]
         put(average, (sum(values) / len(each) for values in zip(*each, strict=True)))
+    seen = [precision_recall_f1(*parts)[2] for parts in columns if parts[0] + parts[2]]
+    result["macro_f1_present"] = ratio(sum(seen), len(seen))
     result["hamming_loss"] = sum(fp + fn for _, fp, fn in rows) / (m * n)
     result["subset_accuracy"] = sum(fp + fn == 0 for _, fp, fn in rows) / m
     worth = inverse_propensities(train_label_counts, train_documents)
