@@ -113,9 +113,9 @@ def documents_of(documents: Sequence[Document], tasks: Sequence[str]) -> list[Do
         if not known:
             continue
         labels = [(task, label) for task in known for label in known[task]]
-        if len(tasks) == 1:
-            names, missing = tuple(label for _, label in labels), ()
-        else:
+        names = tuple(label for _, label in labels)
+        missing: tuple[str, ...] = ()
+        if len(tasks) > 1:
             names = tuple(f"{task}/{label}" for task, label in labels)
             missing = tuple(f"{task}/" for task in tasks if task not in known)
         kept.append(dataclasses.replace(document, labels=names, unannotated=missing))
