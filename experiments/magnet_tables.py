@@ -178,7 +178,7 @@ def keep_compilations(folder: Path) -> None:
     """Cells that differ in numbers alone compile once, over all tables and calls."""
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None:
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
 
 

@@ -212,7 +212,8 @@ def _thresholds() -> TableSpec:
         for kind, title in (
             ("half", "0.5"),
             ("global", "one threshold"),
-            ("label", "one per label, shrunk"),
+            ("sloped", "one that slopes with how often a label occurs"),
+            ("label", "one per label, drawn towards that slope"),
             ("top_k", "the k most probable"),
             ("auto", "auto"),
         )

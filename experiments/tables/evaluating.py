@@ -14,9 +14,9 @@ from experiments.tables.settings import command, configuration
 from experiments.tables.statistics import CellResult, Outcome
 from experiments.tables.store import RunStore, SeedRun, run_key
 from labelgraph_jax.config import Config, ThresholdConfig
-from labelgraph_jax.evaluation import KS, choose_thresholds
+from labelgraph_jax.decisions import choose_decision
+from labelgraph_jax.evaluation import KS
 from labelgraph_jax.functional.metrics import evaluate_scores
-from labelgraph_jax.functional.thresholds import apply_thresholds
 
 
 def evaluate_cell(
@@ -36,11 +36,12 @@ def evaluate_cell(
     else:
         runs = [find_or_fit(laboratory, corpus, cell.runner)]
         line = command(configuration(settings), "--baseline")
-    half = ThresholdConfig(kind="half")
-    outcomes = {
-        rule: tuple(decide(corpus, chosen, run) for run in runs)
-        for rule, chosen in (("fitted", config.threshold), ("at 0.5", half))
-    }
+    at_half = [decide(corpus, ThresholdConfig(kind="half"), run) for run in runs]
+    fitted = [
+        decide(corpus, config.threshold, run, other)
+        for run, other in zip(runs, at_half, strict=True)
+    ]
+    outcomes = {"fitted": tuple(fitted), "at 0.5": tuple(at_half)}
     laboratory.say(
         f"{spec.name}: {cell.name}: "
         + ", ".join(
@@ -79,21 +80,30 @@ def find_or_fit(laboratory: Laboratory, corpus: TableCorpus, runner: str) -> See
     return found
 
 
-def decide(corpus: TableCorpus, rule: ThresholdConfig, run: SeedRun) -> Outcome:
-    """What a run predicts for the test documents, the rule fitted on validation."""
+def decide(
+    corpus: TableCorpus,
+    rule: ThresholdConfig,
+    run: SeedRun,
+    other: Outcome | None = None,
+) -> Outcome:
+    """What a run predicts for the test documents, the rule fitted on validation.
+
+    `other` is the same run by another rule: equal decisions are not measured twice.
+    """
     truth = corpus.arrays["test"]["targets"]
-    thresholds = choose_thresholds(
-        rule, run.validation, corpus.arrays["validation"]["targets"]
-    )
     counts = corpus.prepared.graph.counts
+    decision = choose_decision(
+        rule, run.validation, corpus.arrays["validation"]["targets"], counts
+    )
+    decisions = decision.decide(run.test)
+    if other is not None and np.array_equal(decisions, other.decisions):
+        return Outcome(other.metrics, decisions, decision.kind)
     metrics = evaluate_scores(
         run.test,
         truth,
-        thresholds,
+        predictions=decisions,
         train_label_counts=counts,
         train_documents=len(corpus.prepared.train.examples),
         ks=KS,
-        at_least_one=rule.at_least_one,
     )
-    decisions = apply_thresholds(run.test, thresholds, at_least_one=rule.at_least_one)
-    return Outcome(metrics, np.asarray(decisions))
+    return Outcome(metrics, decisions, decision.kind)

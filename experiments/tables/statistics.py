@@ -28,10 +28,12 @@ class Outcome:
     Attributes:
         metrics: of the test documents.
         decisions: which label each test document gets, bool `[M, N]`.
+        kind: the rule that decided; where `auto` was asked for, what it chose.
     """
 
     metrics: Mapping[str, float]
     decisions: np.ndarray
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def metric_rows(cell: CellResult, head: Mapping[str, Any]) -> list[dict[str, Any
                     "command": cell.command,
                     "seconds": [round(run.seconds, 1) for run in cell.runs],
                     "parameters": cell.runs[0].parameters,
+                    "decided_by": [outcome.kind for outcome in outcomes],
                     "best_epochs": [run.best_epoch for run in cell.runs],
                 }
             )
