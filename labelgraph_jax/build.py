@@ -160,6 +160,7 @@ def build_classifier(
                 dropout_rate=labels.dropout,
                 attention=labels.attention,
                 gated=labels.gated,
+                skip=labels.skip,
             ),
         ),
         graph=graph,

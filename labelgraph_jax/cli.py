@@ -23,6 +23,7 @@ from labelgraph_jax.presets import preset
 
 HANDLERS: dict[type, Callable[[Any], int]] = {
     verbs.Train: handlers.train,
+    verbs.Ensemble: handlers.ensemble,
     verbs.Evaluate: handlers.evaluate,
     verbs.Predict: handlers.predict,
     verbs.Graph: handlers.graph,

@@ -49,6 +49,18 @@ def train(verb: verbs.Train) -> int:
     return 0
 
 
+def ensemble(verb: verbs.Ensemble) -> int:
+    from labelgraph_jax.ensemble import make_ensemble
+    from labelgraph_jax.tables import print_results
+
+    results = make_ensemble(verb.runs, verb.workdir, say=say)
+    if verb.json:
+        print(json.dumps(results, indent=2))
+    else:
+        print_results(results, workdir=verb.workdir)
+    return 0
+
+
 def evaluate(verb: verbs.Evaluate) -> int:
     from labelgraph_jax.evaluation import evaluate_workdir
     from labelgraph_jax.tables import print_results

@@ -127,7 +127,11 @@ class Model:
         encoded, probabilities = self.score_documents(documents, batch_size=batch_size)
         targets = np.asarray(encoded.examples.targets)
         mask = encoded.examples.target_mask
-        seen = (targets > 0 if mask is None else (targets > 0) & mask).any(axis=0)
+        positive = targets > 0
+        absent = ~positive.any(axis=0)
+        if mask is not None:
+            # Labels that nobody annotated here are no part of the averages.
+            absent = ~(positive & mask).any(axis=0) & mask.any(axis=0)
         measured = (
             probabilities,
             targets,
@@ -143,7 +147,7 @@ class Model:
             measure(*measured),
             measure_tasks(self.label_space, *measured),
             self.decision,
-            int((~seen).sum()),
+            int(absent.sum()),
         )
 
     def score_documents(

@@ -62,6 +62,23 @@ class Train:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """Join finished runs into one model: their logits, weighed on validation.
+
+    The runs must have the same labels, documents and split. What comes out is a work
+    directory like any other.
+
+    Example:
+      labelgraph ensemble runs/both runs/finetuned runs/bag
+    """
+
+    workdir: tyro.conf.Positional[str]
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Work directories of finished runs, two or more."""
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Evaluate a trained model: on its own test split, or on a file.
 
@@ -244,6 +261,7 @@ def verbs(start: Config) -> Any:
     ]
     return Union[  # noqa: UP007
         Annotated[Train, sub("train", default=train)],
+        Annotated[Ensemble, sub("ensemble")],
         Annotated[Evaluate, sub("evaluate")],
         Annotated[Predict, sub("predict")],
         Annotated[Graph, sub("graph")],

@@ -56,6 +56,7 @@ class LabelGraph(nn.Module):
             `functional.message_gate` of its free vector and that message.
         negative_slope: of the LeakyReLU in `gat` and `gatv2`.
         dropout_rate: dropout on the message.
+        skip: the label features themselves join the label vector.
 
     Raises:
         ValueError: settings that contradict each other.
@@ -79,6 +80,7 @@ class LabelGraph(nn.Module):
     dropout_rate: float = 0.0
     attention: str = "gat"
     gated: bool = False
+    skip: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,13 +132,16 @@ class LabelGraph(nn.Module):
         if self.layers == 0:
             assert free is not None
             return free
-        nodes = self.param("features", lambda _: jnp.asarray(features, jnp.float32))
+        start = self.param("features", lambda _: jnp.asarray(features, jnp.float32))
+        nodes = start
         edges = self._edges(adjacency)
         for layer in range(self.layers):
             last = layer == self.layers - 1
             width = self.output_dim if last else self.hidden_dim
             nodes = jnp.tanh(self._message(layer, nodes, width, edges))
         nodes = nn.Dropout(self.dropout_rate)(nodes, deterministic=deterministic)
+        if self.skip:
+            free = self._skip(start) if free is None else free + self._skip(start)
         if free is None:
             return nodes
         scale = self.param(
@@ -180,6 +185,20 @@ class LabelGraph(nn.Module):
                 )
         assert isinstance(heads, jax.Array)
         return heads.mean(axis=1)
+
+    def _skip(self, features: Array) -> Array:
+        """The label features as a part of the label vector.
+
+        Features of the width of a document vector are taken as they are: encoded names
+        lie in the space of encoded documents, where their product already says
+        something about a label that training hardly shows.
+        """
+        scale = self.param("skip_scale", nn.initializers.ones, ())
+        if features.shape[-1] != self.output_dim:
+            shape = (features.shape[-1], self.output_dim)
+            glorot = nn.initializers.glorot_uniform()
+            features = features @ self.param("skip_kernel", glorot, shape)
+        return scale * features
 
     def _edges(self, adjacency: Array) -> dict[str, Any]:
         """The adjacency as the keyword arguments its role calls for."""

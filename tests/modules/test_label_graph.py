@@ -405,3 +405,29 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
             small_graph(attention="convolution", role=role)
     with pytest.raises(ValueError, match="gated must come with residual"):
         small_graph(gated=True, residual=False)
+
+
+def test_encoded_names_join_the_label_vectors_as_they_are() -> None:
+    features = jax.random.normal(jax.random.key(0), (3, 4))
+    plain = LabelGraph(output_dim=4, hidden_dim=2, heads=1)
+    skipping = plain.clone(skip=True)
+    params = skipping.init(jax.random.key(1), features, jnp.eye(3))["params"]
+    rest = {name: value for name, value in params.items() if name != "skip_scale"}
+    with_names = skipping.apply({"params": params}, features, jnp.eye(3))
+    without = plain.apply({"params": rest}, features, jnp.eye(3))
+    np.testing.assert_allclose(with_names, without + features, rtol=1e-5, atol=1e-6)
+
+
+def test_features_of_another_width_join_the_label_vectors_through_a_projection() -> (
+    None
+):
+    features = jax.random.normal(jax.random.key(0), (3, 5))
+    module = LabelGraph(output_dim=4, hidden_dim=2, heads=1, skip=True, residual=False)
+    params = module.init(jax.random.key(1), features, jnp.eye(3))["params"]
+    assert params["skip_kernel"].shape == (5, 4)
+    gone = {**params, "skip_kernel": jnp.zeros((5, 4))}
+    difference = module.apply({"params": params}, features, jnp.eye(3)) - module.apply(
+        {"params": gone}, features, jnp.eye(3)
+    )
+    expected = features @ params["skip_kernel"]
+    np.testing.assert_allclose(difference, expected, rtol=1e-5, atol=1e-6)
