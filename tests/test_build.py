@@ -56,10 +56,8 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
 
 
 HEADS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    ("label_attention", {"encoder": "cnn"}, {"layers": 0}),
-    ("label_attention", {"encoder": "bilstm", "dropout": 0.1}, {"layers": 1}),
-    ("recurrent", {"encoder": "cnn"}, {}),
-    ("recurrent", {"encoder": "bag"}, {}),
+    ("label_attention", {"encoder": "cnn", "dropout": 0.1}, {"layers": 1}),
+    ("recurrent", {"encoder": "bilstm"}, {}),
 ]
 
 
@@ -75,7 +73,7 @@ def test_every_head_learns_words_that_name_the_labels(
         tiny_data,
         text={**text, "hidden": 12},
         graph=graph,
-        training={"epochs": 12, "batch_size": 8, "learning_rate": 0.03},
+        training={"epochs": 8, "batch_size": 8, "learning_rate": 0.05},
     )
     head = HeadConfig(kind=kind, hidden=12, max_labels=4)
     results = run(dataclasses.replace(config, head=head), tmp_path / "w")
@@ -83,16 +81,17 @@ def test_every_head_learns_words_that_name_the_labels(
     assert results["test"]["metrics_at_half"]["micro_f1"] > 0.7
 
 
-@pytest.mark.parametrize("kind", ["label_attention", "recurrent"])
-def test_every_head_reads_the_cached_windows_of_a_frozen_encoder(
-    kind: str, tiny_data: DataConfig, tmp_path: Path, encodings_folder: Path
+def test_label_attention_reads_the_cached_windows_of_a_frozen_encoder(
+    tiny_data: DataConfig, tmp_path: Path, encodings_folder: Path
 ) -> None:
     folder = write_tiny_bert(tmp_path / "bert")
     text: dict[str, Any] = {"encoder": "transformer", "vectors": "pretrained"}
     text |= {"pretrained": str(folder), "trainable": False, "max_length": 6}
     text |= {"long_documents": "windows", "max_windows": 2}
-    config = tiny_config(tiny_data, text=text, graph={"layers": 1})
-    config = dataclasses.replace(config, head=HeadConfig(kind=kind, hidden=4))
+    config = tiny_config(
+        tiny_data, text=text, graph={"layers": 0}, training={"epochs": 1}
+    )
+    config = dataclasses.replace(config, head=HeadConfig(kind="label_attention"))
     run(config, tmp_path / "w")
     assert encodings_folder.exists()
     params = load(tmp_path / "w").params

@@ -48,7 +48,7 @@ def test_labels_that_a_word_or_a_label_gives_away_are_found_by_both_rows(chains)
         assert row.validation_scores.shape == (40, 4)
         assert row.test_scores.dtype == row.thresholds.dtype == np.float32
     np.testing.assert_array_equal(result.at_zero.thresholds, 0)
-    assert set(result.tried) == {1.0, 4.0, 16.0}
+    assert set(result.tried) == {1.0, 2.0, 4.0, 8.0}
     assert result.features == fitted(tfidf_svm_baseline)[0].features
     assert result.seconds > 0
 
@@ -120,6 +120,10 @@ def test_bad_input_is_refused_in_one_sentence():
         tfidf_chain_baseline(texts, targets, texts, chains=0)
     with pytest.raises(ValueError, match=r"train targets .* \(5, 4\), got \(4, 4\)"):
         tfidf_chain_baseline(texts, targets[:4], texts)
+    mask = np.ones((5, 4), bool)
+    mask[0, :2] = False
+    with pytest.raises(ValueError, match=r"reads every label .* 2 of them are not"):
+        tfidf_chain_baseline(texts, targets, texts, train_target_mask=mask)
     with pytest.raises(ValueError, match=r"c_choices must be .* above 0, got \[0\]"):
         tfidf_chain_baseline(texts, targets, texts, c_choices=(0,))
 

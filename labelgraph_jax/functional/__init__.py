@@ -25,6 +25,16 @@ from labelgraph_jax.functional.convolution import (
     graph_convolution,
     normalise_adjacency,
 )
+from labelgraph_jax.functional.label_attention import (
+    label_attention_scores,
+    label_attention_weights,
+    token_convolution,
+)
+from labelgraph_jax.functional.label_decoder import (
+    greedy_decode,
+    label_sequence_loss,
+    label_sequences,
+)
 from labelgraph_jax.functional.losses import (
     asymmetric_loss,
     binary_cross_entropy,
@@ -91,10 +101,15 @@ __all__ = [
     "graph_attention",
     "graph_attention_v2",
     "graph_convolution",
+    "greedy_decode",
     "hierarchical_counts",
     "identity_adjacency",
     "imply_ancestors",
+    "label_attention_scores",
+    "label_attention_weights",
     "label_counts",
+    "label_sequence_loss",
+    "label_sequences",
     "lstm",
     "masked_max",
     "masked_mean",
@@ -112,5 +127,6 @@ __all__ = [
     "taxonomy_adjacency",
     "text_convolution",
     "thresholded_adjacency",
+    "token_convolution",
     "xavier_adjacency",
 ]

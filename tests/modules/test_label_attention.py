@@ -144,6 +144,21 @@ def test_without_the_kernel_and_the_message_a_graph_is_the_plain_model() -> None
     )
 
 
+def test_tokens_that_are_hidden_in_training_are_zeros() -> None:
+    encoder = TextEncoder(
+        kind="transformer", features=D, token_level=True, token_dropout_rate=0.5
+    )
+    tokens = encoder.apply(
+        {},
+        token_vectors=jnp.ones((B, S, D)),
+        deterministic=False,
+        rngs={"dropout": jax.random.key(0)},
+    )
+    kept = np.asarray(tokens).all(axis=-1)
+    assert 0 < kept.mean() < 1
+    assert (np.asarray(tokens)[~kept] == 0).all()
+
+
 def test_an_encoder_that_gives_no_token_vectors_is_refused() -> None:
     encoder = TextEncoder(kind="cnn", features=D, hidden_features=D)
     with pytest.raises(ValueError, match="needs a text encoder with token_level"):
