@@ -138,6 +138,12 @@ def _graph(full: bool) -> TableSpec:
         Cell("ours", "ours: free vector + message, 2 layers, names, additive"),
         Cell("paper", "message alone (paper)", PAPER),
         Cell("gated", "message weighed by a gate", {"graph.gated": True}),
+        Cell("skip", "label features in the label vector too", {"graph.skip": True}),
+        Cell(
+            "skip-alone",
+            "label features + message, no free vector",
+            {"graph.skip": True, **PAPER},
+        ),
         Cell("one-layer", "1 layer", {"graph.layers": 1}),
         Cell("three-layers", "3 layers", {"graph.layers": 3}),
         Cell("random-features", "random features", {"graph.features": "random"}),

@@ -12,7 +12,7 @@ from experiments.tables.corpus import TableCorpus
 from experiments.tables.running import Laboratory, train_runs, with_seed
 from experiments.tables.settings import command, configuration
 from experiments.tables.statistics import CellResult, Outcome
-from experiments.tables.store import RunStore, SeedRun, run_key
+from experiments.tables.store import RunStore, SeedRun
 from labelgraph_jax.config import Config, ThresholdConfig
 from labelgraph_jax.decisions import choose_decision
 from labelgraph_jax.evaluation import KS
@@ -58,13 +58,11 @@ def find_or_train(
 ) -> list[SeedRun]:
     """One run per seed: kept ones are read, the others are trained and kept."""
     store = RunStore(laboratory.folder / "finished")
-    keys = {
-        seed: run_key(with_seed(config, seed), corpus.fingerprints) for seed in seeds
-    }
-    found = {seed: store.find(key) for seed, key in keys.items()}
+    data = corpus.fingerprints
+    found = {seed: store.find(with_seed(config, seed), data) for seed in seeds}
     missing = [seed for seed, run in found.items() if run is None]
     for run in train_runs(laboratory, config, missing) if missing else []:
-        store.save(keys[run.seed], run, with_seed(config, run.seed))
+        store.save(run, with_seed(config, run.seed), data)
         found[run.seed] = run
     return [run for run in found.values() if run is not None]
 
@@ -72,11 +70,11 @@ def find_or_train(
 def find_or_fit(laboratory: Laboratory, corpus: TableCorpus, runner: str) -> SeedRun:
     """The one run of a cell in which nothing is random."""
     store = RunStore(laboratory.folder / "finished")
-    key = run_key(Config(), {"runner": runner, **corpus.fingerprints})
-    found = store.find(key)
+    data = {"runner": runner, **corpus.fingerprints}
+    found = store.find(Config(), data)
     if found is None:
         found = baseline_run(corpus, runner)
-        store.save(key, found, Config())
+        store.save(found, Config(), data)
     return found
 
 

@@ -19,7 +19,7 @@ from experiments.tables.corpus import (
     can_train_together,
     corpus_of,
 )
-from experiments.tables.store import SeedRun, run_key
+from experiments.tables.store import SeedRun, identity, run_key
 from labelgraph_jax.build import Classifier, build_classifier, count_parameters
 from labelgraph_jax.config import Config
 from labelgraph_jax.data.batch_plan import BatchPlan
@@ -221,7 +221,7 @@ def finished_workdir(folder: str, config: Config) -> Path | None:
         place = Workdir(path)
         if not (path / "config.json").is_file() or not place.is_finished:
             continue
-        if run_key(place.config(), {}) == run_key(config, {}):
+        if identity(place.config(), {}) == identity(config, {}):
             return path
     return None
 

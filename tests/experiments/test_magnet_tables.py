@@ -225,9 +225,11 @@ def test_a_kept_run_is_read_as_it_was_saved(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     scores = np.random.default_rng(0).random((4, 3)).astype(np.float32)
     run = SeedRun(1, scores[:2], scores, 9, 2, 0.25, 1.5, 5, [0.1, 0.25])
-    assert store.find("key") is None
-    store.save("key", run, Config())
-    found = store.find("key")
+    assert store.find(Config(), {"test": "a"}) is None
+    store.save(run, Config(), {"test": "a"})
+    assert store.find(Config(), {"test": "b"}) is None
+    assert store.find(configuration({"graph.layers": 1}), {"test": "a"}) is None
+    found = store.find(Config(), {"test": "a"})
     assert found is not None
     np.testing.assert_array_equal(found.test, scores)
     assert dataclasses.replace(found, validation=0, test=0) == dataclasses.replace(
@@ -260,3 +262,20 @@ def test_words_that_stand_among_the_same_words_get_similar_vectors() -> None:
 def test_too_few_words_for_vectors_are_told() -> None:
     with pytest.raises(ValueError, match="need more than 50 words that occur 5 times"):
         ppmi_vectors(["some words"] * 9, features=50)
+
+
+def test_a_kept_run_is_found_after_a_new_setting_came_and_not_after_a_default_changed(
+    tmp_path: Path,
+) -> None:
+    store = RunStore(tmp_path)
+    scores = np.zeros((4, 3), np.float32)
+    run = SeedRun(0, scores[:2], scores, 9, 2, 0.25, 1.5, 5, [])
+    store.save(run, Config(), {})
+    record = next(tmp_path.glob("*.json"))
+    values = json.loads(record.read_text())
+    del values["config"]["graph"]["negative_slope"]
+    record.write_text(json.dumps(values))
+    assert store.find(Config(), {}) is not None
+    values["config"]["graph"]["heads"] += 1
+    record.write_text(json.dumps(values))
+    assert store.find(Config(), {}) is None
