@@ -56,10 +56,10 @@ def graph_attention_v2(
         dropout_rate: probability of dropping an attention weight; the others are
             divided by 1 - dropout_rate.
         return_attention: return the attention weights too.
-        receivers_at_once: labels whose row of pairs is computed together. By default
-            as many as keep those pairs, N H F numbers a receiver, within 64 MB, so
-            memory grows with H N^2 and not with H F N^2. The backward pass computes
-            them again instead of keeping them.
+        receivers_at_once: labels whose pairs, N H F numbers each, are in memory
+            together; the backward pass computes them again instead of keeping them, so
+            memory grows with H N^2 and not with H F N^2. By default as many as fit in
+            64 MB, and on a CPU one.
         key: randomness of the dropout.
 
     Returns:
@@ -86,11 +86,19 @@ def graph_attention_v2(
         attention = fixed_attention(edge_weights, adjacency, heads=vector.shape[0])
     else:
         receivers = jnp.einsum("nd,dhf->nhf", nodes, receiver_kernel)
-        at_once = receivers_at_once or max(1, PAIR_FEATURES_AT_ONCE // senders.size)
+        at_once = receivers_at_once or _receivers_at_once(senders.size)
         logits = _bent_scores(receivers, senders, vector, negative_slope, at_once)
         attention = softmax_attention(logits, role, adjacency, edge_weights, edge_bias)
     gathered, attention = gather(senders, attention, dropout_rate, key)
     return (gathered, attention) if return_attention else gathered
+
+
+def _receivers_at_once(pairs_each: int) -> int:
+    # A CPU wins nothing by more than one, and XLA's gradient of several was measured
+    # to be ten times slower there.
+    if jax.default_backend() == "cpu":
+        return 1
+    return max(1, PAIR_FEATURES_AT_ONCE // pairs_each)
 
 
 def _bent_scores(
@@ -102,17 +110,18 @@ def _bent_scores(
 ) -> Float[Array, "H N N"]:
     # Without the checkpoint a gradient would keep every chunk, all N N H F numbers.
     @jax.checkpoint
-    def row(receiver: Float[Array, "H F"]) -> Float[Array, "N H"]:
+    def row(receiver: Float[Array, "H F"]) -> Float[Array, "H N"]:
         bent = jax.nn.leaky_relu(receiver + senders, negative_slope)
-        # A product and a sum, which the compiler fuses with the bend; a matrix
-        # product would first write the bent pairs to memory.
-        return (bent.astype(jnp.float32) * vector.astype(jnp.float32)).sum(axis=-1)
+        return jnp.einsum(
+            "jhf,hf->hj", bent, vector, preferred_element_type=jnp.float32
+        )
 
     if at_once >= receivers.shape[0]:
         rows = jax.vmap(row)(receivers)
     else:
-        rows = jax.lax.map(row, receivers, batch_size=at_once)
-    return jnp.einsum("ijh->hij", rows)
+        size = at_once if at_once > 1 else None
+        rows = jax.lax.map(row, receivers, batch_size=size)
+    return jnp.einsum("ihj->hij", rows)
 
 
 def relu_graph_attention(
