@@ -131,8 +131,9 @@ def summary(
 ) -> dict[str, Any]:
     """The evaluation of one set of documents as JSON values.
 
-    `absent` is how many labels of the model no document carries: they count as 0 in
-    macro_f1, and macro_f1_present leaves them out.
+    `absent` is how many labels of the model no document carries, of those that some
+    document is annotated for: they count as 0 in macro_f1, and macro_f1_present leaves
+    them out.
     """
     return {
         "documents": len(documents),

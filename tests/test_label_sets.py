@@ -57,14 +57,15 @@ def write_sets(folder: Path, **never: str) -> DataConfig:
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
-    return write_sets(tmp_path_factory.mktemp("sets"))
+    """Nobody annotated trade in validation."""
+    return write_sets(tmp_path_factory.mktemp("sets"), validation="trade")
 
 
 @pytest.fixture(scope="module")
 def workdir(sets: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run; tests read it and leave it as it is."""
     place = tmp_path_factory.mktemp("sets_run") / "run"
-    config = tiny_config(sets, training={"epochs": 6, "batch_size": 8})
+    config = tiny_config(sets, training={"epochs": 4, "batch_size": 8})
     fit(config, place, progress=False)
     return place
 
@@ -160,12 +161,16 @@ def test_a_file_annotated_for_one_set_measures_that_one(
     test = evaluate_workdir(workdir, data=str(file))["test"]
     assert test["tasks"]["trade"]["metrics"] is None
     whole = results_of(workdir)["test"]["tasks"]["crops"]["metrics"]
-    assert test["tasks"]["crops"]["metrics"] == whole == test["metrics"]
+    # Sums over other documents may differ in their last bit.
+    assert test["tasks"]["crops"]["metrics"] == pytest.approx(whole)
+    assert test["metrics"] == pytest.approx(whole)
     assert run(["evaluate", str(workdir), "--data", str(file)]) == 0
     printed = capsys.readouterr().out
     assert "\n   crops " in printed
     assert "trade: not measured, with 2 labels learned and 0 documents" in printed
     assert np.isfinite(list(test["metrics"].values())).all()
+    # Of trade nothing is known, which is not the same as labels that do not occur.
+    assert test["absent_labels"] == 0
 
 
 def test_the_table_has_a_row_for_each_set(
@@ -199,7 +204,7 @@ def test_the_baseline_is_measured_on_the_same_cells(
     workdir: Path, sets: DataConfig, tmp_path: Path
 ) -> None:
     shutil.copytree(workdir, tmp_path / "w")
-    config = tiny_config(sets, training={"epochs": 6, "batch_size": 8})
+    config = tiny_config(sets, training={"epochs": 4, "batch_size": 8})
     baseline = fit(config, tmp_path / "w", baseline=True)["baseline"]
     for metrics in baseline["metrics"].values():
         assert np.isfinite(list(metrics.values())).all()
@@ -221,13 +226,10 @@ def test_a_null_that_became_an_empty_list_is_other_data(
 
 
 def test_a_set_that_nobody_annotated_in_validation_is_learned_all_the_same(
-    tmp_path: Path,
+    workdir: Path,
 ) -> None:
-    data = write_sets(tmp_path, validation="trade")
-    config = tiny_config(data, training={"epochs": 1})
-    results = fit(config, tmp_path / "run", progress=False)
-    thresholds = load(tmp_path / "run").thresholds
-    assert np.isfinite(thresholds).all()
+    results = results_of(workdir)
+    assert np.isfinite(load(workdir).thresholds).all()
     assert np.isfinite(results["training"]["best_validation"])
     for found in results["test"]["tasks"].values():
         assert np.isfinite(list(found["metrics"].values())).all()
