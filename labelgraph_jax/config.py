@@ -408,8 +408,9 @@ class ThresholdConfig:
     """label: positives at which a label's own threshold and the slope weigh equal."""
     k: int = 0
     """top_k: labels per document; 0 fits it on validation."""
-    at_least_one: bool = False
-    """Give a document without any label its most probable one."""
+    at_least_one: bool | None = None
+    """Give a document without any label its most probable one; by default where `auto`
+    finds that better on validation documents."""
     consistent: bool = False
     """A label implies its ancestors in the taxonomy."""
 

@@ -5,8 +5,9 @@ predicted.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,8 @@ def choose_decision(
     With `auto`, half, global, sloped and label are fitted on nine tenths of them and
     decide the last tenth, ten times over; each gives way to the next only where that
     is better in 95 of 100 resamples of the documents (see
-    `functional.simplest_rule`). The chosen rule is fitted again on all of them.
+    `functional.simplest_rule`). The chosen rule is fitted again on all of them. Whether
+    every document gets a label is chosen before, in the same way, at 0.5.
 
     Args:
         config: what is asked for.
@@ -132,19 +134,18 @@ def choose_decision(
     asked = Decision(
         kind="half",
         thresholds=np.full(probabilities.shape[1], HALF),
-        at_least_one=config.at_least_one,
+        at_least_one=bool(config.at_least_one),
         consistent=config.consistent,
         ancestors=ancestors,
         asked=config.kind,
         fit={"fitted_on": None},
     )
     if config.kind == "top_k":
-        open_k = not config.k and truth.any()
-        k = config.k or 1
-        if open_k:
-            k = fit_top_k(probabilities, truth, target_mask=target_mask)
-        source = {"fitted_on": "validation" if open_k else None}
-        return dataclasses.replace(asked, kind="top_k", k=k, fit=source)
+        if config.k or not truth.any():
+            return dataclasses.replace(asked, kind="top_k", k=config.k or 1)
+        k = fit_top_k(probabilities, truth, target_mask=target_mask)
+        fit = {"fitted_on": "validation"}
+        return dataclasses.replace(asked, kind="top_k", k=k, fit=fit)
     if config.kind == "half" or not truth.any():
         return asked
     fits = ThresholdFits(
@@ -152,22 +153,51 @@ def choose_decision(
         metric=config.metric,
         shrinkage=config.shrinkage,
     )
-    fit: dict[str, Any] = {"fitted_on": "validation", "metric": config.metric}
-    kind: str = config.kind
-    if kind == "auto":
+    if config.kind == "auto":
+        choose = partial(simplest_rule, metric=fits.metric, target_mask=target_mask)
+        free = config.at_least_one is None
+        chosen = _simplest(asked, fits, probabilities, truth, choose, free=free)
+    else:
+        fit = {"fitted_on": "validation", "metric": fits.metric}
+        chosen = dataclasses.replace(asked, kind=config.kind, fit=fit)
+    if chosen.kind == "half":
+        return chosen
+    thresholds = fits.fit([chosen.kind])[chosen.kind]
+    return dataclasses.replace(chosen, thresholds=thresholds)
 
-        def decide(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-            return dataclasses.replace(asked, thresholds=thresholds).decide(scores)
 
-        decisions = {"half": asked.decide(probabilities)}
-        decisions |= cross_fitted_decisions(fits, probabilities, RULES, decide)
-        kind, fit["cross_fitted"] = simplest_rule(
-            decisions, truth, metric=config.metric, target_mask=target_mask
-        )
-    if kind == "half":
-        return dataclasses.replace(asked, fit=fit)
-    thresholds = fits.fit([kind])[kind]
-    return dataclasses.replace(asked, kind=kind, thresholds=thresholds, fit=fit)
+def _simplest(
+    plain: Decision,
+    fits: ThresholdFits,
+    probabilities: np.ndarray,
+    truth: np.ndarray,
+    choose: Callable[..., tuple[str, dict[str, dict[str, Any]]]],
+    *,
+    free: bool,
+) -> Decision:
+    """What `auto` chooses, its thresholds not yet fitted.
+
+    Args:
+        plain: the decision at 0.5.
+        fits, probabilities, truth: of the validation documents.
+        choose: `simplest_rule` with its options.
+        free: choose whether every document gets a label, too.
+    """
+    fit: dict[str, Any] = {"fitted_on": "validation", "metric": fits.metric}
+    if free:
+        forced = dataclasses.replace(plain, at_least_one=True)
+        options = {"half": plain, "at_least_one": forced}
+        decided = {name: rule.decide(probabilities) for name, rule in options.items()}
+        name, fit["at_half"] = choose(decided, truth)
+        plain = options[name]
+
+    def decide(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        return dataclasses.replace(plain, thresholds=thresholds).decide(scores)
+
+    decided = {"half": plain.decide(probabilities)}
+    decided |= cross_fitted_decisions(fits, probabilities, RULES, decide)
+    kind, fit["cross_fitted"] = choose(decided, truth)
+    return dataclasses.replace(plain, kind=kind, fit=fit)
 
 
 def save_decision(place: Workdir, decision: Decision, labels: Sequence[str]) -> None:

@@ -10,6 +10,13 @@ from rich.table import Table
 from labelgraph_jax.data.statistics import CorpusStatistics, Problem
 
 MODEL_AT_HALF = "label graph, at 0.5"
+RULES = {
+    "0.5": "every label is decided at 0.5",
+    "global": "one threshold for all labels",
+    "sloped": "a threshold that slopes with how often a label occurs",
+    "label": "a threshold per label",
+}
+"""The rules that `auto` chooses from, in words."""
 COLUMNS = {
     "micro_f1": ("micro", "F1"),
     "macro_f1": ("macro", "F1"),
@@ -111,6 +118,13 @@ def _print_notes(console: Console, results: dict[str, Any]) -> None:
         console.print(sentence[0].upper() + sentence[1:] + ".", markup=False)
     if "hierarchical_f1" in test["metrics"]:
         console.print(_taxonomy_sentence(test["metrics"]), markup=False)
+    if test["threshold"] == "auto" and "decision" in test:
+        least = test["decision"]["at_least_one"]
+        console.print(
+            f"Chosen on validation documents: {RULES[_chosen(test)]}"
+            + (", and at least one label per document" if least else ""),
+            markup=False,
+        )
     if test["unseen_labels"]:
         unseen = test["unseen_labels"]
         shown = ", ".join(

@@ -109,11 +109,22 @@ def test_auto_measures_rules_as_they_will_decide() -> None:
     truth = np.tile(np.eye(4, dtype=bool), (50, 1))
     scores = np.where(truth, 0.4, 0.1) + np.linspace(0, 0.05, 200)[:, None]
     counts = np.ones(4)
-    plain = choose_decision(ThresholdConfig(), scores, truth, counts)
+    plain = choose_decision(ThresholdConfig(at_least_one=False), scores, truth, counts)
     assert plain.kind == "global"
-    forced = choose_decision(ThresholdConfig(at_least_one=True), scores, truth, counts)
-    assert forced.kind == "half"
-    np.testing.assert_array_equal(forced.decide(scores), truth)
+    for at_least_one in (True, None):
+        config = ThresholdConfig(at_least_one=at_least_one)
+        forced = choose_decision(config, scores, truth, counts)
+        assert (forced.kind, forced.at_least_one) == ("half", True)
+        np.testing.assert_array_equal(forced.decide(scores), truth)
+    assert forced.fit["at_half"]["at_least_one"]["better"] == 1.0
+
+
+def test_a_label_is_not_forced_on_documents_that_have_none() -> None:
+    scores, truth, counts = made(documents=300)
+    assert not truth.any(axis=1).all()
+    chosen = choose_decision(ThresholdConfig(), scores, truth, counts)
+    assert not chosen.at_least_one
+    assert chosen.fit["at_half"]["at_least_one"]["better"] < 0.5
 
 
 def test_the_mean_of_micro_and_macro_f1_asks_more_for_rare_labels() -> None:
@@ -148,7 +159,7 @@ def test_only_annotated_cells_choose() -> None:
     mask = np.random.default_rng(3).random(truth.shape) < 0.8
     other, other_truth = np.where(mask, scores, 0.99), np.where(mask, truth, False)
     for kind in ("auto", "label", "top_k"):
-        config = ThresholdConfig(kind=kind)  # type: ignore[arg-type]
+        config = ThresholdConfig(kind=kind, at_least_one=False)  # type: ignore[arg-type]
         one = choose_decision(config, scores, truth, counts, target_mask=mask)
         if kind != "top_k":  # which ranks what is not annotated as well
             two = choose_decision(config, other, other_truth, counts, target_mask=mask)

@@ -7,6 +7,7 @@ import pytest
 from labelgraph_jax.tables import (
     COLUMNS,
     MODEL_AT_HALF,
+    RULES,
     print_results,
     result_rows,
     verdict,
@@ -23,7 +24,7 @@ def results(baseline: float) -> dict[str, Any]:
         "test": {
             "documents": 1234,
             "threshold": "auto",
-            "decision": {"kind": "global"},
+            "decision": {"kind": "global", "at_least_one": True},
             "absent_labels": 2,
             "metrics": ours,
             "metrics_at_half": dict.fromkeys(COLUMNS, 0.0567),
@@ -83,15 +84,21 @@ def test_a_row_has_the_name_of_what_was_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("decision", "shown"), [({"kind": "half"}, "0.5"), ({}, "label")]
+    ("kind", "shown"),
+    [("half", "0.5"), ("global", "global"), ("sloped", "sloped"), (None, "label")],
 )
 def test_the_table_says_which_rule_was_chosen(
-    decision: dict[str, Any], shown: str, capsys: pytest.CaptureFixture[str]
+    kind: str | None, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = results(0.5)
-    found["test"] |= {"decision": decision}
+    found["test"]["decision"]["kind"] = kind
+    if kind is None:  # as version 0.1 left it
+        del found["test"]["decision"]
     print_results(found, workdir="w")
-    assert f"graph, auto ({shown})" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"graph, auto ({shown})" in told
+    assert (RULES[shown] in told) == (kind is not None)
+    assert ("at least one label per document" in told) == (kind is not None)
 
 
 def test_labels_that_occur_nowhere_are_said_to_lower_the_macro_f1(
