@@ -196,6 +196,7 @@ class GraphConfig:
     layers: int = 2
     """Graph layers; 0 leaves one free vector per label (no graph)."""
     heads: int = 4
+    """Attention heads, which are averaged; a convolution has none."""
     hidden: int = 128
     """Features per head of the first layer."""
     attention: Literal["gat", "gatv2", "relu", "convolution"] = "gat"
