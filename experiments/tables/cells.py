@@ -41,13 +41,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table: its cells, what they share, and the cell that others are compared to."""
+    """A table: its cells, what they share, and the cell that others are compared to.
+
+    With `at_half` every cell is also decided at 0.5, beside its own rule.
+    """
 
     name: str
     caption: str
     base: Settings
     cells: tuple[Cell, ...]
     reference: str
+    at_half: bool = True
 
     def choose(self, names: Sequence[str]) -> tuple[Cell, ...]:
         """The cells of those names, and the reference; all but heavy ones for none.
@@ -238,6 +242,7 @@ def _thresholds() -> TableSpec:
         {**FROZEN, **NO_GRAPH},
         tuple(cells),
         "half",
+        at_half=False,
     )
 
 

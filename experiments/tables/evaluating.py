@@ -41,7 +41,9 @@ def evaluate_cell(
         decide(corpus, config.threshold, run, other)
         for run, other in zip(runs, at_half, strict=True)
     ]
-    outcomes = {"fitted": tuple(fitted), "at 0.5": tuple(at_half)}
+    outcomes = {"fitted": tuple(fitted)}
+    if spec.at_half:
+        outcomes["at 0.5"] = tuple(at_half)
     laboratory.say(
         f"{spec.name}: {cell.name}: "
         + ", ".join(

@@ -20,7 +20,7 @@ def markdown(record: Mapping[str, Any]) -> str:
         _paragraph(record),
         _means(record["rows"]),
         f"## Differences to “{record['reference']}”",
-        "In points of F1 (hundredths). First bracket: 95 % interval when test "
+        "In points (hundredths). First bracket: 95 % interval when test "
         "documents and seeds are both drawn again, paired "
         f"({record['resamples']:,} draws). Second: Student's 95 % interval over the "
         "paired seeds alone, on this test set.",
@@ -79,12 +79,12 @@ def _spread(row: Mapping[str, Any]) -> str:
 
 
 def _differences(record: Mapping[str, Any]) -> str:
-    lines = ["| cell | rule | micro-F1 | macro-F1 |", "|---|---|---|---|"]
+    lines = ["| cell | rule | micro-F1 | macro-F1 | mAP |", "|---|---|---|---|---|"]
     groups: dict[tuple[str, str], dict[str, Any]] = {}
     for row in record["differences"]:
         groups.setdefault((row["cell"], row["rule"]), {})[row["metric"]] = row
     for (cell, rule), metrics in groups.items():
-        cells = [_interval(metrics[metric]) for metric in ("micro_f1", "macro_f1")]
+        cells = [_interval(row) for row in metrics.values()]
         lines.append("| " + " | ".join([cell, rule, *cells]) + " |")
     return "\n".join(lines)
 

@@ -19,6 +19,8 @@ from labelgraph_jax.functional.bootstrap import (
 )
 
 COMPARED = ("micro_f1", "macro_f1")
+RANKED = ("mAP",)
+"""Compared over the seeds alone: drawing documents again would rank them anew."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def differences(
 
     `interval` draws test documents and seeds again, pairing both: what another test
     set and other seeds could have given. `seed_interval` is Student's over the paired
-    differences of the seeds alone, on this very test set; None for one pair.
+    differences of the seeds alone, on this very test set; None for one pair. Ranking
+    metrics have the latter alone.
     """
     draws = document_draws(len(targets), resamples, seed=seed)
     rows = []
@@ -108,6 +111,10 @@ def differences(
                     _difference(cell, reference, rule, metric, of_cell, of_reference)
                     | {"resamples": resamples}
                 )
+            rows += [
+                _difference(cell, reference, rule, metric, {}, {}) | {"resamples": 0}
+                for metric in RANKED
+            ]
     return rows
 
 
@@ -138,20 +145,22 @@ def _difference(
     mine = np.array([outcome.metrics[metric] for outcome in cell.outcomes[rule]])
     other = np.array([outcome.metrics[metric] for outcome in reference.outcomes[rule]])
     pairs = mine[ours] - other[theirs]
-    values = of_cell[rule, metric][:, ours]
-    interval = paired_interval(
-        values,
-        of_reference[rule, metric][:, theirs],
-        run_draws(len(ours), len(values)),
-        difference=float(pairs.mean()),
-    )
+    interval = None
+    if (rule, metric) in of_cell:
+        values = of_cell[rule, metric][:, ours]
+        _, *interval = paired_interval(
+            values,
+            of_reference[rule, metric][:, theirs],
+            run_draws(len(ours), len(values)),
+            difference=float(pairs.mean()),
+        )
     return {
         "cell": cell.name,
         "reference": reference.name,
         "rule": rule,
         "metric": metric,
-        "difference": interval.difference,
-        "interval": [interval.low, interval.high],
+        "difference": float(pairs.mean()),
+        "interval": interval,
         "seed_interval": student_interval(pairs),
         "pairs": len(pairs),
     }

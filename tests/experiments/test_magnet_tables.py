@@ -137,9 +137,10 @@ def test_a_table_is_written_and_a_second_call_trains_nothing(
     assert row["mean"] == pytest.approx(np.mean(row["values"]))
     assert "--training.batch-size 24" in row["command"]
     found = {(d["cell"], d["rule"], d["metric"]): d for d in record["differences"]}
-    assert len(found) == 2 * 2 * 2
+    assert len(found) == 2 * 2 * 3
     same = found["half", "at 0.5", "macro_f1"]
     assert same["difference"] == 0 and same["interval"] == [0, 0]
+    assert found["svm", "fitted", "mAP"]["interval"] is None
     low, high = found["svm", "fitted", "macro_f1"]["interval"]
     assert low <= high
     text = (tmp_path / "out" / "small-data.jsonl.md").read_text()
