@@ -472,7 +472,8 @@ def _baseline(
         validation_target_mask=masks["validation"],
         threshold_shrinkage=config.threshold.shrinkage,
     )
-    counts, documents = targets["train"].sum(axis=0), np.asarray(len(texts["train"]))
+    counts = targets["train"].sum(axis=0)
+    documents = np.full(len(counts), len(texts["train"]))
     if masks["train"] is not None:
         documents = masks["train"].sum(axis=0)
     rows = {"SVM, tuned": fitted.tuned, "SVM, at 0": fitted.at_zero}

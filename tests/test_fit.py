@@ -338,7 +338,7 @@ def test_a_diverging_run_stops_and_keeps_what_was_good(
 
 
 BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
-    ({"graph": {"initialisation": "taxonomy"}}, "needs a corpus whose labels have"),
+    ({"graph": {"initialisation": "taxonomy"}}, "needs labels of which one lies above"),
     (
         {"text": {"vectors": "pretrained", "pretrained": "no-such-encoder"}},
         "no pretrained encoder 'no-such-encoder'",
