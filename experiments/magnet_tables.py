@@ -32,6 +32,7 @@ class Arguments:
     table: str
     """models, adjacency, embeddings, graph, losses or thresholds."""
     corpus: str = "reuters21578"
+    """A named corpus, or a file of labelled texts of your own."""
     seeds: int = 5
     """Seeds 0, 1, ... of every cell."""
     cells: str = ""
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; run the command again to go on", file=sys.stderr)
         return 130
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         message = " ".join(str(error).split())
         print(f"magnet_tables: error: {message}", file=sys.stderr)
         return 2
@@ -202,7 +203,8 @@ def write(record: dict[str, Any], out: Path, name: str) -> None:
     from experiments.tables.rendering import markdown, plot
 
     out.mkdir(parents=True, exist_ok=True)
-    stem = f"{name}-{record['corpus']}"
+    corpus = "-".join(str(record["corpus"]).split("/"))
+    stem = f"{name}-{corpus}"
     numbers = json.dumps(record, indent=1) + "\n"
     (out / f"{stem}.json").write_text(numbers, encoding="utf-8")
     text = markdown(record)

@@ -11,7 +11,10 @@ import difflib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
+
+from labelgraph_jax.data.corpora import corpus_names
 
 Settings = Mapping[str, Any]
 
@@ -106,7 +109,7 @@ for _tau, _p in ((0.1, 0.25), (0.4, 0.2)):
 INITIALISATIONS["similarity"] = {"graph.initialisation": "similarity"}
 
 FORMS: dict[str, tuple[str, Settings]] = {
-    "paper": ("message alone (paper)", PAPER),
+    "paper": ("message alone, as in the paper", PAPER),
     "ours": ("free vector + message", {}),
 }
 
@@ -140,7 +143,7 @@ def _graph(full: bool) -> TableSpec:
     cells = [
         Cell("no-graph", "no graph: one free vector per label", NO_GRAPH),
         Cell("ours", "ours: free vector + message, 2 layers, names, additive"),
-        Cell("paper", "message alone (paper)", PAPER),
+        Cell("paper", "message alone, as in the paper", PAPER),
         Cell("gated", "message weighed by a gate", {"graph.gated": True}),
         Cell("skip", "label features in the label vector too", {"graph.skip": True}),
         Cell(
@@ -326,7 +329,7 @@ def _models() -> TableSpec:
                 "label graph convolution (no residual)",
                 {**PAPER, **convolution},
             ),
-            Cell("paper", "MAGNET, the paper's form", PAPER),
+            Cell("paper", "MAGNET, label vectors from attention alone", PAPER),
             Cell("ours", "MAGNET, ours"),
             heavy("cnn", "text CNN", cnn, NO_GRAPH),
             heavy("cnn-rnn", "CNN-RNN", cnn, {"head.kind": "recurrent"}),
@@ -334,7 +337,7 @@ def _models() -> TableSpec:
             heavy(
                 "label-attention", "label-wise attention", BILSTM, NO_GRAPH, attention
             ),
-            heavy("bilstm-paper", "MAGNET, the paper's form, BiLSTM", PAPER, BILSTM),
+            heavy("bilstm-paper", "MAGNET, attention alone, BiLSTM", PAPER, BILSTM),
             heavy("bilstm-ours", "MAGNET, ours, BiLSTM", BILSTM),
             heavy("tuned", "tuned MiniLM, no graph", TUNED, NO_GRAPH),
             heavy("tuned-graph", "tuned MiniLM, MAGNET ours", TUNED),
@@ -374,14 +377,19 @@ def table(
 
 
 def corpus_settings(name: str) -> Settings:
-    """How a corpus is read for a table.
+    """How a corpus, or a file of one's own, is read for a table.
 
     Raises:
-        TableError: there is no such corpus.
+        TableError: there is no such corpus and no such file.
     """
-    if name not in CORPORA:
-        raise TableError(_unknown("corpus", name, CORPORA))
-    return CORPORA[name]
+    if name in CORPORA:
+        return CORPORA[name]
+    if name in corpus_names():
+        return {"data.corpus": name}
+    if Path(name).is_file():
+        return {"data.data": name}
+    known = dict.fromkeys(corpus_names())
+    raise TableError(_unknown("corpus", name, known) + ", or a file of labelled texts")
 
 
 def _unknown(kind: str, name: str, known: Mapping[str, Any], where: str = "") -> str:

@@ -36,6 +36,11 @@ def evaluate_cell(
     else:
         runs = [find_or_fit(laboratory, corpus, cell.runner)]
         line = command(configuration(settings), "--baseline")
+        if cell.runner == "chains":
+            line = (
+                "python -m experiments.magnet_tables --table models --cells chains "
+                f"--corpus {settings.get('data.corpus', settings.get('data.data'))}"
+            )
     at_half = [decide(corpus, ThresholdConfig(kind="half"), run) for run in runs]
     fitted = [
         decide(corpus, config.threshold, run, other)

@@ -221,6 +221,8 @@ def finished_workdir(folder: str, config: Config) -> Path | None:
         place = Workdir(path)
         if not (path / "config.json").is_file() or not place.is_finished:
             continue
+        if place.is_ensemble:
+            continue
         if identity(place.config(), {}) == identity(config, {}):
             return path
     return None

@@ -13,6 +13,8 @@ Defaults are those that Huang et al. published for Reuters-21578. A count below 
 document is taken as half a document, so that every weight is finite.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -54,8 +56,9 @@ def class_balanced_weights(
     if not 0 <= beta < 1:
         raise ValueError(f"beta must lie in [0, 1), got {beta}")
     number = _counts(counts)
-    # In logarithms: 1 - beta^n loses its digits where beta is close to 1.
-    effective = -jnp.expm1(number * jnp.log(jnp.float32(beta)))
+    # In logarithms: 1 - beta^n loses its digits where beta is close to 1, and a float32
+    # beta itself becomes 1 there.
+    effective = -jnp.expm1(number * (math.log(beta) if beta else -math.inf))
     return (1 / effective) / jnp.mean(1 / effective)
 
 

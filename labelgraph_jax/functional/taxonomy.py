@@ -209,6 +209,7 @@ def hierarchical_counts(
     counted = real = xp.asarray(real)[:, None]
     if target_mask is not None:
         counted = real & xp.asarray(target_mask)
+        real = counted.any(axis=1, keepdims=True)
     positive = positive & counted
     decided = imply_ancestors(decisions, ancestors) & real
     true = imply_ancestors(positive, ancestors) & counted
