@@ -55,7 +55,9 @@ def resampled_f1(
     With c_rm how often resample r holds document m, the counts of a label are
     tp_r = sum_m c_rm [predicted and true], and so on: one matrix product each. The
     conventions are those of `functional.metrics`: 0 / 0 = 0, and macro averages over
-    all labels, those without a positive in the resample included.
+    all labels, those without a positive in the resample included. A label with one
+    positive is missing from 37 of 100 resamples, so macro-F1, and a difference of two,
+    lies nearer to 0 in the resamples than on the documents themselves.
 
     Args:
         decisions: True where the label is predicted.
