@@ -23,8 +23,8 @@ def markdown(record: Mapping[str, Any]) -> str:
         "In points (hundredths). First bracket: 95 % interval when test "
         "documents and seeds are both drawn again, paired "
         f"({record['resamples']:,} draws). Second: Student's 95 % interval over the "
-        "paired seeds alone, on this test set. Draws leave labels with one test document "
-        "out every third time, which pulls drawn macro-F1 differences towards 0.",
+        "paired seeds alone, on this test set. Draws leave labels with one test "
+        "document out every third time, which pulls drawn macro-F1 differences to 0.",
         _differences(record),
         "## Commands",
         "One seed each; the others are `--training.seed 1` and so on. Scikit-learn "
