@@ -41,7 +41,7 @@ def _paragraph(record: Mapping[str, Any]) -> str:
     seconds = f"{record['seconds']:,.0f} s for what this call computed"
     return (
         f"{record['split_note']} Thresholds, epochs and hyper-parameters come from "
-        "validation documents; the test documents were read once per run. mean ± "
+        "validation documents; each run scored the test documents once. mean ± "
         f"standard deviation over the seeds. `{record['command']}`, commit "
         f"{record['commit']}, {record['hardware']}; {seconds}. Seconds are per run; "
         "runs that trained together share their time."

@@ -190,7 +190,11 @@ def check_shapes(
     kernels: dict[str, Shaped[Array, "..."]],
     vectors: dict[str, Shaped[Array, "..."]],
 ) -> None:
-    """Refuses nodes, kernels and attention vectors that do not fit, by their names."""
+    """Refuses nodes, kernels and attention vectors that do not fit, by their names.
+
+    Raises:
+        ValueError: a shape that does not fit the others.
+    """
     if nodes.ndim != 2:
         raise ValueError(f"nodes must have shape [labels, features], got {nodes.shape}")
     shape: tuple[int, ...] = ()
@@ -221,7 +225,11 @@ def check_edges(
     edge_weights: Shaped[Array, "..."] | None,
     edge_bias: Shaped[Array, "..."] | None,
 ) -> None:
-    """Refuses a role that is unknown or lacks its weights, and a wrong shape."""
+    """Refuses a role that is unknown or lacks its weights, and a wrong shape.
+
+    Raises:
+        ValueError: either of these.
+    """
     roles = get_args(AdjacencyRole)
     if role not in roles:
         raise ValueError(f"role must be one of {', '.join(roles)}, got {role!r}")
@@ -243,7 +251,11 @@ def check_edges(
 def check_dropout(
     dropout_rate: float, key: Key[Array, ""] | Shaped[Array, "2"] | None
 ) -> None:
-    """Refuses a rate outside [0, 1), and one above 0 without a key."""
+    """Refuses a rate outside [0, 1), and one above 0 without a key.
+
+    Raises:
+        ValueError: either of these.
+    """
     if not 0.0 <= dropout_rate < 1.0:
         raise ValueError(f"dropout_rate must lie in [0, 1), got {dropout_rate}")
     if dropout_rate > 0.0 and key is None:

@@ -185,6 +185,9 @@ def sum_over_cells(
 
     `cell_weight` weighs positives and negatives alike; like `positive_weight` it
     changes the loss and not the weight_sum.
+
+    Raises:
+        ValueError: label_smoothing lies outside [0, 1).
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
