@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from labelgraph_jax import functional, modules
     from labelgraph_jax.config import Config
     from labelgraph_jax.functional.attention import graph_attention
+    from labelgraph_jax.functional.experts import mix_experts
     from labelgraph_jax.predict import Model, load
 
 _LAZY = {
@@ -25,6 +26,7 @@ _LAZY = {
     "Model": "labelgraph_jax.predict",
     "graph_attention": "labelgraph_jax.functional.attention",
     "load": "labelgraph_jax.predict",
+    "mix_experts": "labelgraph_jax.functional.experts",
 }
 _SUBPACKAGES = ("functional", "modules", "data", "training", "config")
 
@@ -35,6 +37,7 @@ __all__ = [
     "functional",
     "graph_attention",
     "load",
+    "mix_experts",
     "modules",
 ]
 

@@ -25,6 +25,16 @@ from labelgraph_jax.functional.convolution import (
     graph_convolution,
     normalise_adjacency,
 )
+from labelgraph_jax.functional.experts import (
+    GateStatistics,
+    GateSums,
+    cross_stitch,
+    draw_gate_keep,
+    gate_statistics,
+    gate_sums,
+    gate_weights,
+    mix_experts,
+)
 from labelgraph_jax.functional.label_attention import (
     label_attention_scores,
     label_attention_weights,
@@ -54,6 +64,19 @@ from labelgraph_jax.functional.pooling import (
     text_convolution,
 )
 from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
+from labelgraph_jax.functional.task_losses import (
+    Task,
+    multi_task_loss,
+    task_loss_sums,
+    task_probabilities,
+)
+from labelgraph_jax.functional.task_metrics import (
+    log_loss,
+    pr_auc,
+    rmse,
+    roc_auc,
+    task_metrics,
+)
 from labelgraph_jax.functional.taxonomy import (
     HierarchicalCounts,
     ancestor_matrix,
@@ -76,8 +99,11 @@ from labelgraph_jax.functional.thresholds import (
 )
 
 __all__ = [
+    "GateStatistics",
+    "GateSums",
     "HierarchicalCounts",
     "LabelCounts",
+    "Task",
     "ThresholdFits",
     "ancestor_matrix",
     "ancestor_probabilities",
@@ -91,13 +117,18 @@ __all__ = [
     "cooccurrence",
     "count_cuts",
     "cross_fitted_decisions",
+    "cross_stitch",
     "decide_top_k",
     "distribution_balanced_loss",
+    "draw_gate_keep",
     "evaluate_scores",
     "fit_global_threshold",
     "fit_label_thresholds",
     "fit_top_k",
     "focal_loss",
+    "gate_statistics",
+    "gate_sums",
+    "gate_weights",
     "graph_attention",
     "graph_attention_v2",
     "graph_convolution",
@@ -110,20 +141,29 @@ __all__ = [
     "label_counts",
     "label_sequence_loss",
     "label_sequences",
+    "log_loss",
     "lstm",
     "masked_max",
     "masked_mean",
     "masked_softmax",
     "message_gate",
+    "mix_experts",
+    "multi_task_loss",
     "negative_tolerant_loss",
     "normalise_adjacency",
     "pool_windows",
+    "pr_auc",
     "random_adjacency",
     "relu_graph_attention",
+    "rmse",
+    "roc_auc",
     "similarity_adjacency",
     "simplest_rule",
     "summarise_hierarchical_counts",
     "summarise_label_counts",
+    "task_loss_sums",
+    "task_metrics",
+    "task_probabilities",
     "taxonomy_adjacency",
     "text_convolution",
     "thresholded_adjacency",

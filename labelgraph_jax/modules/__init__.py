@@ -4,6 +4,7 @@ from labelgraph_jax.modules.label_attention import LabelAttention
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Magnet
+from labelgraph_jax.modules.mixture import Mixture, MultiTaskNetwork, TaskTowers
 from labelgraph_jax.modules.text_encoder import TextEncoder
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 
@@ -12,6 +13,9 @@ __all__ = [
     "LabelDecoder",
     "LabelGraph",
     "Magnet",
+    "Mixture",
+    "MultiTaskNetwork",
+    "TaskTowers",
     "TextEncoder",
     "Transformer",
     "TransformerShape",

@@ -1,10 +1,13 @@
 """Objectives: a model and a loss joined into one function of the parameters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
+
+from labelgraph_jax.functional.task_losses import Task, multi_task_loss
 
 Params = Any
 Batch = Mapping[str, Any]
@@ -47,5 +50,47 @@ def multi_label_objective(
             example_mask=batch.get("example_mask"),
             **options,
         )
+
+    return loss_fn
+
+
+def multi_task_objective(
+    apply_fn: ApplyFn,
+    tasks: Sequence[Task],
+    *,
+    task_weights: Float[ArrayLike, " T"] | None = None,
+    log_variance: Callable[[Params], Float[Array, " T"]] | None = None,
+    penalty: Callable[[Params], Float[Array, ""]] | None = None,
+) -> LossFn:
+    """Join a model and the losses of its tasks into `loss_fn(params, batch, key)`.
+
+    Args:
+      apply_fn: `apply_fn(params, batch, *, key, train)` -> outputs `[B, O]`.
+      tasks: which columns are whose, and by what loss they are learned.
+      task_weights: lambda of every task; one each by default.
+      log_variance: picks the learned log-variances of the tasks out of the parameters:
+        their losses are weighed by uncertainty (see `functional.multi_task_loss`).
+      penalty: of the parameters; the mean loss per row becomes so much larger.
+
+    Returns:
+      A function of the parameters, a batch with `targets` `[B, O]` (and, where they
+      exist, `target_mask` `[B, O]` and `example_mask` `[B]`) and the dropout key,
+      giving the loss as `(loss_sum, weight_sum)`: the weight is the number of rows.
+    """
+
+    def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
+        outputs = apply_fn(params, batch, key=key, train=True)
+        loss_sum, weight_sum = multi_task_loss(
+            outputs,
+            batch["targets"],
+            tasks,
+            task_weights=task_weights,
+            log_variance=None if log_variance is None else log_variance(params),
+            target_mask=batch.get("target_mask"),
+            example_mask=batch.get("example_mask"),
+        )
+        if penalty is not None:
+            loss_sum = loss_sum + penalty(params) * weight_sum
+        return loss_sum, weight_sum
 
     return loss_fn

@@ -1,0 +1,279 @@
+"""One body for several tasks: shared-bottom, mixtures of experts, cross-stitch, and
+towers on top. What is computed with the parameters is `functional.experts`."""
+
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from labelgraph_jax.functional.experts import (
+    cross_stitch,
+    draw_gate_keep,
+    gate_weights,
+    mix_weighted,
+    pairwise_squared_distance,
+)
+from labelgraph_jax.functional.task_losses import Task, output_count
+
+MixtureKind = Literal[
+    "single_task", "shared_bottom", "omoe", "mmoe", "cross_stitch", "l2_constrained"
+]
+MIXTURE_KINDS: tuple[MixtureKind, ...] = get_args(MixtureKind)
+GATES = "gates"
+"""Collection that holds the gate weights of a call which asks for it (`mutable`)."""
+
+# Fan-in and fan-out of each expert alone, whatever their number.
+_PER_EXPERT = nn.initializers.variance_scaling(
+    2.0, "fan_in", "truncated_normal", in_axis=0, out_axis=2, batch_axis=(1,)
+)
+_GATE = nn.initializers.variance_scaling(
+    1.0, "fan_avg", "uniform", in_axis=0, out_axis=(1, 2)
+)
+_STITCH_SELF = 0.9
+
+
+class Stack(nn.Module):
+    """E networks of one shape side by side, ReLU after each layer.
+
+    The first layer of all of them is one matrix product `[B, D] x [D, E * F]`; every
+    kernel is `[in, E, out]`, so that axis 1 can be sharded over devices.
+
+    Attributes:
+        count: E.
+        hidden: units of each layer.
+        stitched: mix the networks' units after each layer (cross-stitch).
+    """
+
+    count: int
+    hidden: tuple[int, ...]
+    dropout_rate: float = 0.0
+    stitched: bool = False
+
+    @nn.compact
+    def __call__(
+        self, inputs: Float[Array, "B D"], *, deterministic: bool = True
+    ) -> Float[Array, "B E F"]:
+        """What each network says of each row."""
+        for number, units in enumerate(self.hidden):
+            features = inputs.shape[-1]
+            kernel = self.param(
+                f"kernel_{number}", _PER_EXPERT, (features, self.count, units)
+            )
+            bias = self.param(
+                f"bias_{number}", nn.initializers.zeros, (self.count, units)
+            )
+            product = "bd,deu->beu" if number == 0 else "bed,deu->beu"
+            inputs = nn.relu(
+                jnp.einsum(product, inputs, kernel.astype(inputs.dtype)) + bias
+            )
+            inputs = nn.Dropout(self.dropout_rate)(inputs, deterministic=deterministic)
+            if self.stitched:
+                stitch = self.param(f"stitch_{number}", _near_identity, self.count)
+                inputs = cross_stitch(inputs, stitch)
+        return inputs
+
+
+def _near_identity(key: Array, count: int) -> Float[Array, "T T"]:
+    """Mostly a task's own features, the rest shared evenly: rows sum to one."""
+    own = _STITCH_SELF if count > 1 else 1.0
+    others = (1.0 - own) / max(count - 1, 1)
+    return jnp.full((count, count), others) + (own - others) * jnp.eye(count)
+
+
+class Mixture(nn.Module):
+    """Rows `[B, D]` -> one vector per row and task `[B, T, F]`.
+
+    Attributes:
+        kind: `single_task` a network per task; `shared_bottom` one network for all;
+            `omoe` experts mixed by one gate; `mmoe` by a gate per task;
+            `cross_stitch` a network per task, mixed linearly after each layer;
+            `l2_constrained` as single_task, with `l2_constraint` in the loss.
+        tasks: T.
+        hidden: units of each layer of an expert, of a task's network, or of the shared
+            network.
+        experts: E, of omoe and mmoe.
+        shared: units of layers below all of that, which every kind shares; the gates
+            read what these give (RecSys 2019), or the rows (KDD 2018) where there is
+            none.
+        gate_dropout: see `functional.mix_experts`; drawn from the `dropout` key.
+        dropout_rate: dropout after each hidden layer.
+
+    The gates have no bias: `softmax(x W)` as in KDD 2018. They start small, so that all
+    experts are used at first.
+
+    Reference: Ma et al., KDD 2018; Zhao et al., RecSys 2019; Misra et al., CVPR 2016.
+    """
+
+    kind: MixtureKind
+    tasks: int
+    hidden: tuple[int, ...] = (16,)
+    experts: int = 8
+    shared: tuple[int, ...] = ()
+    gate_dropout: float = 0.0
+    dropout_rate: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self, inputs: Float[Array, "B D"], *, deterministic: bool = True
+    ) -> Float[Array, "B T F"]:
+        """The tasks' vectors; gate weights `[B, T, E]` are sown as gates/weights."""
+        self._check()
+        if self.shared:
+            shared = Stack(1, self.shared, self.dropout_rate, name="shared")
+            inputs = shared(inputs, deterministic=deterministic)[:, 0]
+        count = {"shared_bottom": 1, "omoe": self.experts, "mmoe": self.experts}
+        body = Stack(
+            count.get(self.kind, self.tasks),
+            self.hidden,
+            self.dropout_rate,
+            stitched=self.kind == "cross_stitch",
+            name="experts",
+        )
+        outputs = body(inputs, deterministic=deterministic)
+        if self.kind not in ("omoe", "mmoe"):
+            shape = (inputs.shape[0], self.tasks, outputs.shape[-1])
+            return jnp.broadcast_to(outputs, shape)
+
+        gates = self.tasks if self.kind == "mmoe" else 1
+        kernel = self.param(
+            "gate_kernel", _GATE, (inputs.shape[-1], gates, self.experts)
+        )
+        logits = jnp.einsum("bd,dte->bte", inputs, kernel.astype(inputs.dtype))
+        keep = None
+        if self.gate_dropout and not deterministic:
+            key = self.make_rng("dropout")
+            keep = draw_gate_keep(key, logits.shape, self.gate_dropout)
+        weights = gate_weights(logits, keep=keep)
+        self.sow(GATES, "weights", weights)
+        mixed = mix_weighted(outputs, weights)
+        return jnp.broadcast_to(mixed, (len(mixed), self.tasks, mixed.shape[-1]))
+
+    def _check(self) -> None:
+        if self.kind not in MIXTURE_KINDS:
+            raise ValueError(
+                f"kind must be one of {list(MIXTURE_KINDS)}; got {self.kind!r}"
+            )
+        counts = {"tasks": self.tasks, "experts": self.experts}
+        for name, value in counts.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}")
+        if not self.hidden or min((*self.hidden, *self.shared)) < 1:
+            raise ValueError(
+                "hidden must name the units of one layer or more, each at least 1; got "
+                f"hidden={self.hidden}, shared={self.shared}"
+            )
+
+
+class TaskTowers(nn.Module):
+    """A small network per task, and its output columns: `[B, T, F]` -> `[B, O]`.
+
+    Attributes:
+        widths: output columns of each task.
+        hidden: units of each layer of a tower; none leaves a linear output.
+    """
+
+    widths: tuple[int, ...]
+    hidden: tuple[int, ...] = (8,)
+    dropout_rate: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "B T F"], *, deterministic: bool = True
+    ) -> Float[Array, "B O"]:
+        """Logits, or values, of all tasks side by side, float32."""
+        tasks = len(self.widths)
+        for number, units in enumerate(self.hidden):
+            kernel = self.param(
+                f"kernel_{number}", _PER_EXPERT, (features.shape[-1], tasks, units)
+            )
+            bias = self.param(f"bias_{number}", nn.initializers.zeros, (tasks, units))
+            features = nn.relu(
+                jnp.einsum("btf,ftu->btu", features, kernel.astype(features.dtype))
+                + bias
+            )
+            features = nn.Dropout(self.dropout_rate)(
+                features, deterministic=deterministic
+            )
+        features = features.astype(jnp.float32)
+        outputs = []
+        for task, width in enumerate(self.widths):
+            initial = nn.initializers.lecun_normal()
+            kernel = self.param(f"output_{task}", initial, (features.shape[-1], width))
+            bias = self.param(f"output_bias_{task}", nn.initializers.zeros, (width,))
+            outputs.append(features[:, task] @ kernel + bias)
+        return jnp.concatenate(outputs, axis=-1)
+
+
+class MultiTaskNetwork(nn.Module):
+    """Rows `[B, D]` -> outputs of all tasks `[B, O]`: a mixture and its towers.
+
+    Attributes:
+        tasks: what is predicted (`functional.Task`).
+        kind, hidden, experts, shared, gate_dropout, dropout_rate: see `Mixture`.
+        towers: units of each layer of a task's tower.
+    """
+
+    tasks: tuple[Task, ...]
+    kind: MixtureKind = "mmoe"
+    hidden: tuple[int, ...] = (16,)
+    experts: int = 8
+    shared: tuple[int, ...] = ()
+    towers: tuple[int, ...] = (8,)
+    gate_dropout: float = 0.0
+    dropout_rate: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self, inputs: Float[Array, "B D"], *, deterministic: bool = True
+    ) -> Float[Array, "B O"]:
+        """Logits, or values, of all tasks side by side, float32."""
+        output_count(self.tasks)  # refuses malformed tasks
+        mixture = Mixture(
+            kind=self.kind,
+            tasks=len(self.tasks),
+            hidden=self.hidden,
+            experts=self.experts,
+            shared=self.shared,
+            gate_dropout=self.gate_dropout,
+            dropout_rate=self.dropout_rate,
+            name="mixture",
+        )
+        towers = TaskTowers(
+            tuple(task.width for task in self.tasks),
+            self.towers,
+            self.dropout_rate,
+            name="towers",
+        )
+        features = mixture(inputs, deterministic=deterministic)
+        return towers(features, deterministic=deterministic)
+
+
+def l2_constraint(params: Any) -> Float[Array, ""]:
+    """Sum over pairs of tasks of the squared distance between their networks.
+
+    Args:
+        params: of a `Mixture` of kind `l2_constrained` (or of a network that holds one
+            as `mixture`).
+
+    Raises:
+        ValueError: there is no such part.
+    """
+    params = params.get("mixture", params)
+    if "experts" not in params:
+        raise ValueError(
+            "l2_constraint takes the parameters of a Mixture; got a tree with "
+            f"{sorted(params)}"
+        )
+    total = jnp.float32(0.0)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params["experts"]):
+        is_kernel = jax.tree_util.keystr(path).find("kernel") >= 0
+        total += pairwise_squared_distance(leaf, 1 if is_kernel else 0)
+    return total
+
+
+def gate_weights_of(variables: Any) -> Float[Array, "B T E"] | None:
+    """The gate weights that a call with `mutable=GATES` left, or None without gates."""
+    leaves = jax.tree.leaves(variables.get(GATES, {}))
+    return leaves[-1] if leaves else None
