@@ -1,0 +1,309 @@
+"""Files -> columns: CSV, TSV, parquet and JSONL tables, plain or .gz or .xz.
+
+A column is what all of its fields are: numbers, texts, or (parquet and JSONL alone)
+lists of texts. Whatever a file gets wrong is a `DataError` of one line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from labelgraph_jax.data.columns import csv_table, parquet_table
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.fields import shown
+from labelgraph_jax.data.lines import Line, read_lines, split_suffix
+
+FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null"})
+"""What stands in a field of which nothing is known, in any case of letters."""
+
+# In a column of numbers these are no text that somebody meant either.
+_MISSING_NUMBERS = MISSING_TEXTS | {"?", "none", "-", "."}
+# 007 is a code and 1_000 is Python: neither is a number in a file.
+_NUMBER = re.compile(
+    r"[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?|[+-]?inf", re.I
+)
+# From here on not every whole number has a float64 of its own.
+_LARGEST_WHOLE = 2**53
+_CHUNK = 8_192
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """Named columns of one length.
+
+    Attributes:
+        name: where it comes from, for errors.
+        columns: numbers as float64 with NaN where missing; texts as objects, str or
+            None where missing; lists as objects, tuple of str or None.
+        lines: number of the line of each row in its file, int64 `[M]`; or None.
+
+    Raises:
+        DataError: no column, or columns of different lengths.
+    """
+
+    name: str
+    columns: Mapping[str, np.ndarray]
+    lines: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise DataError(f"{self.name}: must have at least one column; got none")
+        sizes = {name: len(values) for name, values in self.columns.items()}
+        if len(set(sizes.values())) > 1:
+            raise DataError(
+                f"{self.name}: columns must be of one length; got {shown(sizes)}"
+            )
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def select(self, rows: np.ndarray | Sequence[int] | slice) -> Table:
+        """The table of some rows, given by number or as a mask."""
+        index: Any = rows if isinstance(rows, slice) else np.asarray(rows)
+        lines = None if self.lines is None else self.lines[index]
+        columns = {name: values[index] for name, values in self.columns.items()}
+        return Table(self.name, columns, lines)
+
+    def drop(self, names: Iterable[str]) -> Table:
+        """The table without some of its columns.
+
+        Raises:
+            DataError: no such column, or none is left.
+        """
+        names = tuple(names)
+        for name in names:
+            self.column(name)
+        kept = {n: values for n, values in self.columns.items() if n not in names}
+        return Table(self.name, kept, self.lines)
+
+    def column(self, name: str) -> np.ndarray:
+        """The values of a column.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        if name not in self.columns:
+            raise DataError(
+                f"{self.name}: no column {name!r}; the columns are: "
+                f"{', '.join(self.columns)}"
+            )
+        return self.columns[name]
+
+    def where(self, row: int) -> str:
+        """A row as errors name it: `file:line`."""
+        return f"{self.name}:{row + 1 if self.lines is None else self.lines[row]}"
+
+
+def read_table(path: str | Path) -> Table:
+    """Reads a table; the suffix says the format, .gz or .xz after it compression.
+
+    CSV (comma, or semicolon where the header has no comma) and TSV need a header.
+    JSONL: an object a line, keys are columns; a key that a line lacks is missing
+    there. Spaces around a text are dropped. Missing: an empty field, null, NA, N/A or
+    NaN; in a column of numbers also ?, None, - and a lone point. A column is one of
+    numbers where all that is not missing is a number without leading zeros; true and
+    false of JSONL and parquet are 1 and 0, times are seconds since 1970.
+
+    Raises:
+        DataError: the file is missing, damaged, holds no row, or a field is not as
+            above; the message names file and line.
+    """
+    path = Path(path)
+    suffix = split_suffix(path)[0]
+    if suffix not in FORMATS:
+        raise DataError(
+            f"{path}: the name of a table must end in one of {', '.join(FORMATS)} "
+            f"(perhaps with .gz or .xz after it); got {suffix or 'no suffix'!r}"
+        )
+    if suffix == ".parquet":
+        read = parquet_table(path)
+        header, rows = read.header, read.rows
+    elif suffix in (".jsonl", ".ndjson"):
+        header, rows = _json_rows(read_lines(path), str(path))
+    else:
+        delimiter = "\t" if suffix == ".tsv" else None
+        read = csv_table(read_lines(path), str(path), delimiter=delimiter)
+        header, rows = read.header, read.rows
+    return _table(str(path), header, rows)
+
+
+def table_of(name: str, columns: Mapping[str, Iterable[Any]]) -> Table:
+    """A table from columns in memory, each as a column of a file would be read.
+
+    Raises:
+        DataError: a value that no column may hold; no row; different lengths.
+    """
+    lists = [list(values) for values in columns.values()]
+    if len({len(values) for values in lists}) > 1:
+        sizes = dict(zip(columns, map(len, lists), strict=True))
+        raise DataError(f"{name}: columns must be of one length; got {shown(sizes)}")
+    return _table(name, tuple(columns), enumerate(zip(*lists, strict=True), start=1))
+
+
+def parse_number(text: str) -> float | None:
+    """The number that a field holds; None where it holds none.
+
+    007 and 1_000 are no numbers, nor is a whole number beyond 2^53, which float64
+    would change: such things are names.
+    """
+    text = text.strip()
+    if not _NUMBER.fullmatch(text):
+        return None
+    value = float(text)
+    whole = text.lstrip("+-").isdigit()
+    return None if whole and abs(value) > _LARGEST_WHOLE else value
+
+
+def category_name(value: float | str) -> str:
+    """A value as the name of a category: 3, 3.0 and "3.0" are all "3"."""
+    if isinstance(value, str):
+        number = parse_number(value)
+        if number is None:
+            return value
+        value = number
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def _table(
+    name: str, header: Sequence[str], rows: Iterable[tuple[int, Sequence[Any]]]
+) -> Table:
+    numbers: list[int] = []
+    parts: list[list[list[Any]]] = [[] for _ in header]
+    # One object per distinct field: a table has few of them, and many rows.
+    known: list[dict[Any, Any]] = [{} for _ in header]
+    iterator = iter(rows)
+    while chunk := list(itertools.islice(iterator, _CHUNK)):
+        numbers += [number for number, _ in chunk]
+        for part, seen, values in zip(
+            parts, known, zip(*(row for _, row in chunk), strict=True), strict=True
+        ):
+            try:
+                part.append([seen.setdefault(value, value) for value in values])
+            except TypeError:  # lists, which no dictionary takes
+                part.append(list(values))
+    if not numbers:
+        raise DataError(f"{name}: must hold at least one row; got none")
+    lines = np.array(numbers, np.int64)
+    columns = {}
+    for column, part in zip(header, parts, strict=True):
+        columns[column] = _column(
+            list(itertools.chain(*part)), lambda row: f"{name}:{lines[row]}", column
+        )
+        part.clear()
+    return Table(name, columns, lines)
+
+
+def _column(values: list[Any], where: Any, name: str) -> np.ndarray:
+    """The fields of a column as numbers where they all are, else as texts or lists."""
+    if any(isinstance(value, (list, tuple, np.ndarray)) for value in values):
+        return _objects([_list(v, where, i, name) for i, v in enumerate(values)])
+    distinct = dict.fromkeys(values)
+    read: dict[Any, float | str | None] = {}
+    for value in distinct:
+        try:
+            read[value] = _scalar(value)
+        except TypeError:
+            raise DataError(
+                f"{where(values.index(value))}: column {name!r} must hold numbers, "
+                f"texts or lists of texts; got {shown(value)}"
+            ) from None
+    as_numbers = {value: _as_number(field) for value, field in read.items()}
+    if None not in as_numbers.values():
+        return np.array([as_numbers[value] for value in values], np.float64)
+    texts = {
+        value: _as_text(field, "" if value is None else str(value))
+        for value, field in read.items()
+    }
+    return _objects([texts[value] for value in values])
+
+
+def _objects(values: list[Any]) -> np.ndarray:
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
+
+
+def _scalar(value: Any) -> float | str | None:
+    """A field of a file as a number, a text or nothing."""
+    if value is None or isinstance(value, str):
+        return None if value is None else value.strip()
+    if isinstance(value, (bool, np.bool_)):
+        return float(value)
+    if isinstance(value, (int, np.integer)):
+        return float(value) if abs(int(value)) <= _LARGEST_WHOLE else str(value)
+    if isinstance(value, (float, np.floating, decimal.Decimal)):
+        return None if math.isnan(value) else float(value)
+    if isinstance(value, (datetime.date, np.datetime64)):
+        moment: Any = value  # datetime64 takes both, its stub does not say so
+        return float(np.datetime64(moment, "us").astype(np.int64)) / 1e6
+    raise TypeError
+
+
+def _as_number(field: float | str | None) -> float | None:
+    """NaN where missing; None where it is no number."""
+    if field is None:
+        return math.nan
+    if isinstance(field, str):
+        return math.nan if field.lower() in _MISSING_NUMBERS else parse_number(field)
+    return field
+
+
+def _as_text(field: float | str | None, original: str) -> str | None:
+    if isinstance(field, float):
+        return original.lower() if original in ("True", "False") else original
+    return None if field is None or field.lower() in MISSING_TEXTS else field
+
+
+def _list(value: Any, where: Any, row: int, name: str) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple, np.ndarray)) and all(
+        isinstance(item, str) and item.strip() for item in value
+    ):
+        return tuple(dict.fromkeys(item.strip() for item in value))
+    raise DataError(
+        f"{where(row)}: column {name!r} must hold lists of texts; got {shown(value)}"
+    )
+
+
+def _json_rows(
+    lines: Iterator[Line], name: str
+) -> tuple[tuple[str, ...], list[tuple[int, tuple[Any, ...]]]]:
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    header: dict[str, None] = {}
+    objects: list[tuple[int, dict[str, Any]]] = []
+    for number, line in lines:
+        try:
+            fields = decoder.decode(line)
+        except (ValueError, RecursionError) as error:
+            reason = "got a blank line" if not line.strip() else str(error)
+            raise DataError(
+                f"{name}:{number}: must be one JSON object; {reason}"
+            ) from None
+        if not isinstance(fields, dict):
+            raise DataError(
+                f"{name}:{number}: must be one JSON object; got {shown(fields)}"
+            )
+        header |= dict.fromkeys(fields)
+        objects.append((number, fields))
+    names = tuple(header)
+    return names, [
+        (number, tuple(fields.get(column) for column in names))
+        for number, fields in objects
+    ]
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON value")
