@@ -8,13 +8,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.fields import shown
-from labelgraph_jax.data.tables import Table, category_name
+from labelgraph_jax.data.tables import Table, category_name, parse_number
 
 ColumnKind = Literal["categorical", "numeric"]
 
@@ -241,29 +241,28 @@ def _reason_to_drop(values: np.ndarray, kind: ColumnKind) -> str | None:
 
 
 def _numbers(table: Table, name: str) -> np.ndarray:
-    """A column of numbers, or what is wrong with it."""
+    """A column of finite numbers, NaN where missing, or what is wrong with it."""
     values = table.column(name)
-    if values.dtype != object:
-        return values
-    for row, value in enumerate(values):
-        if value is not None and (
-            isinstance(value, tuple) or category_name(value) == value
-        ):
-            raise DataError(
-                f"{table.where(row)}: column {name!r} must hold numbers; "
-                f"got {shown(value)}"
-            )
-    return np.array([math.nan if v is None else float(v) for v in values], np.float64)
+    if values.dtype == object:
+        read = [
+            math.nan if v is None else parse_number(v) if isinstance(v, str) else None
+            for v in values
+        ]
+        if None in read:
+            _refuse(table, name, read.index(None), "numbers")
+        values = np.array(read, np.float64)
+    if np.isinf(values).any():
+        _refuse(table, name, int(np.argmax(np.isinf(values))), "finite numbers")
+    return values
+
+
+def _refuse(table: Table, name: str, row: int, must: str) -> NoReturn:
+    got = shown(table.columns[name][row])
+    raise DataError(f"{table.where(row)}: column {name!r} must hold {must}; got {got}")
 
 
 def _numeric(table: Table, name: str) -> Column:
     values = _numbers(table, name)
-    if np.isinf(values).any():
-        row = int(np.flatnonzero(np.isinf(values))[0])
-        raise DataError(
-            f"{table.where(row)}: column {name!r} must hold finite numbers; "
-            f"got {values[row]}"
-        )
     missing = np.isnan(values)
     known = values[~missing]
     mean = float(known.mean()) if len(known) else 0.0
@@ -295,12 +294,9 @@ def _value_names(table: Table, name: str) -> tuple[np.ndarray, list[str | None]]
     if values.dtype != object:
         distinct, index = np.unique(values, return_inverse=True)
         return index, [None if np.isnan(v) else category_name(v) for v in distinct]
-    if any(isinstance(value, tuple) for value in values):
-        row = next(i for i, v in enumerate(values) if isinstance(v, tuple))
-        raise DataError(
-            f"{table.where(row)}: column {name!r} must hold one value per row to be "
-            f"categorical; got the list {shown(list(values[row]))}"
-        )
+    for row, value in enumerate(values):
+        if isinstance(value, tuple):
+            _refuse(table, name, row, "one value per row to be categorical")
     known = {value: i for i, value in enumerate(dict.fromkeys(values))}
     index = np.fromiter(map(known.__getitem__, values), np.int64, len(values))
     return index, [None if v is None else category_name(v) for v in known]

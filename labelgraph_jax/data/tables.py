@@ -37,6 +37,7 @@ _NUMBER = re.compile(
 # From here on not every whole number has a float64 of its own.
 _LARGEST_WHOLE = 2**53
 _CHUNK = 8_192
+_LISTS = (list, tuple, np.ndarray)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -176,63 +177,86 @@ def category_name(value: float | str) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
+class _Codes(dict[Any, int]):
+    """Numbers the distinct fields of a column in the order they come."""
+
+    def __missing__(self, field: Any) -> int:
+        self[field] = len(self)
+        return len(self) - 1
+
+    def of(self, fields: Sequence[Any]) -> np.ndarray:
+        try:
+            return np.fromiter(map(self.__getitem__, fields), np.int32, len(fields))
+        except TypeError:  # lists, which no dictionary takes
+            hashable = [tuple(f) if isinstance(f, _LISTS) else f for f in fields]
+            return np.fromiter(map(self.__getitem__, hashable), np.int32, len(fields))
+
+
 def _table(
     name: str, header: Sequence[str], rows: Iterable[tuple[int, Sequence[Any]]]
 ) -> Table:
     numbers: list[int] = []
-    parts: list[list[list[Any]]] = [[] for _ in header]
-    # One object per distinct field: a table has few of them, and many rows.
-    known: list[dict[Any, Any]] = [{} for _ in header]
+    # A table has many rows and few distinct fields: only those are looked at.
+    codes = [_Codes() for _ in header]
+    parts: list[list[np.ndarray]] = [[] for _ in header]
     iterator = iter(rows)
     while chunk := list(itertools.islice(iterator, _CHUNK)):
         numbers += [number for number, _ in chunk]
-        for part, seen, values in zip(
-            parts, known, zip(*(row for _, row in chunk), strict=True), strict=True
+        fields = zip(*(row for _, row in chunk), strict=True)
+        for column, coded, part, values in zip(
+            header, codes, parts, fields, strict=True
         ):
             try:
-                part.append([seen.setdefault(value, value) for value in values])
-            except TypeError:  # lists, which no dictionary takes
-                part.append(list(values))
+                part.append(coded.of(values))
+            except TypeError:
+                row = next(i for i, v in enumerate(values) if _is_nested(v))
+                raise DataError(
+                    f"{name}:{chunk[row][0]}: column {column!r} must hold numbers, "
+                    f"texts or lists of texts; got {shown(values[row])}"
+                ) from None
     if not numbers:
         raise DataError(f"{name}: must hold at least one row; got none")
     lines = np.array(numbers, np.int64)
-    columns = {}
-    for column, part in zip(header, parts, strict=True):
-        columns[column] = _column(
-            list(itertools.chain(*part)), lambda row: f"{name}:{lines[row]}", column
-        )
-        part.clear()
+    columns = {
+        column: _column(list(coded), np.concatenate(part), name, lines, column)
+        for column, coded, part in zip(header, codes, parts, strict=True)
+    }
     return Table(name, columns, lines)
 
 
-def _column(values: list[Any], where: Any, name: str) -> np.ndarray:
+def _is_nested(value: Any) -> bool:
+    """Whether a field is an object, or a list that holds objects or lists."""
+    items = value if isinstance(value, _LISTS) else [value]
+    return any(isinstance(item, (Mapping, *_LISTS)) for item in items)
+
+
+def _column(
+    distinct: list[Any], codes: np.ndarray, name: str, lines: np.ndarray, column: str
+) -> np.ndarray:
     """The fields of a column as numbers where they all are, else as texts or lists."""
-    if any(isinstance(value, (list, tuple, np.ndarray)) for value in values):
-        return _objects([_list(v, where, i, name) for i, v in enumerate(values)])
-    distinct = dict.fromkeys(values)
-    read: dict[Any, float | str | None] = {}
-    for value in distinct:
+    listed = any(isinstance(value, tuple) for value in distinct)
+    read: list[Any] = []
+    for code, value in enumerate(distinct):
         try:
-            read[value] = _scalar(value)
+            read.append(_list(value) if listed else _scalar(value))
         except TypeError:
+            must = "lists of texts" if listed else "numbers, texts or lists of texts"
+            line = lines[int(np.argmax(codes == code))]
             raise DataError(
-                f"{where(values.index(value))}: column {name!r} must hold numbers, "
-                f"texts or lists of texts; got {shown(value)}"
+                f"{name}:{line}: column {column!r} must hold {must}; got {shown(value)}"
             ) from None
-    as_numbers = {value: _as_number(field) for value, field in read.items()}
-    if None not in as_numbers.values():
-        return np.array([as_numbers[value] for value in values], np.float64)
-    texts = {
-        value: _as_text(field, "" if value is None else str(value))
-        for value, field in read.items()
-    }
-    return _objects([texts[value] for value in values])
-
-
-def _objects(values: list[Any]) -> np.ndarray:
-    column = np.empty(len(values), object)
-    column[:] = values
-    return column
+    if not listed:
+        numbers = [_as_number(field) for field in read]
+        if None not in numbers:
+            return np.array(numbers, np.float64)[codes]
+        read = [
+            _as_text(field, value) for field, value in zip(read, distinct, strict=True)
+        ]
+    # One by one: numpy would make two dimensions of tuples.
+    values = np.empty(len(read), object)
+    for i, field in enumerate(read):
+        values[i] = field
+    return values[codes]
 
 
 def _scalar(value: Any) -> float | str | None:
@@ -260,22 +284,21 @@ def _as_number(field: float | str | None) -> float | None:
     return field
 
 
-def _as_text(field: float | str | None, original: str) -> str | None:
+def _as_text(field: float | str | None, original: Any) -> str | None:
     if isinstance(field, float):
-        return original.lower() if original in ("True", "False") else original
+        whole = isinstance(original, (bool, np.bool_))
+        return str(original).lower() if whole else str(original)
     return None if field is None or field.lower() in MISSING_TEXTS else field
 
 
-def _list(value: Any, where: Any, row: int, name: str) -> tuple[str, ...] | None:
+def _list(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
-    if isinstance(value, (list, tuple, np.ndarray)) and all(
+    if not isinstance(value, tuple) or not all(
         isinstance(item, str) and item.strip() for item in value
     ):
-        return tuple(dict.fromkeys(item.strip() for item in value))
-    raise DataError(
-        f"{where(row)}: column {name!r} must hold lists of texts; got {shown(value)}"
-    )
+        raise TypeError
+    return tuple(dict.fromkeys(item.strip() for item in value))
 
 
 def _json_rows(

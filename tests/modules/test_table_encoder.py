@@ -1,0 +1,82 @@
+"""Categories and numbers -> one vector per row."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from labelgraph_jax.modules.table_encoder import TableEncoder
+
+CATEGORIES = jnp.array([[0, 2], [1, 0], [2, 3]], jnp.int32)
+NUMBERS = jnp.array([[0.5], [-1.0], [2.0]])
+
+
+ENCODER = TableEncoder((3, 4), 4)
+apply = jax.jit(ENCODER.apply)
+
+
+@functools.cache
+def made() -> tuple[TableEncoder, dict]:
+    return ENCODER, jax.jit(ENCODER.init)(jax.random.key(0), CATEGORIES, NUMBERS)
+
+
+@given(
+    arrays(np.int32, (3,), elements=st.integers(0, 2)),
+    arrays(np.int32, (3,), elements=st.integers(0, 3)),
+)
+def test_a_row_is_its_categories_vectors_beside_its_numbers(
+    first: np.ndarray, second: np.ndarray
+) -> None:
+    encoder, variables = made()
+    encoded = np.asarray(apply(variables, np.stack([first, second], 1), NUMBERS))
+    table = np.asarray(variables["params"]["embedding"])
+    for row in range(3):
+        expected = [*table[first[row]], *table[3 + second[row]], *NUMBERS[row]]
+        np.testing.assert_array_equal(encoded[row], expected)
+
+
+def test_eager_and_jit_agree() -> None:
+    encoder, variables = made()
+    eager = encoder.apply(variables, CATEGORIES, NUMBERS)
+    np.testing.assert_array_equal(apply(variables, CATEGORIES, NUMBERS), eager)
+    assert eager.shape == (3, 2 * 4 + 1)
+
+
+def test_an_unseen_category_starts_at_zero_and_the_others_do_not() -> None:
+    _, variables = made()
+    lengths = np.linalg.norm(variables["params"]["embedding"], axis=1)
+    np.testing.assert_array_equal(
+        lengths == 0, [True, False, False, True] + [False] * 3
+    )
+
+
+def test_only_the_categories_of_a_batch_have_a_gradient() -> None:
+    encoder, variables = made()
+
+    def loss(params: dict) -> jax.Array:
+        return jnp.sum(encoder.apply({"params": params}, CATEGORIES[:1], NUMBERS[:1]))
+
+    gradient = jax.grad(loss)(variables["params"])["embedding"]
+    np.testing.assert_array_equal(np.flatnonzero(np.any(gradient, axis=1)), [0, 3 + 2])
+
+
+def test_a_table_without_categories_is_its_numbers() -> None:
+    encoder = TableEncoder(())
+    variables = encoder.init(jax.random.key(0), CATEGORIES[:, :0], NUMBERS)
+    assert not variables
+    np.testing.assert_array_equal(
+        encoder.apply(variables, CATEGORIES[:, :0], NUMBERS), NUMBERS
+    )
+
+
+def test_another_number_of_columns_is_refused() -> None:
+    encoder, variables = made()
+    with pytest.raises(ValueError, match=r"must have 2 columns, .*; got 1"):
+        encoder.apply(variables, CATEGORIES[:, :1], NUMBERS)
+    with pytest.raises(ValueError, match="must be at least 1"):
+        TableEncoder((0, 2)).init(jax.random.key(0), CATEGORIES, NUMBERS)
