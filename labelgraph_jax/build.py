@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -14,9 +15,11 @@ from labelgraph_jax.encode import chunk_tokens
 from labelgraph_jax.modules.label_attention import LabelAttention
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.label_graph import LabelGraph
-from labelgraph_jax.modules.magnet import Magnet
+from labelgraph_jax.modules.magnet import Magnet, TaskMagnet
+from labelgraph_jax.modules.mixture import GATES, gate_weights_of
 from labelgraph_jax.modules.text_encoder import TextEncoder, place_params
 from labelgraph_jax.modules.transformer import TransformerShape
+from labelgraph_jax.task_build import build_task_magnet
 from labelgraph_jax.training.objectives import LossFn, LossSum
 from labelgraph_jax.workdir import LabelGraphArrays
 
@@ -34,7 +37,7 @@ class Classifier:
         graph: label features, adjacency and label prior, from the training split.
     """
 
-    module: Magnet | LabelAttention | LabelDecoder
+    module: Magnet | TaskMagnet | LabelAttention | LabelDecoder
     graph: LabelGraphArrays
 
     def init(self, key: jax.Array, batch: Mapping[str, Any], **values: Any) -> Any:
@@ -77,6 +80,16 @@ class Classifier:
         )
         assert isinstance(logits, jax.Array)
         return logits
+
+    def gate_weights(self, params: Any, batch: Mapping[str, Any]) -> jax.Array | None:
+        """The gates' weights `[B, T, E]` for a batch; None where there are no gates."""
+        if not isinstance(self.module, TaskMagnet):
+            return None
+        arguments, options = self._inputs(batch)
+        _, left = self.module.apply(
+            {"params": params}, *arguments, **options, mutable=GATES
+        )
+        return gate_weights_of(left)
 
     @property
     def own_loss(self) -> LossFn | None:
@@ -123,6 +136,7 @@ def build_classifier(
     vocabulary_size: int,
     transformer: TransformerShape | None = None,
     features: int | None = None,
+    tasks: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Classifier:
     """The model that a configuration describes.
 
@@ -132,6 +146,11 @@ def build_classifier(
         vocabulary_size: rows of a learned token table.
         transformer: sizes of the pretrained encoder, where there is one.
         features: width of word vectors read from a file.
+        tasks: the columns of each label set where there are several; a mixture reads
+            them.
+
+    Raises:
+        ConfigError: the settings ask for what the label sets do not allow.
     """
     text, labels = config.resolved().text, config.graph
     head = config.head
@@ -144,26 +163,31 @@ def build_classifier(
     )
     if head.kind == "recurrent":
         return Classifier(LabelDecoder(encoder, head.hidden, head.max_labels), graph)
+
+    def label_graph(width: int) -> LabelGraph:
+        return LabelGraph(
+            output_dim=width,
+            hidden_dim=labels.hidden,
+            layers=labels.layers,
+            heads=labels.heads,
+            role=labels.role,
+            learned=labels.is_learned,
+            residual=labels.residual,
+            negative_slope=labels.negative_slope,
+            dropout_rate=labels.dropout,
+            attention=labels.attention,
+            gated=labels.gated,
+            skip=labels.skip,
+        )
+
+    if config.mixture.kind != "none":
+        return Classifier(build_task_magnet(config, encoder, label_graph, tasks), graph)
     classifier = LabelAttention if head.kind == "label_attention" else Magnet
     return Classifier(
-        module=classifier(
-            text_encoder=encoder,
-            label_graph=LabelGraph(
-                output_dim=encoder.output_features,
-                hidden_dim=labels.hidden,
-                layers=labels.layers,
-                heads=labels.heads,
-                role=labels.role,
-                learned=labels.is_learned,
-                residual=labels.residual,
-                negative_slope=labels.negative_slope,
-                dropout_rate=labels.dropout,
-                attention=labels.attention,
-                gated=labels.gated,
-                skip=labels.skip,
-            ),
+        classifier(
+            text_encoder=encoder, label_graph=label_graph(encoder.output_features)
         ),
-        graph=graph,
+        graph,
     )
 
 

@@ -19,6 +19,7 @@ from labelgraph_jax.settings import (
     require_numbers,
     to_dict,
 )
+from labelgraph_jax.task_settings import MixtureConfig
 
 __all__ = [
     "ENCODER_SETTINGS",
@@ -30,6 +31,7 @@ __all__ = [
     "GraphConfig",
     "HeadConfig",
     "LossConfig",
+    "MixtureConfig",
     "TextConfig",
     "ThresholdConfig",
     "TrainingConfig",
@@ -487,6 +489,7 @@ class Config:
     text: TextConfig = field(default_factory=TextConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -507,6 +510,12 @@ class Config:
             "head.kind='recurrent' has a loss of its own, the cross-entropy of the "
             "label sequence: every setting of loss must keep its default, got "
             f"{'; '.join(differences(LossConfig(), self.loss))}",
+        )
+
+        require(
+            self.mixture.kind == "none" or self.head.kind == "product",
+            "a mixture gives every label set a document vector of its own: head.kind "
+            f"must be 'product', got '{self.head.kind}'",
         )
 
     def resolved(self) -> "Config":

@@ -41,6 +41,7 @@ from labelgraph_jax.evaluation import (
 from labelgraph_jax.functional.metrics import evaluate_scores
 from labelgraph_jax.hierarchy import lacking_ancestors, require_taxonomy
 from labelgraph_jax.loss_choice import choose_loss
+from labelgraph_jax.modules.magnet import TaskMagnet
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predict import Model, restore
 from labelgraph_jax.prepare import (
@@ -55,6 +56,7 @@ from labelgraph_jax.prepare import (
     require_labels,
     token_weights,
 )
+from labelgraph_jax.task_build import task_objective
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.evaluate import compile_probabilities
 from labelgraph_jax.training.logs import MetricsLog
@@ -232,6 +234,7 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
         vocabulary_size=tokenizer.vocabulary_size,
         transformer=encoder.shape if encoder else None,
         features=values["embedding"].shape[1] if "embedding" in values else None,
+        tasks=labels.task_columns,
     )
     if validation.unseen:
         say(
@@ -345,9 +348,14 @@ def optimizer_and_step(
         clip_norm=settings.clip_norm,
         **schedule,
     )
-    loss_fn = classifier.own_loss or multi_label_objective(
-        classifier.apply, choose_loss(config.loss, classifier.graph)
-    )
+    if isinstance(classifier.module, TaskMagnet):
+        loss_fn = task_objective(
+            config, classifier.module, classifier.graph, classifier.apply
+        )
+    else:
+        loss_fn = classifier.own_loss or multi_label_objective(
+            classifier.apply, choose_loss(config.loss, classifier.graph)
+        )
     step = make_train_step(
         loss_fn,
         optimizer,

@@ -31,6 +31,7 @@ def train(verb: verbs.Train) -> int:
         text=verb.text,
         graph=verb.graph,
         head=verb.head,
+        mixture=verb.mixture,
         loss=verb.loss,
         threshold=verb.threshold,
         training=verb.training,

@@ -231,6 +231,7 @@ def restore(place: Workdir, *, checkpoint: str | int = "best") -> Model:
         vocabulary_size=tokenizer.vocabulary_size,
         transformer=shape,
         features=None if table is None else table.shape[1],
+        tasks=labels.task_columns,
     )
     half = at_half(len(labels))
     return Model(place, config, labels, tokenizer, classifier, params, half, encoder)

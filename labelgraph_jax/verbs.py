@@ -16,6 +16,7 @@ from labelgraph_jax.config import (
     GraphConfig,
     HeadConfig,
     LossConfig,
+    MixtureConfig,
     TextConfig,
     ThresholdConfig,
     TrainingConfig,
@@ -56,6 +57,7 @@ class Train:
     text: TextConfig = field(default_factory=TextConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -248,6 +250,7 @@ def verbs(start: Config) -> Any:
         text=start.text,
         graph=start.graph,
         head=start.head,
+        mixture=start.mixture,
         loss=start.loss,
         threshold=start.threshold,
         training=start.training,

@@ -20,7 +20,8 @@ ALLOWED = {
     "data": {"data"},
     "training": {"functional", "training"},
     "settings": set(),
-    "config": {"settings"},
+    "task_settings": {"settings"},
+    "config": {"settings", "task_settings"},
     "presets": {"config"},
     "workdir": {"config", "data"},
 }

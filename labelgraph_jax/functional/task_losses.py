@@ -177,28 +177,60 @@ def multi_task_loss(
     Reference: Ma et al., KDD 2018 (weighted sum); Kendall et al., Multi-task learning
     using uncertainty, CVPR 2018, equations 7 to 10 (log_variance).
     """
+    losses, weights = task_loss_sums(
+        outputs, targets, tasks, target_mask=target_mask, example_mask=example_mask
+    )
+    total = join_task_losses(
+        losses,
+        weights,
+        task_weights=task_weights,
+        log_variance=log_variance,
+        variance_scales=[0.5 if task.kind == "squared" else 1.0 for task in tasks],
+    )
+    rows = jnp.float32(jnp.shape(outputs)[0])
+    if example_mask is not None:
+        rows = jnp.sum(jnp.asarray(example_mask, bool), dtype=jnp.float32)
+    return total, rows
+
+
+def join_task_losses(
+    loss_sums: Float[Array, " T"],
+    weight_sums: Float[Array, " T"],
+    *,
+    task_weights: Float[ArrayLike, " T"] | None = None,
+    log_variance: Float[Array, " T"] | None = None,
+    variance_scales: Sequence[float] | None = None,
+) -> Float[Array, ""]:
+    """The sum over tasks that `multi_task_loss` describes, from their sums.
+
+    Args:
+        loss_sums: L.
+        weight_sums: n.
+        task_weights: lambda; one each by default.
+        log_variance: s, where the weights are learned.
+        variance_scales: c; one each by default.
+
+    Raises:
+        ValueError: weights that are not one per task.
+    """
+    count = len(loss_sums)
     for name, values in (
         ("task_weights", task_weights),
         ("log_variance", log_variance),
     ):
-        if values is not None and jnp.shape(values) != (len(tasks),):
+        if values is not None and jnp.shape(values) != (count,):
             raise ValueError(
-                f"{name} must hold one number for each of the {len(tasks)} tasks; got "
+                f"{name} must hold one number for each of the {count} tasks; got "
                 f"shape {jnp.shape(values)}"
             )
-    losses, weights = task_loss_sums(
-        outputs, targets, tasks, target_mask=target_mask, example_mask=example_mask
-    )
+    losses = loss_sums
     if log_variance is not None:
-        half = jnp.asarray([0.5 if task.kind == "squared" else 1.0 for task in tasks])
-        losses = half * jnp.exp(-log_variance) * losses + log_variance * weights / 2
+        scales = [1.0] * count if variance_scales is None else variance_scales
+        losses = jnp.asarray(scales) * jnp.exp(-log_variance) * losses
+        losses += log_variance * weight_sums / 2
     if task_weights is not None:
         losses = losses * jnp.asarray(task_weights, jnp.float32)
-    rows = jnp.shape(outputs)[0]
-    count = jnp.float32(rows)
-    if example_mask is not None:
-        count = jnp.sum(jnp.asarray(example_mask, bool), dtype=jnp.float32)
-    return losses.sum(), count
+    return losses.sum()
 
 
 def output_count(tasks: Sequence[Task]) -> int:

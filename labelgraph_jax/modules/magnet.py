@@ -1,12 +1,17 @@
 """Text vectors x label vectors -> logits: the whole MAGNET classifier."""
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from labelgraph_jax.modules.label_graph import LabelGraph
+from labelgraph_jax.modules.mixture import Mixture, TaskLayers
 from labelgraph_jax.modules.parameters import log_odds
 from labelgraph_jax.modules.text_encoder import TextEncoder
+
+LOG_VARIANCE = "task_log_variance"
+"""Name of the parameter that holds the learned weights of the tasks."""
 
 
 class Magnet(nn.Module):
@@ -63,3 +68,70 @@ class Magnet(nn.Module):
         )
         bias = self.param("label_bias", lambda _: log_odds(label_prior))
         return documents.astype(jnp.float32) @ labels.T + bias
+
+
+class TaskMagnet(nn.Module):
+    """MAGNET for several label sets that share an encoder through a mixture.
+
+        logits[b, n] = task_vector[b, t(n)] . label_vector[n] + label_bias[n]
+
+    Every label set t has its own document vector, from the mixture, and its own label
+    graph, over the labels of the set alone.
+
+    Attributes:
+        text_encoder: token ids or token vectors -> document vectors `[B, D]`.
+        mixture: document vectors -> one vector per label set `[B, T, F]`.
+        label_graphs: T of them, with output_dim F.
+        columns: which of the N labels each set has; together all of them, each once.
+        towers: units of each layer of a tower between mixture and label vectors.
+        learn_weights: also own the log-variances `[T]` that weigh the sets' losses.
+
+    Reference: Pal et al., MAGNET, ICAART 2020; Ma et al., MMoE, KDD 2018; Kendall et
+    al., CVPR 2018. Their union is ours.
+    """
+
+    text_encoder: TextEncoder
+    mixture: Mixture
+    label_graphs: tuple[LabelGraph, ...]
+    columns: tuple[tuple[int, ...], ...]
+    towers: tuple[int, ...] = ()
+    learn_weights: bool = False
+
+    @nn.compact
+    def __call__(
+        self,
+        label_features: Float[Array, "N F"],
+        adjacency: Float[Array, "N N"],
+        label_prior: Float[Array, "N"],
+        token_mask: Bool[Array, "B *W S"],
+        token_ids: Int[Array, "B *W S"] | None = None,
+        *,
+        token_vectors: Float[Array, "B *W S D"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "B N"]:
+        """Logits of every label for every document, float32; arguments as `Magnet`."""
+        documents = self.text_encoder(
+            token_ids,
+            token_mask,
+            token_vectors=token_vectors,
+            deterministic=deterministic,
+        )
+        task_vectors = self.mixture(documents, deterministic=deterministic)
+        if self.towers:
+            task_vectors = TaskLayers(len(self.columns), self.towers, name="towers")(
+                task_vectors, deterministic=deterministic
+            )
+        parts = []
+        for task, columns in enumerate(self.columns):
+            rows = np.asarray(columns)
+            labels = self.label_graphs[task](
+                label_features[rows],
+                adjacency[rows[:, None], rows],
+                deterministic=deterministic,
+            )
+            parts.append(task_vectors[:, task].astype(jnp.float32) @ labels.T)
+        if self.learn_weights:
+            self.param(LOG_VARIANCE, nn.initializers.zeros, (len(self.columns),))
+        order = np.argsort(np.concatenate(self.columns), kind="stable")
+        bias = self.param("label_bias", lambda _: log_odds(label_prior))
+        return jnp.concatenate(parts, axis=1)[:, order] + bias

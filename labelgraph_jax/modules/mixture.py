@@ -166,6 +166,40 @@ class Mixture(nn.Module):
             )
 
 
+class TaskLayers(nn.Module):
+    """Layers that each task has for itself: `[B, T, F]` -> `[B, T, units]`, ReLU.
+
+    Attributes:
+        tasks: T.
+        hidden: units of each layer.
+    """
+
+    tasks: int
+    hidden: tuple[int, ...]
+    dropout_rate: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "B T F"], *, deterministic: bool = True
+    ) -> Float[Array, "B T U"]:
+        """All tasks' layers as one batched product."""
+        for number, units in enumerate(self.hidden):
+            kernel = self.param(
+                f"kernel_{number}", _PER_EXPERT, (features.shape[-1], self.tasks, units)
+            )
+            bias = self.param(
+                f"bias_{number}", nn.initializers.zeros, (self.tasks, units)
+            )
+            features = nn.relu(
+                jnp.einsum("btf,ftu->btu", features, kernel.astype(features.dtype))
+                + bias
+            )
+            features = nn.Dropout(self.dropout_rate)(
+                features, deterministic=deterministic
+            )
+        return features
+
+
 class TaskTowers(nn.Module):
     """A small network per task, and its output columns: `[B, T, F]` -> `[B, O]`.
 
@@ -183,20 +217,10 @@ class TaskTowers(nn.Module):
         self, features: Float[Array, "B T F"], *, deterministic: bool = True
     ) -> Float[Array, "B O"]:
         """Logits, or values, of all tasks side by side, float32."""
-        tasks = len(self.widths)
-        for number, units in enumerate(self.hidden):
-            kernel = self.param(
-                f"kernel_{number}", _PER_EXPERT, (features.shape[-1], tasks, units)
-            )
-            bias = self.param(f"bias_{number}", nn.initializers.zeros, (tasks, units))
-            features = nn.relu(
-                jnp.einsum("btf,ftu->btu", features, kernel.astype(features.dtype))
-                + bias
-            )
-            features = nn.Dropout(self.dropout_rate)(
-                features, deterministic=deterministic
-            )
-        features = features.astype(jnp.float32)
+        layers = TaskLayers(
+            len(self.widths), self.hidden, self.dropout_rate, name="layers"
+        )
+        features = layers(features, deterministic=deterministic).astype(jnp.float32)
         outputs = []
         for task, width in enumerate(self.widths):
             initial = nn.initializers.lecun_normal()

@@ -1,13 +1,19 @@
 """Objectives: a model and a loss joined into one function of the parameters."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from labelgraph_jax.functional.task_losses import Task, multi_task_loss
+from labelgraph_jax.functional.task_losses import (
+    Task,
+    join_task_losses,
+    multi_task_loss,
+)
 
 Params = Any
 Batch = Mapping[str, Any]
@@ -92,5 +98,68 @@ def multi_task_objective(
         if penalty is not None:
             loss_sum = loss_sum + penalty(params) * weight_sum
         return loss_sum, weight_sum
+
+    return loss_fn
+
+
+class LabelSet(NamedTuple):
+    """Some of a model's labels, learned as one task.
+
+    Attributes:
+      columns: which columns of logits and targets are theirs, int `[N_t]`.
+      loss: as in `multi_label_objective`, of these columns.
+    """
+
+    columns: np.ndarray
+    loss: Callable[..., LossSum]
+
+
+def label_sets_objective(
+    apply_fn: ApplyFn,
+    label_sets: Sequence[LabelSet],
+    *,
+    task_weights: Float[ArrayLike, " T"] | None = None,
+    log_variance: Callable[[Params], Float[Array, " T"]] | None = None,
+    penalty: Callable[[Params], Float[Array, ""]] | None = None,
+) -> LossFn:
+    """Join a model and the losses of several label sets into one function.
+
+    The loss of a set is its sum over the annotated (document, label) cells, divided by
+    how many labels it has: a set of ten labels counts as much as one of a hundred.
+
+    Args:
+      apply_fn: `apply_fn(params, batch, *, key, train)` -> logits `[B, N]`.
+      label_sets: the tasks.
+      task_weights, log_variance, penalty: as in `multi_task_objective`.
+
+    Returns:
+      As `multi_task_objective`: the weight is the number of documents.
+    """
+
+    def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
+        logits = apply_fn(params, batch, key=key, train=True)
+        target_mask = batch.get("target_mask")
+        sums = []
+        for columns, loss in label_sets:
+            loss_sum, cells = loss(
+                logits[:, columns],
+                batch["targets"][:, columns],
+                target_mask=None if target_mask is None else target_mask[:, columns],
+                example_mask=batch.get("example_mask"),
+            )
+            sums.append((loss_sum / len(columns), cells / len(columns)))
+        loss_sums, weight_sums = (jnp.stack(parts) for parts in zip(*sums, strict=True))
+        total = join_task_losses(
+            loss_sums,
+            weight_sums,
+            task_weights=task_weights,
+            log_variance=None if log_variance is None else log_variance(params),
+        )
+        rows = jnp.float32(len(logits))
+        if batch.get("example_mask") is not None:
+            rows = jnp.sum(batch["example_mask"], dtype=jnp.float32)
+        if penalty is not None:
+            total = total + penalty(params) * rows
+        return total, rows
 
     return loss_fn
