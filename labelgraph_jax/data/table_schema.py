@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.fields import shown
-from labelgraph_jax.data.tables import Table, category_name, parse_number
+from labelgraph_jax.data.table_values import category_name, number_column, value_names
+from labelgraph_jax.data.tables import Table
 
 ColumnKind = Literal["categorical", "numeric"]
 
@@ -158,7 +158,7 @@ class TableSchema:
             ids[:, i], unknown = _category_ids(column, table)
             if unknown:
                 unseen[column.name] = unknown
-        read = [_numbers(table, column.name) for column in self.numeric]
+        read = [number_column(table, column.name) for column in self.numeric]
         numbers = [
             np.nan_to_num((values - column.mean) / column.scale, nan=0.0)
             for values, column in zip(read, self.numeric, strict=True)
@@ -222,7 +222,7 @@ def _reason_to_drop(values: np.ndarray, kind: ColumnKind) -> str | None:
     else:
         if any(isinstance(value, tuple) for value in values):
             return "lists"
-        known = values[[value is not None for value in values]]
+        known = np.array([value for value in values if value], object)
         distinct = set(known)
     if not len(known):
         return "no value in any row"
@@ -240,29 +240,8 @@ def _reason_to_drop(values: np.ndarray, kind: ColumnKind) -> str | None:
     return None
 
 
-def _numbers(table: Table, name: str) -> np.ndarray:
-    """A column of finite numbers, NaN where missing, or what is wrong with it."""
-    values = table.column(name)
-    if values.dtype == object:
-        read = [
-            math.nan if v is None else parse_number(v) if isinstance(v, str) else None
-            for v in values
-        ]
-        if None in read:
-            _refuse(table, name, read.index(None), "numbers")
-        values = np.array(read, np.float64)
-    if np.isinf(values).any():
-        _refuse(table, name, int(np.argmax(np.isinf(values))), "finite numbers")
-    return values
-
-
-def _refuse(table: Table, name: str, row: int, must: str) -> NoReturn:
-    got = shown(table.columns[name][row])
-    raise DataError(f"{table.where(row)}: column {name!r} must hold {must}; got {got}")
-
-
 def _numeric(table: Table, name: str) -> Column:
-    values = _numbers(table, name)
+    values = number_column(table, name)
     missing = np.isnan(values)
     known = values[~missing]
     mean = float(known.mean()) if len(known) else 0.0
@@ -288,22 +267,8 @@ def _categorical(
     )
 
 
-def _value_names(table: Table, name: str) -> tuple[np.ndarray, list[str | None]]:
-    """Which distinct value each row has, and those values' names."""
-    values = table.column(name)
-    if values.dtype != object:
-        distinct, index = np.unique(values, return_inverse=True)
-        return index, [None if np.isnan(v) else category_name(v) for v in distinct]
-    for row, value in enumerate(values):
-        if isinstance(value, tuple):
-            _refuse(table, name, row, "one value per row to be categorical")
-    known = {value: i for i, value in enumerate(dict.fromkeys(values))}
-    index = np.fromiter(map(known.__getitem__, values), np.int64, len(values))
-    return index, [None if v is None else category_name(v) for v in known]
-
-
 def _value_counts(table: Table, name: str) -> Counter[str | None]:
-    index, names = _value_names(table, name)
+    index, names = value_names(table, name)
     counts: Counter[str | None] = Counter()
     for value, count in zip(names, np.bincount(index).tolist(), strict=True):
         counts[value] += count
@@ -311,7 +276,7 @@ def _value_counts(table: Table, name: str) -> Counter[str | None]:
 
 
 def _category_ids(column: Column, table: Table) -> tuple[np.ndarray, Counter[str]]:
-    index, names = _value_names(table, column.name)
+    index, names = value_names(table, column.name)
     ids = {name: i for i, name in enumerate(column.categories, start=FIRST_CATEGORY)}
     coded = [MISSING if name is None else ids.get(name, UNSEEN) for name in names]
     unknown: Counter[str] = Counter()

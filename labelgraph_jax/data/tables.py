@@ -12,7 +12,6 @@ import decimal
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,6 +22,7 @@ from labelgraph_jax.data.columns import csv_table, parquet_table
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.fields import shown
 from labelgraph_jax.data.lines import Line, read_lines, split_suffix
+from labelgraph_jax.data.table_values import LARGEST_WHOLE, parse_number
 
 FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null"})
@@ -30,12 +30,6 @@ MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null"})
 
 # In a column of numbers these are no text that somebody meant either.
 _MISSING_NUMBERS = MISSING_TEXTS | {"?", "none", "-", "."}
-# 007 is a code and 1_000 is Python: neither is a number in a file.
-_NUMBER = re.compile(
-    r"[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?|[+-]?inf", re.I
-)
-# From here on not every whole number has a float64 of its own.
-_LARGEST_WHOLE = 2**53
 _CHUNK = 8_192
 _LISTS = (list, tuple, np.ndarray)
 
@@ -46,8 +40,9 @@ class Table:
 
     Attributes:
         name: where it comes from, for errors.
-        columns: numbers as float64 with NaN where missing; texts as objects, str or
-            None where missing; lists as objects, tuple of str or None.
+        columns: numbers as float64 with NaN where missing; texts as objects: str, ""
+            for an empty field, None for one that says that it is missing; lists as
+            objects, tuple of str or None.
         lines: number of the line of each row in its file, int64 `[M]`; or None.
 
     Raises:
@@ -153,30 +148,6 @@ def table_of(name: str, columns: Mapping[str, Iterable[Any]]) -> Table:
     return _table(name, tuple(columns), enumerate(zip(*lists, strict=True), start=1))
 
 
-def parse_number(text: str) -> float | None:
-    """The number that a field holds; None where it holds none.
-
-    007 and 1_000 are no numbers, nor is a whole number beyond 2^53, which float64
-    would change: such things are names.
-    """
-    text = text.strip()
-    if not _NUMBER.fullmatch(text):
-        return None
-    value = float(text)
-    whole = text.lstrip("+-").isdigit()
-    return None if whole and abs(value) > _LARGEST_WHOLE else value
-
-
-def category_name(value: float | str) -> str:
-    """A value as the name of a category: 3, 3.0 and "3.0" are all "3"."""
-    if isinstance(value, str):
-        number = parse_number(value)
-        if number is None:
-            return value
-        value = number
-    return str(int(value)) if float(value).is_integer() else repr(float(value))
-
-
 class _Codes(dict[Any, int]):
     """Numbers the distinct fields of a column in the order they come."""
 
@@ -266,7 +237,7 @@ def _scalar(value: Any) -> float | str | None:
     if isinstance(value, (bool, np.bool_)):
         return float(value)
     if isinstance(value, (int, np.integer)):
-        return float(value) if abs(int(value)) <= _LARGEST_WHOLE else str(value)
+        return float(value) if abs(int(value)) <= LARGEST_WHOLE else str(value)
     if isinstance(value, (float, np.floating, decimal.Decimal)):
         return None if math.isnan(value) else float(value)
     if isinstance(value, (datetime.date, np.datetime64)):
@@ -288,7 +259,8 @@ def _as_text(field: float | str | None, original: Any) -> str | None:
     if isinstance(field, float):
         whole = isinstance(original, (bool, np.bool_))
         return str(original).lower() if whole else str(original)
-    return None if field is None or field.lower() in MISSING_TEXTS else field
+    is_missing = field is None or (field != "" and field.lower() in MISSING_TEXTS)
+    return None if is_missing else field
 
 
 def _list(value: Any) -> tuple[str, ...] | None:
