@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from labelgraph_jax.data.examples import Examples
+from labelgraph_jax.data.table_examples import TableExamples
 
 _LENGTH_MULTIPLE = 8
 _POOL_BATCHES = 64
@@ -86,7 +87,7 @@ class BatchPlan:
 
     def __init__(
         self,
-        examples: Examples,
+        examples: Examples | TableExamples,
         *,
         batch_size: int,
         seed: int | None,

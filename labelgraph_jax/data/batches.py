@@ -1,4 +1,4 @@
-"""Documents as padded arrays, batch by batch, through Grain."""
+"""Documents, or rows, as padded arrays, batch by batch, through Grain."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from labelgraph_jax.data.batch_plan import (
     choose_length_buckets,
 )
 from labelgraph_jax.data.examples import Examples, TokenVectors
+from labelgraph_jax.data.table_examples import TableExamples
 
 if TYPE_CHECKING:
     import grain
@@ -49,7 +50,7 @@ class Batches(Sequence[Batch]):
 
     def __init__(
         self,
-        examples: Examples,
+        examples: Examples | TableExamples,
         plan: BatchPlan,
         *,
         epochs: int = 1,
@@ -98,7 +99,10 @@ class Batches(Sequence[Batch]):
         index = index[self._rows]
         example_mask = index >= 0
         rows = index[example_mask]
-        batch = _fill_tokens(examples, rows, len(index), shape)
+        if isinstance(examples, TableExamples):
+            batch = examples.take(rows, len(index))
+        else:
+            batch = _fill_tokens(examples, rows, len(index), shape)
         batch["targets"] = _take(examples.targets, rows, len(index), np.float32)
         if examples.target_mask is not None:
             batch["target_mask"] = _take(examples.target_mask, rows, len(index), bool)
@@ -113,7 +117,7 @@ def steps_per_epoch(documents: int, batch_size: int) -> int:
 
 
 def train_batches(
-    examples: Examples,
+    examples: Examples | TableExamples,
     *,
     batch_size: int,
     epochs: int,
@@ -130,7 +134,8 @@ def train_batches(
     that would have followed, for any number of hosts and threads.
 
     Each batch: token_ids int32 [B, S] (or token_vectors [B, S, D]) and token_mask
-    bool [B, S]; with a window axis, [B, W, S], where some document has several;
+    bool [B, S]; with a window axis, [B, W, S], where some document has several; of a
+    table categories int32 [B, C] and numbers float32 [B, Q] in their place;
     targets float32 [B, N]; example_mask bool [B], False for the rows that fill
     the last batch of an epoch; example_index int32 [B], -1 for those rows.
 
@@ -166,7 +171,7 @@ def train_batches(
 
 
 def evaluation_batches(
-    examples: Examples,
+    examples: Examples | TableExamples,
     *,
     batch_size: int,
     length_buckets: Sequence[int] | None = None,

@@ -34,7 +34,12 @@ class ProbabilityFn:
         return self.run(params, self.place_batch(batch))
 
 
-def compile_probabilities(apply_fn: ApplyFn, mesh: Mesh | None = None) -> ProbabilityFn:
+def compile_probabilities(
+    apply_fn: ApplyFn,
+    mesh: Mesh | None = None,
+    *,
+    link: Callable[[jax.Array], jax.Array] = jax.nn.sigmoid,
+) -> ProbabilityFn:
     """Compile a model for evaluation: float32 probabilities, no dropout.
 
     Compile once and keep the result: every call compiles anew for new batch shapes
@@ -44,13 +49,15 @@ def compile_probabilities(apply_fn: ApplyFn, mesh: Mesh | None = None) -> Probab
     Args:
       apply_fn: `apply_fn(params, batch, *, key, train)` -> logits `[B, N]`.
       mesh: from `make_mesh`; all devices by default.
+      link: float32 logits -> what is wanted of them; outputs of several kinds at once
+        (`functional.task_probabilities`) are no sigmoids.
     """
     mesh = make_mesh() if mesh is None else mesh
     replicated, rows = replicated_sharding(mesh), batch_sharding(mesh)
 
     def probabilities(params: Params, batch: Batch) -> jax.Array:
         logits = apply_fn(params, batch, key=None, train=False)
-        return jax.nn.sigmoid(logits.astype(jnp.float32))
+        return link(logits.astype(jnp.float32))
 
     def place_batch(batch: Batch) -> dict[str, jax.Array]:
         inputs = {name: batch[name] for name in batch if name not in NOT_INPUTS}

@@ -1,0 +1,64 @@
+"""What a model reads of some rows of a table: ids, numbers and targets."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class TableExamples:
+    """M rows, in the order of the table; batched as documents are.
+
+    Args:
+        categories: int32 [M, C], see `table_schema.EncodedTable`.
+        numbers: float32 [M, Q].
+        targets: float32 [M, O].
+        target_mask: bool [M, O], False where a row is not annotated.
+
+    Raises:
+        ValueError: the parts do not hold the same number of rows.
+    """
+
+    categories: np.ndarray
+    numbers: np.ndarray
+    targets: np.ndarray
+    target_mask: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        counts = {len(self.categories), len(self.numbers), len(self.targets)}
+        if len(counts) > 1:
+            raise ValueError(
+                f"all parts must hold the same rows; got {sorted(counts)} of them"
+            )
+        if self.target_mask is not None and (
+            self.target_mask.shape != self.targets.shape
+        ):
+            raise ValueError(
+                f"target_mask must have the shape of targets {self.targets.shape}; "
+                f"got {self.target_mask.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @functools.cached_property
+    def lengths(self) -> np.ndarray:
+        """Rows have no length to sort or pad by: ones, int64 [M]."""
+        return np.ones(len(self), np.int64)
+
+    @property
+    def window_counts(self) -> np.ndarray:
+        """Ones, int64 [M]."""
+        return self.lengths
+
+    def take(self, rows: np.ndarray, count: int) -> dict[str, np.ndarray]:
+        """The inputs of `rows`, followed by zeros up to `count` rows."""
+        batch = {}
+        for name in ("categories", "numbers"):
+            values = getattr(self, name)
+            batch[name] = np.zeros((count, values.shape[1]), values.dtype)
+            batch[name][: len(rows)] = values[rows]
+        return batch
