@@ -81,15 +81,20 @@ class Classifier:
         assert isinstance(logits, jax.Array)
         return logits
 
-    def gate_weights(self, params: Any, batch: Mapping[str, Any]) -> jax.Array | None:
-        """The gates' weights `[B, T, E]` for a batch; None where there are no gates."""
-        if not isinstance(self.module, TaskMagnet):
-            return None
+    @property
+    def has_gates(self) -> bool:
+        """Whether the label sets go through a mixture that has gates."""
+        return isinstance(self.module, TaskMagnet) and self.module.mixture.has_gates
+
+    def gate_weights(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
+        """The gates' weights `[B, T, E]` for a batch, of a model that `has_gates`."""
         arguments, options = self._inputs(batch)
         _, left = self.module.apply(
             {"params": params}, *arguments, **options, mutable=GATES
         )
-        return gate_weights_of(left)
+        weights = gate_weights_of(left)
+        assert weights is not None
+        return weights
 
     @property
     def own_loss(self) -> LossFn | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.config import SELECTION_METRICS
+from labelgraph_jax.config import SELECTION_METRICS, DataConfig
 from labelgraph_jax.data.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.decisions import HALF, Decision
@@ -177,21 +177,10 @@ def evaluate_workdir(
     from labelgraph_jax.predict import load
 
     model = load(workdir)
-    config = model.config
     finished = model.workdir.results() if not data else {}
-    # The model knows its taxonomy; the file may have moved, or say more than `data`.
-    source = dataclasses.replace(config.data, taxonomy="")
-    if data:
-        source = dataclasses.replace(
-            source, data=data, validation="", test="", protocol=""
-        )
-        corpus = read_corpus(source, split=False, tasks=model.label_space.tasks)
-        documents = corpus.train
-    else:
-        if data_dir:
-            source = dataclasses.replace(source, data_dir=data_dir)
-        corpus = read_corpus(source)
-        documents = corpus.test
+    name, documents = run_documents(
+        model.config.data, model.label_space, data=data, data_dir=data_dir
+    )
     results = model.evaluate(documents, batch_size=batch_size)
     if not data:
         before = finished["test"]["fingerprint"]
@@ -202,10 +191,40 @@ def evaluate_workdir(
                 "name the file to evaluate with --data"
             )
     return {
-        "corpus": corpus.name,
+        "corpus": name,
         "labels": len(model.labels),
         "workdir": str(workdir),
         "split": "test" if not data else "file",
         "test": results,
         "baseline": finished.get("baseline"),
     }
+
+
+def run_documents(
+    config: DataConfig, labels: LabelSpace, *, data: str = "", data_dir: str = ""
+) -> tuple[str, tuple[Document, ...]]:
+    """The documents of a file, or of the test split that a run was trained with.
+
+    Args:
+        config: the run's.
+        labels: the run's; they say which label sets are read.
+        data, data_dir: as in `evaluate_workdir`.
+
+    Returns:
+        What reports call them, and the documents.
+
+    Raises:
+        DataError: a document or file is malformed.
+    """
+    # The model knows its taxonomy; the file may have moved, or say more than `data`.
+    source = dataclasses.replace(config, taxonomy="")
+    if data:
+        source = dataclasses.replace(
+            source, data=data, validation="", test="", protocol=""
+        )
+        corpus = read_corpus(source, split=False, tasks=labels.tasks)
+        return corpus.name, corpus.train
+    if data_dir:
+        source = dataclasses.replace(source, data_dir=data_dir)
+    corpus = read_corpus(source)
+    return corpus.name, corpus.test

@@ -39,6 +39,7 @@ from labelgraph_jax.evaluation import (
     validation_metrics,
 )
 from labelgraph_jax.functional.metrics import evaluate_scores
+from labelgraph_jax.gate_report import GateReport
 from labelgraph_jax.hierarchy import lacking_ancestors, require_taxonomy
 from labelgraph_jax.loss_choice import choose_loss
 from labelgraph_jax.modules.magnet import TaskMagnet
@@ -59,6 +60,7 @@ from labelgraph_jax.prepare import (
 from labelgraph_jax.task_build import task_objective
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.evaluate import compile_probabilities
+from labelgraph_jax.training.gates import GateWatch
 from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.loop import TrainResult, train_loop
 from labelgraph_jax.training.objectives import multi_label_objective
@@ -146,7 +148,7 @@ def fit(
     data = {name: fingerprint(documents) for name, documents in splits.items()}
     place.claim(stored, data)
     _save_model_files(place, prepared, config)
-    result = _train(place, prepared, config, progress)
+    result = _train(place, prepared, config, progress, say)
     if result.interrupted:
         raise KeyboardInterrupt
     return _finish(place, prepared, config, result, baseline, say)
@@ -274,7 +276,7 @@ def _save_model_files(place: Workdir, prepared: Prepared, config: Config) -> Non
 
 
 def _train(
-    place: Workdir, prepared: Prepared, config: Config, progress: bool
+    place: Workdir, prepared: Prepared, config: Config, progress: bool, say: Say
 ) -> TrainResult:
     settings, examples = config.training, prepared.train.examples
     assert settings.learning_rate is not None
@@ -288,14 +290,23 @@ def _train(
     mesh = make_mesh()
     run = compile_probabilities(classifier.apply, mesh)
     validation = prepared.validation.examples
+    watch = None
+    if classifier.has_gates:
+        watch = GateWatch(classifier.gate_weights, tuple(prepared.labels.tasks), say)
 
     def evaluate(params: Any) -> dict[str, float]:
         probabilities = score_examples(
             run, params, validation, settings.evaluation_batch_size
         )
-        return validation_metrics(
+        metrics = validation_metrics(
             probabilities, np.asarray(validation.targets), validation.target_mask
         )
+        if watch is not None:
+            batches = evaluation_batches(
+                validation, batch_size=settings.evaluation_batch_size
+            )
+            metrics |= watch(params, batches)
+        return metrics
 
     with CheckpointStore(place.checkpoints, metric=settings.selection_metric) as store:
         return train_loop(
@@ -388,6 +399,7 @@ def _finish(
     probabilities = model.score(examples) if len(examples) else np.zeros((0, 0))
     model = fit_decision(place, config, probabilities, examples, model)
     test = model.evaluate(prepared.corpus.test) if prepared.corpus.test else None
+    gates = test_gates(model, prepared.corpus)
     results: dict[str, Any] = {
         "corpus": prepared.corpus.name,
         "labels": len(prepared.labels),
@@ -412,6 +424,7 @@ def _finish(
             "documents_per_second": round(result.documents_per_second, 1),
         },
         "test": test,
+        "gates": gates,
         "test_seconds": round(time.perf_counter() - started, 1),
         "baseline": None,
     }
@@ -419,6 +432,15 @@ def _finish(
         results["baseline"] = _baseline(prepared.corpus, prepared.labels, config, say)
     place.save_results(results)
     return results
+
+
+def test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:
+    """What the gates do with the test documents; None where there is no gate."""
+    statistics = model.gate_statistics(corpus.test) if corpus.test else None
+    if statistics is None:
+        return None
+    name, rows = f"{corpus.name}, test", len(corpus.test)
+    return GateReport.make(name, rows, model.task_names, statistics).to_json()
 
 
 def fit_decision(

@@ -96,6 +96,22 @@ def predict(verb: verbs.Predict) -> int:
     return 0
 
 
+def gates(verb: verbs.Gates) -> int:
+    from labelgraph_jax.gate_report import draw_gates, print_gates, write_gates
+    from labelgraph_jax.gate_sources import run_gates
+
+    report = run_gates(verb.workdir, data=verb.data, data_dir=verb.data_dir)
+    if verb.figure:
+        draw_gates(report, verb.figure)
+    if verb.out:
+        write_gates(report, verb.out)
+    if verb.json:
+        print(json.dumps(report.to_json(), indent=2))
+    else:
+        print_gates(report, out=verb.out, figure=verb.figure)
+    return 0
+
+
 def _source_config(source: str, data_config: DataConfig) -> DataConfig:
     """`source` as the corpus or file of a data configuration."""
     from labelgraph_jax.data.corpora import corpus_names

@@ -19,7 +19,7 @@ from labelgraph_jax.build import (
     token_table,
 )
 from labelgraph_jax.config import Config
-from labelgraph_jax.data.batches import Examples
+from labelgraph_jax.data.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.readers import read_texts
 from labelgraph_jax.decisions import Decision, at_half, read_decision
@@ -30,6 +30,7 @@ from labelgraph_jax.evaluation import (
     score_examples,
     summary,
 )
+from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.hierarchy import label_ancestors
 from labelgraph_jax.modules.pretrained import read_shape
 from labelgraph_jax.prepare import (
@@ -41,6 +42,7 @@ from labelgraph_jax.prepare import (
 )
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.evaluate import ProbabilityFn, compile_probabilities
+from labelgraph_jax.training.gates import collect_gate_statistics, compile_gate_sums
 from labelgraph_jax.workdir import Workdir, replacing
 
 
@@ -169,6 +171,31 @@ class Model:
         """Probabilities of encoded documents, float32 `[M, N]`."""
         size = batch_size or self.config.training.evaluation_batch_size
         return score_examples(self._run, self.params, examples, size)
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The label sets, where the model has several."""
+        return tuple(self.label_space.task_columns)
+
+    def gate_statistics(
+        self, documents: Sequence[Document], *, batch_size: int | None = None
+    ) -> GateStatistics | None:
+        """What the gates do with some documents; None for a model without gates.
+
+        Raises:
+            DataError: there is no document.
+        """
+        if not documents:
+            raise DataError("there is no document to read gates of")
+        if not self.classifier.has_gates:
+            return None
+        encoded = encode_documents(
+            documents, self.label_space, self.tokenizer, self.config.text, self.encoder
+        )
+        size = batch_size or self.config.training.evaluation_batch_size
+        batches = evaluation_batches(encoded.examples, batch_size=size)
+        sums = compile_gate_sums(self.classifier.gate_weights)
+        return collect_gate_statistics(sums, self.params, batches)
 
     def with_decision(self, decision: Decision) -> "Model":
         """The same model that decides otherwise; nothing is compiled."""

@@ -124,6 +124,30 @@ class Predict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gates:
+    """See the gates of a run that has a mixture of experts: who uses which expert.
+
+    Mean weight of every expert in every task, how much it varies from row to row, how
+    alike the tasks' gates are, and what looks like a collapse.
+
+    Examples:
+      labelgraph gates runs/sets
+      labelgraph gates runs/sets --data new.jsonl --figure gates.png --out gates.json
+    """
+
+    workdir: tyro.conf.Positional[str]
+    data: str = ""
+    """A file of rows or documents; without it the run's own test split."""
+    data_dir: str = ""
+    """Folder of local corpus copies, where it has moved since training."""
+    figure: str = ""
+    """Draw experts x tasks as a .png, .svg or .pdf."""
+    out: str = ""
+    """Write the report as JSON."""
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Graph:
     """Build a label graph from the training documents; look at it, save it.
 
@@ -267,6 +291,7 @@ def verbs(start: Config) -> Any:
         Annotated[Ensemble, sub("ensemble")],
         Annotated[Evaluate, sub("evaluate")],
         Annotated[Predict, sub("predict")],
+        Annotated[Gates, sub("gates")],
         Annotated[Graph, sub("graph")],
         Annotated[data, sub("data", description="Look at, check and export a corpus.")],
         Annotated[ShowConfig, sub("config")],

@@ -114,6 +114,11 @@ class Mixture(nn.Module):
     gate_dropout: float = 0.0
     dropout_rate: float = 0.0
 
+    @property
+    def has_gates(self) -> bool:
+        """Whether experts are mixed by gates."""
+        return self.kind in ("omoe", "mmoe")
+
     @nn.compact
     def __call__(
         self, inputs: Float[Array, "B D"], *, deterministic: bool = True
@@ -132,7 +137,7 @@ class Mixture(nn.Module):
             name="experts",
         )
         outputs = body(inputs, deterministic=deterministic)
-        if self.kind not in ("omoe", "mmoe"):
+        if not self.has_gates:
             shape = (inputs.shape[0], self.tasks, outputs.shape[-1])
             return jnp.broadcast_to(outputs, shape)
 
