@@ -19,12 +19,19 @@ from labelgraph_jax.settings import (
     require_numbers,
     to_dict,
 )
+from labelgraph_jax.table_settings import (
+    TABLE_METRIC,
+    TableConfig,
+    check_table_run,
+    resolved_table_run,
+)
 from labelgraph_jax.task_settings import MixtureConfig
 
 __all__ = [
     "ENCODER_SETTINGS",
     "POOLINGS",
     "SELECTION_METRICS",
+    "TABLE_METRIC",
     "Config",
     "ConfigError",
     "DataConfig",
@@ -32,6 +39,7 @@ __all__ = [
     "HeadConfig",
     "LossConfig",
     "MixtureConfig",
+    "TableConfig",
     "TextConfig",
     "ThresholdConfig",
     "TrainingConfig",
@@ -58,7 +66,8 @@ class DataConfig:
     """Which documents, and how they are split."""
 
     corpus: str = "stdlib_docs"
-    """A named corpus (`labelgraph data list`); ignored where `data` is given."""
+    """A named corpus (`labelgraph data list`); ignored where `data` is given.
+    `reuters21578+goemotions` learns two together, each as a task of its own."""
     data: str = ""
     """Own training file: JSONL, TSV, CSV or parquet, plain, .gz or .xz."""
     validation: str = ""
@@ -71,7 +80,8 @@ class DataConfig:
     """Split protocol of a named corpus (reuters21578: modapte, random80)."""
     task: str = ""
     """Label set to learn where the documents carry several (Reuters: topics, ...);
-    `topics,places` or `all` learn several at once."""
+    `topics,places` or `all` learn several at once. Of a table COLUMN=KIND, as often as
+    there are tasks; see table.tasks."""
     taxonomy: str = ""
     """Own label taxonomy, a line `parent<TAB>child<TAB>child...` per parent."""
     taxonomy_shape: Literal["dag", "tree"] = "dag"
@@ -448,7 +458,8 @@ class TrainingConfig:
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     clip_norm: float = 1.0
     selection_metric: str = "micro_f1"
-    """Validation metric that chooses the best checkpoint (larger is better)."""
+    """Validation metric that chooses the best checkpoint (larger is better); of a table
+    always `skill`."""
     patience: int = 0
     """Epochs without improvement before stopping early; 0 never stops early."""
     evaluation_batch_size: int = 64
@@ -475,9 +486,9 @@ class TrainingConfig:
             f"training.micro_batches ({self.micro_batches})",
         )
         require(
-            self.selection_metric in SELECTION_METRICS,
-            f"training.selection_metric must be one of {list(SELECTION_METRICS)}, "
-            f"got '{self.selection_metric}'",
+            self.selection_metric in (*SELECTION_METRICS, TABLE_METRIC),
+            f"training.selection_metric must be one of {list(SELECTION_METRICS)}, or "
+            f"of a table '{TABLE_METRIC}', got '{self.selection_metric}'",
         )
 
 
@@ -490,6 +501,7 @@ class Config:
     graph: GraphConfig = field(default_factory=GraphConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    table: TableConfig = field(default_factory=TableConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -517,9 +529,12 @@ class Config:
             "a mixture gives every label set a document vector of its own: head.kind "
             f"must be 'product', got '{self.head.kind}'",
         )
+        check_table_run(self)
 
     def resolved(self) -> "Config":
         """The same run with every setting that depends on the encoder written out."""
+        if self.table.tasks:
+            return resolved_table_run(self)
         chosen = ENCODER_SETTINGS[self.text.encoder]
         text: dict[str, Any] = {
             name: chosen[name]

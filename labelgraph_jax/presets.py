@@ -72,6 +72,12 @@ _MAGNET_PAPER = Config(
     ),
 )
 
+_TABLE = Config(
+    training=TrainingConfig(
+        epochs=10, batch_size=512, patience=3, evaluation_batch_size=4096
+    )
+)
+
 PRESETS: dict[str, tuple[str, Config]] = {
     "default": (
         "Bag of word vectors + label graph on stdlib_docs; 2 CPU cores, < 3 minutes.",
@@ -100,6 +106,11 @@ PRESETS: dict[str, tuple[str, Config]] = {
         "The paper's form: BiLSTM, label vectors from attention alone, learned random "
         "adjacency, on its random 80/20 split of Reuters.",
         _MAGNET_PAPER,
+    ),
+    "table": (
+        "What `--task COLUMN=KIND` starts from: a mixture of experts over the columns "
+        "of a table, larger batches, stopped where validation gains no more.",
+        _TABLE,
     ),
 }
 

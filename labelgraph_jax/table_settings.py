@@ -1,16 +1,35 @@
 """Settings of a run over a table: what is learned, and how its columns are read."""
 
+import dataclasses
 import math
 import re
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from labelgraph_jax.settings import (
     ConfigError,
     check_choices,
+    differences,
     require,
     require_numbers,
 )
+
+ConfigT = TypeVar("ConfigT")
+
+TABLE_METRIC = "skill"
+"""The validation metric of a run over a table: mean over its tasks, by their weights,
+of the part of a constant prediction's loss that the model saves."""
+
+TABLE_SETTINGS: dict[str, Any] = {
+    "hidden": (64,),
+    "towers": (16,),
+    "learning_rate": 2e-3,
+}
+"""What a setting that is left open becomes in a run over a table."""
+
+# What a run over a table does not read: sections, and settings of `data`.
+_TEXT_SECTIONS = ("text", "graph", "head", "loss", "threshold")
+_TEXT_DATA = ("task", "taxonomy", "protocol", "text_column", "label_columns")
 
 SpecKind = Literal["binary", "multi_class", "multi_label", "squared", "auto"]
 SPEC_KINDS: tuple[SpecKind, ...] = get_args(SpecKind)
@@ -117,3 +136,87 @@ class TableConfig:
     def specs(self) -> tuple[TaskSpec, ...]:
         """The tasks, read."""
         return tuple(map(parse_task, self.tasks))
+
+
+def check_table_run(config: Any) -> None:
+    """Refuses settings of texts in a run over a table, and the other way round.
+
+    Args:
+        config: the whole `config.Config`.
+
+    Raises:
+        ConfigError: two settings that contradict each other.
+    """
+    table = config.table
+    if not table.tasks:
+        require(
+            table == TableConfig(),
+            "table.* is read only with a task of a table, --task COLUMN=KIND, got "
+            f"{'; '.join(differences(TableConfig(), table))}",
+        )
+        require(
+            config.training.selection_metric != TABLE_METRIC,
+            f"training.selection_metric='{TABLE_METRIC}' is of tasks of a table, "
+            "--task COLUMN=KIND",
+        )
+        return
+    require(bool(config.data.data), "a task COLUMN=KIND needs --data FILE, a table")
+    for name in _TEXT_DATA:
+        require(
+            not getattr(config.data, name),
+            f"data.{name} is of labelled texts and --task COLUMN=KIND of a table: "
+            f"choose one, got {getattr(config.data, name)!r}",
+        )
+    for name in _TEXT_SECTIONS:
+        section = getattr(config, name)
+        require(
+            section == type(section)(),
+            f"a run over a table reads no {name}.*: leave it at its defaults, got "
+            f"{'; '.join(differences(type(section)(), section))}",
+        )
+    given = [spec.name for spec in table.specs if spec.weight is not None]
+    require(
+        not given or not config.mixture.task_weights,
+        "mixture.task_weights and a weight in --task COLUMN=KIND:WEIGHT both weigh "
+        "the tasks: choose one",
+    )
+    require(
+        not given or config.mixture.weighting == "given",
+        "mixture.weighting='uncertainty' learns the weights that --task "
+        "COLUMN=KIND:WEIGHT gives: choose one",
+    )
+    require(
+        not given or any(task_weights(config)), "the weights of all tasks must not be 0"
+    )
+    config.mixture.weights(tuple(spec.name for spec in table.specs))
+
+
+def task_weights(config: Any) -> tuple[float, ...]:
+    """The given weight of each task of a table's run; 1 where none is."""
+    specs = config.table.specs
+    if config.mixture.task_weights:
+        return tuple(config.mixture.task_weights)
+    return tuple(1.0 if spec.weight is None else spec.weight for spec in specs)
+
+
+def resolved_table_run(config: ConfigT) -> ConfigT:
+    """The same run over a table with every setting that was left open written out."""
+    whole: Any = config
+    mixture, training = whole.mixture, whole.training
+    several = len(whole.table.tasks) > 1
+    open_towers = mixture.towers is None
+    mixture = dataclasses.replace(
+        mixture,
+        kind=(
+            ("mmoe" if several else "shared_bottom")
+            if mixture.kind == "none"
+            else mixture.kind
+        ),
+        hidden=mixture.hidden or TABLE_SETTINGS["hidden"],
+        towers=TABLE_SETTINGS["towers"] if open_towers else mixture.towers,
+    )
+    training = dataclasses.replace(training, selection_metric=TABLE_METRIC)
+    if training.learning_rate is None:
+        rate = TABLE_SETTINGS["learning_rate"]
+        training = dataclasses.replace(training, learning_rate=rate)
+    return dataclasses.replace(whole, mixture=mixture, training=training)

@@ -21,7 +21,8 @@ ALLOWED = {
     "training": {"functional", "training"},
     "settings": set(),
     "task_settings": {"settings"},
-    "config": {"settings", "task_settings"},
+    "table_settings": {"settings"},
+    "config": {"settings", "task_settings", "table_settings"},
     "presets": {"config"},
     "workdir": {"config", "data"},
 }
