@@ -4,6 +4,8 @@
     data.json         fingerprints of the splits it was trained and measured on
     labels.json       label names, descriptions, taxonomy
     label_graph.npz   initial label features, adjacency, label prior, label counts
+    table.json        of a run over a table: its tasks, and how its columns are read;
+                      then there are no labels, label graph, thresholds or tokenizer
     thresholds.json   decision threshold per label, and how it was fitted
     ensemble.json     of an ensemble: its members (each a work directory) and weights
     tokenizer/        tokenizer.json
@@ -198,6 +200,22 @@ class Workdir:
                 )
         except (OSError, ValueError, KeyError) as error:
             raise WorkdirError(f"{path}: cannot be read; train first") from error
+
+    @property
+    def table_path(self) -> Path:
+        return self.path / "table.json"
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the run learned tasks of a table."""
+        return self.table_path.is_file()
+
+    def save_table(self, values: Mapping[str, Any]) -> None:
+        write_json(self.table_path, dict(values))
+
+    def table(self) -> Any:
+        """The tasks and the columns of a run over a table, see `table_model`."""
+        return self._read_json(self.table_path.name)
 
     @property
     def thresholds_path(self) -> Path:
