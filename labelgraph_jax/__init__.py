@@ -4,7 +4,8 @@
 
     lg.functional      pure functions: attention, losses, metrics, thresholds
     lg.modules         Flax Linen modules
-    lg.load(workdir)   a trained model: .predict(texts), .predict_proba(texts)
+    lg.load(workdir)   a trained model: .predict(texts), .predict_proba(texts);
+                       of a run over a table .predict(rows), .predict_proba(rows)
 
 Nothing is imported before it is asked for, so that `import labelgraph_jax` is quick.
 """
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
     from labelgraph_jax.config import Config
     from labelgraph_jax.functional.attention import graph_attention
     from labelgraph_jax.functional.experts import mix_experts
-    from labelgraph_jax.predict import Model, load
+    from labelgraph_jax.loading import load
+    from labelgraph_jax.predict import Model
+    from labelgraph_jax.table_model import TableModel
 
 _LAZY = {
     "Config": "labelgraph_jax.config",
     "Model": "labelgraph_jax.predict",
     "graph_attention": "labelgraph_jax.functional.attention",
-    "load": "labelgraph_jax.predict",
+    "TableModel": "labelgraph_jax.table_model",
+    "load": "labelgraph_jax.loading",
     "mix_experts": "labelgraph_jax.functional.experts",
 }
 _SUBPACKAGES = ("functional", "modules", "data", "training", "config")
@@ -33,6 +37,7 @@ _SUBPACKAGES = ("functional", "modules", "data", "training", "config")
 __all__ = [
     "Config",
     "Model",
+    "TableModel",
     "__version__",
     "functional",
     "graph_attention",

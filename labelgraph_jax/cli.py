@@ -80,8 +80,24 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _starting_config(arguments: list[str]) -> Config:
-    """The configuration that --preset or --config of `train` names."""
+def _table_tasks(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments without every `--task COLUMN=KIND`, and these tasks."""
+    rest: list[str] = []
+    tasks: list[str] = []
+    left = iter(arguments)
+    for argument in left:
+        name, _, value = argument.partition("=")
+        if argument == "--task":
+            value = next(left, "")
+        if name == "--task" and "=" in value:
+            tasks.append(value)
+        else:
+            rest += ["--task", value] if argument == "--task" else [argument]
+    return rest, tasks
+
+
+def _starting_config(arguments: list[str], default: str) -> Config:
+    """The configuration that --preset or --config of `train` names, or a default."""
     chosen = {"preset": "", "config": ""}
     for position, argument in enumerate(arguments):
         for name in chosen:
@@ -93,7 +109,7 @@ def _starting_config(arguments: list[str]) -> Config:
         raise ConfigError("--preset and --config both name a configuration; give one")
     if chosen["preset"]:
         return preset(chosen["preset"])
-    return read_config(chosen["config"]) if chosen["config"] else Config()
+    return read_config(chosen["config"]) if chosen["config"] else preset(default)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -103,7 +119,12 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"labelgraph {__version__}")
         return 0
     is_train = arguments[:1] == ["train"]
-    start = _starting_config(arguments[1:]) if is_train else Config()
+    if is_train:
+        arguments, tasks = _table_tasks(arguments)
+        start = _starting_config(arguments[1:], "table" if tasks else "default")
+        arguments += ["--table.tasks", *tasks] if tasks else []
+    else:
+        start = Config()
     verb = _parse(start, arguments)
     return HANDLERS[type(verb)](verb)
 

@@ -107,7 +107,8 @@ def fit(
 ) -> dict[str, Any]:
     """Trains, or resumes training, and evaluates the best checkpoint once.
 
-    The thresholds come from the validation split and the test split is read once, at
+    With tasks of a table (`config.table.tasks`) this is `table_fit.fit_table`. The
+    thresholds come from the validation split and the test split is read once, at
     the end. A finished work directory is not trained again.
 
     Args:
@@ -126,6 +127,10 @@ def fit(
         NonFiniteLossError: training diverged; the last good checkpoint is kept.
         KeyboardInterrupt: stopped by a signal; the same call goes on.
     """
+    if config.table.tasks:
+        from labelgraph_jax.table_fit import fit_table
+
+        return fit_table(config, workdir, baseline=baseline, progress=progress, say=say)
     config = config.resolved()
     place = Workdir(Path(workdir))
     stored = with_absolute_paths(config)

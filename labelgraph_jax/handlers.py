@@ -32,6 +32,7 @@ def train(verb: verbs.Train) -> int:
         graph=verb.graph,
         head=verb.head,
         mixture=verb.mixture,
+        table=verb.table,
         loss=verb.loss,
         threshold=verb.threshold,
         training=verb.training,
@@ -45,6 +46,10 @@ def train(verb: verbs.Train) -> int:
     )
     if verb.json:
         print(json.dumps(results, indent=2))
+    elif config.table.tasks:
+        from labelgraph_jax.table_results import print_table_results
+
+        print_table_results(results, workdir=verb.workdir)
     else:
         print_results(results, workdir=verb.workdir)
     return 0
@@ -65,7 +70,10 @@ def ensemble(verb: verbs.Ensemble) -> int:
 def evaluate(verb: verbs.Evaluate) -> int:
     from labelgraph_jax.evaluation import evaluate_workdir
     from labelgraph_jax.tables import print_results
+    from labelgraph_jax.workdir import Workdir
 
+    if Workdir(Path(verb.workdir)).is_table:
+        return _evaluate_table(verb)
     results = evaluate_workdir(
         verb.workdir,
         data=verb.data,
@@ -79,11 +87,41 @@ def evaluate(verb: verbs.Evaluate) -> int:
     return 0
 
 
+def _evaluate_table(verb: verbs.Evaluate) -> int:
+    from labelgraph_jax.table_fit import evaluate_table
+    from labelgraph_jax.table_results import print_table_results
+
+    results = evaluate_table(
+        verb.workdir, data=verb.data, batch_size=verb.batch_size or None
+    )
+    if verb.json:
+        print(json.dumps(results, indent=2))
+    else:
+        print_table_results(results, workdir=verb.workdir)
+    return 0
+
+
 def predict(verb: verbs.Predict) -> int:
     from labelgraph_jax.predict import load, write_predictions
+    from labelgraph_jax.workdir import Workdir
 
     if verb.top_k < 0:
         raise ConfigError(f"--top-k must not be negative, got {verb.top_k}")
+    if Workdir(Path(verb.workdir)).is_table:
+        from labelgraph_jax.table_model import load_table, write_table_predictions
+
+        if verb.top_k:
+            raise ConfigError(
+                "--top-k is of labelled texts; of a table --scores writes every class"
+            )
+        write_table_predictions(
+            load_table(verb.workdir),
+            verb.file,
+            verb.output,
+            format=verb.format or None,
+            all_scores=verb.scores,
+        )
+        return 0
     model = load(verb.workdir)
     write_predictions(
         model,

@@ -43,7 +43,7 @@ from labelgraph_jax.prepare import (
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.evaluate import ProbabilityFn, compile_probabilities
 from labelgraph_jax.training.gates import collect_gate_statistics, compile_gate_sums
-from labelgraph_jax.workdir import Workdir, replacing
+from labelgraph_jax.workdir import Workdir, WorkdirError, replacing
 
 
 @dataclass(frozen=True)
@@ -239,6 +239,11 @@ def restore(place: Workdir, *, checkpoint: str | int = "best") -> Model:
         from labelgraph_jax.ensemble import load_ensemble
 
         return load_ensemble(place)
+    if place.is_table:
+        raise WorkdirError(
+            f"{place.path}: a run over a table reads rows and not texts; "
+            "labelgraph_jax.load gives its model"
+        )
     config = place.config()
     labels, graph = place.labels(), place.label_graph()
     tokenizer = load_tokenizer(config.text, place.tokenizer)
@@ -296,14 +301,7 @@ def write_predictions(
         _row(model, document, scores, all_scores, top_k)
         for document, scores in zip(documents, probabilities, strict=True)
     ]
-    if output == "-":
-        _write_rows(rows, sys.stdout)
-    else:
-        with (
-            replacing(Path(output)) as temporary,
-            temporary.open("w", encoding="utf-8") as file,
-        ):
-            _write_rows(rows, file)
+    write_rows(rows, output)
     return len(rows)
 
 
@@ -339,6 +337,18 @@ def _row(
             for name, score in zip(model.labels, scores, strict=True)
         }
     return row
+
+
+def write_rows(rows: Sequence[dict[str, Any]], output: str) -> None:
+    """Writes a JSON object a line: a file, whole or not at all, or `-`."""
+    if output == "-":
+        _write_rows(rows, sys.stdout)
+        return
+    with (
+        replacing(Path(output)) as temporary,
+        temporary.open("w", encoding="utf-8") as file,
+    ):
+        _write_rows(rows, file)
 
 
 def _write_rows(rows: Sequence[dict[str, Any]], file: TextIO) -> None:

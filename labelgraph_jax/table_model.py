@@ -1,6 +1,7 @@
 """A model trained on a table, in memory: rows in, one prediction per task out."""
 
 import json
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.table_examples import TableExamples
 from labelgraph_jax.data.table_schema import TableSchema
 from labelgraph_jax.data.table_targets import Target
+from labelgraph_jax.data.table_values import category_name, parse_number
 from labelgraph_jax.data.tables import Table, read_table, table_of
 from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.functional.task_losses import task_slices
+from labelgraph_jax.predict import write_rows
 from labelgraph_jax.table_build import TableClassifier, build_table_classifier
 from labelgraph_jax.table_data import EncodedRows, encode_rows, table_fingerprint
 from labelgraph_jax.table_metrics import summarise
@@ -189,15 +192,14 @@ def prediction(
     if target.kind == "squared":
         return {"value": _rounded(scores)}
     if target.kind == "binary":
-        value = target.values[int(scores >= 0.5)]
-        other = f"not {target.values[1]}"
-        return {"value": value or other, "probability": _rounded(scores)}
+        name = target.values[int(scores >= 0.5)] or f"not {target.values[1]}"
+        return {"value": _value(name), "probability": _rounded(scores)}
     every = {
         name: _rounded(score) for name, score in zip(target.values, scores, strict=True)
     }
     if target.kind == "multi_class":
         best = target.values[int(np.argmax(scores))]
-        found: dict[str, Any] = {"value": best, "probability": every[best]}
+        found: dict[str, Any] = {"value": _value(best), "probability": every[best]}
     else:
         order = np.argsort(-scores, kind="stable")
         chosen = [target.values[i] for i in order if scores[i] >= 0.5]
@@ -205,8 +207,61 @@ def prediction(
     return found | ({"probabilities": every} if all_scores else {})
 
 
+def _value(name: str) -> str | int | float:
+    """What a column holds by that name: a number where it is one."""
+    number = parse_number(name)
+    if number is None or math.isinf(number):
+        return name
+    return int(number) if number.is_integer() else number
+
+
 def _rounded(value: Any) -> float:
     return float(f"{float(value):.6g}")
+
+
+def write_table_predictions(
+    model: TableModel,
+    source: str,
+    output: str,
+    *,
+    format: str | None = None,
+    all_scores: bool = False,
+) -> int:
+    """Predicts every row of a table and writes one JSON object a line.
+
+    Each holds `row`, counted from 1, the row's `id` where the table has such a column,
+    and an object per task, see `TableModel.predict`.
+
+    Args:
+        source: a table, or `-` for CSV on standard input.
+        output: a file, written whole or not at all, or `-` for standard output.
+        format: of the source, against its suffix: csv, tsv, jsonl or parquet.
+        all_scores: add the probability of every class and label.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        DataError: the table cannot be read, or no file can be made at `output`.
+    """
+    if output != "-" and not Path(output).parent.is_dir():
+        raise DataError(f"{output}: no such folder {Path(output).parent}")
+    table = read_table(source, format=format)
+    ids = table.columns.get("id")
+    rows = [
+        {"row": number, **_id(ids, number), **found}
+        for number, found in enumerate(model.predict(table, all_scores=all_scores), 1)
+    ]
+    write_rows(rows, output)
+    return len(rows)
+
+
+def _id(ids: np.ndarray | None, number: int) -> dict[str, Any]:
+    if ids is None:
+        return {}
+    value = ids[number - 1]
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return {"id": None if missing else _value(category_name(value))}
 
 
 def _counted(unseen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from labelgraph_jax.config import (
     HeadConfig,
     LossConfig,
     MixtureConfig,
+    TableConfig,
     TextConfig,
     ThresholdConfig,
     TrainingConfig,
@@ -27,7 +28,7 @@ DEFAULT_WORKDIR = "workdirs/default"
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train a label-graph classifier, evaluate it on the test split, save it.
+    """Train on labelled texts or on a table, evaluate on the test split, save it.
 
     Without options: the embedded corpus `stdlib_docs`, under three minutes on two
     CPU cores. The same command in the same work directory resumes.
@@ -37,6 +38,7 @@ class Train:
       labelgraph train --data train.jsonl --workdir runs/mine --baseline
       labelgraph train --corpus reuters21578 --preset minilm-finetune --workdir runs/r
       labelgraph train --graph.layers 0 --workdir runs/no-graph
+      labelgraph train --data clicks.parquet --task click=binary --task rating=squared
     """
 
     workdir: str = DEFAULT_WORKDIR
@@ -46,7 +48,8 @@ class Train:
     config: str = ""
     """Start from a JSON configuration, such as another run's config.json."""
     baseline: bool = False
-    """Also train TF-IDF + one-vs-rest linear SVM on the same split."""
+    """Also train TF-IDF + one-vs-rest linear SVM on the same split; on a table a linear
+    model and gradient boosting per target."""
     json: bool = False
     """Print the results as JSON."""
     quiet: bool = False
@@ -58,6 +61,7 @@ class Train:
     graph: GraphConfig = field(default_factory=GraphConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    table: TableConfig = field(default_factory=TableConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -105,16 +109,17 @@ class Predict:
 
     Examples:
       labelgraph predict runs/mine new.jsonl > predictions.jsonl
+      labelgraph predict runs/clicks rows.csv > predictions.jsonl
       echo "Wheat exports rose in March" | labelgraph predict runs/mine
     """
 
     workdir: tyro.conf.Positional[str]
     file: tyro.conf.Positional[str] = "-"
     """JSONL, TSV, CSV, parquet or plain text (one document a line); - reads lines
-    from standard input."""
+    from standard input (of a run over a table CSV)."""
     format: str = ""
     """jsonl, tsv, csv, parquet or txt, where the name does not tell; standard input
-    is txt unless this says otherwise."""
+    is txt, or csv for a run over a table, unless this says otherwise."""
     output: str = "-"
     """Output file; - writes to standard output."""
     scores: bool = False
@@ -275,6 +280,7 @@ def verbs(start: Config) -> Any:
         graph=start.graph,
         head=start.head,
         mixture=start.mixture,
+        table=start.table,
         loss=start.loss,
         threshold=start.threshold,
         training=start.training,

@@ -12,6 +12,7 @@ import decimal
 import itertools
 import json
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,10 +22,16 @@ import numpy as np
 from labelgraph_jax.data.columns import csv_table, parquet_table
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.fields import shown
-from labelgraph_jax.data.lines import Line, read_lines, split_suffix
+from labelgraph_jax.data.lines import Line, decoded_lines, read_lines, split_suffix
 from labelgraph_jax.data.table_values import LARGEST_WHOLE, parse_number
 
-FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
 MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null"})
 """What stands in a field of which nothing is known, in any case of letters."""
 
@@ -102,7 +109,7 @@ class Table:
         return f"{self.name}:{row + 1 if self.lines is None else self.lines[row]}"
 
 
-def read_table(path: str | Path) -> Table:
+def read_table(path: str | Path, *, format: str | None = None) -> Table:
     """Reads a table; the suffix says the format, .gz or .xz after it compression.
 
     CSV (comma, or semicolon where the header has no comma) and TSV need a header.
@@ -112,27 +119,42 @@ def read_table(path: str | Path) -> Table:
     numbers where all that is not missing is a number without leading zeros; true and
     false of JSONL and parquet are 1 and 0, times are seconds since 1970.
 
+    Args:
+        path: the file; `-` reads standard input, CSV unless `format` says otherwise.
+        format: csv, tsv, jsonl or parquet, against the suffix.
+
     Raises:
         DataError: the file is missing, damaged, holds no row, or a field is not as
             above; the message names file and line.
     """
+    name, lines = str(path), None
+    if name == "-":
+        name, format = "stdin", format or "csv"
+        lines = decoded_lines(sys.stdin.buffer, name)
     path = Path(path)
     suffix = split_suffix(path)[0]
-    if suffix not in FORMATS:
+    known = list(dict.fromkeys(FORMATS.values()))
+    if format is not None and format not in known:
+        raise DataError(f"format must be one of {', '.join(known)}; got {format!r}")
+    if format is None and suffix not in FORMATS:
         raise DataError(
             f"{path}: the name of a table must end in one of {', '.join(FORMATS)} "
             f"(perhaps with .gz or .xz after it); got {suffix or 'no suffix'!r}"
         )
-    if suffix == ".parquet":
+    format = format or FORMATS[suffix]
+    if format == "parquet":
+        if lines is not None:
+            raise DataError(f"{name}: a stream must be csv, tsv or jsonl")
         read = parquet_table(path)
         header, rows = read.header, read.rows
-    elif suffix in (".jsonl", ".ndjson"):
-        header, rows = _json_rows(read_lines(path), str(path))
     else:
-        delimiter = "\t" if suffix == ".tsv" else None
-        read = csv_table(read_lines(path), str(path), delimiter=delimiter)
-        header, rows = read.header, read.rows
-    return _table(str(path), header, rows)
+        lines = read_lines(path) if lines is None else lines
+        if format == "jsonl":
+            header, rows = _json_rows(lines, name)
+        else:
+            read = csv_table(lines, name, delimiter="\t" if format == "tsv" else None)
+            header, rows = read.header, read.rows
+    return _table(name, header, rows)
 
 
 def table_of(name: str, columns: Mapping[str, Iterable[Any]]) -> Table:

@@ -1,0 +1,355 @@
+"""Training on a table, whole: rows -> trained, evaluated work directory."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from labelgraph_jax.build import count_parameters
+from labelgraph_jax.config import Config, to_dict
+from labelgraph_jax.data.batches import (
+    evaluation_batches,
+    steps_per_epoch,
+    train_batches,
+)
+from labelgraph_jax.data.table_examples import TableExamples
+from labelgraph_jax.data.table_schema import TableSchema
+from labelgraph_jax.data.table_targets import Target
+from labelgraph_jax.fit import Say, with_absolute_paths
+from labelgraph_jax.table_build import (
+    TableClassifier,
+    build_table_classifier,
+    table_objective,
+)
+from labelgraph_jax.table_data import (
+    EncodedRows,
+    TableSplits,
+    encode_rows,
+    learn_schema,
+    learn_targets,
+    read_splits,
+    table_fingerprint,
+)
+from labelgraph_jax.table_metrics import summarise
+from labelgraph_jax.table_model import restore_table, save_table_files
+from labelgraph_jax.table_report import suspicions, table_lines
+from labelgraph_jax.table_settings import task_weights
+from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.training.evaluate import (
+    compile_probabilities,
+    predict_probabilities,
+)
+from labelgraph_jax.training.gates import GateWatch
+from labelgraph_jax.training.logs import MetricsLog
+from labelgraph_jax.training.loop import TrainResult, train_loop
+from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
+from labelgraph_jax.training.parallel import compile_train_step, make_mesh
+from labelgraph_jax.training.step import init_train_state, make_train_step
+from labelgraph_jax.workdir import Workdir, WorkdirError
+
+
+@dataclass(frozen=True)
+class PreparedTable:
+    """Everything that training reads, and nothing it writes."""
+
+    splits: TableSplits
+    schema: TableSchema
+    targets: tuple[Target, ...]
+    train: EncodedRows
+    validation: EncodedRows | None
+    classifier: TableClassifier
+
+
+def fit_table(
+    config: Config,
+    workdir: str | Path,
+    *,
+    baseline: bool = False,
+    progress: bool = True,
+    say: Say = lambda line: None,
+) -> dict[str, Any]:
+    """Trains on a table, or resumes, and evaluates the best checkpoint once.
+
+    The arguments and the contract are those of `fit.fit`.
+
+    Raises:
+        ConfigError, DataError, WorkdirError: see those.
+        NonFiniteLossError: training diverged; the last good checkpoint is kept.
+        KeyboardInterrupt: stopped by a signal; the same call goes on.
+    """
+    config = config.resolved()
+    place = Workdir(Path(workdir))
+    stored = with_absolute_paths(config)
+    place.check(stored)
+    if place.is_finished:
+        say(f"{workdir}: training has finished; these are its results")
+        results = place.results()
+        if baseline and results.get("baseline") is None:
+            prepared = prepare_table(config)
+            _check_test(place, prepared.splits, results)
+            results["baseline"] = _baseline(prepared, config, say)
+            place.save_results(results)
+        return results
+    prepared = prepare_table(config, say)
+    tables = prepared.splits.tables
+    place.claim(
+        stored,
+        {n: table_fingerprint(t) if t is not None else "" for n, t in tables.items()},
+    )
+    save_table_files(place, prepared.schema, prepared.targets)
+    result = _train(place, prepared, config, progress, say)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return _finish(place, prepared, config, result, baseline, say)
+
+
+def _check_test(place: Workdir, splits: TableSplits, results: dict[str, Any]) -> None:
+    test = splits.tables["test"]
+    found = "" if test is None else table_fingerprint(test)
+    if results["test"] is not None and found != results["test"]["fingerprint"]:
+        raise WorkdirError(
+            f"{place.path}: the test rows have changed since training, so a baseline "
+            "on them would not stand beside its numbers"
+        )
+
+
+def prepare_table(config: Config, say: Say = lambda line: None) -> PreparedTable:
+    """Reads the table and builds everything training needs, in memory.
+
+    Args:
+        config: resolved settings.
+        say: takes the tasks, the columns and what is suspicious about them.
+    """
+    splits = read_splits(config)
+    table = splits.tables["train"]
+    assert table is not None
+    for note in splits.notes:
+        say(f"{splits.name}: {note}")
+    targets = learn_targets(config, table)
+    schema = learn_schema(config, table)
+    train = encode_rows(table, schema, targets, labelled=True)
+    for line in table_lines(splits.name, len(table), schema, targets):
+        say(line)
+    for line in suspicions(schema, targets, train.examples):
+        say(line)
+    held = splits.tables["validation"]
+    validation = None
+    if held is not None:
+        validation = encode_rows(held, schema, targets, labelled=True)
+        for name, counts in validation.unseen_targets.items():
+            say(
+                f"task {name}: {counts.total():,} validation targets that training "
+                f"lacks are left out: {', '.join(list(counts)[:3])}"
+            )
+    classifier = build_table_classifier(config, schema, targets)
+    return PreparedTable(splits, schema, targets, train, validation, classifier)
+
+
+def _train(
+    place: Workdir, prepared: PreparedTable, config: Config, progress: bool, say: Say
+) -> TrainResult:
+    settings, examples = config.training, prepared.train.examples
+    assert settings.learning_rate is not None
+    classifier = prepared.classifier
+    size = min(settings.batch_size, _at_most(len(examples)))
+    size -= size % settings.micro_batches
+    epoch_steps = steps_per_epoch(len(examples), size)
+    total_steps = epoch_steps * settings.epochs
+    key = jax.random.key(settings.seed)
+    schedule: dict[str, Any] = {
+        "warmup_steps": int(settings.warmup_fraction * total_steps),
+        "total_steps": total_steps,
+        "schedule": settings.schedule,
+    }
+    optimizer = make_optimizer(
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        **schedule,
+    )
+    step = make_train_step(
+        table_objective(config, classifier),
+        optimizer,
+        jax.random.fold_in(key, 1),
+        micro_batches=settings.micro_batches,
+        learning_rate=make_schedule(settings.learning_rate, **schedule),
+    )
+    mesh = make_mesh()
+    evaluate = None
+    if prepared.validation is not None:
+        evaluate = _validation(prepared, config, mesh, say)
+    with CheckpointStore(place.checkpoints, metric=settings.selection_metric) as store:
+        return train_loop(
+            init_train_state(classifier.init(key), optimizer),
+            compile_train_step(step, mesh),
+            train_batches(
+                examples,
+                batch_size=size,
+                epochs=settings.epochs,
+                seed=settings.seed,
+                prefetch_threads=1,
+            ),
+            total_steps=total_steps,
+            steps_per_epoch=epoch_steps,
+            evaluate_fn=evaluate,
+            metric=None if evaluate is None else settings.selection_metric,
+            patience=settings.patience or None,
+            store=store,
+            log=MetricsLog(place.path),
+            config=to_dict(config),
+            progress=progress,
+        )
+
+
+def _at_most(rows: int) -> int:
+    """Batches of a small table are small, so that an epoch has a few steps."""
+    return max(16, 2 ** int(np.log2(max(rows / 8, 16))))
+
+
+def _validation(prepared: PreparedTable, config: Config, mesh: Any, say: Say) -> Any:
+    """`evaluate(params)` -> the metrics of the validation rows, flat."""
+    assert prepared.validation is not None
+    classifier, examples = prepared.classifier, prepared.validation.examples
+    run = compile_probabilities(classifier.apply, mesh, link=lambda outputs: outputs)
+    size = min(config.training.evaluation_batch_size, len(examples))
+    names = [target.name for target in prepared.targets]
+    watch = None
+    if classifier.has_gates:
+        watch = GateWatch(classifier.gate_weights, names, say)
+
+    def evaluate(params: Any) -> dict[str, float]:
+        batches = evaluation_batches(examples, batch_size=size)
+        outputs = predict_probabilities(run, params, batches)
+        found = summarise(
+            outputs,
+            examples.targets,
+            examples.target_mask,
+            prepared.targets,
+            task_weights(config),
+        )
+        metrics = {"skill": found["skill"]}
+        for name, task in found["tasks"].items():
+            for metric, value in task["metrics"].items():
+                if value is not None and metric not in ("rows", "labels", "positives"):
+                    metrics[f"{name}/{metric}"] = value
+        if watch is not None:
+            metrics |= watch(params, batches)
+        return metrics
+
+    return evaluate
+
+
+def _finish(
+    place: Workdir,
+    prepared: PreparedTable,
+    config: Config,
+    result: TrainResult,
+    baseline: bool,
+    say: Say,
+) -> dict[str, Any]:
+    """The test split once, results.json."""
+    started = time.perf_counter()
+    model = restore_table(place)
+    tables = prepared.splits.tables
+    test = tables["test"]
+    results: dict[str, Any] = {
+        "data": prepared.splits.name,
+        "workdir": str(place.path),
+        "split": "test",
+        "mixture": config.mixture.kind,
+        "notes": list(prepared.splits.notes),
+        "rows": {n: 0 if t is None else len(t) for n, t in tables.items()},
+        "columns": {
+            "categorical": [c.name for c in prepared.schema.categorical],
+            "numeric": [c.name for c in prepared.schema.numeric],
+            "left_out": dict(prepared.schema.dropped),
+        },
+        "parameters": count_parameters(model.params),
+        "seed": config.training.seed,
+        "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
+        "training": {
+            "steps": result.step,
+            "best_step": result.best_step,
+            "best_validation": result.best_metric,
+            "selection_metric": config.training.selection_metric,
+            "stopped_early": result.stopped_early,
+            "seconds": round(result.seconds, 1),
+            "rows_per_second": round(result.documents_per_second, 1),
+        },
+        "test": None if test is None else model.evaluate(test),
+        "test_seconds": round(time.perf_counter() - started, 1),
+        "baseline": None,
+    }
+    if baseline:
+        results["baseline"] = _baseline(prepared, config, say)
+    place.save_results(results)
+    return results
+
+
+def _baseline(prepared: PreparedTable, config: Config, say: Say) -> dict[str, Any]:
+    """Linear models and gradient boosting, one per target, on the same splits."""
+    from labelgraph_jax.table_baseline import table_baselines
+
+    test = prepared.splits.tables["test"]
+    if test is None:
+        raise WorkdirError("a baseline needs test rows to stand beside; there are none")
+    say("training the baselines: a linear model and gradient boosting per target")
+    examples: TableExamples = encode_rows(
+        test, prepared.schema, prepared.targets, labelled=True
+    ).examples
+    return table_baselines(
+        prepared.train.examples,
+        examples,
+        prepared.targets,
+        prepared.schema.cardinalities,
+        task_weights(config),
+        seed=config.training.seed,
+    )
+
+
+def evaluate_table(
+    workdir: str | Path, *, data: str = "", batch_size: int | None = None
+) -> dict[str, Any]:
+    """Evaluates a model of a table's tasks, on its own test split or on a file.
+
+    Args:
+        workdir: what `labelgraph train` left.
+        data: a table that holds the column of a task at least; by default the test
+            split of the run.
+        batch_size: rows per batch; it does not change the numbers.
+
+    Raises:
+        WorkdirError: no finished run stands there, or its test rows have changed.
+        DataError: the table is malformed, or lacks a column.
+    """
+    place = Workdir.existing(workdir)
+    model = restore_table(place)
+    if data:
+        return {
+            "data": Path(data).name,
+            "workdir": str(workdir),
+            "split": "file",
+            "mixture": model.config.mixture.kind,
+            "test": model.evaluate(data, batch_size=batch_size),
+            "baseline": None,
+        }
+    finished = place.results()
+    splits = read_splits(model.config)
+    test = splits.tables["test"]
+    assert test is not None
+    results = model.evaluate(test, batch_size=batch_size)
+    if results["fingerprint"] != finished["test"]["fingerprint"]:
+        raise WorkdirError(
+            f"{workdir}: the test rows are not those of the training run (the data has "
+            "changed); name the file to evaluate with --data"
+        )
+    kept = ("data", "mixture", "baseline")
+    return {
+        "workdir": str(workdir),
+        "split": "test",
+        "test": results,
+        **{name: finished[name] for name in kept},
+    }
