@@ -292,12 +292,13 @@ def _train(
     optimizer, step = optimizer_and_step(
         config, classifier, jax.random.fold_in(key, 1), total_steps=total_steps
     )
-    mesh = make_mesh()
+    mesh = make_mesh(expert_devices=config.mixture.expert_devices)
     run = compile_probabilities(classifier.apply, mesh)
     validation = prepared.validation.examples
     watch = None
     if classifier.has_gates:
-        watch = GateWatch(classifier.gate_weights, tuple(prepared.labels.tasks), say)
+        tasks = tuple(prepared.labels.tasks)
+        watch = GateWatch(classifier.gate_weights, tasks, say, mesh)
 
     def evaluate(params: Any) -> dict[str, float]:
         probabilities = score_examples(
@@ -313,10 +314,11 @@ def _train(
             metrics |= watch(params, batches)
         return metrics
 
+    state = _initial_state(prepared, optimizer, key)
     with CheckpointStore(place.checkpoints, metric=settings.selection_metric) as store:
         return train_loop(
-            _initial_state(prepared, optimizer, key),
-            compile_train_step(step, mesh),
+            state,
+            compile_train_step(step, mesh, like=state),
             train_batches(
                 examples,
                 batch_size=settings.batch_size,

@@ -13,6 +13,7 @@ from labelgraph_jax.adjacency_file import read_adjacency
 from labelgraph_jax.config import Config, ConfigError, DataConfig, TextConfig
 from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
+from labelgraph_jax.data.joined import JOIN, join_corpora
 from labelgraph_jax.data.label_vectors import label_word_vectors
 from labelgraph_jax.data.ngrams import NgramTokenizer
 from labelgraph_jax.data.tasks import (
@@ -89,16 +90,37 @@ def read_corpus(
 
 def _named_corpus(config: DataConfig) -> Corpus:
     from labelgraph_jax.data.corpora import load_corpus
+    from labelgraph_jax.data.splits import complete_splits
 
     if config.validation or config.test:
         raise ConfigError(
             "data.validation and data.test name files beside an own training file: "
             "give data.data too"
         )
-    return load_corpus(
-        config.corpus,
-        data_dir=config.data_dir or None,
-        protocol=config.protocol or None,
+    names = config.corpus.split(JOIN)
+    if len(names) == 1:
+        return load_corpus(
+            config.corpus,
+            data_dir=config.data_dir or None,
+            protocol=config.protocol or None,
+        )
+    for name in ("task", "protocol"):
+        if value := getattr(config, name):
+            raise ConfigError(
+                f"data.corpus={config.corpus!r} joins corpora, and each of them is a "
+                f"task of its own: leave data.{name} out, got {value!r}"
+            )
+    # A split that one corpus lacks is cut off its own documents.
+    return join_corpora(
+        [
+            complete_splits(
+                load_corpus(name, data_dir=config.data_dir or None),
+                validation_fraction=config.validation_fraction,
+                test_fraction=config.test_fraction,
+                seed=config.split_seed,
+            )
+            for name in names
+        ]
     )
 
 

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from labelgraph_jax.training.objectives import ApplyFn, Batch, Params
 from labelgraph_jax.training.parallel import (
+    batch_divisor,
     batch_sharding,
     make_mesh,
     pad_batch,
@@ -61,7 +62,7 @@ def compile_probabilities(
 
     def place_batch(batch: Batch) -> dict[str, jax.Array]:
         inputs = {name: batch[name] for name in batch if name not in NOT_INPUTS}
-        return shard_batch(pad_batch(inputs, mesh.size), mesh)
+        return shard_batch(pad_batch(inputs, batch_divisor(mesh)), mesh)
 
     return ProbabilityFn(
         jax.jit(probabilities, in_shardings=(replicated, rows), out_shardings=rows),

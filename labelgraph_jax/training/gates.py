@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -18,6 +19,8 @@ from labelgraph_jax.functional.experts import (
 from labelgraph_jax.training.evaluate import NOT_INPUTS
 from labelgraph_jax.training.objectives import Batch, Params
 from labelgraph_jax.training.parallel import (
+    batch_divisor,
+    batch_rows,
     batch_sharding,
     make_mesh,
     pad_batch,
@@ -35,9 +38,19 @@ ALIKE = 0.9999
 GateFn = Callable[[Params, Batch], Float[Array, "B T E"]]
 
 
-def compile_gate_sums(
-    gate_fn: GateFn, mesh: Mesh | None = None
-) -> Callable[[Params, Batch], GateSums]:
+@dataclass(frozen=True)
+class GateSumsFn:
+    """A compiled `(params, host batch)` -> the sums of its gates."""
+
+    run: Callable[[Params, Any], GateSums]
+    place_params: Callable[[Params], Params]
+    place_batch: Callable[[Batch], Any]
+
+    def __call__(self, params: Params, batch: Batch) -> GateSums:
+        return self.run(params, self.place_batch(batch))
+
+
+def compile_gate_sums(gate_fn: GateFn, mesh: Mesh | None = None) -> GateSumsFn:
     """Compile `gate_fn(params, batch)` -> weights `[B, T, E]` into sums per host batch.
 
     Args:
@@ -50,22 +63,20 @@ def compile_gate_sums(
     def sums(params: Params, batch: Batch) -> GateSums:
         return gate_sums(gate_fn(params, batch), batch["example_mask"])
 
-    run = jax.jit(sums, in_shardings=(replicated, rows), out_shardings=replicated)
-
-    def of_host_batch(params: Params, batch: Batch) -> GateSums:
+    def place_batch(batch: Batch) -> dict[str, jax.Array]:
         inputs = {name: batch[name] for name in batch if name not in NOT_INPUTS}
-        inputs.setdefault("example_mask", np.ones(_rows(batch), bool))
-        return run(params, shard_batch(pad_batch(inputs, mesh.size), mesh))
+        inputs.setdefault("example_mask", np.ones(batch_rows(batch), bool))
+        return shard_batch(pad_batch(inputs, batch_divisor(mesh)), mesh)
 
-    return of_host_batch
-
-
-def _rows(batch: Batch) -> int:
-    return len(next(iter(batch.values())))
+    return GateSumsFn(
+        jax.jit(sums, in_shardings=(replicated, rows), out_shardings=replicated),
+        lambda params: jax.device_put(params, replicated),
+        place_batch,
+    )
 
 
 def collect_gate_statistics(
-    sums_fn: Callable[[Params, Batch], GateSums],
+    sums_fn: GateSumsFn,
     params: Params,
     batches: Iterable[Batch],
 ) -> GateStatistics:
@@ -80,6 +91,7 @@ def collect_gate_statistics(
       ValueError: there is no batch.
     """
     total: Any = None
+    params = sums_fn.place_params(params)
     for batch in batches:
         sums = sums_fn(params, batch)
         total = sums if total is None else jax.tree.map(jax.numpy.add, total, sums)

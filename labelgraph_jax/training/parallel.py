@@ -13,6 +13,9 @@ from labelgraph_jax.training.objectives import Batch
 from labelgraph_jax.training.step import Metrics, TrainState, TrainStep
 
 DATA_AXIS = "data"
+EXPERT_AXIS = "experts"
+# Where a mixture's experts lie along an axis: modules.mixture.Stack, under this path.
+_EXPERTS = "mixture/experts/"
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,39 @@ class CompiledStep:
         return self.run(state, batch)
 
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh of the devices (all of them by default) along one axis, `data`."""
+def make_mesh(
+    devices: Sequence[jax.Device] | None = None, *, expert_devices: int = 1
+) -> Mesh:
+    """A mesh of the devices (all of them by default) along one axis, `data`.
+
+    Args:
+      devices: which.
+      expert_devices: over so many neighbouring devices the experts of a mixture are
+        split: more than 1 gives the mesh a second axis, `experts`.
+
+    Raises:
+      ValueError: there is no device, or they do not divide by `expert_devices`.
+    """
     devices = list(jax.devices() if devices is None else devices)
     if not devices:
         raise ValueError("a mesh needs at least one device; got none")
-    return jax.make_mesh(
-        (len(devices),), (DATA_AXIS,), axis_types=(AxisType.Auto,), devices=devices
-    )
+    if expert_devices < 1 or len(devices) % expert_devices:
+        raise ValueError(
+            f"{len(devices)} devices do not divide into groups of {expert_devices} "
+            "that share the experts"
+        )
+    shape: tuple[int, ...] = (len(devices),)
+    names: tuple[str, ...] = (DATA_AXIS,)
+    if expert_devices > 1:
+        shape = (len(devices) // expert_devices, expert_devices)
+        names = (DATA_AXIS, EXPERT_AXIS)
+    axis_types = (AxisType.Auto,) * len(shape)
+    return jax.make_mesh(shape, names, axis_types=axis_types, devices=devices)
+
+
+def batch_divisor(mesh: Mesh) -> int:
+    """What the rows of a batch must divide by: the devices along the `data` axis."""
+    return mesh.shape[DATA_AXIS]
 
 
 def batch_rows(batch: Batch) -> int:
@@ -97,7 +125,8 @@ def shard_batch(batch: Batch, mesh: Mesh) -> dict[str, jax.Array]:
     Raises:
       ValueError: the rows do not divide by the (local) devices.
     """
-    _check_divides(batch, len(mesh.local_devices))
+    experts = mesh.shape.get(EXPERT_AXIS, 1)
+    _check_divides(batch, max(1, len(mesh.local_devices) // experts))
     sharding = batch_sharding(mesh)
     if jax.process_count() > 1:
         return {
@@ -117,7 +146,50 @@ def replicated_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def compile_train_step(step: TrainStep, mesh: Mesh | None = None) -> CompiledStep:
+def state_sharding(state: Any, mesh: Mesh) -> Any:
+    """Where each array of a state (or of parameters) lies on a mesh.
+
+    The experts of a mixture, and what the optimizer keeps of them, are split over the
+    mesh's `experts` axis, where it has one; all else is whole on every device.
+
+    Args:
+      state: a pytree of arrays or of their shapes.
+      mesh: from `make_mesh`.
+
+    Raises:
+      ValueError: the experts do not divide by the devices of that axis, or there are
+        none to split.
+    """
+    whole = replicated_sharding(mesh)
+    devices = mesh.shape.get(EXPERT_AXIS, 1)
+    found = False
+
+    def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        nonlocal found
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        _, inside, array = f"/{name}".rpartition(f"/{_EXPERTS}")
+        if devices == 1 or not inside or not array.startswith(("kernel_", "bias_")):
+            return whole
+        found = True
+        axis = 1 if array.startswith("kernel_") else 0
+        if np.shape(leaf)[axis] % devices:
+            raise ValueError(
+                f"{np.shape(leaf)[axis]} experts do not divide over {devices} devices"
+            )
+        parts: list[str | None] = [None] * axis + [EXPERT_AXIS]
+        return NamedSharding(mesh, PartitionSpec(*parts))
+
+    shardings = jax.tree_util.tree_map_with_path(place, state)
+    if devices > 1 and not found:
+        raise ValueError(
+            f"the mesh splits experts over {devices} devices, but the model has none"
+        )
+    return shardings
+
+
+def compile_train_step(
+    step: TrainStep, mesh: Mesh | None = None, *, like: TrainState | None = None
+) -> CompiledStep:
     """Compile a pure train step with jit: the batch split, the state on every device.
 
     The state given to a step is donated: its memory holds the next one.
@@ -125,22 +197,32 @@ def compile_train_step(step: TrainStep, mesh: Mesh | None = None) -> CompiledSte
     Args:
       step: from `make_train_step`.
       mesh: from `make_mesh`; all devices by default.
+      like: a state, or its shapes: needed where the mesh splits experts over devices.
+
+    Raises:
+      ValueError: as `state_sharding`; or such a mesh without `like`.
     """
     mesh = make_mesh() if mesh is None else mesh
     replicated = replicated_sharding(mesh)
+    layout: Any = replicated
+    if EXPERT_AXIS in mesh.shape:
+        if like is None:
+            raise ValueError("a mesh that splits experts needs `like`: a state")
+        layout = state_sharding(like, mesh)
 
     def place_state(state: TrainState) -> TrainState:
         # A copy, because the first step donates it and the caller keeps the original.
-        return jax.device_put(state, replicated, may_alias=False)
+        return jax.device_put(state, layout, may_alias=False)
 
     run = jax.jit(
         step,
-        in_shardings=(replicated, batch_sharding(mesh)),
-        out_shardings=(replicated, replicated),
+        in_shardings=(layout, batch_sharding(mesh)),
+        out_shardings=(layout, replicated),
         donate_argnums=0,
     )
+    place_batch = partial(shard_batch, mesh=mesh)
     return CompiledStep(
-        run, place_state, partial(shard_batch, mesh=mesh), lambda tree: tree, mesh.size
+        run, place_state, place_batch, lambda tree: tree, batch_divisor(mesh)
     )
 
 
