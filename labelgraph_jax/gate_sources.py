@@ -5,7 +5,9 @@ from pathlib import Path
 from labelgraph_jax.evaluation import run_documents
 from labelgraph_jax.gate_report import GateReport
 from labelgraph_jax.predict import load
-from labelgraph_jax.workdir import WorkdirError
+from labelgraph_jax.table_fit import run_rows
+from labelgraph_jax.table_model import load_table
+from labelgraph_jax.workdir import Workdir, WorkdirError
 
 
 def run_gates(workdir: str | Path, *, data: str = "", data_dir: str = "") -> GateReport:
@@ -20,6 +22,8 @@ def run_gates(workdir: str | Path, *, data: str = "", data_dir: str = "") -> Gat
         WorkdirError: no finished run stands there, or its model has no gates.
         DataError: a document or file is malformed.
     """
+    if Workdir.existing(workdir).is_table:
+        return _table_gates(workdir, data)
     model = load(workdir)
     kind = model.config.mixture.kind
     if not model.classifier.has_gates:
@@ -33,3 +37,15 @@ def run_gates(workdir: str | Path, *, data: str = "", data_dir: str = "") -> Gat
     statistics = model.gate_statistics(documents)
     assert statistics is not None
     return GateReport.make(name, len(documents), model.task_names, statistics)
+
+
+def _table_gates(workdir: str | Path, data: str) -> GateReport:
+    model = load_table(workdir)
+    name, rows = run_rows(model, data)
+    statistics = model.gate_statistics(rows)
+    if statistics is None:
+        raise WorkdirError(
+            f"{workdir}: a model with mixture.kind='{model.config.mixture.kind}' has "
+            "no gates; those of kind mmoe and omoe have"
+        )
+    return GateReport.make(name, len(rows), model.task_names, statistics)

@@ -18,6 +18,7 @@ from labelgraph_jax.data.batches import (
 from labelgraph_jax.data.table_examples import TableExamples
 from labelgraph_jax.data.table_schema import TableSchema
 from labelgraph_jax.data.table_targets import Target
+from labelgraph_jax.data.tables import Table, read_table
 from labelgraph_jax.fit import Say, with_absolute_paths
 from labelgraph_jax.table_build import (
     TableClassifier,
@@ -34,7 +35,12 @@ from labelgraph_jax.table_data import (
     table_fingerprint,
 )
 from labelgraph_jax.table_metrics import summarise
-from labelgraph_jax.table_model import restore_table, save_table_files
+from labelgraph_jax.table_model import (
+    TableModel,
+    load_table,
+    restore_table,
+    save_table_files,
+)
 from labelgraph_jax.table_report import suspicions, table_lines
 from labelgraph_jax.table_settings import task_weights
 from labelgraph_jax.training.checkpoint import CheckpointStore
@@ -325,31 +331,30 @@ def evaluate_table(
         WorkdirError: no finished run stands there, or its test rows have changed.
         DataError: the table is malformed, or lacks a column.
     """
-    place = Workdir.existing(workdir)
-    model = restore_table(place)
-    if data:
-        return {
-            "data": Path(data).name,
-            "workdir": str(workdir),
-            "split": "file",
-            "mixture": model.config.mixture.kind,
-            "test": model.evaluate(data, batch_size=batch_size),
-            "baseline": None,
-        }
-    finished = place.results()
-    splits = read_splits(model.config)
-    test = splits.tables["test"]
-    assert test is not None
-    results = model.evaluate(test, batch_size=batch_size)
-    if results["fingerprint"] != finished["test"]["fingerprint"]:
+    model = load_table(workdir)
+    finished = model.workdir.results() if not data else {}
+    name, rows = run_rows(model, data)
+    results = model.evaluate(rows, batch_size=batch_size)
+    if not data and results["fingerprint"] != finished["test"]["fingerprint"]:
         raise WorkdirError(
             f"{workdir}: the test rows are not those of the training run (the data has "
             "changed); name the file to evaluate with --data"
         )
-    kept = ("data", "mixture", "baseline")
     return {
+        "data": name,
         "workdir": str(workdir),
-        "split": "test",
+        "split": "file" if data else "test",
+        "mixture": model.config.mixture.kind,
         "test": results,
-        **{name: finished[name] for name in kept},
+        "baseline": finished.get("baseline"),
     }
+
+
+def run_rows(model: TableModel, data: str = "") -> tuple[str, Table]:
+    """The name and the rows of a table, by default of the run's own test split."""
+    if data:
+        return Path(data).name, read_table(data)
+    splits = read_splits(model.config)
+    test = splits.tables["test"]
+    assert test is not None  # a split is cut off where no file gives it
+    return splits.name, test

@@ -76,7 +76,8 @@ def _column(column: Column) -> str:
         more = ", ..." if len(column.categories) > 3 else ""
         parts.append(f"{len(column.categories):,} values: {shown}{more}")
     if column.rare:
-        parts.append(f"{column.rare:,} rare values read as unseen")
+        plural = "" if column.rare == 1 else "s"
+        parts.append(f"{column.rare:,} rare value{plural} read as unseen")
     if column.missing:
         parts.append(f"{column.missing:,} missing")
     return "; ".join(parts)

@@ -107,8 +107,8 @@ def _notes(results: dict[str, Any]) -> Iterator[str]:
         yield from _undefined(name, task)
     for name, found in test["unseen"].items():
         yield (
-            f"Column {name}: {found['rows']:,} of {test['rows']:,} rows hold one of "
-            f"{found['values']:,} values that training has not seen often enough"
+            f"Column {name}: {found['rows']:,} of {test['rows']:,} rows hold a value "
+            f"that training has not seen often enough ({found['values']:,} different)"
         )
     for name, found in test["unseen_targets"].items():
         shown = ", ".join(found["most_frequent"])

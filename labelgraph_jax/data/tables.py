@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import decimal
+import difflib
 import itertools
 import json
 import math
@@ -98,8 +99,10 @@ class Table:
             DataError: there is no such column.
         """
         if name not in self.columns:
+            near = difflib.get_close_matches(name, self.columns, n=1, cutoff=0.5)
+            nearest = f"the nearest is {near[0]!r}; " if near else ""
             raise DataError(
-                f"{self.name}: no column {name!r}; the columns are: "
+                f"{self.name}: no column {name!r}; {nearest}the columns are: "
                 f"{', '.join(self.columns)}"
             )
         return self.columns[name]
