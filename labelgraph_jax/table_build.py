@@ -99,9 +99,9 @@ class TableClassifier:
 
 def constant_outputs(target: Target) -> np.ndarray:
     """The outputs that predict the shares of training, or its mean, for every row."""
-    prior = np.asarray(target.prior, np.float64)
     if target.kind == "squared":
-        return prior
+        return np.zeros(1)
+    prior = np.asarray(target.prior, np.float64)
     prior = np.clip(prior, PRIOR_FLOOR, 1.0 - PRIOR_FLOOR)
     if target.kind == "multi_class":
         return np.log(prior / prior.sum())

@@ -31,8 +31,10 @@ def table_lines(
     yield "tasks"
     for target in targets:
         yield f"  {target.name:<{width}}  {target.kind:<11}  {_target(target, rows)}"
-    yield "columns (read otherwise with --table.categorical, --table.numeric or"
-    yield "--table.drop and their names)"
+    yield (
+        "inputs: every other column (leave out with --table.drop NAME what is not known "
+        "when predicting; --table.categorical NAME and --table.numeric NAME read it so)"
+    )
     names = [*(c.name for c in schema.columns), *schema.dropped]
     width = max(map(len, names))
     for column in schema.columns:

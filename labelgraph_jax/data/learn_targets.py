@@ -77,9 +77,9 @@ def learn_target(
             f"{table.name}: column {name!r} holds no target in any of the "
             f"{len(table):,} training rows"
         )
-    prior = tuple(encoded[known].mean(axis=0, dtype=np.float64).tolist())
-    if kind == "squared":
-        prior = (0.0,)
+    prior: tuple[float, ...] = ()
+    if kind != "squared":
+        prior = tuple(encoded[known].mean(axis=0, dtype=np.float64).tolist())
     return dataclasses.replace(target, prior=prior, rows=rows)
 
 

@@ -34,7 +34,7 @@ class Target:
         kind: how it is learned.
         values: binary: the negative value ("" for every other one) and the positive
             one; classes or labels of the other kinds; () of a squared task.
-        prior: mean of each target column in training: shares, or of a squared task 0.
+        prior: share of each target column's ones in training; () of a squared task.
         mean, scale: a squared target y is learned as (y - mean) / scale.
         delimiter: what stands between the labels of a multi_label field.
         rows: training rows that are annotated for it.
