@@ -1,0 +1,1 @@
+"""What the tables of video ranking are made of."""

@@ -1,0 +1,133 @@
+"""A multi-task ranker on a real log: mixtures of experts, position bias (RecSys'19).
+
+    python -m experiments.video_ranking --data-dir DIR
+
+Writes OUT/video-ranking.{json,md,png} (shared-bottom against MMoE at equal
+multiplications, with the gates) and OUT/position-bias.{json,md,png} (four ways to learn
+from clicks that depend on position). The log is KuaiRand-Pure, DIR/kuairand_pure_part.
+Finished parts are kept in the work folder: a study that was stopped goes on.
+"""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from labelgraph_jax.config import ConfigError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Rank videos by eight tasks at once, and measure it."""
+
+    study: Literal["both", "mixtures", "position"] = "both"
+    """mixtures: video-ranking; position: position-bias."""
+    seeds: int = 5
+    """Seeds 0, 1, ... of every cell."""
+    epochs: int = 3
+    """Of every run; validation chooses the one that counts."""
+    data_dir: str = ""
+    """Folder of local corpus copies; else LABELGRAPH_DATA."""
+    resamples: int = 200
+    """Bootstrap draws of the users of the test part."""
+    quick: bool = False
+    """A small part of the log, one epoch, one learning rate: does it run?"""
+    out: str = "experiments/results"
+    work: str = "workdirs/video"
+    """Where finished parts are kept."""
+    quiet: bool = False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code (2: an argument is wrong)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = tyro.cli(Arguments, args=given, prog="python -m experiments.video_ranking")
+    try:
+        run(chosen, shlex.join(["python", "-m", "experiments.video_ranking", *given]))
+    except KeyboardInterrupt:
+        print("stopped; run the command again to go on", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, FloatingPointError) as error:
+        message = " ".join(str(error).split())
+        print(f"video_ranking: error: {message}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(chosen: Arguments, command: str) -> None:
+    """Computes what is missing and writes the tables.
+
+    Raises:
+        ConfigError: an option out of its range.
+        DataError: the log cannot be read.
+    """
+    for name in ("seeds", "epochs", "resamples"):
+        if getattr(chosen, name) < 1:
+            raise ConfigError(
+                f"--{name} must be at least 1, got {getattr(chosen, name)}"
+            )
+    from experiments.magnet_tables import keep_compilations
+    from experiments.video.debiasing import Sizes, position_study
+    from experiments.video.log import ranking_log
+    from experiments.video.mixtures import RATES, Study, mixture_study
+    from experiments.video.pages import write_mixtures, write_position
+    from experiments.video.store import Store
+    from experiments.video.training import Plan
+    from labelgraph_jax.data.corpora.kuairand import load_kuairand
+
+    keep_compilations(Path(chosen.work) / "compiled")
+    log = ranking_log(
+        load_kuairand(chosen.data_dir or None), most_rows=3_000 if chosen.quick else 0
+    )
+    say = (lambda line: None) if chosen.quiet else _say
+    study = Study(
+        log=log,
+        store=Store(Path(chosen.work), say),
+        plan=Plan(epochs=1 if chosen.quick else chosen.epochs),
+        seeds=range(chosen.seeds),
+        resamples=chosen.resamples,
+        rates=RATES[:1] if chosen.quick else RATES,
+    )
+    out = Path(chosen.out)
+    out.mkdir(parents=True, exist_ok=True)
+    if chosen.study != "position":
+        record = mixture_study(study)
+        write_mixtures(record | _head(study, command), out)
+    if chosen.study != "mixtures":
+        study = dataclasses.replace(study, store=Store(Path(chosen.work), say))
+        record = position_study(
+            study, Sizes(300, 100, 200) if chosen.quick else Sizes()
+        )
+        write_position(record | _head(study, command), out)
+
+
+def _head(study: Any, command: str) -> dict[str, Any]:
+    """What stands over every table."""
+    from experiments.collect import hardware
+    from experiments.magnet_tables import commit
+
+    return {
+        "command": command,
+        "commit": commit(),
+        "hardware": hardware(),
+        "seconds": round(study.store.seconds, 1),
+        "rows_train": len(study.log.train.users),
+        "rows_validation": len(study.log.validation.users),
+        "rows_test": len(study.log.test.users),
+        "rows_late": list(study.log.late),
+        "unseen_in_test": study.log.unseen,
+        "epochs": study.plan.epochs,
+        "resamples": study.resamples,
+    }
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
