@@ -1,0 +1,247 @@
+"""Training on synthetic tasks: the runs of a cell together, on data that is drawn as
+they learn.
+
+A run is a seed: its tasks, its examples and its first parameters are its own. Every
+batch is new, so the loss of a step, taken before the update, is a loss on examples that
+the model has never seen.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, Float, Key
+
+from labelgraph_jax.data.synthetic import (
+    SyntheticSpec,
+    SyntheticTasks,
+    directions_for,
+    draw_examples,
+    draw_tasks,
+    target_variance,
+)
+from labelgraph_jax.functional.task_losses import Task
+from labelgraph_jax.modules.mixture import MultiTaskNetwork
+from labelgraph_jax.training.objectives import multi_task_objective
+from labelgraph_jax.training.parallel import DATA_AXIS, make_mesh
+from labelgraph_jax.training.step import TrainState, init_train_state, make_train_step
+
+MODELS = ("shared-bottom", "omoe", "mmoe")
+EXPERTS, EXPERT_UNITS, TOWER_UNITS = 8, 16, 8
+TASKS = (Task("first", "squared"), Task("second", "squared"))
+
+
+class Sizes(NamedTuple):
+    """How much each run sees.
+
+    Attributes:
+        features: d of the inputs.
+        batch: examples of a step.
+        steps: of an epoch, all on new examples.
+        epochs: points of the curve.
+        held_out: new examples for the final loss.
+    """
+
+    features: int = 100
+    batch: int = 64
+    steps: int = 160
+    epochs: int = 20
+    held_out: int = 16_384
+
+
+class Runs(NamedTuple):
+    """What several runs of one model on one correlation gave.
+
+    Attributes:
+        curves: mean squared error of both tasks on the examples of an epoch, before
+            they were learned, `[S, epochs]`.
+        losses: mean squared error of each task at the end, on new examples `[S, T]`.
+        variances: of the labels of each run's tasks: what a constant guess loses `[S]`.
+    """
+
+    curves: np.ndarray
+    losses: np.ndarray
+    variances: np.ndarray
+
+
+class Run(NamedTuple):
+    """One run: what is drawn for it, and how fast it learns."""
+
+    key: Key[Array, ""]
+    directions: Float[Array, "T T"]
+    learning_rate: Float[Array, ""]
+
+
+def network(model: str, features: int = 100) -> MultiTaskNetwork:
+    """One of the paper's three models; towers of 8 units and a linear output each.
+
+    MMoE and OMoE have 8 experts of one layer of 16 units, and gates without a bias; the
+    shared bottom is one layer as wide as makes the parameters equal (`shared_units`).
+
+    Raises:
+        ValueError: an unknown model.
+    """
+    if model not in MODELS:
+        raise ValueError(f"there is no model {model!r}; there are {', '.join(MODELS)}")
+    if model == "shared-bottom":
+        return MultiTaskNetwork(
+            TASKS,
+            kind="shared_bottom",
+            hidden=(shared_units(features),),
+            towers=(TOWER_UNITS,),
+        )
+    kind = "mmoe" if model == "mmoe" else "omoe"
+    return MultiTaskNetwork(
+        TASKS,
+        kind=kind,
+        hidden=(EXPERT_UNITS,),
+        experts=EXPERTS,
+        towers=(TOWER_UNITS,),
+    )
+
+
+def shared_units(features: int) -> int:
+    """Units of the shared bottom with as many weights as the experts and two towers.
+
+    For d = 100 the paper's (100 x 16 x 8 + 16 x 8 x 2) / (100 + 8 x 2) = 113; gates,
+    biases and outputs are not counted, as there.
+    """
+    mixture = features * EXPERT_UNITS * EXPERTS
+    towers = EXPERT_UNITS * TOWER_UNITS * len(TASKS)
+    return round((mixture + towers) / (features + TOWER_UNITS * len(TASKS)))
+
+
+def train_run(
+    run: Run, *, model: MultiTaskNetwork, spec: SyntheticSpec, sizes: Sizes
+) -> tuple[Float[Array, " epochs"], Float[Array, " T"], Float[Array, ""]]:
+    """One run from its key to its final loss, as in `Runs`; pure.
+
+    What is drawn for the data depends on the key alone: runs of other models, rates and
+    correlations with the same key see the same inputs.
+    """
+    tasks_key, data_key, held_out_key, init_key = (
+        jax.random.fold_in(run.key, purpose) for purpose in range(4)
+    )
+    tasks = draw_tasks(tasks_key, spec, run.directions, features=sizes.features)
+    optimizer = optax.adam(run.learning_rate)
+    objective = multi_task_objective(_apply(model), TASKS)
+    step = make_train_step(objective, optimizer, run.key)
+    params = model.init(init_key, jnp.zeros((1, sizes.features)))["params"]
+
+    def advance(state: TrainState, _: None) -> tuple[TrainState, Float[Array, ""]]:
+        key = jax.random.fold_in(data_key, state.step)
+        inputs, targets = draw_examples(key, tasks, sizes.batch)
+        state, metrics = step(state, {"inputs": inputs, "targets": targets})
+        return state, metrics["loss"] / len(TASKS)
+
+    def epoch(state: TrainState, _: None) -> tuple[TrainState, Float[Array, ""]]:
+        state, losses = jax.lax.scan(advance, state, None, length=sizes.steps)
+        return state, losses.mean()
+
+    state = init_train_state(params, optimizer)
+    state, curve = jax.lax.scan(epoch, state, None, length=sizes.epochs)
+    losses = _held_out_losses(
+        partial(model.apply, {"params": state.params}), held_out_key, tasks, sizes
+    )
+    return curve, losses, target_variance(spec, tasks)
+
+
+def _apply(model: MultiTaskNetwork) -> Callable[..., Array]:
+    def apply(params: Any, batch: Any, *, key: Any, train: bool) -> Array:
+        outputs = model.apply({"params": params}, batch["inputs"])
+        assert isinstance(outputs, jax.Array)
+        return outputs
+
+    return apply
+
+
+def _held_out_losses(
+    predict: Callable[[Array], Any],
+    key: Key[Array, ""],
+    tasks: SyntheticTasks,
+    sizes: Sizes,
+) -> Float[Array, " T"]:
+    """Each task's mean squared error on new examples, a batch at a time."""
+    part = min(sizes.held_out, 256)
+    parts = -(-sizes.held_out // part)
+
+    def add(total: Array, number: Array) -> tuple[Array, None]:
+        inputs, targets = draw_examples(jax.random.fold_in(key, number), tasks, part)
+        return total + jnp.square(predict(inputs) - targets).mean(axis=0), None
+
+    zeros = jnp.zeros(len(TASKS))
+    total, _ = jax.lax.scan(add, zeros, jnp.arange(parts))
+    return total / parts
+
+
+class Trainer:
+    """A model compiled for many runs at once.
+
+    The runs are split over the devices; each device takes `together` of them at a time
+    under `vmap`, so that their parameters and optimizer stay in its cache. On a CPU
+    with the cores as devices that is faster than one `vmap` over all runs, whose
+    parameters come from main memory at every step.
+
+    Args:
+        model: one of `MODELS`.
+        spec: of the data.
+        sizes: of a run.
+        together: runs under one vmap on each device.
+    """
+
+    def __init__(
+        self, model: str, spec: SyntheticSpec, sizes: Sizes, *, together: int = 4
+    ) -> None:
+        if together < 1:
+            raise ValueError(f"together must be at least 1; got {together}")
+        alone = partial(
+            train_run, model=network(model, sizes.features), spec=spec, sizes=sizes
+        )
+        mesh = make_mesh()
+        split = PartitionSpec(DATA_AXIS)
+        self.multiple = mesh.size * together
+        self._train = jax.jit(
+            jax.shard_map(
+                lambda runs: jax.lax.map(alone, runs, batch_size=together),
+                mesh=mesh,
+                in_specs=split,
+                out_specs=split,
+                check_vma=False,
+            )
+        )
+
+    def __call__(
+        self,
+        seeds: Sequence[int],
+        correlations: Sequence[float],
+        learning_rates: Sequence[float],
+    ) -> Runs:
+        """Trains one run per seed, each on its correlation and at its rate.
+
+        Raises:
+            FloatingPointError: a run's loss is not finite.
+        """
+        count = len(seeds)
+        # Padding repeats runs: what is computed twice is thrown away.
+        rows = np.resize(np.arange(count), -(-count // self.multiple) * self.multiple)
+        directions = np.stack([directions_for(p, len(TASKS)) for p in correlations])
+        runs = Run(
+            jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32)[rows]),
+            jnp.asarray(directions, jnp.float32)[rows],
+            jnp.asarray(learning_rates, jnp.float32)[rows],
+        )
+        curves, losses, variances = (
+            np.asarray(part, np.float64)[:count] for part in self._train(runs)
+        )
+        if not np.isfinite(losses).all():
+            wrong = np.flatnonzero(~np.isfinite(losses).all(axis=1))
+            raise FloatingPointError(
+                f"the loss is not finite in the runs of seeds "
+                f"{[seeds[row] for row in wrong]}"
+            )
+        return Runs(curves, losses, variances)
