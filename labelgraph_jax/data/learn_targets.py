@@ -26,6 +26,7 @@ from labelgraph_jax.data.tables import Table
 NEGATIVE_NAMES = frozenset({"0", "false", "no", "n", "f", "off"})
 POSITIVE_NAMES = frozenset({"1", "true", "yes", "y", "t", "on"})
 _DELIMITERS = ("|", ";", ",")
+_FEW_CLASSES = 10
 _OTHERS = {"0": "1", "1": "0"} | {"no": "yes", "yes": "no", "n": "y", "y": "n"}
 _OTHERS |= {"false": "true", "true": "false", "f": "t", "t": "f"}
 _OTHERS |= {"off": "on", "on": "off"}
@@ -42,9 +43,9 @@ def learn_target(
     """What a task predicts, from the training rows alone.
 
     `auto`: lists, and texts of which some hold a delimiter, are multi_label; two values
-    are binary; further texts multi_class, further numbers squared. Of two values the
-    positive one is 1, true, yes, y, t or on, else the larger number, else the rarer
-    text. In a column of 0 and 1, -1 stands for not annotated.
+    are binary; further texts multi_class, further numbers squared. Of two numbers the
+    larger one is positive; of two texts true, yes, y, t or on, else the rarer one. In a
+    column of 0 and 1, -1 stands for not annotated.
 
     Args:
         table: the training rows.
@@ -87,13 +88,12 @@ def _guess(table: Table, name: str, values: np.ndarray, delimiter: str) -> Targe
     if any(isinstance(value, tuple) for value in values):
         return "multi_label"
     names = {n for n in value_names(table, name)[1] if n is not None}
+    delimiters = (delimiter,) if delimiter else ("|", ";")
+    if values.dtype == object and any(d in n for n in names for d in delimiters):
+        return "multi_label"
     if len(names - {"-1"} if {"0", "1"} <= names else names) <= 2:
         return "binary"
-    if values.dtype != object:
-        return "squared"
-    delimiters = (delimiter,) if delimiter else ("|", ";")
-    listed = any(d in n for n in names for d in delimiters)
-    return "multi_label" if listed else "multi_class"
+    return "multi_class" if values.dtype == object else "squared"
 
 
 def _squared(table: Table, name: str) -> Target:
@@ -146,6 +146,9 @@ def _binary(table: Table, name: str, positive: str) -> Target:
 def _ordered(counts: Counter[str]) -> tuple[str, str]:
     """The negative and the positive one of two values."""
     one, other = sorted(counts)
+    first, second = parse_number(one), parse_number(other)
+    if first is not None and second is not None:
+        return (one, other) if first < second else (other, one)
     lower = {one.lower(): one, other.lower(): other}
     for name, value in lower.items():
         rest = other if value == one else one
@@ -153,9 +156,6 @@ def _ordered(counts: Counter[str]) -> tuple[str, str]:
             return rest, value
         if name in NEGATIVE_NAMES:
             return value, rest
-    first, second = parse_number(one), parse_number(other)
-    if first is not None and second is not None:
-        return (one, other) if first < second else (other, one)
     return (other, one) if counts[one] < counts[other] else (one, other)
 
 
@@ -167,7 +167,7 @@ def _multi_class(table: Table, name: str) -> Target:
             f"{table.name}: column {name!r} must hold two classes or more to learn "
             f"multi_class; got {_most_frequent(counts) or 'none'}"
         )
-    if len(counts) > max(rows // 2, 2):
+    if len(counts) > max(rows // 2, _FEW_CLASSES):
         raise DataError(
             f"{table.name}: column {name!r} holds {len(counts):,} different values in "
             f"{rows:,} rows: these are no classes; "
