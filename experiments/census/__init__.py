@@ -1,0 +1,1 @@
+"""Census-Income: inputs, networks of equal size, training, statistics, the report."""
