@@ -212,7 +212,8 @@ def compile_train_step(
 
     def place_state(state: TrainState) -> TrainState:
         # A copy, because the first step donates it and the caller keeps the original.
-        return jax.device_put(state, layout, may_alias=False)
+        # An array on a device is shared despite may_alias; one on the host is not.
+        return jax.device_put(jax.device_get(state), layout, may_alias=False)
 
     run = jax.jit(
         step,
