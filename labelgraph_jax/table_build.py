@@ -52,7 +52,9 @@ class TableClassifier:
         """First parameters; outputs start at the shares that training has."""
         categories = jnp.zeros((1, self.widths[0]), jnp.int32)
         numbers = jnp.zeros((1, self.widths[1]), jnp.float32)
-        params = self.module.init({"params": key}, categories, numbers)["params"]
+        # Compiled whole: array by array it takes longer than the first epoch.
+        variables = jax.jit(self.module.init)({"params": key}, categories, numbers)
+        params = variables["params"]
         towers = dict(params["network"]["towers"])
         for number, target in enumerate(self.targets):
             towers[f"output_bias_{number}"] = jnp.asarray(

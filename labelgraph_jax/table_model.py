@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from labelgraph_jax.config import Config
@@ -164,7 +165,7 @@ class TableModel:
             return None
         examples = self.encode(rows, labelled=False).examples
         inputs = {"categories": examples.categories, "numbers": examples.numbers}
-        return np.asarray(self.classifier.gate_weights(self.params, inputs))
+        return np.asarray(jax.jit(self.classifier.gate_weights)(self.params, inputs))
 
     def gate_statistics(
         self, rows: Rows, *, batch_size: int | None = None

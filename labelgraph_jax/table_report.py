@@ -32,8 +32,8 @@ def table_lines(
     for target in targets:
         yield f"  {target.name:<{width}}  {target.kind:<11}  {_target(target, rows)}"
     yield (
-        "inputs: every other column (leave out with --table.drop NAME what is not known "
-        "when predicting; --table.categorical NAME and --table.numeric NAME read it so)"
+        "inputs: every other column (--table.drop NAME leaves out what is not known when "
+        "predicting; --table.categorical NAME, --table.numeric NAME read it otherwise)"
     )
     names = [*(c.name for c in schema.columns), *schema.dropped]
     width = max(map(len, names))

@@ -1,0 +1,410 @@
+"""A run over a table, whole: train, resume, evaluate, predict, look at the gates."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import labelgraph_jax as lg
+from labelgraph_jax import table_fit
+from labelgraph_jax.cli import run
+from labelgraph_jax.config import TableConfig
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.table_schema import TableSchema
+from labelgraph_jax.data.tables import table_of
+from labelgraph_jax.fit import fit
+from labelgraph_jax.predict import load as load_texts
+from labelgraph_jax.table_baseline import table_baselines
+from labelgraph_jax.table_data import read_splits
+from labelgraph_jax.table_fit import evaluate_table, prepare_table
+from labelgraph_jax.table_metrics import mean_skill, skills
+from labelgraph_jax.table_model import TableModel, prediction
+from labelgraph_jax.table_results import _notes
+from labelgraph_jax.workdir import Workdir, WorkdirError
+from tests.tiny_table import JOBS, TASKS, made_rows, tiny_table_config, write_rows
+
+
+@pytest.fixture(scope="module")
+def table_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rows(tmp_path_factory.mktemp("table") / "rows.csv", made_rows(240, 0))
+
+
+@pytest.fixture(scope="module")
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def table_run(
+    table_file: Path, tmp_path_factory: pytest.TempPathFactory, said: list[str]
+) -> Path:
+    """The work directory of a finished run; tests read it and leave it as it is."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    fit(tiny_table_config(table_file), workdir, progress=False, say=said.append)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def results(table_run: Path) -> dict[str, Any]:
+    return Workdir(table_run).results()
+
+
+def test_every_kind_of_task_is_learned(results: dict[str, Any]) -> None:
+    tasks = results["test"]["tasks"]
+    assert list(tasks) == ["click", "rating", "genre", "tags", "never"]
+    assert tasks["click"]["metrics"]["auc"] > 0.95
+    assert tasks["genre"]["metrics"]["accuracy"] > 0.9
+    assert tasks["rating"]["metrics"]["r2"] > 0.8
+    assert tasks["tags"]["metrics"]["micro_f1"] > 0.8
+    assert results["rows"] == {"train": 168, "validation": 24, "test": 48}
+    assert results["test"]["skill"] > 0.5
+
+
+def test_squared_errors_are_in_the_units_of_the_column(
+    results: dict[str, Any],
+) -> None:
+    rating = results["test"]["tasks"]["rating"]
+    assert 8.0 < rating["constant"]["rmse"] < 18.0
+    assert rating["metrics"]["rmse"] < rating["constant"]["rmse"]
+
+
+def test_missing_targets_are_left_out_of_the_numbers(results: dict[str, Any]) -> None:
+    tasks = results["test"]["tasks"]
+    assert 0.6 * 48 < tasks["click"]["metrics"]["rows"] < 48
+    assert tasks["genre"]["metrics"]["rows"] == 48
+
+
+def test_a_constant_target_has_no_auc_and_is_said_to(
+    results: dict[str, Any], said: list[str], table_run: Path, capsys: Any
+) -> None:
+    never = results["test"]["tasks"]["never"]
+    assert never["metrics"]["auc"] is None
+    assert never["skill"] is None
+    assert any("task never: every training row holds the same" in line for line in said)
+    assert run(["evaluate", str(table_run)]) == 0
+    shown = capsys.readouterr().out
+    assert "undefined" in shown
+    assert "Task never: every target is negative, so its AUC is undefined" in shown
+
+
+def test_what_was_inferred_is_shown(said: list[str], table_run: Path) -> None:
+    assert table_run.is_dir()
+    text = "\n".join(said)
+    assert (
+        "rows.csv: 168 rows to train on; 5 tasks; 1 categorical and 1 numeric" in text
+    )
+    assert "job      categorical  3 values: " in text
+    assert "country  left out     always 'de'" in text
+    assert "id       left out     a value of its own in nearly every row" in text
+    assert "click   binary       1 against 0: " in text
+    assert "warning: column job tells task click nearly by itself (AUC 1.000)" in text
+
+
+def test_the_work_directory_is_readable_without_our_code(table_run: Path) -> None:
+    table = json.loads((table_run / "table.json").read_text("utf-8"))
+    assert [task["name"] for task in table["tasks"]][:2] == ["click", "rating"]
+    assert table["dropped"]["country"] == "always 'de'"
+    config = json.loads((table_run / "config.json").read_text("utf-8"))
+    assert config["table"]["tasks"] == list(TASKS)
+    assert config["mixture"]["kind"] == "mmoe"
+    lines = (table_run / "metrics.jsonl").read_text("utf-8").splitlines()
+    row = [json.loads(line) for line in lines][-1]
+    assert {"validation/skill", "validation/click/auc", "loss"} <= row.keys()
+    assert "validation/never/auc" not in row
+
+
+def test_the_baselines_stand_beside_the_model(
+    table_file: Path, table_run: Path, results: dict[str, Any]
+) -> None:
+    prepared = prepare_table(Workdir(table_run).config())
+    assert prepared.validation is not None
+    found = table_baselines(
+        prepared.train.examples,
+        prepared.validation.examples,
+        prepared.targets,
+        prepared.schema.cardinalities,
+        (1.0,) * 5,
+    )
+    assert list(found["models"]) == ["linear", "boosting"]
+    for model in found["models"].values():
+        assert model["tasks"]["click"]["metrics"]["auc"] > 0.95
+        assert model["tasks"]["genre"]["metrics"]["accuracy"] > 0.9
+        assert model["tasks"]["rating"]["metrics"]["r2"] > 0.5
+        assert model["tasks"]["never"]["metrics"]["auc"] is None
+    shown = results | {"baseline": found | {"models": {"linear": results["test"]}}}
+    assert any("ties by 0.0000 against linear" in line for line in _notes(shown))
+
+
+def test_evaluation_gives_the_numbers_of_training(
+    table_run: Path, results: dict[str, Any]
+) -> None:
+    again = evaluate_table(table_run, batch_size=7)
+    assert again["baseline"] == results["baseline"]
+    for name, task in again["test"]["tasks"].items():
+        for metric, value in task["metrics"].items():
+            expected = results["test"]["tasks"][name]["metrics"][metric]
+            close = expected is None or pytest.approx(expected, rel=1e-4, abs=1e-6)
+            assert value == (None if expected is None else close), (name, metric)
+
+
+def test_a_file_may_lack_the_column_of_a_task_but_not_of_all(
+    table_run: Path, tmp_path: Path
+) -> None:
+    rows = made_rows(30, 5)
+    for row in rows:
+        del row["genre"]
+        row["job"] = "sailor" if row["id"] == "r3" else row["job"]
+    found = evaluate_table(table_run, data=str(write_rows(tmp_path / "x.csv", rows)))
+    assert found["test"]["tasks"]["genre"]["metrics"]["rows"] == 0
+    assert found["test"]["unseen"]["job"]["most_frequent"] == {"sailor": 1}
+    bare = [{"job": "clerk", "age": 30}]
+    with pytest.raises(DataError, match="must have the column of a task"):
+        evaluate_table(table_run, data=str(write_rows(tmp_path / "y.csv", bare)))
+
+
+def test_a_loaded_model_predicts_rows_in_any_form(table_run: Path) -> None:
+    model = lg.load(table_run)
+    assert isinstance(model, TableModel)
+    assert model.task_names == ("click", "rating", "genre", "tags", "never")
+    rows = [{"job": "clerk", "age": 50}, {"job": "pilot"}, {"job": "sailor", "age": 30}]
+    columns = {"job": [r["job"] for r in rows], "age": [50, None, 30]}
+    one, other = model.predict(rows), model.predict(columns)
+    assert one == other
+    assert one[0]["click"]["value"] == 1
+    assert one[0]["click"]["probability"] > 0.5
+    assert one[1]["genre"]["value"] == "art"
+    assert "clerk" in one[0]["tags"]["value"]
+    assert 100 < one[0]["rating"]["value"] < 200
+    scores = model.predict_proba(columns)
+    assert scores["genre"].shape == (3, 3)
+    np.testing.assert_allclose(scores["genre"].sum(axis=1), 1.0, rtol=1e-5)
+    assert scores["click"].shape == scores["rating"].shape == (3,)
+    everything = model.predict(rows, all_scores=True)[0]
+    assert set(everything["genre"]["probabilities"]) == {"news", "sport", "art"}
+    with pytest.raises(DataError, match="rows: no column 'age'"):
+        model.predict({"job": ["clerk"]})
+    with pytest.raises(DataError, match="rows:1: column 'age' must hold numbers"):
+        model.predict([{"job": "clerk", "age": "old"}])
+    with pytest.raises(WorkdirError, match="a run over a table reads rows"):
+        load_texts(table_run)
+
+
+def test_gate_weights_sum_to_one_for_every_row_and_task(table_run: Path) -> None:
+    model = lg.load(table_run)
+    assert isinstance(model, TableModel)
+    rows = {"job": [*JOBS], "age": [30, 40, 50]}
+    weights = model.gate_weights(rows)
+    assert weights is not None and weights.shape == (3, 5, 2)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1.0, rtol=1e-5)
+    statistics = model.gate_statistics(rows)
+    assert statistics is not None
+    np.testing.assert_allclose(statistics.mean_weights, weights.mean(axis=0), rtol=1e-4)
+
+
+def test_the_gates_of_a_run_can_be_printed(table_run: Path, capsys: Any) -> None:
+    assert run(["gates", str(table_run), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["rows"] == 48
+    assert report["tasks"] == ["click", "rating", "genre", "tags", "never"]
+
+
+def test_a_finished_run_is_not_trained_again(
+    table_run: Path, table_file: Path, results: dict[str, Any]
+) -> None:
+    said: list[str] = []
+    again = fit(tiny_table_config(table_file), table_run, say=said.append)
+    assert again == results
+    assert "training has finished" in said[0]
+    with pytest.raises(WorkdirError, match="another configuration"):
+        fit(tiny_table_config(table_file, tasks=("click=binary",)), table_run)
+
+
+def test_a_run_that_broke_off_goes_on(
+    table_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_table_config(table_file, tasks=("click=binary",))
+    config = dataclasses.replace(
+        config,
+        table=dataclasses.replace(config.table, drop=("rating", "genre", "tags")),
+        training=dataclasses.replace(config.training, epochs=3),
+    )
+    seen: list[int] = []
+    whole = table_fit.summarise
+
+    def stop_in_the_second(*arguments: Any) -> Any:
+        seen.append(1)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    monkeypatch.setattr(table_fit, "summarise", stop_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, tmp_path / "run", progress=False)
+    with pytest.warns(UserWarning, match="training has not finished"):
+        assert lg.load(tmp_path / "run").predict({"job": ["clerk"], "age": [30]})
+    results = fit(config, tmp_path / "run", progress=False)
+    assert results["training"]["steps"] == 3 * 8
+    straight = fit(config, tmp_path / "straight", progress=False)
+    assert straight["test"] == results["test"]
+
+
+def test_a_constrained_mixture_and_learned_weights_train(
+    table_file: Path, tmp_path: Path
+) -> None:
+    config = tiny_table_config(
+        table_file,
+        tasks=("click=binary", "rating=squared"),
+        kind="l2_constrained",
+        weighting="uncertainty",
+    )
+    results = fit(config, tmp_path / "run", progress=False)
+    assert results["test"]["tasks"]["click"]["skill"] > 0.1
+    assert np.isfinite(results["test"]["tasks"]["rating"]["metrics"]["rmse"])
+    model = lg.load(tmp_path / "run")
+    assert isinstance(model, TableModel)
+    assert model.gate_weights({"job": ["clerk"], "age": [30]}) is None
+    assert run(["gates", str(tmp_path / "run")]) == 2
+
+
+def test_rows_split_in_order_keep_the_last_ones_for_the_test(table_file: Path) -> None:
+    config = tiny_table_config(table_file)
+    table = TableConfig(tasks=TASKS, split="order")
+    config = type(config)(data=config.data, table=table)
+    splits = read_splits(config).tables
+    ids = {name: list(t.columns["id"]) for name, t in splits.items() if t is not None}
+    assert ids["train"] == [f"r{i}" for i in range(168)]
+    assert ids["test"] == [f"r{i}" for i in range(192, 240)]
+
+
+def test_targets_are_in_every_split_in_proportion(table_file: Path) -> None:
+    splits = read_splits(tiny_table_config(table_file)).tables
+    train, test = splits["train"], splits["test"]
+    assert train is not None and test is not None
+    shares = [np.nanmean(part.columns["click"]) for part in (train, test)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.03)
+    assert not set(train.columns["id"]) & set(test.columns["id"])
+
+
+def test_own_files_are_the_splits(table_file: Path, tmp_path: Path) -> None:
+    config = tiny_table_config(table_file)
+    paths = {
+        name: str(write_rows(tmp_path / f"{name}.csv", made_rows(size, size)))
+        for name, size in (("validation", 20), ("test", 25))
+    }
+    data = type(config.data)(data=str(table_file), **paths)
+    prepared = prepare_table(type(config)(data=data, table=config.table).resolved())
+    sizes = {n: len(t) for n, t in prepared.splits.tables.items() if t is not None}
+    assert sizes == {"train": 240, "validation": 20, "test": 25}
+    assert prepared.splits.notes == ()
+
+
+def test_skill_is_the_part_of_the_loss_that_is_saved(table_file: Path) -> None:
+    targets = prepare_table(tiny_table_config(table_file).resolved()).targets
+    metrics: Any = {
+        target.name: {"log_loss": 0.25, "rmse": 1.0, "rows": 1.0} for target in targets
+    }
+    constant: Any = {
+        target.name: {"log_loss": 0.5, "rmse": 2.0, "rows": 1.0} for target in targets
+    }
+    found = skills(metrics, constant, targets)
+    assert found == {
+        "click": 0.5,
+        "rating": 0.75,
+        "genre": 0.5,
+        "tags": 0.5,
+        "never": None,
+    }
+    assert mean_skill(found, (1, 0.5, 1, 1, 1)) == pytest.approx(1.875 / 3.5)
+    assert mean_skill({"x": None}, (1.0,)) == 0.0
+
+
+def test_a_binary_prediction_names_the_value_of_the_column() -> None:
+    table = table_of("made", {"x": ["sold", "kept", "kept", "lost"]})
+    from labelgraph_jax.data.learn_targets import learn_target
+
+    target = learn_target(table, "x", "binary", positive="sold")
+    found = prediction(target, np.float32(0.25))
+    assert found == {"value": "not sold", "probability": 0.25}
+    assert TableSchema.infer(table).cardinalities == (5,)
+
+
+def command(table_file: Path, workdir: Path, *arguments: str) -> list[str]:
+    return ["train", "--data", str(table_file), "--workdir", str(workdir), *arguments]
+
+
+def test_the_command_line_trains_and_predicts(
+    table_file: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir = tmp_path / "run"
+    arguments = command(
+        table_file,
+        workdir,
+        "--task",
+        "click=auto:2",
+        "--task=rating=squared",
+        "--training.epochs",
+        "2",
+        "--mixture.kind",
+        "shared_bottom",
+        "--mixture.hidden",
+        "8",
+        "--table.drop",
+        "genre",
+        "tags",
+        "never",
+    )
+    assert run(arguments) == 0
+    captured = capsys.readouterr()
+    assert "rows.csv: 48 test rows, 2 tasks, shared_bottom" in captured.out
+    assert "squared" in captured.out and "binary" in captured.out
+    assert "job  " in captured.err
+    out = tmp_path / "out.jsonl"
+    new = write_rows(tmp_path / "new.csv", made_rows(5, 9))
+    assert run(["predict", str(workdir), str(new), "--output", str(out)]) == 0
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [row["id"] for row in rows] == [f"r{i}" for i in range(5)]
+    assert rows[0]["row"] == 1
+    assert rows[0].keys() == {"row", "id", "click", "rating"}
+    assert run(["predict", str(workdir), str(new), "--top-k", "2"]) == 2
+    assert run(["evaluate", str(workdir), "--data", str(new), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["test"]["rows"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "clik=binary"], "no column 'clik'; the nearest is 'click'"),
+        (["--task", "job=squared"], "rows.csv:2: column 'job' must hold numbers"),
+        (["--task", "job=binary"], "holds 3 different values, so a binary task must"),
+        (["--task", "click=often"], "a task of a table must read COLUMN=KIND"),
+        (["--task", "click=binary", "--task", "topics"], "data.task is of labelled"),
+        (
+            ["--task", "click=binary", "--table.numeric", "job"],
+            "rows.csv:2: column 'job' must hold numbers",
+        ),
+        (
+            ["--task", "click=binary", "--table.drop", "jobs"],
+            "no column 'jobs'; the nearest is 'job'",
+        ),
+        (
+            ["--task", "click=binary", "--task", "click=squared"],
+            "task 'click' is named twice",
+        ),
+        (
+            ["--task", "click=binary", "--graph.layers", "0"],
+            "a run over a table reads no graph.*",
+        ),
+    ],
+)
+def test_a_wrong_command_is_one_clear_line(
+    arguments: list[str], message: str, table_file: Path, tmp_path: Path, capsys: Any
+) -> None:
+    workdir = tmp_path / "run"
+    assert run(command(table_file, workdir, *arguments)) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("labelgraph: error: ")
+    assert message in error
+    assert not workdir.exists()
