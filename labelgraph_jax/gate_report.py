@@ -144,23 +144,26 @@ def draw_gates(report: GateReport, path: str | Path) -> None:
     figure = Figure(figsize=(2.5 + 0.6 * experts, 1.6 + 0.45 * tasks), dpi=150)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    image = axes.imshow(mean, cmap="viridis", vmin=0.0, vmax=max(mean.max(), 1e-9))
-    axes.set_xticks(range(experts), [str(e) for e in range(experts)])
-    axes.set_yticks(range(tasks), report.tasks)
-    axes.set_xlabel("expert")
+    draw_weights(axes, mean, report.tasks)
     axes.set_title(f"{report.name}: mean gate weight, {report.rows:,} rows", fontsize=9)
-    for t in range(tasks):
-        for e in range(experts):
-            dark = mean[t, e] < 0.6 * mean.max()
-            axes.text(
-                e,
-                t,
-                f"{mean[t, e]:.2f}",
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="white" if dark else "black",
-            )
-    figure.colorbar(image, ax=axes, label="weight")
     figure.tight_layout()
     figure.savefig(path)
+
+
+def draw_weights(axes: Any, mean: np.ndarray, tasks: Sequence[str]) -> None:
+    """Draws gate weights `[T, E]` on matplotlib axes, with their numbers."""
+    image = axes.imshow(mean, cmap="viridis", vmin=0.0, vmax=max(mean.max(), 1e-9))
+    axes.set_xticks(range(mean.shape[1]), [str(e) for e in range(mean.shape[1])])
+    axes.set_yticks(range(len(tasks)), tasks)
+    axes.set_xlabel("expert")
+    for (t, e), weight in np.ndenumerate(mean):
+        axes.text(
+            e,
+            t,
+            f"{weight:.2f}",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="white" if weight < 0.6 * mean.max() else "black",
+        )
+    axes.figure.colorbar(image, ax=axes, label="weight")

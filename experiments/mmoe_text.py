@@ -1,0 +1,203 @@
+"""MMoE over text: label sets that share an encoder, each with its own label graph.
+
+    python -m experiments.mmoe_text --study sets
+    python -m experiments.mmoe_text --study corpora
+
+`sets`: the five category sets of Reuters-21578 (ModApte) as five tasks. `corpora`:
+Reuters topics and GoEmotions, disjoint label sets, every document annotated for one.
+Four ways: one label graph over all labels; a layer per set; a shared bottom; MMoE of as
+many parameters. Not in a paper: nobody has put MMoE over a text encoder with missing
+labels. Writes OUT/mmoe-text-STUDY.json, .md and .png. About 20 minutes (2 cores) a
+study of 3 seeds. Expected: the ways lie within 2 points of each other.
+
+Runs are kept in the work folder: a call that was stopped goes on where it was.
+"""
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from labelgraph_jax.config import ConfigError
+
+ALL_WAYS = ("joint", "single_task", "shared_bottom", "mmoe")
+REFERENCE = "shared_bottom"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Compare ways to share a text encoder between label sets."""
+
+    study: Literal["sets", "corpora"] = "sets"
+    ways: tuple[str, ...] = ALL_WAYS
+    """Which ways; shared_bottom is always there."""
+    seeds: int = 3
+    """Seeds 0, 1, ... of every way."""
+    resamples: int = 1000
+    """Bootstrap draws."""
+    quick: bool = False
+    """See that everything works: 1 epoch; file names end in -quick."""
+    data: str = ""
+    """An own file with several tasks in place of the study's corpus."""
+    data_dir: str = ""
+    """Folder of local corpus copies; else LABELGRAPH_DATA, else the public home."""
+    out: str = "experiments/results"
+    work: str = "workdirs/mmoe_text"
+    """Where runs are kept."""
+    quiet: bool = False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code (2: an argument is wrong)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = tyro.cli(Arguments, args=given, prog="python -m experiments.mmoe_text")
+    try:
+        compute(chosen, shlex.join(given))
+    except KeyboardInterrupt:
+        print("stopped; run the command again to go on", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        message = " ".join(str(error).split())
+        print(f"mmoe_text: error: {message}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def compute(chosen: Arguments, command: str) -> None:
+    """Trains what is missing and writes the study down.
+
+    Raises:
+        ConfigError: an option that does not fit.
+        DataError: the corpus cannot be read.
+    """
+    for name, value in (("seeds", chosen.seeds), ("resamples", chosen.resamples)):
+        if value < 1:
+            raise ConfigError(f"--{name} must be at least 1, got {value}")
+    for way in chosen.ways:
+        if way not in ALL_WAYS:
+            raise ConfigError(f"--ways must be of {', '.join(ALL_WAYS)}; got {way!r}")
+    record = measured(chosen)
+    record["command"] = f"python -m experiments.mmoe_text {command}".strip()
+    write(record, Path(chosen.out), quick=chosen.quick)
+
+
+def measured(chosen: Arguments) -> dict[str, Any]:
+    """All numbers of a study."""
+    from experiments.collect import hardware
+    from experiments.magnet_tables import commit, keep_compilations
+    from experiments.tables.settings import command as train_command
+    from experiments.text.runs import configuration, find_or_train
+    from experiments.text.statistics import differences, f1_rows, gate_rows, verdict
+    from experiments.video.store import Store
+    from labelgraph_jax.data.documents import LabelSpace
+    from labelgraph_jax.prepare import fingerprint, read_corpus
+
+    store = Store(Path(chosen.work), (lambda line: None) if chosen.quiet else _say)
+    keep_compilations(Path(chosen.work) / "compiled")
+    ways = [way for way in ALL_WAYS if way in (*chosen.ways, REFERENCE)]
+    configs = {
+        way: [
+            _located(configuration(chosen.study, way, seed, quick=chosen.quick), chosen)
+            for seed in range(chosen.seeds)
+        ]
+        for way in ways
+    }
+    corpus = read_corpus(configs[REFERENCE][0].data)
+    data = {name: fingerprint(documents) for name, documents in corpus.splits.items()}
+    labels = LabelSpace.from_documents(corpus.train, tasks=corpus.learned_tasks)
+    columns = labels.task_columns
+    cells = {
+        way: [
+            find_or_train(store, config, data, f"{way}, seed {config.training.seed}")
+            for config in configs[way]
+        ]
+        for way in ways
+    }
+    sizes = {name: len(documents) for name, documents in corpus.splits.items()}
+    record: dict[str, Any] = {
+        "experiment": "mmoe_text",
+        "study": chosen.study,
+        "title": f"Label sets that share a text encoder: {corpus.name}",
+        "documents": f"{sizes['train']:,} documents to train on, "
+        f"{sizes['validation']:,} for validation, {sizes['test']:,} for the test; "
+        + ", ".join(f"{task} {len(part)} labels" for task, part in columns.items())
+        + ". A bag of words, word pairs and parts of words is the encoder.",
+        "tasks": list(columns),
+        "commit": commit(),
+        "hardware": hardware(),
+        "seeds": chosen.seeds,
+        "resamples": chosen.resamples,
+        "seconds": round(store.seconds, 1),
+        "ways": [
+            {
+                "way": way,
+                "parameters": runs[0].results["parameters"],
+                "seconds": [run.results["training"]["seconds"] for run in runs],
+                "best_steps": [run.results["training"]["best_step"] for run in runs],
+                "decided_by": [run.results["decision"] for run in runs],
+                "f1": f1_rows(runs, columns),
+                "command": train_command(configs[way][0]),
+            }
+            for way, runs in cells.items()
+        ],
+        "differences": differences(
+            cells, REFERENCE, columns, resamples=chosen.resamples
+        ),
+        "gates": gate_rows(cells["mmoe"]) if "mmoe" in cells else None,
+    }
+    return record | {"verdict": verdict(record)}
+
+
+def _located(config: Any, chosen: Arguments) -> Any:
+    """The configuration with the data where the options say."""
+    data = dataclasses.replace(config.data, data_dir=chosen.data_dir)
+    if chosen.data:
+        data = dataclasses.replace(data, data=chosen.data, task="all")
+    return dataclasses.replace(config, data=data)
+
+
+def write(record: dict[str, Any], out: Path, *, quick: bool) -> None:
+    """Writes the record, the page and, where there are gates, their figure."""
+    from experiments.text.rendering import markdown
+
+    out.mkdir(parents=True, exist_ok=True)
+    name = f"mmoe-text-{record['study']}" + ("-quick" if quick else "")
+    text = json.dumps(record, indent=1) + "\n"
+    (out / f"{name}.json").write_text(text, encoding="utf-8")
+    (out / f"{name}.md").write_text(markdown(record), encoding="utf-8")
+    if record["gates"]:
+        draw(record, out / f"{name}.png")
+    print(f"Everything is in {out / name}.md")
+
+
+def draw(record: dict[str, Any], path: Path) -> None:
+    """Experts x tasks: the mean gate weights of one seed."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from labelgraph_jax.gate_report import draw_weights
+
+    mean = np.asarray(record["gates"]["mean_weights"])
+    figure = Figure(
+        figsize=(2.5 + 0.6 * mean.shape[1], 1.6 + 0.45 * len(mean)), dpi=150
+    )
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    draw_weights(axes, mean, record["tasks"])
+    axes.set_title(f"mean gate weight on test documents, seed 0: {record['study']}")
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the table of label sets that share an encoder is made of."""
