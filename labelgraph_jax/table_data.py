@@ -150,6 +150,7 @@ def learn_schema(config: Config, table: Table) -> TableSchema:
         numeric=settings.numeric,
         min_count=settings.min_count,
         max_categories=settings.max_categories,
+        longest_tail=settings.longest_tail,
     )
 
 

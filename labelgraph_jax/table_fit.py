@@ -161,7 +161,12 @@ def _train(
     assert settings.learning_rate is not None
     classifier = prepared.classifier
     size = min(settings.batch_size, _at_most(len(examples)))
-    size -= size % settings.micro_batches
+    size = max(size - size % settings.micro_batches, settings.micro_batches)
+    if size < settings.batch_size:
+        say(
+            f"few rows: batches of {size} and not of {settings.batch_size}, so that an "
+            "epoch has several steps"
+        )
     epoch_steps = steps_per_epoch(len(examples), size)
     total_steps = epoch_steps * settings.epochs
     key = jax.random.key(settings.seed)

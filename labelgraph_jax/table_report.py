@@ -32,8 +32,8 @@ def table_lines(
     for target in targets:
         yield f"  {target.name:<{width}}  {target.kind:<11}  {_target(target, rows)}"
     yield (
-        "inputs: every other column (--table.drop NAME leaves out what is not known when "
-        "predicting; --table.categorical NAME, --table.numeric NAME read it otherwise)"
+        "inputs: every other column (--table.drop NAME leaves out what is not known "
+        "when predicting; --table.categorical and --table.numeric read it otherwise)"
     )
     names = [*(c.name for c in schema.columns), *schema.dropped]
     width = max(map(len, names))
@@ -71,7 +71,9 @@ def _target(target: Target, rows: int) -> str:
 
 def _column(column: Column) -> str:
     parts = []
-    if column.kind == "numeric":
+    if column.kind == "numeric" and column.unit:
+        parts.append(f"long tail, read as asinh(x / {column.unit:,.6g})")
+    elif column.kind == "numeric":
         parts.append(f"mean {column.mean:,.6g}, deviation {column.scale:,.6g}")
     else:
         shown = ", ".join(_short(value) for value in column.categories[:3])

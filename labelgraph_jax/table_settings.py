@@ -108,6 +108,8 @@ class TableConfig:
     """Values in fewer training rows are read as unseen ones are."""
     max_categories: int = 100_000
     """The rarest values of a column beyond so many likewise."""
+    longest_tail: float = 3.0
+    """Numbers of a larger skewness are read on a logarithmic scale."""
     split: Literal["random", "order"] = "random"
     """How missing validation and test splits are cut off: at random, every target in
     proportion; or in the file's order, the last rows for the test (a log by time)."""
@@ -115,7 +117,10 @@ class TableConfig:
     def __post_init__(self) -> None:
         check_choices(self, "table")
         require_numbers(
-            self, "table", at_least_one=("dim", "min_count", "max_categories")
+            self,
+            "table",
+            at_least_one=("dim", "min_count", "max_categories"),
+            positive=("longest_tail",),
         )
         names = [spec.name for spec in self.specs]
         for name in names:

@@ -246,7 +246,7 @@ def test_a_run_that_broke_off_goes_on(
     with pytest.warns(UserWarning, match="training has not finished"):
         assert lg.load(tmp_path / "run").predict({"job": ["clerk"], "age": [30]})
     results = fit(config, tmp_path / "run", progress=False)
-    assert results["training"]["steps"] == 3 * 8
+    assert results["training"]["steps"] == 3 * 11
     straight = fit(config, tmp_path / "straight", progress=False)
     assert straight["test"] == results["test"]
 

@@ -37,7 +37,9 @@ class Column:
         name: of the column.
         kind: `categorical` (one id per value) or `numeric`.
         categories: values with an id of their own, the most frequent first.
-        mean, scale: a number x is read as (x - mean) / scale.
+        mean, scale: a number x is read as (x - mean) / scale, or where there is a
+            `unit` as (asinh(x / unit) - mean) / scale: linear near 0, then logarithmic.
+        unit: of a column with a long tail; 0 of the others.
         missing: how many training rows had no value.
         rare: how many training values had to do without an id of their own.
     """
@@ -47,8 +49,15 @@ class Column:
     categories: tuple[str, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
+    unit: float = 0.0
     missing: int = 0
     rare: int = 0
+
+    def standardise(self, values: np.ndarray) -> np.ndarray:
+        """Numbers as a model reads them; a missing one as the mean, 0."""
+        if self.unit:
+            values = np.arcsinh(values / self.unit)
+        return np.nan_to_num((values - self.mean) / self.scale, nan=0.0)
 
 
 class EncodedTable(NamedTuple):
@@ -82,6 +91,7 @@ class TableSchema:
         numeric: Sequence[str] = (),
         min_count: int = 1,
         max_categories: int = 100_000,
+        longest_tail: float = np.inf,
     ) -> TableSchema:
         """Learns how to read a table from its rows, which must be training rows alone.
 
@@ -96,6 +106,8 @@ class TableSchema:
             numeric: columns to read as numbers.
             min_count: values in fewer rows share the id of unseen values.
             max_categories: likewise the rarest values beyond so many per column.
+            longest_tail: numbers of a larger skewness (third standardised moment) are
+                read through asinh, in units of their median size.
 
         Raises:
             DataError: no such column; a column in both lists; a text in a numeric
@@ -120,7 +132,7 @@ class TableSchema:
             if reason is not None:
                 dropped[name] = reason
             elif kind == "numeric":
-                columns.append(_numeric(table, name))
+                columns.append(_numeric(table, name, longest_tail))
             else:
                 columns.append(_categorical(table, name, min_count, max_categories))
         if not columns:
@@ -160,7 +172,7 @@ class TableSchema:
                 unseen[column.name] = unknown
         read = [number_column(table, column.name) for column in self.numeric]
         numbers = [
-            np.nan_to_num((values - column.mean) / column.scale, nan=0.0)
+            column.standardise(values)
             for values, column in zip(read, self.numeric, strict=True)
         ]
         absent = [
@@ -181,6 +193,7 @@ class TableSchema:
             fields: dict[str, Any] = {"name": column.name, "kind": column.kind}
             if column.kind == "numeric":
                 fields |= {"mean": column.mean, "scale": column.scale}
+                fields |= {"unit": column.unit} if column.unit else {}
             else:
                 fields |= {"categories": list(column.categories), "rare": column.rare}
             columns.append(fields | {"missing": column.missing})
@@ -240,14 +253,26 @@ def _reason_to_drop(values: np.ndarray, kind: ColumnKind) -> str | None:
     return None
 
 
-def _numeric(table: Table, name: str) -> Column:
+def _numeric(table: Table, name: str, longest_tail: float) -> Column:
     values = number_column(table, name)
     missing = np.isnan(values)
     known = values[~missing]
+    unit = 0.0
+    if len(known) and known.any() and abs(_skewness(known)) > longest_tail:
+        unit = float(np.median(np.abs(known[known != 0])))
+        known = np.arcsinh(known / unit)
     mean = float(known.mean()) if len(known) else 0.0
     # A column with one value is all zeros, whatever it is divided by.
     scale = (float(known.std()) if len(known) else 0.0) or 1.0
-    return Column(name, "numeric", mean=mean, scale=scale, missing=int(missing.sum()))
+    missed = int(missing.sum())
+    return Column(name, "numeric", mean=mean, scale=scale, unit=unit, missing=missed)
+
+
+def _skewness(values: np.ndarray) -> float:
+    deviation = values.std()
+    if not deviation:
+        return 0.0
+    return float(np.mean(((values - values.mean()) / deviation) ** 3))
 
 
 def _categorical(

@@ -113,6 +113,20 @@ def test_numbers_missing_only_after_training_are_read_as_the_mean() -> None:
     np.testing.assert_array_equal(encoded.numbers, [[0.0], [1.0]])
 
 
+def test_numbers_with_a_long_tail_are_read_on_a_logarithmic_scale() -> None:
+    amounts = [0.0] * 90 + [10.0, 100.0, 1000.0, 10_000.0, -10.0] * 2
+    train = table_of("train", {"gain": amounts, "even": list(range(100))})
+    schema = TableSchema.infer(train, longest_tail=3.0)
+    gain, even = schema.columns
+    assert (gain.unit, even.unit) == (100.0, 0.0)
+    read = schema.encode(train).numbers.astype(np.float64)
+    np.testing.assert_allclose(read.std(axis=0), 1.0, rtol=1e-4)
+    tail = np.diff(read[91:94, 0])
+    np.testing.assert_allclose(tail[1], tail[0], rtol=0.4)
+    assert TableSchema.from_json(schema.to_json()) == schema
+    assert TableSchema.infer(train).columns[0].unit == 0.0
+
+
 def test_a_schema_can_be_read_by_people_and_comes_back() -> None:
     train = table_of(
         "train", {"job": ["ä", "b", "ä"], "age": [1, 2, None], "x": ["same"] * 3}
@@ -133,7 +147,9 @@ def test_something_else_is_no_schema(text: str) -> None:
 
 def test_wrong_columns_are_named_with_the_line() -> None:
     train = table_of("rows.csv", {"job": ["a", "b"], "age": [1, 2], "t": [["x"], []]})
-    with pytest.raises(DataError, match=r"rows.csv: no column 'jobs'; the columns are"):
+    with pytest.raises(
+        DataError, match=r"rows.csv: no column 'jobs'; the nearest is 'job'"
+    ):
         TableSchema.infer(train, categorical=["jobs"])
     with pytest.raises(DataError, match=r"rows.csv:1: column 'job' must hold numbers"):
         TableSchema.infer(train, numeric=["job"])
