@@ -188,14 +188,15 @@ def _train(
         micro_batches=settings.micro_batches,
         learning_rate=make_schedule(settings.learning_rate, **schedule),
     )
-    mesh = make_mesh()
+    mesh = make_mesh(expert_devices=config.mixture.expert_devices)
+    state = init_train_state(classifier.init(key), optimizer)
     evaluate = None
     if prepared.validation is not None:
         evaluate = _validation(prepared, config, mesh, say)
     with CheckpointStore(place.checkpoints, metric=settings.selection_metric) as store:
         return train_loop(
-            init_train_state(classifier.init(key), optimizer),
-            compile_train_step(step, mesh),
+            state,
+            compile_train_step(step, mesh, like=state),
             train_batches(
                 examples,
                 batch_size=size,
@@ -229,7 +230,7 @@ def _validation(prepared: PreparedTable, config: Config, mesh: Any, say: Say) ->
     names = [target.name for target in prepared.targets]
     watch = None
     if classifier.has_gates:
-        watch = GateWatch(classifier.gate_weights, names, say)
+        watch = GateWatch(classifier.gate_weights, names, say, mesh)
 
     def evaluate(params: Any) -> dict[str, float]:
         batches = evaluation_batches(examples, batch_size=size)
