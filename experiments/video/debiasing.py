@@ -19,7 +19,7 @@ from experiments.video.mixtures import (
 )
 from experiments.video.models import DIM, SHARED, TOWERS, Inputs, rankers
 from experiments.video.store import Part
-from experiments.video.training import predictor, train_runs
+from experiments.video.training import Plan, predictor, train_runs
 from labelgraph_jax.functional.bootstrap import (
     document_draws,
     paired_interval,
@@ -31,6 +31,10 @@ TASKS = RANKING_TASKS[:2]
 """A click and a long view: both feel the position, not alike."""
 TEACHER_SEED, PAGES_SEED = 2000, 7
 EXPERTS, EXPERT = 4, 32
+BATCH = 256
+"""Smaller than for the log itself: a place's logit can move by one rate a step only."""
+LEAST_PROPENSITY = 0.1
+"""Clicks weigh 10 at most: without a bound their variance drowns them."""
 Clicks = Literal["biased", "unbiased", "weighted"]
 
 
@@ -42,7 +46,8 @@ class Way:
         name: of the way.
         position: what the ranker does with positions.
         clicks: `biased` as users click; `unbiased` as they would if every video stood
-            at the top; `weighted` biased clicks over the true examination probability.
+            at the top; `weighted` biased clicks over the true examination probability,
+            or over `LEAST_PROPENSITY` where that is larger.
         served: title -> the position that all candidates get when serving, 0 none.
     """
 
@@ -78,7 +83,7 @@ WORLDS: dict[ClickKind, tuple[Way, ...]] = {
 class Sizes:
     """How many pages of each part."""
 
-    train: int = 8_000
+    train: int = 12_000
     validation: int = 2_000
     test: int = 4_000
 
@@ -174,6 +179,11 @@ def student(position: PositionUse, inputs: Inputs) -> Ranker:
     )
 
 
+def student_plan(study: Study) -> Plan:
+    """How students are trained."""
+    return dataclasses.replace(study.plan, batch=BATCH)
+
+
 def clicked(
     simulation: Simulation, part: str, kind: ClickKind, way: Clicks, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -185,7 +195,8 @@ def clicked(
     chances = clicks.click_probabilities(kind, truth, place, pages.groups)
     targets = (generator.random(chances.shape) < chances).astype(np.float32)
     if way == "weighted":
-        targets /= np.exp(clicks.position_effect(positions, pages.groups))
+        examined = np.exp(clicks.position_effect(positions, pages.groups))
+        targets /= np.maximum(examined, LEAST_PROPENSITY)
     return positions, targets.astype(np.float32)
 
 
@@ -247,9 +258,10 @@ def _identity(study: Study, sizes: Sizes, kind: ClickKind, way: Way) -> dict[str
             *(clicks.STEEPNESS, clicks.TASK_STEEPNESS, clicks.SPREAD, clicks.LEVEL),
             *(clicks.KNOWN, clicks.POPULAR, clicks.NOISE, PAGES_SEED, TEACHER_SEED),
         ],
-        "plan": study.plan,
+        "plan": student_plan(study),
         "sizes": sizes,
         "data": study.log.fingerprint(),
+        "least_propensity": LEAST_PROPENSITY,
         "teacher_rates": study.rates,
     }
 
@@ -280,7 +292,7 @@ def _train(
         model,
         TASKS,
         _inputs(pages["train"]) | groups["train"],
-        study.plan,
+        student_plan(study),
         seeds=seeds,
         rates=rates,
         evaluate=evaluate,

@@ -14,7 +14,11 @@ from labelgraph_jax.functional.bootstrap_ranking import (
     resampled_mean,
 )
 from labelgraph_jax.functional.task_losses import Task, task_slices
-from labelgraph_jax.functional.task_metrics import task_metrics
+from labelgraph_jax.functional.task_metrics import (
+    explained_variance,
+    log_loss,
+    task_metrics,
+)
 
 BY_KIND = {"binary": ("auc", "pr_auc", "log_loss"), "squared": ("rmse", "r2")}
 DRAWN = {"binary": ("auc", "pr_auc", "log_loss"), "squared": ("rmse",)}
@@ -121,17 +125,18 @@ def explained(outputs: np.ndarray, rows: Rows, tasks: Sequence[Task]) -> float:
     rare what it predicts is. A task with a constant target is left out.
     """
     shares = []
-    measured = task_metrics(outputs, rows.targets, tasks, target_mask=rows.target_mask)
-    for task in tasks:
-        values = measured[task.name]
+    for task, columns in zip(tasks, task_slices(tasks), strict=True):
+        kept = rows.target_mask[:, columns.start]
+        predicted = outputs[kept, columns.start]
+        true = rows.targets[kept, columns.start]
+        if not len(true) or true.min() == true.max():
+            continue
         if task.kind == "squared":
-            share = values["r2"]
+            share = explained_variance(predicted, true)
         else:
-            rate, loss = values["positives"], values["log_loss"]
-            if rate is None or loss is None or not 0 < rate < 1:
-                continue
-            constant = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate)
-            share = 1 - loss / constant
+            rate = np.full(len(true), true.mean(dtype=np.float64))
+            constant = log_loss(np.log(rate) - np.log1p(-rate), true)
+            share = 1 - (log_loss(predicted, true) or 0.0) / (constant or 1.0)
         if share is not None:
             shares.append(share)
     return float(np.mean(shares)) if shares else float("nan")

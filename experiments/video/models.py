@@ -41,10 +41,6 @@ CELLS = (
     Cell("mmoe4", "MMoE, 4 experts", "mmoe", 4, 0.1),
     Cell("mmoe8", "MMoE, 8 experts", "mmoe", 8, 0.1),
     Cell(
-        *("mmoe4-all", "MMoE, 4 experts, no gate dropout", "mmoe", 4, 0.0),
-        tuned_as="mmoe4",
-    ),
-    Cell(
         *("mmoe8-all", "MMoE, 8 experts, no gate dropout", "mmoe", 8, 0.0),
         tuned_as="mmoe8",
     ),
@@ -54,7 +50,6 @@ PAIRS = (
     ("mmoe4", "small"),
     ("mmoe8", "large"),
     ("mmoe8", "small"),
-    ("mmoe4", "mmoe4-all"),
     ("mmoe8", "mmoe8-all"),
 )
 """What is compared with what: at equal multiplications, with more of them, and with and

@@ -106,7 +106,8 @@ def position_page(record: Mapping[str, Any]) -> str:
         "Every way is the same ranker (MMoE, 4 experts), trained on the same clicks; "
         "epoch and learning rate are chosen by the log-loss of validation clicks, "
         "never by the truth. “No bias in the log” sees clicks of videos that all stood "
-        "at the top: the bound. mean ± standard deviation over "
+        "at the top: the bound. Inverse propensities are the true ones, 10 at most. "
+        "mean ± standard deviation over "
         f"{len(record['seeds'])} seeds of positions, clicks and first parameters.",
     ]
     for kind, title in (("additive", "Additive"), ("examination", "Examination")):

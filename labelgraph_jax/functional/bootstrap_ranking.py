@@ -29,7 +29,7 @@ def group_draws(
     """
     distinct, index = np.unique(groups, return_inverse=True)
     draws = document_draws(len(distinct), resamples, seed=seed)
-    return draws.astype(np.int32)[:, index]
+    return draws.astype(np.int16)[:, index]
 
 
 def resampled_areas(
@@ -66,11 +66,13 @@ def resampled_areas(
     for chunk in range(0, len(draws), _CHUNK):
         counts = draws[chunk : chunk + _CHUNK][:, order]
         rows = _running(counts)
-        hits = _running(counts * positive)
-        misses = rows - hits
         here = counts[:, positive]
+        counts[:, ~positive] = 0
+        hits = _running(counts)
+        misses = rows - hits
         below = misses[:, -1:] - (misses[:, start] + misses[:, end]) / 2
-        positives, negatives = hits[:, -1], misses[:, -1]
+        positives = hits[:, -1].astype(np.float64)
+        negatives = misses[:, -1].astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             precision = np.where(here > 0, hits[:, end] / rows[:, end], 0.0)
             auc = (here * below).sum(axis=1) / (positives * negatives)
@@ -93,8 +95,8 @@ def resampled_mean(
     return np.concatenate(means)
 
 
-def _running(counts: Int[np.ndarray, "R M"]) -> Float[np.ndarray, "R K"]:
+def _running(counts: Int[np.ndarray, "R M"]) -> Int[np.ndarray, "R K"]:
     """Sums of the first 0, 1, ... M columns."""
-    sums = np.zeros((len(counts), counts.shape[1] + 1))
+    sums = np.zeros((len(counts), counts.shape[1] + 1), np.int32)
     np.cumsum(counts, axis=1, out=sums[:, 1:])
     return sums
