@@ -55,7 +55,7 @@ class CensusInputs:
         whole = hashlib.sha256()
         for arrays in self.splits.values():
             for name in sorted(arrays):
-                whole.update(np.ascontiguousarray(arrays[name]))
+                whole.update(np.ascontiguousarray(arrays[name]).data)
         return whole.hexdigest()[:16]
 
 

@@ -1,5 +1,6 @@
 """The six models of the paper, each in several shapes of one number of parameters."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Shape:
 def shapes_of(
     kind: MixtureKind, tasks: tuple[Task, ...], width: int, budget: int
 ) -> tuple[Shape, ...]:
-    """The shapes that are tried, every one as wide as `budget` parameters allow.
+    """The shapes that are tried, every one with about `budget` parameters.
 
     Four per model: one layer or two; four or eight experts where there are experts,
     and towers of 8 or 16 units where there are none.
@@ -74,18 +75,13 @@ def shapes_of(
 
 
 def widened(shape: Shape, tasks: tuple[Task, ...], width: int, budget: int) -> Shape:
-    """The shape with the widest first layer that `budget` parameters allow."""
-    counts = [
-        parameter_count(
-            Shape(shape.kind, (u, *shape.hidden[1:]), shape.experts, shape.towers),
-            tasks,
-            width,
-        )
-        for u in (1, 2)
-    ]
-    per_unit = counts[1] - counts[0]
-    units = max((budget - counts[0]) // per_unit + 1, 1)
-    return Shape(shape.kind, (units, *shape.hidden[1:]), shape.experts, shape.towers)
+    """The shape with the first layer that comes nearest to `budget` parameters."""
+
+    def with_units(units: int) -> Shape:
+        return dataclasses.replace(shape, hidden=(units, *shape.hidden[1:]))
+
+    one, two = (parameter_count(with_units(u), tasks, width) for u in (1, 2))
+    return with_units(max(round((budget - one) / (two - one)) + 1, 1))
 
 
 def parameter_count(shape: Shape, tasks: tuple[Task, ...], width: int) -> int:

@@ -59,8 +59,9 @@ def _paragraph(record: Mapping[str, Any]) -> str:
         + f"; the paper's: {CORRELATIONS[record['group']]:.4f} without its sign.\n\n"
         "Shape, learning rate, weight decay and epoch come from the main task's AUC on "
         f"validation; the test half was scored once per run. `{record['command']}`, "
-        f"commit {record['commit']}, {record['hardware']}; {record['seconds']:,.0f} s "
-        f"for what this call computed. {record['note']}"
+        f"commit {record['commit']}, {record['hardware']}; all runs "
+        f"took {record['training_seconds']:,.0f} s on a busy machine, this call "
+        f"{record['seconds']:,.0f} s. {record['note']}"
     )
 
 

@@ -97,7 +97,8 @@ def _resampled(
     cell: Cell, task: int, truth: np.ndarray, draws: np.ndarray
 ) -> np.ndarray:
     """AUC of every run on every resample of the rows `[R, S]`."""
-    runs = [resampled_auc(run.test_outputs[:, task], truth, draws) for run in cell.runs]
+    outputs: list[Any] = [run.test_outputs for run in cell.runs]
+    runs = [resampled_auc(scores[:, task], truth, draws) for scores in outputs]
     return np.stack(runs, axis=1)
 
 

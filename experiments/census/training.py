@@ -227,7 +227,7 @@ def compile_shared_epoch(
     placed = {name: jnp.asarray(array) for name, array in data.items()}
 
     def epoch(
-        data: Arrays, states: TrainState, keys: Any, constants: Any, rows: Any
+        data: Any, states: TrainState, keys: Any, constants: Any, rows: Any
     ) -> tuple[TrainState, jax.Array]:
         def advance(states: TrainState, rows: Any) -> Any:
             batch = gather_batch(data, rows)
@@ -274,7 +274,7 @@ class _Scorer:
             _, variables = network.apply(
                 {"params": params}, network_inputs(batch), mutable=GATES
             )
-            weights = gate_weights_of(variables)
+            weights: Any = gate_weights_of(variables)
             return gate_sums(weights), jnp.sum(weights.min(axis=1))
 
         self._outputs = jax.jit(jax.vmap(outputs, in_axes=(0, None)))

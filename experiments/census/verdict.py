@@ -39,12 +39,13 @@ def _against(row: Mapping[str, Any], task: str) -> str:
 def _reasons(
     record: Mapping[str, Any], found: Mapping[Any, Any], lost: Sequence[str]
 ) -> list[str]:
-    reasons = []
     correlation = record["correlation"]["train"]
-    reasons.append(
-        f"The labels correlate by {correlation:.3f} (Pearson). What sharing costs is "
-        "what the shared bottom loses to networks that share nothing:"
-    )
+    reasons = [f"The labels correlate by {correlation:.3f} (Pearson)."]
+    if any(("single_task", task) in found for task in lost):
+        reasons.append(
+            "What sharing costs is what the shared bottom loses to networks that share "
+            "nothing:"
+        )
     for task in lost:
         row = found.get(("single_task", task))
         if row is None:
