@@ -118,13 +118,13 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(f"labelgraph {__version__}")
         return 0
-    is_train = arguments[:1] == ["train"]
-    if is_train:
+    start = Config()
+    tasks: list[str] = []
+    if arguments[:1] == ["train"] or arguments[:2] == ["data", "stats"]:
         arguments, tasks = _table_tasks(arguments)
+    if arguments[:1] == ["train"]:
         start = _starting_config(arguments[1:], "table" if tasks else "default")
-        arguments += ["--table.tasks", *tasks] if tasks else []
-    else:
-        start = Config()
+    arguments = arguments + (["--table.tasks", *tasks] if tasks else [])
     verb = _parse(start, arguments)
     return HANDLERS[type(verb)](verb)
 

@@ -203,12 +203,29 @@ def data_stats(verb: verbs.DataStats) -> int:
     from labelgraph_jax.prepare import read_corpus
     from labelgraph_jax.tables import print_statistics
 
+    if verb.table.tasks:
+        return _table_stats(verb)
     corpus = read_corpus(_source_config(verb.source, verb.data_config), split=False)
     statistics = corpus_statistics(corpus)
     if verb.json:
         print(json.dumps(statistics.to_json(), indent=2))
     else:
         print_statistics(statistics)
+    return 0
+
+
+def _table_stats(verb: verbs.DataStats) -> int:
+    from labelgraph_jax.table_fit import prepare_table
+
+    data = dataclasses.replace(verb.data_config, data=verb.source)
+    lines: list[str] = []
+    prepared = prepare_table(Config(data=data, table=verb.table), lines.append)
+    if verb.json:
+        tasks = [target.to_json() for target in prepared.targets]
+        found = {"tasks": tasks, **json.loads(prepared.schema.to_json())}
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(lines))
     return 0
 
 

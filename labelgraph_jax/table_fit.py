@@ -137,7 +137,8 @@ def prepare_table(config: Config, say: Say = lambda line: None) -> PreparedTable
     targets = learn_targets(config, table)
     schema = learn_schema(config, table)
     train = encode_rows(table, schema, targets, labelled=True)
-    for line in table_lines(splits.name, len(table), schema, targets):
+    weights = task_weights(config)
+    for line in table_lines(splits.name, len(table), schema, targets, weights):
         say(line)
     for line in suspicions(schema, targets, train.examples):
         say(line)

@@ -17,7 +17,11 @@ _SHOWN_CLASSES = 4
 
 
 def table_lines(
-    name: str, rows: int, schema: TableSchema, targets: Sequence[Target]
+    name: str,
+    rows: int,
+    schema: TableSchema,
+    targets: Sequence[Target],
+    weights: Sequence[float],
 ) -> Iterator[str]:
     """Every task, every column and how it is read, and those left out, a line each."""
     categorical, numeric = len(schema.categorical), len(schema.numeric)
@@ -29,8 +33,10 @@ def table_lines(
     )
     width = max(len(t.name) for t in targets)
     yield "tasks"
-    for target in targets:
-        yield f"  {target.name:<{width}}  {target.kind:<11}  {_target(target, rows)}"
+    for target, weight in zip(targets, weights, strict=True):
+        weighs = "" if weight == 1.0 else f"; weight {weight:g}"
+        found = f"{_target(target, rows)}{weighs}"
+        yield f"  {target.name:<{width}}  {target.kind:<11}  {found}"
     yield (
         "inputs: every other column (--table.drop NAME leaves out what is not known "
         "when predicting; --table.categorical and --table.numeric read it otherwise)"
@@ -138,7 +144,7 @@ def _single_column_scores(
         ids = train.categories[rows, number]
         counts = np.bincount(ids[known])
         # Of categories with a row or two the share tells the row, not the category.
-        if len(counts) * 50 > known.sum():
+        if len(counts) * 20 > known.sum():
             continue
         hits = np.bincount(ids[known], weights=wanted[known])
         share = hits / np.maximum(counts, 1)

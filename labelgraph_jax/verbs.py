@@ -213,13 +213,21 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True)
 class DataStats:
-    """Tell what a corpus or file holds: documents, labels, lengths, problems."""
+    """Tell what a corpus or file holds: documents, labels, lengths, problems.
+
+    With tasks of a table: how its tasks and columns would be read.
+
+    Examples:
+      labelgraph data stats mine.jsonl
+      labelgraph data stats clicks.parquet --task click=binary --task rating=auto
+    """
 
     source: tyro.conf.Positional[str]
     """A file, or the name of a corpus."""
     data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
         default_factory=DataConfig
     )
+    table: TableConfig = field(default_factory=TableConfig)
     json: bool = False
 
 

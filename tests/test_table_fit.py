@@ -373,6 +373,20 @@ def test_the_command_line_trains_and_predicts(
     assert json.loads(capsys.readouterr().out)["test"]["rows"] == 5
 
 
+def test_columns_can_be_looked_at_without_training(
+    table_file: Path, capsys: Any
+) -> None:
+    arguments = ["data", "stats", str(table_file), "--task", "rating=auto:2"]
+    assert run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "rating  squared" in shown and "; weight 2" in shown
+    assert "job      categorical  3 values" in shown
+    assert run([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["tasks"][0]["name"] == "rating"
+    assert found["dropped"]["country"] == "always 'de'"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

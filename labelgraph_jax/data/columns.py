@@ -207,7 +207,8 @@ def _find_roles(table: Table, options: TableOptions) -> _Roles:
         if not found:
             raise DataError(
                 f"{table.name}: must have a column called text (or name it with "
-                f"text_column); the columns are: {', '.join(header)}"
+                "text_column; or learn other columns with --task COLUMN=KIND); the "
+                f"columns are: {', '.join(header)}"
             )
         text = found[0]
     id_column = by_name.get("id")
