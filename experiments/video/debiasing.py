@@ -298,8 +298,8 @@ def _train(
         evaluate=evaluate,
         own=own["train"],
     )
-    part = {"epoch": runs.best_epoch, "value": runs.best_value}
-    part["seconds"] = np.float64(runs.seconds)
+    part: Part = {"epoch": runs.best_epoch, "value": runs.best_value}
+    part["seconds"] = np.asarray(runs.seconds)
     test = _inputs(pages["test"]) | groups["test"]
     for position in way.served.values():
         served = np.full(len(pages["test"].groups), position, np.int32)

@@ -107,13 +107,15 @@ def ranking_log(log: KuaiRand, *, most_rows: int = 0) -> RankingLog:
     )
     watched = parts[0].column("watch_time")
     mean, scale = float(np.nanmean(watched)), float(np.nanstd(watched))
-    rows = [_rows(part, schema, mean, scale) for part in parts]
+    train, validation, test = (_rows(part, schema, mean, scale) for part in parts)
     unseen = schema.encode(inputs_of(parts[2])).unseen
     names = [c.name for c in schema.numeric]
     names += [c.name for c in schema.numeric if c.missing]
     of_video = {*CANDIDATE_COLUMNS, "video_age"}
     return RankingLog(
-        *rows,
+        train=train,
+        validation=validation,
+        test=test,
         cardinalities=schema.cardinalities,
         candidate_categories=np.array([c.name in of_video for c in schema.categorical]),
         candidate_numbers=np.array([name in of_video for name in names]),

@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 
 from experiments.video.log import RANKING_TASKS, RankingLog, Rows
 from experiments.video.measuring import (
@@ -281,7 +283,7 @@ def _combined(outputs: np.ndarray, study: Study) -> dict[str, dict[str, float]]:
     """How the first run's combined scores rank the test rows by what users did."""
     log, names = study.log, [task.name for task in RANKING_TASKS]
     watch = names.index("watch_time")
-    values = np.array(task_probabilities(outputs, RANKING_TASKS))
+    values = np.array(task_probabilities(jnp.asarray(outputs), RANKING_TASKS))
     seconds = np.expm1(values[:, watch] * log.watch_scale + log.watch_mean)
     values[:, watch] = np.maximum(seconds, 0.0)
     weights = np.array([WEIGHTS[name] for name in names], np.float32)
@@ -297,9 +299,6 @@ def _combined(outputs: np.ndarray, study: Study) -> dict[str, dict[str, float]]:
         measured = measure(repeated, log.test, RANKING_TASKS, scale=1.0)
         ranked[title] = {n: v for n, v in measured.items() if n.endswith("/auc")}
         played = log.test.target_mask[:, watch]
-        ranks = [
-            np.argsort(np.argsort(x[played]))
-            for x in (score, log.test.targets[:, watch])
-        ]
-        ranked[title]["watch_time/spearman"] = float(np.corrcoef(*ranks)[0, 1])
+        correlation = stats.spearmanr(score[played], log.test.targets[played, watch])
+        ranked[title]["watch_time/spearman"] = float(correlation.statistic)
     return ranked

@@ -124,7 +124,8 @@ def compiled_multiplications(model: Ranker, numbers: int) -> float:
     amounts = jax.ShapeDtypeStruct((rows, numbers), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), categories, amounts)
     compiled = jax.jit(model.apply).lower(variables, categories, amounts).compile()
-    return float(compiled.cost_analysis()["flops"]) / 2 / rows
+    costs = compiled.cost_analysis() or {}
+    return float(costs["flops"]) / 2 / rows
 
 
 def hand_multiplications(model: Ranker, numbers: int) -> int:

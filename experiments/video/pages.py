@@ -160,6 +160,8 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _spread(values: Sequence[float], digits: int = 4) -> str:
+    if not np.isfinite(np.asarray(values, float)).all():
+        return "undefined"
     mean = f"{np.mean(values):.{digits}f}"
     if len(values) < 2:
         return mean
@@ -185,7 +187,7 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _pair(interval: Sequence[float] | None) -> str:
-    if interval is None:
+    if interval is None or not np.isfinite(interval).all():
         return "—"
     return f"[{100 * interval[0]:+.2f}, {100 * interval[1]:+.2f}]"
 
@@ -206,7 +208,9 @@ def _differences(record: Mapping[str, Any]) -> str:
         line = [f"{titles[mine]} minus {titles[other]}"]
         for name, _ in shown:
             row = metrics[name]
-            number = f"{100 * row['difference']:+.2f}"
+            number = "undefined"
+            if np.isfinite(row["difference"]):
+                number = f"{100 * row['difference']:+.2f}"
             bold = "**" if _is_clear(row["interval"]) else ""
             line.append(
                 f"{bold}{number}{bold} {_pair(row['interval'])} "
@@ -228,8 +232,9 @@ def _tasks(rows: Sequence[Mapping[str, Any]]) -> str:
                 cells = ["—", "—", f"{error} [{low:.4f}, {high:.4f}]"]
             else:
                 low, high = row["intervals"][f"{name}/auc"]
+                area = _spread(values[f"{name}/auc"]).split(" ")[0]
                 cells = [
-                    f"{np.mean(values[f'{name}/auc']):.4f} [{low:.4f}, {high:.4f}]",
+                    f"{area} [{low:.4f}, {high:.4f}]",
                     _spread(values[f"{name}/pr_auc"]),
                     _spread(values[f"{name}/log_loss"], 5),
                 ]
@@ -273,8 +278,8 @@ def _combined(rows: Sequence[Mapping[str, Any]]) -> str:
         [
             row["title"],
             title,
-            *(f"{values[f'{name}/auc']:.4f}" for name in names),
-            f"{values['watch_time/spearman']:.4f}",
+            *(_spread([values[f"{name}/auc"]]) for name in names),
+            _spread([values["watch_time/spearman"]]),
         ]
         for row in rows
         for title, values in row["combined"].items()
