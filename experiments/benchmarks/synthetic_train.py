@@ -1,0 +1,286 @@
+"""A run of the synthetic MMoE experiment: ours together, against one by one in PyTorch.
+
+    python -m experiments.benchmarks.synthetic_train --peer-python TORCH_PYTHON \
+        [--model mmoe] [--runs 32] [--turns 5] [--out FOLDER]
+
+The models of KDD 2018 (`experiments.mmoe_synthetic`) on batches of 64 new examples,
+drawn while training on both sides. Ours trains many runs at once under `vmap`, over all
+cores; a run's time is that of all divided by their number, first parameters, data and
+final evaluation included, compilation not. PyTorch trains one run in a loop, as one
+does: the time of its steps and their data alone.
+
+The rival starts from our first parameters, and its losses on a few batches must agree
+with ours or the benchmark stops. Its variants (see `synthetic_train_peer.py`) are raced
+first and the fastest is taken. A person could start one such loop per core, which would
+at best divide the ratio by the number of cores; the CPU seconds say what that comes to.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from experiments.benchmarks import measure
+from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
+from experiments.mmoe.synthetic_runs import TASKS, Sizes, Trainer, network
+from experiments.mmoe.synthetic_store import use_every_core
+from labelgraph_jax.build import count_parameters
+from labelgraph_jax.data.synthetic import preset
+from labelgraph_jax.training.step import path_string
+
+VARIANTS = (
+    "joined fused single",
+    "joined foreach single",
+    "joined fused",
+    "listed fused single",
+    "joined fused single compiled",
+)
+PRESET = "google-research"
+CORRELATION, RATE = 0.5, 1e-2
+FIRST_STEPS = 4
+
+
+def first_losses(
+    model: str, sizes: Sizes
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[float]]:
+    """Our first parameters, some batches, and our losses on them, step by step."""
+    module = network(model, sizes.features)
+    random = np.random.default_rng(0)
+    shape = (FIRST_STEPS, sizes.batch)
+    inputs = random.normal(size=(*shape, sizes.features)).astype(np.float32)
+    targets = random.normal(size=(*shape, len(TASKS))).astype(np.float32)
+    params = module.init(jax.random.key(0), inputs[0])["params"]
+    first = {
+        path_string(path): np.asarray(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    }
+    optimizer = optax.adam(RATE)
+
+    @jax.jit
+    def step(params: Any, state: Any, inputs: Any, targets: Any) -> tuple[Any, ...]:
+        def loss_of(params: Any) -> jax.Array:
+            outputs = module.apply({"params": params}, inputs)
+            assert isinstance(outputs, jax.Array)
+            return jax.numpy.square(outputs - targets).mean()
+
+        loss, gradient = jax.value_and_grad(loss_of)(params)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(params, updates), state, loss
+
+    losses, state = [], optimizer.init(params)
+    for batch in zip(inputs, targets, strict=True):
+        params, state, loss = step(params, state, *batch)
+        losses.append(float(loss))
+    return first, {"inputs": inputs, "targets": targets}, losses
+
+
+def start_peer(
+    python: str,
+    sizes: Sizes,
+    params: dict[str, np.ndarray],
+    batches: dict[str, np.ndarray],
+) -> Peer:
+    """The rival, with our first parameters and the batches to check it by."""
+    spec = preset(PRESET)
+    settings = sizes._asdict() | {"sines": spec.sines, "noise": spec.noise}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        text = json.dumps(settings | {"learning_rate": RATE})
+        (folder / "sizes.json").write_text(text)
+        np.savez(str(folder / "params.npz"), allow_pickle=False, **params)
+        np.savez(str(folder / "batches.npz"), allow_pickle=False, **batches)
+        script = Path(__file__).with_name("synthetic_train_peer.py")
+        # It answers once it has read everything, so the folder may go.
+        return Peer(python, script, scratch, str(measure.cores()))
+
+
+def choose_variant(
+    peer: Peer, losses: list[float], parameters: int, options: argparse.Namespace
+) -> dict[str, Any]:
+    """The fastest variant that runs here; each must learn as ours does.
+
+    Raises:
+        RuntimeError: a variant has other losses, or another number of parameters.
+    """
+    runs, refused = {}, {}
+    for variant in VARIANTS:
+        if not options.compiled and "compiled" in variant:
+            continue
+        try:
+            answer = peer.ask({"variant": variant, "steps": 0})
+        except PeerUnavailableError as error:
+            refused[variant] = str(error)
+            continue
+        if answer["parameters"] != parameters:
+            raise RuntimeError(
+                f"{variant} has {answer['parameters']} parameters, ours {parameters}"
+            )
+        if not np.allclose(answer["losses"], losses, rtol=1e-3):
+            raise RuntimeError(
+                f"{variant} has losses {answer['losses']}, ours {losses}"
+            )
+        runs[variant] = peer_run(peer, variant, options.race_steps)
+    timings = measure.alternate(runs, 2)
+    race = {
+        name: min(t.seconds for t in taken) * 1e6 / options.race_steps
+        for name, taken in timings.items()
+    }
+    if not race:
+        raise PeerUnavailableError("; ".join(refused.values()))
+    variant = min(race, key=lambda name: race[name])
+    return {"variant": variant, "race_us": race, "refused": refused}
+
+
+def peer_run(peer: Peer, variant: str, steps: int) -> Callable[[], Timing]:
+    """A run of some steps of a variant."""
+
+    def run() -> Timing:
+        answer = peer.ask({"variant": variant, "steps": steps})
+        return Timing(answer["seconds"], answer["cpu_seconds"])
+
+    return run
+
+
+def our_runs(
+    model: str, sizes: Sizes, runs: int, together: int
+) -> Callable[[], Timing]:
+    """All our runs at once; the time is one run's share."""
+    trainer = Trainer(model, preset(PRESET), sizes, together=together)
+
+    def run() -> Timing:
+        start, cpu = time.perf_counter(), time.process_time()
+        trainer(range(runs), [CORRELATION] * runs, [RATE] * runs)
+        seconds = time.perf_counter() - start
+        return Timing(seconds / runs, (time.process_time() - cpu) / runs)
+
+    return run
+
+
+def benchmark(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure ours and, where it runs, the rival; see the module."""
+    use_every_core()
+    sizes = Sizes(
+        features=options.features,
+        batch=options.batch,
+        steps=options.steps,
+        epochs=options.epochs,
+        held_out=options.held_out,
+    )
+    steps = sizes.steps * sizes.epochs
+    result: dict[str, Any] = {"machine": measure.machine_facts(), "peer": {}}
+    params, batches, losses = first_losses(options.model, sizes)
+    parameters = count_parameters(params)
+    ours = our_runs(options.model, sizes, options.runs, options.together)
+    ours()  # compiles
+    runs, peer = {"ours": ours}, None
+    try:
+        peer = start_peer(options.peer_python, sizes, params, batches)
+        result["peer"] |= peer.facts
+        result["peer"] |= choose_variant(peer, losses, parameters, options)
+        runs["torch"] = peer_run(peer, result["peer"]["variant"], steps)
+    except PeerUnavailableError as error:
+        result["peer"]["error"] = str(error)
+    timings = measure.alternate(runs, options.turns)
+    if peer is not None:
+        peer.close()
+    result |= {
+        "model": options.model,
+        "sizes": sizes._asdict(),
+        "parameters": parameters,
+        "runs": options.runs,
+        "together": options.together,
+        "devices": jax.device_count(),
+        "turns": options.turns,
+        "versions": {"jax": jax.__version__},
+        "seconds_a_run": {
+            name: statistics.median(t.seconds for t in taken)
+            for name, taken in timings.items()
+        },
+        "cpu_seconds_a_run": {
+            name: statistics.median(t.cpu_seconds for t in taken)
+            for name, taken in timings.items()
+        },
+    }
+    if "torch" in timings:
+        ratio = measure.ratio_of_turns(timings["torch"], timings["ours"])
+        result["torch_over_ours"] = ratio._asdict()
+    return result
+
+
+def report(result: dict[str, Any]) -> str:
+    """The result in Markdown."""
+    sizes, peer = result["sizes"], result["peer"]
+    steps = sizes["steps"] * sizes["epochs"]
+    rows = [
+        [
+            name,
+            f"{seconds:.3f}",
+            f"{result['cpu_seconds_a_run'][name]:.3f}",
+            f"{1e6 * seconds / steps:.0f}",
+        ]
+        for name, seconds in result["seconds_a_run"].items()
+    ]
+    head = ["run", "seconds a run (median)", "CPU seconds a run", "µs a step"]
+    lines = [
+        f"A run of the synthetic experiment, {result['model']}, "
+        f"{result['parameters']:,} parameters, {steps:,} steps of {sizes['batch']} new "
+        f"examples; ours {result['runs']} runs at once, {result['together']} under one "
+        f"vmap on each of {result['devices']} devices, with {sizes['held_out']:,} "
+        f"examples for the final loss; {result['turns']} turns; jax "
+        f"{result['versions']['jax']}; {measure.machine_line(result['machine'])}.",
+        "",
+        measure.markdown_table(head, rows),
+    ]
+    if "error" in peer:
+        return "\n".join([*lines, f"Without the rival: {peer['error']}.", ""])
+    ratio = result["torch_over_ours"]
+    raced = ", ".join(f"{name} {us:.0f} µs" for name, us in peer["race_us"].items())
+    cpu = result["cpu_seconds_a_run"]
+    lines += [
+        f"torch / ours: **{ratio['median']:.1f}x** (middle half of the turns "
+        f"{ratio['low']:.1f} to {ratio['high']:.1f}); above 1, ours is faster. In CPU "
+        f"seconds {cpu['torch'] / cpu['ours']:.1f}x.",
+        "",
+        f'torch {peer["torch"]}, "{peer["variant"]}", the fastest of: {raced} a step '
+        f"({peer['threads']} threads where not single).",
+    ]
+    lines += [f"Not run: {why}." for why in peer["refused"].values()]
+    return "\n".join([*lines, ""])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="interpreter with torch"
+    )
+    parser.add_argument("--model", default="mmoe", help="shared-bottom, omoe or mmoe")
+    parser.add_argument("--runs", type=int, default=32, help="of ours at once")
+    parser.add_argument("--together", type=int, default=4, help="under one vmap")
+    parser.add_argument("--turns", type=int, default=5, help="of ours and the rival")
+    parser.add_argument("--race-steps", type=int, default=300, help="of every variant")
+    parser.add_argument(
+        "--compiled",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="race torch.compile too",
+    )
+    parser.add_argument("--out", default="", help="folder for JSON and Markdown")
+    for name, default in Sizes()._asdict().items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
+    options = parser.parse_args(arguments)
+    result = benchmark(options)
+    print(report(result))
+    measure.save(options.out, "synthetic_train", result, report(result))
+
+
+if __name__ == "__main__":
+    main()
