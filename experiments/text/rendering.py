@@ -21,8 +21,9 @@ def markdown(record: Mapping[str, Any]) -> str:
         "from validation; the test documents were scored once per run.",
         "## F1 of every label set",
         _means(record),
-        "Mean ± standard deviation over the seeds, over the documents annotated for the "
-        "set. Macro-F1 counts a label that no test document carries as 0.",
+        "Mean ± standard deviation over the seeds, over the documents annotated for "
+        "the set; each way at the learning rate that was best on validation with seed "
+        "0. Macro-F1 counts a label that no test document carries as 0.",
         "## Differences",
         f"In points (hundredths). First bracket: 95 % interval when test documents and "
         f"seeds are both drawn again, paired ({record['resamples']:,} draws). Second: "
@@ -44,7 +45,7 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _means(record: Mapping[str, Any]) -> str:
-    head = ["way", "parameters", "seconds a run"]
+    head = ["way", "parameters", "learning rate", "seconds a run"]
     head += [f"{t} {name}" for t in record["tasks"] for name in METRICS.values()]
     lines = []
     for way in record["ways"]:
@@ -55,9 +56,9 @@ def _means(record: Mapping[str, Any]) -> str:
             for metric in METRICS
         ]
         seconds = float(np.mean(way["seconds"]))
-        lines.append(
-            [TITLES[way["way"]], f"{way['parameters']:,}", f"{seconds:.0f}", *cells]
-        )
+        start = [TITLES[way["way"]], f"{way['parameters']:,}"]
+        start += [f"{way['learning_rate']:g}", f"{seconds:.0f}"]
+        lines.append([*start, *cells])
     return _table(head, lines)
 
 

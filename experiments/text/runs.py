@@ -23,11 +23,13 @@ from labelgraph_jax.config import (
 
 WIDTH = 256
 EXPERTS = 8
+MATCHED = 1280
+"""Hidden units that give the shared bottom as many parameters as the experts and their
+gates have, over vectors of 384 features."""
 WAYS: dict[str, MixtureConfig] = {
     "joint": MixtureConfig(),
     "single_task": MixtureConfig(kind="single_task", hidden=(WIDTH,)),
-    # As many parameters as the experts and their gates.
-    "shared_bottom": MixtureConfig(kind="shared_bottom", hidden=(4 * WIDTH, WIDTH)),
+    "shared_bottom": MixtureConfig(kind="shared_bottom", hidden=(MATCHED, WIDTH)),
     "mmoe": MixtureConfig(kind="mmoe", experts=EXPERTS, hidden=(WIDTH,)),
 }
 TITLES = {
@@ -36,14 +38,16 @@ TITLES = {
     "shared_bottom": "shared bottom",
     "mmoe": "MMoE, 8 experts",
 }
+RATES = (3e-3, 1e-2, 3e-2)
+"""Learning rates that every way is tried with, seed 0, on validation."""
 STUDIES: dict[str, tuple[DataConfig, TrainingConfig]] = {
     "sets": (
         DataConfig(corpus="reuters21578", task="all"),
-        TrainingConfig(epochs=8, batch_size=64),
+        TrainingConfig(epochs=12, batch_size=64),
     ),
     "corpora": (
         DataConfig(corpus="reuters21578+goemotions"),
-        TrainingConfig(epochs=4, batch_size=128),
+        TrainingConfig(epochs=5, batch_size=128),
     ),
 }
 """The five category sets of Reuters-21578; Reuters topics and GoEmotions."""
@@ -70,14 +74,37 @@ class TextRun:
     results: dict[str, Any]
 
 
-def configuration(study: str, way: str, seed: int, *, quick: bool = False) -> Config:
+ENCODERS: dict[str, TextConfig] = {
+    "minilm": TextConfig(
+        encoder="transformer",
+        vectors="pretrained",
+        trainable=False,
+        max_length=128,
+        dropout=0.3,
+    ),
+    "bag": TextConfig(max_length=128, vocabulary_size=20_000, dim=WIDTH),
+}
+"""Mean-pooled vectors of a frozen encoder, so that what is shared and learned is the
+mixture alone; or a bag of n-grams, which the sets share and learn."""
+
+
+def configuration(
+    study: str,
+    way: str,
+    seed: int,
+    *,
+    learning_rate: float,
+    encoder: str = "minilm",
+    quick: bool = False,
+) -> Config:
     """The settings of one run."""
     data, training = STUDIES[study]
+    training = dataclasses.replace(training, learning_rate=learning_rate)
     if quick:
         training = dataclasses.replace(training, epochs=1)
     return Config(
         data=data,
-        text=TextConfig(max_length=128, vocabulary_size=20_000, dim=WIDTH),
+        text=ENCODERS[encoder],
         graph=GraphConfig(heads=2, hidden=64),
         mixture=WAYS[way],
         training=dataclasses.replace(training, seed=seed),
