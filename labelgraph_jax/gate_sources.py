@@ -5,7 +5,7 @@ from pathlib import Path
 from labelgraph_jax.evaluation import run_documents
 from labelgraph_jax.gate_report import GateReport
 from labelgraph_jax.predict import load
-from labelgraph_jax.table_fit import run_rows
+from labelgraph_jax.table_evaluation import run_rows
 from labelgraph_jax.table_model import load_table
 from labelgraph_jax.workdir import Workdir, WorkdirError
 

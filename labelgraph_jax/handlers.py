@@ -88,7 +88,7 @@ def evaluate(verb: verbs.Evaluate) -> int:
 
 
 def _evaluate_table(verb: verbs.Evaluate) -> int:
-    from labelgraph_jax.table_fit import evaluate_table
+    from labelgraph_jax.table_evaluation import evaluate_table
     from labelgraph_jax.table_results import print_table_results
 
     results = evaluate_table(
@@ -108,7 +108,8 @@ def predict(verb: verbs.Predict) -> int:
     if verb.top_k < 0:
         raise ConfigError(f"--top-k must not be negative, got {verb.top_k}")
     if Workdir(Path(verb.workdir)).is_table:
-        from labelgraph_jax.table_model import load_table, write_table_predictions
+        from labelgraph_jax.table_model import load_table
+        from labelgraph_jax.table_predictions import write_table_predictions
 
         if verb.top_k:
             raise ConfigError(
@@ -120,6 +121,7 @@ def predict(verb: verbs.Predict) -> int:
             verb.output,
             format=verb.format or None,
             all_scores=verb.scores,
+            say=lambda line: say(f"labelgraph: {line}"),
         )
         return 0
     model = load(verb.workdir)

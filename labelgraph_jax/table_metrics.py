@@ -1,6 +1,6 @@
 """Metrics of a run over a table: per task, and the one number that selects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,4 +110,25 @@ def summarise(
             }
             for target in targets
         },
+    }
+
+
+def unseen_lines(unseen: Mapping[str, Any], rows: int) -> Iterator[str]:
+    """A sentence for each column that holds values without an id of their own."""
+    for name, found in unseen.items():
+        yield (
+            f"column {name}: {found['rows']:,} of {rows:,} rows hold a value that "
+            f"training has not seen often enough ({found['values']:,} different)"
+        )
+
+
+def count_unseen(unseen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """How many fields, how many different values, and the most frequent of these."""
+    return {
+        name: {
+            "rows": counts.total(),
+            "values": len(counts),
+            "most_frequent": dict(counts.most_common(5)),
+        }
+        for name, counts in unseen.items()
     }

@@ -1,7 +1,6 @@
 """A model trained on a table, in memory: rows in, one prediction per task out."""
 
 import json
-import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +17,14 @@ from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.table_examples import TableExamples
 from labelgraph_jax.data.table_schema import TableSchema
 from labelgraph_jax.data.table_targets import Target
-from labelgraph_jax.data.table_values import category_name, parse_number
 from labelgraph_jax.data.tables import Table, read_table, table_of
 from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.functional.task_losses import task_slices
-from labelgraph_jax.predict import write_rows
+from labelgraph_jax.modules.magnet import LOG_VARIANCE
 from labelgraph_jax.table_build import TableClassifier, build_table_classifier
 from labelgraph_jax.table_data import EncodedRows, encode_rows, table_fingerprint
-from labelgraph_jax.table_metrics import summarise
+from labelgraph_jax.table_metrics import count_unseen, summarise
+from labelgraph_jax.table_predictions import prediction
 from labelgraph_jax.table_settings import task_weights
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.evaluate import (
@@ -65,6 +64,15 @@ class TableModel:
         """The tasks, in the order they were named."""
         return tuple(target.name for target in self.targets)
 
+    @property
+    def learned_weights(self) -> dict[str, float] | None:
+        """exp(-s) of every task's learned log-variance s; None where weights were
+        given."""
+        if LOG_VARIANCE not in self.params:
+            return None
+        weights = np.exp(-np.asarray(self.params[LOG_VARIANCE], np.float64))
+        return dict(zip(self.task_names, weights.tolist(), strict=True))
+
     def predict_proba(
         self, rows: Rows, *, batch_size: int | None = None
     ) -> dict[str, np.ndarray]:
@@ -77,8 +85,15 @@ class TableModel:
         Raises:
             DataError: a column is absent or of the wrong kind.
         """
-        examples = self.encode(rows, labelled=False).examples
-        outputs = self.outputs(examples, batch_size=batch_size).astype(np.float64)
+        encoded = self.encode(rows, labelled=False)
+        return self.probabilities(encoded, batch_size=batch_size)
+
+    def probabilities(
+        self, encoded: EncodedRows, *, batch_size: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """As `predict_proba`, of rows that are encoded."""
+        outputs = self.outputs(encoded.examples, batch_size=batch_size)
+        outputs = outputs.astype(np.float64)
         found: dict[str, np.ndarray] = {}
         slices = task_slices(self.classifier.tasks)
         for target, columns in zip(self.targets, slices, strict=True):
@@ -106,14 +121,24 @@ class TableModel:
         Raises:
             DataError: as `predict_proba`.
         """
-        scores = self.predict_proba(rows, batch_size=batch_size)
-        count = len(next(iter(scores.values())))
+        encoded = self.encode(rows, labelled=False)
+        return self.predictions(encoded, all_scores, batch_size=batch_size)
+
+    def predictions(
+        self,
+        encoded: EncodedRows,
+        all_scores: bool = False,
+        *,
+        batch_size: int | None = None,
+    ) -> list[dict[str, dict[str, Any]]]:
+        """As `predict`, of rows that are encoded."""
+        scores = self.probabilities(encoded, batch_size=batch_size)
         return [
             {
                 target.name: prediction(target, scores[target.name][row], all_scores)
                 for target in self.targets
             }
-            for row in range(count)
+            for row in range(len(encoded.examples))
         ]
 
     def evaluate(self, rows: Rows, *, batch_size: int | None = None) -> dict[str, Any]:
@@ -138,8 +163,8 @@ class TableModel:
         return {
             "rows": len(table),
             "fingerprint": table_fingerprint(table),
-            "unseen": _counted(encoded.unseen),
-            "unseen_targets": _counted(encoded.unseen_targets),
+            "unseen": count_unseen(encoded.unseen),
+            "unseen_targets": count_unseen(encoded.unseen_targets),
             **found,
         }
 
@@ -184,97 +209,6 @@ class TableModel:
         return compile_probabilities(
             self.classifier.apply, link=lambda outputs: outputs
         )
-
-
-def prediction(
-    target: Target, scores: np.ndarray, all_scores: bool = False
-) -> dict[str, Any]:
-    """What one task says of one row, as JSON values; see `TableModel.predict`."""
-    if target.kind == "squared":
-        return {"value": _rounded(scores)}
-    if target.kind == "binary":
-        name = target.values[int(scores >= 0.5)] or f"not {target.values[1]}"
-        return {"value": _value(name), "probability": _rounded(scores)}
-    every = {
-        name: _rounded(score) for name, score in zip(target.values, scores, strict=True)
-    }
-    if target.kind == "multi_class":
-        best = target.values[int(np.argmax(scores))]
-        found: dict[str, Any] = {"value": _value(best), "probability": every[best]}
-    else:
-        order = np.argsort(-scores, kind="stable")
-        chosen = [target.values[i] for i in order if scores[i] >= 0.5]
-        found = {"value": chosen, "scores": [every[name] for name in chosen]}
-    return found | ({"probabilities": every} if all_scores else {})
-
-
-def _value(name: str) -> str | int | float:
-    """What a column holds by that name: a number where it is one."""
-    number = parse_number(name)
-    if number is None or math.isinf(number):
-        return name
-    return int(number) if number.is_integer() else number
-
-
-def _rounded(value: Any) -> float:
-    return float(f"{float(value):.6g}")
-
-
-def write_table_predictions(
-    model: TableModel,
-    source: str,
-    output: str,
-    *,
-    format: str | None = None,
-    all_scores: bool = False,
-) -> int:
-    """Predicts every row of a table and writes one JSON object a line.
-
-    Each holds `row`, counted from 1, the row's `id` where the table has such a column,
-    and an object per task, see `TableModel.predict`.
-
-    Args:
-        source: a table, or `-` for CSV on standard input.
-        output: a file, written whole or not at all, or `-` for standard output.
-        format: of the source, against its suffix: csv, tsv, jsonl or parquet.
-        all_scores: add the probability of every class and label.
-
-    Returns:
-        How many rows were written.
-
-    Raises:
-        DataError: the table cannot be read, or no file can be made at `output`.
-    """
-    if output != "-" and not Path(output).parent.is_dir():
-        raise DataError(f"{output}: no such folder {Path(output).parent}")
-    table = read_table(source, format=format)
-    ids = table.columns.get("id")
-    rows = [
-        {"row": number, **_id(ids, number), **found}
-        for number, found in enumerate(model.predict(table, all_scores=all_scores), 1)
-    ]
-    write_rows(rows, output)
-    return len(rows)
-
-
-def _id(ids: np.ndarray | None, number: int) -> dict[str, Any]:
-    if ids is None:
-        return {}
-    value = ids[number - 1]
-    missing = value is None or (isinstance(value, float) and math.isnan(value))
-    return {"id": None if missing else _value(category_name(value))}
-
-
-def _counted(unseen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """How many fields, how many different values, and the most frequent of these."""
-    return {
-        name: {
-            "rows": counts.total(),
-            "values": len(counts),
-            "most_frequent": dict(counts.most_common(5)),
-        }
-        for name, counts in unseen.items()
-    }
 
 
 def as_table(rows: Rows) -> Table:

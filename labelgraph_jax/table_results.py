@@ -7,6 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from labelgraph_jax.table_metrics import unseen_lines
+
 COLUMNS: dict[str, dict[str, str]] = {
     "binary": {
         "rows": "rows",
@@ -105,17 +107,18 @@ def _notes(results: dict[str, Any]) -> Iterator[str]:
     test = results["test"]
     for name, task in test["tasks"].items():
         yield from _undefined(name, task)
-    for name, found in test["unseen"].items():
-        yield (
-            f"Column {name}: {found['rows']:,} of {test['rows']:,} rows hold a value "
-            f"that training has not seen often enough ({found['values']:,} different)"
-        )
+    for line in unseen_lines(test["unseen"], test["rows"]):
+        yield line[0].upper() + line[1:]
     for name, found in test["unseen_targets"].items():
         shown = ", ".join(found["most_frequent"])
         yield (
             f"Task {name}: {found['rows']:,} targets that training lacks are left out "
             f"({shown})"
         )
+    if results.get("learned_weights"):
+        weights = results["learned_weights"].items()
+        shown = ", ".join(f"{name} {weight:.3g}" for name, weight in weights)
+        yield f"Weights of the tasks' losses, learned: {shown}"
     yield (
         "Skill: the part of the constant prediction's loss that is saved; 0 is no "
         f"better than the shares of training, 1 is perfect. Mean {test['skill']:.4f}"

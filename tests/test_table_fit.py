@@ -1,6 +1,8 @@
 """A run over a table, whole: train, resume, evaluate, predict, look at the gates."""
 
+import contextlib
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,11 @@ from labelgraph_jax.fit import fit
 from labelgraph_jax.predict import load as load_texts
 from labelgraph_jax.table_baseline import table_baselines
 from labelgraph_jax.table_data import read_splits
-from labelgraph_jax.table_fit import evaluate_table, prepare_table
+from labelgraph_jax.table_evaluation import evaluate_table
+from labelgraph_jax.table_fit import prepare_table
 from labelgraph_jax.table_metrics import mean_skill, skills
-from labelgraph_jax.table_model import TableModel, prediction
+from labelgraph_jax.table_model import TableModel
+from labelgraph_jax.table_predictions import prediction
 from labelgraph_jax.table_results import _notes
 from labelgraph_jax.workdir import Workdir, WorkdirError
 from tests.tiny_table import JOBS, TASKS, made_rows, tiny_table_config, write_rows
@@ -33,17 +37,31 @@ def table_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def said() -> list[str]:
-    return []
+def command_output() -> dict[str, str]:
+    return {}
 
 
 @pytest.fixture(scope="module")
 def table_run(
-    table_file: Path, tmp_path_factory: pytest.TempPathFactory, said: list[str]
+    table_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    command_output: dict[str, str],
 ) -> Path:
-    """The work directory of a finished run; tests read it and leave it as it is."""
+    """The work directory of a run from the command line; tests leave it as it is."""
     workdir = tmp_path_factory.mktemp("trained") / "run"
-    fit(tiny_table_config(table_file), workdir, progress=False, say=said.append)
+    settings = (
+        "--table.dim 4 --table.min-count 1 --mixture.experts 2 --mixture.hidden 8"
+    )
+    settings += " --training.epochs 4 --training.learning-rate 0.04 --mixture.towers"
+    tasks = [f"--task={task}" for task in TASKS[1:]]
+    command = ["train", "--data", str(table_file), "--workdir", str(workdir)]
+    command += ["--task", TASKS[0], *tasks, *settings.split()]
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as error,
+    ):
+        assert run(command) == 0, error.getvalue()
+    command_output |= {"out": out.getvalue(), "error": error.getvalue()}
     return workdir
 
 
@@ -78,21 +96,29 @@ def test_missing_targets_are_left_out_of_the_numbers(results: dict[str, Any]) ->
 
 
 def test_a_constant_target_has_no_auc_and_is_said_to(
-    results: dict[str, Any], said: list[str], table_run: Path, capsys: Any
+    results: dict[str, Any],
+    command_output: dict[str, str],
+    table_run: Path,
+    capsys: Any,
 ) -> None:
     never = results["test"]["tasks"]["never"]
     assert never["metrics"]["auc"] is None
     assert never["skill"] is None
-    assert any("task never: every training row holds the same" in line for line in said)
+    said = command_output["error"]
+    assert "task never: every training row holds the same target" in said
     assert run(["evaluate", str(table_run)]) == 0
     shown = capsys.readouterr().out
     assert "undefined" in shown
     assert "Task never: every target is negative, so its AUC is undefined" in shown
 
 
-def test_what_was_inferred_is_shown(said: list[str], table_run: Path) -> None:
+def test_what_was_inferred_is_shown(
+    table_run: Path, command_output: dict[str, str]
+) -> None:
     assert table_run.is_dir()
-    text = "\n".join(said)
+    text = command_output["error"]
+    assert "few rows: batches of 16 and not of 512" in text
+    assert "rows.csv: 48 test rows, 5 tasks, mmoe" in command_output["out"]
     assert (
         "rows.csv: 168 rows to train on; 5 tasks; 1 categorical and 1 numeric" in text
     )
@@ -212,24 +238,27 @@ def test_the_gates_of_a_run_can_be_printed(table_run: Path, capsys: Any) -> None
 
 
 def test_a_finished_run_is_not_trained_again(
-    table_run: Path, table_file: Path, results: dict[str, Any]
+    table_run: Path, results: dict[str, Any]
 ) -> None:
     said: list[str] = []
-    again = fit(tiny_table_config(table_file), table_run, say=said.append)
+    config = Workdir(table_run).config()
+    again = fit(config, table_run, say=said.append)
     assert again == results
     assert "training has finished" in said[0]
+    other = dataclasses.replace(config, table=TableConfig(tasks=("click=binary",)))
     with pytest.raises(WorkdirError, match="another configuration"):
-        fit(tiny_table_config(table_file, tasks=("click=binary",)), table_run)
+        fit(other, table_run)
 
 
-def test_a_run_that_broke_off_goes_on(
+def test_a_run_that_broke_off_goes_on_without_gates_and_with_learned_weights(
     table_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = tiny_table_config(table_file, tasks=("click=binary",))
-    config = dataclasses.replace(
-        config,
-        table=dataclasses.replace(config.table, drop=("rating", "genre", "tags")),
-        training=dataclasses.replace(config.training, epochs=3),
+    config = tiny_table_config(
+        table_file,
+        tasks=("click=binary", "rating=squared"),
+        drop=("genre", "tags"),
+        kind="l2_constrained",
+        weighting="uncertainty",
     )
     seen: list[int] = []
     whole = table_fit.summarise
@@ -244,28 +273,15 @@ def test_a_run_that_broke_off_goes_on(
     with pytest.raises(KeyboardInterrupt):
         fit(config, tmp_path / "run", progress=False)
     with pytest.warns(UserWarning, match="training has not finished"):
-        assert lg.load(tmp_path / "run").predict({"job": ["clerk"], "age": [30]})
-    results = fit(config, tmp_path / "run", progress=False)
-    assert results["training"]["steps"] == 3 * 11
-    straight = fit(config, tmp_path / "straight", progress=False)
-    assert straight["test"] == results["test"]
-
-
-def test_a_constrained_mixture_and_learned_weights_train(
-    table_file: Path, tmp_path: Path
-) -> None:
-    config = tiny_table_config(
-        table_file,
-        tasks=("click=binary", "rating=squared"),
-        kind="l2_constrained",
-        weighting="uncertainty",
-    )
-    results = fit(config, tmp_path / "run", progress=False)
-    assert results["test"]["tasks"]["click"]["skill"] > 0.1
-    assert np.isfinite(results["test"]["tasks"]["rating"]["metrics"]["rmse"])
-    model = lg.load(tmp_path / "run")
+        model = lg.load(tmp_path / "run")
     assert isinstance(model, TableModel)
     assert model.gate_weights({"job": ["clerk"], "age": [30]}) is None
+    results = fit(config, tmp_path / "run", progress=False)
+    assert results["training"]["steps"] == 3 * 11
+    assert results["learned_weights"].keys() == {"click", "rating"}
+    assert any("losses, learned: click" in line for line in _notes(results))
+    assert results["test"]["tasks"]["click"]["skill"] > 0.1
+    assert np.isfinite(results["test"]["tasks"]["rating"]["metrics"]["rmse"])
     assert run(["gates", str(tmp_path / "run")]) == 2
 
 
@@ -331,46 +347,35 @@ def test_a_binary_prediction_names_the_value_of_the_column() -> None:
     assert TableSchema.infer(table).cardinalities == (5,)
 
 
-def command(table_file: Path, workdir: Path, *arguments: str) -> list[str]:
-    return ["train", "--data", str(table_file), "--workdir", str(workdir), *arguments]
-
-
-def test_the_command_line_trains_and_predicts(
-    table_file: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+def test_rows_are_predicted_line_by_line(
+    table_run: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workdir = tmp_path / "run"
-    arguments = command(
-        table_file,
-        workdir,
-        "--task",
-        "click=auto:2",
-        "--task=rating=squared",
-        "--training.epochs",
-        "2",
-        "--mixture.kind",
-        "shared_bottom",
-        "--mixture.hidden",
-        "8",
-        "--table.drop",
+    out = tmp_path / "out.jsonl"
+    new = write_rows(tmp_path / "new.csv", made_rows(5, 9))
+    assert run(["predict", str(table_run), str(new), "--output", str(out)]) == 0
+    lines = out.read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["id"] for row in rows] == [f"r{i}" for i in range(5)]
+    assert rows[0]["row"] == 1
+    assert rows[0].keys() == {
+        "row",
+        "id",
+        "click",
+        "rating",
         "genre",
         "tags",
         "never",
-    )
-    assert run(arguments) == 0
-    captured = capsys.readouterr()
-    assert "rows.csv: 48 test rows, 2 tasks, shared_bottom" in captured.out
-    assert "squared" in captured.out and "binary" in captured.out
-    assert "job  " in captured.err
-    out = tmp_path / "out.jsonl"
-    new = write_rows(tmp_path / "new.csv", made_rows(5, 9))
-    assert run(["predict", str(workdir), str(new), "--output", str(out)]) == 0
-    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
-    assert [row["id"] for row in rows] == [f"r{i}" for i in range(5)]
-    assert rows[0]["row"] == 1
-    assert rows[0].keys() == {"row", "id", "click", "rating"}
-    assert run(["predict", str(workdir), str(new), "--top-k", "2"]) == 2
-    assert run(["evaluate", str(workdir), "--data", str(new), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["test"]["rows"] == 5
+    }
+    stream = io.TextIOWrapper(io.BytesIO(new.read_bytes()))
+    monkeypatch.setattr("sys.stdin", stream)
+    assert run(["predict", str(table_run)]) == 0
+    assert capsys.readouterr().out.splitlines() == lines
+    made = [row | {"job": "sailor"} for row in made_rows(5, 9)]
+    other = write_rows(tmp_path / "other.csv", made)
+    assert run(["predict", str(table_run), str(other)]) == 0
+    assert "column job: 5 of 5 rows hold a value that" in capsys.readouterr().err
+    assert run(["predict", str(table_run), str(new), "--top-k", "2"]) == 2
+    assert "--scores writes every class" in capsys.readouterr().err
 
 
 def test_columns_can_be_looked_at_without_training(
@@ -417,7 +422,8 @@ def test_a_wrong_command_is_one_clear_line(
     arguments: list[str], message: str, table_file: Path, tmp_path: Path, capsys: Any
 ) -> None:
     workdir = tmp_path / "run"
-    assert run(command(table_file, workdir, *arguments)) == 2
+    command = ["train", "--data", str(table_file), "--workdir", str(workdir)]
+    assert run([*command, *arguments]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("labelgraph: error: ")
     assert message in error

@@ -62,14 +62,18 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def tiny_table_config(
-    data: Path, *, tasks: tuple[str, ...] = TASKS, **mixture: Any
+    data: Path,
+    *,
+    tasks: tuple[str, ...] = TASKS,
+    drop: tuple[str, ...] = (),
+    **mixture: Any,
 ) -> Config:
     """A run of a second or two."""
     return Config(
         data=DataConfig(data=str(data)),
-        table=TableConfig(tasks=tasks, dim=4, min_count=1),
+        table=TableConfig(tasks=tasks, drop=drop, dim=4, min_count=1),
         mixture=MixtureConfig(**{"experts": 2, "hidden": (8,), "towers": ()} | mixture),
         training=TrainingConfig(
-            epochs=5, batch_size=32, learning_rate=0.03, evaluation_batch_size=64
+            epochs=3, batch_size=32, learning_rate=0.04, evaluation_batch_size=64
         ),
     )
