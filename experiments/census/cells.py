@@ -86,7 +86,7 @@ class Laboratory:
                 tried += [
                     (max(run.history), shape, run.trial, run.seconds) for run in runs
                 ]
-                best = max(entry[0] for entry in tried)
+                best = max(max(run.history) for run in runs)
                 self.say(f"{inputs.group} {model} {shape}: {best:.4f}")
         else:
             tried = [(float("nan"), shapes[0], trials[len(trials) // 2], 0.0)]

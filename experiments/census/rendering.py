@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.census.paper import CORRELATIONS, RUNS, TABLES
+from experiments.census.paper import CORRELATIONS, ELSEWHERE, RUNS, TABLES
 
 TITLES = {
     "single_task": "single task",
@@ -29,7 +29,8 @@ def markdown(record: Mapping[str, Any]) -> str:
         f"mean ± standard deviation over {record['seeds']} seeds. “by validation”: the "
         "run whose main task is best on validation, measured on the test half; “best” "
         "is the largest of all runs there, as the paper seems to print it (of "
-        f"{RUNS} runs). The test rows are the same files, the halves are another draw.",
+        f"{RUNS} runs). The test rows are the same files, the halves are another draw. "
+        + ELSEWHERE.get(record["group"], ""),
         f"## Differences to the {TITLES[record['reference']]}",
         "In points (hundredths of AUC). First bracket: 95 % interval when test rows "
         f"and seeds are both drawn again, paired ({record['resamples']:,} draws). "
