@@ -71,10 +71,11 @@ def run(chosen: Arguments, command: str) -> None:
                 f"--{name} must be at least 1, got {getattr(chosen, name)}"
             )
     from experiments.magnet_tables import keep_compilations
-    from experiments.video.debiasing import Sizes, position_study
+    from experiments.video.debiasing import position_study
     from experiments.video.log import ranking_log
     from experiments.video.mixtures import RATES, Study, mixture_study
     from experiments.video.pages import write_mixtures, write_position
+    from experiments.video.simulation import Sizes
     from experiments.video.store import Store
     from experiments.video.training import Plan
     from labelgraph_jax.data.corpora.kuairand import load_kuairand

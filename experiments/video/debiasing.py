@@ -2,22 +2,29 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from experiments.tables.statistics import student_interval
 from experiments.video import clicks
-from experiments.video.clicks import PAGE, ClickKind, Pages, Scale
-from experiments.video.log import RANKING_TASKS, TABS
-from experiments.video.mixtures import (
-    TOGETHER,
-    TUNING_SEEDS,
-    Study,
-    train_part,
-    tuned_rate,
+from experiments.video.clicks import PAGE, ClickKind
+from experiments.video.log import TABS
+from experiments.video.mixtures import TOGETHER, TUNING_SEEDS, Study
+from experiments.video.models import DIM, SHARED, TOWERS, Inputs
+from experiments.video.simulation import (
+    LEAST_PROPENSITY,
+    PAGES_SEED,
+    TASKS,
+    TEACHER_SEED,
+    Clicks,
+    Simulation,
+    Sizes,
+    clicked,
+    earlier_order,
+    inputs_of_pages,
+    simulate,
 )
-from experiments.video.models import DIM, SHARED, TOWERS, Inputs, rankers
 from experiments.video.store import Part
 from experiments.video.training import Plan, predictor, train_runs
 from labelgraph_jax.functional.bootstrap import (
@@ -27,15 +34,9 @@ from labelgraph_jax.functional.bootstrap import (
 )
 from labelgraph_jax.modules.ranker import PositionUse, Ranker
 
-TASKS = RANKING_TASKS[:2]
-"""A click and a long view: both feel the position, not alike."""
-TEACHER_SEED, PAGES_SEED = 2000, 7
 EXPERTS, EXPERT = 4, 32
 BATCH = 256
 """Smaller than for the log itself: a place's logit can move by one rate a step only."""
-LEAST_PROPENSITY = 0.1
-"""Clicks weigh 10 at most: without a bound their variance drowns them."""
-Clicks = Literal["biased", "unbiased", "weighted"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,23 +80,6 @@ WORLDS: dict[ClickKind, tuple[Way, ...]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """How many pages of each part."""
-
-    train: int = 12_000
-    validation: int = 2_000
-    test: int = 4_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Simulation:
-    """Pages of three parts with their truth `[M, 2]`, in logits."""
-
-    pages: dict[str, Pages]
-    truth: dict[str, np.ndarray]
-
-
 def position_study(study: Study, sizes: Sizes) -> dict[str, Any]:
     """Trains what is missing of the table and returns all its numbers."""
     simulation = simulate(study, sizes)
@@ -120,7 +104,7 @@ def position_study(study: Study, sizes: Sizes) -> dict[str, Any]:
         "differences": differences,
         "bias": {kind: bias.tolist() for kind, bias in biases.items()},
         "true_bias": _true_bias(),
-        "earlier_ranker": _earlier(study, simulation),
+        "earlier_ranker": earlier_order(study, simulation),
         "sizes": dataclasses.asdict(sizes),
         "page": PAGE,
         "groups": {
@@ -129,33 +113,6 @@ def position_study(study: Study, sizes: Sizes) -> dict[str, Any]:
         },
         "seeds": list(study.seeds),
     }
-
-
-def simulate(study: Study, sizes: Sizes) -> Simulation:
-    """Draws the pages, and asks a ranker trained on the real log for the truth."""
-    log = study.log
-    pages = {
-        name: clicks.draw_pages(log, getattr(log, name), count, PAGES_SEED)
-        for name, count in dataclasses.asdict(sizes).items()
-    }
-    teacher = rankers(TASKS, study.inputs())["small"]
-    fingerprint = log.fingerprint()
-    rate, _ = tuned_rate(study, teacher, "teacher", fingerprint)
-
-    def read(params: Any) -> Part:
-        return {
-            name: predictor(teacher, _inputs(part))(params)[0]
-            for name, part in pages.items()
-        }
-
-    identity = {"teacher": repr(teacher), "plan": study.plan, "rate": rate}
-    logits = study.store.part(
-        "teacher",
-        {**identity, "data": fingerprint, "sizes": sizes, "seed": TEACHER_SEED},
-        lambda: train_part(study, teacher, [TEACHER_SEED], rate, read),
-    )
-    scale = Scale.of(logits["train"])
-    return Simulation(pages, {name: scale.truth(logits[name]) for name in pages})
 
 
 def student(position: PositionUse, inputs: Inputs) -> Ranker:
@@ -182,26 +139,6 @@ def student(position: PositionUse, inputs: Inputs) -> Ranker:
 def student_plan(study: Study) -> Plan:
     """How students are trained."""
     return dataclasses.replace(study.plan, batch=BATCH)
-
-
-def clicked(
-    simulation: Simulation, part: str, kind: ClickKind, way: Clicks, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions `[M]` and targets `[M, 2]` of one run: the same for all its ways."""
-    pages, truth = simulation.pages[part], simulation.truth[part]
-    generator = np.random.default_rng((seed, len(pages), 11))
-    positions = clicks.earlier_positions(truth, pages.popularity, generator)
-    place = np.ones_like(positions) if way == "unbiased" else positions
-    chances = clicks.click_probabilities(kind, truth, place, pages.groups)
-    targets = (generator.random(chances.shape) < chances).astype(np.float32)
-    if way == "weighted":
-        examined = np.exp(clicks.position_effect(positions, pages.groups))
-        targets /= np.maximum(examined, LEAST_PROPENSITY)
-    return positions, targets.astype(np.float32)
-
-
-def _inputs(pages: Pages) -> dict[str, np.ndarray]:
-    return {"categories": pages.categories, "numbers": pages.numbers}
 
 
 def _way(
@@ -279,7 +216,9 @@ def _train(
     groups = {name: {"groups": part.groups} for name, part in pages.items()}
     targets = own["validation"].pop("targets")
     predict = predictor(
-        model, _inputs(pages["validation"]) | groups["validation"], own["validation"]
+        model,
+        inputs_of_pages(pages["validation"]) | groups["validation"],
+        own["validation"],
     )
 
     def evaluate(params: Any) -> list[float]:
@@ -291,7 +230,7 @@ def _train(
     runs = train_runs(
         model,
         TASKS,
-        _inputs(pages["train"]) | groups["train"],
+        inputs_of_pages(pages["train"]) | groups["train"],
         student_plan(study),
         seeds=seeds,
         rates=rates,
@@ -300,7 +239,7 @@ def _train(
     )
     part: Part = {"epoch": runs.best_epoch, "value": runs.best_value}
     part["seconds"] = np.asarray(runs.seconds)
-    test = _inputs(pages["test"]) | groups["test"]
+    test = inputs_of_pages(pages["test"]) | groups["test"]
     for position in way.served.values():
         served = np.full(len(pages["test"].groups), position, np.int32)
         made = predictor(model, test | {"positions": served})(runs.params)
@@ -375,21 +314,3 @@ def _true_bias() -> list[Any]:
     effect = clicks.position_effect(places, groups)
     table: list[Any] = effect.reshape(len(TABS), PAGE, len(TASKS)).tolist()
     return table
-
-
-def _earlier(study: Study, simulation: Simulation) -> dict[str, float]:
-    """How the earlier ranker, and popularity alone, order the training pages."""
-    pages, truth = simulation.pages["train"], simulation.truth["train"][:, 0]
-    positions, targets = clicked(
-        simulation, "train", "additive", "biased", study.seeds[0]
-    )
-    return {
-        "spearman": float(
-            clicks.page_metrics(-positions.astype(float), truth)["spearman"].mean()
-        ),
-        "popularity_spearman": float(
-            clicks.page_metrics(pages.popularity, truth)["spearman"].mean()
-        ),
-        "click_rate": float(targets[:, 0].mean()),
-        "long_view_rate": float(targets[:, 1].mean()),
-    }

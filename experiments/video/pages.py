@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.video.log import GROUPS, TABS
+from experiments.video.figures import plot_bias, plot_gates
+from experiments.video.log import GROUPS
 
 MEANS = (
     ("engagement/auc", "engagement AUC"),
@@ -318,55 +319,3 @@ def _position_differences(record: Mapping[str, Any]) -> str:
         task = row["metric"].split("/")[0]
         lines.append([row["clicks"], row["reference"], task, f"{number} {intervals}"])
     return _table(["clicks", "shallow tower minus", "task", "Spearman"], lines)
-
-
-def plot_gates(record: Mapping[str, Any], path: Path) -> None:
-    """Mean gate weights, experts x tasks, of the first seed of every mixture."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    rows = [row for row in record["rows"] if row["gates"] is not None]
-    figure, axes = plt.subplots(2, (len(rows) + 1) // 2, figsize=(11, 7), squeeze=False)
-    for axis, row in zip(axes.T.ravel(), rows, strict=False):
-        weights = np.array(row["gates"]["mean_weights"][0]).T  # [E, T]
-        image = axis.imshow(weights, cmap="viridis", vmin=0, aspect="auto")
-        axis.set_title(row["title"], fontsize=9)
-        axis.set_ylabel("expert")
-        axis.set_yticks(range(len(weights)))
-        tasks = row["gates"]["tasks"]
-        axis.set_xticks(range(len(tasks)), tasks, rotation=45, ha="right", fontsize=7)
-        figure.colorbar(image, ax=axis, label="mean gate weight")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def plot_bias(record: Mapping[str, Any], path: Path) -> None:
-    """The learned logit of each place beside the truth, from the top down."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    truth = np.array(record["true_bias"])  # [G, P, K]
-    learned = np.array(record["bias"]["additive"])[:, :, 1:]  # [S, G, P, K]
-    learned = learned - learned[:, :, :1]
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
-    places = np.arange(1, truth.shape[1] + 1)
-    for column, (axis, task) in enumerate(
-        zip(axes, ("click", "long view"), strict=True)
-    ):
-        for group, tab in enumerate(TABS):
-            colour = f"C{group}"
-            axis.plot(places, truth[group, :, column], "--", color=colour)
-            mean = learned[:, group, :, column].mean(axis=0)
-            axis.plot(places, mean, "o-", color=colour, label=tab, markersize=3)
-        axis.set_title(f"{task}: learned (dots) and true (dashed)", fontsize=9)
-        axis.set_xlabel("position")
-    axes[0].set_ylabel("logit against the top")
-    axes[0].legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)

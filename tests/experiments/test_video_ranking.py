@@ -12,9 +12,8 @@ import pytest
 from scipy import stats
 
 from experiments import video_ranking
-from experiments.video import clicks, debiasing, measuring, pages
+from experiments.video import clicks, debiasing, measuring, pages, simulation
 from experiments.video.clicks import PAGE, Pages, Scale
-from experiments.video.debiasing import Simulation, Sizes
 from experiments.video.log import RANKING_TASKS, RankingLog, Rows
 from experiments.video.mixtures import Study
 from experiments.video.models import (
@@ -26,6 +25,7 @@ from experiments.video.models import (
     matched_width,
     rankers,
 )
+from experiments.video.simulation import Simulation, Sizes
 from experiments.video.store import Store
 from experiments.video.training import (
     Plan,
@@ -173,22 +173,18 @@ def test_all_ways_of_a_seed_see_the_same_pages_and_weights_undo_examination() ->
     no_columns = np.zeros((count, 0))
     page = Pages(no_columns, no_columns, groups, generator.normal(size=count))
     truth = 0.01 * generator.normal(size=(count, 2))
-    simulation = Simulation({"train": page}, {"train": truth})
-    places, biased = debiasing.clicked(
-        simulation, "train", "examination", "biased", seed=5
+    made = Simulation({"train": page}, {"train": truth})
+    places, biased = simulation.clicked(made, "train", "examination", "biased", seed=5)
+    again, weighted = simulation.clicked(
+        made, "train", "examination", "weighted", seed=5
     )
-    again, weighted = debiasing.clicked(
-        simulation, "train", "examination", "weighted", seed=5
-    )
-    _, unbiased = debiasing.clicked(
-        simulation, "train", "examination", "unbiased", seed=5
-    )
+    _, unbiased = simulation.clicked(made, "train", "examination", "unbiased", seed=5)
     np.testing.assert_array_equal(places, again)
     np.testing.assert_array_equal(weighted > 0, biased > 0)
     assert biased.mean() < 0.4 and abs(unbiased.mean() - 0.5) < 0.02
     mild = groups == 2
     assert abs(weighted[mild].mean() - 0.5) < 0.02
-    assert weighted.max() <= 1 / debiasing.LEAST_PROPENSITY + 1e-4
+    assert weighted.max() <= 1 / simulation.LEAST_PROPENSITY + 1e-4
 
 
 def test_a_part_is_computed_once_and_again_where_its_identity_differs(
