@@ -84,15 +84,15 @@ def _table_tasks(arguments: list[str]) -> tuple[list[str], list[str]]:
     """The arguments without every `--task COLUMN=KIND`, and these tasks."""
     rest: list[str] = []
     tasks: list[str] = []
-    left = iter(arguments)
-    for argument in left:
-        name, _, value = argument.partition("=")
-        if argument == "--task":
-            value = next(left, "")
-        if name == "--task" and "=" in value:
-            tasks.append(value)
+    left = list(arguments)
+    while left:
+        argument = left.pop(0)
+        if argument == "--task" and left and "=" in left[0]:
+            tasks.append(left.pop(0))
+        elif argument.startswith("--task=") and argument.count("=") > 1:
+            tasks.append(argument.removeprefix("--task="))
         else:
-            rest += ["--task", value] if argument == "--task" else [argument]
+            rest.append(argument)
     return rest, tasks
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from labelgraph_jax.cli import _table_tasks
 from labelgraph_jax.config import (
     Config,
     ConfigError,
@@ -131,6 +132,22 @@ def test_settings_that_contradict_each_other_are_refused(
 def test_a_column_has_one_part_to_play(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TableConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rest", "tasks"),
+    [
+        ("train --task a=binary --quiet", "train --quiet", "a=binary"),
+        ("train --task=a=binary:2 --task b=auto", "train", "a=binary:2 b=auto"),
+        ("train --task topics --json", "train --task topics --json", ""),
+        ("train --task=topics", "train --task=topics", ""),
+        ("train --json --task", "train --json --task", ""),
+    ],
+)
+def test_tasks_of_a_table_are_told_from_label_sets(
+    arguments: str, rest: str, tasks: str
+) -> None:
+    assert _table_tasks(arguments.split()) == (rest.split(), tasks.split())
 
 
 def test_what_is_left_open_is_written_out() -> None:
