@@ -146,7 +146,8 @@ def compute(chosen: Arguments, command: str) -> dict[str, Any]:
     laboratory = Laboratory(
         Path(chosen.work), preset(chosen.preset), sizes, chosen.together, say
     )
-    searches, timed = {}, []
+    searches: dict[str, Any] = {}
+    timed: list[TimedRuns] = []
     for model in dict.fromkeys(model for model, _ in cells):
         searches[model] = choose_rate(laboratory, model, chosen, timed)
     results: dict[Cell, TimedRuns] = {}

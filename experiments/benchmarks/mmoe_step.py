@@ -213,9 +213,8 @@ def benchmark(sizes: Sizes, options: argparse.Namespace) -> dict[str, Any]:
         peer = start_peer(options.peer_python, ours, sizes, batches)
         result["peer"] |= peer.facts
         for name, variants in VARIANTS.items():
-            if not options.compiled:
-                variants = [v for v in variants if "compiled" not in v]
-            chosen[name] = fastest(peer, variants, losses, parameters, options)
+            raced = [v for v in variants if options.compiled or "compiled" not in v]
+            chosen[name] = fastest(peer, raced, losses, parameters, options)
             runs[name] = peer_run(peer, chosen[name]["variant"], options.steps)
     except PeerUnavailableError as error:
         result["peer"]["error"] = str(error)

@@ -26,7 +26,7 @@ from labelgraph_jax.data.synthetic import (
     target_variance,
 )
 from labelgraph_jax.functional.task_losses import Task
-from labelgraph_jax.modules.mixture import MultiTaskNetwork
+from labelgraph_jax.modules.mixture import MixtureKind, MultiTaskNetwork
 from labelgraph_jax.training.objectives import multi_task_objective
 from labelgraph_jax.training.parallel import DATA_AXIS, make_mesh
 from labelgraph_jax.training.step import TrainState, init_train_state, make_train_step
@@ -88,18 +88,16 @@ def network(model: str, features: int = 100) -> MultiTaskNetwork:
     """
     if model not in MODELS:
         raise ValueError(f"there is no model {model!r}; there are {', '.join(MODELS)}")
-    if model == "shared-bottom":
-        return MultiTaskNetwork(
-            TASKS,
-            kind="shared_bottom",
-            hidden=(shared_units(features),),
-            towers=(TOWER_UNITS,),
-        )
-    kind = "mmoe" if model == "mmoe" else "omoe"
+    kinds: dict[str, MixtureKind] = {
+        "shared-bottom": "shared_bottom",
+        "omoe": "omoe",
+        "mmoe": "mmoe",
+    }
+    shared = model == "shared-bottom"
     return MultiTaskNetwork(
         TASKS,
-        kind=kind,
-        hidden=(EXPERT_UNITS,),
+        kind=kinds[model],
+        hidden=(shared_units(features) if shared else EXPERT_UNITS,),
         experts=EXPERTS,
         towers=(TOWER_UNITS,),
     )
@@ -239,7 +237,7 @@ class Trainer:
             np.asarray(part, np.float64)[:count] for part in self._train(runs)
         )
         if not np.isfinite(losses).all():
-            wrong = np.flatnonzero(~np.isfinite(losses).all(axis=1))
+            wrong = np.flatnonzero(~np.isfinite(losses).all(axis=1)).tolist()
             raise FloatingPointError(
                 f"the loss is not finite in the runs of seeds "
                 f"{[seeds[row] for row in wrong]}"
