@@ -25,7 +25,7 @@ Clicks = Literal["biased", "unbiased", "weighted"]
 class Sizes:
     """How many pages of each part."""
 
-    train: int = 8_000
+    train: int = 10_000
     validation: int = 2_000
     test: int = 4_000
 

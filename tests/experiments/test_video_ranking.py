@@ -403,9 +403,11 @@ def test_the_page_of_positions_shows_both_click_models(tmp_path: Path) -> None:
 
 
 def test_a_study_asks_its_students_for_smaller_batches(log: RankingLog) -> None:
-    study = Study(log, Store(Path("nowhere"), print), Plan(epochs=2), range(2), 10)
+    study = Study(log, Store(Path("nowhere"), print), Plan(epochs=9), range(2), 10)
     plan = debiasing.student_plan(study)
-    assert (plan.epochs, plan.batch) == (2, debiasing.BATCH)
+    assert (plan.epochs, plan.batch) == (debiasing.EPOCHS, debiasing.BATCH)
+    once = dataclasses.replace(study, plan=Plan(epochs=1))
+    assert debiasing.student_plan(once).epochs == 1
     tower = debiasing.student("shallow_tower", study.inputs())
     assert tower.biased == ("click", "long_view") and tower.positions == PAGE
     assert debiasing.student("ignored", study.inputs()).biased == ()
