@@ -88,6 +88,8 @@ class Arguments:
     """Runs under one vmap on each device."""
     resamples: int = 2000
     """Bootstrap draws."""
+    name: str = ""
+    """Name of the result files after `mmoe-synthetic-`; the preset's where empty."""
     out: str = "experiments/results"
     work: str = "workdirs/mmoe-synthetic"
     """Where finished cells are kept."""
@@ -165,6 +167,7 @@ def compute(chosen: Arguments, command: str) -> dict[str, Any]:
         chosen.resamples,
     )
     return {
+        "name": chosen.name or chosen.preset,
         "preset": chosen.preset,
         "command": f"python -m experiments.mmoe_synthetic {command}".strip(),
         "commit": commit(),
@@ -300,7 +303,7 @@ def _rounded(values: np.ndarray) -> list[float]:
 def write(record: dict[str, Any], out: Path) -> None:
     """Writes the page, the numbers and the figure."""
     out.mkdir(parents=True, exist_ok=True)
-    stem = f"mmoe-synthetic-{record['preset']}"
+    stem = f"mmoe-synthetic-{record['name']}"
     record = {**record, "figure": f"{stem}.png"}
     numbers = json.dumps(record) + "\n"
     (out / f"{stem}.json").write_text(numbers, encoding="utf-8")

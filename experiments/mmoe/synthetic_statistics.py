@@ -77,8 +77,12 @@ def gap_of_gaps(*losses: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def variance_ratio(one: np.ndarray, other: np.ndarray, *, axis: int = -1) -> np.ndarray:
-    """Sample variance of one over that of the other."""
-    return np.asarray(np.var(one, axis=axis, ddof=1) / np.var(other, axis=axis, ddof=1))
+    """Sample variance of one over that of the other.
+
+    NaN where a draw of very few runs holds a single run over and over.
+    """
+    above, below = (np.var(part, axis=axis, ddof=1) for part in (one, other))
+    return np.asarray(np.divide(above, np.where(below > 0, below, np.nan)))
 
 
 def best_mean(losses: np.ndarray, *, axis: int = -1) -> np.ndarray:
