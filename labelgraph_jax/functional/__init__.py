@@ -63,6 +63,12 @@ from labelgraph_jax.functional.pooling import (
     pool_windows,
     text_convolution,
 )
+from labelgraph_jax.functional.position_bias import (
+    add_position_logits,
+    drop_positions,
+    position_logits,
+)
+from labelgraph_jax.functional.ranking_scores import weighted_product, weighted_sum
 from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
 from labelgraph_jax.functional.task_losses import (
     Task,
@@ -105,6 +111,7 @@ __all__ = [
     "LabelCounts",
     "Task",
     "ThresholdFits",
+    "add_position_logits",
     "ancestor_matrix",
     "ancestor_probabilities",
     "apply_thresholds",
@@ -121,6 +128,7 @@ __all__ = [
     "decide_top_k",
     "distribution_balanced_loss",
     "draw_gate_keep",
+    "drop_positions",
     "evaluate_scores",
     "fit_global_threshold",
     "fit_label_thresholds",
@@ -152,6 +160,7 @@ __all__ = [
     "negative_tolerant_loss",
     "normalise_adjacency",
     "pool_windows",
+    "position_logits",
     "pr_auc",
     "random_adjacency",
     "relu_graph_attention",
@@ -168,5 +177,7 @@ __all__ = [
     "text_convolution",
     "thresholded_adjacency",
     "token_convolution",
+    "weighted_product",
+    "weighted_sum",
     "xavier_adjacency",
 ]
