@@ -43,7 +43,7 @@ RATES = (3e-3, 1e-2, 3e-2)
 STUDIES: dict[str, tuple[DataConfig, TrainingConfig]] = {
     "sets": (
         DataConfig(corpus="reuters21578", task="all"),
-        TrainingConfig(epochs=12, batch_size=64),
+        TrainingConfig(epochs=8, batch_size=64),
     ),
     "corpora": (
         DataConfig(corpus="reuters21578+goemotions"),
