@@ -9,8 +9,8 @@ OUT/mmoe-synthetic-PRESET.md, .json and .png: mean loss over the steps, histogra
 medians of the final loss, the spread of shared-bottom tested against MMoE's, and the
 paper's claims, each answered with numbers.
 
-2 cores: about 15 minutes alone (3 models x 3 correlations x 200 seeds, and the search
-for learning rates). Finished cells are kept in the work folder: a run that was stopped
+2 cores: 17 minutes of both (3 models x 3 correlations x 200 seeds, and the search for
+learning rates). Finished cells are kept in the work folder: a run that was stopped
 goes on with the next one.
 
 Expected by the paper: all models do better on related tasks, MMoE loses least on
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import tyro
 
+from experiments.benchmarks import measure
 from experiments.collect import hardware
 from experiments.magnet_tables import commit, keep_compilations
 from experiments.mmoe.synthetic_findings import findings
@@ -42,6 +43,7 @@ from experiments.mmoe.synthetic_runs import (
     TASKS,
     TOWER_UNITS,
     Sizes,
+    parameter_count,
     shared_units,
 )
 from experiments.mmoe.synthetic_statistics import (
@@ -172,6 +174,7 @@ def compute(chosen: Arguments, command: str) -> dict[str, Any]:
         "command": f"python -m experiments.mmoe_synthetic {command}".strip(),
         "commit": commit(),
         "hardware": hardware(),
+        "cores": measure.cores(),
         "seconds": round(sum(kept.seconds for kept in timed), 1),
         "cpu_seconds": round(sum(kept.cpu_seconds for kept in timed), 1),
         "runs": sum(len(kept.runs.losses) for kept in timed),
@@ -183,6 +186,7 @@ def compute(chosen: Arguments, command: str) -> dict[str, Any]:
         "sizes": sizes._asdict(),
         "shared_units": shared_units(chosen.features),
         "counted": counted_weights(chosen.features),
+        "parameters": {m: parameter_count(m, chosen.features) for m in MODELS},
         "learning_rates": searches,
         "cells": described_cells(draws, results, searches),
         "trainability": trainability_rows(

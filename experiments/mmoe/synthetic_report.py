@@ -27,9 +27,10 @@ def markdown(record: Mapping[str, Any]) -> str:
         "## Trainability",
         _trainability(record["trainability"]),
         "Ratio of the variances of the final loss over the seeds, above 1 where the "
-        "model varies more than MMoE. Brown-Forsythe: Levene's test with medians; "
-        "p on the losses and on their logarithms. Best tenth: its mean loss relative "
-        "to that of MMoE, above zero is worse.",
+        "model varies more than MMoE; its interval draws seeds in pairs. p: "
+        "Brown-Forsythe (Levene's test with medians, which takes the models' runs as "
+        "independent) on the losses and on their logarithms; two-sided. Best tenth: "
+        "its mean loss relative to that of MMoE, above zero is worse.",
     ]
     if record["findings"]:
         parts += ["## The paper's claims", _findings(record["findings"])]
@@ -40,15 +41,30 @@ def markdown(record: Mapping[str, Any]) -> str:
 def _what(record: Mapping[str, Any]) -> str:
     sizes = record["sizes"]
     examples = sizes["batch"] * sizes["steps"] * sizes["epochs"]
+    minutes = record["cpu_seconds"] / record["cores"] / 60
     return (
         f"{record['seeds']} seeds of every cell, each with its own tasks, examples and "
         "first parameters; the same seed has the same data for every model. A run "
-        f"sees {examples:,} examples once, in batches of {sizes['batch']}, and is "
-        f"measured on {sizes['held_out']:,} others. `{record['command']}`, commit "
-        f"{record['commit']}, {record['hardware']}: {record['seconds']:,.0f} s on the "
-        f"clock and {record['cpu_seconds']:,.0f} s of processor time for "
-        f"{record['runs']:,} runs with the search for learning rates (compilation "
-        f"included), {1000 * record['seconds'] / record['runs']:.0f} ms a run."
+        f"sees {examples:,} examples once, in {sizes['steps'] * sizes['epochs']:,} "
+        f"batches of {sizes['batch']}, and is measured on {sizes['held_out']:,} "
+        f"others.{_still_falling(record)} `{record['command']}`, commit "
+        f"{record['commit']}, {record['hardware']}: {record['runs']:,} runs, the "
+        "search for learning rates and compilation included, took "
+        f"{record['cpu_seconds']:,.0f} s of processor time, "
+        f"{minutes:.0f} minutes of {record['cores']} cores; {record['seconds']:,.0f} s "
+        "on the clock, with other work beside."
+    )
+
+
+def _still_falling(record: Mapping[str, Any]) -> str:
+    """How far the mean losses fell over the last epoch, where that was measured."""
+    curves = [cell["curve_mean"] for cell in record["cells"]]
+    if len(curves[0]) < 2:
+        return ""
+    falls = [1 - curve[-1] / curve[-2] for curve in curves]
+    return (
+        f" Over the last {record['sizes']['steps']} steps the mean losses fell by "
+        f"{min(falls):.1%} to {max(falls):.1%}: what follows is said of this point."
     )
 
 
@@ -123,7 +139,12 @@ def _settings(record: Mapping[str, Any]) -> str:
                 f"{TITLES[model]} {count:,}"
                 for model, count in record["counted"].items()
             )
-            + ".",
+            + "; all parameters, biases, gates and outputs too: "
+            + ", ".join(
+                f"{TITLES[model]} {count:,}"
+                for model, count in record["parameters"].items()
+            )
+            + ". First weights: He (experts, towers), Glorot (gates).",
             f"- Learning rates, by the mean loss of {record['tuning_seeds']} other "
             f"seeds per correlation: {rates}.",
         ]

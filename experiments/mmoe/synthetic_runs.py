@@ -6,6 +6,7 @@ batch is new, so the loss of a step, taken before the update, is a loss on examp
 the model has never seen.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -112,6 +113,13 @@ def shared_units(features: int) -> int:
     mixture = features * EXPERT_UNITS * EXPERTS
     towers = EXPERT_UNITS * TOWER_UNITS * len(TASKS)
     return round((mixture + towers) / (features + TOWER_UNITS * len(TASKS)))
+
+
+def parameter_count(model: str, features: int = 100) -> int:
+    """All numbers that a model learns: gates, biases and outputs too."""
+    rows = jnp.zeros((1, features))
+    shapes = jax.eval_shape(network(model, features).init, jax.random.key(0), rows)
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes["params"]))
 
 
 def train_run(

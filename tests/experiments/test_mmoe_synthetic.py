@@ -22,6 +22,7 @@ from experiments.mmoe.synthetic_runs import (
     Sizes,
     Trainer,
     network,
+    parameter_count,
     shared_units,
     train_run,
 )
@@ -142,6 +143,8 @@ def test_the_models_have_the_papers_sizes(model: str) -> None:
     total = sum(int(np.prod(shape)) for shape in counted)
     assert total == mmoe_synthetic.counted_weights(100)[model]
     assert abs(total - 13_056) < 100
+    everything = sum(int(np.prod(shape)) for shape in shapes)
+    assert parameter_count(model) == everything > total
     assert shared_units(100) == 113
 
 
