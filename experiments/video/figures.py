@@ -17,8 +17,8 @@ def plot_gates(record: Mapping[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     rows = [row for row in record["rows"] if row["gates"] is not None]
-    figure, axes = plt.subplots(2, (len(rows) + 1) // 2, figsize=(11, 7), squeeze=False)
-    for axis, row in zip(axes.T.ravel(), rows, strict=False):
+    figure, axes = plt.subplots(1, len(rows), figsize=(13, 4), squeeze=False)
+    for axis, row in zip(axes[0], rows, strict=True):
         weights = np.array(row["gates"]["mean_weights"][0]).T  # [E, T]
         image = axis.imshow(weights, cmap="viridis", vmin=0, aspect="auto")
         axis.set_title(row["title"], fontsize=9)

@@ -77,7 +77,8 @@ def mixtures_page(record: Mapping[str, Any]) -> str:
         "The first seed's outputs joined into one score per row, AUC against each "
         "task's own targets. Weights, set by hand: "
         + ", ".join(f"{name} {w:g}" for name, w in record["weights"].items())
-        + ".",
+        + ". The sum takes the same ones, so that seconds watched outweigh every "
+        "probability in it; the product does not mind the scale of a task.",
         _combined(rows),
     ]
     return "\n\n".join(parts) + "\n"
