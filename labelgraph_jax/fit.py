@@ -401,7 +401,8 @@ def _finish(
 ) -> dict[str, Any]:
     """Thresholds from validation, the test split once, results.json."""
     started = time.perf_counter()
-    model = restore(place)
+    # The test documents are read twice, for the metrics and for the gates.
+    model = restore(place, cache=cache_folder())
     examples = prepared.validation.examples
     probabilities = model.score(examples) if len(examples) else np.zeros((0, 0))
     model = fit_decision(place, config, probabilities, examples, model)

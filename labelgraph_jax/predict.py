@@ -208,7 +208,9 @@ class Model:
         return compile_probabilities(self.classifier.apply)
 
 
-def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model:
+def load(
+    workdir: str | Path, *, checkpoint: str | int = "best", cache: Path | None = None
+) -> Model:
     """Restores a trained model from its work directory alone.
 
     A run that is still going on, or broke off, has no thresholds yet: its model decides
@@ -217,13 +219,14 @@ def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model:
     Args:
         workdir: what `labelgraph train` left.
         checkpoint: `best`, `last`, or a step.
+        cache: folder that keeps what a frozen encoder makes of documents, or None.
 
     Raises:
         WorkdirError: it is no work directory, or a file of it is damaged.
         CheckpointError: no checkpoint can be read.
     """
     place = Workdir.existing(workdir)
-    model = restore(place, checkpoint=checkpoint)
+    model = restore(place, checkpoint=checkpoint, cache=cache)
     if not place.has_thresholds:
         warnings.warn(
             f"{workdir}: training has not finished, so every label is decided at 0.5",
@@ -233,7 +236,9 @@ def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model:
     return model.with_decision(read_decision(place, model.labels, model.ancestors))
 
 
-def restore(place: Workdir, *, checkpoint: str | int = "best") -> Model:
+def restore(
+    place: Workdir, *, checkpoint: str | int = "best", cache: Path | None = None
+) -> Model:
     """As `load`, deciding at 0.5 and without a word about it."""
     if place.is_ensemble:
         from labelgraph_jax.ensemble import load_ensemble
@@ -251,9 +256,9 @@ def restore(place: Workdir, *, checkpoint: str | int = "best") -> Model:
     if config.text.vectors == "pretrained":
         shape = read_shape(place.encoder)
         if not config.text.trainable:
-            encoder = FrozenEncoder.load(place.encoder)
+            encoder = FrozenEncoder.load(place.encoder, cache=cache)
         elif first_layer := first_trained_layer(config.text, shape):
-            encoder = FrozenEncoder.load(place.encoder, layers=first_layer)
+            encoder = FrozenEncoder.load(place.encoder, layers=first_layer, cache=cache)
     with CheckpointStore(place.checkpoints) as store:
         params = store.restore_params(checkpoint)
     table = token_table(params)

@@ -131,13 +131,13 @@ def find_or_train(
 
 def _train(folder: Path, config: Config) -> Part:
     """A run in a work directory of its own, which is deleted when it has ended."""
-    from labelgraph_jax.fit import fit
+    from labelgraph_jax.fit import cache_folder, fit
     from labelgraph_jax.predict import load
     from labelgraph_jax.prepare import read_corpus
 
     workdir = folder / f"run-{config.mixture.kind}-{config.training.seed}"
     results = fit(config, workdir, progress=False)
-    model = load(workdir)
+    model = load(workdir, cache=cache_folder())
     documents = read_corpus(config.data).test
     encoded, probabilities = model.score_documents(documents)
     targets = np.asarray(encoded.examples.targets) > 0
