@@ -61,8 +61,7 @@ def differences(
     draws = document_draws(len(targets), resamples).astype(np.float32)
     rows = []
     for number, task in enumerate(tasks):
-        truth = targets[:, number] > 0.5
-        of_reference = _resampled(reference, number, truth, draws)
+        areas = _resampled(cells, number, targets[:, number] > 0.5, draws)
         for cell in cells:
             if cell.model == reference.model:
                 continue
@@ -73,8 +72,8 @@ def differences(
                 ]
             )
             interval = paired_interval(
-                _resampled(cell, number, truth, draws),
-                of_reference,
+                areas[cell.model],
+                areas[reference.model],
                 run_draws(len(pairs), resamples),
                 difference=float(pairs.mean()),
             )
@@ -94,18 +93,21 @@ def differences(
 
 
 def _resampled(
-    cell: Cell, task: int, truth: np.ndarray, draws: np.ndarray
-) -> np.ndarray:
-    """AUC of every run on every resample of the rows `[R, S]`."""
-    outputs: list[Any] = [run.test_outputs for run in cell.runs]
-    runs = [resampled_auc(scores[:, task], truth, draws) for scores in outputs]
-    return np.stack(runs, axis=1)
+    cells: Sequence[Cell], task: int, positive: np.ndarray, draws: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Per model the AUC of every run on every resample of the rows `[R, S]`."""
+    outputs: list[Any] = [run.test_outputs for cell in cells for run in cell.runs]
+    scores = np.stack([run[:, task] for run in outputs])
+    areas = resampled_auc(scores, positive, draws)
+    ends = np.cumsum([len(cell.runs) for cell in cells])
+    parts = np.split(areas, ends[:-1], axis=1)
+    return {cell.model: part for cell, part in zip(cells, parts, strict=True)}
 
 
 def resampled_auc(
     scores: np.ndarray, positive: np.ndarray, draws: np.ndarray
 ) -> np.ndarray:
-    """AUC on every resample of the rows, to first order in what is drawn.
+    """AUC of every run on every resample of the rows `[R, S]`, to first order.
 
     With V_i the share of the negatives that a positive i scores above, and V_j the
     share of the positives that score above a negative j,
@@ -116,30 +118,25 @@ def resampled_auc(
     holds every row once; what is left out is of the order 1 / M.
 
     Args:
-        scores: of the rows `[M]`.
+        scores: of the rows, per run `[S, M]`.
         positive: bool `[M]`.
         draws: how often each resample holds each row `[R, M]`.
 
     Reference: DeLong, DeLong and Clarke-Pearson, Biometrics 1988.
     """
-    positives = int(positive.sum())
-    negatives = len(positive) - positives
-    everywhere = rankdata(scores)
-    among = np.empty(len(scores))
-    among[positive] = rankdata(scores[positive])
-    among[~positive] = rankdata(scores[~positive])
-    share = np.where(
-        positive,
-        (everywhere - among) / max(negatives, 1),
-        1.0 - (everywhere - among) / max(positives, 1),
-    )
-    auc = float(share[positive].mean())
-    means = [
-        (draws[:, rows] @ (share[rows] - auc).astype(np.float32))
-        / draws[:, rows].sum(axis=1).clip(1)
-        for rows in (positive, ~positive)
-    ]
-    return auc + means[0].astype(np.float64) + means[1]
+    total = 0.0
+    for rows, others in ((positive, ~positive), (~positive, positive)):
+        everywhere = rankdata(scores, axis=1)[:, rows]
+        below = everywhere - rankdata(scores[:, rows], axis=1)
+        share = below / max(int(others.sum()), 1)
+        # A negative counts the positives above it, not those below.
+        share = share if rows is positive else 1.0 - share
+        area = share.mean(axis=1)
+        drawn = draws[:, rows]
+        deviation = (share - area[:, None]).astype(np.float32)
+        means = (drawn @ deviation.T) / drawn.sum(axis=1, keepdims=True).clip(1)
+        total = total + means.astype(np.float64)
+    return area + total
 
 
 def gate_summary(cell: Cell) -> dict[str, Any] | None:
