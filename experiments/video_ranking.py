@@ -74,7 +74,8 @@ def run(chosen: Arguments, command: str) -> None:
     from experiments.video.debiasing import position_study
     from experiments.video.log import ranking_log
     from experiments.video.mixtures import RATES, Study, mixture_study
-    from experiments.video.pages import write_mixtures, write_position
+    from experiments.video.pages import write_mixtures
+    from experiments.video.position_page import write_position
     from experiments.video.simulation import Sizes
     from experiments.video.store import Store
     from experiments.video.training import Plan

@@ -27,7 +27,7 @@ def drop_positions(
     Raises:
         ValueError: rate lies outside [0, 1).
 
-    Reference: Zhao et al., RecSys 2019, section 4.3.
+    Reference: Zhao et al., RecSys 2019, on position and selection bias.
     """
     if not 0.0 <= rate < 1.0:
         raise ValueError(
@@ -73,7 +73,7 @@ def add_position_logits(
     Raises:
         ValueError: there are not as many columns as logits, or one twice.
 
-    Reference: Zhao et al., RecSys 2019, section 4.3: click is sigmoid(utility + bias),
+    Reference: Zhao et al., RecSys 2019: a click is sigmoid(utility + bias), both
     trained together, and the bias left out when serving.
     """
     columns = tuple(columns)

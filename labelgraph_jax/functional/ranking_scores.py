@@ -25,9 +25,9 @@ def weighted_product(
     Raises:
         ValueError: the weights are not one for each task.
 
-    Reference: Zhao et al., Recommending what video to watch next, RecSys 2019, section
-    4.2 ("weighted multiplication"). The formula is not printed there; this is its usual
-    reading.
+    Reference: Zhao et al., Recommending what video to watch next, RecSys 2019, on
+    ranking objectives ("weighted multiplication"). The formula is not printed there;
+    this is its usual reading.
     """
     values, weights = _checked(values, weights)
     positive = jnp.maximum(values, jnp.finfo(jnp.float32).tiny)

@@ -12,7 +12,14 @@ import pytest
 from scipy import stats
 
 from experiments import video_ranking
-from experiments.video import clicks, debiasing, measuring, pages, simulation
+from experiments.video import (
+    clicks,
+    debiasing,
+    measuring,
+    pages,
+    position_page,
+    simulation,
+)
 from experiments.video.clicks import PAGE, Pages, Scale
 from experiments.video.log import RANKING_TASKS, RankingLog, Rows
 from experiments.video.mixtures import Study
@@ -395,7 +402,7 @@ def test_the_page_of_positions_shows_both_click_models(tmp_path: Path) -> None:
         "groups": {"tab 1": 1.0},
         "seeds": [0, 1],
     }
-    pages.write_position(record, tmp_path)
+    position_page.write_position(record, tmp_path)
     text = (tmp_path / "position-bias.md").read_text()
     assert text.count("| shallow tower | 0.6000 ± 0.1414 |") == 2
     assert "| additive | nothing | click | **+2.00** [+1.00, +3.00]" in text
