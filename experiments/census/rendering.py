@@ -78,6 +78,7 @@ def _means(record: Mapping[str, Any]) -> str:
         f"paper: {main} mean",
         f"paper: {main} best",
         f"paper: {other} mean",
+        f"paper: {other} in {main}'s best run",
         "parameters",
         "seconds a run",
     ]
@@ -95,6 +96,7 @@ def _means(record: Mapping[str, Any]) -> str:
             f"{paper.main_mean:.4f}",
             f"{paper.main_best:.4f}",
             f"{paper.other_mean:.4f}",
+            f"{paper.other_at_best:.4f}",
             f"{model['parameters']:,}",
             f"{np.mean(model['seconds']):.1f}",
         ]
@@ -208,6 +210,7 @@ def plot(record: Mapping[str, Any], path: Path) -> None:
         axis.set_yticklabels([TITLES[n] for n in names] if number == 0 else [])
         axis.set_title(f"{task}: AUC (mean ± sd; x: the paper's mean)", fontsize=8)
         axis.grid(axis="x", lw=0.4)
+        axis.locator_params(axis="x", nbins=6)
         axis.tick_params(labelsize=7)
     gates = next((g for g in record["gates"] if g["model"] == "mmoe"), None)
     if gates is None:

@@ -3,7 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_NAMES = {"single_task": "two single-task networks", "cross_stitch": "cross-stitch"}
+_NAMES = {
+    "single_task": "two single-task networks",
+    "cross_stitch": "cross-stitch",
+    "l2_constrained": "L2-constrained",
+    "omoe": "OMoE",
+    "mmoe": "MMoE",
+}
 
 
 def verdict(record: Mapping[str, Any]) -> list[str]:
@@ -16,15 +22,18 @@ def verdict(record: Mapping[str, Any]) -> list[str]:
     if ("mmoe", tasks[0]) not in found:
         return []
     lines = [_against(found["mmoe", task], task) for task in tasks]
-    won = [task for task in tasks if found["mmoe", task]["interval"][0] > 0]
-    if len(won) == len(tasks):
-        lines.append("MMoE wins on both tasks.")
+    lost = [task for task in tasks if found["mmoe", task]["interval"][0] <= 0]
+    if lost:
+        lines.append(f"MMoE does not win on {' and '.join(lost)}. Why:")
+        lines.append(
+            f"The labels correlate by {record['correlation']['train']:.3f} (Pearson)."
+        )
+        costs = [found[c] for task in lost if (c := ("single_task", task)) in found]
+        lines += [_cost(row) for row in costs]
+        lines += _gates(record, [row for row in costs if row["interval"][0] > 0])
     else:
-        lost = [task for task in tasks if task not in won]
-        lines.append(f"MMoE does not win on {_listed(lost)}. Why:")
-        lines += _reasons(record, found, lost)
-    lines += _spread(record, tasks)
-    return lines
+        lines.append("MMoE wins on both tasks.")
+    return lines + _spread(record, tasks) + _edge(record)
 
 
 def _against(row: Mapping[str, Any], task: str) -> str:
@@ -36,51 +45,57 @@ def _against(row: Mapping[str, Any], task: str) -> str:
     )
 
 
-def _reasons(
-    record: Mapping[str, Any], found: Mapping[Any, Any], lost: Sequence[str]
-) -> list[str]:
-    correlation = record["correlation"]["train"]
-    reasons = [f"The labels correlate by {correlation:.3f} (Pearson)."]
-    if any(("single_task", task) in found for task in lost):
-        reasons.append(
-            "What sharing costs is what the shared bottom loses to networks that share "
-            "nothing:"
-        )
-    for task in lost:
-        row = found.get(("single_task", task))
-        if row is None:
-            continue
-        low, high = row["interval"]
-        cost = (
-            "sharing costs something here, and the gates do not win it back"
-            if low > 0
-            else "sharing helps, and there is no conflict for gates to resolve"
-            if high < 0
-            else "no cost that can be seen, so that gates have no conflict to resolve"
-        )
-        reasons.append(
-            f"on {task} single-task networks stand at {_points(row['difference'])} "
-            f"[{_points(low)}, {_points(high)}] against it: {cost}."
-        )
+def _cost(row: Mapping[str, Any]) -> str:
+    """What the shared bottom loses to networks that share nothing."""
+    low, high = row["interval"]
+    says = (
+        "so much sharing costs, and no more than that could gates win back"
+        if low > 0
+        else "sharing helps, and there is no conflict for gates to resolve"
+        if high < 0
+        else "sharing has no cost that can be seen, and gates no conflict to resolve"
+    )
+    return (
+        f"On {row['task']} two single-task networks, which share nothing, stand at "
+        f"{_points(row['difference'])} [{_points(low)}, {_points(high)}] against the "
+        f"shared bottom: {says}."
+    )
+
+
+def _gates(record: Mapping[str, Any], costs: Sequence[Mapping[str, Any]]) -> list[str]:
     gates = next((g for g in record["gates"] if g["model"] == "mmoe"), None)
-    if gates is not None:
-        over = gates["over_runs"]
-        overlap, similarity = over["overlap"]["mean"], over["similarity"]["mean"]
-        used = (
-            "the two gates choose much the same experts"
-            if overlap > 0.75
-            else "the gates do part the experts between the tasks"
-            if overlap < 0.5
-            else "the gates share some experts and part others"
+    if gates is None:
+        return []
+    over = gates["over_runs"]
+    overlap, similarity = over["overlap"]["mean"], over["similarity"]["mean"]
+    if overlap > 0.75:
+        says = "both gates choose much the same experts, as a shared bottom would"
+    elif overlap >= 0.5:
+        says = "the gates share some experts and part others"
+    else:
+        says = (
+            "the gates part the experts, and MMoE comes near two single-task networks"
         )
-        reasons.append(
-            f"The tasks' gates overlap by {overlap:.2f} of their weight on the same "
-            f"row, their mean weights have a cosine of {similarity:.2f}: {used}. A "
-            f"gate's entropy is {over['entropy']['mean']:.2f} of the largest possible, "
-            f"the least used expert has {100 * over['least_used']['mean']:.1f} % of "
-            "the weight."
-        )
-    return reasons
+        says += "" if costs else ", which are no better here"
+    return [
+        f"On the same row the tasks' gates overlap by {overlap:.2f} of their weight, "
+        f"and their mean weights have a cosine of {similarity:.2f}: {says}. A gate's "
+        f"entropy is {over['entropy']['mean']:.2f} of the largest possible; the least "
+        f"used expert has {100 * over['least_used']['mean']:.1f} % of the weight."
+    ]
+
+
+def _edge(record: Mapping[str, Any]) -> list[str]:
+    """Says so where the tuning would have gone further."""
+    largest = max(record["plan"]["learning_rates"])
+    rates = [model["chosen"]["learning_rate"] for model in record["models"]]
+    count = sum(rate == largest for rate in rates)
+    if not record["plan"]["tuned"] or not count:
+        return []
+    return [
+        f"{count} of {len(rates)} models chose the largest learning rate that was "
+        f"tried, {largest:g}: a larger one was not looked at."
+    ]
 
 
 def _spread(record: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
@@ -107,7 +122,3 @@ def _name(model: str) -> str:
 
 def _points(value: float) -> str:
     return f"{100 * value:+.3f}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(names)

@@ -232,8 +232,13 @@ def made_record(mmoe: list[float], single: list[float] | None) -> dict[str, Any]
         "differences": differences,
         "correlation": {"train": -0.2},
         "gates": [],
+        "plan": {"learning_rates": [0.01, 0.02], "tuned": True},
         "models": [
-            {"model": name, "auc": [{"mean": mean, "sd": 0.001}]}
+            {
+                "model": name,
+                "auc": [{"mean": mean, "sd": 0.001}],
+                "chosen": {"learning_rate": round(mean - 0.89, 2)},
+            }
             for name, mean in (("shared_bottom", 0.9), ("mmoe", 0.91))
         ],
     }
@@ -245,8 +250,9 @@ def made_record(mmoe: list[float], single: list[float] | None) -> dict[str, Any]
         ([0.001, 0.002], None, "MMoE wins on both tasks."),
         ([-0.002, -0.001], [-0.003, -0.001], "MMoE is worse"),
         ([-0.002, -0.001], [-0.003, -0.001], "sharing helps"),
-        ([-0.002, 0.001], [0.001, 0.003], "sharing costs something"),
+        ([-0.002, 0.001], [0.001, 0.003], "so much sharing costs"),
         ([-0.002, 0.001], [-0.001, 0.003], "no cost that can be seen"),
+        ([0.001, 0.002], None, "1 of 2 models chose the largest learning rate"),
     ],
 )
 def test_the_verdict_follows_the_intervals(
