@@ -128,9 +128,10 @@ def build_table_classifier(
         **settings.network(),
     )
     module = TableNetwork(
-        encoder=TableEncoder(schema.cardinalities, config.table.dim),
+        encoder=TableEncoder(schema.cardinalities, config.table.dim, small_start=True),
         network=network,
         learn_weights=settings.weighting == "uncertainty",
+        wide=config.table.wide,
     )
     widths = (len(schema.cardinalities), schema.number_width)
     return TableClassifier(module, tuple(targets), widths)

@@ -104,6 +104,8 @@ class TableConfig:
     """Columns to leave out: what is not known when predicting, above all."""
     dim: int = 8
     """Features that a category is looked up as."""
+    wide: bool = True
+    """Add a linear model of every category and number to the tasks' outputs."""
     min_count: int = 2
     """Values in fewer training rows are read as unseen ones are."""
     max_categories: int = 100_000

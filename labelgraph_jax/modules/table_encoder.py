@@ -1,5 +1,6 @@
 """Category ids and numbers of a table's rows -> one vector per row."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -24,6 +25,8 @@ class TableEncoder(nn.Module):
         cardinalities: ids of each categorical column, see
             `data.table_schema.TableSchema.cardinalities`; () where there is none.
         dim: features per category.
+        small_start: first vectors of length about 1 / sqrt(cardinality) and not 1, so
+            that a category of a large column, seen a few times, adds little noise.
 
     Raises:
         ValueError: a cardinality or `dim` below 1, or another number of columns.
@@ -31,6 +34,7 @@ class TableEncoder(nn.Module):
 
     cardinalities: tuple[int, ...]
     dim: int = 8
+    small_start: bool = False
 
     @nn.compact
     def __call__(
@@ -56,17 +60,21 @@ class TableEncoder(nn.Module):
             return numbers
         ends = np.cumsum(self.cardinalities)
         offsets = np.asarray([0, *ends[:-1]], np.int32)
-        table = self.param("embedding", _initial(offsets), (int(ends[-1]), self.dim))
+        initial = _initial(offsets, self.cardinalities if self.small_start else None)
+        table = self.param("embedding", initial, (int(ends[-1]), self.dim))
         vectors = jnp.take(table, categories + offsets, axis=0)  # [B, C, dim]
         flat = vectors.reshape(*categories.shape[:-1], -1)
         return jnp.concatenate([flat, numbers.astype(flat.dtype)], axis=-1)
 
 
-def _initial(offsets: np.ndarray) -> Any:
-    """Vectors of length about 1; zeros for the id of unseen categories."""
+def _initial(offsets: np.ndarray, sizes: Sequence[int] | None) -> Any:
+    """Vectors of length about 1, or as `sizes` say; zeros for unseen categories."""
 
     def draw(key: jax.Array, shape: tuple[int, int]) -> Array:
         drawn = nn.initializers.normal(shape[1] ** -0.5)(key, shape, jnp.float32)
+        if sizes is not None:
+            lengths = np.repeat(np.asarray(sizes, np.float32) ** -0.5, sizes)
+            drawn = drawn * lengths[:, None]
         return drawn.at[offsets].set(0.0)
 
     return draw
