@@ -138,7 +138,10 @@ def measured(laboratory: Any, inputs: Any, chosen: Arguments) -> dict[str, Any]:
         "correlation": correlations(inputs),
         "plan": dataclasses.asdict(plan),
         "note": f"{min(plan.together, plan.seeds)} seeds train together, on the same "
-        "batches; seconds are a run's share.",
+        "batches; seconds are a run's share. Tuning runs (seed 0) last "
+        f"{plan.tuning.epochs} epochs over half the rows, which favours larger "
+        f"learning rates than the {plan.final.epochs} epochs of the final runs over "
+        "all of them; for all models alike.",
         "models": [
             {
                 "model": cell.model,
