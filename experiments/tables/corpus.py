@@ -109,6 +109,8 @@ class TableCorpus:
     def _arrays(self, split: str, part: Encoded) -> Arrays:
         examples = part.examples
         arrays = {"targets": np.asarray(examples.targets, np.float32)}
+        if examples.target_mask is not None:
+            arrays["target_mask"] = np.asarray(examples.target_mask)
         if examples.token_vectors is None:
             return arrays | padded_ids(examples)
         return arrays | self._pooled(split, examples)
@@ -136,6 +138,7 @@ class TableCorpus:
             np.asarray(prepared.train.examples.targets),
             prepared.tokenizer,
             self.encoder,  # type: ignore[arg-type]
+            prepared.train.examples.target_mask,
         )
 
 

@@ -58,6 +58,10 @@ class Laboratory:
         return self._corpora[wanted]
 
 
+TRUTH = ("targets", "target_mask")
+"""Arrays of a split that no model is shown."""
+
+
 def with_seed(config: Config, seed: int) -> Config:
     """The same run with another seed."""
     training = dataclasses.replace(config.training, seed=seed)
@@ -74,12 +78,17 @@ def train_runs(
 
 
 def train_together(
-    corpus: TableCorpus, config: Config, seeds: Sequence[int]
+    corpus: TableCorpus,
+    config: Config,
+    seeds: Sequence[int],
+    *,
+    look: Callable[[Classifier, Any], None] = lambda classifier, params: None,
 ) -> list[SeedRun]:
     """Seeds of one configuration under one vmap, over data that lies in memory.
 
     Each run has the parameters, dropout keys, batch order and label graph that
-    `labelgraph train` gives its seed.
+    `labelgraph train` gives its seed. `look` is shown the first run's classifier and
+    all runs' best parameters, stacked.
     """
     started = time.perf_counter()
     examples = corpus.prepared.train.examples
@@ -117,10 +126,11 @@ def train_together(
         for name in ("validation", "test")
     }
     truth = arrays["validation"]["targets"]
+    known = arrays["validation"].get("target_mask")
 
     def evaluate(params: Any) -> list[float]:
         return [
-            validation_metrics(probabilities, truth)[settings.selection_metric]
+            validation_metrics(probabilities, truth, known)[settings.selection_metric]
             for probabilities in scores["validation"](params)
         ]
 
@@ -132,6 +142,7 @@ def train_together(
         batch_orders(examples, settings.batch_size, settings.epochs, seeds),
         evaluate=evaluate if len(truth) else None,
     )
+    look(first, result.params)
     validation = (
         scores["validation"](result.params)
         if len(truth)
@@ -163,6 +174,7 @@ def _classifier(corpus: TableCorpus, config: Config) -> Classifier:
         vocabulary_size=corpus.prepared.tokenizer.vocabulary_size,
         transformer=corpus.encoder.shape if corpus.encoder else None,
         features=values["embedding"].shape[1] if "embedding" in values else None,
+        tasks=corpus.prepared.labels.task_columns,
     )
 
 
@@ -171,7 +183,7 @@ def _compile_scores(
 ) -> Callable[[Any], np.ndarray]:
     """Stacked parameters -> probabilities `[S, M, N]` of a split."""
     inputs = {
-        name: jnp.asarray(array) for name, array in data.items() if name != "targets"
+        name: jnp.asarray(array) for name, array in data.items() if name not in TRUTH
     }
 
     @functools.partial(jax.vmap, in_axes=(0, 0, None))

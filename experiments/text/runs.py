@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from experiments.tables.corpus import TableCorpus
+from experiments.tables.running import TRUTH, train_together
 from experiments.video.store import Part, Store
+from labelgraph_jax.build import Classifier
 from labelgraph_jax.config import (
     Config,
     DataConfig,
@@ -20,7 +22,15 @@ from labelgraph_jax.config import (
     TrainingConfig,
     to_dict,
 )
+from labelgraph_jax.decisions import choose_decision
+from labelgraph_jax.functional.experts import (
+    GateStatistics,
+    gate_statistics,
+    gate_sums,
+)
+from labelgraph_jax.training.gates import gate_warnings
 
+GATE_VALUES = ("mean_weights", "spread", "similarity")
 WIDTH = 256
 EXPERTS = 8
 MATCHED = 1280
@@ -43,11 +53,11 @@ RATES = (3e-3, 1e-2, 3e-2)
 STUDIES: dict[str, tuple[DataConfig, TrainingConfig]] = {
     "sets": (
         DataConfig(corpus="reuters21578", task="all"),
-        TrainingConfig(epochs=8, batch_size=64),
+        TrainingConfig(epochs=16, batch_size=128),
     ),
     "corpora": (
         DataConfig(corpus="reuters21578+goemotions"),
-        TrainingConfig(epochs=5, batch_size=128),
+        TrainingConfig(epochs=8, batch_size=256),
     ),
 }
 """The five category sets of Reuters-21578; Reuters topics and GoEmotions."""
@@ -61,9 +71,9 @@ class TextRun:
         seed: of the run.
         decisions: which label each test document gets, bool `[M, N]`.
         targets, mask: of the test documents, bool `[M, N]`.
-        gates: mean weights `[T, E]`, spread `[T, E]` and similarity `[T, T]`; empty
-            arrays without gates.
-        results: parameters, seconds, best step and what validation gave.
+        gates: mean weights `[T, E]`, spread `[T, E]` and similarity `[T, T]` over the
+            test documents; nothing without gates.
+        results: parameters, seconds, best epoch and what validation gave.
     """
 
     seed: int
@@ -91,7 +101,6 @@ mixture alone; or a bag of n-grams, which the sets share and learn."""
 def configuration(
     study: str,
     way: str,
-    seed: int,
     *,
     learning_rate: float,
     encoder: str = "minilm",
@@ -107,56 +116,82 @@ def configuration(
         text=ENCODERS[encoder],
         graph=GraphConfig(heads=2, hidden=64),
         mixture=WAYS[way],
-        training=dataclasses.replace(training, seed=seed),
+        training=training,
     ).resolved()
 
 
 def find_or_train(
-    store: Store, config: Config, fingerprints: Mapping[str, str], title: str
-) -> TextRun:
-    """The finished run with these settings on these documents; trained if missing."""
+    store: Store, corpus: TableCorpus, config: Config, seeds: Sequence[int], title: str
+) -> list[TextRun]:
+    """The finished runs with these settings on these documents; trained if missing."""
     settings = to_dict(config)
     settings["data"].pop("data_dir")
-    identity = {"settings": settings, "data": dict(fingerprints)}
-    part = store.part(title, identity, lambda: _train(store.folder, config))
-    return TextRun(
-        seed=config.training.seed,
-        decisions=part["decisions"],
-        targets=part["targets"],
-        mask=part["mask"],
-        gates={n: part[n] for n in ("mean_weights", "spread", "similarity")},
-        results=json.loads(str(part["results"])),
-    )
-
-
-def _train(folder: Path, config: Config) -> Part:
-    """A run in a work directory of its own, which is deleted when it has ended."""
-    from labelgraph_jax.fit import cache_folder, fit
-    from labelgraph_jax.predict import load
-    from labelgraph_jax.prepare import read_corpus
-
-    workdir = folder / f"run-{config.mixture.kind}-{config.training.seed}"
-    results = fit(config, workdir, progress=False)
-    model = load(workdir, cache=cache_folder())
-    documents = read_corpus(config.data).test
-    encoded, probabilities = model.score_documents(documents)
-    targets = np.asarray(encoded.examples.targets) > 0
-    mask = encoded.examples.target_mask
-    gates = results["gates"] or {}
-    kept = {
-        "parameters": results["parameters"],
-        "training": results["training"],
-        "decision": results["test"]["decision"],
-        "warnings": gates.get("warnings", []),
+    identity = {
+        "settings": settings,
+        "seeds": list(seeds),
+        "data": corpus.fingerprints,
     }
-    shutil.rmtree(workdir)
+    part = store.part(title, identity, lambda: _train(corpus, config, seeds))
+    test = corpus.arrays["test"]
+    return [
+        TextRun(
+            seed=seed,
+            decisions=part["decisions"][run],
+            targets=test["targets"] > 0,
+            mask=_mask(test),
+            gates={n: part[n][run] for n in GATE_VALUES if n in part},
+            results=json.loads(str(part["results"]))[run],
+        )
+        for run, seed in enumerate(seeds)
+    ]
+
+
+def _mask(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    return arrays.get("target_mask", np.ones(arrays["targets"].shape, bool))
+
+
+def _train(corpus: TableCorpus, config: Config, seeds: Sequence[int]) -> Part:
+    """All seeds together; decided as validation documents say."""
+    gates: list[GateStatistics] = []
+    test = {n: a for n, a in corpus.arrays["test"].items() if n not in TRUTH}
+
+    def look(classifier: Classifier, params: Any) -> None:
+        if classifier.has_gates:
+            sums = jax.jit(
+                jax.vmap(lambda p: gate_sums(classifier.gate_weights(p, test)))
+            )(params)
+            gates.append(jax.tree.map(np.asarray, jax.vmap(gate_statistics)(sums)))
+
+    runs = train_together(corpus, config, seeds, look=look)
+    validation = corpus.arrays["validation"]
+    counts = corpus.prepared.graph.counts
+    decided, results = [], []
+    for number, run in enumerate(runs):
+        decision = choose_decision(
+            config.threshold,
+            run.validation,
+            validation["targets"],
+            counts,
+            target_mask=validation.get("target_mask"),
+        )
+        decided.append(decision.decide(run.test))
+        warnings = []
+        if gates:
+            one = jax.tree.map(lambda leaf, n=number: leaf[n], gates[0])
+            warnings = gate_warnings(one, corpus.prepared.labels.tasks)
+        results.append(
+            {
+                "parameters": run.parameters,
+                "seconds": round(run.seconds, 1),
+                "best_epoch": run.best_epoch,
+                "best_validation": run.best_validation,
+                "decision": decision.summary(),
+                "warnings": warnings,
+            }
+        )
+    values = {n: getattr(gates[0], n) for n in GATE_VALUES} if gates else {}
     return {
-        "decisions": model.decision.decide(probabilities),
-        "targets": targets,
-        "mask": np.ones(targets.shape, bool) if mask is None else np.asarray(mask),
-        "results": np.asarray(json.dumps(kept)),
-        **{
-            name: np.asarray(gates.get(name, []))
-            for name in ("mean_weights", "spread", "similarity")
-        },
+        "decisions": np.stack(decided),
+        "results": np.asarray(json.dumps(results)),
+        **values,
     }

@@ -7,8 +7,6 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Key
 
-_MOST_UNROLLED = 64
-
 
 def gate_weights(
     gate_logits: Float[ArrayLike, "*batch E"],
@@ -102,22 +100,11 @@ def mix_weighted(
 ) -> Float[Array, "B T F"]:
     """`mix_experts` with the gate weights given: sum_e weights[b, t, e] outputs[b, e].
 
-    Experts are few and rows many: written as a sum over the experts, which is fused
-    into one pass. A batched product of `[T, E]` by `[E, F]` matrices, one per row, took
-    half as long again on a CPU (with its gradient, 1,024 rows, 8 experts of 256).
+    A batched product of `[T, E]` by `[E, F]` matrices, one per row. In a whole train step
+    on a CPU it took half the time of a sum written out over the experts.
     """
     outputs = expert_outputs.astype(jnp.float32)
-    experts = outputs.shape[1]
-    if experts > _MOST_UNROLLED:
-        mixed = jnp.einsum("bte,bef->btf", weights, outputs)
-    else:
-        mixed = sum(
-            (
-                weights[:, :, expert, None] * outputs[:, None, expert]
-                for expert in range(experts)
-            ),
-            jnp.float32(0.0),
-        )
+    mixed = jnp.einsum("bte,bef->btf", weights, outputs)
     return mixed.astype(expert_outputs.dtype)
 
 

@@ -99,16 +99,6 @@ def test_a_mixture_lies_within_its_experts_and_follows_their_order(
     np.testing.assert_allclose(mixed, again, atol=1e-5)
 
 
-def test_more_experts_than_are_unrolled_give_the_same_mixture(monkeypatch) -> None:
-    outputs = draw(0, BATCH, EXPERTS, FEATURES)
-    logits = draw(1, BATCH, TASKS, EXPERTS)
-    unrolled = experts.mix_experts(outputs, logits)
-    monkeypatch.setattr(experts, "_MOST_UNROLLED", 2)
-    np.testing.assert_allclose(
-        experts.mix_experts(outputs, logits), unrolled, atol=1e-6
-    )
-
-
 def test_equal_logits_give_the_mean_of_the_experts() -> None:
     outputs = draw(0, BATCH, EXPERTS, FEATURES)
     mixed = experts.mix_experts(outputs, jnp.zeros((BATCH, 1, EXPERTS)))
