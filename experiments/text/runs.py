@@ -57,7 +57,7 @@ STUDIES: dict[str, tuple[DataConfig, TrainingConfig]] = {
     ),
     "corpora": (
         DataConfig(corpus="reuters21578+goemotions"),
-        TrainingConfig(epochs=8, batch_size=256),
+        TrainingConfig(epochs=3, batch_size=256),
     ),
 }
 """The five category sets of Reuters-21578; Reuters topics and GoEmotions."""
