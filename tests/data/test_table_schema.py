@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelgraph_jax.data.documents import DataError
@@ -171,6 +171,7 @@ def test_wrong_columns_are_named_with_the_line() -> None:
 values = st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(values, values)
 def test_every_row_has_an_id_below_the_cardinality(train: list, rows: list) -> None:
     schema = TableSchema.infer(table_of("train", {"x": train}), categorical=["x"])
@@ -184,6 +185,7 @@ def test_every_row_has_an_id_below_the_cardinality(train: list, rows: list) -> N
     np.testing.assert_array_equal(ids == MISSING, missing)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=20))
 def test_training_numbers_have_mean_zero_and_deviation_one(numbers: list) -> None:
     train = table_of("train", {"x": numbers})

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelgraph_jax.data.documents import DataError
@@ -167,6 +167,7 @@ def test_a_third_value_after_training_is_refused_with_its_line() -> None:
         target.encode(rows(y=[0]))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["p", "q", "r", None]), min_size=1, max_size=8),
     st.sampled_from(["binary", "multi_class", "multi_label"]),

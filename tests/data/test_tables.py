@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelgraph_jax.data.documents import DataError
@@ -147,6 +147,7 @@ def test_columns_of_different_lengths_are_refused() -> None:
         Table("made", {"a": np.zeros(1), "b": np.zeros(2)})
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False) | st.integers(-(2**53), 2**53))
 def test_every_number_is_read_as_it_was_written(number: float) -> None:
     assert parse_number(str(number)) == number
