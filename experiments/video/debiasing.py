@@ -196,9 +196,11 @@ def _rates(study: Study) -> Sequence[float]:
 
 
 def _identity(study: Study, sizes: Sizes, kind: ClickKind, way: Way) -> dict[str, Any]:
+    # At the top both click models are one: such runs are trained once.
+    told_apart = "additive" if way.clicks == "unbiased" else kind
     return {
         "student": repr(student(way.position, study.inputs())),
-        "clicks": [kind, way.clicks, list(way.served.values())],
+        "clicks": [told_apart, way.clicks, list(way.served.values())],
         "world": [
             *(clicks.STEEPNESS, clicks.TASK_STEEPNESS, clicks.SPREAD, clicks.LEVEL),
             *(clicks.KNOWN, clicks.POPULAR, clicks.NOISE, PAGES_SEED, TEACHER_SEED),

@@ -420,6 +420,15 @@ def test_a_study_asks_its_students_for_smaller_batches(log: RankingLog) -> None:
     assert debiasing.student("ignored", study.inputs()).biased == ()
 
 
+def test_without_bias_both_click_models_are_one_run(log: RankingLog) -> None:
+    study = Study(log, Store(Path("nowhere"), print), Plan(), range(2), 10)
+    for way in (debiasing.UNBIASED, debiasing.TOWER):
+        additive, examination = (
+            debiasing._identity(study, Sizes(), kind, way) for kind in debiasing.WORLDS
+        )
+        assert (additive == examination) == (way is debiasing.UNBIASED)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
