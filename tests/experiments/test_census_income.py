@@ -267,6 +267,15 @@ def test_the_verdict_follows_the_intervals(
 def test_a_quick_look_writes_everything_and_a_second_call_trains_nothing(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def real_or_made(
+        inputs: CensusInputs, shape: Shape, trials: Any, schedule: Any, *, scores: bool
+    ) -> list[Trained]:
+        if shape.kind == "mmoe":
+            return train_together(inputs, shape, trials, schedule, scores=scores)
+        return [made_run(trial, 0.7) for trial in trials]
+
+    # One compilation is enough.
+    monkeypatch.setattr(cells, "train_together", real_or_made)
     out = tmp_path / "out"
     options = ["--quick", "--groups", "group2", "--models", "mmoe", "--quiet"]
     options += ["--data-dir", str(copy), "--out", str(out), "--min-count", "5"]
