@@ -79,8 +79,7 @@ class Listed(nn.Module):
             linear(kernel[:, e], bias[e]) for e in range(kernel.shape[1])
         )
         self.gates = nn.ModuleList(
-            linear(gates[:, g], None)
-            for g in range(0 if gates is None else gates.shape[1])
+            [] if gates is None else [linear(g, None) for g in gates.swapaxes(0, 1)]
         )
         self.towers = nn.ModuleList(
             nn.Sequential(
