@@ -50,7 +50,7 @@ def test_experts_and_shared_bottom_are_of_one_size() -> None:
     width, (wide, out), features = mmoe.hidden[0], shared.hidden, 384
     experts = mmoe.experts * (features * width + width + 5 * features)
     bottom = features * wide + wide + wide * out + out
-    assert abs(bottom - experts) < 0.02 * experts
+    assert abs(bottom - experts) < 0.03 * experts
 
 
 def test_a_study_is_written_down_and_goes_on_where_it_was(
@@ -74,7 +74,7 @@ def test_a_study_is_written_down_and_goes_on_where_it_was(
     assert main(options) == 0
     said = capsys.readouterr().err
     assert "mmoe, rate 0.003" in said
-    assert "shared_bottom, 1 seeds" in said
+    assert "shared_bottom, rate 0.003" in said
     record = json.loads((tmp_path / "mmoe-text-sets-bag-quick.json").read_text())
     assert {way["way"] for way in record["ways"]} == {"shared_bottom", "mmoe"}
     np.testing.assert_allclose(np.sum(record["gates"]["mean_weights"], axis=1), 1, 1e-3)
