@@ -11,9 +11,9 @@ torch-rechub's class normalises experts, gates and towers by batch statistics an
 its gates a bias; ours, like the paper, does neither. So it runs twice: as it comes, and
 with both taken out and our first parameters put in, where the losses of the first
 steps must agree with ours or the benchmark stops. Of each, the fastest form of Adam is
-taken, and once more under torch.compile, where it runs. Then blocks of steps alternate, the other side
-asleep, both on the CPU with as many threads as there are cores. Compilation is not
-timed.
+taken, and once more under torch.compile, where it runs. Then blocks of steps alternate,
+the other side asleep, both on the CPU with as many threads as there are cores.
+Compilation is not timed.
 """
 
 import argparse
