@@ -165,6 +165,8 @@ def build_classifier(
         transformer,
         features or text.dim,
         token_level=head.kind == "label_attention",
+        dtype=jnp.dtype(config.training.compute_dtype),
+        rematerialise=config.training.rematerialise,
     )
     if head.kind == "recurrent":
         return Classifier(LabelDecoder(encoder, head.hidden, head.max_labels), graph)
@@ -203,6 +205,8 @@ def _text_encoder(
     features: int,
     *,
     token_level: bool,
+    dtype: Any,
+    rematerialise: bool,
 ) -> TextEncoder:
     assert text.dropout is not None and text.token_dropout is not None
     shape: TransformerShape | None = None
@@ -249,6 +253,8 @@ def _text_encoder(
         token_dropout_rate=text.token_dropout,
         input_dropout_rate=text.dropout if sequence else 0.0,
         dropout_rate=text.dropout,
+        dtype=dtype,
+        rematerialise=rematerialise,
     )
 
 

@@ -1,7 +1,8 @@
 """`labelgraph`: train, evaluate, predict and look at data, from a terminal.
 
-Exit codes: 0 done, 2 the input or a setting is wrong (one line says what and where),
-130 stopped by the user (rerun the command to go on).
+Exit codes: 0 done, or stopped by SIGTERM with everything saved; 2 the input or a
+setting is wrong (one line says what and where); 3 another process of the run has died;
+130 stopped by the user. A command that was stopped goes on when it is run again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -23,6 +25,7 @@ from labelgraph_jax.presets import preset
 
 HANDLERS: dict[type, Callable[[Any], int]] = {
     verbs.Train: handlers.train,
+    verbs.Doctor: handlers.doctor,
     verbs.Ensemble: handlers.ensemble,
     verbs.Evaluate: handlers.evaluate,
     verbs.Predict: handlers.predict,
@@ -40,9 +43,31 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs one verb; ends the process with its exit code."""
     if arguments is None:
         arguments = sys.argv[1:]
+        keep_compiled_programs()
         if arguments[:1] in (["train"], ["evaluate"], ["predict"]):
             start_over_with_huge_pages()
-    sys.exit(run(list(arguments)))
+    code = run(list(arguments))
+    if code and "jax" in sys.modules:
+        from labelgraph_jax.training.hosts import leave
+
+        leave(code)
+    sys.exit(code)
+
+
+def keep_compiled_programs() -> None:
+    """Let JAX keep what it compiles from one command to the next, unless told not to.
+
+    In `compiled/` beside the cached encodings, 2 GiB at most, the oldest going first;
+    LABELGRAPH_COMPILATION_CACHE=0 says no, and JAX_COMPILATION_CACHE_DIR names another
+    folder. JAX reads these variables when it is imported.
+    """
+    if os.environ.get("LABELGRAPH_COMPILATION_CACHE") == "0":
+        return
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = str(Path(root) / "labelgraph_jax" / "compiled")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2 << 30))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 
 def run(arguments: list[str]) -> int:
@@ -55,9 +80,11 @@ def run(arguments: list[str]) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             return _dispatch(arguments)
-    except KeyboardInterrupt:
-        print("labelgraph: stopped; run the command again to go on", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stopped:
+        # A StoppedError says where; SIGTERM is a scheduler's, and no failure.
+        said = str(stopped) or "stopped"
+        print(f"labelgraph: {said}; run the command again to go on", file=sys.stderr)
+        return 0 if getattr(stopped, "by", "") == "SIGTERM" else 130
     except BrokenPipeError:
         # Whoever read our output went away (`labelgraph predict ... | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,9 +94,25 @@ def run(arguments: list[str]) -> int:
             raise
         print(f"labelgraph: error: {_one_line(error)}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if not _is_of_several_processes():
+            raise
+        print(
+            f"labelgraph: error: another process of this run has died, or cannot be "
+            f"reached: {_one_line(error)[:300]}; run the command again, on every "
+            "worker, to go on from the last checkpoint",
+            file=sys.stderr,
+        )
+        return 3
     except SystemExit as error:
         # From the parser of the command line, which has said why.
         return error.code if isinstance(error.code, int) else 2
+
+
+def _is_of_several_processes() -> bool:
+    import jax
+
+    return bool(jax.distributed.is_initialized())
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -463,6 +463,13 @@ class TrainingConfig:
     patience: int = 0
     """Epochs without improvement before stopping early; 0 never stops early."""
     evaluation_batch_size: int = 64
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number type of the products of a trained transformer, a CNN and a mixture;
+    parameters, softmax, norms and losses are float32 always. bfloat16 is for TPU and
+    GPU: a CPU has no fast product of it."""
+    rematerialise: bool = False
+    """Gradient checkpointing of a trained transformer: a third more time, far less
+    memory for long documents and large batches."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -529,6 +536,24 @@ class Config:
             "a mixture gives every label set a document vector of its own: head.kind "
             f"must be 'product', got '{self.head.kind}'",
         )
+        trains_transformer = self.text.encoder == "transformer" and (
+            self.text.trainable or self.text.vectors != "pretrained"
+        )
+        trains_transformer &= not self.table.tasks
+        require(
+            self.training.compute_dtype == "float32"
+            or trains_transformer
+            or (self.text.encoder == "cnn" and not self.table.tasks)
+            or self.mixture.kind != "none"
+            or bool(self.table.tasks),
+            "training.compute_dtype='bfloat16' is of a trained transformer's, a CNN's "
+            "and a mixture's products; this run has none of them",
+        )
+        require(
+            not self.training.rematerialise or trains_transformer,
+            "training.rematerialise is of a transformer that is trained; this run has "
+            f"text.encoder='{self.text.encoder}'",
+        )
         check_table_run(self)
 
     def resolved(self) -> "Config":
@@ -566,6 +591,8 @@ MOVED = {
     ("training", "threshold"): ("threshold", "kind"),
     ("training", "threshold_shrinkage"): ("threshold", "shrinkage"),
 }
+DROPPED = {("mixture", "expert_devices")}
+"""Settings of earlier versions that are now of the command line (`--mesh`)."""
 """Where the settings of version 0.1 stand now, so that its work directories load."""
 
 
@@ -577,6 +604,11 @@ def from_dict(values: Any) -> Config:
             wrong kind.
     """
     if isinstance(values, dict):
+        for section, name in DROPPED:
+            held = values.get(section)
+            if isinstance(held, dict) and name in held:
+                rest = {key: value for key, value in held.items() if key != name}
+                values = {**values, section: rest}
         for (section, name), (to, new) in MOVED.items():
             held = values.get(section)
             if isinstance(held, dict) and name in held:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from labelgraph_jax.config import SELECTION_METRICS, DataConfig
-from labelgraph_jax.data.batches import Examples, evaluation_batches
+from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.decisions import HALF, Decision
 from labelgraph_jax.functional.metrics import evaluate_scores
 from labelgraph_jax.functional.thresholds import fit_global_threshold
 from labelgraph_jax.hierarchy import hierarchical_metrics
+from labelgraph_jax.host_batches import own_batches
 from labelgraph_jax.loss_choice import annotated_documents
 from labelgraph_jax.prepare import fingerprint, read_corpus
 from labelgraph_jax.training.evaluate import ProbabilityFn, predict_probabilities
@@ -32,7 +33,7 @@ def score_examples(
 ) -> np.ndarray:
     """Probabilities of every document, float32 `[M, N]`, in document order."""
     return predict_probabilities(
-        run, params, evaluation_batches(examples, batch_size=batch_size)
+        run, params, own_batches(examples, batch_size=batch_size)
     )
 
 

@@ -33,14 +33,18 @@ from labelgraph_jax.data.documents import Corpus, LabelSpace
 from labelgraph_jax.data.word_vectors import read_word_vectors
 from labelgraph_jax.decisions import choose_decision, save_decision
 from labelgraph_jax.encode import FrozenEncoder, upper_layers
-from labelgraph_jax.evaluation import (
-    KS,
-    score_examples,
-    validation_metrics,
+from labelgraph_jax.evaluation import KS, validation_metrics
+from labelgraph_jax.execution import (
+    Execution,
+    executing,
+    require_free,
+    require_one_run,
+    require_same_data,
 )
 from labelgraph_jax.functional.metrics import evaluate_scores
 from labelgraph_jax.gate_report import GateReport
 from labelgraph_jax.hierarchy import lacking_ancestors, require_taxonomy
+from labelgraph_jax.host_batches import own_batches
 from labelgraph_jax.loss_choice import choose_loss
 from labelgraph_jax.modules.magnet import TaskMagnet
 from labelgraph_jax.modules.pretrained import find_pretrained
@@ -57,15 +61,20 @@ from labelgraph_jax.prepare import (
     require_labels,
     token_weights,
 )
+from labelgraph_jax.run_settings import RunConfig
 from labelgraph_jax.task_build import task_objective
 from labelgraph_jax.training.checkpoint import CheckpointStore
-from labelgraph_jax.training.evaluate import compile_probabilities
+from labelgraph_jax.training.evaluate import (
+    compile_probabilities,
+    predict_probabilities,
+)
 from labelgraph_jax.training.gates import GateWatch
+from labelgraph_jax.training.hosts import is_first, on_first, together
 from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.loop import TrainResult, train_loop
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
-from labelgraph_jax.training.parallel import compile_train_step, make_mesh
+from labelgraph_jax.training.signals import StoppedError
 from labelgraph_jax.training.step import (
     TrainState,
     TrainStep,
@@ -104,12 +113,14 @@ def fit(
     baseline: bool = False,
     progress: bool = True,
     say: Say = lambda line: None,
+    run: RunConfig | None = None,
 ) -> dict[str, Any]:
     """Trains, or resumes training, and evaluates the best checkpoint once.
 
     With tasks of a table (`config.table.tasks`) this is `table_fit.fit_table`. The
     thresholds come from the validation split and the test split is read once, at
-    the end. A finished work directory is not trained again.
+    the end. A finished work directory is not trained again. Where several processes
+    are one run, each makes this call.
 
     Args:
         config: the run's settings.
@@ -118,23 +129,49 @@ def fit(
         baseline: also train TF-IDF + one-vs-rest linear SVM on the same splits.
         progress: show a progress bar, or a line per epoch where there is no terminal.
         say: takes one line about what is going on.
+        run: devices and processes; all devices of this process by default.
 
     Returns:
         What `results.json` holds.
 
     Raises:
-        ConfigError, DataError, WorkdirError: see those.
+        ConfigError, DataError, WorkdirError, HostsError: see those.
         NonFiniteLossError: training diverged; the last good checkpoint is kept.
-        KeyboardInterrupt: stopped by a signal; the same call goes on.
+        StoppedError: a KeyboardInterrupt; a signal came, and the same call goes on.
     """
-    if config.table.tasks:
-        from labelgraph_jax.table_fit import fit_table
+    with executing(run or RunConfig(), say) as execution:
+        if config.table.tasks:
+            from labelgraph_jax.table_fit import fit_table as task
+        else:
+            task = _fit
+        return task(
+            config.resolved(),
+            Workdir(Path(workdir)),
+            execution,
+            baseline=baseline,
+            progress=progress and is_first(),
+        )
 
-        return fit_table(config, workdir, baseline=baseline, progress=progress, say=say)
-    config = config.resolved()
-    place = Workdir(Path(workdir))
+
+def _fit(
+    config: Config,
+    place: Workdir,
+    execution: Execution,
+    *,
+    baseline: bool,
+    progress: bool,
+) -> dict[str, Any]:
+    say, workdir = execution.say, place.path
     stored = with_absolute_paths(config)
-    place.check(stored)
+    require_one_run(stored, execution.settings)
+
+    def check() -> None:
+        place.check(stored)
+        require_free(place)
+        training = config.training
+        execution.check(training.batch_size, training.micro_batches)
+
+    together(check)
     if place.is_finished:
         say(f"{workdir}: training has finished; these are its results")
         results = place.results()
@@ -148,15 +185,26 @@ def fit(
             results["baseline"] = _baseline(corpus, place.labels(), config, say)
             place.save_results(results)
         return results
-    prepared = prepare(config, say)
+    with execution.stop.during():
+        prepared = execution.first_then_others(lambda: prepare(config, say))
     splits = prepared.corpus.splits
     data = {name: fingerprint(documents) for name, documents in splits.items()}
-    place.claim(stored, data)
-    _save_model_files(place, prepared, config)
-    result = _train(place, prepared, config, progress, say)
-    if result.interrupted:
-        raise KeyboardInterrupt
-    return _finish(place, prepared, config, result, baseline, say)
+    require_same_data(data)
+
+    def claim() -> None:
+        place.claim(stored, data)
+        _save_model_files(place, prepared, config)
+
+    with execution.holding(place):
+        on_first(claim)
+        result = _train(place, prepared, config, progress, execution)
+        if result.interrupted:
+            raise StoppedError(
+                execution.stop.by, f"at step {result.step}, which is saved"
+            )
+        execution.stage = "after training, which is saved, while testing"
+        with execution.stop.during():
+            return _finish(place, prepared, config, result, baseline, say)
 
 
 def with_absolute_paths(config: Config) -> Config:
@@ -281,7 +329,11 @@ def _save_model_files(place: Workdir, prepared: Prepared, config: Config) -> Non
 
 
 def _train(
-    place: Workdir, prepared: Prepared, config: Config, progress: bool, say: Say
+    place: Workdir,
+    prepared: Prepared,
+    config: Config,
+    progress: bool,
+    execution: Execution,
 ) -> TrainResult:
     settings, examples = config.training, prepared.train.examples
     assert settings.learning_rate is not None
@@ -292,38 +344,38 @@ def _train(
     optimizer, step = optimizer_and_step(
         config, classifier, jax.random.fold_in(key, 1), total_steps=total_steps
     )
-    mesh = make_mesh(expert_devices=config.mixture.expert_devices)
+    mesh = execution.mesh()
     run = compile_probabilities(classifier.apply, mesh)
     validation = prepared.validation.examples
     watch = None
     if classifier.has_gates:
         tasks = tuple(prepared.labels.tasks)
-        watch = GateWatch(classifier.gate_weights, tasks, say, mesh)
+        watch = GateWatch(classifier.gate_weights, tasks, execution.say, mesh)
+    size = settings.evaluation_batch_size
 
     def evaluate(params: Any) -> dict[str, float]:
-        probabilities = score_examples(
-            run, params, validation, settings.evaluation_batch_size
+        probabilities = predict_probabilities(
+            run, params, execution.evaluation_batches(validation, batch_size=size)
         )
         metrics = validation_metrics(
             probabilities, np.asarray(validation.targets), validation.target_mask
         )
         if watch is not None:
-            batches = evaluation_batches(
-                validation, batch_size=settings.evaluation_batch_size
-            )
-            metrics |= watch(params, batches)
+            metrics |= watch(params, own_batches(validation, batch_size=size))
         return metrics
 
     state = _initial_state(prepared, optimizer, key)
     with CheckpointStore(place.checkpoints, metric=settings.selection_metric) as store:
         return train_loop(
             state,
-            compile_train_step(step, mesh, like=state),
+            execution.compile(step, mesh, state),
             train_batches(
                 examples,
                 batch_size=settings.batch_size,
                 epochs=settings.epochs,
                 seed=settings.seed,
+                shard_index=jax.process_index(),
+                shard_count=jax.process_count(),
                 prefetch_threads=1,
             ),
             total_steps=total_steps,
@@ -332,9 +384,12 @@ def _train(
             metric=settings.selection_metric if len(validation) else None,
             patience=settings.patience or None,
             store=store,
-            log=MetricsLog(place.path),
+            log=MetricsLog(place.path) if is_first() else None,
             config=to_dict(config),
+            checkpoint_every=execution.settings.checkpoint_every or None,
             progress=progress,
+            stop=execution.stop,
+            profile=execution.profile,
         )
 
 
@@ -438,7 +493,7 @@ def _finish(
     }
     if baseline:
         results["baseline"] = _baseline(prepared.corpus, prepared.labels, config, say)
-    place.save_results(results)
+    on_first(lambda: place.save_results(results))
     return results
 
 
@@ -479,7 +534,7 @@ def fit_decision(
         target_mask=examples.target_mask,
         ancestors=model.ancestors if config.threshold.consistent else None,
     )
-    save_decision(place, decision, model.labels)
+    on_first(lambda: save_decision(place, decision, model.labels))
     return model.with_decision(decision)
 
 

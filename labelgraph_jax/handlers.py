@@ -25,6 +25,7 @@ def say(line: str) -> None:
 def train(verb: verbs.Train) -> int:
     from labelgraph_jax.fit import fit
     from labelgraph_jax.tables import print_results
+    from labelgraph_jax.training.hosts import is_first
 
     config = Config(
         data=verb.data_config,
@@ -43,7 +44,10 @@ def train(verb: verbs.Train) -> int:
         baseline=verb.baseline,
         progress=not (verb.quiet or verb.json),
         say=(lambda line: None) if verb.quiet else say,
+        run=verb.run,
     )
+    if not is_first():
+        return 0
     if verb.json:
         print(json.dumps(results, indent=2))
     elif config.table.tasks:
@@ -53,6 +57,19 @@ def train(verb: verbs.Train) -> int:
     else:
         print_results(results, workdir=verb.workdir)
     return 0
+
+
+def doctor(verb: verbs.Doctor) -> int:
+    from labelgraph_jax.doctor import end_together, examine, print_examination
+    from labelgraph_jax.training.hosts import Hosts
+
+    hosts = Hosts(verb.coordinator, verb.processes, verb.process_id, verb.timeout)
+    found = examine(hosts, workdir=verb.workdir, megabytes=verb.megabytes)
+    if not verb.json:
+        print_examination(found)
+    elif found.process == 0 or not found.shared:
+        print(json.dumps(found.to_json(), indent=2))
+    return end_together(found)
 
 
 def ensemble(verb: verbs.Ensemble) -> int:

@@ -19,7 +19,7 @@ from labelgraph_jax.build import (
     token_table,
 )
 from labelgraph_jax.config import Config
-from labelgraph_jax.data.batches import Examples, evaluation_batches
+from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.readers import read_texts
 from labelgraph_jax.decisions import Decision, at_half, read_decision
@@ -32,6 +32,7 @@ from labelgraph_jax.evaluation import (
 )
 from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.hierarchy import label_ancestors
+from labelgraph_jax.host_batches import own_batches
 from labelgraph_jax.modules.pretrained import read_shape
 from labelgraph_jax.prepare import (
     AnyTokenizer,
@@ -193,7 +194,7 @@ class Model:
             documents, self.label_space, self.tokenizer, self.config.text, self.encoder
         )
         size = batch_size or self.config.training.evaluation_batch_size
-        batches = evaluation_batches(encoded.examples, batch_size=size)
+        batches = own_batches(encoded.examples, batch_size=size)
         sums = compile_gate_sums(self.classifier.gate_weights)
         return collect_gate_statistics(sums, self.params, batches)
 

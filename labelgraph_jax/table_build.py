@@ -125,6 +125,7 @@ def build_table_classifier(
         tasks=tuple(Task(t.name, t.kind, t.width) for t in targets),
         hidden=tuple(settings.hidden),
         towers=tuple(settings.towers or ()),
+        dtype=jnp.dtype(config.training.compute_dtype),
         **settings.network(),
     )
     module = TableNetwork(

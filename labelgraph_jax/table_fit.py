@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,15 +9,18 @@ import numpy as np
 
 from labelgraph_jax.build import count_parameters
 from labelgraph_jax.config import Config, to_dict
-from labelgraph_jax.data.batches import (
-    evaluation_batches,
-    steps_per_epoch,
-    train_batches,
-)
+from labelgraph_jax.data.batches import steps_per_epoch, train_batches
 from labelgraph_jax.data.table_examples import TableExamples
 from labelgraph_jax.data.table_schema import TableSchema
 from labelgraph_jax.data.table_targets import Target
+from labelgraph_jax.execution import (
+    Execution,
+    require_free,
+    require_one_run,
+    require_same_data,
+)
 from labelgraph_jax.fit import Say, with_absolute_paths
+from labelgraph_jax.host_batches import own_batches
 from labelgraph_jax.table_build import (
     TableClassifier,
     build_table_classifier,
@@ -43,10 +45,12 @@ from labelgraph_jax.training.evaluate import (
     predict_probabilities,
 )
 from labelgraph_jax.training.gates import GateWatch
+from labelgraph_jax.training.hosts import is_first, on_first, together
 from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.loop import TrainResult, train_loop
 from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
-from labelgraph_jax.training.parallel import compile_train_step, make_mesh
+from labelgraph_jax.training.parallel import batch_divisor
+from labelgraph_jax.training.signals import StoppedError
 from labelgraph_jax.training.step import init_train_state, make_train_step
 from labelgraph_jax.workdir import Workdir, WorkdirError
 
@@ -65,45 +69,66 @@ class PreparedTable:
 
 def fit_table(
     config: Config,
-    workdir: str | Path,
+    place: Workdir,
+    execution: Execution,
     *,
-    baseline: bool = False,
-    progress: bool = True,
-    say: Say = lambda line: None,
+    baseline: bool,
+    progress: bool,
 ) -> dict[str, Any]:
     """Trains on a table, or resumes, and evaluates the best checkpoint once.
 
-    The arguments and the contract are those of `fit.fit`.
+    The contract is that of `fit.fit`, which calls it.
+
+    Args:
+        config: resolved settings, with tasks of a table.
+        place: the work directory.
+        execution: devices and processes, and who is told what goes on.
+        baseline: also train a linear model and gradient boosting.
+        progress: show it.
 
     Raises:
-        ConfigError, DataError, WorkdirError: see those.
+        ConfigError, DataError, WorkdirError, HostsError: see those.
         NonFiniteLossError: training diverged; the last good checkpoint is kept.
-        KeyboardInterrupt: stopped by a signal; the same call goes on.
+        StoppedError: stopped by a signal; the same call goes on.
     """
-    config = config.resolved()
-    place = Workdir(Path(workdir))
-    stored = with_absolute_paths(config)
-    place.check(stored)
+    say, stored = execution.say, with_absolute_paths(config)
+    require_one_run(stored, execution.settings)
+
+    def check() -> None:
+        place.check(stored)
+        require_free(place)
+        execution.mesh()
+
+    together(check)
     if place.is_finished:
-        say(f"{workdir}: training has finished; these are its results")
+        say(f"{place.path}: training has finished; these are its results")
         results = place.results()
         if baseline and results.get("baseline") is None:
             prepared = prepare_table(config)
             _check_test(place, prepared.splits, results)
             results["baseline"] = _baseline(prepared, config, say)
-            place.save_results(results)
+            on_first(lambda: place.save_results(results))
         return results
-    prepared = prepare_table(config, say)
+    with execution.stop.during():
+        prepared = execution.first_then_others(lambda: prepare_table(config, say))
     tables = prepared.splits.tables
-    place.claim(
-        stored,
-        {n: table_fingerprint(t) if t is not None else "" for n, t in tables.items()},
-    )
-    save_table_files(place, prepared.schema, prepared.targets)
-    result = _train(place, prepared, config, progress, say)
-    if result.interrupted:
-        raise KeyboardInterrupt
-    return _finish(place, prepared, config, result, baseline, say)
+    data = {n: table_fingerprint(t) if t is not None else "" for n, t in tables.items()}
+    require_same_data(data)
+
+    def claim() -> None:
+        place.claim(stored, data)
+        save_table_files(place, prepared.schema, prepared.targets)
+
+    with execution.holding(place):
+        on_first(claim)
+        result = _train(place, prepared, config, progress, execution)
+        if result.interrupted:
+            raise StoppedError(
+                execution.stop.by, f"at step {result.step}, which is saved"
+            )
+        execution.stage = "after training, which is saved, while testing"
+        with execution.stop.during():
+            return _finish(place, prepared, config, result, baseline, say)
 
 
 def _check_test(place: Workdir, splits: TableSplits, results: dict[str, Any]) -> None:
@@ -150,18 +175,26 @@ def prepare_table(config: Config, say: Say = lambda line: None) -> PreparedTable
 
 
 def _train(
-    place: Workdir, prepared: PreparedTable, config: Config, progress: bool, say: Say
+    place: Workdir,
+    prepared: PreparedTable,
+    config: Config,
+    progress: bool,
+    execution: Execution,
 ) -> TrainResult:
     settings, examples = config.training, prepared.train.examples
     assert settings.learning_rate is not None
     classifier = prepared.classifier
     size = min(settings.batch_size, _at_most(len(examples)))
-    size = max(size - size % settings.micro_batches, settings.micro_batches)
+    mesh = execution.mesh()
+    multiple = settings.micro_batches * batch_divisor(mesh)
+    size = max(size - size % multiple, multiple)
     if size < settings.batch_size:
-        say(
+        execution.say(
             f"few rows: batches of {size} and not of {settings.batch_size}, so that an "
             "epoch has several steps"
         )
+    elif size > settings.batch_size:
+        execution.say(f"batches of {size}: what divides over {mesh.size} devices")
     epoch_steps = steps_per_epoch(len(examples), size)
     total_steps = epoch_steps * settings.epochs
     key = jax.random.key(settings.seed)
@@ -183,20 +216,21 @@ def _train(
         micro_batches=settings.micro_batches,
         learning_rate=make_schedule(settings.learning_rate, **schedule),
     )
-    mesh = make_mesh(expert_devices=config.mixture.expert_devices)
     state = init_train_state(classifier.init(key), optimizer)
     evaluate = None
     if prepared.validation is not None:
-        evaluate = _validation(prepared, config, mesh, say)
+        evaluate = _validation(prepared, config, mesh, execution)
     with CheckpointStore(place.checkpoints, metric=settings.selection_metric) as store:
         return train_loop(
             state,
-            compile_train_step(step, mesh, like=state),
+            execution.compile(step, mesh, state),
             train_batches(
                 examples,
                 batch_size=size,
                 epochs=settings.epochs,
                 seed=settings.seed,
+                shard_index=jax.process_index(),
+                shard_count=jax.process_count(),
                 prefetch_threads=1,
             ),
             total_steps=total_steps,
@@ -205,9 +239,12 @@ def _train(
             metric=None if evaluate is None else settings.selection_metric,
             patience=settings.patience or None,
             store=store,
-            log=MetricsLog(place.path),
+            log=MetricsLog(place.path) if is_first() else None,
             config=to_dict(config),
+            checkpoint_every=execution.settings.checkpoint_every or None,
             progress=progress,
+            stop=execution.stop,
+            profile=execution.profile,
         )
 
 
@@ -216,7 +253,9 @@ def _at_most(rows: int) -> int:
     return max(16, 2 ** int(np.log2(max(rows / 8, 16))))
 
 
-def _validation(prepared: PreparedTable, config: Config, mesh: Any, say: Say) -> Any:
+def _validation(
+    prepared: PreparedTable, config: Config, mesh: Any, execution: Execution
+) -> Any:
     """`evaluate(params)` -> the metrics of the validation rows, flat."""
     assert prepared.validation is not None
     classifier, examples = prepared.classifier, prepared.validation.examples
@@ -225,11 +264,12 @@ def _validation(prepared: PreparedTable, config: Config, mesh: Any, say: Say) ->
     names = [target.name for target in prepared.targets]
     watch = None
     if classifier.has_gates:
-        watch = GateWatch(classifier.gate_weights, names, say, mesh)
+        watch = GateWatch(classifier.gate_weights, names, execution.say, mesh)
 
     def evaluate(params: Any) -> dict[str, float]:
-        batches = evaluation_batches(examples, batch_size=size)
-        outputs = predict_probabilities(run, params, batches)
+        outputs = predict_probabilities(
+            run, params, execution.evaluation_batches(examples, batch_size=size)
+        )
         found = summarise(
             outputs,
             examples.targets,
@@ -243,7 +283,7 @@ def _validation(prepared: PreparedTable, config: Config, mesh: Any, say: Say) ->
                 if value is not None and metric not in ("rows", "labels", "positives"):
                     metrics[f"{name}/{metric}"] = value
         if watch is not None:
-            metrics |= watch(params, batches)
+            metrics |= watch(params, own_batches(examples, batch_size=size))
         return metrics
 
     return evaluate
@@ -293,7 +333,7 @@ def _finish(
     }
     if baseline:
         results["baseline"] = _baseline(prepared, config, say)
-    place.save_results(results)
+    on_first(lambda: place.save_results(results))
     return results
 
 

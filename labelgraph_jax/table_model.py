@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from labelgraph_jax.config import Config
-from labelgraph_jax.data.batches import evaluation_batches
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.table_examples import TableExamples
 from labelgraph_jax.data.table_schema import TableSchema
@@ -20,6 +19,7 @@ from labelgraph_jax.data.table_targets import Target
 from labelgraph_jax.data.tables import Table, read_table, table_of
 from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.functional.task_losses import task_slices
+from labelgraph_jax.host_batches import own_batches
 from labelgraph_jax.modules.magnet import LOG_VARIANCE
 from labelgraph_jax.table_build import TableClassifier, build_table_classifier
 from labelgraph_jax.table_data import EncodedRows, encode_rows, table_fingerprint
@@ -178,7 +178,7 @@ class TableModel:
     ) -> np.ndarray:
         """Logits, or standardised values, of encoded rows, float32 `[M, O]`."""
         size = batch_size or self.config.training.evaluation_batch_size
-        batches = evaluation_batches(examples, batch_size=min(size, len(examples)))
+        batches = own_batches(examples, batch_size=min(size, len(examples)))
         return predict_probabilities(self._run, self.params, batches)
 
     def gate_weights(self, rows: Rows) -> np.ndarray | None:
@@ -200,7 +200,7 @@ class TableModel:
             return None
         examples = self.encode(rows, labelled=False).examples
         size = batch_size or self.config.training.evaluation_batch_size
-        batches = evaluation_batches(examples, batch_size=min(size, len(examples)))
+        batches = own_batches(examples, batch_size=min(size, len(examples)))
         sums = compile_gate_sums(self.classifier.gate_weights)
         return collect_gate_statistics(sums, self.params, batches)
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
+import jax.numpy as jnp
 import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError
@@ -68,7 +69,12 @@ def build_task_magnet(
     width = (*hidden, *towers)[-1]
     return TaskMagnet(
         text_encoder=encoder,
-        mixture=Mixture(tasks=len(tasks), hidden=hidden, **settings.network()),
+        mixture=Mixture(
+            tasks=len(tasks),
+            hidden=hidden,
+            dtype=jnp.dtype(config.training.compute_dtype),
+            **settings.network(),
+        ),
         label_graphs=tuple(make_label_graph(width) for _ in tasks),
         columns=tuple(tuple(int(c) for c in columns) for columns in tasks.values()),
         towers=towers,

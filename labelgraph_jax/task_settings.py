@@ -38,9 +38,6 @@ class MixtureConfig:
     gate_dropout: float = 0.0
     """omoe, mmoe: probability that an expert is left out of a task's mixture in
     training, against gates that polarise."""
-    expert_devices: int = 1
-    """omoe, mmoe: split the experts over so many devices; groups of so many share the
-    batch."""
     dropout: float = 0.0
     """Dropout after each hidden layer."""
     weighting: Literal["given", "uncertainty"] = "given"
@@ -55,7 +52,7 @@ class MixtureConfig:
         require_numbers(
             self,
             "mixture",
-            at_least_one=("experts", "expert_devices"),
+            at_least_one=("experts",),
             shares=("gate_dropout", "dropout"),
             not_negative=("l2",),
         )
@@ -84,17 +81,6 @@ class MixtureConfig:
             not self.gate_dropout or self.kind in (*GATED, "none"),
             f"mixture.gate_dropout needs gates: mixture.kind must be one of "
             f"{list(GATED)}, got '{self.kind}'",
-        )
-
-        require(
-            self.expert_devices == 1 or self.kind in GATED,
-            f"mixture.expert_devices splits experts: mixture.kind must be one of "
-            f"{list(GATED)}, got '{self.kind}'",
-        )
-        require(
-            self.experts % self.expert_devices == 0,
-            f"mixture.experts ({self.experts}) must be a multiple of "
-            f"mixture.expert_devices ({self.expert_devices})",
         )
 
     def weights(self, tasks: tuple[str, ...]) -> tuple[float, ...]:

@@ -22,6 +22,7 @@ from labelgraph_jax.config import (
     ThresholdConfig,
     TrainingConfig,
 )
+from labelgraph_jax.run_settings import RunConfig
 
 DEFAULT_WORKDIR = "workdirs/default"
 
@@ -65,6 +66,31 @@ class Train:
     loss: LossConfig = field(default_factory=LossConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Will a run work here? Processes, devices, versions, folders, interconnect.
+
+    Start it like the run itself, on every worker.
+
+    Examples:
+      labelgraph doctor
+      srun labelgraph doctor --workdir /shared/runs/mine
+    """
+
+    workdir: str = ""
+    """Also try this folder: writable, the same on every process, held by no run?"""
+    megabytes: int = 16
+    """MiB per device of the timed all-reduce."""
+    coordinator: str = ""
+    """HOST:PORT of process 0, as of `train`."""
+    processes: int | None = None
+    process_id: int | None = None
+    timeout: int = 300
+    """Seconds to wait for the other processes."""
+    json: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +328,7 @@ def verbs(start: Config) -> Any:
     ]
     return Union[  # noqa: UP007
         Annotated[Train, sub("train", default=train)],
+        Annotated[Doctor, sub("doctor")],
         Annotated[Ensemble, sub("ensemble")],
         Annotated[Evaluate, sub("evaluate")],
         Annotated[Predict, sub("predict")],

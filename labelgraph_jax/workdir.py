@@ -121,7 +121,7 @@ class Workdir:
             return True
         if self.path.exists() and not self.path.is_dir():
             raise WorkdirError(f"{self.path}: must be a directory, it is a file")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(e.name != ".lock" for e in self.path.iterdir()):
             raise WorkdirError(
                 f"{self.path}: must be empty or a work directory; it holds other files"
             )
@@ -269,6 +269,11 @@ class Workdir:
             ) from error
         except ValueError as error:
             raise WorkdirError(f"{path}: must be JSON: {error}") from error
+
+
+def settings_text(config: Config) -> str:
+    """A configuration as text, the same for the same settings."""
+    return json.dumps(to_dict(config), sort_keys=True)
 
 
 class replacing:  # noqa: N801 - used as a function, like contextlib's

@@ -23,6 +23,7 @@ ALLOWED = {
     "task_settings": {"settings"},
     "table_settings": {"settings"},
     "config": {"settings", "task_settings", "table_settings"},
+    "run_settings": {"settings"},
     "presets": {"config"},
     "workdir": {"config", "data"},
 }

@@ -18,6 +18,7 @@ from labelgraph_jax.fit import fit, optimizer_and_step, prepare
 from labelgraph_jax.functional.losses import binary_cross_entropy
 from labelgraph_jax.predict import load
 from labelgraph_jax.prepare import read_corpus
+from labelgraph_jax.run_settings import RunConfig
 from labelgraph_jax.task_build import task_objective
 from labelgraph_jax.training.step import init_train_state
 from tests.test_label_sets import write_sets
@@ -210,8 +211,6 @@ def test_a_label_set_without_a_training_label_is_refused(sets: DataConfig) -> No
         ({"task_weights": (-1.0,)}, "must not be negative or infinite"),
         ({"task_weights": (0.0, 0.0)}, "must not all be 0"),
         ({"weighting": "uncertainty", "task_weights": (1.0,)}, "choose one"),
-        ({"kind": "mmoe", "expert_devices": 3}, "must be a multiple of"),
-        ({"kind": "shared_bottom", "expert_devices": 2}, "splits experts"),
     ],
 )
 def test_settings_of_a_mixture_that_contradict_each_other_are_refused(
@@ -225,13 +224,14 @@ def test_experts_over_devices_give_the_run_of_one_device(
     sets: DataConfig, tmp_path: Path
 ) -> None:
     results = []
-    for devices in (1, 2):
-        mixture = dataclasses.replace(MMOE, experts=4, expert_devices=devices)
+    mixture = dataclasses.replace(MMOE, experts=4)
+    for mesh in ("data=8", "data=4,model=2"):
         results.append(
             fit(
                 config_of(sets, mixture, epochs=1),
-                tmp_path / str(devices),
+                tmp_path / mesh,
                 progress=False,
+                run=RunConfig(mesh=mesh),
             )
         )
     one, two = (np.asarray(r["gates"]["mean_weights"]) for r in results)

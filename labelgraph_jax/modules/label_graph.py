@@ -14,6 +14,7 @@ from labelgraph_jax.functional.attention_forms import (
     relu_graph_attention,
 )
 from labelgraph_jax.functional.convolution import graph_convolution
+from labelgraph_jax.functional.slice_keys import whole_key
 
 AttentionForm = Literal["gat", "gatv2", "relu", "convolution"]
 """How a label weighs its neighbours: `graph_attention`, `graph_attention_v2`,
@@ -139,7 +140,10 @@ class LabelGraph(nn.Module):
             last = layer == self.layers - 1
             width = self.output_dim if last else self.hidden_dim
             nodes = jnp.tanh(self._message(layer, nodes, width, edges))
-        nodes = nn.Dropout(self.dropout_rate)(nodes, deterministic=deterministic)
+        if self.dropout_rate and not deterministic:
+            # The same labels on every device, and so the same units dropped.
+            key = whole_key(self.make_rng("dropout"))
+            nodes = nn.Dropout(self.dropout_rate)(nodes, deterministic=False, rng=key)
         if self.skip:
             free = self._skip(start) if free is None else free + self._skip(start)
         if free is None:

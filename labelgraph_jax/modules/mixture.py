@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from labelgraph_jax.functional.experts import (
@@ -65,9 +66,8 @@ class Stack(nn.Module):
                 f"bias_{number}", nn.initializers.zeros, (self.count, units)
             )
             product = "bd,deu->beu" if number == 0 else "bed,deu->beu"
-            inputs = nn.relu(
-                jnp.einsum(product, inputs, kernel.astype(inputs.dtype)) + bias
-            )
+            products = jnp.einsum(product, inputs, kernel.astype(inputs.dtype))
+            inputs = nn.relu(products + bias.astype(inputs.dtype))
             inputs = nn.Dropout(self.dropout_rate)(inputs, deterministic=deterministic)
             if self.stitched:
                 stitch = self.param(f"stitch_{number}", _near_identity, self.count)
@@ -99,6 +99,7 @@ class Mixture(nn.Module):
             none.
         gate_dropout: see `functional.mix_experts`; drawn from the `dropout` key.
         dropout_rate: dropout after each hidden layer.
+        dtype: of the products; gates, and sums over experts, are in float32 always.
 
     The gates have no bias: `softmax(x W)` as in KDD 2018. They start small, so that all
     experts are used at first.
@@ -113,6 +114,7 @@ class Mixture(nn.Module):
     shared: tuple[int, ...] = ()
     gate_dropout: float = 0.0
     dropout_rate: float = 0.0
+    dtype: Dtype = jnp.float32
 
     @property
     def has_gates(self) -> bool:
@@ -125,6 +127,7 @@ class Mixture(nn.Module):
     ) -> Float[Array, "B T F"]:
         """The tasks' vectors; gate weights `[B, T, E]` are sown as gates/weights."""
         self._check()
+        inputs = inputs.astype(self.dtype)
         if self.shared:
             shared = Stack(1, self.shared, self.dropout_rate, name="shared")
             inputs = shared(inputs, deterministic=deterministic)[:, 0]
@@ -195,10 +198,9 @@ class TaskLayers(nn.Module):
             bias = self.param(
                 f"bias_{number}", nn.initializers.zeros, (self.tasks, units)
             )
-            features = nn.relu(
-                jnp.einsum("btf,ftu->btu", features, kernel.astype(features.dtype))
-                + bias
-            )
+            dtype = features.dtype
+            products = jnp.einsum("btf,ftu->btu", features, kernel.astype(dtype))
+            features = nn.relu(products + bias.astype(dtype))
             features = nn.Dropout(self.dropout_rate)(
                 features, deterministic=deterministic
             )
@@ -240,7 +242,7 @@ class MultiTaskNetwork(nn.Module):
 
     Attributes:
         tasks: what is predicted (`functional.Task`).
-        kind, hidden, experts, shared, gate_dropout, dropout_rate: see `Mixture`.
+        kind, hidden, experts, shared, gate_dropout, dropout_rate, dtype: see `Mixture`.
         towers: units of each layer of a task's tower.
     """
 
@@ -252,6 +254,7 @@ class MultiTaskNetwork(nn.Module):
     towers: tuple[int, ...] = (8,)
     gate_dropout: float = 0.0
     dropout_rate: float = 0.0
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(
@@ -267,6 +270,7 @@ class MultiTaskNetwork(nn.Module):
             shared=self.shared,
             gate_dropout=self.gate_dropout,
             dropout_rate=self.dropout_rate,
+            dtype=self.dtype,
             name="mixture",
         )
         towers = TaskTowers(

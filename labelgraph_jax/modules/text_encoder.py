@@ -58,8 +58,8 @@ class TextEncoder(nn.Module):
         token_dropout_rate: share of the tokens hidden while training.
         input_dropout_rate: of the token vectors that a CNN or BiLSTM reads.
         dropout_rate: of the document vector.
-        dtype: of a transformer's products.
-        chunk_tokens: see `Transformer`.
+        dtype: of a transformer's and a CNN's products.
+        chunk_tokens, rematerialise: see `Transformer`.
     """
 
     kind: str = "bag"
@@ -82,6 +82,7 @@ class TextEncoder(nn.Module):
     dropout_rate: float = 0.0
     dtype: Dtype = jnp.float32
     chunk_tokens: int = 0
+    rematerialise: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -205,6 +206,7 @@ class TextEncoder(nn.Module):
             self.dtype,
             self.chunk_tokens,
             self.first_layer,
+            self.rematerialise,
             name="transformer",
         )(tokens, mask, deterministic=deterministic or self.frozen)
         return jax.lax.stop_gradient(vectors) if self.frozen else vectors
@@ -247,8 +249,8 @@ class TextEncoder(nn.Module):
             convolve = pooling.text_convolution
             if self.token_level:
                 convolve = token_convolution
-            parts.append(convolve(vectors, mask, kernel, bias))
-        return jnp.concatenate(parts, axis=-1)
+            parts.append(convolve(vectors.astype(self.dtype), mask, kernel, bias))
+        return jnp.concatenate(parts, axis=-1).astype(jnp.float32)
 
     def _bilstm(self, vectors: Array, mask: Array, deterministic: bool) -> Array:
         vectors = self._drop(vectors, self.input_dropout_rate, deterministic)

@@ -65,7 +65,6 @@ class TransformerLayer(nn.Module):
         self,
         x: Float[Array, "B S D"],
         token_mask: Bool[Array, "B S"],
-        *,
         deterministic: bool = True,
     ) -> Float[Array, "B S D"]:
         shape, size = self.shape, self.shape.features
@@ -111,6 +110,9 @@ class Transformer(nn.Module):
             time (0: all at once). On a CPU 1,024 keeps a layer in the cache and
             doubles the speed of a batch of 32 x 256; not for a sharded batch.
         first_layer: layers below it are not built: the call is given their output.
+        rematerialise: keep only what goes into each layer for the gradient and compute
+            the rest again: a third more time, for memory that grows with one layer's
+            activations and not with all of them (gradient checkpointing).
 
     Reference: Devlin et al., NAACL 2019. The vector of segment 0 is part of the
     position table: one text has one segment, so BERT always adds the same two rows.
@@ -120,6 +122,7 @@ class Transformer(nn.Module):
     dtype: Dtype = jnp.float32
     chunk_tokens: int = 0
     first_layer: int = 0
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(
@@ -151,10 +154,11 @@ class Transformer(nn.Module):
             x = tokens.astype(self.dtype)
         else:
             x = self._embed(tokens, deterministic)
+        layer_class: Any = TransformerLayer
+        if self.rematerialise and not deterministic:
+            layer_class = nn.remat(TransformerLayer, static_argnums=(3,))
         for layer in range(self.first_layer, shape.layers):
-            x = TransformerLayer(shape, name=f"layer_{layer}")(
-                x, token_mask, deterministic=deterministic
-            )
+            x = layer_class(shape, name=f"layer_{layer}")(x, token_mask, deterministic)
         return x.astype(jnp.float32)
 
     def _embed(self, token_ids: Array, deterministic: bool) -> Array:

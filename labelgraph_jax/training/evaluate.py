@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from labelgraph_jax.training.parallel import (
     batch_sharding,
     make_mesh,
     pad_batch,
+    place_whole,
     replicated_sharding,
     shard_batch,
 )
@@ -31,8 +33,9 @@ class ProbabilityFn:
     place_params: Callable[[Params], Params]
     place_batch: Callable[[Batch], Any]
 
-    def __call__(self, params: Params, batch: Batch) -> jax.Array:
-        return self.run(params, self.place_batch(batch))
+    def __call__(self, params: Params, batch: Batch) -> jax.Array | np.ndarray:
+        """With several processes each passes its own rows, and gets those alone."""
+        return own_rows(self.run(params, self.place_batch(batch)))
 
 
 def compile_probabilities(
@@ -66,9 +69,19 @@ def compile_probabilities(
 
     return ProbabilityFn(
         jax.jit(probabilities, in_shardings=(replicated, rows), out_shardings=rows),
-        lambda params: jax.device_put(params, replicated),
+        partial(place_whole, mesh=mesh),
         place_batch,
     )
+
+
+def own_rows(array: jax.Array) -> jax.Array | np.ndarray:
+    """The rows of an array over all processes that this process put in."""
+    if array.is_fully_addressable:
+        return array
+    pieces = {
+        shard.index[0].start or 0: shard.data for shard in array.addressable_shards
+    }
+    return np.concatenate([np.asarray(pieces[start]) for start in sorted(pieces)])
 
 
 def predict_probabilities(
@@ -85,7 +98,8 @@ def predict_probabilities(
         and a batch that gives probabilities `[B, N]` (or `[>= B, N]`, padded).
       params: host or device parameters.
       batches: each with `example_index` `[B]`, the place of a row among the documents,
-        and, where rows are padded, `example_mask` `[B]`.
+        and, where rows are padded, `example_mask` `[B]`. With several processes, as
+        many on each, of its own rows; every process gets all probabilities.
 
     Returns:
       float32 `[M, N]`, M the number of documents; `[0, 0]` for no batch at all.
@@ -113,6 +127,7 @@ def predict_probabilities(
     if waiting is None:
         return np.zeros((0, 0), np.float32)
     take(*waiting)
+    indices, values = _of_all_processes(indices, values)
     order = np.concatenate(indices)
     if not np.array_equal(np.sort(order), np.arange(len(order))):
         raise ValueError(
@@ -124,3 +139,26 @@ def predict_probabilities(
     ordered = np.empty_like(probabilities)
     ordered[order] = probabilities
     return ordered
+
+
+def _of_all_processes(
+    indices: list[np.ndarray], values: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The rows of all processes, on every one."""
+    if jax.process_count() == 1:
+        return indices, values
+    from jax.experimental import multihost_utils
+
+    index, value = np.concatenate(indices), np.concatenate(values)
+    counts = np.asarray(multihost_utils.process_allgather(np.int64(len(index))))
+    padded = int(counts.max())
+    rows = np.zeros((padded, value.shape[1]), np.float32)
+    rows[: len(value)] = value
+    places = np.zeros(padded, np.int32)
+    places[: len(index)] = index
+    gathered = multihost_utils.process_allgather((places, rows))
+    every = [np.asarray(part) for part in gathered]
+    return (
+        [part[:count] for part, count in zip(every[0], counts, strict=True)],
+        [part[:count] for part, count in zip(every[1], counts, strict=True)],
+    )

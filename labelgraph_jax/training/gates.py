@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ from labelgraph_jax.training.parallel import (
     batch_sharding,
     make_mesh,
     pad_batch,
+    place_whole,
     replicated_sharding,
     shard_batch,
 )
@@ -70,7 +72,7 @@ def compile_gate_sums(gate_fn: GateFn, mesh: Mesh | None = None) -> GateSumsFn:
 
     return GateSumsFn(
         jax.jit(sums, in_shardings=(replicated, rows), out_shardings=replicated),
-        lambda params: jax.device_put(params, replicated),
+        partial(place_whole, mesh=mesh),
         place_batch,
     )
 

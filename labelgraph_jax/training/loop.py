@@ -1,6 +1,7 @@
 """The training loop: steps, validation, early stopping, checkpoints, and resuming."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,9 @@ from labelgraph_jax.training.logs import Display, MetricsLog
 from labelgraph_jax.training.objectives import Params
 from labelgraph_jax.training.parallel import CompiledStep
 from labelgraph_jax.training.run import BatchIterator, NonFiniteLossError, Run
-from labelgraph_jax.training.signals import StopRequestedError, stop_on_signals
+from labelgraph_jax.training.signals import Stop, StopRequestedError, stop_on_signals
 from labelgraph_jax.training.step import TrainState
+from labelgraph_jax.training.throughput import ProfileSteps
 
 __all__ = ["BatchIterator", "NonFiniteLossError", "TrainResult", "train_loop"]
 
@@ -61,6 +63,8 @@ def train_loop(
     checkpoint_every: int | None = None,
     log_every: int = 10,
     progress: bool = True,
+    stop: Stop | None = None,
+    profile: ProfileSteps | None = None,
 ) -> TrainResult:
     """Train to `total_steps`, from the newest checkpoint in `store` if there is one.
 
@@ -84,6 +88,11 @@ def train_loop(
       checkpoint_every: also save every so many steps within an epoch.
       log_every: steps per line in the log; each gives the mean loss since the last.
       progress: show a bar on a terminal, or a line per epoch elsewhere.
+      stop: from `stop_on_signals`, where more than training listens to signals.
+      profile: steps to trace, into `profile/` beside the log.
+
+    With several processes each calls this with its own rows of the same batches; one of
+    them has a `log`.
 
     Raises:
       NonFiniteLossError: the loss or the gradient is not finite; nothing of it is
@@ -100,14 +109,14 @@ def train_loop(
     )
     if evaluate_fn is not None and metric is None:
         raise ValueError("evaluate_fn needs `metric`: the value that picks the best")
-    run = Run(compiled, batches, store, log, config, log_every, total_steps)
+    run = Run(compiled, batches, store, log, config, log_every, total_steps, profile)
     run.start(state)
     del state  # placed as a copy; the first one may leave the devices
     at = run.at
     resumed_from = at.step
     stopped_early = interrupted = False
     with (
-        stop_on_signals() as stop,
+        nullcontext(stop) if stop is not None else stop_on_signals() as stop,
         Display(total_steps, at.step, enabled=progress) as run.display,
     ):
         if resumed_from:
@@ -123,7 +132,7 @@ def train_loop(
             stopped_early = patience is not None and at.epochs_without_gain >= patience
             if at.step >= total_steps or stopped_early:
                 break
-            if stop.requested:
+            if stop.poll():
                 interrupted = True
                 break
             run.train_one_step()
@@ -135,8 +144,7 @@ def train_loop(
             run.save()
             where = "saved" if store is not None else "not saved: there is no store"
             run.display.say(
-                f"stopped by a signal at step {at.step} of {total_steps} ({where}); "
-                "run the same command again to go on"
+                f"stopped by {stop.by} at step {at.step} of {total_steps} ({where})"
             )
     run.finish()
     return TrainResult(

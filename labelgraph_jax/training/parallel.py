@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
@@ -11,11 +12,22 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from labelgraph_jax.training.objectives import Batch
 from labelgraph_jax.training.step import Metrics, TrainState, TrainStep
+from labelgraph_jax.training.throughput import program_flops
 
 DATA_AXIS = "data"
-EXPERT_AXIS = "experts"
-# Where a mixture's experts lie along an axis: modules.mixture.Stack, under this path.
-_EXPERTS = "mixture/experts/"
+MODEL_AXIS = "model"
+# What a mesh splits over its model axis: the end of a parameter's path (the optimizer's
+# copies end the same) and the axis. A product over a split axis is summed by XLA.
+_SPLIT = (
+    ("mixture/experts/kernel_*", 1),
+    ("mixture/experts/bias_*", 0),
+    ("feed_forward_input/kernel", 1),
+    ("feed_forward_input/bias", 0),
+    ("feed_forward_output/kernel", 0),
+    ("text_encoder/embedding/embedding", 0),
+    ("transformer/token/embedding", 0),
+    ("free_vectors", 0),
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,10 @@ class CompiledStep:
       place_batch: a host batch, split over the devices.
       collect: a placed tree as the one logical copy that checkpoints and evaluation
         see.
-      device_count: a batch must divide by it.
+      device_count: how many devices share the rows of a global batch.
+      flops: of the program that runs a placed batch, over all devices, as XLA counts
+        them: the body of a loop (an LSTM's scan, micro-batches) once. 0 before the
+        first run of its shape, and where XLA does not say.
     """
 
     run: Callable[[TrainState, Any], tuple[TrainState, Metrics]]
@@ -36,39 +51,122 @@ class CompiledStep:
     place_batch: Callable[[Batch], Any]
     collect: Callable[[Any], Any]
     device_count: int
+    flops: Callable[[Any], float] = lambda batch: 0.0
 
     def __call__(self, state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
         return self.run(state, batch)
 
 
+def parse_mesh(text: str) -> tuple[int | None, int]:
+    """The devices along `data` (None: what is left over) and along `model`.
+
+    Args:
+      text: `data=4,model=2`, either part alone, or nothing.
+
+    Raises:
+      ValueError: it is not of that form.
+    """
+    axes: dict[str, int] = {}
+    for part in text.split(",") if text.strip() else []:
+        name, _, count = (piece.strip() for piece in part.partition("="))
+        if name not in (DATA_AXIS, MODEL_AXIS) or name in axes:
+            raise ValueError(
+                f"a mesh is written data=4,model=2 (either part may be left out); got "
+                f"{text!r}"
+            )
+        if not count.isdecimal() or int(count) < 1:
+            raise ValueError(
+                f"the devices along {name} must be a whole number >= 1; got {text!r}"
+            )
+        axes[name] = int(count)
+    return axes.get(DATA_AXIS), axes.get(MODEL_AXIS, 1)
+
+
+class _Programs:
+    """A jitted (or pmapped) step, compiled ahead for each shape of batch it meets."""
+
+    def __init__(self, step: Any, devices: int) -> None:
+        self._step, self._devices = step, devices
+        self._compiled: dict[Any, tuple[Any, float]] = {}
+
+    def __call__(self, state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+        shapes = _shapes(batch)
+        if shapes not in self._compiled:
+            program = self._step.lower(state, batch).compile()
+            flops = program_flops(program.cost_analysis())
+            self._compiled[shapes] = program, flops * self._devices
+        return self._compiled[shapes][0](state, batch)
+
+    def flops(self, batch: Any) -> float:
+        return self._compiled.get(_shapes(batch), (None, 0.0))[1]
+
+
+def _shapes(batch: Batch) -> Any:
+    leaves = sorted(batch.items())
+    return tuple((name, np.shape(leaf), str(leaf.dtype)) for name, leaf in leaves)
+
+
 def make_mesh(
-    devices: Sequence[jax.Device] | None = None, *, expert_devices: int = 1
+    devices: Sequence[jax.Device] | None = None,
+    *,
+    data: int | None = None,
+    model: int = 1,
 ) -> Mesh:
-    """A mesh of the devices (all of them by default) along one axis, `data`.
+    """A mesh of the devices (all by default) along `data` and, if asked, `model`.
 
     Args:
       devices: which.
-      expert_devices: over so many neighbouring devices the experts of a mixture are
-        split: more than 1 gives the mesh a second axis, `experts`.
+      data: how many share the rows of a batch; all that are left by default.
+      model: over so many neighbouring devices the experts of a mixture, the wide layers
+        of a transformer and large tables are split; more than 1 gives the mesh its
+        second axis.
 
     Raises:
-      ValueError: there is no device, or they do not divide by `expert_devices`.
+      ValueError: there is no device, or the axes do not multiply to their number.
     """
     devices = list(jax.devices() if devices is None else devices)
     if not devices:
         raise ValueError("a mesh needs at least one device; got none")
-    if expert_devices < 1 or len(devices) % expert_devices:
+    if model < 1 or len(devices) % model:
         raise ValueError(
-            f"{len(devices)} devices do not divide into groups of {expert_devices} "
-            "that share the experts"
+            f"{len(devices)} devices do not divide into groups of {model} that share "
+            "a model"
         )
-    shape: tuple[int, ...] = (len(devices),)
+    local = sum(device.process_index == devices[0].process_index for device in devices)
+    if local % model:
+        raise ValueError(
+            f"the model must be split within a process: its {local} devices do not "
+            f"divide into groups of {model}"
+        )
+    data = len(devices) // model if data is None else data
+    if data * model != len(devices):
+        raise ValueError(
+            f"a mesh of data={data},model={model} needs {data * model} devices; there "
+            f"are {len(devices)} ({devices[0].platform})"
+        )
+    shape: tuple[int, ...] = (data,)
     names: tuple[str, ...] = (DATA_AXIS,)
-    if expert_devices > 1:
-        shape = (len(devices) // expert_devices, expert_devices)
-        names = (DATA_AXIS, EXPERT_AXIS)
+    if model > 1:
+        shape, names = (data, model), (DATA_AXIS, MODEL_AXIS)
     axis_types = (AxisType.Auto,) * len(shape)
     return jax.make_mesh(shape, names, axis_types=axis_types, devices=devices)
+
+
+def process_rows(batch_size: int, mesh: Mesh) -> int:
+    """How many rows of every batch are this process's own.
+
+    Raises:
+      ValueError: the batch does not divide over the devices that share it.
+    """
+    devices = batch_divisor(mesh)
+    if batch_size % devices:
+        processes = jax.process_count()
+        over = f" of {processes} processes" * (processes > 1)
+        raise ValueError(
+            f"a batch of {batch_size} rows does not divide over the {devices} devices"
+            f"{over} that share it; use a batch size that is a multiple of {devices}"
+        )
+    return batch_size // jax.process_count()
 
 
 def batch_divisor(mesh: Mesh) -> int:
@@ -125,8 +223,8 @@ def shard_batch(batch: Batch, mesh: Mesh) -> dict[str, jax.Array]:
     Raises:
       ValueError: the rows do not divide by the (local) devices.
     """
-    experts = mesh.shape.get(EXPERT_AXIS, 1)
-    _check_divides(batch, max(1, len(mesh.local_devices) // experts))
+    model = mesh.shape.get(MODEL_AXIS, 1)
+    _check_divides(batch, max(1, len(mesh.local_devices) // model))
     sharding = batch_sharding(mesh)
     if jax.process_count() > 1:
         return {
@@ -146,45 +244,70 @@ def replicated_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def place_whole(tree: Any, mesh: Mesh) -> Any:
+    """A tree on the mesh, whole on every device, wherever it was."""
+
+    def host(leaf: Any) -> Any:
+        # An array of one process's device cannot move to a mesh of all processes.
+        local = isinstance(leaf, jax.Array) and leaf.is_fully_addressable
+        return np.asarray(leaf) if local else leaf
+
+    if jax.process_count() > 1:
+        tree = jax.tree.map(host, tree)
+    return jax.device_put(tree, replicated_sharding(mesh))
+
+
 def state_sharding(state: Any, mesh: Mesh) -> Any:
     """Where each array of a state (or of parameters) lies on a mesh.
 
-    The experts of a mixture, and what the optimizer keeps of them, are split over the
-    mesh's `experts` axis, where it has one; all else is whole on every device.
+    Over the mesh's `model` axis, where it has one, are split: the experts of a mixture,
+    the inner layer of a transformer's feed-forward parts, tables of token vectors and
+    the labels' free vectors, with what the optimizer keeps of them. An array that does
+    not divide, and all else, is whole on every device.
 
     Args:
       state: a pytree of arrays or of their shapes.
       mesh: from `make_mesh`.
 
     Raises:
-      ValueError: the experts do not divide by the devices of that axis, or there are
-        none to split.
+      ValueError: the mesh has a model axis and nothing can be split over it.
     """
     whole = replicated_sharding(mesh)
-    devices = mesh.shape.get(EXPERT_AXIS, 1)
+    devices = mesh.shape.get(MODEL_AXIS, 1)
+    indivisible: list[str] = []
     found = False
 
     def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
         nonlocal found
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        _, inside, array = f"/{name}".rpartition(f"/{_EXPERTS}")
-        if devices == 1 or not inside or not array.startswith(("kernel_", "bias_")):
+        axis = _split_axis(name)
+        if devices == 1 or axis is None:
+            return whole
+        size = np.shape(leaf)[axis]
+        if size % devices:
+            indivisible.append(f"{name}: {size}")
             return whole
         found = True
-        axis = 1 if array.startswith("kernel_") else 0
-        if np.shape(leaf)[axis] % devices:
-            raise ValueError(
-                f"{np.shape(leaf)[axis]} experts do not divide over {devices} devices"
-            )
-        parts: list[str | None] = [None] * axis + [EXPERT_AXIS]
+        parts: list[str | None] = [None] * axis + [MODEL_AXIS]
         return NamedSharding(mesh, PartitionSpec(*parts))
 
     shardings = jax.tree_util.tree_map_with_path(place, state)
     if devices > 1 and not found:
+        why = "it has neither experts, nor a transformer, nor a table"
+        if indivisible:
+            why = f"{'; '.join(indivisible[:3])} rows do not divide by {devices}"
         raise ValueError(
-            f"the mesh splits experts over {devices} devices, but the model has none"
+            f"the mesh splits the model over {devices} devices, but nothing of this "
+            f"model can be split: {why}"
         )
     return shardings
+
+
+def _split_axis(name: str) -> int | None:
+    for pattern, axis in _SPLIT:
+        if fnmatch(f"/{name}", f"*/{pattern}"):
+            return axis
+    return None
 
 
 def compile_train_step(
@@ -197,7 +320,7 @@ def compile_train_step(
     Args:
       step: from `make_train_step`.
       mesh: from `make_mesh`; all devices by default.
-      like: a state, or its shapes: needed where the mesh splits experts over devices.
+      like: a state, or its shapes: needed where the mesh has a `model` axis.
 
     Raises:
       ValueError: as `state_sharding`; or such a mesh without `like`.
@@ -205,9 +328,9 @@ def compile_train_step(
     mesh = make_mesh() if mesh is None else mesh
     replicated = replicated_sharding(mesh)
     layout: Any = replicated
-    if EXPERT_AXIS in mesh.shape:
+    if MODEL_AXIS in mesh.shape:
         if like is None:
-            raise ValueError("a mesh that splits experts needs `like`: a state")
+            raise ValueError("a mesh that splits the model needs `like`: a state")
         layout = state_sharding(like, mesh)
 
     def place_state(state: TrainState) -> TrainState:
@@ -215,15 +338,21 @@ def compile_train_step(
         # An array on a device is shared despite may_alias; one on the host is not.
         return jax.device_put(jax.device_get(state), layout, may_alias=False)
 
-    run = jax.jit(
+    jitted = jax.jit(
         step,
         in_shardings=(layout, batch_sharding(mesh)),
         out_shardings=(layout, replicated),
         donate_argnums=0,
     )
+    run = _Programs(jitted, mesh.size)
     place_batch = partial(shard_batch, mesh=mesh)
     return CompiledStep(
-        run, place_state, place_batch, lambda tree: tree, batch_divisor(mesh)
+        run,
+        place_state,
+        place_batch,
+        lambda tree: tree,
+        batch_divisor(mesh),
+        run.flops,
     )
 
 
@@ -232,18 +361,21 @@ def compile_train_step_pmap(
 ) -> CompiledStep:
     """Compile the same pure train step with pmap: the state gets a device axis.
 
-    Sums run over the devices by `psum`, so the gradient is that of the global batch.
-    Dropout differs from device to device, and so from the jit form.
+    Sums run over the devices by `psum`, so the gradient is that of the global batch,
+    and every device draws its own rows of that batch's dropout
+    (`functional.slice_key`): the steps are those of the jit form.
 
     Args:
       step: from `make_train_step`.
-      devices: all local devices by default.
+      devices: of this process; all devices of all processes by default.
     """
-    devices = list(jax.local_devices() if devices is None else devices)
-    count = len(devices)
-    over_devices = batch_sharding(make_mesh(devices))
+    local = list(jax.local_devices() if devices is None else devices)
+    count = len(local)
+    total = jax.device_count() if devices is None else count
+    over_devices = batch_sharding(make_mesh(local))
 
     def place_state(state: TrainState) -> TrainState:
+        # The host's copy of each leaf, once for every device of this process.
         def copy(leaf: Any) -> jax.Array:
             leaf = np.asarray(leaf)
             stacked = np.broadcast_to(leaf, (count, *leaf.shape))
@@ -260,17 +392,21 @@ def compile_train_step_pmap(
         return jax.device_put(split, over_devices)
 
     def collect(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
+        one = jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
+        # An array of one device of one process is no array of the whole run.
+        return jax.device_get(one) if jax.process_count() > 1 else one
 
     parallel_step = jax.pmap(
         partial(step, axis_name=DATA_AXIS),
         axis_name=DATA_AXIS,
-        devices=devices,
+        devices=None if devices is None else local,
         donate_argnums=0,
     )
 
-    def run(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
-        state, metrics = parallel_step(state, batch)
-        return state, collect(metrics)
+    programs = _Programs(parallel_step, total)
 
-    return CompiledStep(run, place_state, place_batch, collect, count)
+    def run(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+        state, metrics = programs(state, batch)
+        return state, jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], metrics)
+
+    return CompiledStep(run, place_state, place_batch, collect, total, programs.flops)

@@ -2,14 +2,17 @@
 
 import dataclasses
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.logs import Display, MetricsLog
@@ -17,6 +20,7 @@ from labelgraph_jax.training.objectives import Batch, Params
 from labelgraph_jax.training.parallel import CompiledStep
 from labelgraph_jax.training.signals import Stop
 from labelgraph_jax.training.step import Metrics, TrainState
+from labelgraph_jax.training.throughput import ProfileSteps, StepClock
 
 
 class NonFiniteLossError(ValueError):
@@ -76,6 +80,7 @@ class Run:
         config: Mapping[str, Any] | None,
         log_every: int,
         total_steps: int,
+        profile: ProfileSteps | None = None,
     ) -> None:
         self.compiled, self.batches = compiled, batches
         self.store, self.log = store, log
@@ -84,13 +89,17 @@ class Run:
         self.unread: deque[tuple[int, Metrics]] = deque()
         self.saved_step: int | None = None
         self.clock = time.perf_counter()
+        self.steps_clock = StepClock()
+        self.last_step_end: float | None = None
+        self.profile, self.profiling = profile, False
         self.display: Display
 
     def start(self, state: TrainState) -> None:
         """Place the state: the newest checkpoint's, or the one given."""
         if self.store is not None and self.store.steps():
+            # On the host: `place_state` knows where each array goes.
             restored = self.store.restore_all(
-                params=state.params, opt_state=state.opt_state
+                params=_shapes(state.params), opt_state=_shapes(state.opt_state)
             )
             known = {field.name for field in dataclasses.fields(Progress)}
             kept = {k: v for k, v in restored.progress.items() if k in known}
@@ -109,6 +118,8 @@ class Run:
 
     def train_one_step(self) -> None:
         """Send one batch to the devices and read the loss of the step before it."""
+        self.trace_if_asked()
+        asked = time.perf_counter()
         try:
             batch = next(self.batches)
         except StopIteration:
@@ -117,12 +128,42 @@ class Run:
                 f"{self.total_steps}"
             ) from None
         placed = self.compiled.place_batch(batch)
+        waited = time.perf_counter() - asked
+        idle = all(_is_ready(metrics) for _, metrics in self.unread)
         self.state, metrics = self.compiled(self.state, placed)
         self.at.step += 1
         self.unread.append((self.at.step, metrics))
         if len(self.unread) > 1:
             self.read_oldest()
+        now = time.perf_counter()
+        if self.last_step_end is None:
+            self.read_all()  # the first step of this process: compiled, and done
+            self.display.say(f"first step done {_process_age():.1f} s after the start")
+            now = time.perf_counter()
+        else:
+            flops = self.compiled.flops(placed)
+            self.steps_clock.step(now - self.last_step_end, waited, idle, flops)
+        self.last_step_end = now
         self.tick(training=True)
+
+    def trace_if_asked(self) -> None:
+        """Start the profiler before its first step, and end it after its last."""
+        if self.profile is None or self.log is None:
+            return
+        if self.profiling and self.at.step >= self.profile.last:
+            self.stop_trace()
+        elif not self.profiling and self.at.step + 1 == self.profile.first:
+            self.read_all()
+            jax.profiler.start_trace(str(self.log.workdir / "profile"))
+            self.profiling = True
+
+    def stop_trace(self) -> None:
+        """Write the trace, with every step that was sent."""
+        if self.profiling and self.log is not None:
+            self.read_all()
+            jax.profiler.stop_trace()
+            self.profiling, self.profile = False, None
+            self.display.say(f"a trace is in {self.log.workdir / 'profile'}")
 
     def read_oldest(self) -> None:
         """Wait for a step's numbers, check them, and add them to the log."""
@@ -144,7 +185,9 @@ class Run:
                 "loss": at.window_loss / max(at.window_documents, 1.0),
                 "documents_per_second": at.window_documents
                 / max(at.window_seconds, 1e-9),
+                **self.steps_clock.summary(),
             }
+            self.steps_clock = StepClock()
             at.window_loss = at.window_documents = at.window_seconds = 0.0
 
     def check_finite(self, step: int, values: dict[str, float]) -> None:
@@ -215,6 +258,7 @@ class Run:
             f"{shown}, {rate:,.0f} documents/s"
         )
         self.save(value)
+        self.last_step_end = time.perf_counter()
 
     def save(self, value: float | None = None) -> None:
         """Save this step, unless it is saved or not finite."""
@@ -240,10 +284,13 @@ class Run:
             progress=dataclasses.asdict(self.at),
         )
         self.saved_step = self.at.step
+        if self.last_step_end is not None:
+            self.last_step_end = time.perf_counter()
         self.tick(training=True)
 
     def finish(self) -> None:
         """Close the log's last line and wait for what is being written."""
+        self.stop_trace()
         self.write_row()
         if self.store is not None:
             self.store.wait()
@@ -259,6 +306,30 @@ class Run:
         if training:
             self.at.train_seconds += elapsed
             self.at.window_seconds += elapsed
+
+
+def _shapes(tree: Any) -> Any:
+    """The tree's shapes, to be restored to the host."""
+    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), tree)
+
+
+def _is_ready(tree: Any) -> bool:
+    return all(leaf.is_ready() for leaf in jax.tree.leaves(tree))
+
+
+def _process_age() -> float:
+    """Seconds since this process was started."""
+    try:
+        with Path("/proc/self/stat").open("rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf(
+            "SC_CLK_TCK"
+        )
+    except (OSError, AttributeError, ValueError, IndexError):
+        return time.perf_counter() - _IMPORTED
+
+
+_IMPORTED = time.perf_counter()
 
 
 @jax.jit

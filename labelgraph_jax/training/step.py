@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from labelgraph_jax.functional.slice_keys import slice_key
 from labelgraph_jax.training.objectives import Batch, LossFn, LossSum, Params
 
 Metrics = dict[str, jax.Array]
@@ -86,7 +87,7 @@ def make_train_step(
       `train_step(state, batch, axis_name=None)` -> `(state, metrics)`, with float32
       scalars `loss`, `gradient_norm` (before clipping), `examples` and, where a
       schedule was given, `learning_rate`. With `axis_name` (under pmap) sums are taken
-      over that axis and each device draws its own dropout.
+      over that axis, and each device draws its rows of the global batch's dropout.
     """
 
     def objective(params: Params, batch: Batch, key: jax.Array) -> tuple[Any, LossSum]:
@@ -100,7 +101,7 @@ def make_train_step(
     ) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
         if axis_name is not None:
-            step_key = jax.random.fold_in(step_key, jax.lax.axis_index(axis_name))
+            step_key = slice_key(step_key, jax.lax.axis_index(axis_name))
 
         gradient, (loss_sum, weight_sum) = sums(state.params, batch, step_key)
         examples = count_examples(batch)

@@ -67,8 +67,8 @@ def after_three_steps(mesh: Any) -> Any:
 
 def test_experts_over_four_devices_train_as_on_one() -> None:
     one = after_three_steps(make_mesh(jax.devices()[:1]))
-    mesh = make_mesh(expert_devices=4)
-    assert dict(mesh.shape) == {"data": 2, "experts": 4}
+    mesh = make_mesh(model=4)
+    assert dict(mesh.shape) == {"data": 2, "model": 4}
     split = after_three_steps(mesh)
     kernel = split.params["mixture"]["experts"]["kernel_0"]
     assert kernel.addressable_shards[0].data.shape == (5, 1, 3)
@@ -83,18 +83,18 @@ def test_experts_over_four_devices_train_as_on_one() -> None:
 
 def test_devices_that_do_not_divide_are_refused_with_their_numbers() -> None:
     with pytest.raises(ValueError, match="8 devices do not divide into groups of 3"):
-        make_mesh(expert_devices=3)
-    with pytest.raises(ValueError, match="4 experts do not divide over 8 devices"):
-        state_sharding(PARAMS, make_mesh(expert_devices=8))
-    with pytest.raises(ValueError, match="the model has none"):
-        state_sharding({"kernel": np.ones(3)}, make_mesh(expert_devices=2))
+        make_mesh(model=3)
+    with pytest.raises(ValueError, match="kernel_0: 4 rows do not divide by 8"):
+        state_sharding(PARAMS, make_mesh(model=8))
+    with pytest.raises(ValueError, match="neither experts, nor a transformer"):
+        state_sharding({"kernel": np.ones(3)}, make_mesh(model=2))
     with pytest.raises(ValueError, match="needs `like`"):
-        compile_train_step(STEP, make_mesh(expert_devices=2))
+        compile_train_step(STEP, make_mesh(model=2))
 
 
 def test_gates_are_counted_over_all_batches_but_for_padding() -> None:
     batches = [batch_of(0), batch_of(1)]
-    sums = compile_gate_sums(gates, make_mesh(expert_devices=2))
+    sums = compile_gate_sums(gates, make_mesh(model=2))
     found = collect_gate_statistics(sums, PARAMS, batches)
     rows = [np.asarray(gates(PARAMS, batch))[:14] for batch in batches]
     mean = np.concatenate(rows).mean(axis=0)
