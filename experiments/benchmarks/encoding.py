@@ -20,7 +20,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments.benchmarks.measure import Peer, PeerUnavailableError
 from labelgraph_jax.data.batches import BatchPlan, Examples
 from labelgraph_jax.data.tokenizer import Tokenizer
 from labelgraph_jax.modules.pretrained import find_pretrained, load_transformer
@@ -60,38 +60,10 @@ def read_texts(data_dir: str | None, count: int) -> tuple[str, list[str]]:
     return corpus.name, [document.text for document in documents[:count]]
 
 
-class Peer:
-    """The torch model in its own interpreter."""
-
-    def __init__(self, python: str, folder: Path, ids: Path, threads: int) -> None:
-        script = Path(__file__).with_name("encoding_peer.py")
-        self._process = subprocess.Popen(
-            [python, str(script), str(folder), str(ids), str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self.versions = self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("the peer ended: has its interpreter torch?")
-        return json.loads(line)
-
-    def run(self, batches: Sequence[Sequence[int]]) -> Timing:
-        assert self._process.stdin is not None
-        request = {"batches": [list(map(int, rows)) for rows in batches]}
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return Timing(**self._answer())
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+def peer_run(peer: Peer, batches: Sequence[Sequence[int]]) -> Callable[[], Timing]:
+    """A run of the rival over these batches."""
+    request = {"batches": [list(map(int, rows)) for rows in batches]}
+    return lambda: Timing(**peer.ask(request))
 
 
 class Ours:
@@ -191,6 +163,8 @@ def report(result: dict[str, Any]) -> str:
             f"| {name} | {row['median']:.1f} | {span} | {ratio} | "
             f"{row['cpu_ms_per_document']:.0f} |"
         )
+    if "without_peer" in result:
+        lines += ["", f"Without the rival: {result['without_peer']}."]
     return "\n".join(lines) + "\n"
 
 
@@ -224,19 +198,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.bfloat16:
         half = Ours(folder, ids, "bfloat16")
         runs["ours, bfloat16, buckets"] = lambda: half.run(*batches["buckets"])
+    peer, without = None, "no interpreter with torch was named"
     with tempfile.TemporaryDirectory() as scratch:
         versions: dict[str, str] = {}
+        stored = Path(scratch) / "ids.npz"
+        np.savez(stored, *ids)
         if options.peer_python:
-            stored = Path(scratch) / "ids.npz"
-            np.savez(stored, *ids)
-            peer = Peer(options.peer_python, folder, stored, threads)
-            versions = peer.versions
+            script = Path(__file__).with_name("encoding_peer.py")
+            arguments = (str(folder), str(stored), str(threads))
+            try:
+                peer = Peer(options.peer_python, script, *arguments)
+            except PeerUnavailableError as error:
+                without = str(error)
+        if peer is not None:
+            versions = peer.facts
             runs = {
-                "torch, same padding": lambda: peer.run(batches["order"][0]),
-                "torch, sorted": lambda: peer.run(batches["sorted"][0]),
+                "torch, same padding": peer_run(peer, batches["order"][0]),
+                "torch, sorted": peer_run(peer, batches["sorted"][0]),
             } | runs
         timings = measure(runs, options.repeats)
-        if options.peer_python:
+        if peer is not None:
             peer.close()
     rows = {name: summary(taken, len(ids)) for name, taken in timings.items()}
     result = {
@@ -252,6 +233,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "versions": {"jax": jax.__version__, **versions},
         "rows": rows,
     }
+    if peer is None:
+        result["without_peer"] = without
     print(report(result))
     if options.out:
         out = Path(options.out)

@@ -9,8 +9,13 @@ import sys
 import time
 
 import numpy as np
-import torch
-import transformers
+
+try:
+    import torch
+    import transformers
+except ImportError as error:
+    print(json.dumps({"error": f"torch or transformers is not importable: {error}"}))
+    sys.exit()
 
 
 def main(folder: str, documents: str, threads: int) -> None:

@@ -7,10 +7,12 @@ Command: python -m experiments.benchmarks.lstm [--peer-python PYTHON_WITH_TORCH]
 Hardware: CPU; both sides run on the same cores, one after the other, in one run.
 Time: about a minute. Expected: a ratio (ours / torch) of at most 1 on a machine that
 does nothing else; the last column says how many cores other processes took meanwhile.
+`--out FOLDER` writes lstm.json and lstm.md.
 """
 
 import argparse
 import importlib.util
+import json
 import os
 import statistics
 import subprocess
@@ -18,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 PEERS = ("torch padded", "torch packed")
 
@@ -32,6 +35,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--cores", type=int, help="use this many (default: all)")
     parser.add_argument("--full", action="store_true", help="no padding at all")
     parser.add_argument("--peer-python", help="an interpreter that can import torch")
+    parser.add_argument("--out", default="", help="folder for JSON and Markdown")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -202,13 +206,14 @@ def main() -> None:
         peer.stdin.close()
         peer.wait()
 
-    print(
+    title = (
         f"bidirectional LSTM, forward + gradient: B {args.batch}, S {args.tokens}, "
         f"D {args.features}, H {args.hidden}, "
         f"{'full' if args.full else 'ragged'} documents, "
         f"{len(os.sched_getaffinity(0))} cores, {args.pairs} pairs; "
         f"others took {others:.2f} cores"
     )
+    lines, over = [], {}
     for name, seconds in walls.items():
         low, middle, high = quartiles([1e3 * s for s in seconds])
         spent = 1e3 * statistics.median(processor[name])
@@ -220,12 +225,28 @@ def main() -> None:
             ]
             low, middle, high = quartiles(ratios)
             line += f"; ours / {name}: {middle:.2f} ({low:.2f} to {high:.2f})"
-        print(line)
+            over[name] = {"median": middle, "low": low, "high": high}
+        lines.append(line)
     if others > 0.1:
-        print(
+        lines.append(
             f"not a fair comparison: others took {others:.2f} cores, and torch's "
             "threads wait for each other; repeat on an idle machine"
         )
+    print("\n".join([title, *lines]))
+    if args.out:
+        paths = ("peer_python", "out", "peer")
+        settings = {k: v for k, v in vars(args).items() if k not in paths}
+        result = {"settings": settings, "others": others, "seconds": walls}
+        write(args.out, title, lines, result | {"ours_over_peers": over})
+
+
+def write(out: str, title: str, lines: list[str], result: dict[str, Any]) -> None:
+    """The result as lstm.json and lstm.md."""
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "lstm.json").write_text(json.dumps(result, indent=1) + "\n")
+    table = "".join(f"    {line}\n" for line in lines)
+    (folder / "lstm.md").write_text(f"{title}\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -48,13 +48,20 @@ class Peer:
         facts: what the script told about itself.
     """
 
-    def __init__(self, python: str, script: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        python: str,
+        script: Path,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         try:
             self._process = subprocess.Popen(
                 [python, str(script), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                env=environment,
             )
         except OSError as error:
             raise PeerUnavailableError(f"no interpreter at {python}: {error}") from None

@@ -20,7 +20,7 @@ from labelgraph_jax.training.parallel import (
     compile_train_step_pmap,
     make_mesh,
 )
-from labelgraph_jax.training.step import init_train_state, make_train_step
+from labelgraph_jax.training.step import TrainStep, init_train_state, make_train_step
 
 FEATURES, LABELS = 5, 3
 TOTAL_STEPS, STEPS_PER_EPOCH = 13, 5
@@ -94,13 +94,18 @@ def optimizer() -> optax.GradientTransformation:
     return make_optimizer(learning_rate=0.05, warmup_steps=3, total_steps=TOTAL_STEPS)
 
 
-@functools.cache
-def compiled_step(device_count: int = 1, parallel: str = "jit") -> CompiledStep:
-    step = make_train_step(
+def train_step() -> TrainStep:
+    """The pure step of the linear model, with dropout."""
+    return make_train_step(
         multi_label_objective(apply_linear, logistic_loss),
         optimizer(),
         jax.random.key(7),
     )
+
+
+@functools.cache
+def compiled_step(device_count: int = 1, parallel: str = "jit") -> CompiledStep:
+    step = train_step()
     devices = jax.devices()[:device_count]
     if parallel == "pmap":
         return compile_train_step_pmap(step, devices)
