@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import sys
 import warnings
@@ -76,6 +77,8 @@ def run(arguments: list[str]) -> int:
     A `ValueError`, and so every error that a person's input can cause, becomes one
     line on standard error; set LABELGRAPH_TRACEBACK=1 to see where it came from.
     """
+    # What Orbax's threads log is raised as well, and then said in one line.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

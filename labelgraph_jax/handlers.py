@@ -87,8 +87,10 @@ def ensemble(verb: verbs.Ensemble) -> int:
 def evaluate(verb: verbs.Evaluate) -> int:
     from labelgraph_jax.evaluation import evaluate_workdir
     from labelgraph_jax.tables import print_results
+    from labelgraph_jax.training.hosts import initialise, is_first
     from labelgraph_jax.workdir import Workdir
 
+    initialise()
     if Workdir(Path(verb.workdir)).is_table:
         return _evaluate_table(verb)
     results = evaluate_workdir(
@@ -97,6 +99,8 @@ def evaluate(verb: verbs.Evaluate) -> int:
         data_dir=verb.data_dir,
         batch_size=verb.batch_size or None,
     )
+    if not is_first():
+        return 0
     if verb.json:
         print(json.dumps(results, indent=2))
     else:
@@ -107,10 +111,13 @@ def evaluate(verb: verbs.Evaluate) -> int:
 def _evaluate_table(verb: verbs.Evaluate) -> int:
     from labelgraph_jax.table_evaluation import evaluate_table
     from labelgraph_jax.table_results import print_table_results
+    from labelgraph_jax.training.hosts import is_first
 
     results = evaluate_table(
         verb.workdir, data=verb.data, batch_size=verb.batch_size or None
     )
+    if not is_first():
+        return 0
     if verb.json:
         print(json.dumps(results, indent=2))
     else:

@@ -160,7 +160,10 @@ class CheckpointStore:
         self._best = best
 
         def finish() -> None:
-            response.result()
+            try:
+                response.result()
+            except (ValueError, RuntimeError) as error:
+                raise self._unwritten(step, error) from error
             self._finish(step, best)
 
         self._pending = self._writer.submit(finish)
@@ -354,6 +357,25 @@ class CheckpointStore:
             shutil.rmtree(doomed, ignore_errors=True)
             (self.folder / str(old)).rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
+
+    def _unwritten(self, step: int, error: Exception) -> OSError:
+        """Take away what a failed save left, so that its space is free again."""
+        if jax.process_index() == 0:
+            for entry in self.folder.glob(f"{step}.*"):
+                shutil.rmtree(entry, ignore_errors=True)
+        free = shutil.disk_usage(self.folder.parent).free / 2**20
+        said = str(error).splitlines()[0]
+        full = "No space left on device" in str(error)
+        kept = self.steps()
+        return OSError(
+            f"the checkpoint of step {step} could not be written to {self.folder}: "
+            + (f"the disk is full ({free:,.0f} MiB free)" if full else said[:300])
+            + (
+                f"; that of step {kept[-1]} is whole"
+                if kept
+                else "; there is none before it"
+            )
+        )
 
     def _clean(self) -> None:
         """Remove what a killed run left half-written or half-deleted."""

@@ -404,9 +404,11 @@ def compile_train_step_pmap(
     )
 
     programs = _Programs(parallel_step, total)
+    # Compiled ahead, a pmap of several processes takes the arrays of all of them.
+    call = programs if jax.process_count() == 1 else parallel_step
 
     def run(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
-        state, metrics = programs(state, batch)
+        state, metrics = call(state, batch)
         return state, jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], metrics)
 
     return CompiledStep(run, place_state, place_batch, collect, total, programs.flops)

@@ -225,6 +225,36 @@ def test_a_failed_save_is_told_and_leaves_the_old_ones_whole(
     assert store.restore_params(1)["scalar"] == 1
 
 
+def test_a_disk_that_takes_no_more_leaves_the_old_checkpoint_whole(
+    tmp_path: Path,
+) -> None:
+    code = f"""
+import resource, signal
+import numpy as np
+from labelgraph_jax.training.checkpoint import CheckpointStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with CheckpointStore({str(tmp_path / "checkpoints")!r}) as store:
+    store.save(1, {{"w": np.ones(8, np.float32)}}, {{}})
+    store.wait()
+    # The system refuses to write files beyond this, as a full disk would.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    noise = np.random.default_rng(0).normal(size=100_000).astype(np.float32)
+    store.save(2, {{"w": noise}}, {{}})
+    try:
+        store.wait()
+    except OSError as error:
+        print(error)
+    print(store.steps(), store.restore_params("last")["w"].sum())
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
+    said, found = run.stdout.splitlines()
+    assert "the checkpoint of step 2 could not be written to" in said, run.stderr
+    assert said.endswith("; that of step 1 is whole")
+    assert found == "[1] 8.0"
+
+
 def test_a_checkpoint_of_another_model_names_both_sides(
     store: CheckpointStore,
 ) -> None:
