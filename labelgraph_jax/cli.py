@@ -11,6 +11,7 @@ import contextlib
 import io
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None:
         arguments = sys.argv[1:]
         keep_compiled_programs()
+        if arguments[:1] == ["train"]:
+            signal.signal(signal.SIGTERM, _stop_before_the_run)
         if arguments[:1] in (["train"], ["evaluate"], ["predict"]):
             start_over_with_huge_pages()
     code = run(list(arguments))
@@ -53,6 +56,14 @@ def main(arguments: list[str] | None = None) -> None:
 
         leave(code)
     sys.exit(code)
+
+
+def _stop_before_the_run(*_: Any) -> None:
+    """SIGTERM while the program is still being loaded: nothing to save."""
+    said = "labelgraph: stopped by SIGTERM before the first step, so there was nothing "
+    said += "to save; run the command again to go on\n"
+    os.write(2, said.encode())
+    os._exit(0)
 
 
 def keep_compiled_programs() -> None:

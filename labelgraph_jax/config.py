@@ -469,7 +469,7 @@ class TrainingConfig:
     GPU: a CPU has no fast product of it."""
     rematerialise: bool = False
     """Gradient checkpointing of a trained transformer: a third more time, far less
-    memory for long documents and large batches."""
+    memory of a TPU or GPU for long documents and large batches; a CPU gains nothing."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -536,10 +536,10 @@ class Config:
             "a mixture gives every label set a document vector of its own: head.kind "
             f"must be 'product', got '{self.head.kind}'",
         )
-        trains_transformer = self.text.encoder == "transformer" and (
-            self.text.trainable or self.text.vectors != "pretrained"
+        pretrained = self.text.vectors == "pretrained"
+        trains_transformer = not self.table.tasks and (
+            self.text.trainable if pretrained else self.text.encoder == "transformer"
         )
-        trains_transformer &= not self.table.tasks
         require(
             self.training.compute_dtype == "float32"
             or trains_transformer
@@ -552,7 +552,8 @@ class Config:
         require(
             not self.training.rematerialise or trains_transformer,
             "training.rematerialise is of a transformer that is trained; this run has "
-            f"text.encoder='{self.text.encoder}'",
+            f"text.encoder='{self.text.encoder}', text.vectors='{self.text.vectors}', "
+            f"text.trainable={self.text.trainable}",
         )
         check_table_run(self)
 
@@ -591,9 +592,9 @@ MOVED = {
     ("training", "threshold"): ("threshold", "kind"),
     ("training", "threshold_shrinkage"): ("threshold", "shrinkage"),
 }
+"""Where the settings of version 0.1 stand now, so that its work directories load."""
 DROPPED = {("mixture", "expert_devices")}
 """Settings of earlier versions that are now of the command line (`--mesh`)."""
-"""Where the settings of version 0.1 stand now, so that its work directories load."""
 
 
 def from_dict(values: Any) -> Config:

@@ -33,6 +33,7 @@ from labelgraph_jax.training.parallel import (
     make_mesh,
     parse_mesh,
     process_rows,
+    state_sharding,
 )
 from labelgraph_jax.training.signals import (
     Stop,
@@ -112,6 +113,21 @@ class Execution:
             if micro_batches > 1:
                 what += f" ({batch_size}) in {micro_batches} training.micro_batches"
             raise ConfigError(f"{what}: {error}") from error
+
+    def check_model(self, init: Callable[[], Any]) -> None:
+        """Refuse a model that cannot be split as the mesh asks, before any work.
+
+        Args:
+            init: gives the parameters; only their shapes are computed.
+
+        Raises:
+            ConfigError: nothing of it can be split.
+        """
+        mesh = self.mesh()
+        try:
+            state_sharding(jax.eval_shape(init), mesh)
+        except ValueError as error:
+            raise ConfigError(f"--mesh {self.settings.mesh}: {error}") from error
 
     def compile(self, step: TrainStep, mesh: Mesh, like: TrainState) -> CompiledStep:
         """The train step for the run's devices."""

@@ -191,6 +191,8 @@ def _fit(
     data = {name: fingerprint(documents) for name, documents in splits.items()}
     require_same_data(data)
 
+    together(lambda: execution.check_model(lambda: _first_params(prepared)))
+
     def claim() -> None:
         place.claim(stored, data)
         _save_model_files(place, prepared, config)
@@ -441,9 +443,13 @@ def optimizer_and_step(
 
 
 def _initial_state(prepared: Prepared, optimizer: Any, key: jax.Array) -> TrainState:
+    return init_train_state(_first_params(prepared, key), optimizer)
+
+
+def _first_params(prepared: Prepared, key: jax.Array | None = None) -> Any:
     batch = evaluation_batches(prepared.train.examples, batch_size=1)[0]
-    params = prepared.classifier.init(key, batch, **prepared.initial_values)
-    return init_train_state(params, optimizer)
+    key = jax.random.key(0) if key is None else key
+    return prepared.classifier.init(key, batch, **prepared.initial_values)
 
 
 def _finish(

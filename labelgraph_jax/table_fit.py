@@ -115,6 +115,9 @@ def fit_table(
     data = {n: table_fingerprint(t) if t is not None else "" for n, t in tables.items()}
     require_same_data(data)
 
+    first = jax.random.key(config.training.seed)
+    together(lambda: execution.check_model(lambda: prepared.classifier.init(first)))
+
     def claim() -> None:
         place.claim(stored, data)
         save_table_files(place, prepared.schema, prepared.targets)

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -36,19 +37,14 @@ class WorkdirLock:
 
     def __enter__(self) -> "WorkdirLock":
         # Read and written through one handle: opening must not empty another's file.
-        file = self.path.open("a+", encoding="utf-8")
-        if not _lock(file):
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(self.path.open("a+", encoding="utf-8"))
+            _take(file, self.path.parent)
             file.seek(0)
-            owner = _describe(file.read())
-            file.close()
-            raise WorkdirError(
-                f"{self.path.parent}: another run is at work here ({owner}); wait for "
-                "it, stop it, or choose another --workdir"
-            )
-        file.seek(0)
-        file.truncate()
-        json.dump(_this_process(), file)
-        file.flush()
+            file.truncate()
+            json.dump(_this_process(), file)
+            file.flush()
+            stack.pop_all()
         self._file = file
         return self
 
@@ -68,6 +64,23 @@ def holder(path: str | Path) -> str | None:
             return None if _lock(file, shared=True) else _describe(file.read())
     except OSError:
         return None
+
+
+def _take(file: IO[str], folder: Path) -> None:
+    """Lock it, or say who has; someone who only asks (`holder`) is gone at once."""
+    for attempt in range(5):
+        if attempt:
+            time.sleep(0.05)
+        if _lock(file):
+            return
+        file.seek(0)
+        owner = file.read()
+        if owner:
+            break
+    raise WorkdirError(
+        f"{folder}: another run is at work here ({_describe(owner)}); wait for it, "
+        "stop it, or choose another --workdir"
+    )
 
 
 def _lock(file: IO[str], *, shared: bool = False) -> bool:

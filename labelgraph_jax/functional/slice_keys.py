@@ -35,10 +35,11 @@ def slice_key(key: Key[Array, ""], index: Int[Array, ""] | int) -> Key[Array, ""
     """
     partitionable = bool(jax.config.values["jax_threefry_partitionable"])
     if jax.random.key_impl(key) != _BASE or not partitionable:
+        found = jax.random.key_impl(key)
+        found = "slice" if found == _SLICED else found
         raise ValueError(
             f"slice_key needs a {_BASE} key and jax_threefry_partitionable; got a "
-            f"{jax.random.key_impl(key)} key, jax_threefry_partitionable="
-            f"{partitionable}"
+            f"{found} key, jax_threefry_partitionable={partitionable}"
         )
     place = jnp.asarray(index, jnp.uint32)[None]
     data = jnp.concatenate([jax.random.key_data(key), place])

@@ -127,10 +127,11 @@ class Mixture(nn.Module):
     ) -> Float[Array, "B T F"]:
         """The tasks' vectors; gate weights `[B, T, E]` are sown as gates/weights."""
         self._check()
-        inputs = inputs.astype(self.dtype)
+        gate_inputs, inputs = inputs, inputs.astype(self.dtype)
         if self.shared:
             shared = Stack(1, self.shared, self.dropout_rate, name="shared")
             inputs = shared(inputs, deterministic=deterministic)[:, 0]
+            gate_inputs = inputs
         count = {"shared_bottom": 1, "omoe": self.experts, "mmoe": self.experts}
         body = Stack(
             count.get(self.kind, self.tasks),
@@ -148,7 +149,7 @@ class Mixture(nn.Module):
         kernel = self.param(
             "gate_kernel", _GATE, (inputs.shape[-1], gates, self.experts)
         )
-        logits = jnp.einsum("bd,dte->bte", inputs, kernel.astype(inputs.dtype))
+        logits = jnp.einsum("bd,dte->bte", gate_inputs.astype(jnp.float32), kernel)
         keep = None
         if self.gate_dropout and not deterministic:
             key = self.make_rng("dropout")

@@ -1,7 +1,7 @@
 """The training loop: steps, validation, early stopping, checkpoints, and resuming."""
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,9 +118,11 @@ def train_loop(
     with (
         nullcontext(stop) if stop is not None else stop_on_signals() as stop,
         Display(total_steps, at.step, enabled=progress) as run.display,
+        ExitStack() as stack,
     ):
         if resumed_from:
             run.display.say(f"going on after step {resumed_from} of {total_steps}")
+        stack.callback(run.stop_trace, broken_off=True)
         while True:
             epoch_ends = at.step % steps_per_epoch == 0 or at.step == total_steps
             if epoch_ends and at.evaluated_step < at.step:
@@ -146,6 +148,7 @@ def train_loop(
             run.display.say(
                 f"stopped by {stop.by} at step {at.step} of {total_steps} ({where})"
             )
+        run.stop_trace()
     run.finish()
     return TrainResult(
         step=at.step,

@@ -338,8 +338,11 @@ def compile_train_step(
         # An array on a device is shared despite may_alias; one on the host is not.
         return jax.device_put(jax.device_get(state), layout, may_alias=False)
 
+    runs: Callable[..., Any] = step
+    if MODEL_AXIS not in mesh.shape and _spans_cpus(mesh):
+        runs = _per_device(step, mesh)
     jitted = jax.jit(
-        step,
+        runs,
         in_shardings=(layout, batch_sharding(mesh)),
         out_shardings=(layout, replicated),
         donate_argnums=0,
@@ -353,6 +356,27 @@ def compile_train_step(
         lambda tree: tree,
         batch_divisor(mesh),
         run.flops,
+    )
+
+
+def _spans_cpus(mesh: Mesh) -> bool:
+    """Whether the devices are CPUs of several processes."""
+    devices = mesh.devices.flat
+    return devices[0].platform == "cpu" and len({d.process_index for d in devices}) > 1
+
+
+def _per_device(step: TrainStep, mesh: Mesh) -> Callable[..., Any]:
+    """The step written out per device, with one sum of all gradients at the end.
+
+    Left to itself XLA sums each gradient as it comes, which is right on GPU and TPU and
+    costs a message each between CPUs.
+    """
+    return jax.shard_map(
+        partial(step, axis_name=DATA_AXIS),
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(DATA_AXIS)),
+        out_specs=(PartitionSpec(), PartitionSpec()),
+        check_vma=False,
     )
 
 

@@ -157,10 +157,11 @@ class Run:
             jax.profiler.start_trace(str(self.log.workdir / "profile"))
             self.profiling = True
 
-    def stop_trace(self) -> None:
-        """Write the trace, with every step that was sent."""
+    def stop_trace(self, *, broken_off: bool = False) -> None:
+        """Write the trace, with every step that was sent, unless the run broke off."""
         if self.profiling and self.log is not None:
-            self.read_all()
+            if not broken_off:
+                self.read_all()
             jax.profiler.stop_trace()
             self.profiling, self.profile = False, None
             self.display.say(f"a trace is in {self.log.workdir / 'profile'}")
@@ -198,6 +199,7 @@ class Run:
         ]
         if not wrong:
             return
+        self.unread.clear()  # later steps went on from this one
         self.finish()
         kept = self.store.steps() if self.store is not None else []
         raise NonFiniteLossError(
