@@ -12,6 +12,8 @@ Runs are kept in the work folder: a call that was stopped goes on where it was.
 """
 
 import dataclasses
+import functools
+import itertools
 import json
 import shlex
 import sys
@@ -22,6 +24,7 @@ from typing import Any
 
 import tyro
 
+from experiments.pod import ALONE, Pod, end, joined
 from labelgraph_jax.config import ConfigError
 
 MODELS = (
@@ -67,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = tyro.cli(Arguments, args=given, prog="python -m experiments.census_income")
     try:
-        compute(chosen, shlex.join(given))
+        with joined(chosen) as pod:
+            compute(chosen, shlex.join(given), pod)
     except KeyboardInterrupt:
         print("stopped; run the command again to go on", file=sys.stderr)
         return 130
@@ -78,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compute(chosen: Arguments, command: str) -> None:
+def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     """Trains what is missing, group by group, and writes each group down.
 
     Raises:
@@ -91,19 +95,44 @@ def compute(chosen: Arguments, command: str) -> None:
     from experiments.magnet_tables import keep_compilations
     from labelgraph_jax.data.corpora.census_income import load_census_income
 
-    say = (lambda line: None) if chosen.quiet else _say
+    say = _say if pod.writes and not chosen.quiet else (lambda line: None)
     keep_compilations(Path(chosen.work) / "compiled")
     laboratory = Laboratory(Path(chosen.work), say)
-    data = load_census_income(chosen.data_dir or None)
-    for group in dict.fromkeys(chosen.groups):
-        started = time.perf_counter()
-        inputs = encode(data, group, min_count=chosen.min_count)
-        record = measured(laboratory, inputs, chosen)
+    data = pod.first_then_others(
+        "data", lambda: load_census_income(chosen.data_dir or None)
+    )
+    groups = list(dict.fromkeys(chosen.groups))
+
+    @functools.cache
+    def inputs_of(group: str) -> Any:
+        return encode(data, group, min_count=chosen.min_count)
+
+    started = time.perf_counter()
+    pod.fill(
+        "models of the groups",
+        list(itertools.product(groups, names_of(chosen))),
+        lambda cell: train(laboratory, inputs_of(cell[0]), cell[1], chosen),
+    )
+    for group in groups if pod.writes else ():
+        record = measured(laboratory, inputs_of(group), chosen)
         record |= {
             "command": f"python -m experiments.census_income {command}".strip(),
+            "hardware": pod.on(record["hardware"]),
             "seconds": round(time.perf_counter() - started, 1),
         }
+        started = time.perf_counter()
         write(record, Path(chosen.out), quick=chosen.quick)
+
+
+def names_of(chosen: Arguments) -> list[str]:
+    """The models to compare, the reference among them."""
+    return [name for name in MODELS if name in (*chosen.models, REFERENCE)]
+
+
+def train(laboratory: Any, inputs: Any, model: str, chosen: Arguments) -> Any:
+    """A model of one group, tuned and run; read where it was before."""
+    plan = plan_of(chosen, len(inputs.splits["train"]["targets"]))
+    return laboratory.cell(inputs, model, plan)
 
 
 def measured(laboratory: Any, inputs: Any, chosen: Arguments) -> dict[str, Any]:
@@ -115,8 +144,7 @@ def measured(laboratory: Any, inputs: Any, chosen: Arguments) -> dict[str, Any]:
     from experiments.magnet_tables import commit
 
     plan = plan_of(chosen, len(inputs.splits["train"]["targets"]))
-    names = [name for name in MODELS if name in (*chosen.models, REFERENCE)]
-    cells = [laboratory.cell(inputs, name, plan) for name in names]
+    cells = [train(laboratory, inputs, name, chosen) for name in names_of(chosen)]
     reference = next(cell for cell in cells if cell.model == REFERENCE)
     gates = [summary for cell in cells if (summary := gate_summary(cell))]
     record: dict[str, Any] = {
@@ -224,4 +252,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import tyro
 
-from experiments.tables.cells import TABLES, TableSpec, corpus_settings, table
+from experiments.pod import ALONE, Pod, end, joined
+from experiments.tables.cells import TABLES, Cell, TableSpec, corpus_settings, table
 from labelgraph_jax.config import ConfigError
 
 
@@ -65,7 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = tyro.cli(Arguments, args=given, prog="python -m experiments.magnet_tables")
     try:
-        record = compute(chosen, shlex.join(given))
+        with joined(chosen) as pod:
+            record = compute(chosen, shlex.join(given), pod)
+            if record:
+                write(record, Path(chosen.out), chosen.table)
     except KeyboardInterrupt:
         print("stopped; run the command again to go on", file=sys.stderr)
         return 130
@@ -73,12 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = " ".join(str(error).split())
         print(f"magnet_tables: error: {message}", file=sys.stderr)
         return 2
-    write(record, Path(chosen.out), chosen.table)
     return 0
 
 
-def compute(chosen: Arguments, command: str) -> dict[str, Any]:
+def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> dict[str, Any] | None:
     """Trains what is missing of a table and returns all its numbers.
+
+    None but on process 0.
 
     Raises:
         TableError: an unknown table, corpus or cell.
@@ -93,12 +98,19 @@ def compute(chosen: Arguments, command: str) -> dict[str, Any]:
     from experiments.tables.statistics import differences, metric_rows
 
     started = time.perf_counter()
-    say = (lambda line: None) if chosen.quiet else _say
+    say = _say if pod.writes and not chosen.quiet else (lambda line: None)
     keep_compilations(Path(chosen.work) / "compiled")
     laboratory = Laboratory(Path(chosen.work), say, chosen.reuse)
     if chosen.table == "embeddings" and not chosen.vectors_file:
-        spec = _with_made_vectors(laboratory, spec, settings)
+        plain = spec
+        spec = pod.first_then_others(
+            "vectors", lambda: _with_made_vectors(laboratory, plain, settings)
+        )
     cells = spec.choose([name for name in chosen.cells.split(",") if name])
+    if pod.several:
+        _fill(pod, laboratory, spec, cells, settings, range(chosen.seeds))
+    if not pod.writes:
+        return None
     results = [
         evaluate_cell(laboratory, spec, cell, settings, range(chosen.seeds))
         for cell in cells
@@ -110,7 +122,7 @@ def compute(chosen: Arguments, command: str) -> dict[str, Any]:
         "corpus": corpus.prepared.corpus.name,
         "split": "test",
         "test_documents": counts["test"],
-        "hardware": hardware(),
+        "hardware": pod.on(hardware()),
     }
     reference = next(r for r in results if r.name == spec.reference)
     targets = np.asarray(corpus.arrays["test"]["targets"])
@@ -158,6 +170,51 @@ def _check(chosen: Arguments) -> tuple[TableSpec, dict[str, Any]]:
     if chosen.epochs:
         settings["training.epochs"] = chosen.epochs
     return spec, settings
+
+
+def _fill(
+    pod: Pod,
+    laboratory: Any,
+    spec: TableSpec,
+    cells: Sequence[Cell],
+    settings: dict[str, Any],
+    seeds: range,
+) -> None:
+    """Every run once, over all processes.
+
+    Runs that `labelgraph train` would do one by one are trained by all processes as one
+    run, as it does on several hosts; the other cells are divided.
+    """
+    from experiments.tables.corpus import can_train_together
+    from experiments.tables.evaluating import cell_configuration, cell_runs
+    from experiments.tables.store import run_key
+
+    whole: dict[str, Cell] = {}
+    divided: dict[str, Cell] = {}
+    for cell in cells:
+        config = cell_configuration(spec, cell, settings)
+        # Cells that differ in their thresholds alone share their runs.
+        key = run_key(config, {"runner": cell.runner})
+        if cell.runner != "train":
+            divided[cell.runner] = cell
+        elif can_train_together(config):
+            divided[key] = cell
+        else:
+            whole[key] = cell
+    pod.first_then_others(
+        "corpora",
+        lambda: [
+            laboratory.corpus(cell_configuration(spec, cell, settings))
+            for cell in (*whole.values(), *divided.values())
+        ],
+    )
+    for cell in whole.values():
+        cell_runs(laboratory, spec, cell, settings, seeds)
+    pod.fill(
+        "cells",
+        list(divided.values()),
+        lambda cell: cell_runs(laboratory, spec, cell, settings, seeds),
+    )
 
 
 def _with_made_vectors(
@@ -218,4 +275,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

@@ -53,6 +53,7 @@ from experiments.mmoe.synthetic_statistics import (
     trainability_rows,
 )
 from experiments.mmoe.synthetic_store import Laboratory, TimedRuns, use_every_core
+from experiments.pod import ALONE, Pod, end, joined
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.data.synthetic import directions_for, preset
 
@@ -119,8 +120,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = tyro.cli(
         Arguments, args=given, prog="python -m experiments.mmoe_synthetic"
     )
+    chosen = chosen.resolved()
     try:
-        record = compute(chosen.resolved(), shlex.join(given))
+        with joined(chosen, before=use_every_core) as pod:
+            record = compute(chosen, shlex.join(given), pod)
+            if record:
+                write(record, Path(chosen.out))
     except KeyboardInterrupt:
         print("stopped; run the command again to go on", file=sys.stderr)
         return 130
@@ -128,12 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = " ".join(str(error).split())
         print(f"mmoe_synthetic: error: {message}", file=sys.stderr)
         return 2
-    write(record, Path(chosen.out))
     return 0
 
 
-def compute(chosen: Arguments, command: str) -> dict[str, Any]:
-    """Trains what is missing and returns all numbers.
+def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> dict[str, Any] | None:
+    """Trains what is missing and returns all numbers; None but on process 0.
 
     Raises:
         ConfigError: an option out of its range, an unknown cell.
@@ -146,23 +150,33 @@ def compute(chosen: Arguments, command: str) -> dict[str, Any]:
     sizes = Sizes(
         chosen.features, chosen.batch, chosen.steps, chosen.epochs, chosen.held_out
     )
-    say = (lambda line: None) if chosen.quiet else _say
+    say = _say if pod.writes and not chosen.quiet else (lambda line: None)
     laboratory = Laboratory(
         Path(chosen.work), preset(chosen.preset), sizes, chosen.together, say
     )
-    searches: dict[str, Any] = {}
+    models = list(dict.fromkeys(model for model, _ in cells))
     timed: list[TimedRuns] = []
-    for model in dict.fromkeys(model for model, _ in cells):
-        searches[model] = choose_rate(laboratory, model, chosen, timed)
-    results: dict[Cell, TimedRuns] = {}
-    for model, correlation in cells:
+
+    def search(model: str) -> dict[str, Any]:
+        return choose_rate(laboratory, model, chosen, timed)
+
+    def train(cell: Cell) -> TimedRuns:
+        model, correlation = cell
         say(f"{model} at correlation {correlation:g}")
-        results[model, correlation] = laboratory.runs(
+        return laboratory.runs(
             model,
             range(chosen.seeds),
             [correlation] * chosen.seeds,
             [searches[model]["chosen"]] * chosen.seeds,
         )
+
+    pod.fill("searches for learning rates", models, search)
+    timed.clear()
+    searches = {model: search(model) for model in models}
+    pod.fill("cells", cells, train)
+    if not pod.writes:
+        return None
+    results = {cell: train(cell) for cell in cells}
     timed += results.values()
     draws = Draws(
         {cell: kept.runs.losses.mean(axis=1) for cell, kept in results.items()},
@@ -173,7 +187,7 @@ def compute(chosen: Arguments, command: str) -> dict[str, Any]:
         "preset": chosen.preset,
         "command": f"python -m experiments.mmoe_synthetic {command}".strip(),
         "commit": commit(),
-        "hardware": hardware(),
+        "hardware": pod.on(hardware()),
         "cores": measure.cores(),
         "seconds": round(sum(kept.seconds for kept in timed), 1),
         "cpu_seconds": round(sum(kept.cpu_seconds for kept in timed), 1),
@@ -322,4 +336,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 import tyro
 
+from experiments.pod import ALONE, Pod, end, joined
 from labelgraph_jax.config import ConfigError
 
 ALL_WAYS = ("joint", "single_task", "shared_bottom", "mmoe")
@@ -65,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = tyro.cli(Arguments, args=given, prog="python -m experiments.mmoe_text")
     try:
-        compute(chosen, shlex.join(given))
+        with joined(chosen) as pod:
+            compute(chosen, shlex.join(given), pod)
     except KeyboardInterrupt:
         print("stopped; run the command again to go on", file=sys.stderr)
         return 130
@@ -76,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compute(chosen: Arguments, command: str) -> None:
+def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     """Trains what is missing and writes the study down.
 
     Raises:
@@ -89,13 +91,15 @@ def compute(chosen: Arguments, command: str) -> None:
     for way in chosen.ways:
         if way not in ALL_WAYS:
             raise ConfigError(f"--ways must be of {', '.join(ALL_WAYS)}; got {way!r}")
-    record = measured(chosen)
+    record = measured(chosen, pod)
+    if record is None:
+        return
     record["command"] = f"python -m experiments.mmoe_text {command}".strip()
     write(record, Path(chosen.out), quick=chosen.quick)
 
 
-def measured(chosen: Arguments) -> dict[str, Any]:
-    """All numbers of a study."""
+def measured(chosen: Arguments, pod: Pod = ALONE) -> dict[str, Any] | None:
+    """All numbers of a study; None but on process 0."""
     from experiments.collect import hardware
     from experiments.magnet_tables import commit, keep_compilations
     from experiments.tables.corpus import TableCorpus
@@ -105,7 +109,7 @@ def measured(chosen: Arguments) -> dict[str, Any]:
     from experiments.video.store import Store
     from labelgraph_jax.config import MixtureConfig
 
-    say = (lambda line: None) if chosen.quiet else _say
+    say = _say if pod.writes and not chosen.quiet else (lambda line: None)
     store = Store(Path(chosen.work), say)
     keep_compilations(Path(chosen.work) / "compiled")
     ways = [way for way in ALL_WAYS if way in (*chosen.ways, REFERENCE)]
@@ -121,11 +125,14 @@ def measured(chosen: Arguments) -> dict[str, Any]:
         return _located(config, chosen)
 
     base = dataclasses.replace(settings("joint", RATES[0]), mixture=MixtureConfig())
-    corpus = TableCorpus.read(base, Path(chosen.work) / "vectors", say)
+    corpus = pod.first_then_others(
+        "corpus", lambda: TableCorpus.read(base, Path(chosen.work) / "vectors", say)
+    )
     columns = corpus.prepared.labels.task_columns
     cells, configs = {}, {}
     tried: dict[str, dict[float, float]] = {}
-    for way in ways:
+
+    def train(way: str) -> None:
         tried[way] = {}
         for rate in RATES[:1] if chosen.quick else RATES:
             title = f"{way}, rate {rate:g}"
@@ -136,6 +143,14 @@ def measured(chosen: Arguments) -> dict[str, Any]:
         title = f"{way}, {chosen.seeds} seeds"
         seeds = range(chosen.seeds)
         cells[way] = find_or_train(store, corpus, configs[way], seeds, title)
+
+    pod.fill("ways", ways, train)
+    if not pod.writes:
+        return None
+    store = Store(Path(chosen.work), say)
+    for way in ways:
+        train(way)
+    cells = {way: cells[way] for way in ways}
     splits = corpus.prepared.corpus.splits
     sizes = {name: len(documents) for name, documents in splits.items()}
     record: dict[str, Any] = {
@@ -149,7 +164,7 @@ def measured(chosen: Arguments) -> dict[str, Any]:
         + f". The encoder is {ENCODER_TITLES[chosen.encoder]}.",
         "tasks": list(columns),
         "commit": commit(),
-        "hardware": hardware(),
+        "hardware": pod.on(hardware()),
         "seeds": chosen.seeds,
         "resamples": chosen.resamples,
         "seconds": round(store.seconds, 1),
@@ -225,4 +240,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

@@ -11,12 +11,13 @@ Finished parts are kept in the work folder: a study that was stopped goes on.
 import dataclasses
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
+from experiments.pod import ALONE, Pod, end, joined
 from labelgraph_jax.config import ConfigError
 
 
@@ -46,8 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code (2: an argument is wrong)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = tyro.cli(Arguments, args=given, prog="python -m experiments.video_ranking")
+    command = shlex.join(["python", "-m", "experiments.video_ranking", *given])
     try:
-        run(chosen, shlex.join(["python", "-m", "experiments.video_ranking", *given]))
+        with joined(chosen) as pod:
+            run(chosen, command, pod)
     except KeyboardInterrupt:
         print("stopped; run the command again to go on", file=sys.stderr)
         return 130
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(chosen: Arguments, command: str) -> None:
+def run(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     """Computes what is missing and writes the tables.
 
     Raises:
@@ -71,21 +74,31 @@ def run(chosen: Arguments, command: str) -> None:
                 f"--{name} must be at least 1, got {getattr(chosen, name)}"
             )
     from experiments.magnet_tables import keep_compilations
-    from experiments.video.debiasing import position_study
+    from experiments.video.debiasing import position_parts, position_study
     from experiments.video.log import ranking_log
-    from experiments.video.mixtures import RATES, Study, mixture_study
+    from experiments.video.mixtures import (
+        RATES,
+        Study,
+        mixture_parts,
+        mixture_rates,
+        mixture_study,
+    )
     from experiments.video.pages import write_mixtures
     from experiments.video.position_page import write_position
-    from experiments.video.simulation import Sizes
+    from experiments.video.simulation import Sizes, simulate
     from experiments.video.store import Store
     from experiments.video.training import Plan
     from labelgraph_jax.data.corpora.kuairand import load_kuairand
 
     keep_compilations(Path(chosen.work) / "compiled")
-    log = ranking_log(
-        load_kuairand(chosen.data_dir or None), most_rows=3_000 if chosen.quick else 0
+    log = pod.first_then_others(
+        "log",
+        lambda: ranking_log(
+            load_kuairand(chosen.data_dir or None),
+            most_rows=3_000 if chosen.quick else 0,
+        ),
     )
-    say = (lambda line: None) if chosen.quiet else _say
+    say = _say if pod.writes and not chosen.quiet else (lambda line: None)
     study = Study(
         log=log,
         store=Store(Path(chosen.work), say),
@@ -94,20 +107,33 @@ def run(chosen: Arguments, command: str) -> None:
         resamples=chosen.resamples,
         rates=RATES[:1] if chosen.quick else RATES,
     )
+    sizes = Sizes(300, 100, 200) if chosen.quick else Sizes()
+    if pod.several:
+        first: list[Callable[[], object]] = []
+        then: list[Callable[[], object]] = []
+        if chosen.study != "mixtures":
+            first.append(lambda: simulate(study, sizes))
+            then += position_parts(study, sizes)
+        if chosen.study != "position":
+            first += mixture_rates(study)
+            then += mixture_parts(study)
+        pod.fill("searches for learning rates", first, lambda part: part())
+        pod.fill("models", then, lambda part: part())
+    if not pod.writes:
+        return
     out = Path(chosen.out)
     out.mkdir(parents=True, exist_ok=True)
     if chosen.study != "position":
+        study = dataclasses.replace(study, store=Store(Path(chosen.work), say))
         record = mixture_study(study)
-        write_mixtures(record | _head(study, command), out)
+        write_mixtures(record | _head(study, command, pod), out)
     if chosen.study != "mixtures":
         study = dataclasses.replace(study, store=Store(Path(chosen.work), say))
-        record = position_study(
-            study, Sizes(300, 100, 200) if chosen.quick else Sizes()
-        )
-        write_position(record | _head(study, command), out)
+        record = position_study(study, sizes)
+        write_position(record | _head(study, command, pod), out)
 
 
-def _head(study: Any, command: str) -> dict[str, Any]:
+def _head(study: Any, command: str, pod: Pod) -> dict[str, Any]:
     """What stands over every table."""
     from experiments.collect import hardware
     from experiments.magnet_tables import commit
@@ -115,7 +141,7 @@ def _head(study: Any, command: str) -> dict[str, Any]:
     return {
         "command": command,
         "commit": commit(),
-        "hardware": hardware(),
+        "hardware": pod.on(hardware()),
         "seconds": round(study.store.seconds, 1),
         "rows_train": len(study.log.train.users),
         "rows_validation": len(study.log.validation.users),
@@ -132,4 +158,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

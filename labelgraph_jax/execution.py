@@ -27,6 +27,7 @@ from labelgraph_jax.training.hosts import (
     together,
 )
 from labelgraph_jax.training.parallel import (
+    MODEL_AXIS,
     CompiledStep,
     compile_train_step,
     compile_train_step_pmap,
@@ -124,6 +125,8 @@ class Execution:
             ConfigError: nothing of it can be split.
         """
         mesh = self.mesh()
+        if MODEL_AXIS not in mesh.shape:
+            return
         try:
             state_sharding(jax.eval_shape(init), mesh)
         except ValueError as error:

@@ -13,6 +13,7 @@ import numpy as np
 from experiments.census.inputs import CensusInputs
 from experiments.census.networks import Shape, parameter_count, shapes_of
 from experiments.census.training import Schedule, Trained, Trial, train_together
+from experiments.pod import whole
 
 FORMAT = 1
 """Raise it where the training gives other numbers under the same settings."""
@@ -135,13 +136,14 @@ class Laboratory:
         self.folder.mkdir(parents=True, exist_ok=True)
         if scores:
             outputs: Any = [run.test_outputs for run in runs]
-            np.savez(arrays, test_outputs=np.stack(outputs))
+            with whole(arrays) as partial, partial.open("wb") as file:
+                np.savez(file, test_outputs=np.stack(outputs))
         elsewhere = ("trial", "test_outputs")
         names = [f.name for f in dataclasses.fields(Trained) if f.name not in elsewhere]
         record = [{name: getattr(run, name) for name in names} for run in runs]
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"identity": identity, "runs": record}, indent=1))
-        partial.replace(path)  # written last, so that it never lies
+        with whole(path) as partial:  # written last, so that it never lies
+            text = json.dumps({"identity": identity, "runs": record}, indent=1)
+            partial.write_text(text, encoding="utf-8")
         return runs
 
 

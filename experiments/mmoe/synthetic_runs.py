@@ -208,7 +208,8 @@ class Trainer:
         alone = partial(
             train_run, model=network(model, sizes.features), spec=spec, sizes=sizes
         )
-        mesh = make_mesh()
+        # With several processes each trains runs of its own.
+        mesh = make_mesh(jax.local_devices())
         split = PartitionSpec(DATA_AXIS)
         self.multiple = mesh.size * together
         self._train = jax.jit(

@@ -14,6 +14,7 @@ import numpy as np
 
 from experiments.benchmarks import measure
 from experiments.mmoe.synthetic_runs import Runs, Sizes, Trainer
+from experiments.pod import whole
 from labelgraph_jax.data.synthetic import SyntheticSpec
 
 RUN_FORMAT = 1
@@ -99,10 +100,10 @@ def save(path: Path, kept: TimedRuns, settings: dict[str, Any]) -> None:
     """Writes runs under their final name last, so that a file is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     times = np.array([kept.seconds, kept.cpu_seconds])
-    partial = path.with_suffix(".partial.npz")
-    np.savez(str(partial), allow_pickle=False, **kept.runs._asdict(), times=times)
-    path.with_suffix(".json").write_text(json.dumps(settings) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with whole(path.with_suffix(".json")) as partial:
+        partial.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+    with whole(path) as partial, partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **kept.runs._asdict(), times=times)
 
 
 def load(path: Path) -> TimedRuns:

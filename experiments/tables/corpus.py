@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.pod import whole
 from labelgraph_jax.config import Config, to_dict
 from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.tokenizer import Tokenizer
@@ -175,10 +175,8 @@ def padded_ids(examples: Examples) -> Arrays:
 
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Writes an .npz whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with whole(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    partial.replace(path)
 
 
 def can_train_together(config: Config) -> bool:

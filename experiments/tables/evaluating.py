@@ -27,14 +27,13 @@ def evaluate_cell(
     seeds: Iterable[int],
 ) -> CellResult:
     """The runs of a cell, those that are missing trained, by every decision rule."""
-    config = configuration(spec.base, cell.settings, settings).resolved()
+    config = cell_configuration(spec, cell, settings)
     corpus = laboratory.corpus(config)
     started = time.perf_counter()
+    runs = cell_runs(laboratory, spec, cell, settings, seeds)
     if cell.runner == "train":
-        runs = find_or_train(laboratory, corpus, config, list(seeds))
         line = command(with_seed(config, runs[0].seed))
     else:
-        runs = [find_or_fit(laboratory, corpus, cell.runner)]
         line = command(configuration(settings), "--baseline")
         if cell.runner == "chains":
             line = (
@@ -58,6 +57,26 @@ def evaluate_cell(
         + f" ({time.perf_counter() - started:.0f} s)"
     )
     return CellResult(cell.name, cell.title, line, tuple(runs), outcomes)
+
+
+def cell_configuration(spec: TableSpec, cell: Cell, settings: dict[str, Any]) -> Config:
+    """The settings of a cell's runs, but for their seeds."""
+    return configuration(spec.base, cell.settings, settings).resolved()
+
+
+def cell_runs(
+    laboratory: Laboratory,
+    spec: TableSpec,
+    cell: Cell,
+    settings: dict[str, Any],
+    seeds: Iterable[int],
+) -> list[SeedRun]:
+    """The runs of a cell, kept ones read and the others trained."""
+    config = cell_configuration(spec, cell, settings)
+    corpus = laboratory.corpus(config)
+    if cell.runner == "train":
+        return find_or_train(laboratory, corpus, config, list(seeds))
+    return [find_or_fit(laboratory, corpus, cell.runner)]
 
 
 def find_or_train(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.pod import whole
 from experiments.tables.corpus import save_arrays
 from labelgraph_jax.config import Config, ConfigError, from_dict, to_dict
 
@@ -109,6 +110,5 @@ class RunStore:
             "run": values,
             "config": to_dict(config),
         }
-        partial = self.folder / f"{key}.partial"
-        partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        partial.replace(self.folder / f"{key}.json")
+        with whole(self.folder / f"{key}.json") as partial:
+            partial.write_text(json.dumps(record, indent=1), encoding="utf-8")

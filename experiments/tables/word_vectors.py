@@ -5,7 +5,6 @@ sees fewer words than GloVe by a factor of ten thousand.
 """
 
 import hashlib
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
+
+from experiments.pod import whole
 
 WORD = re.compile(r"\w+")
 
@@ -77,9 +78,7 @@ def made_vectors(texts: Sequence[str], folder: Path) -> Path:
         return path
     words, vectors = ppmi_vectors(texts)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with whole(path) as partial, partial.open("w", encoding="utf-8") as file:
         for word, vector in zip(words, vectors, strict=True):
             file.write(" ".join([word, *(f"{x:.5f}" for x in vector)]) + "\n")
-    partial.replace(path)
     return path

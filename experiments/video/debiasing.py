@@ -1,7 +1,8 @@
 """Four ways to learn from clicks that depend on position, against a known truth."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,24 @@ def position_study(study: Study, sizes: Sizes) -> dict[str, Any]:
         },
         "seeds": list(study.seeds),
     }
+
+
+def position_parts(study: Study, sizes: Sizes) -> list[Callable[[], object]]:
+    """The ways, one by one, each in every world: what they keep in the store.
+
+    They need what `simulate` keeps.
+    """
+    worlds: dict[str, list[tuple[ClickKind, Way]]] = {}
+    for kind, ways in WORLDS.items():
+        for way in ways:
+            worlds.setdefault(way.name, []).append((kind, way))
+    found = functools.cache(lambda: simulate(study, sizes))
+
+    def train(cells: Sequence[tuple[ClickKind, Way]]) -> None:
+        for kind, way in cells:
+            _way(study, found(), sizes, kind, way)
+
+    return [functools.partial(train, cells) for cells in worlds.values()]
 
 
 def student(position: PositionUse, inputs: Inputs) -> Ranker:

@@ -1,7 +1,8 @@
 """Shared-bottom against mixtures of experts at equal multiplications (RecSys 2019)."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -107,6 +108,24 @@ def mixture_study(study: Study) -> dict[str, Any]:
             for metric, sample in drawn[result["cell"]].items()
         }
     return {"rows": results, "differences": differences, "weights": WEIGHTS}
+
+
+def mixture_rates(study: Study) -> list[Callable[[], object]]:
+    """The searches for learning rates that the cells need, one by one."""
+    models = rankers(RANKING_TASKS, study.inputs())
+    fingerprint = study.log.fingerprint()
+    names = dict.fromkeys(cell.tuned_as or cell.name for cell in CELLS)
+    return [
+        partial(tuned_rate, study, models[name], name, fingerprint) for name in names
+    ]
+
+
+def mixture_parts(study: Study) -> list[Callable[[], object]]:
+    """The cells, one by one: what each keeps in the store."""
+    models = rankers(RANKING_TASKS, study.inputs())
+    fingerprint = study.log.fingerprint()
+    draws = user_draws(study.log.test, study.resamples)
+    return [partial(_cell, study, cell, models, fingerprint, draws) for cell in CELLS]
 
 
 def tuned_rate(

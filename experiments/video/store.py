@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.pod import whole
+
 FORMAT = 1
 """Raise it where the same identity would give other numbers."""
 
@@ -51,9 +53,6 @@ class Store:
         self.seconds += float(part["wall_seconds"])
         self.say(f"{title}: {part['wall_seconds']:.0f} s")
         self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / f"{key}.partial"
-        with unfinished.open("wb") as stream:
+        with whole(path) as unfinished, unfinished.open("wb") as stream:
             np.savez(stream, **part)
-        # It appears under its name only when whole.
-        unfinished.replace(path)
         return part

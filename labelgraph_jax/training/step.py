@@ -155,15 +155,15 @@ def _in_parts(
     def summed(params: Params, batch: Batch, key: jax.Array) -> Any:
         pieces = jax.tree.map(split, dict(batch))
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(parts))
-        zeros = jax.tree.map(
-            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-            jax.eval_shape(
-                gradient_fn, params, jax.tree.map(lambda x: x[0], pieces), keys[0]
-            ),
-        )
+        # What gradient_fn gives, known without tracing it once more.
+        sums = (jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
+        zeros = (jax.tree.map(jnp.zeros_like, params), sums)
 
         def add(total: Any, piece: Any) -> tuple[Any, None]:
-            return jax.tree.map(jnp.add, total, gradient_fn(params, *piece)), None
+            found = gradient_fn(params, *piece)
+            return jax.tree.map(
+                lambda sum_, one: sum_ + one.astype(sum_.dtype), total, found
+            ), None
 
         return jax.lax.scan(add, zeros, (pieces, keys))[0]
 
