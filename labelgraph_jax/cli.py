@@ -79,7 +79,7 @@ def keep_compiled_programs() -> None:
     folder = str(Path(root) / "labelgraph_jax" / "compiled")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2 << 30))
-    # Also the many small programs of a first start: without them it takes twice as long.
+    # Also the many small programs of a start: without them it takes twice as long.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 

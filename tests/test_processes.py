@@ -80,8 +80,9 @@ def test_two_processes_leave_the_work_directory_of_one(
     found = json.loads((shared / "results.json").read_text())
     assert found["training"]["steps"] == results["training"]["steps"]
     assert len(found["devices"]) == 8
-    for name, value in results["test"]["half"].items():
-        assert found["test"]["half"][name] == pytest.approx(value, abs=1e-6), name
+    for name, value in results["test"]["metrics_at_half"].items():
+        again = found["test"]["metrics_at_half"][name]
+        assert again == pytest.approx(value, abs=1e-6), name
     trees = [
         CheckpointStore(place / "checkpoints").restore_params("last")
         for place in (shared, tmp_path / "one")
