@@ -21,6 +21,7 @@ from labelgraph_jax.functional.balanced_losses import (
     distribution_balanced_loss,
     negative_tolerant_loss,
 )
+from labelgraph_jax.functional.complete_attention import complete_attention
 from labelgraph_jax.functional.convolution import (
     graph_convolution,
     normalise_adjacency,
@@ -120,6 +121,7 @@ __all__ = [
     "bidirectional_lstm",
     "binary_cross_entropy",
     "class_balanced_loss",
+    "complete_attention",
     "conditional_adjacency",
     "cooccurrence",
     "count_cuts",

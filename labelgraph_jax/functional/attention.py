@@ -6,6 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, Shaped
 
+from labelgraph_jax.functional.attention_methods import (
+    AttentionMethod,
+    choose_method,
+    in_row_blocks,
+    rows_at_once,
+)
+from labelgraph_jax.functional.complete_attention import complete_attention
+
 AdjacencyRole = Literal["additive", "multiplicative", "fixed", "mask", "none"]
 
 
@@ -41,6 +49,7 @@ def graph_attention(
     role: AdjacencyRole = "additive",
     dropout_rate: float = 0.0,
     return_attention: bool = False,
+    method: AttentionMethod = "auto",
     key: Key[Array, ""] | Shaped[Array, "2"] | None = None,
 ) -> Float[Array, "N H F"] | tuple[Float[Array, "N H F"], Float[Array, "H N N"]]:
     """Let every label gather its neighbours' features, weighted by attention.
@@ -79,6 +88,12 @@ def graph_attention(
         dropout_rate: probability of dropping an attention weight; the others are
             divided by 1 - dropout_rate.
         return_attention: return the attention weights too.
+        method: how it is computed; the result is the same. `dense` makes the matrix;
+            `complete`, where every label receives from every label and no edge has a
+            weight, takes O(N log N) time and O(N) memory (`complete_attention`);
+            `blocked` makes the matrix a few rows at a time, twice where there is a
+            gradient; `auto` chooses by size and by what is given. The last two cannot
+            drop out or return attention weights.
         key: randomness of the dropout.
 
     Returns:
@@ -88,7 +103,8 @@ def graph_attention(
     Raises:
         ValueError: shapes do not fit together; `role` is unknown, or misses the
             `edge_weights` it is about; `edge_bias` with a role other than
-            `additive`; `dropout_rate` outside [0, 1), or above 0 without a `key`.
+            `additive`; `dropout_rate` outside [0, 1), or above 0 without a `key`; a
+            `method` that is unknown or cannot do what is asked for.
 
     Reference: Velickovic et al., Graph Attention Networks, ICLR 2018, eq. 1 to 4;
     a^T [z_i || z_j] of eq. 3 is split into its two halves, which makes the logits
@@ -102,7 +118,26 @@ def graph_attention(
     )
     check_edges(nodes.shape[0], role, adjacency, edge_weights, edge_bias)
     check_dropout(dropout_rate, key)
+    # Role `none` does not use the weights.
+    weights = None if role == "none" else edge_weights
+    given = {"adjacency": adjacency, "weights": weights, "bias": edge_bias}
+    edges = {name: matrix for name, matrix in given.items() if matrix is not None}
+    chosen = choose_method(
+        method,
+        labels=nodes.shape[0],
+        heads=kernel.shape[1],
+        negative_slope=negative_slope,
+        edges=bool(edges),
+        dropout_rate=dropout_rate,
+        return_attention=return_attention,
+    )
     projected = jnp.einsum("nd,dhf->nhf", nodes, kernel)
+    if chosen == "complete":
+        receivers, senders = _halves(projected, receiver_vector, sender_vector)
+        return complete_attention(receivers.T, senders.T, projected, negative_slope)
+    if chosen == "blocked":
+        halves = _halves(projected, receiver_vector, sender_vector)
+        return _blocked(projected, *halves, edges, role, negative_slope)
 
     if role == "fixed":
         attention = fixed_attention(edge_weights, adjacency, heads=kernel.shape[1])
@@ -120,23 +155,59 @@ def pair_scores(
     sender_vector: Float[Array, "H F"],
 ) -> Float[Array, "H N N"]:
     """receiver_vector . z_i + sender_vector . z_j in float32, before any bend."""
+    receivers, senders = _halves(projected, receiver_vector, sender_vector)
+    return receivers[:, :, None] + senders[:, None, :]
+
+
+def _halves(
+    projected: Float[Array, "N H F"],
+    receiver_vector: Float[Array, "H F"],
+    sender_vector: Float[Array, "H F"],
+) -> tuple[Float[Array, "H N"], Float[Array, "H N"]]:
+    """receiver_vector . z_i and sender_vector . z_j in float32."""
 
     def score(vector: Float[Array, "H F"]) -> Float[Array, "H N"]:
         return jnp.einsum(
             "nhf,hf->hn", projected, vector, preferred_element_type=jnp.float32
         )
 
-    return score(receiver_vector)[:, :, None] + score(sender_vector)[:, None, :]
+    return score(receiver_vector), score(sender_vector)
+
+
+def _blocked(
+    projected: Float[Array, "N H F"],
+    receivers: Float[Array, "H N"],
+    senders: Float[Array, "H N"],
+    edges: dict[str, Array],
+    role: AdjacencyRole,
+    negative_slope: float,
+) -> Float[Array, "N H F"]:
+    """`graph_attention` by blocks of receivers."""
+    labels, heads = projected.shape[:2]
+
+    def block(piece: dict[str, Array]) -> Array:
+        adjacency = piece.get("adjacency")
+        weights, bias = piece.get("weights"), piece.get("bias")
+        if role == "fixed":
+            attention = fixed_attention(weights, adjacency, heads=heads)
+        else:
+            scores = piece["receivers"].T[:, :, None] + senders[:, None, :]
+            logits = jax.nn.leaky_relu(scores, negative_slope)
+            attention = softmax_attention(logits, role, adjacency, weights, bias)
+        return jnp.einsum("hij,jhf->ihf", attention.astype(projected.dtype), projected)
+
+    pieces = {"receivers": receivers.T, **edges}
+    return in_row_blocks(block, rows_at_once(labels, heads), labels, pieces)
 
 
 def softmax_attention(
-    logits: Float[Array, "H N N"],
+    logits: Float[Array, "H R N"],
     role: AdjacencyRole,
-    adjacency: Shaped[Array, "N N"] | None,
-    edge_weights: Float[Array, "N N"] | None,
-    edge_bias: Float[Array, "N N"] | None,
-) -> Float[Array, "H N N"]:
-    """The attention of every role but `fixed`, see `graph_attention`."""
+    adjacency: Shaped[Array, "R N"] | None,
+    edge_weights: Float[Array, "R N"] | None,
+    edge_bias: Float[Array, "R N"] | None,
+) -> Float[Array, "H R N"]:
+    """The attention of R receivers, any role but `fixed`; see `graph_attention`."""
     mask = jnp.ones(logits.shape[1:], bool) if adjacency is None else adjacency != 0
     if edge_bias is not None:
         logits = logits + edge_bias.astype(jnp.float32)
@@ -155,11 +226,11 @@ def softmax_attention(
 
 
 def fixed_attention(
-    edge_weights: Float[Array, "N N"] | None,
-    adjacency: Shaped[Array, "N N"] | None,
+    edge_weights: Float[Array, "R N"] | None,
+    adjacency: Shaped[Array, "R N"] | None,
     *,
     heads: int,
-) -> Float[Array, "H N N"]:
+) -> Float[Array, "H R N"]:
     """The attention of role `fixed`: w_ij / sum_j abs(w_ij), the same in every head."""
     assert edge_weights is not None
     weights = jax.lax.stop_gradient(edge_weights).astype(jnp.float32)
