@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,11 @@ def main(arguments: list[str] | None = None) -> None:
             signal.signal(signal.SIGTERM, _stop_before_the_run)
         if arguments[:1] in (["train"], ["evaluate"], ["predict"]):
             start_over_with_huge_pages()
+    if _starts_several(os.environ, arguments):
+        _keep_stdout_for_results()
     code = run(list(arguments))
-    if code and "jax" in sys.modules:
+    # A stop was agreed on by all processes, an error was not.
+    if code not in (0, 130) and "jax" in sys.modules:
         from labelgraph_jax.training.hosts import leave
 
         leave(code)
@@ -98,7 +101,10 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt as stopped:
         # A StoppedError says where; SIGTERM is a scheduler's, and no failure.
         said = str(stopped) or "stopped"
+        agreed = hasattr(stopped, "by")
         print(f"labelgraph: {said}; run the command again to go on", file=sys.stderr)
+        if not agreed and _is_of_several_processes():
+            os._exit(130)
         return 0 if getattr(stopped, "by", "") == "SIGTERM" else 130
     except BrokenPipeError:
         # Whoever read our output went away (`labelgraph predict ... | head`).
@@ -107,27 +113,59 @@ def run(arguments: list[str]) -> int:
     except (ValueError, OSError) as error:
         if os.environ.get("LABELGRAPH_TRACEBACK"):
             raise
+        if _says_that_a_process_is_lost(error):
+            return _tell_of_a_lost_process(error)
         print(f"labelgraph: error: {_one_line(error)}", file=sys.stderr)
         return 2
     except RuntimeError as error:
         if not _is_of_several_processes():
             raise
-        print(
-            f"labelgraph: error: another process of this run has died, or cannot be "
-            f"reached: {_one_line(error)[:300]}; run the command again, on every "
-            "worker, to go on from the last checkpoint",
-            file=sys.stderr,
-        )
-        return 3
+        return _tell_of_a_lost_process(error)
     except SystemExit as error:
         # From the parser of the command line, which has said why.
         return error.code if isinstance(error.code, int) else 2
 
 
 def _is_of_several_processes() -> bool:
+    if "jax" not in sys.modules:
+        return False
     import jax
 
     return bool(jax.distributed.is_initialized())
+
+
+_SIGNS_OF_LOSS = ("CoordinationService", "Gloo", "barrier", "heartbeat", "UNAVAILABLE")
+
+
+def _says_that_a_process_is_lost(error: BaseException) -> bool:
+    """Whether an error is JAX's or Orbax's way to say that a process is gone."""
+    said = str(error)
+    return _is_of_several_processes() and any(sign in said for sign in _SIGNS_OF_LOSS)
+
+
+def _tell_of_a_lost_process(error: BaseException) -> int:
+    print(
+        "labelgraph: error: another process of this run has died, or cannot be "
+        f"reached: {_one_line(error)[:300]}; run the command again, on every worker, "
+        "to go on from the last checkpoint",
+        file=sys.stderr,
+    )
+    return 3
+
+
+def _starts_several(environment: Mapping[str, str], arguments: list[str]) -> bool:
+    """Whether this process is, by all signs, one of several of a run."""
+    counts = ("LABELGRAPH_PROCESSES", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+    return "--processes" in arguments or any(
+        environment.get(name, "1") != "1" for name in counts
+    )
+
+
+def _keep_stdout_for_results() -> None:
+    """What libraries print about connections goes to standard error."""
+    sys.stdout.flush()
+    sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

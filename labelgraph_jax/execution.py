@@ -59,13 +59,11 @@ class Execution:
         settings: how it is carried out.
         stop: a signal's wish.
         say: takes a line; silent but on process 0.
-        stage: how far the run has come, for the message of a stop.
     """
 
     settings: RunConfig
     stop: Stop
     say: Say
-    stage: str = "before the first step, so there was nothing to save"
 
     def mesh(self) -> Mesh:
         """The devices as the settings lay them out.
@@ -200,7 +198,7 @@ def executing(settings: RunConfig, say: Say) -> Iterator[Execution]:
         try:
             yield execution
         except StopRequestedError:
-            raise StoppedError(stop.by, execution.stage) from None
+            raise StoppedError(stop.by, stop.where) from None
 
 
 def require_free(place: Workdir) -> None:

@@ -183,9 +183,9 @@ def _fit(
                     "baseline on them would not stand beside its numbers"
                 )
             results["baseline"] = _baseline(corpus, place.labels(), config, say)
-            place.save_results(results)
+            on_first(lambda: place.save_results(results))
         return results
-    with execution.stop.during():
+    with execution.stop.during(leaving=True):
         prepared = execution.first_then_others(lambda: prepare(config, say))
     splits = prepared.corpus.splits
     data = {name: fingerprint(documents) for name, documents in splits.items()}
@@ -204,8 +204,8 @@ def _fit(
             raise StoppedError(
                 execution.stop.by, f"at step {result.step}, which is saved"
             )
-        execution.stage = "after training, which is saved, while testing"
-        with execution.stop.during():
+        execution.stop.where = "after training, which is saved, while testing"
+        with execution.stop.during(leaving=True):
             return _finish(place, prepared, config, result, baseline, say)
 
 

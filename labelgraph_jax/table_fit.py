@@ -49,7 +49,6 @@ from labelgraph_jax.training.hosts import is_first, on_first, together
 from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.loop import TrainResult, train_loop
 from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
-from labelgraph_jax.training.parallel import batch_divisor
 from labelgraph_jax.training.signals import StoppedError
 from labelgraph_jax.training.step import init_train_state, make_train_step
 from labelgraph_jax.workdir import Workdir, WorkdirError
@@ -109,7 +108,7 @@ def fit_table(
             results["baseline"] = _baseline(prepared, config, say)
             on_first(lambda: place.save_results(results))
         return results
-    with execution.stop.during():
+    with execution.stop.during(leaving=True):
         prepared = execution.first_then_others(lambda: prepare_table(config, say))
     tables = prepared.splits.tables
     data = {n: table_fingerprint(t) if t is not None else "" for n, t in tables.items()}
@@ -129,8 +128,8 @@ def fit_table(
             raise StoppedError(
                 execution.stop.by, f"at step {result.step}, which is saved"
             )
-        execution.stage = "after training, which is saved, while testing"
-        with execution.stop.during():
+        execution.stop.where = "after training, which is saved, while testing"
+        with execution.stop.during(leaving=True):
             return _finish(place, prepared, config, result, baseline, say)
 
 
@@ -188,16 +187,15 @@ def _train(
     assert settings.learning_rate is not None
     classifier = prepared.classifier
     size = min(settings.batch_size, _at_most(len(examples)))
-    mesh = execution.mesh()
-    multiple = settings.micro_batches * batch_divisor(mesh)
-    size = max(size - size % multiple, multiple)
+    size = max(size - size % settings.micro_batches, settings.micro_batches)
     if size < settings.batch_size:
         execution.say(
             f"few rows: batches of {size} and not of {settings.batch_size}, so that an "
             "epoch has several steps"
         )
-    elif size > settings.batch_size:
-        execution.say(f"batches of {size}: what divides over {mesh.size} devices")
+    # Never another size for other devices: the run would be another.
+    together(lambda: execution.check(size, settings.micro_batches))
+    mesh = execution.mesh()
     epoch_steps = steps_per_epoch(len(examples), size)
     total_steps = epoch_steps * settings.epochs
     key = jax.random.key(settings.seed)

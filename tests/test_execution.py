@@ -261,7 +261,7 @@ def test_a_stop_says_how_far_the_run_had_come() -> None:
             executing(RunConfig(), lambda line: None) as run,
         ):
             run.stop.by = "Ctrl-C"
-            run.stage = stage or run.stage
+            run.stop.where = stage or run.stop.where
             raise StopRequestedError
         yield str(stopped.value)
 

@@ -35,6 +35,7 @@ from labelgraph_jax.training.checkpoint_files import (
     write_checksums,
     write_json,
 )
+from labelgraph_jax.training.hosts import gather_text, is_first, together
 from labelgraph_jax.training.step import path_string
 
 JSON_ITEMS = ("step", "data", "config")
@@ -169,10 +170,13 @@ class CheckpointStore:
         self._pending = self._writer.submit(finish)
 
     def wait(self) -> None:
-        """Wait until the last save is on disk; raises what went wrong in it."""
+        """Wait until the last save is on disk; raises what went wrong in it.
+
+        Where several processes save, until process 0 has written what only it writes.
+        """
         pending, self._pending = self._pending, None
         if pending is not None:
-            pending.result()
+            together(pending.result)
 
     def close(self) -> None:
         """Wait, and let go of the writing thread."""
@@ -200,9 +204,16 @@ class CheckpointStore:
           CheckpointMismatchError: the checkpoint is of another model; says both sides.
         """
         self.wait()
-        candidates = self._candidates("last" if step is None else step)
+        candidates = together(
+            lambda: self._candidates("last" if step is None else step)
+        )
+        # One choice for all processes, also where one sees a file later than others.
+        candidates = json.loads(gather_text(json.dumps(candidates))[0])
         loaded = self._first_readable(
-            candidates, {"params": params, "opt_state": opt_state}, ITEMS
+            candidates,
+            {"params": params, "opt_state": opt_state},
+            ITEMS,
+            agreed=True,
         )
         record = loaded["step"]
         self._set_best(record["best"])
@@ -257,21 +268,45 @@ class CheckpointStore:
         candidates: list[int],
         templates: Mapping[str, Any],
         items: tuple[str, ...],
+        *,
+        agreed: bool = False,
     ) -> dict[str, Any]:
         for candidate in candidates:
             try:
+                if agreed:
+                    self._require_whole_everywhere(candidate, items)
                 return self._load(candidate, templates, items)
             except CheckpointMismatchError:
                 raise
             except CheckpointError as error:
                 if candidate == candidates[-1]:
                     raise
-                warnings.warn(
-                    f"{error}; the one before is used",
-                    DamagedCheckpointWarning,
-                    stacklevel=3,
-                )
+                if is_first():
+                    warnings.warn(
+                        f"{error}; the one before is used",
+                        DamagedCheckpointWarning,
+                        stacklevel=3,
+                    )
         raise AssertionError("there is always a candidate")
+
+    def _require_whole_everywhere(self, step: int, items: tuple[str, ...]) -> None:
+        """Refuse a checkpoint that one of several processes finds damaged.
+
+        Raises:
+          CheckpointError: on every process.
+        """
+        if jax.process_count() == 1:
+            return
+        found = ""
+        try:
+            verify_checksums(self.folder / str(step), items)
+        except (CheckpointError, OSError, ValueError) as error:
+            found = str(error) or type(error).__name__
+        said = [reason for reason in gather_text(found) if reason]
+        if said:
+            raise CheckpointError(
+                f"checkpoint {self.folder / str(step)} cannot be read: {said[0]}"
+            )
 
     def _load(
         self, step: int, templates: Mapping[str, Any], items: tuple[str, ...]

@@ -110,6 +110,11 @@ def train_loop(
     if evaluate_fn is not None and metric is None:
         raise ValueError("evaluate_fn needs `metric`: the value that picks the best")
     run = Run(compiled, batches, store, log, config, log_every, total_steps, profile)
+    if profile is not None and profile.first > total_steps:
+        raise ValueError(
+            f"the steps to trace, {profile.first} to {profile.last}, lie after the "
+            f"run's last step, {total_steps}"
+        )
     run.start(state)
     del state  # placed as a copy; the first one may leave the devices
     at = run.at
@@ -122,6 +127,8 @@ def train_loop(
     ):
         if resumed_from:
             run.display.say(f"going on after step {resumed_from} of {total_steps}")
+            if profile is not None and profile.first <= resumed_from:
+                run.display.say(f"no trace: step {profile.first} is already done")
         stack.callback(run.stop_trace, broken_off=True)
         while True:
             epoch_ends = at.step % steps_per_epoch == 0 or at.step == total_steps

@@ -44,6 +44,7 @@ class CompiledStep:
       flops: of the program that runs a placed batch, over all devices, as XLA counts
         them: the body of a loop (an LSTM's scan, micro-batches) once. 0 before the
         first run of its shape, and where XLA does not say.
+      knows: whether the program for a placed batch is compiled.
     """
 
     run: Callable[[TrainState, Any], tuple[TrainState, Metrics]]
@@ -52,6 +53,7 @@ class CompiledStep:
     collect: Callable[[Any], Any]
     device_count: int
     flops: Callable[[Any], float] = lambda batch: 0.0
+    knows: Callable[[Any], bool] = lambda batch: True
 
     def __call__(self, state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
         return self.run(state, batch)
@@ -96,6 +98,9 @@ class _Programs:
             flops = program_flops(program.cost_analysis())
             self._compiled[shapes] = program, flops * self._devices
         return self._compiled[shapes][0](state, batch)
+
+    def knows(self, batch: Any) -> bool:
+        return _shapes(batch) in self._compiled
 
     def flops(self, batch: Any) -> float:
         return self._compiled.get(_shapes(batch), (None, 0.0))[1]
@@ -356,6 +361,7 @@ def compile_train_step(
         lambda tree: tree,
         batch_divisor(mesh),
         run.flops,
+        run.knows,
     )
 
 
@@ -435,4 +441,7 @@ def compile_train_step_pmap(
         state, metrics = call(state, batch)
         return state, jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], metrics)
 
-    return CompiledStep(run, place_state, place_batch, collect, total, programs.flops)
+    measures: dict[str, Any] = {}
+    if call is programs:
+        measures = {"flops": programs.flops, "knows": programs.knows}
+    return CompiledStep(run, place_state, place_batch, collect, total, **measures)

@@ -130,6 +130,7 @@ class Run:
         placed = self.compiled.place_batch(batch)
         waited = time.perf_counter() - asked
         idle = all(_is_ready(metrics) for _, metrics in self.unread)
+        known = self.compiled.knows(placed)
         self.state, metrics = self.compiled(self.state, placed)
         self.at.step += 1
         self.unread.append((self.at.step, metrics))
@@ -140,6 +141,8 @@ class Run:
             self.read_all()  # the first step of this process: compiled, and done
             self.display.say(f"first step done {_process_age():.1f} s after the start")
             now = time.perf_counter()
+        elif not known:
+            self.steps_clock.compiling_seconds += now - self.last_step_end
         else:
             flops = self.compiled.flops(placed)
             self.steps_clock.step(now - self.last_step_end, waited, idle, flops)

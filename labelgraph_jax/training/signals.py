@@ -1,5 +1,6 @@
 """Signals: a run that is told to stop comes to an orderly end."""
 
+import ctypes
 import os
 import signal
 import threading
@@ -39,6 +40,7 @@ class Stop:
     interruptible: bool = False
     by: str = "SIGTERM"
     polls: int = 0
+    where: str = "before the first step, so there was nothing to save"
 
     def poll(self) -> bool:
         """Whether to stop now; every process must call it equally often."""
@@ -50,13 +52,32 @@ class Stop:
         return self.requested
 
     def check(self) -> None:
-        """Raise where `poll` says so: between two pieces of work without a state."""
+        """Raise where `poll` says so: between two pieces of work without a state.
+
+        Raises:
+          StopRequestedError: a stop is asked for.
+        """
         if self.poll():
             raise StopRequestedError
 
     @contextmanager
-    def during(self) -> Iterator[None]:
-        """Within, a signal raises at once: nothing here needs an orderly end."""
+    def during(self, *, leaving: bool = False) -> Iterator[None]:
+        """Within, a signal raises at once: nothing here needs an orderly end.
+
+        With several processes a signal waits for the next `poll`.
+
+        Args:
+          leaving: there is nothing to save, so that of several processes each may end
+            when it is told to, with exit code 0; a scheduler tells all of them.
+
+        Raises:
+          StopRequestedError: a signal came, before or within.
+        """
+        main = threading.current_thread() is threading.main_thread()
+        if leaving and main and _shares_notice():
+            with _leaving_on_sigterm(self):
+                yield
+            return
         self.interruptible = True
         try:
             if self.requested:
@@ -64,6 +85,29 @@ class Stop:
             yield
         finally:
             self.interruptible = False
+
+
+@contextmanager
+def _leaving_on_sigterm(stop: Stop) -> Iterator[None]:
+    """SIGTERM ends the process; after it JAX has the signal again.
+
+    JAX's handler is not Python's, so that only the C library can put it back.
+    """
+    library = ctypes.CDLL(None)
+    library.signal.restype = ctypes.c_void_p
+    library.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    of_jax = library.signal(signal.SIGTERM, None)
+
+    def leave(*_: object) -> None:
+        said = f"labelgraph: stopped by SIGTERM {stop.where}; run the command again\n"
+        os.write(2, said.encode())
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        library.signal(signal.SIGTERM, of_jax)
 
 
 def _shares_notice() -> bool:

@@ -22,12 +22,15 @@ class StepClock:
       input_bound_seconds: the part of it in which the devices had nothing to do: the
         step before was finished when the next batch was there. An upper bound.
       flops: of each step's program, over all devices.
+      compiling_seconds: of the steps that met a new shape of batch; no part of the
+        others.
     """
 
     seconds: list[float] = field(default_factory=list)
     input_seconds: float = 0.0
     input_bound_seconds: float = 0.0
     flops: float = 0.0
+    compiling_seconds: float = 0.0
 
     def step(self, seconds: float, waited: float, idle: bool, flops: float) -> None:
         """Take one step."""
@@ -39,9 +42,11 @@ class StepClock:
     def summary(self) -> dict[str, float]:
         """What the log says of these steps; nothing where there was none."""
         total = sum(self.seconds)
+        compiling = {"speed/compiling_seconds": self.compiling_seconds}
         if not total:
-            return {}
-        values = {
+            return compiling if self.compiling_seconds else {}
+        values = compiling if self.compiling_seconds else {}
+        values |= {
             f"speed/step_seconds_p{share}": float(np.percentile(self.seconds, share))
             for share in PERCENTILES
         }

@@ -63,8 +63,8 @@ def trouble(action: str) -> Any:
         return None
 
     def act(position: int) -> None:
-        if action == "slow":
-            time.sleep(0.2)
+        if action == "terminate" and position > 7:
+            time.sleep(0.5)  # the notice goes round while steps go on
         if position == 7 and action == "terminate":
             os.kill(os.getpid(), signal.SIGTERM)
         if position == 7 and action == "kill":
