@@ -202,9 +202,9 @@ need_storage() {
 }
 
 # The command that runs on every worker. A pod's work directory must be named, and lie
-# where all workers see it; this catches the two mistakes that a script can see.
+# where all workers see it; this catches the mistakes that a script can see.
 need_worker_command() {
-  local argument named=
+  local argument named= before= place
   ((${#worker_command[@]})) || worker_command=(labelgraph train --workdir "$1")
   for argument in "${worker_command[@]}"; do
     case $argument in
@@ -214,6 +214,14 @@ need_worker_command() {
         ;;
       --workdir | --workdir=*) named=yes ;;
     esac
+    place=
+    [[ $before == --workdir ]] && place=$argument
+    [[ $argument == --workdir=* ]] && place=${argument#--workdir=}
+    # "~" and "$HOME" are the worker's own; anything else must start at the root.
+    [[ -z $place || $place == [/~$]* ]] ||
+      die "the work directory must be an absolute path on storage that all workers" \
+        "share, e.g. $1; got $place"
+    before=$argument
   done
   [[ "${worker_command[*]:0:2}" != "labelgraph train" || -n $named ]] ||
     die "labelgraph train must be given --workdir on shared storage, e.g." \

@@ -204,6 +204,8 @@ def test_a_mistake_gets_one_line_that_says_what_must_hold(
     [
         (["labelgraph", "train"], "must be given --workdir on shared storage"),
         (["labelgraph", "train", "--workdir", "gs://b/r"], "got gs://b/r"),
+        (["labelgraph", "train", "--workdir", "runs/a"], "absolute path on storage"),
+        (["labelgraph", "train", "--workdir=runs/a"], "; got runs/a"),
         (["labelgraph", "train", "--workdir=gs://b/r"], "got --workdir=gs://b/r"),
     ],
 )
