@@ -204,7 +204,7 @@ need_storage() {
 # The command that runs on every worker. A pod's work directory must be named, and lie
 # where all workers see it; this catches the mistakes that a script can see.
 need_worker_command() {
-  local argument named= before= place
+  local argument place named='' before=''
   ((${#worker_command[@]})) || worker_command=(labelgraph train --workdir "$1")
   for argument in "${worker_command[@]}"; do
     case $argument in
