@@ -10,8 +10,6 @@ collective would not wait for hours, and would keep the devices busy meanwhile.
 """
 
 import dataclasses
-import functools
-import hashlib
 import shutil
 import signal
 import sys
@@ -254,19 +252,10 @@ def _require_one_experiment(chosen: Any) -> None:
         "the experiment": type(chosen).__module__.rpartition(".")[2]
         + str(type(chosen).__doc__),
         "the code of labelgraph_jax": code_fingerprint(),
-        "the code of the experiments": _own_fingerprint(),
+        "the code of the experiments": code_fingerprint(Path(__file__).parent),
         "the version of jax": jax.__version__,
     }
     require_same(facts)
-
-
-@functools.cache
-def _own_fingerprint() -> str:
-    digest = hashlib.sha256()
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def _require_shared(place: Path, option: str) -> None:

@@ -468,8 +468,8 @@ class TrainingConfig:
     parameters, softmax, norms and losses are float32 always. bfloat16 is for TPU and
     GPU: a CPU has no fast product of it."""
     rematerialise: bool = False
-    """Gradient checkpointing of a trained transformer: a third more time, far less
-    memory of a TPU or GPU for long documents and large batches; a CPU gains nothing."""
+    """Gradient checkpointing of a trained transformer: every layer is computed twice,
+    so that a TPU or GPU keeps less of long documents; on a CPU XLA saves nothing."""
     seed: int = 0
 
     def __post_init__(self) -> None:

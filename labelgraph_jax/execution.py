@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +47,9 @@ from labelgraph_jax.training.step import TrainState, TrainStep
 from labelgraph_jax.training.throughput import ProfileSteps
 from labelgraph_jax.workdir import Workdir, WorkdirError, settings_text
 from labelgraph_jax.workdir_lock import WorkdirLock, holder
+
+SHARED_SECONDS = 10.0
+"""How long a network file system may take to show a file of process 0."""
 
 Say = Callable[[str], None]
 Value = TypeVar("Value")
@@ -241,10 +245,9 @@ def require_same_data(data: Mapping[str, str]) -> None:
     require_same({f"the {name} data": value for name, value in data.items()})
 
 
-def code_fingerprint() -> str:
-    """SHA-256 of this package's source files."""
+def code_fingerprint(root: Path = Path(__file__).parent) -> str:
+    """SHA-256 of the Python files below a folder; of this package by default."""
     digest = hashlib.sha256()
-    root = Path(__file__).parent
     for path in sorted(root.rglob("*.py")):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
@@ -262,6 +265,9 @@ def _require_shared(place: Workdir) -> None:
 
     def look() -> None:
         seen = place.path / told[0]
+        end = time.monotonic() + SHARED_SECONDS
+        while not seen.is_file() and time.monotonic() < end:
+            time.sleep(0.2)
         if not seen.is_file() or seen.read_text(encoding="utf-8") != told[1]:
             raise WorkdirError(
                 f"{place.path}: is not the folder that process 0 sees under this name; "

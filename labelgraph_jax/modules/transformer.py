@@ -111,8 +111,8 @@ class Transformer(nn.Module):
             doubles the speed of a batch of 32 x 256; not for a sharded batch.
         first_layer: layers below it are not built: the call is given their output.
         rematerialise: keep only what goes into each layer for the gradient and compute
-            the rest again: a third more time, for memory that grows with one layer's
-            activations and not with all of them (gradient checkpointing).
+            the rest again: every layer twice, for memory that grows with one layer's
+            activations and not with all of them (Chen et al., 2016, sublinear memory).
 
     Reference: Devlin et al., NAACL 2019. The vector of segment 0 is part of the
     position table: one text has one segment, so BERT always adds the same two rows.
