@@ -216,22 +216,19 @@ def test_a_model_axis_over_what_cannot_be_split_says_why(
         train(config, tmp_path / "w", mesh="model=2")
 
 
-def test_the_fingerprint_of_the_code_is_that_of_its_files(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_fingerprint_of_the_code_is_that_of_its_files(tmp_path: Path) -> None:
     assert code_fingerprint() == code_fingerprint()
     assert len(code_fingerprint()) == 64
-    monkeypatch.setattr(execution, "__file__", str(tmp_path / "execution.py"))
-    empty = code_fingerprint()
+    empty = code_fingerprint(tmp_path)
     (tmp_path / "a.py").write_text("x = 1\n")
-    one = code_fingerprint()
+    one = code_fingerprint(tmp_path)
     (tmp_path / "a.py").write_text("x = 2\n")
-    two = code_fingerprint()
+    two = code_fingerprint(tmp_path)
     (tmp_path / "a.py").rename(tmp_path / "b.py")
-    renamed = code_fingerprint()
+    renamed = code_fingerprint(tmp_path)
     (tmp_path / "notes.txt").write_text("of no account")
     assert len({empty, one, two, renamed}) == 4
-    assert code_fingerprint() == renamed
+    assert code_fingerprint(tmp_path) == renamed
 
 
 def test_one_process_does_a_task_once() -> None:
