@@ -15,7 +15,7 @@ from labelgraph_jax.encode import chunk_tokens
 from labelgraph_jax.modules.label_attention import LabelAttention
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.label_graph import LabelGraph
-from labelgraph_jax.modules.magnet import Magnet, TaskMagnet
+from labelgraph_jax.modules.magnet import Factors, Magnet, TaskMagnet
 from labelgraph_jax.modules.mixture import GATES, gate_weights_of
 from labelgraph_jax.modules.text_encoder import TextEncoder, place_params
 from labelgraph_jax.modules.transformer import TransformerShape
@@ -24,6 +24,7 @@ from labelgraph_jax.training.objectives import LossFn, LossSum
 from labelgraph_jax.workdir import LabelGraphArrays
 
 MAX_HEADS = 8
+MODEL_INPUTS = ("token_mask", "token_ids", "token_vectors", "token_values")
 LENGTH_MULTIPLE = 8
 """Batches are padded to a multiple of this, so a window may grow by that much."""
 
@@ -81,6 +82,45 @@ class Classifier:
         assert isinstance(logits, jax.Array)
         return logits
 
+    def factors(
+        self,
+        params: Any,
+        batch: Mapping[str, Any],
+        *,
+        key: jax.Array | None = None,
+        train: bool = False,
+    ) -> Factors:
+        """What the logits of a batch are made of, of a `Magnet` alone."""
+        arguments, options = self._inputs(batch)
+        found = self.module.apply(
+            {"params": params},
+            *arguments,
+            **options,
+            factored=True,
+            deterministic=not train,
+            rngs={"dropout": key} if train and key is not None else None,
+        )
+        assert isinstance(found, Factors)
+        return found
+
+    def label_side(self, params: Any) -> tuple[jax.Array, jax.Array]:
+        """Label vectors `[N, D]` and biases `[N]` of a `Magnet`, for any document."""
+        constants = self._constants()
+        vectors = self.module.apply(
+            {"params": params}, *constants[:2], method="label_vectors"
+        )
+        assert isinstance(vectors, jax.Array)
+        return vectors, jnp.asarray(params["label_bias"])
+
+    def document_side(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
+        """Document vectors `[B, D]` of a `Magnet`, float32, without dropout."""
+        (*_, token_mask), options = self._inputs(batch)
+        vectors = self.module.apply(
+            {"params": params}, token_mask, **options, method="document_vectors"
+        )
+        assert isinstance(vectors, jax.Array)
+        return vectors
+
     @property
     def has_gates(self) -> bool:
         """Whether the label sets go through a mixture that has gates."""
@@ -123,15 +163,17 @@ class Classifier:
     def _inputs(
         self, batch: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        inputs = {
+            name: jnp.asarray(batch[name]) for name in MODEL_INPUTS if name in batch
+        }
+        return (*self._constants(), inputs.pop("token_mask")), inputs
+
+    def _constants(self) -> tuple[Any, Any, Any]:
+        """Label features, adjacency and prior as the module takes them."""
         graph = self.graph
         constants = (graph.features, graph.adjacency, graph.prior)
-        inputs = {
-            name: jnp.asarray(batch[name])
-            for name in ("token_mask", "token_ids", "token_vectors")
-            if name in batch
-        }
-        arguments = tuple(jnp.asarray(array) for array in constants)
-        return (*arguments, inputs.pop("token_mask")), inputs
+        features, adjacency, prior = jax.tree.map(jnp.asarray, constants)
+        return features, adjacency, prior
 
 
 def build_classifier(

@@ -235,7 +235,16 @@ class GraphConfig:
     p: float = 0.25
     """thresholded: share of a label's message that comes from its neighbours."""
     neighbours: int = 5
-    """similarity: how many of the labels most alike a label receives from."""
+    """similarity, and an edge list: of how many other labels a label receives at
+    most, those most alike or most often beside it."""
+    method: Literal["auto", "dense", "complete", "blocked", "sparse"] = "auto"
+    """How attention is computed; the result is the same. dense: the whole matrix;
+    complete: exact without a matrix, where every label receives from every label;
+    blocked: some rows of the matrix at a time; sparse: over an edge list, which many
+    labels have in any case."""
+    rank: int = 0
+    """Learned edge weights of this rank, in place of one number per pair of labels;
+    0: none. Nothing of them grows with the square of the labels."""
     learned: bool | None = None
     """Train the adjacency; by default exactly where the role has a gradient."""
     features: Literal["random", "names", "word_vectors"] = "names"
@@ -317,10 +326,22 @@ class HeadConfig:
     """recurrent: units of the decoder, and width of its label vectors."""
     max_labels: int = 12
     """recurrent: the longest sequence of labels; further ones are not learned."""
+    label_chunk: int | None = None
+    """product: so many labels are scored at a time, and neither training nor
+    prediction has an array of documents by labels. 0: all at once; by default that,
+    and 4,096 of more than 20,000 labels."""
+    kept_labels: int = 100
+    """label chunks: how many labels of a document are kept, the most probable ones,
+    for metrics, thresholds and predictions."""
 
     def __post_init__(self) -> None:
         check_choices(self, "head")
-        require_numbers(self, "head", at_least_one=("hidden", "max_labels"))
+        require_numbers(
+            self,
+            "head",
+            at_least_one=("hidden", "max_labels", "kept_labels"),
+            not_negative=("label_chunk",),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

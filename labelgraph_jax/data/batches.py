@@ -103,7 +103,10 @@ class Batches(Sequence[Batch]):
             batch = examples.take(rows, len(index))
         else:
             batch = _fill_tokens(examples, rows, len(index), shape)
-        batch["targets"] = _take(examples.targets, rows, len(index), np.float32)
+        if isinstance(examples, Examples) and examples.sparse_targets:
+            batch["positives"] = _positives(examples, rows, len(index))
+        else:
+            batch["targets"] = _take(examples.targets, rows, len(index), np.float32)
         if examples.target_mask is not None:
             batch["target_mask"] = _take(examples.target_mask, rows, len(index), bool)
         batch["example_mask"] = example_mask
@@ -134,10 +137,13 @@ def train_batches(
     that would have followed, for any number of hosts and threads.
 
     Each batch: token_ids int32 [B, S] (or token_vectors [B, S, D]) and token_mask
-    bool [B, S]; with a window axis, [B, W, S], where some document has several; of a
+    bool [B, S] (of documents of features also token_values float32 [B, S], 0 at
+    padding); with a window axis, [B, W, S], where some document has several; of a
     table categories int32 [B, C] and numbers float32 [B, Q] in their place;
-    targets float32 [B, N]; example_mask bool [B], False for the rows that fill
-    the last batch of an epoch; example_index int32 [B], -1 for those rows.
+    targets float32 [B, N], or positives int32 [B, P], the ids of a document's labels
+    filled up with -1, where `Examples.sparse_targets` asks for them; example_mask bool
+    [B], False for the rows that fill the last batch of an epoch;
+    example_index int32 [B], -1 for those rows.
 
     Args:
         examples: the documents, the same ones on every host.
@@ -208,12 +214,27 @@ def _take(matrix: Any, rows: np.ndarray, count: int, dtype: Any) -> np.ndarray:
     return filled
 
 
+def _positives(examples: Examples, rows: np.ndarray, count: int) -> np.ndarray:
+    """The label ids of some documents, filled up with -1, and rows without any."""
+    sets = examples.targets
+    places = np.arange(examples.positives_per_row)
+    starts, ends = sets.indptr[rows], sets.indptr[rows + 1]
+    at = starts[:, None] + places
+    held = at < ends[:, None]
+    filled = np.full((count, len(places)), -1, np.int32)
+    filled[: len(rows)][held] = sets.indices[at[held]]
+    return filled
+
+
 def _fill_tokens(
     examples: Examples, rows: np.ndarray, count: int, shape: BatchShape
 ) -> Batch:
     """Token ids or vectors, and their mask, of `rows`, padded to `count` rows."""
     places = (count, shape.windows, shape.tokens)
     token_mask = np.zeros(places, bool)
+    values = None
+    if examples.token_values is not None:
+        values = np.zeros(places, np.float32)
     store = examples.token_vectors
     if store is None:
         tokens = np.full(places, examples.pad_id, np.int32)
@@ -233,7 +254,13 @@ def _fill_tokens(
                 )
             tokens[place, w, : len(content)] = content
             token_mask[place, w, : len(content)] = True
-    if not examples.windowed:
-        tokens, token_mask = tokens[:, 0], token_mask[:, 0]
+            if values is not None:
+                assert examples.token_values is not None
+                values[place, w, : len(content)] = examples.token_values[row][w]
     name = "token_ids" if store is None else "token_vectors"
-    return {name: tokens, "token_mask": token_mask}
+    batch = {name: tokens, "token_mask": token_mask}
+    if values is not None:
+        batch["token_values"] = values
+    if examples.windowed:
+        return batch
+    return {name: array[:, 0] for name, array in batch.items()}

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
+from scipy.sparse import csr_array
 
+from labelgraph_jax.data.feature_values import Features
 from labelgraph_jax.data.parents import labelled_parents, parents_above
 
 Tasks = Mapping[str, "tuple[str, ...] | None"]
@@ -26,7 +28,7 @@ class DataError(ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Document:
-    """One text and the labels it carries.
+    """One text, or one row of features, and the labels it carries.
 
     Args:
         id: unique within its split.
@@ -38,6 +40,8 @@ class Document:
         unannotated: labels of which nothing is known, neither that the document
             has them nor that it does not; `places/` stands for every label whose
             name begins so. Their targets are masked.
+        features: what it has of a fixed set of features, in place of a text, which
+            is empty then.
     """
 
     id: str
@@ -46,6 +50,12 @@ class Document:
     tasks: Tasks | None = None
     source: str = ""
     unannotated: tuple[str, ...] = ()
+    features: Features | None = None
+
+    @property
+    def content(self) -> str | Features:
+        """What two documents have in common that say the same: text or features."""
+        return self.text.strip() if self.features is None else self.features
 
     def is_annotated(self, label: str) -> bool:
         """Whether it is known that the document has the label, or has it not."""
@@ -68,6 +78,8 @@ class Corpus:
             read (splits cut off, documents left out), for the report.
         learned_tasks: the tasks whose labels the documents' labels are, see
             `tasks.select_tasks`; none where nothing was selected.
+        candidate_labels: every label that was published with the corpus, in training
+            or not, where that is known: what zero-shot labels are drawn from.
     """
 
     name: str
@@ -78,6 +90,7 @@ class Corpus:
     parents: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     learned_tasks: tuple[str, ...] = ()
+    candidate_labels: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, tuple[Document, ...]]:
@@ -130,6 +143,7 @@ class LabelSpace:
         descriptions: Mapping[str, str] = MappingProxyType({}),
         parents: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
         tasks: tuple[str, ...] = (),
+        also: Iterable[str] = (),
     ) -> LabelSpace:
         """Collects the labels of the training documents, sorted by name.
 
@@ -139,6 +153,8 @@ class LabelSpace:
             descriptions: kept for the labels that occur.
             parents: kept for the labels that occur and for what lies above them.
             tasks: where the labels come from.
+            also: labels that get a node whether a training document carries them or
+                not, such as `Corpus.candidate_labels`.
 
         Raises:
             DataError: no document carries a label.
@@ -153,7 +169,7 @@ class LabelSpace:
                 f"training needs labels; none of the {count} training documents "
                 "carries one"
             )
-        names = tuple(sorted(found))
+        names = tuple(sorted(found.union(also)))
         return cls(
             names=names,
             descriptions={n: descriptions[n] for n in names if n in descriptions},
@@ -169,25 +185,39 @@ class LabelSpace:
         """Label name -> column."""
         return {name: column for column, name in enumerate(self.names)}
 
-    def targets(self, documents: Sequence[Document]) -> tuple[np.ndarray, Counter[str]]:
-        """Writes the documents' labels as a multi-hot matrix.
+    def label_sets(
+        self, documents: Sequence[Document]
+    ) -> tuple[csr_array, Counter[str]]:
+        """Writes the documents' labels as a sparse matrix: what no document has takes
+        no memory.
 
         Returns:
-            float32 [M, N], and how often each label that is not in this label
-            space occurred: such labels have no column, so they are counted
-            and must be reported.
+            float32 [M, N] of ones, the columns of a row in increasing order; and how
+            often each label that is not in this label space occurred: such labels
+            have no column, so they are counted and must be reported.
         """
         index = self.index
-        targets = np.zeros((len(documents), len(self.names)), np.float32)
+        columns: list[int] = []
+        ends = np.zeros(len(documents) + 1, np.int64)
         unseen: Counter[str] = Counter()
         for row, document in enumerate(documents):
-            for label in document.labels:
-                column = index.get(label)
-                if column is None:
-                    unseen[label] += 1
-                else:
-                    targets[row, column] = 1.0
-        return targets, unseen
+            found = {index[label] for label in document.labels if label in index}
+            unseen.update(label for label in document.labels if label not in index)
+            columns.extend(sorted(found))
+            ends[row + 1] = len(columns)
+        ones = np.ones(len(columns), np.float32)
+        ids = np.asarray(columns, np.int32)
+        shape = (len(documents), len(self.names))
+        return csr_array((ones, ids, ends), shape=shape), unseen
+
+    def targets(self, documents: Sequence[Document]) -> tuple[np.ndarray, Counter[str]]:
+        """`label_sets` as a multi-hot matrix, for labels that are few.
+
+        Returns:
+            float32 [M, N], and the labels without a column.
+        """
+        found, unseen = self.label_sets(documents)
+        return found.toarray(), unseen
 
     def target_mask(self, documents: Sequence[Document]) -> np.ndarray | None:
         """Which cells of the targets are annotated.

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+_POSITIVES_MULTIPLE = 8
+
 
 class TokenVectors(Protocol):
     """Random access to encoded texts: item i is a float array [S_i, D]."""
@@ -26,15 +28,21 @@ class Examples:
         windows: per document its windows, each a vector of token ids; a document
             without any token may have no window. None where `token_vectors`
             says it all, one window per document.
-        targets: [M, N], an array or a scipy sparse matrix; batches hold float32.
+        targets: [M, N], an array or a scipy sparse matrix (CSR, no column twice in a
+            row).
         token_vectors: encoded tokens in place of ids, window after window in
             document order (with one window per document: item i is document i).
             An attribute `lengths` [M], where it has one, saves reading them all.
         target_mask: bool [M, N], False where a document was not annotated.
         pad_id: the token id that fills short rows.
+        token_values: what each token of `windows` weighs, in the same places; None
+            where tokens are counted.
+        sparse_targets: batches carry the ids of each document's labels, `positives`
+            int32 [B, P] filled up with -1, in place of `targets` float32 [B, N].
 
     Raises:
-        ValueError: the parts do not hold the same number of documents.
+        ValueError: the parts do not hold the same number of documents or tokens; or
+            `sparse_targets` of targets that are no CSR matrix, or with a mask.
     """
 
     windows: Sequence[Sequence[np.ndarray]] | None
@@ -42,6 +50,8 @@ class Examples:
     token_vectors: TokenVectors | None = None
     target_mask: np.ndarray | None = None
     pad_id: int = 0
+    sparse_targets: bool = False
+    token_values: Sequence[Sequence[np.ndarray]] | None = None
 
     def __post_init__(self) -> None:
         count = self.targets.shape[0]
@@ -59,6 +69,17 @@ class Examples:
                 f"target_mask must have the shape of targets {self.targets.shape}; "
                 f"got {self.target_mask.shape}"
             )
+        if self.sparse_targets and not hasattr(self.targets, "indptr"):
+            raise ValueError(
+                "sparse_targets need targets as a CSR matrix; got "
+                f"{type(self.targets).__name__}"
+            )
+        if self.sparse_targets and self.target_mask is not None:
+            raise ValueError(
+                "sparse_targets say of every label whether a document has it: there "
+                "can be no target_mask beside them"
+            )
+        self._check_values()
         windows = int(self.window_counts.sum())
         if self.token_vectors is not None and len(self.token_vectors) != windows:
             raise ValueError(
@@ -66,8 +87,35 @@ class Examples:
                 f"{len(self.token_vectors)} for {windows} windows"
             )
 
+    def _check_values(self) -> None:
+        if self.token_values is None:
+            return
+        ids = self.windows
+        if ids is None or self.token_vectors is not None:
+            raise ValueError(
+                "token_values weigh token ids: there must be windows alone"
+            )
+        if [[len(w) for w in d] for d in ids] != [
+            [len(w) for w in d] for d in self.token_values
+        ]:
+            raise ValueError("token_values must hold a number for every token")
+
     def __len__(self) -> int:
         return int(self.targets.shape[0])
+
+    @property
+    def multi_hot(self) -> np.ndarray:
+        """The targets as an array, float32 [M, N]."""
+        dense = self.targets
+        dense = dense.toarray() if hasattr(dense, "toarray") else dense
+        return np.asarray(dense, np.float32)
+
+    @functools.cached_property
+    def positives_per_row(self) -> int:
+        """Places that a batch has for the labels of a document: the most labels that
+        one has, rounded up to 8."""
+        most = int(np.diff(self.targets.indptr).max(initial=1))
+        return -(-max(most, 1) // _POSITIVES_MULTIPLE) * _POSITIVES_MULTIPLE
 
     @functools.cached_property
     def window_counts(self) -> np.ndarray:

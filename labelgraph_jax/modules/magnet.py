@@ -1,5 +1,7 @@
 """Text vectors x label vectors -> logits: the whole MAGNET classifier."""
 
+from typing import Any, NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -9,6 +11,24 @@ from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.mixture import Mixture, TaskLayers
 from labelgraph_jax.modules.parameters import log_odds
 from labelgraph_jax.modules.text_encoder import TextEncoder
+
+Adjacency = Any
+"""What `LabelGraph` takes: a matrix `[N, N]`, `Edges`, or nothing."""
+
+
+class Factors(NamedTuple):
+    """What logits are made of: `documents @ labels.T + bias`, float32.
+
+    Attributes:
+        documents: one vector per document `[B, D]`.
+        labels: one vector per label `[N, D]`.
+        bias: one number per label `[N]`.
+    """
+
+    documents: Float[Array, "B D"]
+    labels: Float[Array, "N D"]
+    bias: Float[Array, "N"]
+
 
 LOG_VARIANCE = "task_log_variance"
 """Name of the parameter that holds the learned weights of the tasks."""
@@ -35,29 +55,35 @@ class Magnet(nn.Module):
     def __call__(
         self,
         label_features: Float[Array, "N F"],
-        adjacency: Float[Array, "N N"],
+        adjacency: Adjacency,
         label_prior: Float[Array, "N"],
         token_mask: Bool[Array, "B *W S"],
         token_ids: Int[Array, "B *W S"] | None = None,
         *,
         token_vectors: Float[Array, "B *W S D"] | None = None,
+        token_values: Float[Array, "B *W S"] | None = None,
         deterministic: bool = True,
-    ) -> Float[Array, "B N"]:
+        factored: bool = False,
+    ) -> Float[Array, "B N"] | Factors:
         """Logits of every label for every document, float32.
 
         Args:
             label_features: initial label features `[N, F]`.
-            adjacency: label adjacency `[N, N]`.
+            adjacency: label adjacency `[N, N]`, or what else `LabelGraph` takes.
             label_prior: share of the training documents with each label `[N]`.
             token_mask: true where there is a token.
             token_ids: token ids, or
             token_vectors: token vectors in their place.
+            token_values: what each id weighs in a bag, in place of its count.
             deterministic: no dropout.
+            factored: give the factors of the logits in their place, for labels so
+                many that their logits are made in parts.
         """
         documents = self.text_encoder(
             token_ids,
             token_mask,
             token_vectors=token_vectors,
+            token_values=token_values,
             deterministic=deterministic,
         )
         documents = nn.Dropout(self.dropout_rate)(
@@ -67,7 +93,33 @@ class Magnet(nn.Module):
             label_features, adjacency, deterministic=deterministic
         )
         bias = self.param("label_bias", lambda _: log_odds(label_prior))
-        return documents.astype(jnp.float32) @ labels.T + bias
+        documents = documents.astype(jnp.float32)
+        if factored:
+            return Factors(documents, labels, bias)
+        return documents @ labels.T + bias
+
+    def label_vectors(
+        self, label_features: Float[Array, "N F"], adjacency: Adjacency
+    ) -> Float[Array, "N D"]:
+        """The label vectors alone: the same for all documents, without dropout."""
+        return self.label_graph(label_features, adjacency)
+
+    def document_vectors(
+        self,
+        token_mask: Bool[Array, "B *W S"],
+        token_ids: Int[Array, "B *W S"] | None = None,
+        *,
+        token_vectors: Float[Array, "B *W S D"] | None = None,
+        token_values: Float[Array, "B *W S"] | None = None,
+    ) -> Float[Array, "B D"]:
+        """The document vectors alone, float32, without dropout."""
+        documents = self.text_encoder(
+            token_ids,
+            token_mask,
+            token_vectors=token_vectors,
+            token_values=token_values,
+        )
+        return documents.astype(jnp.float32)
 
 
 class TaskMagnet(nn.Module):
@@ -107,6 +159,7 @@ class TaskMagnet(nn.Module):
         token_ids: Int[Array, "B *W S"] | None = None,
         *,
         token_vectors: Float[Array, "B *W S D"] | None = None,
+        token_values: Float[Array, "B *W S"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "B N"]:
         """Logits of every label for every document, float32; arguments as `Magnet`."""
@@ -114,6 +167,7 @@ class TaskMagnet(nn.Module):
             token_ids,
             token_mask,
             token_vectors=token_vectors,
+            token_values=token_values,
             deterministic=deterministic,
         )
         task_vectors = self.mixture(documents, deterministic=deterministic)

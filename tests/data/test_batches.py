@@ -373,3 +373,40 @@ def test_impossible_settings_are_told() -> None:
         evaluation_batches(examples, batch_size=4, shard_index=2, shard_count=2)
     with pytest.raises(ValueError, match="epochs must not be negative; got -1"):
         train_batches(examples, batch_size=1, epochs=-1, seed=0)
+
+
+def _sparse_examples(rows: list[list[int]], labels: int) -> Examples:
+    ids = np.concatenate([np.asarray(row, np.int32) for row in rows])
+    ends = np.cumsum([0] + [len(row) for row in rows])
+    targets = scipy.sparse.csr_array(
+        (np.ones(len(ids), np.float32), ids, ends), (len(rows), labels)
+    )
+    windows = [[np.asarray([2, 3 + place], np.int32)] for place in range(len(rows))]
+    return Examples(windows=windows, targets=targets, sparse_targets=True)
+
+
+def test_sparse_targets_reach_a_batch_as_label_ids_filled_up_with_minus_one() -> None:
+    rows = [[4], [], [0, 2, 9], [1, *range(3, 12)]]
+    examples = _sparse_examples(rows, labels=12)
+    batches = evaluation_batches(examples, batch_size=3)
+    for batch in batches:
+        assert "targets" not in batch
+        assert batch["positives"].dtype == np.int32
+        assert batch["positives"].shape == (3, 16)
+        for place, number in enumerate(batch["example_index"]):
+            held = [int(i) for i in batch["positives"][place] if i >= 0]
+            assert held == (rows[number] if number >= 0 else [])
+    np.testing.assert_array_equal(examples.multi_hot, examples.targets.toarray())
+
+
+def test_sparse_targets_of_a_dense_matrix_or_beside_a_mask_are_refused() -> None:
+    windows = [[np.asarray([1], np.int32)]]
+    with pytest.raises(ValueError, match="need targets as a CSR matrix; got ndarray"):
+        Examples(windows=windows, targets=np.zeros((1, 3)), sparse_targets=True)
+    with pytest.raises(ValueError, match="there can be no target_mask beside them"):
+        Examples(
+            windows=windows,
+            targets=scipy.sparse.csr_array((1, 3)),
+            target_mask=np.ones((1, 3), bool),
+            sparse_targets=True,
+        )
