@@ -14,7 +14,6 @@ from labelgraph_jax.functional.attention import graph_attention, masked_softmax
 from labelgraph_jax.functional.attention_forms import (
     graph_attention_v2,
     message_gate,
-    relu_graph_attention,
 )
 from labelgraph_jax.functional.balanced_losses import (
     class_balanced_loss,
@@ -22,9 +21,17 @@ from labelgraph_jax.functional.balanced_losses import (
     negative_tolerant_loss,
 )
 from labelgraph_jax.functional.complete_attention import complete_attention
+from labelgraph_jax.functional.complete_relu import complete_relu_attention
 from labelgraph_jax.functional.convolution import (
     graph_convolution,
     normalise_adjacency,
+)
+from labelgraph_jax.functional.edges import (
+    Edges,
+    adjacency_from_edges,
+    edges_from_adjacency,
+    edges_from_pairs,
+    make_edges,
 )
 from labelgraph_jax.functional.experts import (
     GateStatistics,
@@ -40,6 +47,12 @@ from labelgraph_jax.functional.label_attention import (
     label_attention_scores,
     label_attention_weights,
     token_convolution,
+)
+from labelgraph_jax.functional.label_chunks import (
+    DecisionCounts,
+    chunked_loss,
+    decision_counts,
+    top_labels,
 )
 from labelgraph_jax.functional.label_decoder import (
     greedy_decode,
@@ -71,6 +84,16 @@ from labelgraph_jax.functional.position_bias import (
 )
 from labelgraph_jax.functional.ranking_scores import weighted_product, weighted_sum
 from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
+from labelgraph_jax.functional.relu_attention import relu_graph_attention
+from labelgraph_jax.functional.retrieval import (
+    LabelScores,
+    Neighbours,
+    memory_labels,
+    memory_scores,
+    mix_scores,
+    mix_top_labels,
+    nearest_keys,
+)
 from labelgraph_jax.functional.task_losses import (
     Task,
     multi_task_loss,
@@ -106,13 +129,18 @@ from labelgraph_jax.functional.thresholds import (
 )
 
 __all__ = [
+    "DecisionCounts",
+    "Edges",
     "GateStatistics",
     "GateSums",
     "HierarchicalCounts",
     "LabelCounts",
+    "LabelScores",
+    "Neighbours",
     "Task",
     "ThresholdFits",
     "add_position_logits",
+    "adjacency_from_edges",
     "ancestor_matrix",
     "ancestor_probabilities",
     "apply_thresholds",
@@ -120,17 +148,22 @@ __all__ = [
     "bag_of_embeddings",
     "bidirectional_lstm",
     "binary_cross_entropy",
+    "chunked_loss",
     "class_balanced_loss",
     "complete_attention",
+    "complete_relu_attention",
     "conditional_adjacency",
     "cooccurrence",
     "count_cuts",
     "cross_fitted_decisions",
     "cross_stitch",
     "decide_top_k",
+    "decision_counts",
     "distribution_balanced_loss",
     "draw_gate_keep",
     "drop_positions",
+    "edges_from_adjacency",
+    "edges_from_pairs",
     "evaluate_scores",
     "fit_global_threshold",
     "fit_label_thresholds",
@@ -153,12 +186,18 @@ __all__ = [
     "label_sequences",
     "log_loss",
     "lstm",
+    "make_edges",
     "masked_max",
     "masked_mean",
     "masked_softmax",
+    "memory_labels",
+    "memory_scores",
     "message_gate",
     "mix_experts",
+    "mix_scores",
+    "mix_top_labels",
     "multi_task_loss",
+    "nearest_keys",
     "negative_tolerant_loss",
     "normalise_adjacency",
     "pool_windows",
@@ -179,6 +218,7 @@ __all__ = [
     "text_convolution",
     "thresholded_adjacency",
     "token_convolution",
+    "top_labels",
     "weighted_product",
     "weighted_sum",
     "xavier_adjacency",

@@ -160,7 +160,7 @@ def negative_tolerant_loss(
     """
     _check(logits, counts, gamma=gamma)
     return sum_over_cells(
-        _negative_tolerant(counts, documents, negative_scale, logit_bias, gamma),
+        negative_tolerant_cells(counts, documents, negative_scale, logit_bias, gamma),
         logits,
         targets,
         target_mask,
@@ -200,12 +200,39 @@ def rebalancing_weights(
 
     Reference: Wu et al., ECCV 2020, the rebalanced weighting; map_gamma is mu there.
     """
-    _check(targets, counts, alpha=alpha, map_gamma=map_gamma)
+    _check(targets, counts)
+    chance = drawing_chance(counts)
+    drawn = (jnp.asarray(targets, jnp.float32) * chance).sum(axis=1, keepdims=True)
+    return rebalance(chance, drawn, alpha=alpha, map_beta=map_beta, map_gamma=map_gamma)
+
+
+def drawing_chance(counts: Shaped[ArrayLike, " N"]) -> Float[Array, " N"]:
+    """1 / count: how often one document is drawn for a label, up to a constant."""
+    return 1 / _counts(counts)
+
+
+def rebalance(
+    chance: Float[Array, " N"],
+    drawn: Float[Array, "B 1"],
+    *,
+    alpha: float,
+    map_beta: float,
+    map_gamma: float,
+) -> Float[Array, "B N"]:
+    """The weights of `rebalancing_weights` from what their ratio is made of.
+
+    Args:
+        chance: `drawing_chance` of the labels, which may be a slice of all.
+        drawn: its sum over all the labels of each document.
+        alpha, map_beta, map_gamma: as of `rebalancing_weights`.
+
+    Raises:
+        ValueError: alpha or map_gamma is negative, or map_beta is not above 0.
+    """
+    _check_settings(alpha=alpha, map_gamma=map_gamma)
     if not map_beta > 0:
         raise ValueError(f"map_beta must be above 0, got {map_beta}")
-    share = 1 / _counts(counts)
-    drawn = (jnp.asarray(targets, jnp.float32) * share).sum(axis=1, keepdims=True)
-    ratio = jnp.where(drawn > 0, share / jnp.where(drawn > 0, drawn, 1.0), jnp.inf)
+    ratio = jnp.where(drawn > 0, chance / jnp.where(drawn > 0, drawn, 1.0), jnp.inf)
     return alpha + jax.nn.sigmoid(map_beta * (ratio - map_gamma))
 
 
@@ -258,7 +285,7 @@ def distribution_balanced_loss(
         map_gamma=map_gamma,
     )
     return sum_over_cells(
-        _negative_tolerant(counts, documents, negative_scale, logit_bias, gamma),
+        negative_tolerant_cells(counts, documents, negative_scale, logit_bias, gamma),
         logits,
         targets,
         target_mask,
@@ -269,13 +296,18 @@ def distribution_balanced_loss(
     )
 
 
-def _negative_tolerant(
+def negative_tolerant_cells(
     counts: Shaped[ArrayLike, " N"],
     documents: Documents,
     negative_scale: float,
     logit_bias: float,
     gamma: float,
 ) -> CellLosses:
+    """The cells of `negative_tolerant_loss`.
+
+    Raises:
+        ValueError: negative_scale is not above 0, or logit_bias is negative.
+    """
     if not negative_scale > 0:
         raise ValueError(f"negative_scale must be above 0, got {negative_scale}")
     if not logit_bias >= 0:
@@ -306,6 +338,10 @@ def _check(
             "counts must be one number per label, got the shape "
             f"{jnp.shape(counts)} for cells of shape {jnp.shape(cells)}"
         )
+    _check_settings(**at_least)
+
+
+def _check_settings(**at_least: float) -> None:
     for name, value in at_least.items():
         if not value >= 0:
             raise ValueError(f"{name} must be >= 0, got {value}")
