@@ -227,6 +227,9 @@ def build_classifier(
             attention=labels.attention,
             gated=labels.gated,
             skip=labels.skip,
+            rank=labels.rank,
+            method="auto" if labels.attention == "convolution" else labels.method,
+            attention_dropout_rate=labels.attention_dropout,
         )
 
     if config.mixture.kind != "none":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from labelgraph_jax.memory_settings import MemoryConfig, check_memory
 from labelgraph_jax.settings import (
     ConfigError,
     check_choices,
@@ -38,6 +39,7 @@ __all__ = [
     "GraphConfig",
     "HeadConfig",
     "LossConfig",
+    "MemoryConfig",
     "MixtureConfig",
     "TableConfig",
     "TextConfig",
@@ -201,6 +203,13 @@ class TextConfig:
         return self.ngrams
 
 
+METHODS = ("auto", "dense", "complete", "blocked", "sparse")
+GRAPH_METHODS = {"gatv2": ("auto", "dense"), "convolution": ("auto", "sparse")}
+"""Ways to compute a form of attention that does not know all of them."""
+FACTOR_ROLES = {"gat": "additive", "relu": "multiplicative"}
+"""The role of edge weights of a low rank, in the forms that know them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GraphConfig:
     """The label side: label features and an adjacency -> one vector per label."""
@@ -263,6 +272,8 @@ class GraphConfig:
     of a document vector are taken as they are."""
     negative_slope: float = 0.2
     dropout: float = 0.0
+    attention_dropout: float = 0.0
+    """Dropout on the attention weights; `complete` makes none that could be dropped."""
 
     def __post_init__(self) -> None:
         check_choices(self, "graph")
@@ -270,8 +281,10 @@ class GraphConfig:
             self,
             "graph",
             at_least_one=("heads", "hidden", "feature_dim", "neighbours"),
-            shares=("dropout",),
+            not_negative=("rank",),
+            shares=("dropout", "attention_dropout"),
         )
+        self._check_method()
         require(self.layers >= 0, f"graph.layers must be at least 0, got {self.layers}")
         require(0.0 < self.tau <= 1.0, f"graph.tau must lie in (0, 1], got {self.tau}")
         require(0.0 < self.p < 1.0, f"graph.p must lie in (0, 1), got {self.p}")
@@ -305,6 +318,40 @@ class GraphConfig:
             not self.gated or self.residual,
             "graph.gated weighs the message beside a free vector: it needs "
             "graph.residual",
+        )
+
+    def _check_method(self) -> None:
+        """Refuses a way to compute attention that the form or the edges cannot take."""
+        known = GRAPH_METHODS.get(self.attention, METHODS)
+        require(
+            self.method in known,
+            f"graph.method with graph.attention='{self.attention}' must be one of "
+            f"{list(known)}, got '{self.method}'",
+        )
+        role = FACTOR_ROLES.get(self.attention)
+        require(
+            self.rank == 0 or (self.role == role and self.learned is not False),
+            f"graph.rank={self.rank} learns edge weights: it needs graph.attention="
+            "'gat' with graph.role='additive', or 'relu' with 'multiplicative', and "
+            f"graph.learned; got '{self.attention}' with '{self.role}'",
+        )
+        complete = self.role == "none" or self.rank > 0
+        require(
+            self.method != "complete" or complete,
+            "graph.method='complete' lets every label receive from every label: it "
+            f"needs graph.role='none' or graph.rank, got graph.role='{self.role}'; "
+            "an adjacency takes dense, blocked or sparse",
+        )
+        require(
+            self.method != "sparse" or not complete,
+            "graph.method='sparse' reads a list of edges, which neither graph.role="
+            "'none' nor graph.rank has: choose complete, blocked or dense",
+        )
+        require(
+            self.attention_dropout == 0.0
+            or (self.method != "complete" and self.attention != "convolution"),
+            "graph.attention_dropout drops attention weights, and neither graph.method="
+            "'complete' nor graph.attention='convolution' makes any",
         )
 
     @property
@@ -531,6 +578,7 @@ class Config:
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     table: TableConfig = field(default_factory=TableConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -577,6 +625,7 @@ class Config:
             f"text.trainable={self.text.trainable}",
         )
         check_table_run(self)
+        check_memory(self)
 
     def resolved(self) -> "Config":
         """The same run with every setting that depends on the encoder written out."""

@@ -148,7 +148,7 @@ def make_ensemble(
     scored = [member.score_documents(corpus.validation) for member in members]
     examples = scored[0][0].examples
     probabilities = [probabilities for _, probabilities in scored]
-    targets = np.asarray(examples.targets)
+    targets = examples.multi_hot
     weights, bias = fit_weights(probabilities, targets, examples.target_mask)
     shares = ", ".join(f"{w:.2f}" for w in weights)
     say(f"weights {shares} and bias {bias:.2f}, from {len(targets):,} documents")

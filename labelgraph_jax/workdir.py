@@ -3,7 +3,8 @@
     config.json       the resolved configuration
     data.json         fingerprints of the splits it was trained and measured on
     labels.json       label names, descriptions, taxonomy
-    label_graph.npz   initial label features, adjacency, label prior, label counts
+    label_graph.npz   initial label features, adjacency (or its edges), label prior and
+                      counts
     table.json        of a run over a table: its tasks, and how its columns are read;
                       then there are no labels, label graph, thresholds or tokenizer
     thresholds.json   decision threshold per label, and how it was fitted
@@ -29,6 +30,7 @@ import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError, differences, from_dict, to_dict
 from labelgraph_jax.data.documents import LabelSpace
+from labelgraph_jax.functional.edges import Edges
 
 
 class WorkdirError(ValueError):
@@ -41,13 +43,15 @@ class LabelGraphArrays:
 
     Attributes:
         features: initial label features, float32 `[N, D]`.
-        adjacency: label adjacency, float32 `[N, N]`; (i, j): i receives from j.
+        adjacency: label adjacency, float32 `[N, N]`; (i, j): i receives from j; or
+            its edges as a list; or None, where every label receives from every label
+            or edge weights are learned at a low rank.
         prior: share of the training documents with each label, float32 `[N]`.
         counts: training documents with each label, float32 `[N]`.
     """
 
     features: np.ndarray
-    adjacency: np.ndarray
+    adjacency: np.ndarray | Edges | None
     prior: np.ndarray
     counts: np.ndarray
 
@@ -177,14 +181,20 @@ class Workdir:
             raise WorkdirError(f"{path}: {error}") from error
 
     def save_label_graph(self, arrays: LabelGraphArrays) -> None:
+        adjacency = arrays.adjacency
+        start: dict[str, Any] = {}
+        if isinstance(adjacency, Edges):
+            start = {f"edge_{name}": part for name, part in adjacency._asdict().items()}
+        elif adjacency is not None:
+            start = {"adjacency": adjacency}
         path = self.path / "label_graph.npz"
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
                 file,
                 features=arrays.features,
-                adjacency=arrays.adjacency,
                 prior=arrays.prior,
                 counts=arrays.counts,
+                **start,
             )
 
     def label_graph(self) -> LabelGraphArrays:
@@ -192,11 +202,15 @@ class Workdir:
         path = self.path / "label_graph.npz"
         try:
             with np.load(path, allow_pickle=False) as stored:
+                adjacency: Any = stored.get("adjacency")
+                if "edge_receivers" in stored:
+                    parts = (stored[f"edge_{name}"] for name in Edges._fields)
+                    adjacency = Edges(*parts)
                 return LabelGraphArrays(
-                    *(
-                        stored[name]
-                        for name in ("features", "adjacency", "prior", "counts")
-                    )
+                    features=stored["features"],
+                    adjacency=adjacency,
+                    prior=stored["prior"],
+                    counts=stored["counts"],
                 )
         except (OSError, ValueError, KeyError) as error:
             raise WorkdirError(f"{path}: cannot be read; train first") from error

@@ -234,7 +234,7 @@ def evaluate_scores(
     cells = scores.size if mask is None else int(np.count_nonzero(mask))
     annotated = None if mask is None else np.asarray(mask.any(axis=0))
     summary = summarise_label_counts(counts, annotated)
-    summary |= _samples_metrics(documents.counts, cells)
+    summary |= samples_metrics(documents.counts, cells)
     positives, ranked = np.asarray(documents.counts.positives), documents.hits
     for k in ks:
         hits = ranked[:, :k]
@@ -377,7 +377,7 @@ def _count_in_chunks(
     return totals, jax.tree.map(lambda *values: np.concatenate(values), *parts)
 
 
-def _samples_metrics(documents: DocumentCounts, cells: int) -> dict[str, float]:
+def samples_metrics(documents: DocumentCounts, cells: int) -> dict[str, float]:
     tp, predicted, positives = map(np.asarray, documents)
     precision, recall, f1 = _precision_recall_f1(tp, predicted, positives)
     wrong = predicted + positives - 2 * tp

@@ -22,7 +22,7 @@ from labelgraph_jax.training.parallel import (
 )
 
 # A model is never shown these, so they stay on the host.
-NOT_INPUTS = ("targets", "target_mask", "example_index")
+NOT_INPUTS = ("targets", "target_mask", "positives", "example_index")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,18 @@ def predict_probabilities(
     if waiting is None:
         return np.zeros((0, 0), np.float32)
     take(*waiting)
-    indices, values = _of_all_processes(indices, values)
+    indices, values = gather_rows(indices, values)
+    return in_document_order(indices, values)
+
+
+def in_document_order(
+    indices: list[np.ndarray], values: list[np.ndarray]
+) -> np.ndarray:
+    """The rows `[M, ...]` of batches, sorted by the documents that they belong to.
+
+    Raises:
+      ValueError: the indices are not 0 .. M-1, each once.
+    """
     order = np.concatenate(indices)
     if not np.array_equal(np.sort(order), np.arange(len(order))):
         raise ValueError(
@@ -135,13 +146,13 @@ def predict_probabilities(
             f"{len(np.unique(order))} distinct values from {order.min()} to "
             f"{order.max()}"
         )
-    probabilities = np.concatenate(values)
-    ordered = np.empty_like(probabilities)
-    ordered[order] = probabilities
+    rows = np.concatenate(values)
+    ordered = np.empty_like(rows)
+    ordered[order] = rows
     return ordered
 
 
-def _of_all_processes(
+def gather_rows(
     indices: list[np.ndarray], values: list[np.ndarray]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The rows of all processes, on every one."""
@@ -152,7 +163,7 @@ def _of_all_processes(
     index, value = np.concatenate(indices), np.concatenate(values)
     counts = np.asarray(multihost_utils.process_allgather(np.int64(len(index))))
     padded = int(counts.max())
-    rows = np.zeros((padded, value.shape[1]), np.float32)
+    rows = np.zeros((padded, value.shape[1]), value.dtype)
     rows[: len(value)] = value
     places = np.zeros(padded, np.int32)
     places[: len(index)] = index

@@ -1,0 +1,157 @@
+"""A trained model whose labels are scored in chunks: its best labels, its metrics."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from labelgraph_jax.build import Classifier
+from labelgraph_jax.config import Config
+from labelgraph_jax.data.documents import Document
+from labelgraph_jax.evaluation import KS, summary
+from labelgraph_jax.ranked_decisions import (
+    cut_documents,
+    decide_ranked,
+    measure_ranked,
+)
+from labelgraph_jax.training.many_labels import (
+    RankFn,
+    TopLabels,
+    compile_top_labels,
+)
+
+if TYPE_CHECKING:
+    from labelgraph_jax.predict import Model
+
+__all__ = [
+    "RankFn",
+    "compile_ranking",
+    "evaluate_ranked",
+    "ranked_labels",
+    "ranked_rows",
+    "top_of_texts",
+]
+
+
+def compile_ranking(
+    config: Config,
+    classifier: Classifier,
+    labels: int,
+    chunk: int,
+    mesh: Mesh | None = None,
+) -> RankFn:
+    """What finds the most probable labels of a batch of documents."""
+    return compile_top_labels(
+        classifier.document_side,
+        classifier.label_side,
+        mesh,
+        k=min(config.head.kept_labels, labels),
+        chunk=chunk,
+    )
+
+
+def evaluate_ranked(
+    model: "Model", documents: Sequence[Document], *, batch_size: int | None = None
+) -> dict[str, Any]:
+    """Metrics of labelled documents, as `Model.evaluate`.
+
+    LRAP and mAP need the scores of all labels and are not among them.
+    """
+    encoded = model.encode(documents)
+    top = model.rank(encoded.examples, batch_size=batch_size)
+    truth = encoded.examples.targets
+    present = np.zeros(len(model.labels), bool)
+    present[truth.indices] = True
+    found = summary(
+        documents,
+        encoded.truncated,
+        encoded.unseen,
+        measure_ranked(top, truth, model.decision, model.classifier.graph, KS),
+        {},
+        model.decision,
+        int((~present).sum()),
+    )
+    cut = cut_documents(model.decision, top, len(model.labels))
+    return found | {"kept_labels": top.ids.shape[1], "cut_documents": cut}
+
+
+def ranked_labels(
+    model: "Model", documents: Sequence[Document], *, batch_size: int | None = None
+) -> list[list[str]]:
+    """The labels that every document gets, the most probable first."""
+    top = _top(model, documents, batch_size)
+    decided = decide_ranked(model.decision, top)
+    return [
+        [model.labels[i] for i in ids[chosen]]
+        for ids, chosen in zip(top.ids, decided, strict=True)
+    ]
+
+
+def top_of_texts(
+    model: "Model",
+    documents: Sequence[Document],
+    k: int,
+    *,
+    batch_size: int | None = None,
+) -> list[list[tuple[str, float]]]:
+    """The k most probable labels of every document, with their probabilities."""
+    most = len(model.labels)
+    if model.label_chunk:
+        most = min(most, model.config.head.kept_labels)
+    if not 1 <= k <= most:
+        raise ValueError(
+            f"k must lie in 1..{most}, the labels that are kept of a document, got {k}"
+        )
+    if not documents:
+        return []
+    if model.label_chunk:
+        top = _top(model, documents, batch_size)
+        ids, probabilities = top.ids[:, :k], top.probabilities[:, :k]
+    else:
+        scores = model.score_documents(documents, batch_size=batch_size)[1]
+        ids = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        probabilities = np.take_along_axis(scores, ids, axis=1)
+    return [
+        [(model.labels[i], float(p)) for i, p in zip(*row, strict=True)]
+        for row in zip(ids, probabilities, strict=True)
+    ]
+
+
+def ranked_rows(
+    model: "Model", documents: Sequence[Document], top_k: int
+) -> list[dict[str, Any]]:
+    """What `labelgraph predict` writes of every document."""
+    if not documents:
+        return []
+    if top_k:
+        chosen = top_of_texts(model, documents, top_k)
+    else:
+        top = _top(model, documents, None)
+        decided = decide_ranked(model.decision, top)
+        chosen = [
+            [
+                (model.labels[i], float(p))
+                for i, p in zip(ids[kept], scores[kept], strict=True)
+            ]
+            for ids, scores, kept in zip(
+                top.ids, top.probabilities, decided, strict=True
+            )
+        ]
+    return [
+        {
+            "id": document.id,
+            "labels": [name for name, _ in pairs],
+            "scores": [round(score, 6) for _, score in pairs],
+        }
+        for document, pairs in zip(documents, chosen, strict=True)
+    ]
+
+
+def _top(
+    model: "Model", documents: Sequence[Document], batch_size: int | None
+) -> TopLabels:
+    if not documents:
+        kept = min(model.config.head.kept_labels, len(model.labels))
+        return TopLabels(np.zeros((0, kept), np.int32), np.zeros((0, kept), np.float32))
+    return model.rank(model.encode(documents).examples, batch_size=batch_size)
