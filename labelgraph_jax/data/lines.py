@@ -62,20 +62,23 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             yield raw
 
 
-def read_lines(path: Path) -> Iterator[Line]:
+def read_lines(path: Path, *, keep_blank: bool = False) -> Iterator[Line]:
     """Yields (line number from 1, line) of a UTF-8 file, without line ends.
 
     Lines end at LF or CRLF and nowhere else, so a line number is the one that an
-    editor shows. A byte order mark is dropped; so are blank lines at the end.
+    editor shows. A byte order mark is dropped; so are blank lines at the end, unless
+    `keep_blank` says that they are rows too.
 
     Raises:
         DataError: see `open_bytes`; not UTF-8; the compressed data is damaged.
     """
     with open_bytes(path) as stream:
-        yield from decoded_lines(stream, str(path))
+        yield from decoded_lines(stream, str(path), keep_blank=keep_blank)
 
 
-def decoded_lines(stream: IO[bytes] | IO[str], name: str) -> Iterator[Line]:
+def decoded_lines(
+    stream: IO[bytes] | IO[str], name: str, *, keep_blank: bool = False
+) -> Iterator[Line]:
     """As `read_lines`, from an open stream of bytes or text called `name`."""
     blank: list[Line] = []
     for number, line in enumerate(_raw_lines(stream, name), start=1):
@@ -83,7 +86,7 @@ def decoded_lines(stream: IO[bytes] | IO[str], name: str) -> Iterator[Line]:
         if number == 1:
             text = text.removeprefix("\ufeff")
         text = text.removesuffix("\n").removesuffix("\r")
-        if text.isspace() or not text:
+        if not keep_blank and (text.isspace() or not text):
             blank.append((number, text))
             continue
         yield from blank

@@ -62,9 +62,9 @@ def shared_texts(corpus: Corpus) -> Iterator[tuple[str, str, list[Document]]]:
     """Pairs of splits, and the documents of the second whose text the first has."""
     splits = list(corpus.splits.items())
     for i, (first, documents) in enumerate(splits):
-        texts = {document.text.strip() for document in documents}
+        texts = {document.content for document in documents}
         for second, others in splits[i + 1 :]:
-            shared = [d for d in others if d.text.strip() in texts]
+            shared = [d for d in others if d.content in texts]
             if shared:
                 yield first, second, shared
 
@@ -80,11 +80,14 @@ def _document_problems(corpus: Corpus) -> Iterator[Problem]:
                 "error",
                 f"{name}: {_count(twice, 'id')} given more than once: {_listed(twice)}",
             )
-        empty = [d.source or d.id for d in documents if not d.text.strip()]
-        if empty:
-            yield Problem(
-                "error", f"{name}: {_count(empty, 'empty text')}: {_listed(empty)}"
-            )
+        empty = [d for d in documents if not d.content]
+        for severity, what, found in (
+            ("error", "empty text", [d for d in empty if d.features is None]),
+            ("note", "row without a feature", [d for d in empty if d.features]),
+        ):
+            if found:
+                where = _listed([d.source or d.id for d in found])
+                yield Problem(severity, f"{name}: {_count(found, what)}: {where}")
         bare = [d.source or d.id for d in documents if not d.labels]
         if bare and len(bare) < len(documents):
             yield Problem(
@@ -191,10 +194,10 @@ def _text_problems(corpus: Corpus) -> Iterator[Problem]:
             f"{_listed([d.source or d.id for d in shared])}",
         )
     for name, documents in corpus.splits.items():
-        versions: dict[str, dict[object, Document]] = defaultdict(dict)
+        versions: dict[object, dict[object, Document]] = defaultdict(dict)
         repeated: list[str] = []
         for document in documents:
-            text = document.text.strip()
+            text = document.content
             if text in versions:
                 repeated.append(document.source or document.id)
             said = frozenset(document.labels), frozenset(document.unannotated)

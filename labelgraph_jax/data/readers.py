@@ -1,4 +1,4 @@
-"""Files -> documents: JSONL, TSV, CSV and parquet, plain or .gz or .xz.
+"""Files -> documents: JSONL, TSV, CSV, parquet and LIBSVM, plain or .gz or .xz.
 
 Whatever a file gets wrong is a `DataError` of one line: file and line, what must
 hold, what was got. Reading a file executes nothing that stands in it.
@@ -38,6 +38,7 @@ from labelgraph_jax.data.lines import (
     read_lines,
     split_suffix,
 )
+from labelgraph_jax.data.sparse_rows import labelled_rows
 from labelgraph_jax.data.tasks import documents_of, wanted_tasks
 
 FORMATS = {
@@ -46,6 +47,9 @@ FORMATS = {
     ".tsv": "tsv",
     ".csv": "csv",
     ".parquet": "parquet",
+    ".svm": "svm",
+    ".libsvm": "svm",
+    ".txt": "svm",
 }
 TEXT_FORMATS = FORMATS | {".txt": "txt"}
 
@@ -70,12 +74,14 @@ def read_documents(
     called text, or with `text_column`, as CSV. CSV and parquet: a text column;
     perhaps an id column; and either one column called labels or label, or a 0/1
     column for each label, in which an empty field, NA or -1 stand for not annotated.
+    LIBSVM: `label,label id:value id:value` a line, features in place of a text; a .txt
+    begins with `rows features labels`, see `sparse_rows`.
     A label given twice to a document is kept once. Without an id, a document is
     called after its line: `line-12`.
 
     Args:
         path: the file; the suffix says the format, .gz or .xz after it compression.
-        format: jsonl, tsv, csv or parquet, against the suffix.
+        format: jsonl, tsv, csv, parquet or svm, against the suffix.
         label_delimiter: what stands between the labels of one field. None: spaces
             in a TSV; in a CSV or parquet column, that one of | ; , which occurs
             in the column, spaces where none does.
@@ -116,7 +122,7 @@ def read_texts(
         path_or_stream: a file as for `read_documents`, or a .txt with one text a
             line; "-" or an open stream, which holds one text a line unless
             `format` says otherwise.
-        format: jsonl, tsv, csv, parquet or txt, against the suffix.
+        format: jsonl, tsv, csv, parquet, svm or txt, against the suffix.
         text_column: as in `read_documents`.
 
     Raises:
@@ -134,9 +140,10 @@ def read_texts(
     format = format or "txt"
     if format == "parquet" or format not in TEXT_FORMATS.values():
         raise DataError(
-            f"{name}: a stream must be jsonl, tsv, csv or txt; got {format!r}"
+            f"{name}: a stream must be jsonl, tsv, csv, svm or txt; got {format!r}"
         )
-    return _parse(decoded_lines(stream, name), name, format, options)
+    lines = decoded_lines(stream, name, keep_blank=format == "svm")
+    return _parse(lines, name, format, options)
 
 
 def _format_of(path: Path, format: str | None, known: dict[str, str]) -> str:
@@ -146,6 +153,12 @@ def _format_of(path: Path, format: str | None, known: dict[str, str]) -> str:
             raise DataError(f"format must be one of {', '.join(names)}; got {format!r}")
         return format
     suffix = split_suffix(path)[0]
+    if suffix in (".bz2", ".zip", ".npz"):
+        raise DataError(
+            f"{path}: must be plain, .gz or .xz: unpack it first"
+            if suffix != ".npz"
+            else f"{path}: a matrix alone has no labels: give the folder that holds it"
+        )
     if suffix not in known:
         raise DataError(
             f"{path}: the name must end in one of {', '.join(known)} (perhaps with "
@@ -157,7 +170,9 @@ def _format_of(path: Path, format: str | None, known: dict[str, str]) -> str:
 def _read(path: Path, format: str, options: TableOptions) -> list[Document]:
     if format == "parquet":
         return table_documents(parquet_table(path), options)
-    return _parse(read_lines(path), str(path), format, options)
+    return _parse(
+        read_lines(path, keep_blank=format == "svm"), str(path), format, options
+    )
 
 
 def _parse(
@@ -165,6 +180,13 @@ def _parse(
 ) -> list[Document]:
     if format == "csv":
         return table_documents(csv_table(lines, name), options)
+    if format == "svm":
+        return labelled_rows(
+            lines,
+            name,
+            need_header=split_suffix(Path(name))[0] == ".txt",
+            ignore_labels=options.labels == "ignored",
+        )
     if format == "tsv":
         return _tsv_documents(lines, name, options)
     if format == "txt":

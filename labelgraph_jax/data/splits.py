@@ -88,8 +88,8 @@ def complete_splits(
     missing = [name for name, fraction in wanted.items() if fraction > 0]
     if not missing:
         return corpus
-    texts: dict[str, int] = {}
-    text_of = [texts.setdefault(d.text.strip(), len(texts)) for d in corpus.train]
+    texts: dict[object, int] = {}
+    text_of = [texts.setdefault(d.content, len(texts)) for d in corpus.train]
     count = len(texts)
     if count <= len(missing):
         raise DataError(

@@ -45,7 +45,7 @@ class SplitStatistics:
         annotated_share: the share of the (document, label) pairs that are
             annotated, over the labels of all splits.
         words_min, words_median, words_p95, words_max: words of a text, that is
-            runs of non-blank characters.
+            runs of non-blank characters; or features of a row.
         repeated_texts: documents whose text stands earlier in the same split.
     """
 
@@ -158,7 +158,7 @@ def _split_statistics(
 ) -> SplitStatistics:
     mask = space.target_mask(documents) if space else None
     labels = np.asarray([len(document.labels) for document in documents])
-    words = np.asarray([len(document.text.split()) for document in documents])
+    words = np.asarray([_length(document) for document in documents])
     return SplitStatistics(
         documents=len(documents),
         labels=len({label for document in documents for label in document.labels}),
@@ -170,8 +170,14 @@ def _split_statistics(
         words_median=float(np.median(words)),
         words_p95=float(np.percentile(words, 95)),
         words_max=int(words.max()),
-        repeated_texts=len(documents) - len({d.text.strip() for d in documents}),
+        repeated_texts=len(documents) - len({d.content for d in documents}),
     )
+
+
+def _length(document: Document) -> int:
+    if document.features is not None:
+        return len(document.features)
+    return len(document.text.split())
 
 
 def _task_statistics(documents: Sequence[Document], task: str) -> TaskStatistics:

@@ -49,6 +49,7 @@ def bag_of_embeddings(
     mask: Bool[Array, "B S"],
     token_weights: Float[Array, " V"] | None = None,
     *,
+    values: Float[Array, "B S"] | None = None,
     damping: str = "log",
     norm: str = "tfidf",
 ) -> Float[Array, "B D"]:
@@ -63,8 +64,14 @@ def bag_of_embeddings(
     (`mean`) or 1 (`sum`). With idf weights and the defaults this is E applied to the
     document's L2-normalised sublinear TF-IDF vector. No tokens give zeros.
 
+    Where the tokens come with values x of their own, such as TF-IDF that somebody else
+    computed, a_v = w_v x_v in place of counting: with norm `tfidf` E is applied to the
+    row divided by its L2 norm, which is how rows of such corpora are normalised. Of
+    `mean` the divisor is sum_v |a_v|, since values may be negative.
+
     Args:
         token_weights: w, one for every row of the table; ones if None.
+        values: x; each token stands in a row once, and `damping` is not read.
 
     Raises:
         ValueError: an unknown damping or norm.
@@ -78,14 +85,18 @@ def bag_of_embeddings(
             f"damping must be one of {', '.join(DAMPINGS)} and norm one of "
             f"{', '.join(BAG_NORMS)}, got {damping!r} and {norm!r}"
         )
-    counts = token_counts(token_ids, mask).astype(table.dtype)
-    safe = jnp.maximum(counts, 1)
-    damped = {
-        "none": safe,
-        "sqrt": jnp.sqrt(safe),
-        "log": 1 + jnp.log(safe),
-        "binary": jnp.ones_like(safe),
-    }[damping]
+    if values is None:
+        counts = token_counts(token_ids, mask).astype(table.dtype)
+        safe = jnp.maximum(counts, 1)
+        damped = {
+            "none": safe,
+            "sqrt": jnp.sqrt(safe),
+            "log": 1 + jnp.log(safe),
+            "binary": jnp.ones_like(safe),
+        }[damping]
+    else:
+        damped = values.astype(table.dtype)
+        safe = jnp.ones_like(damped)
     if token_weights is not None:
         damped = damped * token_weights.astype(table.dtype)[token_ids]
     # Each of a token's c places carries 1/c of its weight.
@@ -94,7 +105,7 @@ def bag_of_embeddings(
     if norm == "sum":
         return total
     if norm == "mean":
-        size = jnp.sum(weights, axis=1)
+        size = jnp.sum(jnp.abs(weights), axis=1)
         return total / jnp.where(size == 0, 1, size)[:, None]
     squares = (
         jnp.sum(jnp.square(weights) * safe, axis=1)

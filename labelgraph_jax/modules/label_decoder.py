@@ -101,6 +101,7 @@ class LabelDecoder(nn.Module):
         token_ids: Int[Array, "B *W S"] | None = None,
         *,
         token_vectors: Float[Array, "B *W S D"] | None = None,
+        token_values: Float[Array, "B *W S"] | None = None,
         deterministic: bool = True,
     ) -> tuple[DecoderWeights, Float[Array, "B H"], Float[Array, "B H"]]:
         """The decoder, and its state before the first symbol."""
@@ -108,6 +109,7 @@ class LabelDecoder(nn.Module):
             token_ids,
             token_mask,
             token_vectors=token_vectors,
+            token_values=token_values,
             deterministic=deterministic,
         )
         size, symbols = self.hidden_features, len(label_prior) + 1

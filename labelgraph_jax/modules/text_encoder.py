@@ -127,6 +127,7 @@ class TextEncoder(nn.Module):
         token_mask: Bool[Array, "B *W S"] | None = None,
         *,
         token_vectors: Float[Array, "B *W S D"] | None = None,
+        token_values: Float[Array, "B *W S"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "B *T D"]:
         """One float32 vector per document; zeros for one without tokens.
@@ -138,10 +139,13 @@ class TextEncoder(nn.Module):
             token_ids: with two axes one window per document, with three several.
             token_mask: true where there is a token; all, if None.
             token_vectors: read in place of the ids.
+            token_values: what each id weighs in a bag, in place of its count; with
+                them `learn_token_weights` and the weights put in still count.
             deterministic: false drops out, and needs an rng named `dropout`.
 
         Raises:
-            ValueError: neither or both of ids and vectors, or axes that do not fit.
+            ValueError: neither or both of ids and vectors, or axes that do not fit;
+                values that are not those of a bag's learned table.
         """
         ids, vectors, mask, windows = _flat(token_ids, token_vectors, token_mask)
         if vectors is not None and vectors.shape[-1] != self.token_features:
@@ -149,6 +153,7 @@ class TextEncoder(nn.Module):
                 f"token_vectors must have {self.token_features} features, "
                 f"got {vectors.shape[-1]}"
             )
+        values = self._values(token_values, token_ids, mask)
         seen = mask
         if not deterministic and self.token_dropout_rate:
             hidden = jax.random.bernoulli(
@@ -156,7 +161,7 @@ class TextEncoder(nn.Module):
             )
             seen = mask & ~hidden
         if self.kind == "bag":
-            documents = self._bag(ids, vectors, seen, deterministic)
+            documents = self._bag(ids, vectors, seen, deterministic, values)
         else:
             vectors = self._vectors(ids, vectors, seen, deterministic)
             documents = getattr(self, f"_{self.kind}")(vectors, seen, deterministic)
@@ -211,8 +216,31 @@ class TextEncoder(nn.Module):
         )(tokens, mask, deterministic=deterministic or self.frozen)
         return jax.lax.stop_gradient(vectors) if self.frozen else vectors
 
+    def _values(
+        self, values: Array | None, ids: Array | None, mask: Array
+    ) -> Array | None:
+        if values is None:
+            return None
+        if self.kind != "bag" or self.transformer is not None or ids is None:
+            raise ValueError(
+                "token_values weigh the learned vectors of a bag: kind must be 'bag' "
+                f"and token_ids be given, got a {self.kind}"
+            )
+        values = jnp.asarray(values)
+        if values.shape != jnp.shape(ids):
+            raise ValueError(
+                f"token_values must have the shape {jnp.shape(ids)} of token_ids, got "
+                f"{values.shape}"
+            )
+        return values.reshape(mask.shape)
+
     def _bag(
-        self, ids: Array | None, vectors: Array | None, mask: Array, deterministic: bool
+        self,
+        ids: Array | None,
+        vectors: Array | None,
+        mask: Array,
+        deterministic: bool,
+        values: Array | None,
     ) -> Array:
         if vectors is not None or self.transformer is not None:
             vectors = self._vectors(ids, vectors, mask, deterministic)
@@ -226,7 +254,13 @@ class TextEncoder(nn.Module):
             if not self.learn_token_weights:
                 weights = jax.lax.stop_gradient(weights)
             documents = pooling.bag_of_embeddings(
-                table, ids, mask, weights, damping=self.damping, norm=self.norm
+                table,
+                ids,
+                mask,
+                weights,
+                values=values,
+                damping=self.damping,
+                norm=self.norm,
             )
         if self.rectify:
             bias = self.param("bias", nn.initializers.zeros, (self.token_features,))

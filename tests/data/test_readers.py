@@ -316,8 +316,8 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "suffix": (
         "d.docx",
         b"",
-        r"name must end in one of \.jsonl, \.ndjson, \.tsv, \.csv, \.parquet \(perhaps"
-        r" with \.gz or \.xz after it\), or say format; got '\.docx'",
+        r"name must end in one of \.jsonl, \.ndjson, \.tsv, \.csv, \.parquet, \.svm, "
+        r"\.libsvm, \.txt \(perhaps with \.gz or \.xz after it\), or say format; got '\.docx'",
     ),
     "no suffix": ("data", b"", "must end in one of .*; got 'no suffix'"),
     "tsv with one field": (

@@ -67,6 +67,41 @@ def test_the_default_bag_with_an_identity_table_is_scikit_learns_tfidf() -> None
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
+DISTINCT = jnp.array([[3, 1, 4, 0, 2], [4, 2, 0, 0, 0], [0, 0, 0, 0, 0]], jnp.int32)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+@pytest.mark.parametrize("norm", pooling.BAG_NORMS)
+def test_a_bag_of_values_equals_its_plain_loops(wrap, norm: str) -> None:
+    table, weights, values = draw(0, 5, 4), jnp.abs(draw(1, 5)), draw(2, 3, 5)
+
+    def bag(*arguments):
+        *rest, values = arguments
+        return pooling.bag_of_embeddings(*rest, values=values, norm=norm)
+
+    got = wrap(bag)(table, DISTINCT, MASK, weights, values)
+    expected = reference.bag_of_embeddings(
+        *map(np.asarray, (table, DISTINCT, MASK, weights)),
+        "log",
+        norm,
+        np.asarray(values),
+    )
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.floats(0.01, 100.0))
+def test_a_bag_of_values_does_not_depend_on_their_scale(scale: float) -> None:
+    table, values = jnp.eye(5), jnp.abs(draw(2, 3, 5))
+    plain, scaled = (
+        pooling.bag_of_embeddings(table, DISTINCT, MASK, values=factor * values)
+        for factor in (1.0, scale)
+    )
+    np.testing.assert_allclose(plain, scaled, atol=1e-5)
+    # The row divided by its L2 norm: what TF-IDF rows are.
+    np.testing.assert_allclose(np.linalg.norm(plain[:2], axis=1), 1, atol=1e-5)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.permutations(range(5)))
 def test_a_bag_is_blind_to_the_order_of_tokens(order: list[int]) -> None:

@@ -155,3 +155,25 @@ def test_bad_settings_and_inputs_say_what_must_hold() -> None:
         model.init(jax.random.key(0), token_vectors=np.ones((1, 2, 7)))
     with pytest.raises(ValueError, match=r"got \(1, 3\) for \(1, 2\)"):
         model.init(jax.random.key(0), IDS[:1, :2], MASK[:1, :3])
+
+
+def test_values_weigh_the_vectors_of_a_bag_in_place_of_counts() -> None:
+    encoder = TextEncoder(kind="bag", vocabulary_size=5, features=4)
+    ids = jnp.array([[1, 2, 0], [3, 0, 0]])
+    mask = jnp.array([[True, True, False], [True, False, False]])
+    values = jnp.array([[3.0, 4.0, 0.0], [-2.0, 0.0, 0.0]])
+    params = encoder.init(jax.random.key(0), ids, mask)
+    table = params["params"]["embedding"]["embedding"]
+    got = encoder.apply(params, ids, mask, token_values=values)
+    np.testing.assert_allclose(got[0], 0.6 * table[1] + 0.8 * table[2], atol=1e-6)
+    np.testing.assert_allclose(got[1], -table[3], atol=1e-6)
+
+
+def test_values_of_anything_but_a_bags_ids_are_refused() -> None:
+    ids = jnp.array([[1, 2, 0]])
+    sequence = TextEncoder(kind="cnn", vocabulary_size=5, hidden_features=2)
+    with pytest.raises(ValueError, match=r"kind must be 'bag' .* got a cnn"):
+        sequence.init(jax.random.key(0), ids, token_values=jnp.ones((1, 3)))
+    bag = TextEncoder(kind="bag", vocabulary_size=5)
+    with pytest.raises(ValueError, match=r"must have the shape \(1, 3\) of token_ids"):
+        bag.init(jax.random.key(0), ids, token_values=jnp.ones((1, 2)))

@@ -34,7 +34,7 @@ def token_counts(ids, mask):
     return out
 
 
-def bag_of_embeddings(table, ids, mask, token_weights, damping, norm):
+def bag_of_embeddings(table, ids, mask, token_weights, damping, norm, values=None):
     damp = {
         "none": float,
         "sqrt": math.sqrt,
@@ -49,11 +49,17 @@ def bag_of_embeddings(table, ids, mask, token_weights, damping, norm):
         if not counts:
             continue
         weights = {v: token_weights[v] * damp(c) for v, c in counts.items()}
+        if values is not None:
+            weights = {
+                int(i): token_weights[i] * x
+                for i, x, real in zip(ids[b], values[b], mask[b], strict=True)
+                if real
+            }
         total = sum(weights[v] * table[v] for v in counts)
         size = {
             "tfidf": math.sqrt(sum(w * w for w in weights.values())),
             "l2": math.sqrt(float(total @ total)),
-            "mean": sum(weights.values()),
+            "mean": sum(abs(w) for w in weights.values()),
             "sum": 1.0,
         }[norm]
         out[b] = total / size
