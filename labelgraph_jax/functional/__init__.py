@@ -59,6 +59,11 @@ from labelgraph_jax.functional.label_decoder import (
     label_sequence_loss,
     label_sequences,
 )
+from labelgraph_jax.functional.label_lists import (
+    LabelScores,
+    mix_scores,
+    mix_top_labels,
+)
 from labelgraph_jax.functional.losses import (
     asymmetric_loss,
     binary_cross_entropy,
@@ -86,12 +91,9 @@ from labelgraph_jax.functional.ranking_scores import weighted_product, weighted_
 from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
 from labelgraph_jax.functional.relu_attention import relu_graph_attention
 from labelgraph_jax.functional.retrieval import (
-    LabelScores,
     Neighbours,
     memory_labels,
     memory_scores,
-    mix_scores,
-    mix_top_labels,
     nearest_keys,
 )
 from labelgraph_jax.functional.task_losses import (

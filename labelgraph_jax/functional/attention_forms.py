@@ -1,17 +1,18 @@
-"""Other forms of attention over a label graph: GATv2, and ReLU without a softmax."""
+"""GATv2 over a label graph, and the gate of a message."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Shaped
 
-from labelgraph_jax.functional.attention import (
+from labelgraph_jax.functional.attention_inputs import (
     AdjacencyRole,
     check_dropout,
     check_edges,
     check_shapes,
+)
+from labelgraph_jax.functional.attention_weights import (
     fixed_attention,
     gather,
-    pair_scores,
     softmax_attention,
 )
 
@@ -122,111 +123,6 @@ def _bent_scores(
         size = at_once if at_once > 1 else None
         rows = jax.lax.map(row, receivers, batch_size=size)
     return jnp.einsum("ihj->hij", rows)
-
-
-def relu_graph_attention(
-    nodes: Float[Array, "N D"],
-    kernel: Float[Array, "D H F"],
-    receiver_vector: Float[Array, "H F"],
-    sender_vector: Float[Array, "H F"],
-    *,
-    adjacency: Shaped[Array, "N N"] | None = None,
-    edge_weights: Float[Array, "N N"] | None = None,
-    role: AdjacencyRole = "multiplicative",
-    dropout_rate: float = 0.0,
-    return_attention: bool = False,
-    key: Key[Array, ""] | Shaped[Array, "2"] | None = None,
-) -> Float[Array, "N H F"] | tuple[Float[Array, "N H F"], Float[Array, "H N N"]]:
-    """Gather neighbours weighted by the ReLU of the pair's score, with no softmax.
-
-    With z_i = W h_i, per head,
-
-        e_ij     = receiver_vector . z_i + sender_vector . z_j
-        alpha_ij = ReLU(e_ij)
-        out_i    = sum_j alpha_ij z_j
-
-    Nothing is normalised: the sum grows with the number of neighbours, up to N of
-    them, and may be large; MAGNET bounds it by the tanh that follows. Where e_ij is
-    negative the edge is silent and neither it nor its weight gets a gradient.
-
-    `edge_weights` w enters according to `role`:
-
-    | role             | attention                             | gradient of w       |
-    |------------------|---------------------------------------|---------------------|
-    | `additive`       | ReLU(e_ij + w_ij), w_ij of any sign   | where alpha_ij > 0  |
-    | `multiplicative` | ReLU(e_ij) * w_ij                     | where e_ij > 0      |
-    | `fixed`          | w_ij / sum_j abs(w_ij); e is not used | none                |
-    | `mask`           | ReLU(e_ij) where w_ij is not 0        | none                |
-    | `none`           | ReLU(e_ij); w is not used             | none                |
-
-    Additive weights are added as they are, not as logarithms: no exponential
-    follows that would make factors of them, and at the logarithm of a small weight
-    the ReLU would be shut for good.
-
-    Args:
-        nodes: one feature vector per label.
-        kernel: the projection W, one block per head.
-        receiver_vector, sender_vector: the halves of the attention vector.
-        adjacency: label i may receive from label j only where entry (i, j) is not
-            0, whatever the role; every label receives from every label if None.
-        edge_weights: float form of the adjacency, used as `role` says.
-        role: how `edge_weights` enters.
-        dropout_rate: probability of dropping an attention weight; the others are
-            divided by 1 - dropout_rate.
-        return_attention: return the attention weights too.
-        key: randomness of the dropout.
-
-    Returns:
-        The new features `[N, H, F]`, heads side by side; with `return_attention`
-        also the float32 weights `[H, N, N]` that were applied, dropout included.
-
-    Raises:
-        ValueError: shapes do not fit together; `role` is unknown or misses its
-            `edge_weights` (all but `mask` and `none` need them); `dropout_rate`
-            outside [0, 1), or above 0 without a `key`.
-
-    Reference: Pal et al., MAGNET, ICAART 2020, which prints
-    alpha_ij = ReLU((H_i W) || (H_j W)^T). A vector beside a transposed vector is no
-    number; we read it as the score of GAT (Velickovic et al., ICLR 2018, eq. 3),
-    whose vector over the concatenation splits into the two halves above. The paper
-    has no softmax here and no normalisation, so neither have we; where the
-    adjacency enters it leaves open, hence `role`.
-    """
-    check_shapes(
-        nodes,
-        {"kernel": kernel},
-        {"receiver_vector": receiver_vector, "sender_vector": sender_vector},
-    )
-    check_edges(nodes.shape[0], role, adjacency, edge_weights, None)
-    if role == "additive" and edge_weights is None:
-        raise ValueError("role 'additive' must be given edge_weights, got None")
-    check_dropout(dropout_rate, key)
-    projected = jnp.einsum("nd,dhf->nhf", nodes, kernel)
-    if role == "fixed":
-        attention = fixed_attention(edge_weights, adjacency, heads=kernel.shape[1])
-    else:
-        scores = pair_scores(projected, receiver_vector, sender_vector)
-        attention = _relu_attention(scores, role, adjacency, edge_weights)
-    gathered, attention = gather(projected, attention, dropout_rate, key)
-    return (gathered, attention) if return_attention else gathered
-
-
-def _relu_attention(
-    scores: Float[Array, "H N N"],
-    role: AdjacencyRole,
-    adjacency: Shaped[Array, "N N"] | None,
-    edge_weights: Float[Array, "N N"] | None,
-) -> Float[Array, "H N N"]:
-    if edge_weights is not None and role == "additive":
-        scores = scores + edge_weights.astype(jnp.float32)
-    attention = jax.nn.relu(scores)
-    if edge_weights is not None and role == "multiplicative":
-        attention = attention * edge_weights.astype(jnp.float32)
-    if edge_weights is not None and role == "mask":
-        attention = jnp.where(edge_weights != 0, attention, 0.0)
-    if adjacency is not None:
-        attention = jnp.where(adjacency != 0, attention, 0.0)
-    return attention
 
 
 def message_gate(

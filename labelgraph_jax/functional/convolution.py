@@ -1,8 +1,12 @@
 """Graph convolution over a label graph: the baseline that attention must beat."""
 
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
+
+from labelgraph_jax.functional.edges import Edges, check_edge_list
+from labelgraph_jax.functional.sparse_attention import gather_edges
 
 
 def normalise_adjacency(adjacency: Shaped[ArrayLike, "N N"]) -> Float[Array, "N N"]:
@@ -42,10 +46,27 @@ def normalise_adjacency(adjacency: Shaped[ArrayLike, "N N"]) -> Float[Array, "N 
     return adjacency * _inverse_root(received) * _inverse_root(sent)
 
 
+def normalise_edges(edges: Edges, n: int) -> Float[Array, "E"]:
+    """The weights of `normalise_adjacency` for a list of edges between n labels.
+
+    Raises:
+        ValueError: as `check_edge_list`.
+    """
+    check_edge_list(edges, n)
+    weights = edges.weights.astype(jnp.float32)
+    size = jnp.abs(weights)
+    received = jax.ops.segment_sum(
+        size, edges.receivers, num_segments=n, indices_are_sorted=True
+    )
+    sent = jax.ops.segment_sum(size, edges.senders, num_segments=n)
+    to, come_from = _inverse_root(received), _inverse_root(sent)
+    return weights * to[edges.receivers] * come_from[edges.senders]
+
+
 def graph_convolution(
     nodes: Float[Array, "N D"],
     kernel: Float[Array, "D F"],
-    adjacency: Shaped[Array, "N N"],
+    adjacency: Shaped[Array, "N N"] | Edges,
 ) -> Float[Array, "N F"]:
     """Let every label gather its neighbours' features, weighted by the adjacency.
 
@@ -58,13 +79,15 @@ def graph_convolution(
         nodes: one feature vector per label, H.
         kernel: the projection W.
         adjacency: entry (i, j) the weight with which i receives from j, of any sign;
-            with a diagonal where a label is to hear itself.
+            with a diagonal where a label is to hear itself. A list of edges is the
+            same graph in memory that grows with the edges.
 
     Returns:
         The new features `[N, F]`; zeros for a label that receives nothing.
 
     Raises:
-        ValueError: shapes do not fit together.
+        ValueError: shapes do not fit together, or `adjacency` is a list that
+            `check_edge_list` refuses.
 
     Reference: Kipf and Welling, ICLR 2017, eq. 2, without the activation; for labels:
     Chen et al., ML-GCN, CVPR 2019, eq. 2.
@@ -77,6 +100,11 @@ def graph_convolution(
             f"kernel must have shape [{features}, new features] for nodes of shape "
             f"{nodes.shape}, got {kernel.shape}"
         )
+    if isinstance(adjacency, Edges):
+        weights = normalise_edges(adjacency, labels).astype(nodes.dtype)
+        projected = (nodes @ kernel)[:, None]
+        ends = (adjacency.receivers, adjacency.senders)
+        return gather_edges(weights[:, None], projected, *ends)[:, 0]
     if adjacency.shape != (labels, labels):
         raise ValueError(
             f"adjacency must have shape {(labels, labels)} for {labels} labels, "

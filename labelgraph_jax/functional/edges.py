@@ -11,6 +11,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Shaped
 
+_Known = Array | np.ndarray
+
 
 class Edges(NamedTuple):
     """Edge e: label `receivers[e]` receives from `senders[e]`, with `weights[e]`.
@@ -96,7 +98,7 @@ def check_edge_list(edges: Edges, n: int) -> None:
             )
 
 
-def _check_form(receivers: Array, senders: Array, weights: Array) -> None:
+def _check_form(receivers: _Known, senders: _Known, weights: _Known) -> None:
     shapes = [np.shape(x) for x in (receivers, senders, weights)]
     if len(shapes[0]) != 1 or len(set(shapes)) != 1:
         raise ValueError(

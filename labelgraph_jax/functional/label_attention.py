@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from labelgraph_jax.functional.attention import masked_softmax
+from labelgraph_jax.functional.attention_weights import masked_softmax
 
 CHUNK_CELLS = 2**24
 """(document, label, token) cells computed at a time: 64 MiB of float32 an array."""

@@ -1,4 +1,10 @@
-"""Label features and an adjacency -> one vector per label."""
+"""Label features and a label graph -> one vector per label.
+
+The graph is a matrix `[N, N]`; or `Edges`, a list of edges, for `gat`, `relu` and
+`convolution`; or None, where all labels receive from all: with role `none`, or with
+`rank` above 0, where the weights of all edges are learned as a product of two factors
+`[N, rank]`, for `gat` (role `additive`) and `relu` (role `multiplicative`).
+"""
 
 from typing import Any, Literal, get_args
 
@@ -8,12 +14,11 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from labelgraph_jax.functional.attention import graph_attention
-from labelgraph_jax.functional.attention_forms import (
-    graph_attention_v2,
-    message_gate,
-    relu_graph_attention,
-)
+from labelgraph_jax.functional.attention_forms import graph_attention_v2, message_gate
+from labelgraph_jax.functional.attention_methods import AttentionMethod
 from labelgraph_jax.functional.convolution import graph_convolution
+from labelgraph_jax.functional.edges import Edges
+from labelgraph_jax.functional.relu_attention import relu_graph_attention
 from labelgraph_jax.functional.slice_keys import whole_key
 
 AttentionForm = Literal["gat", "gatv2", "relu", "convolution"]
@@ -26,9 +31,16 @@ LEARNED_ROLES = ("additive", "multiplicative")
 CONVOLUTION_ROLES = ("multiplicative", "fixed")
 """Roles that a convolution knows: a learned adjacency, and a constant one."""
 
+FACTOR_ROLES = {"gat": "additive", "relu": "multiplicative"}
+"""The role of learned low-rank edge weights, in the forms that know them."""
+
 LOG_WEIGHT_FLOOR = 1e-3
 """Smallest edge weight that an additive adjacency starts from: at a weight of zero its
 logarithm, and with it the gradient, would not exist."""
+
+FACTOR_SPREAD = 0.5
+"""Standard deviation of what the factors of learned edge weights start from, before
+their softplus."""
 
 
 class LabelGraph(nn.Module):
@@ -51,12 +63,19 @@ class LabelGraph(nn.Module):
         attention: `gat`; `gatv2`; `relu`, the paper's weights without a softmax; or
             `convolution`, ML-GCN's.
         learned: whether the adjacency is a parameter (additive, multiplicative only);
-            by default, where the role lets it be.
+            by default, where the role lets it be. Of a list of edges the listed ones
+            are learned, of a matrix all.
+        rank: above 0, the weights of all edges are learned as U V^T with U and V
+            `[N, rank]` and positive; the adjacency must then be None.
+        method: how attention is computed, see `functional.graph_attention`; `gatv2`
+            knows the matrix alone, and a convolution takes what it is given.
         residual: free vector + message instead of the message alone.
         gated: with the residual, weigh every label's message by
             `functional.message_gate` of its free vector and that message.
         negative_slope: of the LeakyReLU in `gat` and `gatv2`.
         dropout_rate: dropout on the message.
+        attention_dropout_rate: dropout on the attention weights; a convolution has
+            none.
         skip: the label features themselves join the label vector.
 
     Raises:
@@ -82,6 +101,9 @@ class LabelGraph(nn.Module):
     attention: str = "gat"
     gated: bool = False
     skip: bool = False
+    rank: int = 0
+    method: AttentionMethod = "auto"
+    attention_dropout_rate: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,12 +127,47 @@ class LabelGraph(nn.Module):
                 "gated must come with residual: it weighs the message beside a free "
                 "vector"
             )
+        self._check_rank()
+        self._check_method()
+
+    def _check_rank(self) -> None:
+        if self.rank < 0:
+            raise ValueError(f"rank must be at least 0, got {self.rank}")
+        if self.rank == 0:
+            return
+        if self.learned is False:
+            raise ValueError(f"rank {self.rank} learns the edges, got learned = False")
+        role = FACTOR_ROLES.get(self.attention)
+        if role is None:
+            raise ValueError(
+                f"rank must be 0 with attention {self.attention!r}, got {self.rank}; "
+                f"{' and '.join(FACTOR_ROLES)} learn edges of low rank"
+            )
+        if self.role != role:
+            raise ValueError(
+                f"role must be {role!r} with attention {self.attention!r} and rank "
+                f"{self.rank}, got {self.role!r}"
+            )
+
+    def _check_method(self) -> None:
+        methods = {"gatv2": ("auto", "dense"), "convolution": ("auto",)}
+        known = methods.get(self.attention, get_args(AttentionMethod))
+        if self.method not in known:
+            raise ValueError(
+                f"method must be one of {', '.join(known)} with attention "
+                f"{self.attention!r}, got {self.method!r}"
+            )
+        if self.attention == "convolution" and self.attention_dropout_rate:
+            raise ValueError(
+                "attention_dropout_rate must be 0 with attention 'convolution', which "
+                f"has no attention weights, got {self.attention_dropout_rate}"
+            )
 
     @nn.compact
     def __call__(
         self,
         features: Float[Array, "N D"],
-        adjacency: Float[Array, "N N"],
+        adjacency: Float[Array, "N N"] | Edges | None,
         *,
         deterministic: bool = True,
     ) -> Float[Array, "N output_dim"]:
@@ -119,8 +176,13 @@ class LabelGraph(nn.Module):
         Args:
             features: initial label features `[N, D]`; a trained parameter starts here.
             adjacency: `[N, N]`, entry (i, j) the weight with which i receives from j;
-                the constant, or where it is learned, where it starts.
+                the constant, or where it is learned, where it starts; or the same
+                as a list of edges; or None where all labels receive from all, with
+                role `none` or `rank` above 0.
             deterministic: no dropout.
+
+        Raises:
+            ValueError: an adjacency of a kind that the settings cannot use.
         """
         num_labels = features.shape[0]
         free: Float[Array, "N output_dim"] | None = None
@@ -135,10 +197,14 @@ class LabelGraph(nn.Module):
             return free
         start = self.param("features", lambda _: jnp.asarray(features, jnp.float32))
         nodes = start
-        edges = self._edges(adjacency)
+        edges = self._edges(adjacency, num_labels)
+        if self.attention_dropout_rate and not deterministic:
+            edges["dropout_rate"] = self.attention_dropout_rate
         for layer in range(self.layers):
             last = layer == self.layers - 1
             width = self.output_dim if last else self.hidden_dim
+            if "dropout_rate" in edges:
+                edges["key"] = whole_key(self.make_rng("dropout"))
             nodes = jnp.tanh(self._message(layer, nodes, width, edges))
         if self.dropout_rate and not deterministic:
             # The same labels on every device, and so the same units dropped.
@@ -166,7 +232,8 @@ class LabelGraph(nn.Module):
         if self.attention == "convolution":
             glorot = nn.initializers.glorot_uniform()
             kernel = self.param(f"kernel_{layer}", glorot, (in_dim, width))
-            return graph_convolution(nodes, kernel, edges["edge_weights"])
+            graph = edges["edges"] if "edges" in edges else edges["edge_weights"]
+            return graph_convolution(nodes, kernel, graph)
         kernel = self._kernel(f"kernel_{layer}", in_dim, width)
         if self.attention == "gatv2":
             heads = graph_attention_v2(
@@ -180,13 +247,13 @@ class LabelGraph(nn.Module):
         else:
             receiver = self._vector(f"receiver_{layer}", width)
             sender = self._vector(f"sender_{layer}", width)
+            inputs = (nodes, kernel, receiver, sender)
+            options = {"method": self.method, **edges}
             if self.attention == "relu":
-                heads = relu_graph_attention(nodes, kernel, receiver, sender, **edges)
+                heads = relu_graph_attention(*inputs, **options)
             else:
                 slope = self.negative_slope
-                heads = graph_attention(
-                    nodes, kernel, receiver, sender, negative_slope=slope, **edges
-                )
+                heads = graph_attention(*inputs, negative_slope=slope, **options)
         assert isinstance(heads, jax.Array)
         return heads.mean(axis=1)
 
@@ -204,20 +271,67 @@ class LabelGraph(nn.Module):
             features = features @ self.param("skip_kernel", glorot, shape)
         return scale * features
 
-    def _edges(self, adjacency: Array) -> dict[str, Any]:
+    def _edges(
+        self, adjacency: Array | Edges | None, num_labels: int
+    ) -> dict[str, Any]:
         """The adjacency as the keyword arguments its role calls for."""
         if self.role == "none":
             return {"role": "none"}
+        if self.rank:
+            return {
+                "role": self.role,
+                "edge_factors": self._factors(adjacency, num_labels),
+            }
+        if adjacency is None:
+            raise ValueError(
+                f"adjacency must be a matrix or Edges with role {self.role!r} and rank "
+                "0, got None; None takes role 'none', or a rank"
+            )
+        edges = adjacency if isinstance(adjacency, Edges) else None
+        if edges is not None and self.attention == "gatv2":
+            raise ValueError(
+                "adjacency must be a matrix with attention 'gatv2', got Edges; gat, "
+                "relu and convolution take either"
+            )
         learned = self.role in LEARNED_ROLES if self.learned is None else self.learned
-        if not learned:
-            return {"role": self.role, "edge_weights": adjacency}
-        if self.role == "additive" and self.attention != "relu":
-            bias = self.param("edge_bias", lambda _: log_edge_weights(adjacency))
-            return {"role": "additive", "edge_bias": bias}
-        weights = self.param(
-            "edge_weights", lambda _: jnp.asarray(adjacency, jnp.float32)
+        given: dict[str, Any] = {"role": self.role}
+        start = edges.weights if edges is not None else jnp.asarray(adjacency)
+        weights: Array | None = start
+        if learned and self.role == "additive" and self.attention != "relu":
+            given["edge_bias"] = self.param(
+                "edge_bias", lambda _: log_edge_weights(start)
+            )
+            weights = None
+        elif learned:
+            weights = self.param(
+                "edge_weights", lambda _: jnp.asarray(start, jnp.float32)
+            )
+        if edges is None:
+            return given | {"edge_weights": weights}
+        weights = jnp.ones_like(start) if weights is None else weights
+        return given | {"edges": edges._replace(weights=weights)}
+
+    def _factors(
+        self, adjacency: Array | Edges | None, num_labels: int
+    ) -> tuple[Array, Array]:
+        """U and V of the learned edge weights U V^T, which start near 1."""
+        if adjacency is not None:
+            kind = "Edges" if isinstance(adjacency, Edges) else "a matrix"
+            raise ValueError(
+                f"adjacency must be None with rank {self.rank}, which learns the "
+                f"weight of every edge, got {kind}"
+            )
+
+        def start(key: Array, shape: tuple[int, int]) -> Array:
+            # Components that start alike would stay alike.
+            spread = jax.random.normal(key, shape)
+            return jnp.log(jnp.expm1(self.rank**-0.5)) + FACTOR_SPREAD * spread
+
+        receivers, senders = (
+            jax.nn.softplus(self.param(name, start, (num_labels, self.rank)))
+            for name in ("receiver_factors", "sender_factors")
         )
-        return {"role": self.role, "edge_weights": weights}
+        return receivers, senders
 
     def _kernel(self, name: str, in_dim: int, width: int) -> Array:
         def per_head(key: Array, shape: tuple[int, int, int]) -> Array:
@@ -233,7 +347,7 @@ class LabelGraph(nn.Module):
         return self.param(name, start, (self.heads, width))
 
 
-def log_edge_weights(adjacency: Float[Array, "N N"]) -> Float[Array, "N N"]:
+def log_edge_weights(adjacency: Float[Array, "*edges"]) -> Float[Array, "*edges"]:
     """Where a learned additive adjacency starts: `log max(A, floor)`.
 
     A signed adjacency (Xavier) has no logarithm; its entries are the log-weights.

@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from labelgraph_jax.functional.attention import graph_attention
-from labelgraph_jax.functional.attention_forms import (
-    graph_attention_v2,
-    message_gate,
-    relu_graph_attention,
-)
+from labelgraph_jax.functional.attention_forms import graph_attention_v2, message_gate
+from labelgraph_jax.functional.relu_attention import relu_graph_attention
 from tests.reference import attention as reference
 
 ROLES = ["additive", "multiplicative", "fixed", "mask", "none"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelgraph_jax.functional import attention_methods
+from labelgraph_jax.functional import attention_methods, attention_rows
 from labelgraph_jax.functional.attention import graph_attention
 from labelgraph_jax.functional.complete_attention import complete_attention
 from tests.functional.test_attention import (
@@ -145,7 +145,7 @@ def test_row_blocks_give_the_matrix_and_its_gradients(
     role: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Two receivers at once: five labels leave a last block that is not full.
-    monkeypatch.setattr(attention_methods, "BLOCK_BYTES", 2 * 4 * HEADS * 5)
+    monkeypatch.setattr(attention_rows, "BLOCK_BYTES", 2 * 4 * HEADS * 5)
     arrays = some_weights()
     edges = {"edge_weights": some_edges(), "adjacency": some_edges(2)}
 
@@ -171,7 +171,6 @@ def test_auto_takes_the_complete_method_for_many_labels_without_edges() -> None:
             "labels": many,
             "heads": HEADS,
             "negative_slope": 0.2,
-            "edges": False,
             "dropout_rate": 0.0,
             "return_attention": False,
         }
@@ -179,10 +178,13 @@ def test_auto_takes_the_complete_method_for_many_labels_without_edges() -> None:
 
     assert chosen() == "complete"
     assert chosen(labels=many - 1) == "dense"
-    assert chosen(edges=True) == "dense"
+    assert chosen(given="matrix") == "dense"
+    assert chosen(given="edges") == "sparse"
+    assert chosen(rank=2) == "dense"
+    assert chosen(rank=2, labels=2 * many) == "complete"
     assert chosen(dropout_rate=0.1) == "dense"
     assert chosen(negative_slope=1.5) == "dense"
-    assert chosen(edges=True, labels=100_000) == "blocked"
+    assert chosen(given="matrix", labels=100_000) == "blocked"
     nodes, kernel, receiver, sender = some_weights(labels=many)
     arrays = (nodes, kernel, receiver, sender)
     one = graph_attention(*arrays, role="none")
@@ -196,16 +198,16 @@ def test_auto_takes_the_complete_method_for_many_labels_without_edges() -> None:
     [
         (
             {"method": "complete", "edge_weights": some_edges()},
-            "cannot do an adjacency, edge weights or an edge bias; methods that can: "
-            "dense, blocked",
+            "cannot do an adjacency, edge weights or an edge bias as a matrix; methods "
+            "that can: dense, blocked",
         ),
         (
             {"method": "blocked", "return_attention": True},
-            "cannot do return_attention; methods that can: dense",
+            "cannot do return_attention, as .*; methods that can: dense",
         ),
         (
             {"method": "complete", "dropout_rate": 0.5, "key": jax.random.key(0)},
-            r"attention dropout \(rate 0.5\); methods that can: dense",
+            r"attention dropout \(rate 0.5\), as .*; methods that can: dense, blocked",
         ),
         (
             {"method": "complete", "role": "none", "negative_slope": -0.1},
@@ -219,13 +221,7 @@ def test_a_method_that_cannot_names_those_that_can(options: dict, message: str) 
         graph_attention(*some_weights(), **options)
     with pytest.raises(ValueError, match="must be one of auto, dense, complete"):
         attention_methods.choose_method(
-            "sparse",
-            labels=3,
-            heads=1,
-            negative_slope=0.2,
-            edges=False,
-            dropout_rate=0.0,
-            return_attention=False,
+            "scattered", labels=3, heads=1
         )
     with pytest.raises(ValueError, match=r"negative_slope in \[0, 1\], got 2"):
         complete_attention(*made(3, 1.0, 0), 2.0)

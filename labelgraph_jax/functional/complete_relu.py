@@ -1,0 +1,170 @@
+"""ReLU attention over a complete graph without a matrix: sort, sum, look up.
+
+ReLU(s_i + t_j) is s_i + t_j for the senders above the kink of receiver i, which are
+the last ones where senders are sorted by t. With p the first of them,
+
+    sum_j ReLU(s_i + t_j) z_j = (s_i + t_p) Z_p + D_p
+    Z_p = sum of z_j from p on,   D_p = sum of (t_j - t_p) z_j from p on
+
+and no coefficient on the right is negative: where s and t are large and of opposite
+sign, s_i Z_p + sum_j t_j z_j would be a small difference of large numbers.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from labelgraph_jax.functional.attention_inputs import EdgeFactors
+from labelgraph_jax.functional.sorted_sums import Layout, lay_out, over_heads
+
+
+def complete_relu_attention(
+    receivers: Float[Array, "N H"],
+    senders: Float[Array, "N H"],
+    values: Float[Array, "N H F"],
+    factors: EdgeFactors | None = None,
+) -> Float[Array, "N H F"]:
+    """Every label gathers from all labels, in O(N log N) time and O(N) memory.
+
+        out_i = sum_j w_ij ReLU(receivers_i + senders_j) values_j
+
+    with w_ij = 1, or, given `factors` U and V, w_ij = sum_r U_ir V_jr.
+
+    Args:
+        receivers: s, the receiver's half of the score.
+        senders: t, the sender's half.
+        values: what is gathered.
+        factors: U and V, `[N, R]` each.
+
+    Returns:
+        The sums, of the type of `values`; taken in float32, each with an error of a few
+        roundings of sum_j w_ij ReLU(s_i + t_j) abs(values_j).
+
+    Reference: ours; the score is that of `relu_graph_attention`.
+    """
+    s, t, v = (x.astype(jnp.float32) for x in (receivers, senders, values))
+    if factors is None:
+        return relu_sums(s, t, v).astype(values.dtype)
+
+    # Without the checkpoint a gradient would keep the sums of every component.
+    @jax.checkpoint
+    def add(total: Array, component: Any) -> tuple[Array, None]:
+        of_receiver, of_sender = component
+        found = relu_sums(s, t, of_sender[:, None, None] * v)
+        return total + of_receiver[:, None, None] * found, None
+
+    components = tuple(factor.astype(jnp.float32).T for factor in factors)
+    total, _ = jax.lax.scan(add, jnp.zeros_like(v), components)
+    return total.astype(values.dtype)
+
+
+@jax.custom_vjp
+def relu_sums(
+    receivers: Float[Array, "N H"],
+    senders: Float[Array, "N H"],
+    values: Float[Array, "N H F"],
+) -> Float[Array, "N H F"]:
+    """`complete_relu_attention` without factors, in float32.
+
+    As `jax.nn.relu` it has no gradient where receivers_i + senders_j is 0.
+    """
+    return over_heads(_one_head, receivers, senders, values)[0]
+
+
+def _forward(
+    receivers: Array, senders: Array, values: Array
+) -> tuple[Array, tuple[Array, ...]]:
+    out, plain = over_heads(_one_head, receivers, senders, values)
+    return out, (receivers, senders, values, plain)
+
+
+def _backward(
+    kept: tuple[Array, ...], gradient: Float[Array, "N H F"]
+) -> tuple[Array, Array, Array]:
+    receivers, senders, values, plain = kept
+    # The score is symmetric: what labels send back is the same sum the other way.
+    to_values, heard = over_heads(_one_head, senders, receivers, gradient)
+    return (
+        jnp.sum(gradient * plain, axis=-1),
+        jnp.sum(values * heard, axis=-1),
+        to_values,
+    )
+
+
+relu_sums.defvjp(_forward, _backward)
+
+
+class _Sums(NamedTuple):
+    """Z and D of some rows, D with respect to the score `start`."""
+
+    start: Float[Array, "*rows"]
+    plain: Float[Array, "*rows F"]
+    rising: Float[Array, "*rows F"]
+
+
+def _one_head(
+    s: Float[Array, " N"], t: Float[Array, " N"], v: Float[Array, "N F"]
+) -> tuple[Float[Array, "N F"], Float[Array, "N F"]]:
+    """sum_j ReLU(s_i + t_j) v_j, and the sum of the v_j that take part in it."""
+    order = jnp.argsort(t)
+    ordered = t[order]
+    places = jnp.searchsorted(ordered, -s, side="right")  # the first s_i + t_j > 0
+    layout = lay_out(order)
+    scores = jnp.where(layout.exists > 0, t[layout.rows], ordered[-1])
+    within, blocks = _sums_within(scores, layout, v)
+    behind = _sums_behind(blocks, ordered[-1])
+
+    steps, count = scores.shape
+    block, step = places // steps, places % steps
+    here = step * count + block
+    own = _Sums(*(x.reshape(steps * count, *x.shape[2:])[here] for x in within))
+    others = _Sums(*(x[block] for x in behind))
+    out = (s + own.start)[:, None] * own.plain + own.rising
+    out += (s + others.start)[:, None] * others.plain + others.rising
+    return out, own.plain + others.plain
+
+
+def _sums_within(
+    scores: Float[Array, "S Q"], layout: Layout, values: Float[Array, "N F"]
+) -> tuple[_Sums, _Sums]:
+    """From every row to the end of its block; and of whole blocks."""
+
+    def add(
+        carry: tuple[Array, Array, Array], row: tuple[Array, Array, Int[Array, " Q"]]
+    ) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
+        later, plain, rising = carry
+        score, exists, place = row
+        rising = rising + (later - score)[:, None] * plain
+        plain = plain + exists[:, None] * values[place]
+        return (score, plain, rising), (plain, rising)
+
+    zeros = jnp.zeros((scores.shape[1], values.shape[1]), values.dtype)
+    start = (scores[-1], zeros, zeros)
+    rows = (scores, layout.exists, layout.rows)
+    whole, (plain, rising) = jax.lax.scan(add, start, rows, reverse=True)
+    return _Sums(scores, plain, rising), _Sums(*whole)
+
+
+def _sums_behind(blocks: _Sums, largest: Float[Array, ""]) -> _Sums:
+    """For every block, the sums of all blocks behind it."""
+
+    def join(late: _Sums, early: _Sums) -> _Sums:
+        rise = (late.start - early.start)[:, None]
+        return _Sums(
+            early.start,
+            early.plain + late.plain,
+            early.rising + (late.rising + rise * late.plain),
+        )
+
+    from_here = jax.lax.associative_scan(join, blocks, reverse=True)
+
+    def shifted(x: Array, end: Array | float) -> Array:
+        return jnp.concatenate([x[1:], jnp.full_like(x[:1], end)])
+
+    return _Sums(
+        shifted(from_here.start, largest),
+        shifted(from_here.plain, 0.0),
+        shifted(from_here.rising, 0.0),
+    )
