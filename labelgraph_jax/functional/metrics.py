@@ -378,6 +378,7 @@ def _count_in_chunks(
 
 
 def samples_metrics(documents: DocumentCounts, cells: int) -> dict[str, float]:
+    """Means over documents from their counts, and over `cells`, the annotated ones."""
     tp, predicted, positives = map(np.asarray, documents)
     precision, recall, f1 = _precision_recall_f1(tp, predicted, positives)
     wrong = predicted + positives - 2 * tp

@@ -1,4 +1,9 @@
-"""Metrics from the best labels of each document and sparse truth, nothing `[M, N]`."""
+"""Metrics from the best labels of each document and sparse truth: nothing is `[M, N]`.
+
+Names, values and conventions are those of `metrics.evaluate_scores`. The truth comes as
+the rows of a CSR matrix: document m has the labels `indices[indptr[m]:indptr[m + 1]]`,
+in any order and none of them twice.
+"""
 
 from collections.abc import Sequence
 
@@ -18,6 +23,7 @@ from labelgraph_jax.functional.ranking import (
     r_precision_from_hits,
     recall_from_hits,
 )
+from labelgraph_jax.functional.thresholds import best_threshold
 
 Host = np.ndarray
 
@@ -28,19 +34,27 @@ def ranked_hits(
     """Whether each of a document's best labels is a true one.
 
     Args:
-        ids: label ids, best first.
+        ids: label ids, best first, none of them twice in a row.
         indptr, indices: the truth as the rows of a CSR matrix.
 
     Raises:
-        ValueError: there is not one row of truth per document.
+        ValueError: there is not one row of truth per document, the rows do not end
+            where the labels end, or one has a label twice.
     """
-    _check(ids, indptr)
-    rows = np.repeat(np.arange(len(ids)), np.diff(indptr))
+    rows = _rows(ids, indptr, indices)
     span = int(max(indices.max(initial=0), ids.max(initial=0))) + 1
-    truth = np.sort(rows.astype(np.int64) * span + indices)
+    truth = np.sort(rows * span + indices)
+    twice = truth[1:][truth[1:] == truth[:-1]]
+    if len(twice):
+        raise ValueError(
+            f"a document has a label once; document {twice[0] // span} has label "
+            f"{twice[0] % span} twice"
+        )
+    if not len(truth):
+        return np.zeros(ids.shape, bool)
     asked = np.arange(len(ids), dtype=np.int64)[:, None] * span + ids
-    place = np.searchsorted(truth, asked).clip(max=max(len(truth) - 1, 0))
-    return truth[place] == asked if len(truth) else np.zeros(ids.shape, bool)
+    place = np.searchsorted(truth, asked).clip(max=len(truth) - 1)
+    return truth[place] == asked
 
 
 def ranked_metrics(
@@ -58,7 +72,7 @@ def ranked_metrics(
     """What `evaluate_scores` gives but for LRAP and mAP, which need every score.
 
     Args:
-        ids: the K best labels of every document, best first.
+        ids: the K best labels of every document, best first, ties by id.
         indptr, indices: the truth as the rows of a CSR matrix.
         labels: N.
         decided: which of the K labels are predicted; without, no F1 and the like.
@@ -66,21 +80,30 @@ def ranked_metrics(
             `evaluate_scores`.
 
     Raises:
-        ValueError: there is no document; a k is below 1, or above K and N; shapes do
-            not fit; train_documents is missing.
+        ValueError: there is no document; a k is below 1, or above K where there are
+            more than K labels; shapes do not fit, an id is no label, a document has a
+            label twice; train_documents is missing.
     """
-    _check(ids, indptr)
     kept = ids.shape[1]
-    wrong = [k for k in ks if k < 1 or (k > kept and kept < labels)]
-    if not len(ids) or wrong:
+    if not len(ids) or any(k < 1 or (k > kept and kept < labels) for k in ks):
         raise ValueError(
             f"metrics need documents, and at least {max(ks, default=1)} ranked labels "
-            f"of each, got {len(ids)} documents with {kept}"
+            f"of each (every k from 1), got {len(ids)} documents with {kept}"
         )
+    for name, found_ids in (("ranked", ids), ("true", indices)):
+        if found_ids.size and not 0 <= found_ids.min() <= found_ids.max() < labels:
+            raise ValueError(
+                f"{name} labels must lie in 0 .. {labels - 1}, got "
+                f"{found_ids.min()} .. {found_ids.max()}"
+            )
     hits = ranked_hits(ids, indptr, indices)
     positives = np.diff(indptr).astype(np.int64)
     found: dict[str, float] = {}
     if decided is not None:
+        if decided.shape != ids.shape:
+            raise ValueError(
+                f"decided must have the shape of ids {ids.shape}, got {decided.shape}"
+            )
         found |= _decided_metrics(ids, hits, decided, positives, indices, labels)
     for k in ks:
         first = hits[:, :k]
@@ -96,9 +119,49 @@ def ranked_metrics(
             np.asarray(train_label_counts), train_documents, a=a, b=b
         )
         gained = hits * worth[ids]
-        best = _best_worth(indptr, indices, worth, min(max(ks), kept))
+        best = _best_worth(indptr, indices, worth, min(max(ks, default=1), kept))
         for k in ks:
             found[f"PSP@{k}"] = gained[:, :k].sum() / (best[:, :k].sum() or 1.0)
+    return {name: float(value) for name, value in found.items()}
+
+
+def f1_from_counts(
+    true_positives: Int[Host, " N"],
+    predicted: Int[Host, " N"],
+    positives: Int[Host, " N"],
+    documents: DocumentCounts | None = None,
+) -> dict[str, float]:
+    """F1 and the like of decisions that were only counted, as of `decision_counts`.
+
+    Args:
+        true_positives, predicted, positives: of every label, over all documents.
+        documents: the same of every document, for the metrics that are means over
+            documents.
+
+    Returns:
+        What `summarise_label_counts` gives; with `documents` also samples_f1,
+        samples_precision, samples_recall, hamming_loss and subset_accuracy.
+
+    Raises:
+        ValueError: a label is predicted or true less often than it is both.
+    """
+    right, chosen, true = (
+        np.asarray(count, np.int64) for count in (true_positives, predicted, positives)
+    )
+    impossible = (right > chosen) | (right > true) | (right < 0)
+    if impossible.any():
+        label = int(impossible.argmax())
+        raise ValueError(
+            "a label is rightly predicted at most as often as it is predicted and as "
+            f"it is true; label {label}: {right[label]} of {chosen[label]} and "
+            f"{true[label]}"
+        )
+    found = summarise_label_counts(
+        LabelCounts(right, chosen - right, true - right, true)
+    )
+    if documents is not None:
+        cells = len(right) * len(documents.tp)
+        found |= samples_metrics(documents, cells)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -111,18 +174,13 @@ def _decided_metrics(
     labels: int,
 ) -> dict[str, float]:
     """F1 and the like, from counts."""
-
-    def count(chosen: Bool[Host, "M K"]) -> Int[Host, " N"]:
-        return np.bincount(ids[chosen], minlength=labels)
-
-    right, predicted = count(decided & hits), count(decided)
-    support = np.bincount(indices, minlength=labels)
-    counts = LabelCounts(right, predicted - right, support - right, support)
-    of_documents = DocumentCounts(
-        (decided & hits).sum(axis=1), decided.sum(axis=1), positives
+    right = decided & hits
+    return f1_from_counts(
+        np.bincount(ids[right], minlength=labels),
+        np.bincount(ids[decided], minlength=labels),
+        np.bincount(indices, minlength=labels),
+        DocumentCounts(right.sum(axis=1), decided.sum(axis=1), positives),
     )
-    cells = len(ids) * labels
-    return summarise_label_counts(counts) | samples_metrics(of_documents, cells)
 
 
 def _best_worth(
@@ -147,29 +205,54 @@ def fit_global_threshold_ranked(
 ) -> float:
     """The one threshold with the highest micro-F1 among the kept probabilities.
 
-    As `fit_global_threshold` on all scores, where the best threshold lies above every
-    document's least kept probability.
+    What it decides are the kept labels alone. For every threshold above all documents'
+    smallest kept probability, `probabilities[:, -1].max()`, these are all labels, and
+    the F1 is that of deciding on all scores; where the threshold that
+    `fit_global_threshold` finds on all of them lies above that bound, this one makes
+    the same decisions.
+
+    Args:
+        ids: the K best labels of every document.
+        probabilities: theirs.
+        indptr, indices: the truth as the rows of a CSR matrix.
 
     Returns:
-        Halfway between the two probabilities that it parts; 0.5 without any truth.
+        The threshold, placed as by `fit_global_threshold`: where no kept label is a
+        true one, just above the highest probability.
+
+    Raises:
+        ValueError: there is no score, one is NaN, or shapes do not fit; as
+            `ranked_hits`.
     """
-    hits = ranked_hits(ids, indptr, indices).ravel()
-    scores = np.asarray(probabilities, np.float64).ravel()
-    total = int(indptr[-1])
-    if not total or not len(scores):
-        return 0.5
-    order = np.argsort(-scores, kind="stable")
-    scores, right = scores[order], hits[order].cumsum()
-    f1 = 2.0 * right / (np.arange(1, len(scores) + 1) + total)
-    last = np.append(scores[1:] < scores[:-1], True)  # a cut parts unequal scores
-    best = int(np.argmax(np.where(last, f1, -1.0)))
-    below = scores[best + 1] if best + 1 < len(scores) else 0.0
-    return float((scores[best] + below) / 2)
+    scores = np.asarray(probabilities)
+    if scores.shape != ids.shape or scores.size == 0:
+        raise ValueError(
+            "a threshold needs ids and probabilities of one shape [documents, K], "
+            f"neither of them empty; got {ids.shape} and {scores.shape}"
+        )
+    if scores.dtype not in (np.float32, np.float64):
+        scores = scores.astype(np.float32)
+    if np.isnan(scores).any():
+        document = int(np.isnan(scores).any(axis=1).argmax())
+        raise ValueError(f"probabilities must be numbers; document {document} has NaN")
+    hits = ranked_hits(ids, indptr, indices)
+    missed = int(indptr[-1]) - int(np.count_nonzero(hits))
+    return float(best_threshold(scores.ravel(), hits.ravel(), missed=missed))
 
 
-def _check(ids: Int[Host, "M K"], indptr: Int[Host, "M1"]) -> None:
+def _rows(
+    ids: Int[Host, "M K"], indptr: Int[Host, "M1"], indices: Int[Host, "P"]
+) -> Int[Host, " P"]:
+    """The document of every true label, or a ValueError."""
     if ids.ndim != 2 or len(indptr) != len(ids) + 1:
         raise ValueError(
             f"ids [M, K] and indptr [M + 1] do not fit together: got {ids.shape} and "
             f"{np.shape(indptr)}"
         )
+    counts = np.diff(indptr)
+    if indptr[0] != 0 or indptr[-1] != len(indices) or (counts < 0).any():
+        raise ValueError(
+            f"indptr must ascend from 0 to the {len(indices)} true labels, got "
+            f"{indptr[0]} .. {indptr[-1]}"
+        )
+    return np.repeat(np.arange(len(ids), dtype=np.int64), counts)

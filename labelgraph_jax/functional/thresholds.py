@@ -130,7 +130,7 @@ def fit_global_threshold(
         ValueError: there is no annotated score, one is NaN, or the shapes differ.
     """
     scores, positives, kept = _checked(probabilities, targets, target_mask)
-    return float(_best_threshold(_cells(scores, kept), _cells(positives, kept)))
+    return float(best_threshold(_cells(scores, kept), _cells(positives, kept)))
 
 
 def fit_label_thresholds(
@@ -164,13 +164,13 @@ def fit_label_thresholds(
     if not shrinkage >= 0:
         raise ValueError(f"shrinkage must be >= 0, got {shrinkage}")
     scores, positives, kept = _checked(probabilities, targets, target_mask)
-    everywhere = float(_best_threshold(_cells(scores, kept), _cells(positives, kept)))
+    everywhere = float(best_threshold(_cells(scores, kept), _cells(positives, kept)))
     thresholds = np.full(scores.shape[1], everywhere, scores.dtype)
     support = positives.sum(axis=0)
     for label in np.flatnonzero(support):
         trust = support[label] / (support[label] + shrinkage)
         rows = slice(None) if kept is None else kept[:, label]
-        best = float(_best_threshold(scores[rows, label], positives[rows, label]))
+        best = float(best_threshold(scores[rows, label], positives[rows, label]))
         # Where nothing is shrunk, not even a rounding: the cut must still separate.
         thresholds[label] = (
             best if trust == 1 else trust * best + (1 - trust) * everywhere
@@ -217,10 +217,15 @@ def _cells(
     return values.ravel() if kept is None else values[kept]
 
 
-def _best_threshold(
-    scores: Float[np.ndarray, " M"], positives: Bool[np.ndarray, " M"]
+def best_threshold(
+    scores: Float[np.ndarray, " M"],
+    positives: Bool[np.ndarray, " M"],
+    *,
+    missed: int = 0,
 ) -> np.floating:
     """The threshold with the highest F1 of `scores >= threshold` against positives.
+
+    `missed` positives beside these have scores that nobody knows, below every cut.
 
     A best cut lies right below a positive: letting negatives in only lowers F1. So
     only the positives' scores are tried.
@@ -235,7 +240,7 @@ def _best_threshold(
     true_positives = hits.size - np.searchsorted(hits, cuts)
     below = np.searchsorted(ascending, cuts)
     predicted = ascending.size - below
-    best = np.argmax(2.0 * true_positives / (predicted + hits.size))
+    best = np.argmax(2.0 * true_positives / (predicted + hits.size + missed))
     upper = cuts[best]
     if below[best] == 0 or not np.isfinite(lower := ascending[below[best] - 1]):
         return upper
