@@ -317,7 +317,8 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
         "d.docx",
         b"",
         r"name must end in one of \.jsonl, \.ndjson, \.tsv, \.csv, \.parquet, \.svm, "
-        r"\.libsvm, \.txt \(perhaps with \.gz or \.xz after it\), or say format; got '\.docx'",
+        r"\.libsvm, \.txt \(perhaps with \.gz or \.xz after it\), or say format; "
+        r"got '\.docx'",
     ),
     "no suffix": ("data", b"", "must end in one of .*; got 'no suffix'"),
     "tsv with one field": (
