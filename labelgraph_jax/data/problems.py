@@ -83,7 +83,7 @@ def _document_problems(corpus: Corpus) -> Iterator[Problem]:
         empty = [d for d in documents if not d.content]
         for severity, what, found in (
             ("error", "empty text", [d for d in empty if d.features is None]),
-            ("note", "row without a feature", [d for d in empty if d.features]),
+            ("note", "featureless row", [d for d in empty if d.features is not None]),
         ):
             if found:
                 where = _listed([d.source or d.id for d in found])
