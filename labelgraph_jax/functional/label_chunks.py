@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
@@ -45,9 +46,9 @@ class DecisionCounts(NamedTuple):
         documents: the same per document; all zero where it is padding.
     """
 
-    true_positives: Int[Array, " N"]
-    predicted: Int[Array, " N"]
-    positives: Int[Array, " N"]
+    true_positives: Int[Array | np.ndarray, " N"]
+    predicted: Int[Array | np.ndarray, " N"]
+    positives: Int[Array | np.ndarray, " N"]
     documents: DocumentCounts
 
 

@@ -91,8 +91,6 @@ def predict_probabilities(
 ) -> np.ndarray:
     """Probabilities of all documents, in document order.
 
-    The next batch is prepared while the devices compute the one before.
-
     Args:
       probability_fn: from `compile_probabilities`, or any function of the parameters
         and a batch that gives probabilities `[B, N]` (or `[>= B, N]`, padded).
@@ -109,6 +107,27 @@ def predict_probabilities(
     """
     if isinstance(probability_fn, ProbabilityFn):
         params = probability_fn.place_params(params)
+    return predict_rows(partial(probability_fn, params), batches, np.float32)
+
+
+def predict_rows(
+    row_fn: Callable[[Batch], Any], batches: Iterable[Batch], dtype: Any
+) -> np.ndarray:
+    """What a function of a batch gives for all documents, in document order.
+
+    The next batch is prepared while the devices compute the one before.
+
+    Args:
+      row_fn: a batch -> rows `[B, W]` (or `[>= B, W]`, padded).
+      batches: as of `predict_probabilities`.
+      dtype: of the result, 32 bits wide.
+
+    Returns:
+      `[M, W]`; `[0, 0]` for no batch at all.
+
+    Raises:
+      ValueError: the indices are not 0 .. M-1, each once.
+    """
     indices: list[np.ndarray] = []
     values: list[np.ndarray] = []
     waiting: tuple[Any, Batch] | None = None
@@ -117,28 +136,22 @@ def predict_probabilities(
         index = np.asarray(batch["example_index"])
         keep = np.asarray(batch.get("example_mask", np.ones(len(index), bool)), bool)
         indices.append(index[keep])
-        values.append(np.asarray(result, np.float32)[: len(index)][keep])
+        values.append(np.asarray(result, dtype)[: len(index)][keep])
 
     for batch in batches:
-        result = probability_fn(params, batch)
+        result = row_fn(batch)
         if waiting is not None:
             take(*waiting)
         waiting = (result, batch)
     if waiting is None:
-        return np.zeros((0, 0), np.float32)
+        return np.zeros((0, 0), dtype)
     take(*waiting)
-    indices, values = gather_rows(indices, values)
-    return in_document_order(indices, values)
+    return _in_document_order(*_of_all_processes(indices, values))
 
 
-def in_document_order(
+def _in_document_order(
     indices: list[np.ndarray], values: list[np.ndarray]
 ) -> np.ndarray:
-    """The rows `[M, ...]` of batches, sorted by the documents that they belong to.
-
-    Raises:
-      ValueError: the indices are not 0 .. M-1, each once.
-    """
     order = np.concatenate(indices)
     if not np.array_equal(np.sort(order), np.arange(len(order))):
         raise ValueError(
@@ -152,7 +165,7 @@ def in_document_order(
     return ordered
 
 
-def gather_rows(
+def _of_all_processes(
     indices: list[np.ndarray], values: list[np.ndarray]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The rows of all processes, on every one."""

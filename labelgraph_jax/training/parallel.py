@@ -251,15 +251,32 @@ def replicated_sharding(mesh: Mesh) -> NamedSharding:
 
 def place_whole(tree: Any, mesh: Mesh) -> Any:
     """A tree on the mesh, whole on every device, wherever it was."""
-
-    def host(leaf: Any) -> Any:
-        # An array of one process's device cannot move to a mesh of all processes.
-        local = isinstance(leaf, jax.Array) and leaf.is_fully_addressable
-        return np.asarray(leaf) if local else leaf
-
     if jax.process_count() > 1:
-        tree = jax.tree.map(host, tree)
+        tree = jax.tree.map(_on_host, tree)
     return jax.device_put(tree, replicated_sharding(mesh))
+
+
+def _on_host(leaf: Any) -> Any:
+    # An array of one process's device cannot move to a mesh of all processes.
+    local = isinstance(leaf, jax.Array) and leaf.is_fully_addressable
+    return np.asarray(leaf) if local else leaf
+
+
+def place_split(tree: Any, mesh: Mesh) -> Any:
+    """Parameters on the mesh as training has them: see `state_sharding`."""
+    if MODEL_AXIS not in mesh.shape:
+        return place_whole(tree, mesh)
+    if jax.process_count() > 1:
+        tree = jax.tree.map(_on_host, tree)
+    return jax.device_put(tree, state_sharding(tree, mesh))
+
+
+def label_sharding(labels: int, mesh: Mesh) -> NamedSharding:
+    """Labels, the first axis, split over the `model` axis, where they divide."""
+    devices = mesh.shape.get(MODEL_AXIS, 1)
+    if devices == 1 or labels % devices:
+        return replicated_sharding(mesh)
+    return NamedSharding(mesh, PartitionSpec(MODEL_AXIS))
 
 
 def state_sharding(state: Any, mesh: Mesh) -> Any:

@@ -1,0 +1,214 @@
+"""Labels in chunks train, rank and decide as all labels at once, on any devices."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from labelgraph_jax.functional.losses import binary_cross_entropy, focal_loss
+from labelgraph_jax.functional.metrics import evaluate_scores
+from labelgraph_jax.functional.ranked_metrics import f1_from_counts
+from labelgraph_jax.training.many_labels import (
+    compile_decision_counts,
+    compile_top_labels,
+    count_decisions,
+    many_label_objective,
+    predict_top_labels,
+)
+from labelgraph_jax.training.objectives import multi_label_objective
+from labelgraph_jax.training.parallel import make_mesh
+
+DOCUMENTS, FEATURES, WIDTH, LABELS, CHUNK = 21, 5, 4, 30, 8
+GENERATOR = np.random.default_rng(1)
+INPUTS = GENERATOR.normal(size=(DOCUMENTS, FEATURES)).astype(np.float32)
+TARGETS = (GENERATOR.random((DOCUMENTS, LABELS)) < 0.1).astype(np.float32)
+PLACES = int(TARGETS.sum(axis=1).max()) + 1
+PARAMS = {
+    "kernel": GENERATOR.normal(size=(FEATURES, WIDTH)).astype(np.float32),
+    "label_graph": {
+        "free_vectors": GENERATOR.normal(size=(LABELS, WIDTH)).astype(np.float32)
+    },
+    "label_bias": GENERATOR.normal(size=LABELS).astype(np.float32),
+}
+MESHES = {
+    "one": {"devices": jax.devices()[:1]},
+    "data=8": {},
+    "data=4,model=2": {"model": 2},
+}
+
+
+def document_fn(params: Any, batch: Any) -> jax.Array:
+    assert "targets" not in batch
+    assert "positives" not in batch
+    return batch["inputs"] @ params["kernel"]
+
+
+def label_fn(params: Any) -> Any:
+    return jnp.tanh(params["label_graph"]["free_vectors"]), params["label_bias"]
+
+
+def factors_fn(params: Any, batch: Any, *, key: Any, train: bool) -> Any:
+    inputs = batch["inputs"]
+    if train:
+        inputs = inputs * jax.random.bernoulli(key, 0.9, inputs.shape) / 0.9
+    return inputs @ params["kernel"], *label_fn(params)
+
+
+def apply_fn(params: Any, batch: Any, *, key: Any, train: bool) -> Any:
+    documents, labels, bias = factors_fn(params, batch, key=key, train=train)
+    return documents @ labels.T + bias
+
+
+def probabilities() -> np.ndarray:
+    labels, bias = label_fn(PARAMS)
+    return np.asarray(jax.nn.sigmoid(INPUTS @ PARAMS["kernel"] @ labels.T + bias))
+
+
+def batches(size: int = 8) -> list[dict[str, np.ndarray]]:
+    """In another order than the documents, the last one filled up."""
+    order = np.random.default_rng(2).permutation(DOCUMENTS)
+    positives = np.full((DOCUMENTS, PLACES), -1, np.int32)
+    for row, targets in zip(positives, TARGETS, strict=True):
+        found = np.flatnonzero(targets)
+        row[: len(found)] = found
+    made = []
+    for start in range(0, DOCUMENTS, size):
+        index = order[start : start + size]
+        padding = size - len(index)
+        columns = {
+            "inputs": INPUTS[index],
+            "positives": positives[index],
+            "targets": TARGETS[index],
+            "example_index": index,
+        }
+        batch = {
+            name: np.pad(column, [(0, padding)] + [(0, 0)] * (column.ndim - 1))
+            for name, column in columns.items()
+        }
+        made.append(batch | {"example_mask": np.arange(size) < len(index)})
+    return made
+
+
+@pytest.mark.parametrize("loss", [binary_cross_entropy, partial(focal_loss, gamma=1.0)])
+def test_an_objective_over_positives_is_that_over_multi_hot_targets(loss: Any) -> None:
+    batch, key = batches()[-1], jax.random.key(3)
+    weight = np.linspace(0.5, 2, LABELS).astype(np.float32)
+    whole = multi_label_objective(apply_fn, loss, positive_weight=weight)
+    chunked = many_label_objective(
+        factors_fn, loss, chunk=CHUNK, positive_weight=weight
+    )
+    expected = jax.value_and_grad(whole, has_aux=True)(PARAMS, batch, key)
+    found = jax.value_and_grad(chunked, has_aux=True)(PARAMS, batch, key)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5),
+        found,
+        expected,
+    )
+
+
+@pytest.mark.parametrize(
+    "batch", [{"positives": 1, "target_mask": 1}, {"targets": 1, "inputs": 1}]
+)
+def test_a_batch_with_a_mask_or_without_positives_is_refused(batch: Any) -> None:
+    loss_fn = many_label_objective(factors_fn, binary_cross_entropy)
+    names = ", ".join(sorted(batch))
+    with pytest.raises(ValueError, match=f"without a target_mask; got .* of {names}"):
+        loss_fn(PARAMS, batch, jax.random.key(0))
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_the_best_labels_come_in_document_order_on_any_devices(mesh: str) -> None:
+    rank = compile_top_labels(
+        document_fn, label_fn, make_mesh(**MESHES[mesh]), k=6, chunk=CHUNK
+    )
+    found = predict_top_labels(rank, PARAMS, batches())
+    scores = probabilities()
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :6]
+    np.testing.assert_array_equal(found.ids, expected)
+    np.testing.assert_allclose(
+        found.probabilities, np.take_along_axis(scores, expected, axis=1), rtol=1e-5
+    )
+
+
+def test_label_vectors_are_computed_once_where_parameters_are_placed_once() -> None:
+    calls = 0
+
+    def counted(params: Any) -> Any:
+        def count() -> None:
+            nonlocal calls
+            calls += 1
+
+        jax.debug.callback(count)
+        return label_fn(params)
+
+    one = make_mesh(jax.devices()[:1])
+    rank = compile_top_labels(document_fn, counted, one, k=2)
+    placed = rank.place_params(PARAMS)
+    for _ in range(2):
+        predict_top_labels(rank, placed, batches())
+    jax.effects_barrier()
+    assert calls == 1
+    predict_top_labels(rank, PARAMS, batches())
+    jax.effects_barrier()
+    assert calls == 2
+
+
+def test_label_vectors_are_split_over_the_model_axis() -> None:
+    rank = compile_top_labels(document_fn, label_fn, make_mesh(model=2), k=2)
+    placed = rank.place_params(PARAMS)
+    assert placed.labels.addressable_shards[0].data.shape == (LABELS // 2, WIDTH)
+    assert placed.bias.addressable_shards[0].data.shape == (LABELS // 2,)
+
+
+def test_more_best_labels_than_labels_are_refused() -> None:
+    rank = compile_top_labels(document_fn, label_fn, k=31)
+    with pytest.raises(ValueError, match="got k = 31 of 30 labels"):
+        predict_top_labels(rank, PARAMS, batches())
+
+
+def test_no_batch_has_no_best_label() -> None:
+    rank = compile_top_labels(document_fn, label_fn, k=2)
+    ids, scores = predict_top_labels(rank, PARAMS, [])
+    assert ids.shape == scores.shape == (0, 0)
+
+
+def test_a_document_seen_twice_is_refused() -> None:
+    rank = compile_top_labels(document_fn, label_fn, k=2)
+    broken = batches()
+    broken[1]["example_index"][0] = broken[0]["example_index"][0]
+    with pytest.raises(ValueError, match=r"0 \.\. 20, each once; got 20 distinct"):
+        predict_top_labels(rank, PARAMS, broken)
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+@pytest.mark.parametrize("at_least_one", [False, True])
+def test_metrics_from_counts_are_those_of_all_scores(
+    mesh: str, at_least_one: bool
+) -> None:
+    count = compile_decision_counts(
+        document_fn,
+        label_fn,
+        make_mesh(**MESHES[mesh]),
+        at_least_one=at_least_one,
+        chunk=CHUNK,
+    )
+    thresholds = np.linspace(0.8, 0.95, LABELS).astype(np.float32)
+    counts = count_decisions(count, PARAMS, batches(), thresholds)
+    found = f1_from_counts(
+        counts.true_positives, counts.predicted, counts.positives, counts.documents
+    )
+    expected = evaluate_scores(
+        probabilities(), TARGETS, thresholds, at_least_one=at_least_one
+    )
+    assert found["macro_f1_present"] > 0
+    for name, value in found.items():
+        assert value == expected[name], name
+
+
+def test_thresholds_of_another_number_are_refused() -> None:
+    count = compile_decision_counts(document_fn, label_fn)
+    with pytest.raises(ValueError, match="each of 30 labels"):
+        count_decisions(count, PARAMS, batches(), np.ones(3, np.float32))
