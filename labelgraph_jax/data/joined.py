@@ -67,6 +67,11 @@ def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
             f"{corpus.name}: {note}" for corpus in corpora for note in corpus.notes
         ),
         learned_tasks=tuple(names),
+        candidate_labels=tuple(
+            f"{corpus.name}/{label}"
+            for corpus in corpora
+            for label in corpus.candidate_labels
+        ),
     )
 
 

@@ -98,6 +98,8 @@ def learn_tasks(corpus: Corpus, tasks: Sequence[str]) -> Corpus:
         parents=parents_above(sorted(names), parents),
         notes=corpus.notes + _notes(corpus, chosen, tasks),
         learned_tasks=tasks,
+        # Which of them belong to which task is not known.
+        candidate_labels=(),
     )
 
 

@@ -75,6 +75,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder):
         self.info.metadata["label_descriptions"] = dict(corpus.label_descriptions)
         self.info.metadata["parents"] = {k: list(v) for k, v in corpus.parents.items()}
         self.info.metadata["notes"] = list(corpus.notes)
+        self.info.metadata["candidate_labels"] = list(corpus.candidate_labels)
         return {
             split: self._generate_examples(documents)
             for split, documents in corpus.splits.items()

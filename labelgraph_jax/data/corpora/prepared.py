@@ -124,6 +124,7 @@ def _read_back(builder: Any, name: str, protocol: str) -> Corpus:
         label_descriptions=metadata.get("label_descriptions", {}),
         parents={k: tuple(v) for k, v in metadata.get("parents", {}).items()},
         notes=tuple(metadata.get("notes", ())),
+        candidate_labels=tuple(metadata.get("candidate_labels", ())),
     )
 
 

@@ -76,6 +76,16 @@ def test_bad_laws_and_concepts_are_errors_that_name_the_place(tmp_path):
         _read(tmp_path)
 
 
+def test_candidate_labels_are_the_published_list_where_it_is_there(tmp_path):
+    _write_jsonl(tmp_path)
+    assert _read(tmp_path).candidate_labels == ("1",)
+    (tmp_path / "labels.txt").write_text("1\n2\n")
+    assert _read(tmp_path).candidate_labels == ("1", "2")
+    (tmp_path / "labels.txt").write_text("2\n")
+    with pytest.raises(DataError, match=r"labels.txt: must list every .* such as '1'"):
+        _read(tmp_path)
+
+
 def test_descriptions_and_parents_survive_preparation(tmp_path, change_source):
     change_source("eurlex57k", sizes={})
     folder = tmp_path / "eurlex57k"
@@ -85,6 +95,7 @@ def test_descriptions_and_parents_survive_preparation(tmp_path, change_source):
     corpus = load_corpus("eurlex57k", data_dir=tmp_path, cache_dir=tmp_path / "cache")
     assert corpus.parents == {"1": ("9",)}
     assert corpus.label_descriptions["9"] == "primary sector"
+    assert corpus.candidate_labels == ("1",)
     assert corpus.notes == ("text is title, header, recitals and main body",)
 
 
@@ -97,3 +108,4 @@ def test_the_real_corpus_has_the_published_counts(data_root):
     assert len(corpus.label_descriptions) == 7_201
     assert len(corpus.parents) == 6_612
     assert every <= set(corpus.label_descriptions)
+    assert set(corpus.candidate_labels) == every
