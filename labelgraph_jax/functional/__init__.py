@@ -43,6 +43,11 @@ from labelgraph_jax.functional.experts import (
     gate_weights,
     mix_experts,
 )
+from labelgraph_jax.functional.group_ranking import (
+    group_hits,
+    group_ranking_metrics,
+    ranked_group_metrics,
+)
 from labelgraph_jax.functional.label_attention import (
     label_attention_scores,
     label_attention_weights,
@@ -177,6 +182,8 @@ __all__ = [
     "graph_attention",
     "graph_attention_v2",
     "graph_convolution",
+    "group_hits",
+    "group_ranking_metrics",
     "greedy_decode",
     "hierarchical_counts",
     "identity_adjacency",
@@ -206,6 +213,7 @@ __all__ = [
     "position_logits",
     "pr_auc",
     "random_adjacency",
+    "ranked_group_metrics",
     "relu_graph_attention",
     "rmse",
     "roc_auc",
