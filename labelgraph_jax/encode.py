@@ -59,6 +59,17 @@ class _MemoryStore:
         self._vectors[index] = vectors.astype(np.float16)
 
 
+class _MeanStore:
+    """Keeps the mean of a sequence's token vectors, scaled to length 1, in a store."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def write(self, index: int, vectors: np.ndarray) -> None:
+        mean = vectors.astype(np.float32).mean(axis=0, keepdims=True)
+        self._inner.write(index, mean / np.linalg.norm(mean))
+
+
 @dataclass(frozen=True)
 class FrozenEncoder:
     """A transformer whose parameters never change.
@@ -127,6 +138,37 @@ class FrozenEncoder:
             [store[i].astype(np.float32).mean(axis=0) for i in range(len(store))]
         )
         return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    def document_vectors(
+        self, texts: Sequence[str], tokenizer: Tokenizer, *, max_length: int
+    ) -> np.ndarray:
+        """One vector of length 1 per text, the mean over its head, float32 `[M, D]`.
+
+        Kept in the cache, one vector per text; rounded to float16 in any case.
+
+        Args:
+            texts: any number of them.
+            tokenizer: the encoder's own.
+            max_length: tokens that are read of a text.
+        """
+        if not len(texts):
+            return np.zeros((0, self.shape.features), np.float32)
+        longest = min(max_length, self.shape.max_positions // 8 * 8)
+        windows = tokenizer.encode(list(texts), max_length=longest).windows
+        sequences = [w[0] for w in windows]
+        ones, store = [1] * len(sequences), None
+        key = encoding_key(self.fingerprint, {"kind": "text vectors"}, sequences)
+        if self.cache is not None:
+            store = EncodingCache.find(self.cache, key)
+        if store is None and self.cache is not None:
+            writer = EncodingCacheWriter(self.cache, key, ones, self.shape.features)
+            self._fill(_MeanStore(writer), sequences, writer.missing)
+            store = writer.finish()
+        elif store is None:
+            store = _MemoryStore(ones)
+            self._fill(_MeanStore(store), sequences, np.arange(len(sequences)))
+        rows = [store[i] for i in range(len(sequences))]
+        return np.concatenate(rows).astype(np.float32)
 
     def _cached(self, sequences: list[np.ndarray], root: Path) -> EncodingCache:
         settings = {"kind": "token vectors", "dtype": "float16"}

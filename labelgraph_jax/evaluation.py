@@ -175,6 +175,7 @@ def evaluate_workdir(
         WorkdirError: no finished run stands there, or its test data has changed.
         DataError: a document or file is malformed.
     """
+    from labelgraph_jax.memory_build import memory_results
     from labelgraph_jax.predict import load
 
     model = load(workdir)
@@ -196,6 +197,7 @@ def evaluate_workdir(
         "labels": len(model.labels),
         "workdir": str(workdir),
         "split": "test" if not data else "file",
+        "memory": memory_results(model.memory) if model.memory else None,
         "test": results,
         "baseline": finished.get("baseline"),
     }
@@ -224,7 +226,8 @@ def run_documents(
             source, data=data, validation="", test="", protocol=""
         )
         corpus = read_corpus(source, split=False, tasks=labels.tasks)
-        return corpus.name, corpus.train
+        # A folder holds both splits.
+        return corpus.name, corpus.test or corpus.train
     if data_dir:
         source = dataclasses.replace(source, data_dir=data_dir)
     corpus = read_corpus(source)

@@ -35,6 +35,7 @@ def train(verb: verbs.Train) -> int:
         mixture=verb.mixture,
         table=verb.table,
         loss=verb.loss,
+        memory=verb.memory,
         threshold=verb.threshold,
         training=verb.training,
     )

@@ -161,6 +161,10 @@ def _print_notes(console: Console, results: dict[str, Any]) -> None:
             f"{test['truncated_documents']:,} test documents are longer than what the "
             "encoder reads"
         )
+    if memory := results.get("memory"):
+        console.print(f"Memory: {memory['summary']}", markup=False)
+    if added := test.get("added_labels"):
+        console.print(_added_sentence(added), markup=False)
     if joined := results.get("ensemble"):
         weights = ", ".join(f"{weight:.2f}" for weight in joined["weights"])
         console.print(f"{len(joined['weights'])} models, weights {weights}")
@@ -174,6 +178,19 @@ def _print_notes(console: Console, results: dict[str, Any]) -> None:
             f"{training['best_step']}",
             markup=False,
         )
+
+
+def _added_sentence(added: dict[str, Any]) -> str:
+    said = (
+        f"{added['labels']:,} labels were added after training; {added['documents']:,} "
+        "documents carry one"
+    )
+    if metrics := added["metrics"]:
+        said += (
+            f": among themselves RP@5 {metrics['RP@5']:.4f}, nDCG@5 "
+            f"{metrics['nDCG@5']:.4f}, micro-F1 {metrics['micro_f1']:.4f}"
+        )
+    return said
 
 
 def _taxonomy_sentence(metrics: dict[str, float]) -> str:

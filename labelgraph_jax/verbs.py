@@ -16,6 +16,7 @@ from labelgraph_jax.config import (
     GraphConfig,
     HeadConfig,
     LossConfig,
+    MemoryConfig,
     MixtureConfig,
     TableConfig,
     TextConfig,
@@ -64,6 +65,7 @@ class Train:
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     table: TableConfig = field(default_factory=TableConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
@@ -316,6 +318,7 @@ def verbs(start: Config) -> Any:
         mixture=start.mixture,
         table=start.table,
         loss=start.loss,
+        memory=start.memory,
         threshold=start.threshold,
         training=start.training,
     )

@@ -14,15 +14,19 @@ Reference: RAE-XMC, arXiv 2502.10615. Its search is approximate (HNSW); ours is 
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-NONE = -1
-"""Stands where a list of labels has ended."""
+from labelgraph_jax.functional.label_lists import (
+    NONE,
+    LabelScores,
+    dense_scores,
+    sum_lists,
+)
 
 
 class Neighbours(NamedTuple):
@@ -37,19 +41,6 @@ class Neighbours(NamedTuple):
     rows: Int[Array, "B K"]
 
 
-class LabelScores(NamedTuple):
-    """A short list of labels per query.
-
-    Attributes:
-        ids: labels, each at most once; -1 behind the last.
-        scores: of these labels, float32; 0 where there is none.
-    """
-
-    ids: Int[Array, "B C"]
-    scores: Float[Array, "B C"]
-
-
-@partial(jax.jit, static_argnames=("k", "chunk"))
 def nearest_keys(
     queries: Float[ArrayLike, "B D"],
     keys: Float[ArrayLike, "M D"],
@@ -82,7 +73,12 @@ def nearest_keys(
         )
     if chunk < 1:
         raise ValueError(f"chunk must be >= 1, got {chunk}")
-    chunk = min(chunk, count)
+    return _nearest(queries, keys, k=k, chunk=min(chunk, count))
+
+
+@partial(jax.jit, static_argnames=("k", "chunk"))
+def _nearest(queries: Array, keys: Array, *, k: int, chunk: int) -> Neighbours:
+    count = len(keys)
 
     def step(best: Neighbours, begin: Array) -> tuple[Neighbours, None]:
         # The last chunk begins early enough to be whole: no padded copy of the keys.
@@ -129,7 +125,6 @@ def value_weights(documents: int, labels: int, *, share: float) -> Float[Array, 
     )
 
 
-@partial(jax.jit, static_argnames=("temperature", "k", "chunk"))
 def memory_labels(
     queries: Float[ArrayLike, "B D"],
     keys: Float[ArrayLike, "M D"],
@@ -161,8 +156,6 @@ def memory_labels(
 
     Reference: RAE-XMC, arXiv 2502.10615, where keys are inputs and label texts.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
     label_ids, count = jnp.asarray(label_ids), jnp.shape(keys)[0]
     for name, rows in (("label_ids", label_ids), ("weights", weights)):
         if rows is not None and jnp.shape(rows)[0] != count:
@@ -171,15 +164,44 @@ def memory_labels(
                 f"{jnp.shape(rows)[0]}"
             )
     near = nearest_keys(queries, keys, k=k, chunk=chunk)
+    return label_votes(near, label_ids, weights, temperature=temperature)
+
+
+def label_votes(
+    near: Neighbours,
+    label_ids: Int[ArrayLike, "M P"],
+    weights: Float[ArrayLike, " M"] | None = None,
+    *,
+    temperature: float,
+) -> LabelScores:
+    """What keys that were found vote for: `memory_labels` after its search.
+
+    Args:
+        near: from `nearest_keys`.
+        label_ids, weights, temperature: as in `memory_labels`.
+
+    Raises:
+        ValueError: temperature <= 0.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}")
+    if weights is None:
+        weights = jnp.ones(jnp.shape(label_ids)[0], jnp.float32)
+    return _votes(near, label_ids, weights, temperature)
+
+
+@jax.jit
+def _votes(
+    near: Neighbours, label_ids: ArrayLike, weights: ArrayLike, temperature: ArrayLike
+) -> LabelScores:
     # Relative to the nearest key before they are divided: nothing can overflow.
     distances = near.similarities - near.similarities[:, :1]
     shares = jax.nn.softmax(distances / temperature, axis=-1)
-    if weights is not None:
-        shares = shares * jnp.asarray(weights, jnp.float32)[near.rows]
-    ids = label_ids[near.rows]  # [B, K, P]
+    shares = shares * jnp.asarray(weights, jnp.float32)[near.rows]
+    ids = jnp.asarray(label_ids)[near.rows]  # [B, K, P]
     scores = jnp.broadcast_to(shares[:, :, None], ids.shape)
     size = (len(ids), ids.shape[1] * ids.shape[2])
-    return _summed(ids.reshape(size), scores.reshape(size))
+    return sum_lists(LabelScores(ids.reshape(size), scores.reshape(size)))
 
 
 def memory_scores(
@@ -206,111 +228,3 @@ def memory_scores(
         queries, keys, label_ids, weights, temperature=temperature, k=k, chunk=chunk
     )
     return dense_scores(found, labels)
-
-
-def dense_scores(found: LabelScores, labels: int) -> Float[Array, "B N"]:
-    """Lists of labels as a matrix `[B, labels]`, 0 where a label is not listed."""
-    rows = jnp.arange(len(found.ids))[:, None]
-    # A negative index would count from the end: nothing is put beyond it instead.
-    columns = jnp.where(found.ids < 0, labels, found.ids)
-    empty = jnp.zeros((len(found.ids), labels), jnp.float32)
-    return empty.at[rows, columns].add(found.scores, mode="drop")
-
-
-def mix_scores(
-    classifier: Float[ArrayLike, "*n"], memory: Float[ArrayLike, "*n"], *, weight: float
-) -> Float[Array, "*n"]:
-    """`(1 - weight) classifier + weight memory`; with weight 0 exactly the classifier.
-
-    Raises:
-        ValueError: weight does not lie in [0, 1], or the shapes differ.
-    """
-    classifier, memory = jnp.asarray(classifier), jnp.asarray(memory)
-    if not 0.0 <= weight <= 1.0:
-        raise ValueError(f"the weight of the memory must lie in [0, 1], got {weight}")
-    if classifier.shape != memory.shape:
-        raise ValueError(
-            "scores of classifier and memory must have one shape, got "
-            f"{classifier.shape} and {memory.shape}"
-        )
-    return (1.0 - weight) * classifier + weight * memory
-
-
-def mix_top_labels(
-    classifier: LabelScores | tuple[Any, Any],
-    memory: LabelScores | tuple[Any, Any],
-    classifier_at_memory: Float[ArrayLike, "B C"],
-    *,
-    weight: float,
-    k: int,
-) -> LabelScores:
-    """The k best labels of a mixture, from two short lists; nothing of size N is made.
-
-    With at least k labels in the classifier's list, its own top ones, and every label
-    of the nearest keys in the memory's (what `memory_labels` gives) the result is exact
-    (but for which of several equal labels is listed): a label in neither list has no
-    score from the memory and less from the classifier than k others have.
-    With a shorter list the scores are still exact, but a label in neither may be
-    missed.
-
-    Args:
-        classifier: the top labels of each query, ids `[B, K]` and scores, each id once.
-        memory: ids `[B, C]` and scores, each id once, -1 where there is none.
-        classifier_at_memory: the classifier's scores of the memory's labels.
-        weight: of the memory, see `mix_scores`.
-        k: labels per query.
-
-    Returns:
-        ids and scores `[B, min(k, K + C)]`, the best first.
-
-    Raises:
-        ValueError: k < 1, or as `mix_scores`.
-    """
-    if k < 1:
-        raise ValueError(f"k must be >= 1, got {k}")
-    ids, scores = (jnp.asarray(part) for part in classifier)
-    others, shares = (jnp.asarray(part) for part in memory)
-    own = mix_scores(scores, jnp.zeros_like(scores), weight=weight)
-    theirs = mix_scores(classifier_at_memory, shares, weight=weight)
-    listed = (ids[:, :, None] == others[:, None, :]).any(axis=2)
-    # A label in both lists is taken from the memory's, where both scores are known.
-    both = jnp.concatenate([jnp.where(listed, NONE, ids), others], axis=1)
-    return top_scores(LabelScores(both, jnp.concatenate([own, theirs], axis=1)), k=k)
-
-
-def top_scores(found: LabelScores, *, k: int) -> LabelScores:
-    """The min(k, C) labels of highest score, best first, ties by label index.
-
-    Raises:
-        ValueError: k < 1.
-    """
-    if k < 1:
-        raise ValueError(f"k must be >= 1, got {k}")
-    last = jnp.iinfo(found.ids.dtype).max
-    ids = jnp.where(found.ids < 0, last, found.ids)
-    order = jnp.argsort(ids, axis=1, stable=True)
-    ids = jnp.take_along_axis(ids, order, axis=1)
-    scores = jnp.take_along_axis(found.scores, order, axis=1)
-    ranked = jnp.where(ids == last, -jnp.inf, scores + 0.0)
-    best, places = jax.lax.top_k(ranked, min(k, ids.shape[1]))
-    ids = jnp.take_along_axis(ids, places, axis=1)
-    there = ids != last
-    return LabelScores(jnp.where(there, ids, NONE), jnp.where(there, best, 0.0))
-
-
-def _summed(ids: Int[Array, "B C"], scores: Float[Array, "B C"]) -> LabelScores:
-    """Each label once, with the sum of its scores, in ascending order."""
-    last = jnp.iinfo(ids.dtype).max
-    ids = jnp.where(ids < 0, last, ids)
-    order = jnp.argsort(ids, axis=1, stable=True)
-    ids = jnp.take_along_axis(ids, order, axis=1)
-    scores = jnp.take_along_axis(scores, order, axis=1)
-    is_new = jnp.concatenate(
-        [jnp.zeros_like(ids[:, :1], bool), ids[:, 1:] != ids[:, :-1]], axis=1
-    )
-    places = jnp.cumsum(is_new, axis=1)
-    rows = jnp.arange(len(ids))[:, None]
-    found = jnp.full_like(ids, last).at[rows, places].min(ids)
-    sums = jnp.zeros_like(scores).at[rows, places].add(scores)
-    there = found != last
-    return LabelScores(jnp.where(there, found, NONE), jnp.where(there, sums, 0.0))

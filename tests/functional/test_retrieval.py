@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelgraph_jax.functional import retrieval
-from labelgraph_jax.functional.retrieval import LabelScores
+from labelgraph_jax.functional import label_lists, retrieval
+from labelgraph_jax.functional.label_lists import LabelScores
 from tests.reference import retrieval as reference
 
 LABELS = 6
@@ -54,7 +54,7 @@ def test_the_scores_are_those_of_plain_loops(wrap) -> None:
 
 def test_eager_and_jitted_lists_are_equal() -> None:
     queries, keys, ids, weights = draw(2)
-    labels = partial(retrieval.memory_labels, temperature=0.3, k=7, chunk=4)
+    labels = partial(retrieval.memory_labels, temperature=0.3, k=7, chunk=8)
     with jax.disable_jit():
         eager = labels(queries, keys, ids, weights)
     jitted = jax.jit(labels)(queries, keys, ids, weights)
@@ -112,11 +112,13 @@ def test_the_best_of_a_mixture_from_lists_are_the_best_of_the_whole(
         queries, keys, ids, weights, temperature=0.5, k=4, chunk=4
     )
     classifier = np.random.default_rng(seed).random((3, LABELS), np.float32)
-    memory = np.asarray(retrieval.dense_scores(found, LABELS))
-    whole = np.asarray(retrieval.mix_scores(classifier, memory, weight=weight))
+    memory = np.asarray(label_lists.dense_scores(found, LABELS))
+    whole = np.asarray(label_lists.mix_scores(classifier, memory, weight=weight))
     listed = reference.top_scores(classifier, 4)
     at_memory = np.take_along_axis(classifier, np.maximum(found.ids, 0), axis=1)
-    got = retrieval.mix_top_labels(listed, found, at_memory, weight=weight, k=min(k, 4))
+    got = label_lists.mix_top_labels(
+        listed, found, at_memory, weight=weight, k=min(k, 4)
+    )
     expected = reference.top_scores(whole, min(k, 4))
     if weight < 1:  # else labels in neither list tie at 0
         np.testing.assert_array_equal(got.ids, expected[0])
@@ -142,7 +144,7 @@ def test_the_scores_of_a_query_add_up_to_what_its_neighbours_carry(
 
 def test_with_weight_0_the_mixture_is_exactly_the_classifier() -> None:
     classifier = np.random.default_rng(0).random((5, 7), np.float32)
-    got = retrieval.mix_scores(classifier, np.ones_like(classifier), weight=0.0)
+    got = label_lists.mix_scores(classifier, np.ones_like(classifier), weight=0.0)
     np.testing.assert_array_equal(got, classifier)
 
 
@@ -169,9 +171,15 @@ def test_values_weigh_their_share() -> None:
     np.testing.assert_array_equal(got, [0.25, 0.25, 0.75])
 
 
+def test_scores_of_labels_are_looked_up_in_a_list() -> None:
+    found = LabelScores(jnp.int32([[1, 4, -1]]), jnp.float32([[0.5, 0.25, 0.0]]))
+    got = label_lists.scores_at(found, np.int32([[4, -1, 0, 1, 9]]))
+    np.testing.assert_array_equal(got, [[0.25, 0, 0, 0.5, 0]])
+
+
 def test_the_matrix_holds_no_label_beyond_its_last() -> None:
     found = LabelScores(jnp.int32([[1, 9, -1]]), jnp.float32([[0.5, 1.0, 2.0]]))
-    np.testing.assert_array_equal(retrieval.dense_scores(found, 3), [[0, 0.5, 0]])
+    np.testing.assert_array_equal(label_lists.dense_scores(found, 3), [[0, 0.5, 0]])
 
 
 def memory(queries, keys, ids, weights, **options):
@@ -198,16 +206,16 @@ def memory(queries, keys, ids, weights, **options):
             "must not be negative, got -1 and 1",
         ),
         (
-            lambda q, k, i, w: retrieval.mix_scores(q, q, weight=-0.1),
+            lambda q, k, i, w: label_lists.mix_scores(q, q, weight=-0.1),
             r"weight of the memory must lie in \[0, 1\], got -0.1",
         ),
         (
-            lambda q, k, i, w: retrieval.top_scores(LabelScores(i, i), k=0),
+            lambda q, k, i, w: label_lists.top_scores(LabelScores(i, i), k=0),
             "k must be >= 1, got 0",
         ),
         (
-            lambda q, k, i, w: retrieval.mix_top_labels(
-                (i, w), (i, w), w, weight=0, k=0
+            lambda q, k, i, w: label_lists.mix_top_labels(
+                (i, i * 1.0), (i, i * 1.0), i * 1.0, weight=0.0, k=0
             ),
             "k must be >= 1, got 0",
         ),
@@ -225,7 +233,7 @@ def test_what_cannot_be_is_refused(call, message: str) -> None:
         (lambda q, k, i, w: memory(q, k, i[:3], w), "label_ids must have one row"),
         (lambda q, k, i, w: memory(q, k, i, w[:3]), "weights must have one row"),
         (
-            lambda q, k, i, w: retrieval.mix_scores(q, q[:1], weight=0.1),
+            lambda q, k, i, w: label_lists.mix_scores(q, q[:1], weight=0.1),
             r"one shape, got \(3, 4\) and \(1, 4\)",
         ),
     ],
