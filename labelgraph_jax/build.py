@@ -12,6 +12,7 @@ import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError, TextConfig
 from labelgraph_jax.encode import chunk_tokens
+from labelgraph_jax.many_labels import MANY
 from labelgraph_jax.modules.label_attention import LabelAttention
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.label_graph import LabelGraph
@@ -50,8 +51,12 @@ class Classifier:
             **values: `transformer`, `embedding`, `token_weight` for
                 `modules.text_encoder.place_params`.
         """
-        arguments, options = self._inputs(batch)
-        variables = self.module.init({"params": key}, *arguments, **options)
+        arguments, options = self._inputs(batch, whole=True)
+        start = self.module.init
+        if len(self.graph.counts) > MANY:
+            # Compiled, what does not reach a parameter is never computed.
+            start = jax.jit(start)
+        variables = start({"params": key}, *arguments, **options)
         params = dict(variables["params"])
         # A frozen encoder's vectors that are only pooled leave nothing to learn here.
         encoder = dict(params.get("text_encoder", {}))
@@ -161,18 +166,26 @@ class Classifier:
         return sums
 
     def _inputs(
-        self, batch: Mapping[str, Any]
+        self, batch: Mapping[str, Any], *, whole: bool = False
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         inputs = {
             name: jnp.asarray(batch[name]) for name in MODEL_INPUTS if name in batch
         }
-        return (*self._constants(), inputs.pop("token_mask")), inputs
+        return (*self._constants(whole=whole), inputs.pop("token_mask")), inputs
 
-    def _constants(self) -> tuple[Any, Any, Any]:
-        """Label features, adjacency and prior as the module takes them."""
+    def _constants(self, *, whole: bool = False) -> tuple[Any, Any, Any]:
+        """Label features, adjacency and prior as the module takes them.
+
+        Where a parameter starts from them, a trained `Magnet` reads their shapes
+        alone; of very many labels they would be a part of the compiled program, so
+        that it gets zeros there, unless `whole`.
+        """
         graph = self.graph
         constants = (graph.features, graph.adjacency, graph.prior)
         features, adjacency, prior = jax.tree.map(jnp.asarray, constants)
+        many = len(graph.counts) > MANY and isinstance(self.module, Magnet)
+        if many and not whole:
+            features, prior = jnp.zeros_like(features), jnp.zeros_like(prior)
         return features, adjacency, prior
 
 

@@ -71,7 +71,8 @@ class DataConfig:
     """A named corpus (`labelgraph data list`); ignored where `data` is given.
     `reuters21578+goemotions` learns two together, each as a task of its own."""
     data: str = ""
-    """Own training file: JSONL, TSV, CSV or parquet, plain, .gz or .xz."""
+    """Own training file: JSONL, TSV, CSV, parquet or LIBSVM, plain, .gz or .xz; or a
+    folder as the Extreme Classification Repository has them."""
     validation: str = ""
     """Own validation file; cut off the training documents when empty."""
     test: str = ""

@@ -28,10 +28,13 @@ from labelgraph_jax.functional.thresholds import (
     decide_top_k,
     fit_top_k,
 )
+from labelgraph_jax.many_labels import MANY
 from labelgraph_jax.workdir import Workdir, WorkdirError
 
 HALF = 0.5
 KINDS = ("half", *RULES, "top_k")
+EVERY = "threshold_of_every_label"
+"""What thresholds.json has in place of one number for each of very many labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,15 +204,15 @@ def _simplest(
 
 
 def save_decision(place: Workdir, decision: Decision, labels: Sequence[str]) -> None:
-    """Writes thresholds.json."""
+    """Writes thresholds.json: one number per label, or one for all of very many."""
     pairs = zip(labels, decision.thresholds, strict=True)
-    place.save_thresholds(
-        {
-            **decision.summary(),
-            **decision.fit,
-            "thresholds": {name: float(threshold) for name, threshold in pairs},
-        }
-    )
+    first = float(decision.thresholds[0])
+    thresholds: dict[str, Any]
+    if len(labels) > MANY and (decision.thresholds == first).all():
+        thresholds = {EVERY: first}
+    else:
+        thresholds = {"thresholds": {name: float(value) for name, value in pairs}}
+    place.save_thresholds({**decision.summary(), **decision.fit, **thresholds})
 
 
 def read_decision(
@@ -221,10 +224,13 @@ def read_decision(
         WorkdirError: it is absent, or holds no decision for these labels.
     """
     stored = place.thresholds()
-    known = ("asked", "kind", "k", "at_least_one", "consistent", "thresholds")
+    known = ("asked", "kind", "k", "at_least_one", "consistent", "thresholds", EVERY)
     try:
-        values = stored["thresholds"]
-        thresholds = np.asarray([float(values[name]) for name in labels])
+        if EVERY in stored:
+            thresholds = np.full(len(labels), float(stored[EVERY]))
+        else:
+            values = stored["thresholds"]
+            thresholds = np.asarray([float(values[name]) for name in labels])
         before = stored.get("threshold", "half")
         return Decision(
             kind=str(stored.get("kind", "label" if before == "auto" else before)),

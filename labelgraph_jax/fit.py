@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from labelgraph_jax.build import (
     is_frozen,
     padded_length,
 )
-from labelgraph_jax.config import Config, ConfigError, to_dict
+from labelgraph_jax.config import Config, ConfigError, MemoryConfig, to_dict
 from labelgraph_jax.data.batches import (
+    Batch,
     Examples,
     evaluation_batches,
     steps_per_epoch,
@@ -46,21 +47,30 @@ from labelgraph_jax.gate_report import GateReport
 from labelgraph_jax.hierarchy import lacking_ancestors, require_taxonomy
 from labelgraph_jax.host_batches import own_batches
 from labelgraph_jax.loss_choice import choose_loss
+from labelgraph_jax.many_labels import label_chunk, require_room
+from labelgraph_jax.memory import AddedLabels
+from labelgraph_jax.memory_build import learn_memory, memory_results
 from labelgraph_jax.modules.magnet import TaskMagnet
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predict import Model, restore
 from labelgraph_jax.prepare import (
     AnyTokenizer,
     Encoded,
+    document_tokenizer,
     encode_documents,
     fingerprint,
     label_graph_arrays,
-    make_tokenizer,
     read_corpus,
     require_annotations,
     require_labels,
     token_weights,
 )
+from labelgraph_jax.ranked_decisions import (
+    choose_ranked_decision,
+    no_labels,
+    ranked_validation_metrics,
+)
+from labelgraph_jax.ranking import compile_ranking
 from labelgraph_jax.run_settings import RunConfig
 from labelgraph_jax.task_build import task_objective
 from labelgraph_jax.training.checkpoint import CheckpointStore
@@ -72,6 +82,10 @@ from labelgraph_jax.training.gates import GateWatch
 from labelgraph_jax.training.hosts import is_first, on_first, together
 from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.loop import TrainResult, train_loop
+from labelgraph_jax.training.many_labels import (
+    many_label_objective,
+    predict_top_labels,
+)
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
 from labelgraph_jax.training.signals import StoppedError
@@ -239,8 +253,9 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
     for split in ("validation", "test"):
         require_annotations(corpus.splits[split], labels, f"{split} documents")
     require_taxonomy(config, labels)
+    in_chunks = label_chunk(config, len(labels)) > 0
     text = config.text
-    tokenizer = make_tokenizer(text, [document.text for document in corpus.train])
+    tokenizer = document_tokenizer(text, corpus.train)
     pretrained = text.vectors == "pretrained"
     encoder = None
     if pretrained:
@@ -262,7 +277,9 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
     if frozen is not None:
         say("encoding the documents once with the frozen layers (cached)")
     train, validation = (
-        encode_documents(documents, labels, tokenizer, text, frozen)
+        encode_documents(
+            documents, labels, tokenizer, text, frozen, sparse_targets=in_chunks
+        )
         for documents in (corpus.train, corpus.validation)
     )
     values: dict[str, Any] = {}
@@ -277,14 +294,12 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
         vectors = read_word_vectors(text.vectors_file, tokenizer.vocabulary)
         say(f"{text.vectors_file}: {vectors.coverage:.1%} of the vocabulary found")
         values["embedding"] = vectors.table
-    targets = np.asarray(train.examples.targets)
+    sets, mask = train.examples.targets, train.examples.target_mask
     if config.threshold.consistent and (
-        note := lacking_ancestors(labels, targets, train.examples.target_mask)
+        note := lacking_ancestors(labels, sets.toarray(), mask)
     ):
         say(f"{corpus.name}: {note}")
-    graph = label_graph_arrays(
-        config, labels, targets, tokenizer, encoder, train.examples.target_mask
-    )
+    graph = label_graph_arrays(config, labels, sets, tokenizer, encoder, mask)
     classifier = build_classifier(
         config,
         graph,
@@ -347,8 +362,8 @@ def _train(
         config, classifier, jax.random.fold_in(key, 1), total_steps=total_steps
     )
     mesh = execution.mesh()
-    run = compile_probabilities(classifier.apply, mesh)
     validation = prepared.validation.examples
+    score = _validation_scorer(config, prepared, mesh)
     watch = None
     if classifier.has_gates:
         tasks = tuple(prepared.labels.tasks)
@@ -356,12 +371,8 @@ def _train(
     size = settings.evaluation_batch_size
 
     def evaluate(params: Any) -> dict[str, float]:
-        probabilities = predict_probabilities(
-            run, params, execution.evaluation_batches(validation, batch_size=size)
-        )
-        metrics = validation_metrics(
-            probabilities, np.asarray(validation.targets), validation.target_mask
-        )
+        batches = execution.evaluation_batches(validation, batch_size=size)
+        metrics = score(params, batches)
         if watch is not None:
             metrics |= watch(params, own_batches(validation, batch_size=size))
         return metrics
@@ -395,6 +406,37 @@ def _train(
         )
 
 
+def _validation_scorer(
+    config: Config, prepared: Prepared, mesh: Any
+) -> Callable[[Any, Iterable[Batch]], dict[str, float]]:
+    """`score(params, batches)` -> the metrics that select a checkpoint."""
+    classifier, labels = prepared.classifier, len(prepared.labels)
+    examples = prepared.validation.examples
+    if chunk := label_chunk(config, labels):
+        rank = compile_ranking(config, classifier, labels, chunk, mesh)
+
+        def ranked(params: Any, batches: Iterable[Batch]) -> dict[str, float]:
+            top = predict_top_labels(rank, params, batches)
+            return ranked_validation_metrics(top, examples.targets)
+
+        return ranked
+    run = compile_probabilities(classifier.apply, mesh)
+    require_room(
+        len(examples),
+        labels,
+        "the scores of the validation documents, an array",
+        "score labels in chunks with head.label_chunk=4096",
+    )
+
+    def whole(params: Any, batches: Iterable[Batch]) -> dict[str, float]:
+        probabilities = predict_probabilities(run, params, batches)
+        return validation_metrics(
+            probabilities, examples.multi_hot, examples.target_mask
+        )
+
+    return whole
+
+
 def optimizer_and_step(
     config: Config, classifier: Classifier, key: jax.Array, *, total_steps: int
 ) -> tuple[optax.GradientTransformation, TrainStep]:
@@ -426,6 +468,10 @@ def optimizer_and_step(
     if isinstance(classifier.module, TaskMagnet):
         loss_fn = task_objective(
             config, classifier.module, classifier.graph, classifier.apply
+        )
+    elif chunk := label_chunk(config, len(classifier.graph.counts)):
+        loss_fn = many_label_objective(
+            classifier.factors, choose_loss(config.loss, classifier.graph), chunk=chunk
         )
     else:
         loss_fn = classifier.own_loss or multi_label_objective(
@@ -463,10 +509,8 @@ def _finish(
     """Thresholds from validation, the test split once, results.json."""
     started = time.perf_counter()
     # The test documents are read twice, for the metrics and for the gates.
-    model = restore(place, cache=cache_folder())
-    examples = prepared.validation.examples
-    probabilities = model.score(examples) if len(examples) else np.zeros((0, 0))
-    model = fit_decision(place, config, probabilities, examples, model)
+    model = restore(place, cache=cache_folder(), with_memory=False)
+    model = _decided(place, config, prepared, model, say)
     test = model.evaluate(prepared.corpus.test) if prepared.corpus.test else None
     gates = test_gates(model, prepared.corpus)
     results: dict[str, Any] = {
@@ -492,6 +536,7 @@ def _finish(
             "seconds": round(result.seconds, 1),
             "documents_per_second": round(result.documents_per_second, 1),
         },
+        "memory": memory_results(model.memory) if model.memory else None,
         "test": test,
         "gates": gates,
         "test_seconds": round(time.perf_counter() - started, 1),
@@ -501,6 +546,63 @@ def _finish(
         results["baseline"] = _baseline(prepared.corpus, prepared.labels, config, say)
     on_first(lambda: place.save_results(results))
     return results
+
+
+def _decided(
+    place: Workdir, config: Config, prepared: Prepared, model: Model, say: Say
+) -> Model:
+    """The model, with its memory, that decides as its validation documents say."""
+    examples, corpus = prepared.validation.examples, prepared.corpus
+    if model.label_chunk:
+        top = model.rank(examples) if len(examples) else no_labels()
+        decision = choose_ranked_decision(config.threshold, top, examples.targets)
+        on_first(lambda: save_decision(place, decision, model.labels))
+        return model.with_decision(decision)
+    probabilities = model.score(examples) if len(examples) else np.zeros((0, 0))
+    if config.memory.kind == "none":
+        return fit_decision(place, config, probabilities, examples, model)
+    return remember(
+        place, model, config.memory, corpus, examples, probabilities, say=say
+    )
+
+
+def remember(
+    place: Workdir,
+    model: Model,
+    memory: MemoryConfig,
+    corpus: Corpus,
+    examples: Examples,
+    probabilities: np.ndarray,
+    *,
+    say: Say = lambda line: None,
+) -> Model:
+    """Puts a memory beside a classifier, and fits again how labels are decided.
+
+    Args:
+        place: where both are saved.
+        model: the classifier, without a memory.
+        memory: what is asked for, `kind` not none.
+        corpus: training documents to remember, validation documents to choose on.
+        examples: the validation documents as the classifier reads them.
+        probabilities: the classifier's, of these.
+        say: takes one line about what is going on.
+
+    Returns:
+        The model with its memory, and with the labels that were added to `place`.
+    """
+    learned = learn_memory(
+        place,
+        model,
+        memory,
+        corpus.train,
+        (corpus.validation, examples, probabilities),
+        cache=cache_folder(),
+        say=say,
+    )
+    plain = model.with_memory(learned.with_added(AddedLabels()))
+    mixed = plain.mix(corpus.validation, examples, probabilities)
+    plain = fit_decision(place, model.config, mixed, examples, plain)
+    return plain.with_memory(learned)
 
 
 def test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:
@@ -535,11 +637,16 @@ def fit_decision(
     decision = choose_decision(
         config.threshold,
         probabilities.reshape(shape),
-        np.asarray(examples.targets).reshape(shape),
+        examples.multi_hot.reshape(shape),
         model.classifier.graph.counts,
         target_mask=examples.target_mask,
         ancestors=model.ancestors if config.threshold.consistent else None,
     )
+    if model.memory is not None:
+        # Validation documents carry no label that training never saw.
+        thresholds = decision.thresholds.copy()
+        thresholds[model.memory.unseen] = model.memory.text_rule.threshold
+        decision = dataclasses.replace(decision, thresholds=thresholds)
     on_first(lambda: save_decision(place, decision, model.labels))
     return model.with_decision(decision)
 
@@ -555,6 +662,12 @@ def _baseline(
         name: [document.text for document in documents]
         for name, documents in corpus.splits.items()
     }
+    require_room(
+        len(corpus.train),
+        len(labels),
+        "the baseline's targets, an array",
+        "leave --baseline out",
+    )
     targets = {
         name: labels.targets(documents)[0] for name, documents in corpus.splits.items()
     }

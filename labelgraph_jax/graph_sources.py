@@ -21,13 +21,15 @@ from labelgraph_jax.functional.adjacency import (
     conditional_adjacency,
     cooccurrence,
 )
+from labelgraph_jax.functional.edges import Edges, adjacency_from_edges
 from labelgraph_jax.graph_report import GraphReport, compare, describe, threshold
+from labelgraph_jax.many_labels import MANY
 from labelgraph_jax.modules.label_graph import log_edge_weights
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.prepare import (
+    document_tokenizer,
     fingerprint,
     label_features,
-    make_tokenizer,
     read_corpus,
     require_labels,
     starting_adjacency,
@@ -114,9 +116,7 @@ def _name_features(
     """The encoded names that a graph of alike labels is built from."""
     if config.graph.initialisation != "similarity":
         return None
-    tokenizer = make_tokenizer(
-        config.text, [document.text for document in corpus.train]
-    )
+    tokenizer = document_tokenizer(config.text, corpus.train)
     encoder = None
     if config.text.vectors == "pretrained":
         encoder = FrozenEncoder.load(find_pretrained(config.text.pretrained))
@@ -162,24 +162,39 @@ def run_graph(path: Path, *, strongest: int = 10) -> FoundGraph:
             f"{path}: this run has no label graph (graph.layers={config.graph.layers}, "
             f"head.kind='{config.head.kind}')"
         )
-    arrays = place.label_graph()
+    start = _matrix(place)
     about = {
         "run": str(path),
         "initialisation": config.graph.initialisation,
         "role": config.graph.role,
     }
     report = dataclasses.replace(
-        describe(str(path), labels.names, arrays.adjacency, about, strongest=strongest),
+        describe(str(path), labels.names, start, about, strongest=strongest),
         titles=_titles(labels),
     )
-    weights = _learned_weights(place, arrays.adjacency)
+    weights = _learned_weights(place, start)
     if weights is None:
-        return FoundGraph(labels.names, arrays.adjacency, about, report)
+        return FoundGraph(labels.names, start, about, report)
     before, after = weights
     report = dataclasses.replace(
         report, learned=compare(labels.names, before, after, strongest)
     )
     return FoundGraph(labels.names, after, about | {"learned": True}, report)
+
+
+def _matrix(place: Workdir) -> np.ndarray:
+    """The adjacency that a run started from, as a matrix."""
+    arrays = place.label_graph()
+    size = len(arrays.counts)
+    if isinstance(arrays.adjacency, np.ndarray):
+        return arrays.adjacency
+    if arrays.adjacency is None or size > MANY:
+        raise ConfigError(
+            f"{place.path}: the graph of its {size:,} labels has no matrix to show or "
+            f"save: it is "
+            + ("complete" if arrays.adjacency is None else "a list of edges")
+        )
+    return np.asarray(adjacency_from_edges(arrays.adjacency, size))
 
 
 def _learned_weights(
@@ -190,6 +205,14 @@ def _learned_weights(
         return None
     with CheckpointStore(place.checkpoints) as store:
         graph = store.restore_params("best").get("label_graph", {})
+    edges = place.label_graph().adjacency
+    if isinstance(edges, Edges) and graph.keys() & {"edge_bias", "edge_weights"}:
+        if "edge_bias" in graph:
+            learned = np.exp(np.asarray(graph["edge_bias"], np.float32))
+        else:
+            learned = np.asarray(graph["edge_weights"], np.float32)
+        edges = edges._replace(weights=learned)
+        return adjacency, np.asarray(adjacency_from_edges(edges, len(adjacency)))
     if "edge_bias" in graph:
         before = np.exp(np.asarray(log_edge_weights(jnp.asarray(adjacency))))
         return before, np.exp(np.asarray(graph["edge_bias"], np.float32))

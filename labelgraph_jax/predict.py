@@ -21,6 +21,9 @@ from labelgraph_jax.build import (
 from labelgraph_jax.config import Config
 from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
+from labelgraph_jax.data.feature_tokenizer import FeatureTokenizer
+from labelgraph_jax.data.features import feature_documents
+from labelgraph_jax.data.lines import split_suffix
 from labelgraph_jax.data.readers import read_texts
 from labelgraph_jax.decisions import Decision, at_half, read_decision
 from labelgraph_jax.encode import FrozenEncoder
@@ -33,6 +36,11 @@ from labelgraph_jax.evaluation import (
 from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.hierarchy import label_ancestors
 from labelgraph_jax.host_batches import own_batches
+from labelgraph_jax.many_labels import label_chunk, require_room
+from labelgraph_jax.memory import Memory
+from labelgraph_jax.memory_build import restore_memory
+from labelgraph_jax.memory_files import has_memory, with_added_labels
+from labelgraph_jax.memory_metrics import added_label_metrics, with_unknown_labels
 from labelgraph_jax.modules.pretrained import read_shape
 from labelgraph_jax.prepare import (
     AnyTokenizer,
@@ -41,9 +49,22 @@ from labelgraph_jax.prepare import (
     load_tokenizer,
     require_annotations,
 )
+from labelgraph_jax.ranking import (
+    RankFn,
+    compile_ranking,
+    evaluate_ranked,
+    ranked_labels,
+    ranked_rows,
+    top_of_texts,
+)
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.evaluate import ProbabilityFn, compile_probabilities
 from labelgraph_jax.training.gates import collect_gate_statistics, compile_gate_sums
+from labelgraph_jax.training.many_labels import (
+    PlacedModel,
+    TopLabels,
+    predict_top_labels,
+)
 from labelgraph_jax.workdir import Workdir, WorkdirError, replacing
 
 
@@ -54,12 +75,13 @@ class Model:
     Attributes:
         workdir: where it came from.
         config: the configuration it was trained with.
-        label_space: labels with descriptions and taxonomy.
+        label_space: labels with descriptions and taxonomy; added ones come last.
         tokenizer: text -> token ids.
         classifier: pure `init` and `apply`.
         params: the best checkpoint's parameters.
         decision: how probabilities become labels.
         encoder: the frozen pretrained encoder, where the model reads one.
+        memory: what is looked up beside the classifier.
     """
 
     workdir: Workdir
@@ -70,11 +92,18 @@ class Model:
     params: Any
     decision: Decision
     encoder: FrozenEncoder | None = None
+    memory: Memory | None = None
 
     @cached_property
     def ancestors(self) -> np.ndarray | None:
-        """Which label lies above which, bool `[N, N]`; None without a taxonomy."""
-        return label_ancestors(self.label_space)
+        """Which label lies above which, bool `[N, N]`; None without a taxonomy, and
+        where labels are scored in chunks."""
+        return None if self.label_chunk else label_ancestors(self.label_space)
+
+    @cached_property
+    def label_chunk(self) -> int:
+        """How many labels are scored at a time; 0 where all are at once."""
+        return label_chunk(self.config, len(self.label_space))
 
     @property
     def thresholds(self) -> np.ndarray:
@@ -86,29 +115,61 @@ class Model:
         """Label names, in the order of the columns of `predict_proba`."""
         return self.label_space.names
 
-    def predict_proba(
-        self, texts: Sequence[str] | str, *, batch_size: int | None = None
-    ) -> np.ndarray:
+    @property
+    def reads_features(self) -> bool:
+        """Whether documents are features with values rather than texts."""
+        return isinstance(self.tokenizer, FeatureTokenizer)
+
+    def predict_proba(self, texts: Any, *, batch_size: int | None = None) -> np.ndarray:
         """Probability of every label for every text, float32 `[M, N]`.
 
+        Args:
+            texts: strings, or one; of a model that reads features `Features`, documents
+                that have some, or a scipy sparse matrix `[M, V]`.
+            batch_size: documents at a time; it does not change the numbers.
+
         Raises:
-            DataError: a text is not a string.
+            DataError: a text is not a string, or a row not features.
         """
-        texts = _as_texts(texts)
-        if not texts:
+        documents = self._documents(texts)
+        if not documents:
             return np.zeros((0, len(self.labels)), np.float32)
-        documents = [Document(str(i), text, ()) for i, text in enumerate(texts)]
+        require_room(
+            len(documents),
+            len(self.labels),
+            "probabilities, an array",
+            "ask for predict_top, or for fewer texts at once",
+        )
         return self.score_documents(documents, batch_size=batch_size)[1]
 
-    def predict(
-        self, texts: Sequence[str] | str, *, batch_size: int | None = None
-    ) -> list[list[str]]:
+    def _documents(self, texts: Any) -> list[Document]:
+        """What is to be predicted, as documents without labels."""
+        if self.reads_features:
+            return feature_documents(texts)
+        return [Document(str(i), text, ()) for i, text in enumerate(_as_texts(texts))]
+
+    def predict(self, texts: Any, *, batch_size: int | None = None) -> list[list[str]]:
         """The labels of every text, as `decision` says, the most probable first.
 
-        A text may have none.
+        A text may have none. `texts` are as in `predict_proba`.
         """
+        if self.label_chunk:
+            return ranked_labels(self, self._documents(texts), batch_size=batch_size)
         probabilities = self.predict_proba(texts, batch_size=batch_size)
         return [self.decide(row) for row in probabilities]
+
+    def predict_top(
+        self, texts: Any, k: int = 5, *, batch_size: int | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """The k most probable labels of every text with their probabilities.
+
+        However many labels there are, no array of texts by labels is made where
+        labels are scored in chunks.
+
+        Raises:
+            ValueError: k is below 1 or above what the model keeps of a document.
+        """
+        return top_of_texts(self, self._documents(texts), k, batch_size=batch_size)
 
     def decide(self, probabilities: np.ndarray) -> list[str]:
         """Labels of one document from its probabilities `[N]`, most probable first."""
@@ -127,8 +188,10 @@ class Model:
         if not documents:
             raise DataError("there is no document to evaluate")
         require_annotations(documents, self.label_space)
+        if self.label_chunk:
+            return evaluate_ranked(self, documents, batch_size=batch_size)
         encoded, probabilities = self.score_documents(documents, batch_size=batch_size)
-        targets = np.asarray(encoded.examples.targets)
+        targets = encoded.examples.multi_hot
         mask = encoded.examples.target_mask
         positive = targets > 0
         absent = ~positive.any(axis=0)
@@ -139,11 +202,11 @@ class Model:
             probabilities,
             targets,
             self.decision.decide(probabilities),
-            self.classifier.graph,
+            with_unknown_labels(self.classifier.graph, len(self.labels)),
             mask,
             self.ancestors,
         )
-        return summary(
+        found = summary(
             documents,
             encoded.truncated,
             encoded.unseen,
@@ -152,24 +215,62 @@ class Model:
             self.decision,
             int(absent.sum()),
         )
+        if self.memory is not None and len(self.memory.added):
+            found["added_labels"] = added_label_metrics(
+                *measured[:3], mask, self.memory
+            )
+        return found
 
     def score_documents(
         self, documents: Sequence[Document], *, batch_size: int | None = None
     ) -> tuple[Encoded, np.ndarray]:
         """Documents as the model reads them, and their probabilities `[M, N]`."""
-        encoded = encode_documents(
+        encoded = self.encode(documents)
+        size = batch_size or self.config.training.evaluation_batch_size
+        size = max(1, min(size, len(documents)))
+        probabilities = self.score(encoded.examples, batch_size=size)
+        return encoded, self.mix(documents, encoded.examples, probabilities)
+
+    def mix(
+        self,
+        documents: Sequence[Document],
+        examples: Examples,
+        probabilities: np.ndarray,
+    ) -> np.ndarray:
+        """The classifier's probabilities `[M, N]` with the memory's beside them.
+
+        Labels that were added after training stand behind the N. Without a memory
+        they come back as they are.
+
+        Args:
+            documents, examples: the same ones, raw and encoded.
+            probabilities: from `score`.
+        """
+        if self.memory is None or not len(documents):
+            return probabilities
+        queries = self.memory.queries(documents, examples)
+        return self.memory.mix(probabilities, queries)
+
+    def encode(self, documents: Sequence[Document]) -> Encoded:
+        """Documents as the model reads them."""
+        return encode_documents(
             documents,
             self.label_space,
             self.tokenizer,
             self.config.text,
             self.encoder,
+            sparse_targets=self.label_chunk > 0,
         )
+
+    def rank(self, examples: Examples, *, batch_size: int | None = None) -> TopLabels:
+        """The most probable labels of encoded documents, `head.kept_labels` of each,
+        of a model that scores labels in chunks."""
         size = batch_size or self.config.training.evaluation_batch_size
-        size = max(1, min(size, len(documents)))
-        return encoded, self.score(encoded.examples, batch_size=size)
+        batches = own_batches(examples, batch_size=max(1, min(size, len(examples))))
+        return predict_top_labels(self._rank, self._placed, batches)
 
     def score(self, examples: Examples, *, batch_size: int | None = None) -> np.ndarray:
-        """Probabilities of encoded documents, float32 `[M, N]`."""
+        """The classifier's probabilities of encoded documents, float32 `[M, N]`."""
         size = batch_size or self.config.training.evaluation_batch_size
         return score_examples(self._run, self.params, examples, size)
 
@@ -190,9 +291,7 @@ class Model:
             raise DataError("there is no document to read gates of")
         if not self.classifier.has_gates:
             return None
-        encoded = encode_documents(
-            documents, self.label_space, self.tokenizer, self.config.text, self.encoder
-        )
+        encoded = self.encode(documents)
         size = batch_size or self.config.training.evaluation_batch_size
         batches = own_batches(encoded.examples, batch_size=size)
         sums = compile_gate_sums(self.classifier.gate_weights)
@@ -200,9 +299,45 @@ class Model:
 
     def with_decision(self, decision: Decision) -> "Model":
         """The same model that decides otherwise; nothing is compiled."""
-        other = dataclasses.replace(self, decision=decision)
-        other.__dict__["_run"] = self._run
+        return self._with(decision=decision)
+
+    def with_memory(self, memory: Memory) -> "Model":
+        """The same model with a memory beside it, and the labels that were added.
+
+        Every added label is decided at the memory's threshold for labels of which only
+        their text is known.
+        """
+        names = self.label_space.names[: len(memory.keys.seen)]
+        labels = dataclasses.replace(self.label_space, names=names)
+        thresholds = self.decision.thresholds[: len(names)]
+        added = np.full(len(memory.added), memory.text_rule.threshold)
+        other = self._with(
+            memory=memory, label_space=with_added_labels(labels, memory.added)
+        )
+        other.__dict__.pop("ancestors", None)
+        decision = dataclasses.replace(
+            self.decision,
+            thresholds=np.concatenate([thresholds, added]),
+            ancestors=other.ancestors if self.decision.consistent else None,
+        )
+        return other.with_decision(decision)
+
+    def _with(self, **changes: Any) -> "Model":
+        other = dataclasses.replace(self, **changes)
+        for compiled in ("_run", "_rank", "_placed"):
+            if compiled in self.__dict__:
+                other.__dict__[compiled] = self.__dict__[compiled]
         return other
+
+    @cached_property
+    def _rank(self) -> RankFn:
+        labels, chunk = len(self.classifier.graph.counts), self.label_chunk
+        return compile_ranking(self.config, self.classifier, labels, chunk)
+
+    @cached_property
+    def _placed(self) -> PlacedModel:
+        """Parameters and label vectors on the devices."""
+        return self._rank.place_params(self.params)
 
     @cached_property
     def _run(self) -> ProbabilityFn:
@@ -234,13 +369,25 @@ def load(
             stacklevel=2,
         )
         return model
-    return model.with_decision(read_decision(place, model.labels, model.ancestors))
+    decision = read_decision(place, place.labels().names, model.ancestors)
+    if model.memory is None:
+        return model.with_decision(decision)
+    return model.with_decision(decision).with_memory(model.memory)
 
 
 def restore(
-    place: Workdir, *, checkpoint: str | int = "best", cache: Path | None = None
+    place: Workdir,
+    *,
+    checkpoint: str | int = "best",
+    cache: Path | None = None,
+    with_memory: bool = True,
 ) -> Model:
-    """As `load`, deciding at 0.5 and without a word about it."""
+    """As `load`, deciding at 0.5 and without a word about it.
+
+    Args:
+        place, checkpoint, cache: as `load`.
+        with_memory: false leaves out the memory, and with it the added labels.
+    """
     if place.is_ensemble:
         from labelgraph_jax.ensemble import load_ensemble
 
@@ -272,7 +419,10 @@ def restore(
         tasks=labels.task_columns,
     )
     half = at_half(len(labels))
-    return Model(place, config, labels, tokenizer, classifier, params, half, encoder)
+    model = Model(place, config, labels, tokenizer, classifier, params, half, encoder)
+    if not (with_memory and has_memory(place)):
+        return model
+    return model.with_memory(restore_memory(place, model, cache))
 
 
 def write_predictions(
@@ -287,7 +437,8 @@ def write_predictions(
     """Predicts every document of a file and writes one JSON object a line.
 
     Args:
-        source: a file, or `-` for one text a line on standard input.
+        source: a file, or `-` for one text a line on standard input; a model that
+            reads features takes LIBSVM rows there, and bag-of-words files `.txt`.
         output: a file, written whole or not at all, or `-` for standard output.
         format: of the source, against its suffix, see `data.readers.read_texts`.
         all_scores: add the probability of every label.
@@ -301,14 +452,31 @@ def write_predictions(
     """
     if output != "-" and not Path(output).parent.is_dir():
         raise DataError(f"{output}: no such folder {Path(output).parent}")
-    documents = read_texts(sys.stdin.buffer if source == "-" else source, format=format)
-    probabilities = model.predict_proba([document.text for document in documents])
-    rows = [
-        _row(model, document, scores, all_scores, top_k)
-        for document, scores in zip(documents, probabilities, strict=True)
-    ]
+    documents = _read_source(model, source, format)
+    if model.label_chunk and not all_scores:
+        rows = ranked_rows(model, documents, top_k)
+    else:
+        require_room(
+            len(documents),
+            len(model.labels),
+            "the scores of all labels, an array",
+            "leave --all-scores out, or give a part of the file",
+        )
+        probabilities = model.score_documents(documents)[1]
+        rows = [
+            _row(model, document, scores, all_scores, top_k)
+            for document, scores in zip(documents, probabilities, strict=True)
+        ]
     write_rows(rows, output)
     return len(rows)
+
+
+def _read_source(model: Model, source: str, format: str | None) -> list[Document]:
+    if model.reads_features and format is None:
+        # Elsewhere both hold one text a line.
+        plain = source == "-" or split_suffix(Path(source))[0] == ".txt"
+        format = "svm" if plain else None
+    return read_texts(sys.stdin.buffer if source == "-" else source, format=format)
 
 
 def _row(

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from scipy.sparse import csr_array
 
 from labelgraph_jax.adjacency_file import read_adjacency
 from labelgraph_jax.config import Config, ConfigError, DataConfig, TextConfig
 from labelgraph_jax.data.batches import Examples
 from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
+from labelgraph_jax.data.feature_tokenizer import FeatureTokenizer
+from labelgraph_jax.data.features import reads_features
 from labelgraph_jax.data.joined import JOIN, join_corpora
 from labelgraph_jax.data.label_vectors import label_word_vectors
 from labelgraph_jax.data.ngrams import NgramTokenizer
@@ -26,11 +29,15 @@ from labelgraph_jax.data.tokenizer import Tokenizer, inverse_document_frequency
 from labelgraph_jax.data.word_vectors import read_word_vectors
 from labelgraph_jax.encode import FrozenEncoder
 from labelgraph_jax.functional import adjacency as adjacencies
+from labelgraph_jax.functional.edges import Edges
 from labelgraph_jax.hierarchy import require_taxonomy
+from labelgraph_jax.label_edges import starting_edges
+from labelgraph_jax.many_labels import needs_adjacency, uses_edges
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.workdir import LabelGraphArrays
 
-AnyTokenizer = Tokenizer | NgramTokenizer
+AnyTokenizer = Tokenizer | NgramTokenizer | FeatureTokenizer
+_NAME_WORDS = 1_000_000
 PART_WEIGHT = 0.5
 """Weight of a part of a word beside a word of the same rarity."""
 
@@ -145,6 +152,8 @@ def _own_files(config: DataConfig, *, has_tasks: bool) -> Corpus:
             f"data.protocol={config.protocol!r} belongs to a named corpus, "
             "not to an own file"
         )
+    if Path(config.data).is_dir():
+        return _own_folder(config)
     return Corpus(
         name=Path(config.data).name,
         train=read(config.data),
@@ -153,8 +162,20 @@ def _own_files(config: DataConfig, *, has_tasks: bool) -> Corpus:
     )
 
 
+def _own_folder(config: DataConfig) -> Corpus:
+    from labelgraph_jax.data.xmc_folder import read_folder
+
+    for name in ("validation", "test", "text_column", "label_columns", "task"):
+        if value := getattr(config, name):
+            raise ConfigError(
+                f"data.data={config.data!r} is a folder, which says itself what is "
+                f"where: leave data.{name} out, got {value!r}"
+            )
+    return read_folder(config.data)
+
+
 def fingerprint(documents: Sequence[Document]) -> str:
-    """SHA-256 of the ids, texts and labels, in order: which data numbers belong to.
+    """SHA-256 of ids, texts or features, and labels: which data numbers belong to.
 
     What a document is not annotated for counts: nothing known is not "no label".
     """
@@ -163,8 +184,47 @@ def fingerprint(documents: Sequence[Document]) -> str:
         missing = (f"\x1d{name}" for name in sorted(document.unannotated))
         for part in (document.id, document.text, *sorted(document.labels), *missing):
             digest.update(part.encode("utf-8", "surrogatepass") + b"\x1f")
+        if document.features is not None:
+            digest.update(document.features.to_bytes())
         digest.update(b"\x1e")
     return digest.hexdigest()
+
+
+def document_tokenizer(
+    config: TextConfig, documents: Sequence[Document]
+) -> AnyTokenizer:
+    """What turns documents like the training documents into ids.
+
+    Raises:
+        DataError: texts and features are mixed.
+        ConfigError: settings that documents of features do not allow.
+    """
+    if not reads_features(documents, "training documents"):
+        return make_tokenizer(config, [document.text for document in documents])
+    require_bag(config)
+    return FeatureTokenizer.train(documents, min_count=config.min_count)
+
+
+def require_bag(config: TextConfig) -> None:
+    """Refuses settings that documents of features cannot have.
+
+    Raises:
+        ConfigError: anything but a bag of vectors learned from nothing, or what is of
+            texts alone.
+    """
+    default = TextConfig()
+    for name, value, must in (
+        ("encoder", config.encoder, "bag"),
+        ("vectors", config.vectors, "random"),
+        ("long_documents", config.long_documents, "head"),
+        ("ngrams", config.ngrams or None, None),
+        ("vocabulary_size", config.vocabulary_size, default.vocabulary_size),
+    ):
+        if value != must:
+            raise ConfigError(
+                f"the documents are features, which have no order and no words: "
+                f"text.{name} must be {must!r}, got {value!r}"
+            )
 
 
 def make_tokenizer(config: TextConfig, texts: Sequence[str]) -> AnyTokenizer:
@@ -190,9 +250,38 @@ def encode_documents(
     tokenizer: AnyTokenizer,
     config: TextConfig,
     encoder: FrozenEncoder | None = None,
+    *,
+    sparse_targets: bool = False,
 ) -> Encoded:
-    """Documents as token ids, or as a frozen encoder's token vectors, and targets."""
-    targets, unseen = labels.targets(documents)
+    """Documents as token ids, or as a frozen encoder's token vectors, and targets.
+
+    Raises:
+        ConfigError: `sparse_targets`, see `Examples`, of documents of which not all is
+            annotated.
+    """
+    targets, unseen = labels.label_sets(documents)
+    target_mask = labels.target_mask(documents)
+    if sparse_targets and target_mask is not None:
+        raise ConfigError(
+            "scoring labels in chunks (head.label_chunk) needs documents that are "
+            "annotated for every label: leave label sets (data.task) out that some "
+            "documents lack, or score all labels at once with head.label_chunk=0"
+        )
+    if isinstance(tokenizer, FeatureTokenizer):
+        rows = tokenizer.encode(documents, max_length=config.max_length)
+        examples = Examples(
+            windows=rows.windows,
+            token_values=rows.values,
+            targets=targets,
+            target_mask=target_mask,
+            sparse_targets=sparse_targets,
+        )
+        return Encoded(examples, rows.truncated, unseen)
+    if reads_features(documents):
+        raise DataError(
+            f"{documents[0].source or documents[0].id}: this model reads texts, not "
+            "features: give JSONL, TSV, CSV, parquet or plain text"
+        )
     windows = config.max_windows if config.long_documents == "windows" else 1
     encoded = tokenizer.encode(
         [document.text for document in documents],
@@ -202,8 +291,9 @@ def encode_documents(
     examples = Examples(
         windows=encoded.windows,
         targets=targets,
-        target_mask=labels.target_mask(documents),
+        target_mask=target_mask,
         pad_id=tokenizer.pad_id,
+        sparse_targets=sparse_targets,
     )
     if encoder is not None:
         examples = encoder.encode(examples)
@@ -216,14 +306,19 @@ def load_tokenizer(config: TextConfig, folder: Path) -> AnyTokenizer:
     Raises:
         TokenizerError: the file is missing or malformed.
     """
+    if FeatureTokenizer.is_in(folder):
+        return FeatureTokenizer.load(folder)
     return (NgramTokenizer if config.reads_ngrams else Tokenizer).load(folder)
 
 
 def token_weights(examples: Examples, tokenizer: AnyTokenizer) -> np.ndarray:
     """Inverse document frequency of every token in training, float32 `[V]`.
 
-    Parts of words outnumber words, so they weigh less.
+    Parts of words outnumber words, so they weigh less. Of features, whose values say
+    what they weigh, ones.
     """
+    if isinstance(tokenizer, FeatureTokenizer):
+        return np.ones(tokenizer.vocabulary_size, np.float32)
     assert examples.windows is not None
     size = tokenizer.vocabulary_size
     weights = inverse_document_frequency(examples.windows, size, pad_id=examples.pad_id)
@@ -235,30 +330,51 @@ def token_weights(examples: Examples, tokenizer: AnyTokenizer) -> np.ndarray:
 def label_graph_arrays(
     config: Config,
     labels: LabelSpace,
-    targets: np.ndarray,
+    sets: csr_array,
     tokenizer: AnyTokenizer,
     encoder: FrozenEncoder | None,
     target_mask: np.ndarray | None = None,
 ) -> LabelGraphArrays:
-    """What the label graph starts from; `targets` is the training split alone.
+    """What the label graph starts from; `sets` is the training split alone.
 
     Of what is not annotated (`target_mask` False) nothing is counted: the prior of a
     label is its share of the documents that are annotated for it.
     """
-    counts = np.asarray(adjacencies.cooccurrence(targets, target_mask), np.float32)
-    support = np.diagonal(counts).copy()
-    documents, annotated = np.asarray(len(targets)), None
+    support = np.asarray(sets.sum(axis=0), np.float32)
+    documents, features = np.asarray(sets.shape[0]), None
     if target_mask is not None:
+        support = np.asarray(sets.multiply(target_mask).sum(axis=0), np.float32)
         documents = target_mask.sum(axis=0)
-        annotated = np.asarray(adjacencies.annotated_counts(targets, target_mask))
     features = label_features(config, labels, tokenizer, encoder)
-    start = starting_adjacency(config, labels, counts, annotated, features)
     return LabelGraphArrays(
         features=features,
-        adjacency=np.asarray(start, np.float32),
+        adjacency=_start(config, labels, sets, features, target_mask),
         prior=support / np.maximum(documents, 1).astype(np.float32),
         counts=support,
     )
+
+
+def _start(
+    config: Config,
+    labels: LabelSpace,
+    sets: csr_array,
+    features: np.ndarray,
+    target_mask: np.ndarray | None,
+) -> np.ndarray | Edges | None:
+    """The adjacency or the edges that training starts from, if there are any."""
+    if uses_edges(config, len(labels)):
+        return starting_edges(config, labels, sets, features, target_mask)
+    if not needs_adjacency(config, len(labels)):
+        return None
+    annotated = None
+    if target_mask is None:
+        counts = (sets.T @ sets).toarray()
+    else:
+        targets = sets.toarray()
+        counts = np.asarray(adjacencies.cooccurrence(targets, target_mask))
+        annotated = np.asarray(adjacencies.annotated_counts(targets, target_mask))
+    start = starting_adjacency(config, labels, counts, annotated, features)
+    return np.asarray(start, np.float32)
 
 
 def starting_adjacency(
@@ -347,6 +463,11 @@ def label_features(
     if text.vectors == "pretrained":
         assert encoder is not None and isinstance(tokenizer, Tokenizer)
         return encoder.sentence_vectors(texts, tokenizer)
+    if isinstance(tokenizer, FeatureTokenizer):
+        # Features are no words: the names get a vocabulary of their own.
+        tokenizer = Tokenizer.train_words(
+            texts, vocabulary_size=_NAME_WORDS, min_count=1
+        )
     # One random vector per word where no trained one is given: labels whose names
     # share words still share features.
     table = generator.normal(

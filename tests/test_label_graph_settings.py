@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from labelgraph_jax.adjacency_file import write_adjacency
 from labelgraph_jax.build import build_classifier
@@ -23,6 +24,7 @@ from labelgraph_jax.workdir import LabelGraphArrays
 NAMES = ("crude oil", "oil", "wheat flour")
 SPACE = LabelSpace(NAMES, parents={"crude oil": ("oil",)})
 TARGETS = np.array([[1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1]], bool)
+SETS = csr_array(TARGETS.astype(np.float32))
 
 
 def choices(setting: str) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ def starts(
         graph = {"initialisation": name}
         if name == "file":
             graph["adjacency_file"] = str(path)
-        arrays = label_graph_arrays(settings(**graph), SPACE, TARGETS, tokenizer, None)
+        arrays = label_graph_arrays(settings(**graph), SPACE, SETS, tokenizer, None)
         found[name] = graph, arrays
     return found
 

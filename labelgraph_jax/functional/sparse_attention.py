@@ -171,7 +171,7 @@ def _edge_blocks(
     missing = -edges % size
     ends = ((attention, 0.0), (receivers, len(values) - 1), (senders, 0))
 
-    def split(array: Array, end: float) -> Array:
+    def split(array: Array, end: float | int) -> Array:
         padding = [(0, missing)] + [(0, 0)] * (array.ndim - 1)
         filled = jnp.pad(array, padding, constant_values=end)
         return filled.reshape(-1, size, *array.shape[1:])
