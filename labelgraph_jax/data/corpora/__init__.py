@@ -8,9 +8,10 @@ from pathlib import Path
 
 from labelgraph_jax.data.documents import Corpus, DataError
 
-__all__ = ["corpus_names", "load_corpus"]
+__all__ = ["corpus_names", "is_corpus", "load_corpus"]
 
 _EMBEDDED = "stdlib_docs"
+_PLANTED = "planted"
 _PUBLIC = (
     "reuters21578",
     "goemotions",
@@ -24,7 +25,12 @@ _PUBLIC = (
 
 def corpus_names() -> tuple[str, ...]:
     """The names that `load_corpus` knows, the embedded default first."""
-    return (_EMBEDDED, *_PUBLIC)
+    return (_EMBEDDED, *_PUBLIC, _PLANTED)
+
+
+def is_corpus(name: str) -> bool:
+    """Whether `load_corpus` knows a name; `planted` may have settings after it."""
+    return name in corpus_names() or name.startswith(f"{_PLANTED}:")
 
 
 def load_corpus(
@@ -36,7 +42,9 @@ def load_corpus(
 ) -> Corpus:
     """Loads a corpus by name.
 
-    `stdlib_docs` is collected from the running interpreter. The others are public:
+    `stdlib_docs` is collected from the running interpreter. `planted`, or
+    `planted:labels=1000,documents=5000,seed=0`, is drawn, see `data.planted`; the
+    settings may stand in `protocol` too. The others are public:
     read from a local copy if there is one, else downloaded from their public home,
     and prepared once as TFDS array_record files.
 
@@ -61,6 +69,11 @@ def load_corpus(
         from labelgraph_jax.data.corpora.stdlib_docs import stdlib_docs
 
         return stdlib_docs()
+    if name.partition(":")[0] == _PLANTED:
+        from labelgraph_jax.data.planted import plant, read_spec
+
+        settings = name.partition(":")[2], protocol or ""
+        return plant(read_spec(",".join(filter(None, settings)))).corpus
     _check_choice("corpus", name, corpus_names())
     package = f"{__name__}.{name}"
     source = importlib.import_module(package).SOURCE
