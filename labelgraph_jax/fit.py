@@ -247,8 +247,14 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
     require_labels(corpus.train, corpus)
     for note in corpus.notes:
         say(f"{corpus.name}: {note}")
+    # A label that no training document carries is known by its text alone.
+    also = corpus.candidate_labels if config.memory.kind != "none" else ()
     labels = LabelSpace.from_documents(
-        corpus.train, corpus.label_descriptions, corpus.parents, corpus.learned_tasks
+        corpus.train,
+        corpus.label_descriptions,
+        corpus.parents,
+        corpus.learned_tasks,
+        also=also,
     )
     for split in ("validation", "test"):
         require_annotations(corpus.splits[split], labels, f"{split} documents")

@@ -34,6 +34,7 @@ from labelgraph_jax.evaluation import (
     summary,
 )
 from labelgraph_jax.functional.experts import GateStatistics
+from labelgraph_jax.group_results import measure_groups
 from labelgraph_jax.hierarchy import label_ancestors
 from labelgraph_jax.host_batches import own_batches
 from labelgraph_jax.many_labels import label_chunk, require_room
@@ -215,6 +216,8 @@ class Model:
             self.decision,
             int(absent.sum()),
         )
+        if mask is None:
+            found["groups"] = measure_groups(probabilities, targets, measured[3].counts)
         if self.memory is not None and len(self.memory.added):
             found["added_labels"] = added_label_metrics(
                 *measured[:3], mask, self.memory

@@ -10,6 +10,7 @@ from labelgraph_jax.build import Classifier
 from labelgraph_jax.config import Config
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.evaluation import KS, summary
+from labelgraph_jax.group_results import measure_groups_ranked
 from labelgraph_jax.ranked_decisions import (
     cut_documents,
     decide_ranked,
@@ -72,8 +73,11 @@ def evaluate_ranked(
         model.decision,
         int((~present).sum()),
     )
-    cut = cut_documents(model.decision, top, len(model.labels))
-    return found | {"kept_labels": top.ids.shape[1], "cut_documents": cut}
+    return found | {
+        "groups": measure_groups_ranked(top, truth, model.classifier.graph.counts),
+        "kept_labels": top.ids.shape[1],
+        "cut_documents": cut_documents(model.decision, top, len(model.labels)),
+    }
 
 
 def ranked_labels(

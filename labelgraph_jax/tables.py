@@ -27,6 +27,15 @@ COLUMNS = {
     "nDCG@5": ("nDCG@5", ""),
 }
 
+GROUPS_FROM = 1000
+"""Labels from which on frequent and rare ones are shown apart."""
+GROUP_METRICS = ("R@5", "RP@5", "nDCG@5")
+GROUP_TITLES = {
+    "frequent": "frequent, 50 or more",
+    "few": "few, 1 to 49",
+    "zero": "zero-shot, none",
+}
+
 
 def result_rows(results: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
     """Name and metrics of every row of the table of results.
@@ -101,9 +110,30 @@ def print_results(results: dict[str, Any], *, workdir: str) -> None:
             name = f"graph, auto ({_chosen(test)})"  # longer ones cut the numbers
         table.add_row(name, *(f"{metrics[key]:.4f}" for key in COLUMNS))
     console.print(table)
+    if results["labels"] >= GROUPS_FROM and test.get("groups"):
+        console.print(_group_table(test))
     _print_notes(console, results)
     if own:
         console.print(f"Everything else is in {workdir}/results.json", markup=False)
+
+
+def _group_table(test: dict[str, Any]) -> Table:
+    """How frequent, rare and unseen labels are ranked among themselves, and all."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("labels, by training documents", no_wrap=True)
+    for title in ("labels", "documents", *GROUP_METRICS):
+        table.add_column(title, justify="right")
+
+    def row(name: str, labels: str, documents: int, metrics: dict[str, Any]) -> None:
+        values = (metrics[key] for key in GROUP_METRICS)
+        shown = ("-" if value is None else f"{value:.4f}" for value in values)
+        table.add_row(name, labels, f"{documents:,}", *shown)
+
+    row("all", "", test["documents"], test["metrics"])
+    for name, found in test["groups"].items():
+        title = GROUP_TITLES.get(name, name)
+        row(title, f"{found['labels']:,}", found["documents"], found)
+    return table
 
 
 def _chosen(test: dict[str, Any]) -> str:
