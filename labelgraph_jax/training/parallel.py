@@ -17,7 +17,10 @@ from labelgraph_jax.training.throughput import program_flops
 DATA_AXIS = "data"
 MODEL_AXIS = "model"
 # What a mesh splits over its model axis: the end of a parameter's path (the optimizer's
-# copies end the same) and the axis. A product over a split axis is summed by XLA.
+# copies end the same) and the axis; the first that fits. A product over a split axis is
+# summed by XLA. Of a label graph, what makes messages is split by their features, so
+# that sorts and sums over labels stay on a device, and label vectors by labels. Label
+# features stay whole: split by labels, they would draw the messages along.
 _SPLIT = (
     ("mixture/experts/kernel_*", 1),
     ("mixture/experts/bias_*", 0),
@@ -27,6 +30,12 @@ _SPLIT = (
     ("text_encoder/embedding/embedding", 0),
     ("transformer/token/embedding", 0),
     ("free_vectors", 0),
+    ("label_bias", 0),
+    ("label_graph*/*_factors", 0),
+    ("label_graph*/kernel_*", -1),
+    ("label_graph*/receiver_*", -1),
+    ("label_graph*/sender_*", -1),
+    ("label_graph*/attention_*", -1),
 )
 
 
@@ -283,9 +292,11 @@ def state_sharding(state: Any, mesh: Mesh) -> Any:
     """Where each array of a state (or of parameters) lies on a mesh.
 
     Over the mesh's `model` axis, where it has one, are split: the experts of a mixture,
-    the inner layer of a transformer's feed-forward parts, tables of token vectors and
-    the labels' free vectors, with what the optimizer keeps of them. An array that does
-    not divide, and all else, is whole on every device.
+    the inner layer of a transformer's feed-forward parts and tables of token vectors;
+    by labels the labels' free vectors, biases and low-rank edge weights, and by
+    features what makes the messages of a label graph; with what the optimizer keeps of
+    them. An array that does not divide, and all else, is whole on every device: 4,271
+    labels are no reason to refuse eight devices, of which each then has them all.
 
     Args:
       state: a pytree of arrays or of their shapes.
@@ -310,12 +321,12 @@ def state_sharding(state: Any, mesh: Mesh) -> Any:
             indivisible.append(f"{name}: {size}")
             return whole
         found = True
-        parts: list[str | None] = [None] * axis + [MODEL_AXIS]
+        parts: list[str | None] = [None] * (axis % np.ndim(leaf)) + [MODEL_AXIS]
         return NamedSharding(mesh, PartitionSpec(*parts))
 
     shardings = jax.tree_util.tree_map_with_path(place, state)
     if devices > 1 and not found:
-        why = "it has neither experts, nor a transformer, nor a table"
+        why = "it has neither experts, nor a transformer, nor a table, nor labels"
         if indivisible:
             why = f"{'; '.join(indivisible[:3])} rows do not divide by {devices}"
         raise ValueError(
