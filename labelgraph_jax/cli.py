@@ -37,6 +37,10 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     verbs.DataValidate: handlers.data_validate,
     verbs.DataExport: handlers.data_export,
     verbs.DataList: handlers.data_list,
+    verbs.Memory: handlers.memory,
+    verbs.LabelsAdd: handlers.labels_add,
+    verbs.LabelsList: handlers.labels_list,
+    verbs.LabelsRemove: handlers.labels_remove,
     verbs.ShowConfig: handlers.show_config,
 }
 

@@ -296,6 +296,58 @@ def data_list(verb: verbs.DataList) -> int:
     return 0
 
 
+def memory(verb: verbs.Memory) -> int:
+    from labelgraph_jax.added_labels import make_memory
+    from labelgraph_jax.tables import print_results
+
+    results = make_memory(verb.workdir, verb.memory, say=say)
+    if verb.json:
+        print(json.dumps(results, indent=2))
+    else:
+        print_results(results, workdir=verb.workdir)
+    return 0
+
+
+def labels_add(verb: verbs.LabelsAdd) -> int:
+    from labelgraph_jax.added_labels import add_labels
+    from labelgraph_jax.data.new_labels import NewLabel, check_name, read_new_labels
+
+    if bool(verb.file) == bool(verb.label):
+        raise ConfigError("name a FILE of labels, or one with --label: one of the two")
+    if verb.file and verb.description:
+        raise ConfigError("--description is of --label; a FILE has its own")
+    if verb.file:
+        new = read_new_labels(verb.file)
+    else:
+        name = check_name(verb.label, "--label")
+        new = [NewLabel(name, verb.description.strip())]
+    added = add_labels(verb.workdir, new)
+    print(f"{len(new):,} labels added, {len(added):,} in all")
+    return 0
+
+
+def labels_list(verb: verbs.LabelsList) -> int:
+    from labelgraph_jax.added_labels import list_labels
+
+    rows = [row for row in list_labels(verb.workdir) if row["added"] or not verb.added]
+    if verb.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return 0
+    for row in rows:
+        mark = "added" if row["added"] else "trained"
+        print(f"{row['name']}\t{mark}\t{row['description']}")
+    return 0
+
+
+def labels_remove(verb: verbs.LabelsRemove) -> int:
+    from labelgraph_jax.added_labels import remove_labels
+
+    left = remove_labels(verb.workdir, verb.names)
+    removed = len(set(verb.names))
+    print(f"{removed:,} labels removed, {len(left):,} added ones left")
+    return 0
+
+
 def show_config(verb: verbs.ShowConfig) -> int:
     from labelgraph_jax.workdir import Workdir
 

@@ -294,6 +294,66 @@ class DataList:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Put a memory beside a finished run's classifier: no training is done.
+
+    Its weights are chosen and the thresholds fitted again on validation documents, and
+    the test split is measured again. `train --memory.kind pretrained` does it at once.
+
+    Examples:
+      labelgraph memory runs/mine
+      labelgraph memory runs/mine --memory.kind documents
+      labelgraph memory runs/mine --memory.kind none
+    """
+
+    workdir: tyro.conf.Positional[str]
+    memory: MemoryConfig = field(
+        default_factory=lambda: MemoryConfig(kind="pretrained")
+    )
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsAdd:
+    """Add labels that training never saw; they are known by their text.
+
+    Examples:
+      labelgraph labels add runs/mine new.jsonl
+      labelgraph labels add runs/mine --label whaling --description "Hunting of whales"
+    """
+
+    workdir: tyro.conf.Positional[str]
+    file: tyro.conf.Positional[str] = ""
+    """JSONL {"name", "description", "parents"}, or TSV name<TAB>description."""
+    label: str = ""
+    """The name of one label, in place of a file."""
+    description: str = ""
+    """What it means."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsList:
+    """Name the labels of a model, and which of them were added."""
+
+    workdir: tyro.conf.Positional[str]
+    added: bool = False
+    """Only those that were added."""
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsRemove:
+    """Take labels away that were added.
+
+    Example:
+      labelgraph labels remove runs/mine whaling
+    """
+
+    workdir: tyro.conf.Positional[str]
+    names: tyro.conf.Positional[tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShowConfig:
     """Print a configuration as JSON: the default, a preset, or a run's own.
 
@@ -329,6 +389,11 @@ def verbs(start: Config) -> Any:
         Annotated[DataExport, sub("export")],
         Annotated[DataList, sub("list")],
     ]
+    labels = Union[  # noqa: UP007
+        Annotated[LabelsAdd, sub("add")],
+        Annotated[LabelsList, sub("list")],
+        Annotated[LabelsRemove, sub("remove")],
+    ]
     return Union[  # noqa: UP007
         Annotated[Train, sub("train", default=train)],
         Annotated[Doctor, sub("doctor")],
@@ -338,5 +403,7 @@ def verbs(start: Config) -> Any:
         Annotated[Gates, sub("gates")],
         Annotated[Graph, sub("graph")],
         Annotated[data, sub("data", description="Look at, check and export a corpus.")],
+        Annotated[Memory, sub("memory")],
+        Annotated[labels, sub("labels", description="Labels without retraining.")],
         Annotated[ShowConfig, sub("config")],
     ]
