@@ -49,7 +49,7 @@ from labelgraph_jax.host_batches import own_batches
 from labelgraph_jax.loss_choice import choose_loss
 from labelgraph_jax.many_labels import label_chunk, require_room
 from labelgraph_jax.memory import AddedLabels
-from labelgraph_jax.memory_build import learn_memory, memory_results
+from labelgraph_jax.memory_build import Scores, learn_memory, memory_results
 from labelgraph_jax.modules.magnet import TaskMagnet
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predict import Model, restore
@@ -83,6 +83,7 @@ from labelgraph_jax.training.hosts import is_first, on_first, together
 from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.loop import TrainResult, train_loop
 from labelgraph_jax.training.many_labels import (
+    TopLabels,
     many_label_objective,
     predict_top_labels,
 )
@@ -559,17 +560,17 @@ def _decided(
 ) -> Model:
     """The model, with its memory, that decides as its validation documents say."""
     examples, corpus = prepared.validation.examples, prepared.corpus
-    if model.label_chunk:
-        top = model.rank(examples) if len(examples) else no_labels()
-        decision = choose_ranked_decision(config.threshold, top, examples.targets)
-        on_first(lambda: save_decision(place, decision, model.labels))
-        return model.with_decision(decision)
-    probabilities = model.score(examples) if len(examples) else np.zeros((0, 0))
+    scores = validation_scores(model, examples)
     if config.memory.kind == "none":
-        return fit_decision(place, config, probabilities, examples, model)
-    return remember(
-        place, model, config.memory, corpus, examples, probabilities, say=say
-    )
+        return fit_decision(place, config, scores, examples, model)
+    return remember(place, model, config.memory, corpus, examples, scores, say=say)
+
+
+def validation_scores(model: Model, examples: Examples) -> Scores:
+    """The classifier's probabilities: of all labels, or the best of each document."""
+    if model.label_chunk:
+        return model.rank(examples) if len(examples) else no_labels()
+    return model.score(examples) if len(examples) else np.zeros((0, 0))
 
 
 def remember(
@@ -578,7 +579,7 @@ def remember(
     memory: MemoryConfig,
     corpus: Corpus,
     examples: Examples,
-    probabilities: np.ndarray,
+    scores: Scores,
     *,
     say: Say = lambda line: None,
 ) -> Model:
@@ -590,7 +591,7 @@ def remember(
         memory: what is asked for, `kind` not none.
         corpus: training documents to remember, validation documents to choose on.
         examples: the validation documents as the classifier reads them.
-        probabilities: the classifier's, of these.
+        scores: the classifier's, of these, from `validation_scores`.
         say: takes one line about what is going on.
 
     Returns:
@@ -601,12 +602,16 @@ def remember(
         model,
         memory,
         corpus.train,
-        (corpus.validation, examples, probabilities),
+        (corpus.validation, examples, scores),
         cache=cache_folder(),
         say=say,
     )
     plain = model.with_memory(learned.with_added(AddedLabels()))
-    mixed = plain.mix(corpus.validation, examples, probabilities)
+    mixed: Scores
+    if isinstance(scores, TopLabels):
+        mixed = plain.mix_top(corpus.validation, examples, scores)
+    else:
+        mixed = plain.mix(corpus.validation, examples, scores)
     plain = fit_decision(place, model.config, mixed, examples, plain)
     return plain.with_memory(learned)
 
@@ -623,7 +628,7 @@ def test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:
 def fit_decision(
     place: Workdir,
     config: Config,
-    probabilities: np.ndarray,
+    scores: Scores,
     examples: Examples,
     model: Model,
 ) -> Model:
@@ -632,7 +637,7 @@ def fit_decision(
     Args:
         place: where thresholds.json goes.
         config: what is asked for.
-        probabilities: of the validation documents, `[M, N]`.
+        scores: of the validation documents, `[M, N]`, or the best labels of each.
         examples: these documents; there may be none.
         model: what they were scored with.
 
@@ -640,14 +645,17 @@ def fit_decision(
         The model that decides so.
     """
     shape = (len(examples), len(model.labels))
-    decision = choose_decision(
-        config.threshold,
-        probabilities.reshape(shape),
-        examples.multi_hot.reshape(shape),
-        model.classifier.graph.counts,
-        target_mask=examples.target_mask,
-        ancestors=model.ancestors if config.threshold.consistent else None,
-    )
+    if isinstance(scores, TopLabels):
+        decision = choose_ranked_decision(config.threshold, scores, examples.targets)
+    else:
+        decision = choose_decision(
+            config.threshold,
+            scores.reshape(shape),
+            examples.multi_hot.reshape(shape),
+            model.classifier.graph.counts,
+            target_mask=examples.target_mask,
+            ancestors=model.ancestors if config.threshold.consistent else None,
+        )
     if model.memory is not None:
         # Validation documents carry no label that training never saw.
         thresholds = decision.thresholds.copy()
@@ -664,8 +672,9 @@ def _baseline(
     from labelgraph_jax.baseline import tfidf_svm_baseline
 
     say("training the baseline: TF-IDF + one-vs-rest linear SVM")
-    texts = {
-        name: [document.text for document in documents]
+    # Of documents of features their rows.
+    texts: dict[str, list[Any]] = {
+        name: [d.text if d.features is None else d.features for d in documents]
         for name, documents in corpus.splits.items()
     }
     require_room(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from labelgraph_jax.config import MemoryConfig
 from labelgraph_jax.data.batches import Examples
@@ -35,13 +36,17 @@ from labelgraph_jax.memory_texts import (
     require_texts,
 )
 from labelgraph_jax.modules.pretrained import find_pretrained
+from labelgraph_jax.ranked_decisions import ranked_validation_metrics
 from labelgraph_jax.training.hosts import on_first
+from labelgraph_jax.training.many_labels import TopLabels
 from labelgraph_jax.workdir import Workdir
 
 if TYPE_CHECKING:
     from labelgraph_jax.predict import Model
 
 Say = Callable[[str], None]
+Scores = np.ndarray | TopLabels
+"""Probabilities of all labels `[V, N]`, or the best labels of each document."""
 
 
 def reader_of(
@@ -75,7 +80,7 @@ def learn_memory(
     model: "Model",
     config: MemoryConfig,
     train: Sequence[Document],
-    validation: tuple[Sequence[Document], Examples, np.ndarray],
+    validation: tuple[Sequence[Document], Examples, Scores],
     *,
     cache: Path | None = None,
     say: Say = lambda line: None,
@@ -88,7 +93,7 @@ def learn_memory(
         config: what is asked for, `kind` not none.
         train: the documents to remember.
         validation: the validation documents, as the classifier reads them, and its
-            probabilities of them `[V, N]`.
+            probabilities of them: `[V, N]`, or the best labels of each.
         cache: folder that keeps the encoder's vectors, or None.
         say: takes one line about what is going on.
 
@@ -105,15 +110,10 @@ def learn_memory(
     labels = model.label_space
     keys = make_keys(reader, labels, train)
     memory = Memory(config, reader, keys, unchosen(config))
-    documents, examples, probabilities = validation
+    documents, examples, scores = validation
     if len(documents):
-        chosen_on = Validation.of_matrix(
-            memory.queries(documents, examples),
-            examples.targets,
-            probabilities,
-            examples.target_mask,
-        )
-        memory = _chosen(memory, chosen_on, model, examples, probabilities)
+        chosen_on = _validation(memory, model, documents, examples, scores)
+        memory = _chosen(memory, chosen_on, model, examples, scores)
         rule = fit_text_rule(memory, chosen_on)
         memory = dataclasses.replace(memory, text_rule=rule)
     added = read_added(place)
@@ -130,12 +130,31 @@ def learn_memory(
     return memory
 
 
+def _validation(
+    memory: Memory,
+    model: "Model",
+    documents: Sequence[Document],
+    examples: Examples,
+    scores: Scores,
+) -> Validation:
+    """The validation documents as the choice reads them."""
+    queries = memory.queries(documents, examples)
+    if isinstance(scores, TopLabels):
+        return Validation(
+            queries,
+            csr_matrix(examples.targets),
+            (scores.ids, scores.probabilities),
+            model.classifier_at(documents, examples),
+        )
+    return Validation.of_matrix(queries, examples.targets, scores, examples.target_mask)
+
+
 def _chosen(
     memory: Memory,
     validation: Validation,
     model: "Model",
     examples: Examples,
-    probabilities: np.ndarray,
+    scores: Scores,
 ) -> Memory:
     """The memory with its choice, and what it does to the validation metrics.
 
@@ -145,25 +164,42 @@ def _chosen(
     memory = dataclasses.replace(memory, choice=choice)
     if not validation.positives.nnz:
         return memory
-    targets, mask = examples.multi_hot, examples.target_mask
-    without = validation_metrics(probabilities, targets, mask)
-    mixed = memory.mix(probabilities, validation.queries)
-    metrics = validation_metrics(mixed, targets, mask)
+
+    def metrics(beside: Memory | None) -> dict[str, float]:
+        mixed: Any = scores
+        if isinstance(scores, TopLabels):
+            if beside is not None:
+                mixed = mix_best(beside, scores, validation)
+            return ranked_validation_metrics(mixed, examples.targets)
+        if beside is not None:
+            mixed = beside.mix(scores, validation.queries)
+        return validation_metrics(mixed, examples.multi_hot, examples.target_mask)
+
+    without, found = metrics(None), metrics(memory)
     name = model.config.training.selection_metric
-    if memory.config.weight is None and metrics[name] < without[name]:
-        memory = dataclasses.replace(
-            memory, choice=dataclasses.replace(choice, weight=0.0)
-        )
-        mixed = memory.mix(probabilities, validation.queries)
-        metrics = validation_metrics(mixed, targets, mask)
+    if memory.config.weight is None and found[name] < without[name]:
+        alone = dataclasses.replace(choice, weight=0.0)
+        memory = dataclasses.replace(memory, choice=alone)
+        found = metrics(memory)
     about = {
-        "documents": len(targets),
+        "documents": len(examples),
         "chosen_by": "nDCG@5",
         "ranking": measured,
-        "with_memory": metrics,
+        "with_memory": found,
         "without_memory": without,
     }
     return dataclasses.replace(memory, about=about)
+
+
+def mix_best(memory: Memory, top: TopLabels, validation: Validation) -> TopLabels:
+    """The best labels of each document with the memory's among them."""
+    ids, probabilities = memory.mix_top(
+        (top.ids, top.probabilities),
+        validation.classifier_at,
+        validation.queries,
+        k=top.ids.shape[1],
+    )
+    return TopLabels(ids, probabilities)
 
 
 def make_keys(reader: Reader, labels: LabelSpace, train: Sequence[Document]) -> Keys:

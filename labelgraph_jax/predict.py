@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,7 @@ from labelgraph_jax.memory import Memory
 from labelgraph_jax.memory_build import restore_memory
 from labelgraph_jax.memory_files import has_memory, with_added_labels
 from labelgraph_jax.memory_metrics import added_label_metrics, with_unknown_labels
+from labelgraph_jax.memory_texts import own_reader
 from labelgraph_jax.modules.pretrained import read_shape
 from labelgraph_jax.prepare import (
     AnyTokenizer,
@@ -56,6 +57,7 @@ from labelgraph_jax.ranking import (
     evaluate_ranked,
     ranked_labels,
     ranked_rows,
+    scores_of_labels,
     top_of_texts,
 )
 from labelgraph_jax.training.checkpoint import CheckpointStore
@@ -271,6 +273,44 @@ class Model:
         size = batch_size or self.config.training.evaluation_batch_size
         batches = own_batches(examples, batch_size=max(1, min(size, len(examples))))
         return predict_top_labels(self._rank, self._placed, batches)
+
+    def rank_documents(
+        self, documents: Sequence[Document], *, batch_size: int | None = None
+    ) -> tuple[Encoded, TopLabels]:
+        """Documents as the model reads them, and their most probable labels, with the
+        memory's among them."""
+        encoded = self.encode(documents)
+        top = self.rank(encoded.examples, batch_size=batch_size)
+        return encoded, self.mix_top(documents, encoded.examples, top)
+
+    def mix_top(
+        self, documents: Sequence[Document], examples: Examples, top: TopLabels
+    ) -> TopLabels:
+        """As `mix`, of the best labels of each document, from `rank`."""
+        if self.memory is None or not len(documents):
+            return top
+        return TopLabels(
+            *self.memory.mix_top(
+                (top.ids, top.probabilities),
+                self.classifier_at(documents, examples),
+                self.memory.queries(documents, examples),
+                k=top.ids.shape[1],
+            )
+        )
+
+    def classifier_at(
+        self, documents: Sequence[Document], examples: Examples
+    ) -> Callable[[slice, np.ndarray], np.ndarray]:
+        """`at(rows, ids)` -> the classifier's probabilities of some labels."""
+        read = own_reader(
+            self.classifier,
+            self.params,
+            self.label_space,
+            self.tokenizer,
+            self.config.text,
+            self.encoder,
+        )
+        return scores_of_labels(self._placed, read(documents, examples))
 
     def score(self, examples: Examples, *, batch_size: int | None = None) -> np.ndarray:
         """The classifier's probabilities of encoded documents, float32 `[M, N]`."""

@@ -1,8 +1,9 @@
 """A trained model whose labels are scored in chunks: its best labels, its metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -17,6 +18,7 @@ from labelgraph_jax.ranked_decisions import (
     measure_ranked,
 )
 from labelgraph_jax.training.many_labels import (
+    PlacedModel,
     RankFn,
     TopLabels,
     compile_top_labels,
@@ -25,12 +27,16 @@ from labelgraph_jax.training.many_labels import (
 if TYPE_CHECKING:
     from labelgraph_jax.predict import Model
 
+GATHERED = 8
+"""Documents whose labels' vectors are gathered at a time."""
+
 __all__ = [
     "RankFn",
     "compile_ranking",
     "evaluate_ranked",
     "ranked_labels",
     "ranked_rows",
+    "scores_of_labels",
     "top_of_texts",
 ]
 
@@ -52,6 +58,33 @@ def compile_ranking(
     )
 
 
+def scores_of_labels(
+    placed: PlacedModel, vectors: np.ndarray
+) -> Callable[[slice, np.ndarray], np.ndarray]:
+    """`at(rows, ids)` -> the probabilities of some labels of each document `[B, C]`.
+
+    Args:
+        placed: label vectors on the devices.
+        vectors: of the documents `[M, D]`.
+    """
+
+    def row(document: jax.Array, ids: jax.Array) -> jax.Array:
+        logits = placed.labels[ids] @ document + placed.bias[ids]
+        return jax.nn.sigmoid(logits)
+
+    # A few documents at a time: each gathers the vectors of its own labels.
+    several = jax.jit(
+        lambda documents, ids: jax.lax.map(
+            lambda pair: row(*pair), (documents, ids), batch_size=GATHERED
+        )
+    )
+
+    def at(rows: slice, ids: np.ndarray) -> np.ndarray:
+        return np.asarray(several(vectors[rows], np.maximum(ids, 0)))
+
+    return at
+
+
 def evaluate_ranked(
     model: "Model", documents: Sequence[Document], *, batch_size: int | None = None
 ) -> dict[str, Any]:
@@ -59,8 +92,7 @@ def evaluate_ranked(
 
     LRAP and mAP need the scores of all labels and are not among them.
     """
-    encoded = model.encode(documents)
-    top = model.rank(encoded.examples, batch_size=batch_size)
+    encoded, top = model.rank_documents(documents, batch_size=batch_size)
     truth = encoded.examples.targets
     present = np.zeros(len(model.labels), bool)
     present[truth.indices] = True
@@ -158,4 +190,4 @@ def _top(
     if not documents:
         kept = min(model.config.head.kept_labels, len(model.labels))
         return TopLabels(np.zeros((0, kept), np.int32), np.zeros((0, kept), np.float32))
-    return model.rank(model.encode(documents).examples, batch_size=batch_size)
+    return model.rank_documents(documents, batch_size=batch_size)[1]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ import pytest
 from scipy.sparse import csr_array
 
 import labelgraph_jax as lg
-from labelgraph_jax.config import Config, ConfigError, GraphConfig, HeadConfig
+from labelgraph_jax.added_labels import make_memory
+from labelgraph_jax.config import (
+    Config,
+    ConfigError,
+    GraphConfig,
+    HeadConfig,
+    MemoryConfig,
+)
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.decisions import Decision
 from labelgraph_jax.evaluation import evaluate_workdir
@@ -152,6 +160,32 @@ def test_every_graph_without_a_matrix_trains_in_chunks_and_loads(
     probabilities = model.predict_proba(TEXTS)
     assert probabilities.shape == (3, len(LABELS))
     assert np.isfinite(probabilities).all()
+
+
+def test_a_memory_beside_labels_in_chunks_is_that_beside_all_scores(
+    tmp_path: Path, workdirs: tuple[Path, Path]
+) -> None:
+    source = write_jsonl(tmp_path / "new.jsonl", made_documents(5, 9))
+    settings = MemoryConfig(
+        kind="documents", weight=0.4, share=0.6, temperature=0.1, label_temperature=0.1
+    )
+    rows, metrics = [], []
+    for place in workdirs:
+        folder = tmp_path / place.name
+        shutil.copytree(place, folder)
+        results = make_memory(folder, settings)
+        model = lg.load(folder)
+        assert isinstance(model, Model) and model.memory is not None
+        metrics.append(results["test"]["metrics"])
+        assert evaluate_workdir(folder)["test"]["metrics"] == metrics[-1]
+        write_predictions(model, str(source), str(folder / "p.jsonl"), top_k=3)
+        lines = (folder / "p.jsonl").read_text().splitlines()
+        rows.append([json.loads(line) for line in lines])
+    for name, value in metrics[1].items():
+        assert value == pytest.approx(metrics[0][name], abs=1e-6), name
+    for one, other in zip(*rows, strict=True):
+        assert one["labels"] == other["labels"]
+        assert one["scores"] == pytest.approx(other["scores"], abs=2e-3)
 
 
 def test_labels_are_scored_in_chunks_from_twenty_thousand_on() -> None:
