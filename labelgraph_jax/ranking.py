@@ -12,6 +12,7 @@ from labelgraph_jax.config import Config
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.evaluation import KS, summary
 from labelgraph_jax.group_results import measure_groups_ranked
+from labelgraph_jax.memory_metrics import with_unknown_labels
 from labelgraph_jax.ranked_decisions import (
     cut_documents,
     decide_ranked,
@@ -94,19 +95,20 @@ def evaluate_ranked(
     """
     encoded, top = model.rank_documents(documents, batch_size=batch_size)
     truth = encoded.examples.targets
+    graph = with_unknown_labels(model.classifier.graph, len(model.labels))
     present = np.zeros(len(model.labels), bool)
     present[truth.indices] = True
     found = summary(
         documents,
         encoded.truncated,
         encoded.unseen,
-        measure_ranked(top, truth, model.decision, model.classifier.graph, KS),
+        measure_ranked(top, truth, model.decision, graph, KS),
         {},
         model.decision,
         int((~present).sum()),
     )
     return found | {
-        "groups": measure_groups_ranked(top, truth, model.classifier.graph.counts),
+        "groups": measure_groups_ranked(top, truth, graph.counts),
         "kept_labels": top.ids.shape[1],
         "cut_documents": cut_documents(model.decision, top, len(model.labels)),
     }
