@@ -3,18 +3,22 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
+from labelgraph_jax.data.feature_matrix import FeatureMatrix
+from labelgraph_jax.data.feature_values import Features
 from labelgraph_jax.functional.metrics import label_counts, summarise_label_counts
 from labelgraph_jax.functional.thresholds import (
     fit_global_threshold,
     fit_label_thresholds,
 )
 
+Vectorizer = TfidfVectorizer | FeatureMatrix
 CONSTANT_SCORE = 10.0
 """The score of a label that every training document carries, its negative that of one
 that none does: beyond any margin that an SVM gives to a document of unit length."""
@@ -59,11 +63,11 @@ class BaselineResult:
 
 
 def tfidf_svm_baseline(
-    train_texts: Sequence[str],
+    train_texts: Sequence[str] | Sequence[Features],
     train_targets: np.ndarray,
-    test_texts: Sequence[str],
+    test_texts: Sequence[str] | Sequence[Features],
     *,
-    validation_texts: Sequence[str] = (),
+    validation_texts: Sequence[str] | Sequence[Features] = (),
     validation_targets: np.ndarray | None = None,
     train_target_mask: np.ndarray | None = None,
     validation_target_mask: np.ndarray | None = None,
@@ -83,7 +87,8 @@ def tfidf_svm_baseline(
     good ones the first). Without validation documents the first C is taken.
 
     Args:
-        train_texts: the training documents.
+        train_texts: the training documents; of features their rows, whose values are
+            taken as they are, at unit length.
         train_targets: [M, N], positive where > 0.
         test_texts: the documents to score.
         validation_texts: the documents that choose C and the thresholds.
@@ -136,12 +141,12 @@ def tfidf_svm_baseline(
 
 def fit_on_tfidf(
     scorer: Scorer,
-    train_texts: Sequence[str],
+    train_texts: Sequence[Any],
     train_targets: np.ndarray,
-    test_texts: Sequence[str],
+    test_texts: Sequence[Any],
     *,
     c_choices: Sequence[float],
-    validation_texts: Sequence[str] = (),
+    validation_texts: Sequence[Any] = (),
     validation_targets: np.ndarray | None = None,
     train_target_mask: np.ndarray | None = None,
     validation_target_mask: np.ndarray | None = None,
@@ -259,8 +264,11 @@ def _svm_scores(
 
 
 def _tfidf(
-    texts: Sequence[str], min_count: int, max_features: int
-) -> tuple[TfidfVectorizer, sparse.csr_matrix]:
+    texts: Sequence[Any], min_count: int, max_features: int
+) -> tuple[Vectorizer, sparse.csr_matrix]:
+    if isinstance(texts[0], Features):
+        rows = FeatureMatrix(texts, min_count=min_count, max_features=max_features)
+        return rows, rows.transform(texts)
     for least in (min_count, 1):
         vectorizer = TfidfVectorizer(
             sublinear_tf=True,
@@ -280,16 +288,16 @@ def _tfidf(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _transform(vectorizer: TfidfVectorizer, texts: Sequence[str]) -> sparse.csr_matrix:
+def _transform(vectorizer: Vectorizer, texts: Sequence[Any]) -> sparse.csr_matrix:
     if not texts:
         return sparse.csr_matrix((0, len(vectorizer.vocabulary_)), dtype=np.float32)
     return vectorizer.transform(texts)
 
 
 def _check(
-    train_texts: Sequence[str],
+    train_texts: Sequence[Any],
     train_targets: np.ndarray,
-    validation_texts: Sequence[str],
+    validation_texts: Sequence[Any],
     validation_targets: np.ndarray,
     c_choices: Sequence[float],
 ) -> None:

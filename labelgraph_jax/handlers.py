@@ -179,9 +179,9 @@ def gates(verb: verbs.Gates) -> int:
 
 def _source_config(source: str, data_config: DataConfig) -> DataConfig:
     """`source` as the corpus or file of a data configuration."""
-    from labelgraph_jax.data.corpora import corpus_names
+    from labelgraph_jax.data.corpora import corpus_names, is_corpus
 
-    if source in corpus_names():
+    if is_corpus(source):
         return dataclasses.replace(data_config, corpus=source, data="")
     if not Path(source).exists():
         raise ConfigError(
@@ -194,12 +194,14 @@ def _source_config(source: str, data_config: DataConfig) -> DataConfig:
 def graph(verb: verbs.Graph) -> int:
     from labelgraph_jax.adjacency_file import write_adjacency
     from labelgraph_jax.data.corpora import corpus_names
+    from labelgraph_jax.data.xmc_folder import is_xmc_folder
     from labelgraph_jax.graph_sources import built_graph, run_graph, saved_graph
     from labelgraph_jax.graph_tables import print_graph
 
     path = Path(verb.source)
     is_saved = path.suffix.lower() == ".npz"
     is_run = path.is_dir() and verb.source not in corpus_names()
+    is_run = is_run and not is_xmc_folder(path)
     if (is_saved or is_run) and verb.settings() != verbs.Graph(source="").settings():
         raise ConfigError(
             f"{verb.source}: has its graph already; --initialisation, --tau, --p, "

@@ -76,6 +76,7 @@ def read_corpus(
         corpus = _own_files(config, has_tasks=bool(tasks or config.task))
     else:
         corpus = _named_corpus(config)
+    reads_features([d for split in corpus.splits.values() for d in split])
     if tasks:
         corpus = learn_tasks(corpus, tasks)
     elif config.task:

@@ -35,6 +35,8 @@ class Features:
             raise ValueError(f"ids of features must be integers; got {ids.dtype}")
         if ids.size and (ids[0] < 0 or (np.diff(ids) <= 0).any()):
             raise ValueError("ids of features must increase, from 0 on")
+        if ids.size and ids[-1] > np.iinfo(np.int32).max:
+            raise ValueError(f"ids of features must be 32-bit numbers; got {ids[-1]}")
         if not np.isfinite(values).all():
             raise ValueError("values of features must be finite numbers")
         object.__setattr__(self, "ids", ids.astype(np.int32, copy=False))

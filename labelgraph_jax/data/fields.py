@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from labelgraph_jax.data.documents import DataError, Document
+from labelgraph_jax.data.feature_values import Features
 
 _BREAKS = re.compile(r"[\t\r\n\v\f]")
 
@@ -79,6 +82,22 @@ def check_labels(value: Any, where: str, name: str = "labels") -> tuple[str, ...
     return tuple(dict.fromkeys(value))
 
 
+def check_features(fields: Mapping[str, Any], where: str) -> Features:
+    """The features of a document, `{"ids": [...], "values": [...]}`.
+
+    Raises:
+        DataError: no such object.
+    """
+    value = fields["features"]
+    try:
+        ids = np.asarray(value["ids"], None if value["ids"] else np.int64)
+        return Features(ids, np.asarray(value["values"], np.float32))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DataError(
+            f'{where}: "features" must be {{"ids": [...], "values": [...]}}; {error}'
+        ) from None
+
+
 def check_tasks(value: Any, where: str) -> dict[str, tuple[str, ...] | None] | None:
     """The labels per task of a document; null stands for not annotated.
 
@@ -142,6 +161,7 @@ class DocumentList:
         id: str | None = None,
         tasks: Mapping[str, tuple[str, ...] | None] | None = None,
         unannotated: tuple[str, ...] = (),
+        features: Features | None = None,
     ) -> None:
         """Adds a document; without an id it is called after its line.
 
@@ -155,7 +175,7 @@ class DocumentList:
                 f"{where}: ids must differ; line {self._lines[id]} has {id!r} too"
             )
         self._lines[id] = line
-        document = Document(id, text, labels, tasks, where, unannotated)
+        document = Document(id, text, labels, tasks, where, unannotated, features)
         both = [label for label in labels if not document.is_annotated(label)]
         if both:
             raise DataError(

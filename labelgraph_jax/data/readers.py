@@ -24,6 +24,7 @@ from labelgraph_jax.data.columns import (
 from labelgraph_jax.data.documents import DataError, Document, task_names
 from labelgraph_jax.data.fields import (
     DocumentList,
+    check_features,
     check_id,
     check_labels,
     check_tasks,
@@ -68,8 +69,9 @@ def read_documents(
 
     JSONL: `{"id", "text", "labels": [...]}` a line, or "tasks": {name: [...]} in
     place of or beside "labels", null under a task that the document is not annotated
-    for; perhaps "unannotated": [...], labels of which nothing is known (see
-    `Document`); other keys are passed over. TSV without a header:
+    for; `"features": {"ids": [...], "values": [...]}` in place of "text"; perhaps
+    "unannotated": [...], labels of which nothing is known (see `Document`); other
+    keys are passed over. TSV without a header:
     `[id<TAB>]label label<TAB>text`, no quoting; with a header that has a column
     called text, or with `text_column`, as CSV. CSV and parquet: a text column;
     perhaps an id column; and either one column called labels or label, or a 0/1
@@ -210,12 +212,17 @@ def _json_documents(
     for number, line in lines:
         where = f"{name}:{number}"
         fields = _json_object(decoder, line, where)
-        if text_key not in fields:
+        features = None
+        if text_key not in fields and "features" in fields:
+            features = check_features(fields, where)
+        elif text_key not in fields:
             raise DataError(
                 f"{where}: must have {json.dumps(text_key)}; the keys are: "
                 f"{', '.join(fields) or 'none'}"
             )
-        text = check_text(fields[text_key], where, text_key)
+        text = ""
+        if features is None:
+            text = check_text(fields[text_key], where, text_key)
         tasks = check_tasks(fields.get("tasks"), where)
         labels: tuple[str, ...] = ()
         if options.labels == "required" and "labels" not in fields:
@@ -229,7 +236,15 @@ def _json_documents(
         if options.labels != "ignored" and "unannotated" in fields:
             missing = check_labels(fields["unannotated"], where, "unannotated")
         id = check_id(fields["id"], where) if "id" in fields else None
-        documents.add(number, text, labels, id=id, tasks=tasks, unannotated=missing)
+        documents.add(
+            number,
+            text,
+            labels,
+            id=id,
+            tasks=tasks,
+            unannotated=missing,
+            features=features,
+        )
     return documents.finish()
 
 

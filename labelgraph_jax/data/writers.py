@@ -33,6 +33,12 @@ def write_jsonl(documents: Iterable[Document], path: str | Path) -> None:
                 "text": document.text,
                 "labels": list(document.labels),
             }
+            if document.features is not None:
+                del fields["text"]
+                fields["features"] = {
+                    "ids": document.features.ids.tolist(),
+                    "values": document.features.values.tolist(),
+                }
             if document.unannotated:
                 fields["unannotated"] = list(document.unannotated)
             if document.tasks is not None:

@@ -52,6 +52,13 @@ def read_folder(path: str | Path) -> Corpus:
     return _matrix_corpus(folder)
 
 
+def is_xmc_folder(folder: Path) -> bool:
+    """Whether a folder has the training split of one of the layouts."""
+    if find(folder, "trn.json", "train.txt") is not None:
+        return True
+    return _labels_of(folder, "trn") is not None
+
+
 def find(folder: Path, *names: str) -> Path | None:
     """The first of some files that a folder has, perhaps compressed."""
     for name in names:
