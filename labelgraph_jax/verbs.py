@@ -143,11 +143,12 @@ class Predict:
 
     workdir: tyro.conf.Positional[str]
     file: tyro.conf.Positional[str] = "-"
-    """JSONL, TSV, CSV, parquet or plain text (one document a line); - reads lines
-    from standard input (of a run over a table CSV)."""
+    """JSONL, TSV, CSV, parquet or plain text (one document a line); of a run over
+    features LIBSVM; - reads lines from standard input (of a run over a table CSV)."""
     format: str = ""
-    """jsonl, tsv, csv, parquet or txt, where the name does not tell; standard input
-    is txt, or csv for a run over a table, unless this says otherwise."""
+    """jsonl, tsv, csv, parquet, svm or txt, where the name does not tell; standard
+    input is txt, csv for a run over a table, or svm for one over features, unless
+    this says otherwise."""
     output: str = "-"
     """Output file; - writes to standard output."""
     scores: bool = False
