@@ -14,7 +14,13 @@ import labelgraph_jax as lg
 from labelgraph_jax import memory_choice
 from labelgraph_jax.added_labels import add_labels, make_memory, remove_labels
 from labelgraph_jax.cli import run
-from labelgraph_jax.config import Config, ConfigError, DataConfig, MemoryConfig
+from labelgraph_jax.config import (
+    Config,
+    ConfigError,
+    DataConfig,
+    HeadConfig,
+    MemoryConfig,
+)
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.new_labels import NewLabel
 from labelgraph_jax.evaluation import evaluate_workdir
@@ -361,3 +367,27 @@ def test_settings_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         MemoryConfig(**memory)
+
+
+def test_labels_in_chunks_are_mixed_and_added_as_all_at_once(
+    tiny_data: DataConfig, bert: Path, remembering: Path, tmp_path: Path
+) -> None:
+    config = with_memory(tiny_data, kind="pretrained", pretrained=str(bert), **FIXED)
+    head = HeadConfig(label_chunk=2, kept_labels=len(LABELS))
+    fit(dataclasses.replace(config, head=head), tmp_path / "run", progress=False)
+    whole = tmp_path / "whole"
+    shutil.copytree(remembering, whole)
+    for own in (tmp_path / "run", whole):
+        add_labels(own, [NewLabel("rice", "silo harvest")])
+    one, other = lg.load(whole), lg.load(tmp_path / "run")
+    assert (one.label_chunk, other.label_chunk) == (0, 2)
+    for a, b in zip(
+        one.predict_top(TEXTS, 5), other.predict_top(TEXTS, 5), strict=True
+    ):
+        assert [name for name, _ in a] == [name for name, _ in b]
+        np.testing.assert_allclose([p for _, p in a], [p for _, p in b], atol=1e-4)
+    documents = [{"id": "a", "text": TEXTS[0], "labels": ["corn", "rice"]}]
+    data = write_jsonl(tmp_path / "new.jsonl", documents)
+    test = evaluate_workdir(tmp_path / "run", data=str(data))["test"]
+    assert test["unseen_labels"] == {}
+    assert 0 <= test["metrics"]["nDCG@5"] <= 1
