@@ -11,14 +11,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from labelgraph_jax.functional.attention_inputs import EdgeFactors
 from labelgraph_jax.functional.sorted_sums import (
+    by_heads,
     lay_out,
-    over_heads,
-    sums_before,
-    sums_from,
+    sort_and_place,
+    two_sums,
 )
 
 
@@ -119,56 +119,63 @@ def _forward(
     weights: Array | None,
     slope: float,
 ) -> tuple[tuple[Array, Array], tuple[Any, ...]]:
-    one_head = partial(_one_head, weights=weights, slope=slope)
-    out, total, above, total_above = over_heads(one_head, receivers, senders, values)
+    heads = values.shape[1]
+    some_heads = partial(_some_heads, weights=weights, slope=slope, heads=heads)
+    out, total, above, total_above = by_heads(some_heads, receivers, senders, values)
     kept = (receivers, senders, values, weights, out, total, above, total_above)
     return (out, total), kept
 
 
-def _one_head(
-    s: Float[Array, " N"],
-    t: Float[Array, " N"],
-    v: Float[Array, "N F"],
+def _some_heads(
+    first: Int[Array, ""] | int,
+    s: Float[Array, "N h"],
+    t: Float[Array, "N h"],
+    v: Float[Array, "NH F"],
     *,
-    weights: Float[Array, " N"] | None,
+    weights: Float[Array, "N"] | None,
     slope: float,
+    heads: int,
 ) -> tuple[Array, Array, Array, Array]:
     """Output, the row's weights, and the parts of both from above the kink."""
-    order = jnp.argsort(t)
-    ordered = t[order]
-    top = ordered[-1]
-    kink = jnp.searchsorted(ordered, -s)  # the first sender with s_i + t_j >= 0
+    order, places = sort_and_place(t, -s)  # of the first sender with s_i + t_j >= 0
+    top = t.max(axis=0)
     layout = lay_out(order)
-    of_sender = (
-        layout.exists if weights is None else layout.exists * weights[layout.rows]
-    )
-    laid = t[layout.rows] - top
-    weight_above = of_sender * jnp.exp(laid)
-    weight_below = of_sender * jnp.exp(slope * laid)
-    rows = v[layout.rows]
-    scale_above, scale_below = _scales(s, top, slope)
-    total_above = scale_above * sums_from(weight_above, kink)
-    total = total_above + scale_below * sums_before(weight_below, kink)
-    inverse = jnp.where(total > 0, 1.0 / jnp.where(total > 0, total, 1.0), 0.0)
-    above = (scale_above * inverse)[:, None] * sums_from(
-        weight_above[..., None] * rows, kink
-    )
-    below = (scale_below * inverse)[:, None] * sums_before(
-        weight_below[..., None] * rows, kink
-    )
-    return above + below, total, above, total_above * inverse
+    raised = _raised(t, top, slope)
+    if weights is not None:
+        raised = raised * weights[:, None, None]
+    rows = (v, layout.rows(first, heads))
+    laid = layout.of_labels(raised)
+    sums = two_sums(layout, rows, laid, layout.exists, places)
+    scales = _scales(s, top, slope)
+    parts = scales * sums.numbers
+    total = parts.sum(axis=-1)
+    inverse = _inverse(total)
+    scales = scales * inverse[..., None]
+    above = scales[..., :1] * sums.rows[:, :, 0]
+    out = above + scales[..., 1:] * sums.rows[:, :, 1]
+    return out, total, above, parts[..., 0] * inverse
+
+
+def _inverse(total: Float[Array, "N H"]) -> Float[Array, "N H"]:
+    return jnp.where(total > 0, 1.0 / jnp.where(total > 0, total, 1.0), 0.0)
+
+
+def _raised(
+    t: Float[Array, "N h"], top: Float[Array, "h"], slope: float
+) -> Float[Array, "N h 2"]:
+    """exp(t_j - T) and exp(a (t_j - T))."""
+    return jnp.exp((t - top)[..., None] * jnp.asarray([1.0, slope]))
 
 
 def _scales(
-    s: Float[Array, " N"], top: Float[Array, ""], slope: float
-) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
+    s: Float[Array, "N h"], top: Float[Array, "h"], slope: float
+) -> Float[Array, "N h 2"]:
     """exp(s_i + T - m_i) and exp(a (s_i + T) - m_i); nothing lies above where the
     first would exceed 1."""
     largest = s + top
-    return (
-        jnp.where(largest >= 0, 1.0, 0.0),
-        jnp.exp(jnp.minimum((slope - 1.0) * largest, 0.0)),
-    )
+    above = jnp.where(largest >= 0, 1.0, 0.0)
+    below = jnp.exp(jnp.minimum((slope - 1.0) * largest, 0.0))
+    return jnp.stack([above, below], axis=-1)
 
 
 def _backward(
@@ -176,59 +183,54 @@ def _backward(
     kept: tuple[Any, ...],
     gradients: tuple[Float[Array, "N H F"], Float[Array, "N H"]],
 ) -> tuple[Array | None, ...]:
-    *arrays, weights, out, total, above, total_above = kept
-    one_head = partial(_one_head_backward, weights=weights, slope=slope)
-    wide = (*arrays, out, total, above, total_above, *gradients[::-1])
-    ds, dt, dv, dw = over_heads(one_head, *wide)
+    receivers, senders, values, weights, out, total, above, total_above = kept
+    to_out, to_total = gradients
+    inverse = _inverse(total)
+    whole = total * to_total
+    c = jnp.sum(to_out * out, axis=-1) - whole
+    ds = jnp.sum(to_out * above, axis=-1) - c * total_above
+    ds = (1.0 - slope) * ds + slope * whole
+    some_heads = partial(
+        _some_heads_backward, weights=weights, slope=slope, shape=values.shape
+    )
+    dt, dv, dw = by_heads(some_heads, receivers, senders, inverse, c, values, to_out)
     return ds, dt, dv, None if weights is None else dw.sum(axis=1)
 
 
-def _one_head_backward(
-    s: Float[Array, " N"],
-    t: Float[Array, " N"],
-    v: Float[Array, "N F"],
-    out: Float[Array, "N F"],
-    total: Float[Array, " N"],
-    above: Float[Array, "N F"],
-    total_above: Float[Array, " N"],
-    g_total: Float[Array, " N"],
-    g: Float[Array, "N F"],
+def _some_heads_backward(
+    first: Int[Array, ""] | int,
+    s: Float[Array, "N h"],
+    t: Float[Array, "N h"],
+    inverse: Float[Array, "N h"],
+    c: Float[Array, "N h"],
+    v: Float[Array, "NH F"],
+    g: Float[Array, "NH F"],
     *,
-    weights: Float[Array, " N"] | None,
+    weights: Float[Array, "N"] | None,
     slope: float,
-) -> tuple[Array, Array, Array, Array]:
+    shape: tuple[int, int, int],
+) -> tuple[Array, Array, Array]:
     """With c_i = g_i . out_i, the gradient of logit (i, j) is
     alpha_ij (g_i . v_j - c_i); times 1 above the kink and `slope` below it. A row's sum
     over all j is zero, so that what is above the kink says all of s. The gradient of
     the row's sum is one more constant per row."""
-    c = jnp.sum(g * out, axis=1) - total * g_total
-    whole = total * g_total
-    ds = jnp.sum(g * above, axis=1) - c * total_above
-    ds = (1.0 - slope) * ds + slope * whole
-
-    order = jnp.argsort(s)
-    top = jnp.max(t)
-    scale_above, scale_below = _scales(s, top, slope)
-    inverse = jnp.where(total > 0, 1.0 / jnp.where(total > 0, total, 1.0), 0.0)
     # s_i >= -t_j here, t_j >= -s_i there: negation is exact, so both agree on ties.
-    kink = jnp.searchsorted(s[order], -t)
+    order, places = sort_and_place(s, -t)
+    top = t.max(axis=0)
     layout = lay_out(order)
-    above_row, below_row = (
-        layout.exists * (scale * inverse)[layout.rows]
-        for scale in (scale_above, scale_below)
-    )
-    rows, constants = g[layout.rows], c[layout.rows]
-    weight_above, weight_below = jnp.exp(t - top), jnp.exp(slope * (t - top))
-    g_above = weight_above[:, None] * sums_from(above_row[..., None] * rows, kink)
-    g_below = weight_below[:, None] * sums_before(below_row[..., None] * rows, kink)
-    c_above = weight_above * sums_from(above_row * constants, kink)
-    c_below = weight_below * sums_before(below_row * constants, kink)
-    of_above = jnp.sum(g_above * v, axis=1) - c_above
-    of_below = jnp.sum(g_below * v, axis=1) - c_below
-    dv, dt, dw = g_above + g_below, of_above + slope * of_below, of_above + of_below
+    rows = (g, layout.rows(first, shape[1]))
+    laid = layout.of_labels(_scales(s, top, slope) * inverse[..., None])
+    numbers = layout.of_labels(c[..., None])[..., 0]
+    sums = two_sums(layout, rows, laid, numbers, places)
+    v = jax.lax.dynamic_slice_in_dim(v.reshape(shape), first, s.shape[1], axis=1)
+    raised = _raised(t, top, slope)
+    of_logits = raised * (jnp.einsum("nhkf,nhf->nhk", sums.rows, v) - sums.numbers)
+    dw = of_logits.sum(axis=2)
+    dv = raised[..., :1] * sums.rows[:, :, 0] + raised[..., 1:] * sums.rows[:, :, 1]
+    dt = of_logits[..., 0] + slope * of_logits[..., 1]
     if weights is not None:
-        dv, dt = weights[:, None] * dv, weights * dt
-    return ds, dt, dv, dw
+        dv, dt = weights[:, None, None] * dv, weights[:, None] * dt
+    return dt, dv, dw
 
 
 weighted_attention.defvjp(_forward, _backward)

@@ -10,6 +10,7 @@ and no coefficient on the right is negative: where s and t are large and of oppo
 sign, s_i Z_p + sum_j t_j z_j would be a small difference of large numbers.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from labelgraph_jax.functional.attention_inputs import EdgeFactors
-from labelgraph_jax.functional.sorted_sums import Layout, lay_out, over_heads
+from labelgraph_jax.functional.sorted_sums import (
+    Layout,
+    by_heads,
+    lay_out,
+    sort_and_place,
+)
 
 
 def complete_relu_attention(
@@ -70,13 +76,14 @@ def relu_sums(
 
     As `jax.nn.relu` it has no gradient where receivers_i + senders_j is 0.
     """
-    return over_heads(_one_head, receivers, senders, values)[0]
+    return _forward(receivers, senders, values)[0]
 
 
 def _forward(
     receivers: Array, senders: Array, values: Array
 ) -> tuple[Array, tuple[Array, ...]]:
-    out, plain = over_heads(_one_head, receivers, senders, values)
+    some_heads = partial(_some_heads, heads=values.shape[1])
+    out, plain = by_heads(some_heads, receivers, senders, values)
     return out, (receivers, senders, values, plain)
 
 
@@ -85,7 +92,8 @@ def _backward(
 ) -> tuple[Array, Array, Array]:
     receivers, senders, values, plain = kept
     # The score is symmetric: what labels send back is the same sum the other way.
-    to_values, heard = over_heads(_one_head, senders, receivers, gradient)
+    some_heads = partial(_some_heads, heads=values.shape[1])
+    to_values, heard = by_heads(some_heads, senders, receivers, gradient)
     return (
         jnp.sum(gradient * plain, axis=-1),
         jnp.sum(values * heard, axis=-1),
@@ -104,67 +112,79 @@ class _Sums(NamedTuple):
     rising: Float[Array, "*rows F"]
 
 
-def _one_head(
-    s: Float[Array, " N"], t: Float[Array, " N"], v: Float[Array, "N F"]
-) -> tuple[Float[Array, "N F"], Float[Array, "N F"]]:
+def _some_heads(
+    first: Int[Array, ""] | int,
+    s: Float[Array, "N h"],
+    t: Float[Array, "N h"],
+    v: Float[Array, "NH F"],
+    *,
+    heads: int,
+) -> tuple[Float[Array, "N h F"], Float[Array, "N h F"]]:
     """sum_j ReLU(s_i + t_j) v_j, and the sum of the v_j that take part in it."""
-    order = jnp.argsort(t)
-    ordered = t[order]
-    places = jnp.searchsorted(ordered, -s, side="right")  # the first s_i + t_j > 0
+    # Of the first sender with s_i + t_j > 0.
+    order, places = sort_and_place(t, -s, side="right")
     layout = lay_out(order)
-    scores = jnp.where(layout.exists > 0, t[layout.rows], ordered[-1])
-    within, blocks = _sums_within(scores, layout, v)
-    behind = _sums_behind(blocks, ordered[-1])
+    largest = jnp.repeat(t.max(axis=0), layout.blocks)  # [h Q]
+    laid = layout.of_labels(t[..., None])[..., 0]
+    scores = jnp.where(layout.exists > 0, laid, largest)
+    within, blocks = _sums_within(scores, layout, (v, layout.rows(first, heads)))
+    behind = _sums_behind(blocks, t.max(axis=0))
 
-    steps, count = scores.shape
-    block, step = places // steps, places % steps
-    here = step * count + block
-    own = _Sums(*(x.reshape(steps * count, *x.shape[2:])[here] for x in within))
-    others = _Sums(*(x[block] for x in behind))
-    out = (s + own.start)[:, None] * own.plain + own.rising
-    out += (s + others.start)[:, None] * others.plain + others.rising
+    steps, columns = scores.shape
+    block = places // steps + jnp.arange(layout.heads) * layout.blocks
+    here = places % steps * columns + block
+    own = _Sums(*(x.reshape(steps * columns, *x.shape[2:])[here] for x in within))
+    others = _Sums(*(x.reshape(columns, *x.shape[2:])[block] for x in behind))
+    out = (s + own.start)[..., None] * own.plain + own.rising
+    out += (s + others.start)[..., None] * others.plain + others.rising
     return out, own.plain + others.plain
 
 
 def _sums_within(
-    scores: Float[Array, "S Q"], layout: Layout, values: Float[Array, "N F"]
+    scores: Float[Array, "S HQ"],
+    layout: Layout,
+    rows: tuple[Float[Array, "NH F"], Int[Array, "S HQ"]],
 ) -> tuple[_Sums, _Sums]:
-    """From every row to the end of its block; and of whole blocks."""
+    """From every row to the end of its block, `[step, head * block]`; and of whole
+    blocks, `[head, block]`."""
+    table, which = rows
 
     def add(
-        carry: tuple[Array, Array, Array], row: tuple[Array, Array, Int[Array, " Q"]]
+        carry: tuple[Array, Array, Array], at: tuple[Array, Array, Array]
     ) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
         later, plain, rising = carry
-        score, exists, place = row
+        score, exists, row = at
         rising = rising + (later - score)[:, None] * plain
-        plain = plain + exists[:, None] * values[place]
+        plain = plain + exists[:, None] * table[row]
         return (score, plain, rising), (plain, rising)
 
-    zeros = jnp.zeros((scores.shape[1], values.shape[1]), values.dtype)
+    zeros = jnp.zeros((scores.shape[1], table.shape[1]), table.dtype)
     start = (scores[-1], zeros, zeros)
-    rows = (scores, layout.exists, layout.rows)
-    whole, (plain, rising) = jax.lax.scan(add, start, rows, reverse=True)
-    return _Sums(scores, plain, rising), _Sums(*whole)
+    at = (scores, layout.exists, which)
+    whole, (plain, rising) = jax.lax.scan(add, start, at, reverse=True)
+    by_block = (x.reshape(layout.heads, layout.blocks, *x.shape[1:]) for x in whole)
+    return _Sums(scores, plain, rising), _Sums(*by_block)
 
 
-def _sums_behind(blocks: _Sums, largest: Float[Array, ""]) -> _Sums:
+def _sums_behind(blocks: _Sums, largest: Float[Array, "h"]) -> _Sums:
     """For every block, the sums of all blocks behind it."""
 
     def join(late: _Sums, early: _Sums) -> _Sums:
-        rise = (late.start - early.start)[:, None]
+        rise = (late.start - early.start)[..., None]
         return _Sums(
             early.start,
             early.plain + late.plain,
             early.rising + (late.rising + rise * late.plain),
         )
 
-    from_here = jax.lax.associative_scan(join, blocks, reverse=True)
+    from_here = jax.lax.associative_scan(join, blocks, reverse=True, axis=1)
 
-    def shifted(x: Array, end: Array | float) -> Array:
-        return jnp.concatenate([x[1:], jnp.full_like(x[:1], end)])
+    def shifted(x: Array, end: Array) -> Array:
+        return jnp.concatenate([x[:, 1:], end], axis=1)
 
+    nothing = jnp.zeros_like(from_here.plain[:, :1])
     return _Sums(
-        shifted(from_here.start, largest),
-        shifted(from_here.plain, 0.0),
-        shifted(from_here.rising, 0.0),
+        shifted(from_here.start, largest[:, None]),
+        shifted(from_here.plain, nothing),
+        shifted(from_here.rising, nothing),
     )

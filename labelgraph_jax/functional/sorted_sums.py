@@ -1,9 +1,10 @@
-"""Sums over all rows above and below a place in a sorted order, for many places.
+"""Sums over all rows before and from a place in a sorted order, for many places.
 
-Rows are laid out in blocks, `[step, block]`: row p of the order is step p % steps of
-block p // steps. All blocks add up side by side, one step after the other, and what
-whole blocks hold is added up after that. A sum has thus been through `steps` roundings
-and a compensated sum of blocks, however many rows there are.
+Rows are laid out in blocks, `[step, block]`: row p of an order is step p % steps of
+block p // steps. All blocks, those of all heads too, add up side by side, one step
+after the other, and what whole blocks hold is added up after that. A sum has thus been
+through at most `steps` roundings and a compensated sum of blocks, however many rows
+there are.
 """
 
 from collections.abc import Callable
@@ -21,25 +22,67 @@ after the other, which takes a fraction of the memory and no longer."""
 
 
 class Layout(NamedTuple):
-    """Where the rows of an order lie; `[step, block]`."""
+    """Where the rows of some orders, one per head, lie: `[step, head * block]`."""
 
-    rows: Int[Array, "S Q"]
-    """Which row; the first one again where there is none any more."""
-    exists: Float[Array, "S Q"]
+    labels: Int[Array, "S HQ"]
+    """Which label; the last ones again and again where there is none any more."""
+    exists: Float[Array, "S HQ"]
     """1 where there is a row, 0 behind the last one."""
+    heads: int
+    """H."""
+
+    @property
+    def blocks(self) -> int:
+        return self.labels.shape[1] // self.heads
+
+    def of_labels(self, x: Float[Array, "N H K"]) -> Float[Array, "S HQ K"]:
+        """Some numbers per label and head, laid out; 0 where there is no row."""
+        flat = x.reshape(-1, x.shape[2])
+        return self.exists[..., None] * flat[self.rows(0, self.heads)]
+
+    def rows(self, first: Int[Array, ""] | int, heads: int) -> Int[Array, "S HQ"]:
+        """Rows of an array `[N * heads, ...]` whose heads from `first` on these are."""
+        head = first + jnp.repeat(jnp.arange(self.heads), self.blocks)
+        return self.labels * heads + head
 
 
-def lay_out(order: Int[Array, "N"]) -> Layout:
-    """Lays out an order, with at least one place behind the last row."""
-    rows = len(order)
-    steps = steps_of(rows)
-    blocks = rows // steps + 1
-    filled = jnp.pad(order, (0, steps * blocks - rows))
-    exists = jnp.arange(steps * blocks) < rows
-    return Layout(
-        filled.reshape(blocks, steps).T,
-        exists.reshape(blocks, steps).T.astype(jnp.float32),
-    )
+def sort_and_place(
+    keys: Float[Array, "N H"], queries: Float[Array, "M H"], *, side: str = "left"
+) -> tuple[Int[Array, "H N"], Int[Array, "M H"]]:
+    """The order of the keys of every head, and where in it each query would stand,
+    before the keys that equal it, or with side `right` behind them."""
+    order = jax.vmap(_order)(keys.T)
+    ordered = jnp.take_along_axis(keys.T, order, axis=1)
+    place = jax.vmap(lambda x, y: jnp.searchsorted(x, y, side=side), (0, 1), 1)
+    return order, place(ordered, queries)
+
+
+def _order(keys: Float[Array, "N"]) -> Int[Array, "N"]:
+    """`argsort` of finite numbers, those that are equal in any order.
+
+    By the integers that finite numbers are in the order of: a CPU compares them faster.
+    """
+    bits = jax.lax.bitcast_convert_type(keys, jnp.int32)
+    bits = jnp.where(bits < 0, bits ^ jnp.int32(0x7FFFFFFF), bits)
+    labels = jnp.arange(len(keys), dtype=jnp.int32)
+    return jax.lax.sort((bits, labels), num_keys=1, is_stable=False)[1]
+
+
+def lay_out(order: Int[Array, "H N"]) -> Layout:
+    """Lays out orders, with at least one place behind the last row of each."""
+    heads, labels = order.shape
+    steps = steps_of(labels)
+    blocks = labels // steps + 1
+    missing = steps * blocks - labels
+    filled = jnp.pad(order, ((0, 0), (0, missing)))
+    exists = jnp.broadcast_to(jnp.arange(steps * blocks) < labels, filled.shape)
+
+    def split(x: Array) -> Array:
+        return jnp.einsum("hqs->shq", x.reshape(heads, blocks, steps)).reshape(
+            steps, heads * blocks
+        )
+
+    return Layout(split(filled), split(exists).astype(jnp.float32), heads)
 
 
 def steps_of(rows: int) -> int:
@@ -50,69 +93,131 @@ def steps_of(rows: int) -> int:
     return steps
 
 
-def sums_from(
-    columns: Float[Array, "S Q *F"], places: Int[Array, "M"]
-) -> Float[Array, "M *F"]:
-    """For every place, the sum of the rows from there on."""
+class TwoSums(NamedTuple):
+    """For every place and head, a sum of the rows from there on and one of those
+    before it."""
 
-    def add(total: Array, rows: Array) -> tuple[Array, Array]:
-        total = total + rows
-        return total, total
+    rows: Float[Array, "M H 2 F"]
+    numbers: Float[Array, "M H 2"]
 
-    totals, within = jax.lax.scan(
-        add, jnp.zeros_like(columns[0]), columns, reverse=True
+
+def two_sums(
+    layout: Layout,
+    rows: tuple[Float[Array, "NH F"], Int[Array, "S HQ"]],
+    weights: Float[Array, "S HQ 2"],
+    numbers: Float[Array, "S HQ"],
+    places: Int[Array, "M H"],
+) -> TwoSums:
+    """Weighted sums of rows, and of one number per row, on both sides of places.
+
+    Both are running sums from the end. The sum before a place is that up to the end of
+    its block less that from it to there, so that every row is fetched once: right where
+    the weights of a row from the place on are, for what the two sums are added up to,
+    no larger in the second sum than in the first.
+
+    Args:
+        layout: of the rows.
+        rows: a table, and which row of it lies where.
+        weights: of every row in the sum from a place on, and in that before it.
+        numbers: a number beside every row, which has the row's weights.
+        places: of every sum, in 0..N.
+    """
+    table, which = rows
+
+    def add(sums: tuple[Array, Array], at: tuple[Array, ...]) -> tuple[Any, Any]:
+        row, weight, number = at
+        sums = (
+            sums[0] + weight[..., None] * table[row][:, None],
+            sums[1] + weight * number[:, None],
+        )
+        return sums, sums
+
+    columns = which.shape[1]
+    start = (
+        jnp.zeros((columns, 2, table.shape[1]), table.dtype),
+        jnp.zeros((columns, 2), table.dtype),
     )
-    behind = _sums_of_blocks(totals, reverse=True)
-    return _look_up(within, behind, places)
+    at = (which, weights, numbers)
+    whole, within = jax.lax.scan(add, start, at, reverse=True)
+    others = _other_blocks(*whole, layout)
+
+    steps = len(which)
+    block = places // steps + jnp.arange(layout.heads) * layout.blocks
+    here = places % steps * columns + block
+    sign = jnp.asarray([1.0, -1.0])
+    found_rows, found_numbers = (
+        x.reshape(steps * columns, *x.shape[2:])[here] for x in within
+    )
+    return TwoSums(
+        others[0][block] + sign[:, None] * found_rows,
+        others[1][block] + sign * found_numbers,
+    )
 
 
-def sums_before(
-    columns: Float[Array, "S Q *F"], places: Int[Array, "M"]
-) -> Float[Array, "M *F"]:
-    """For every place, the sum of the rows before it."""
+def _other_blocks(
+    rows: Float[Array, "HQ 2 F"], numbers: Float[Array, "HQ 2"], layout: Layout
+) -> tuple[Float[Array, "HQ 2 F"], Float[Array, "HQ 2"]]:
+    """Of the first sums, the blocks behind each; of the second, each and those before.
 
-    def add(total: Array, rows: Array) -> tuple[Array, Array]:
-        return total + rows, total
-
-    totals, within = jax.lax.scan(add, jnp.zeros_like(columns[0]), columns)
-    before = _sums_of_blocks(totals, reverse=False)
-    return _look_up(within, before, places)
-
-
-def _look_up(
-    within: Float[Array, "S Q *F"], others: Float[Array, "Q *F"], places: Array
-) -> Float[Array, "M *F"]:
-    steps, blocks = within.shape[:2]
-    block, step = places // steps, places % steps
-    rows = within.reshape(steps * blocks, *within.shape[2:])
-    return rows[step * blocks + block] + others[block]
-
-
-def _sums_of_blocks(totals: Float[Array, "Q *F"], *, reverse: bool) -> Array:
-    """Row q: the sum of the blocks before q, or, in reverse, of those behind it.
-
-    On a CPU one row after the other, what rounding loses carried along (Kahan, 1965);
+    On a CPU one block after the other, what rounding loses carried along (Kahan, 1965);
     elsewhere XLA's `cumsum`, which adds in a tree of depth log Q.
     """
-    if jax.default_backend() != "cpu":
-        return jax.lax.cumsum(totals, axis=0, reverse=reverse) - totals
+    totals = jnp.concatenate([rows, numbers[..., None]], axis=2)
+    totals = totals.reshape(layout.heads, layout.blocks, 2, -1)
+    behind = jnp.pad(totals[:, :0:-1, 0], ((0, 0), (1, 0), (0, 0)))
+    both = jnp.moveaxis(jnp.stack([behind, totals[:, :, 1]], axis=2), 1, 0)
+    cpu = jax.default_backend() == "cpu"
+    both = _compensated(both) if cpu else jnp.cumsum(both, axis=0)
+    both = jnp.moveaxis(both, 0, 1)
+    sums = jnp.stack([both[:, ::-1, 0], both[:, :, 1]], axis=2)
+    sums = sums.reshape(len(rows), 2, -1)
+    return sums[..., :-1], sums[..., -1]
 
-    def add(
-        carry: tuple[Array, Array], row: Array
-    ) -> tuple[tuple[Array, Array], Array]:
+
+def _compensated(totals: Float[Array, "Q *F"]) -> Float[Array, "Q *F"]:
+    """Row q: the sum of the rows up to q."""
+
+    def add(carry: tuple[Array, Array], row: Array) -> tuple[Any, Array]:
         total, lost = carry
         step = row - lost
         new = total + step
-        return (new, (new - total) - step), total
+        return (new, (new - total) - step), new
 
     start = (jnp.zeros_like(totals[0]), jnp.zeros_like(totals[0]))
-    return jax.lax.scan(add, start, totals, reverse=reverse)[1]
+    return jax.lax.scan(add, start, totals)[1]
 
 
-def over_heads(one_head: Callable[..., Any], *arrays: Array) -> Any:
-    """`one_head` for every head, the second axis of all arrays, given and returned."""
-    if 4 * max(x.size for x in arrays) <= HEADS_TOGETHER_BYTES:
-        return jax.vmap(one_head, in_axes=1, out_axes=1)(*arrays)
-    by_head = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), arrays)
-    found = jax.lax.map(lambda x: one_head(*x), by_head)
-    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), found)
+def by_heads(
+    some_heads: Callable[..., tuple[Array, ...]], *arrays: Float[Array, "N H ..."]
+) -> tuple[Array, ...]:
+    """`some_heads(first, *arrays)` over all heads at once or, where that takes much
+    memory, for one head after the other.
+
+    Args:
+        some_heads: gets the first head, and of each array `[N, H]` the heads that it is
+            to compute; of an array `[N, H, F]` all heads, as `[N * H, F]`, for a copy
+            of one head would cost as much as its sums. Gives arrays `[N, h, ...]`.
+        arrays: with labels and heads in front.
+    """
+    largest = max(arrays, key=lambda x: x.size)
+    heads = largest.shape[1]
+    flat = [x.reshape(-1, x.shape[-1]) if x.ndim == 3 else x for x in arrays]
+    if heads == 1 or 4 * largest.size <= HEADS_TOGETHER_BYTES:
+        return some_heads(0, *flat)
+
+    def one(head: Int[Array, ""] | int) -> tuple[Array, ...]:
+        cut = (
+            jax.lax.dynamic_slice_in_dim(x, head, 1, axis=1) if kept.ndim == 2 else x
+            for x, kept in zip(flat, arrays, strict=True)
+        )
+        return some_heads(head, *cut)
+
+    def add(head: Array, found: tuple[Array, ...]) -> tuple[Array, ...]:
+        return tuple(
+            jax.lax.dynamic_update_slice_in_dim(x, y, head, axis=1)
+            for x, y in zip(found, one(head), strict=True)
+        )
+
+    shapes = jax.eval_shape(one, 0)
+    empty = tuple(jnp.zeros((x.shape[0], heads, *x.shape[2:]), x.dtype) for x in shapes)
+    return jax.lax.fori_loop(0, heads, add, empty)
