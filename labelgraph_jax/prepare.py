@@ -261,8 +261,12 @@ def encode_documents(
             annotated.
     """
     targets, unseen = labels.label_sets(documents)
-    target_mask = labels.target_mask(documents)
-    if sparse_targets and target_mask is not None:
+    target_mask = None
+    # A label or two that are the same item as the document (`xmc_folder`) are no label
+    # set: they count as absent in training, and are left out in evaluation.
+    if not sparse_targets:
+        target_mask = labels.target_mask(documents)
+    elif any(name.endswith("/") for d in documents for name in d.unannotated):
         raise ConfigError(
             "scoring labels in chunks (head.label_chunk) needs documents that are "
             "annotated for every label: leave label sets (data.task) out that some "
@@ -507,8 +511,9 @@ def require_annotations(
     Raises:
         DataError: there is nothing to measure.
     """
-    mask = labels.target_mask(documents)
-    if mask is not None and len(documents) and not mask.any():
+    missing = labels.missing_sets(documents)
+    everything = len(documents) * len(labels)
+    if missing is not None and missing.nnz == everything > 0:
         raise DataError(
             f"none of the {len(documents):,} {what} is annotated for a label that "
             "training has"

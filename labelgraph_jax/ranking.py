@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from scipy.sparse import csr_array
 
 from labelgraph_jax.build import Classifier
 from labelgraph_jax.config import Config
@@ -94,6 +95,7 @@ def evaluate_ranked(
     LRAP and mAP need the scores of all labels and are not among them.
     """
     encoded, top = model.rank_documents(documents, batch_size=batch_size)
+    top = with_missing_last(top, model.label_space.missing_sets(documents))
     truth = encoded.examples.targets
     graph = with_unknown_labels(model.classifier.graph, len(model.labels))
     present = np.zeros(len(model.labels), bool)
@@ -112,6 +114,26 @@ def evaluate_ranked(
         "kept_labels": top.ids.shape[1],
         "cut_documents": cut_documents(model.decision, top, len(model.labels)),
     }
+
+
+def with_missing_last(top: TopLabels, missing: csr_array | None) -> TopLabels:
+    """The lists with labels at their end, at probability 0, that are not annotated for
+    the document: they stand in nobody's way, and are no hits.
+
+    Args:
+        top: the best labels of M documents.
+        missing: bool [M, N], see `LabelSpace.missing_sets`; None where there are none.
+    """
+    if missing is None:
+        return top
+    ids, probabilities = top.ids.copy(), top.probabilities.copy()
+    for row in np.flatnonzero(np.diff(missing.indptr)):
+        own = missing.indices[missing.indptr[row] : missing.indptr[row + 1]]
+        away = np.isin(ids[row], own)
+        order = np.argsort(away, kind="stable")
+        ids[row] = ids[row][order]
+        probabilities[row] = np.where(away, 0, probabilities[row])[order]
+    return TopLabels(ids, probabilities)
 
 
 def ranked_labels(

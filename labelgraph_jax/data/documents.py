@@ -237,6 +237,28 @@ class LabelSpace:
                 mask[row, columns[name]] = False
         return None if mask.all() else mask
 
+    def missing_sets(self, documents: Sequence[Document]) -> csr_array | None:
+        """The cells that are not annotated, as sparse rows: no array `[M, N]`.
+
+        Returns:
+            bool [M, N], True where the document's label is not annotated; None, at no
+            cost, where every cell is annotated.
+        """
+        if not any(document.unannotated for document in documents):
+            return None
+        columns: dict[str, np.ndarray] = {}
+        rows: list[np.ndarray] = []
+        for document in documents:
+            for name in document.unannotated:
+                if name not in columns:
+                    columns[name] = self._columns(name)
+            found = [columns[name] for name in document.unannotated]
+            rows.append(np.unique(np.concatenate([np.zeros(0, np.int64), *found])))
+        indices = np.concatenate(rows).astype(np.int32)
+        indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+        shape = (len(documents), len(self.names))
+        return csr_array((np.ones(len(indices), bool), indices, indptr), shape=shape)
+
     def _columns(self, name: str) -> np.ndarray:
         """Those of a label, or of every label that begins with `name/`."""
         if name in self.index:

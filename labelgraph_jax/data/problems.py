@@ -7,6 +7,8 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Sized
 
+import numpy as np
+
 from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
 
 _EXAMPLES = 3
@@ -159,10 +161,11 @@ def _unannotated_counts(
 ) -> Counter[str]:
     """How many documents are not annotated for each of the labels."""
     names = tuple(labels)
-    mask = LabelSpace(names).target_mask(documents) if names else None
-    if mask is None:
+    missing = LabelSpace(names).missing_sets(documents) if names else None
+    if missing is None:
         return Counter()
-    return Counter(dict(zip(names, (~mask).sum(axis=0).tolist(), strict=True)))
+    counts = np.bincount(missing.indices, minlength=len(names))
+    return Counter(dict(zip(names, counts.tolist(), strict=True)))
 
 
 def _annotation_problems(corpus: Corpus) -> Iterator[Problem]:

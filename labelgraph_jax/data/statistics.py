@@ -156,7 +156,8 @@ def corpus_statistics(corpus: Corpus) -> CorpusStatistics:
 def _split_statistics(
     documents: Sequence[Document], space: LabelSpace | None
 ) -> SplitStatistics:
-    mask = space.target_mask(documents) if space else None
+    missing = space.missing_sets(documents) if space else None
+    cells = len(documents) * len(space) if space else 1
     labels = np.asarray([len(document.labels) for document in documents])
     words = np.asarray([_length(document) for document in documents])
     return SplitStatistics(
@@ -165,7 +166,7 @@ def _split_statistics(
         labels_per_document_mean=float(labels.mean()),
         labels_per_document_max=int(labels.max()),
         without_label_share=float((labels == 0).mean()),
-        annotated_share=1.0 if mask is None else float(mask.mean()),
+        annotated_share=1.0 if missing is None else 1.0 - missing.nnz / cells,
         words_min=int(words.min()),
         words_median=float(np.median(words)),
         words_p95=float(np.percentile(words, 95)),

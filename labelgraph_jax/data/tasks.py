@@ -137,8 +137,10 @@ def leave_out_unannotated(corpus: Corpus) -> Corpus:
     space = LabelSpace(tuple(names))
     chosen = {}
     for split, documents in corpus.splits.items():
-        mask = space.target_mask(documents)
-        kept = np.ones(len(documents), bool) if mask is None else mask.any(axis=1)
+        missing = space.missing_sets(documents)
+        kept = np.ones(len(documents), bool)
+        if missing is not None:
+            kept = np.diff(missing.indptr) < len(names)
         chosen[split] = tuple(documents[row] for row in np.flatnonzero(kept))
     left_out = len(every) - sum(map(len, chosen.values()))
     if not left_out:

@@ -94,3 +94,16 @@ def test_task_names_keep_their_order() -> None:
 def test_the_splits_of_a_corpus_go_by_name() -> None:
     assert list(CORPUS.splits) == ["train", "validation", "test"]
     assert CORPUS.splits["validation"] == ()
+
+
+def test_missing_annotations_as_sparse_rows_are_those_of_the_mask() -> None:
+    space = LabelSpace(("a/x", "a/y", "b"))
+    documents = [
+        Document("1", "t", ("b",), unannotated=("a/", "a/x")),
+        Document("2", "t", ()),
+        Document("3", "t", (), unannotated=("b", "unknown")),
+    ]
+    missing, mask = space.missing_sets(documents), space.target_mask(documents)
+    assert missing is not None and mask is not None
+    np.testing.assert_array_equal(missing.toarray(), ~mask)
+    assert space.missing_sets(documents[1:2]) is None
