@@ -20,6 +20,7 @@ from scipy.special import expit, logit
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.fit import fit_decision
+from labelgraph_jax.memory_files import read_added
 from labelgraph_jax.predict import Model, load
 from labelgraph_jax.prepare import Encoded, fingerprint, read_corpus
 from labelgraph_jax.workdir import Workdir, WorkdirError, write_json
@@ -200,7 +201,7 @@ def load_ensemble(place: Workdir) -> Ensemble:
     first = {
         name: getattr(members[0], name)
         for name in Model.__dataclass_fields__
-        if name != "workdir"
+        if name not in ("workdir", "memory")  # each member asks its own memory
     }
     return Ensemble(workdir=place, members=members, weights=weights, bias=bias, **first)
 
@@ -217,6 +218,11 @@ def _check_alike(places: Sequence[Workdir]) -> None:
         if place.is_ensemble:
             raise WorkdirError(
                 f"{place.path}: is an ensemble itself; name its members instead"
+            )
+        if len(read_added(place)):
+            raise WorkdirError(
+                f"{place.path}: has labels that were added after training, which the "
+                "other runs do not know; remove them with `labelgraph labels remove`"
             )
         if place.labels().names != places[0].labels().names:
             raise WorkdirError(f"{place.path}: has other labels than {places[0].path}")

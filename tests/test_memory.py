@@ -23,6 +23,7 @@ from labelgraph_jax.config import (
 )
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.new_labels import NewLabel
+from labelgraph_jax.ensemble import make_ensemble
 from labelgraph_jax.evaluation import evaluate_workdir
 from labelgraph_jax.fit import fit
 from labelgraph_jax.memory import AddedLabels, Choice, Keys, Memory, unit
@@ -391,3 +392,11 @@ def test_labels_in_chunks_are_mixed_and_added_as_all_at_once(
     test = evaluate_workdir(tmp_path / "run", data=str(data))["test"]
     assert test["unseen_labels"] == {}
     assert 0 <= test["metrics"]["nDCG@5"] <= 1
+
+
+def test_runs_with_added_labels_are_not_joined(
+    own: Path, remembering: Path, tmp_path: Path
+) -> None:
+    add_labels(own, [NewLabel("rice")])
+    with pytest.raises(WorkdirError, match="labels that were added after training"):
+        make_ensemble([remembering, own], tmp_path / "joined")
