@@ -154,6 +154,22 @@ def judge_compilation_cache(result: Mapping[str, Any]) -> list[Verdict]:
     return [Verdict(target, f"{seconds:.1f} s", result["met"])]
 
 
+def judge_label_chunks(result: Mapping[str, Any]) -> list[Verdict]:
+    found, targets = result["exponents"]["chunks"], result["targets"]
+    words = {
+        "temporaries": "memory beyond N^{:g}",
+        "processor_seconds": "time beyond N^{:g}",
+    }
+    return [
+        Verdict(
+            f"no {words[what].format(target)}",
+            "too few sizes" if found[what] is None else f"N^{found[what]:.2f}",
+            None if found[what] is None else found[what] <= target,
+        )
+        for what, target in targets.items()
+    ]
+
+
 BENCHMARKS = (
     Benchmark(
         "imports",
@@ -219,6 +235,13 @@ BENCHMARKS = (
         "how much of the device a fine-tuning step uses",
         judge_mfu,
         "--shapes toy --tokens 16 --steps 3 --products 64,128",
+    ),
+    Benchmark(
+        "label_chunks",
+        "loss and gradient over very many labels, in chunks and whole",
+        judge_label_chunks,
+        "--labels 40,400 --batch 2 --features 4 --positives 2 --chunk 4 --repeats 1",
+        limit=2400,
     ),
     Benchmark(
         "compilation_cache",
