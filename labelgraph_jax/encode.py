@@ -156,7 +156,8 @@ class FrozenEncoder:
         longest = min(max_length, self.shape.max_positions // 8 * 8)
         windows = tokenizer.encode(list(texts), max_length=longest).windows
         sequences = [w[0] for w in windows]
-        ones, store = [1] * len(sequences), None
+        ones = [1] * len(sequences)
+        store: Any = None
         key = encoding_key(self.fingerprint, {"kind": "text vectors"}, sequences)
         if self.cache is not None:
             store = EncodingCache.find(self.cache, key)
