@@ -13,16 +13,8 @@ from labelgraph_jax.functional.edges import (
     make_edges,
 )
 from labelgraph_jax.hierarchy import require_taxonomy
+from labelgraph_jax.many_labels import EDGE_STARTS
 
-EDGE_STARTS = (
-    "cooccurrence",
-    "thresholded",
-    "identity",
-    "taxonomy",
-    "similarity",
-    "file",
-)
-"""Adjacencies that can be a list of edges: the others join every label to every one."""
 _COSINES_AT_ONCE = 2**24
 
 

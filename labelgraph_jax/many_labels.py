@@ -12,8 +12,20 @@ from labelgraph_jax.functional.label_chunks import CHUNK
 
 MANY = 20_000
 """Labels beyond which their scores are made in chunks, unless told otherwise."""
+EDGES_FROM = 2_000
+"""Labels beyond which their graph is a list of edges, unless told otherwise: a matrix
+would have more parameters than all else and take most of the time."""
 RANKED_METRICS = ("micro_f1", "macro_f1", "samples_f1", "nDCG@5")
 """Selection metrics that the most probable labels of a document are enough for."""
+EDGE_STARTS = (
+    "cooccurrence",
+    "thresholded",
+    "identity",
+    "taxonomy",
+    "similarity",
+    "file",
+)
+"""Adjacencies that can be a list of edges: the others join every label to every one."""
 RANKED_THRESHOLDS = ("auto", "half", "global", "top_k")
 """Decisions that are fitted on the most probable labels of a document."""
 
@@ -69,11 +81,11 @@ def uses_edges(config: Config, labels: int) -> bool:
     if graph.method == "sparse":
         return True
     return (
-        labels > MANY
+        labels > EDGES_FROM
         and graph.method == "auto"
-        and graph.role != "none"
-        and graph.rank == 0
-        and graph.layers > 0
+        and graph.attention != "gatv2"
+        and graph.initialisation in EDGE_STARTS
+        and not is_complete(config)
     )
 
 
@@ -83,10 +95,13 @@ def needs_adjacency(config: Config, labels: int) -> bool:
     Where edge weights are of a low rank it does not; nor where every label receives
     from every label, but a small one is kept then, for `labelgraph graph` to show.
     """
+    return not config.graph.rank and (labels <= EDGES_FROM or not is_complete(config))
+
+
+def is_complete(config: Config) -> bool:
+    """Whether every label receives from every label, or from none."""
     graph = config.graph
-    if graph.rank:
-        return False
-    return labels <= MANY or (graph.layers > 0 and graph.role != "none")
+    return graph.layers == 0 or graph.role == "none" or graph.rank > 0
 
 
 def free_bytes() -> int:

@@ -32,7 +32,7 @@ from labelgraph_jax.functional import adjacency as adjacencies
 from labelgraph_jax.functional.edges import Edges
 from labelgraph_jax.hierarchy import require_taxonomy
 from labelgraph_jax.label_edges import starting_edges
-from labelgraph_jax.many_labels import needs_adjacency, uses_edges
+from labelgraph_jax.many_labels import needs_adjacency, require_room, uses_edges
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.workdir import LabelGraphArrays
 
@@ -371,6 +371,13 @@ def _start(
         return starting_edges(config, labels, sets, features, target_mask)
     if not needs_adjacency(config, len(labels)):
         return None
+    require_room(
+        len(labels),
+        len(labels),
+        "the label graph as a matrix",
+        "graph.method='sparse' (a list of edges), graph.role='none' (all labels) or "
+        "graph.rank (learned edge weights of a low rank) would fit",
+    )
     annotated = None
     if target_mask is None:
         counts = (sets.T @ sets).toarray()

@@ -36,7 +36,14 @@ from labelgraph_jax.label_edges import (
     starting_edges,
     thresholded_edges,
 )
-from labelgraph_jax.many_labels import MANY, label_chunk, require_room, uses_edges
+from labelgraph_jax.many_labels import (
+    EDGES_FROM,
+    MANY,
+    label_chunk,
+    needs_adjacency,
+    require_room,
+    uses_edges,
+)
 from labelgraph_jax.predict import Model, write_predictions
 from labelgraph_jax.ranked_decisions import choose_ranked_decision, decide_ranked
 from labelgraph_jax.training.many_labels import TopLabels
@@ -194,9 +201,23 @@ def test_labels_are_scored_in_chunks_from_twenty_thousand_on() -> None:
     asked = Config(head=HeadConfig(label_chunk=100))
     assert label_chunk(asked, 7) == 7
     assert label_chunk(Config(head=HeadConfig(label_chunk=0)), 10**6) == 0
-    assert uses_edges(Config(), MANY + 1) and not uses_edges(Config(), MANY)
+
+
+def test_the_graph_of_two_thousand_labels_and_more_is_a_list_of_edges() -> None:
+    few, many = EDGES_FROM, EDGES_FROM + 1
+    assert uses_edges(Config(), many) and not uses_edges(Config(), few)
+    assert uses_edges(Config(graph=GraphConfig(method="sparse")), few)
+    for graph in (
+        {"role": "none"},
+        {"rank": 2},
+        {"method": "dense"},
+        {"initialisation": "random"},
+        {"attention": "gatv2"},
+    ):
+        assert not uses_edges(Config(graph=GraphConfig(**graph)), many)
     complete = Config(graph=GraphConfig(role="none"))
-    assert not uses_edges(complete, MANY + 1)
+    assert needs_adjacency(complete, few) and not needs_adjacency(complete, many)
+    assert not needs_adjacency(Config(graph=GraphConfig(rank=2)), few)
 
 
 @pytest.mark.parametrize(
