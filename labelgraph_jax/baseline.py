@@ -18,7 +18,8 @@ from labelgraph_jax.functional.thresholds import (
     fit_label_thresholds,
 )
 
-Vectorizer = TfidfVectorizer | FeatureMatrix
+Vectorizer = Any
+"""A TfidfVectorizer, or of features a FeatureMatrix."""
 CONSTANT_SCORE = 10.0
 """The score of a label that every training document carries, its negative that of one
 that none does: beyond any margin that an SVM gives to a document of unit length."""

@@ -31,6 +31,7 @@ from labelgraph_jax.data.batches import (
     train_batches,
 )
 from labelgraph_jax.data.documents import Corpus, LabelSpace
+from labelgraph_jax.data.feature_tokenizer import FeatureTokenizer
 from labelgraph_jax.data.word_vectors import read_word_vectors
 from labelgraph_jax.decisions import choose_decision, save_decision
 from labelgraph_jax.encode import FrozenEncoder, upper_layers
@@ -298,6 +299,7 @@ def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
     elif text.encoder == "bag" and not pretrained:
         values["token_weight"] = token_weights(train.examples, tokenizer)
     if text.vectors == "file":
+        assert not isinstance(tokenizer, FeatureTokenizer)  # see require_bag
         vectors = read_word_vectors(text.vectors_file, tokenizer.vocabulary)
         say(f"{text.vectors_file}: {vectors.coverage:.1%} of the vocabulary found")
         values["embedding"] = vectors.table

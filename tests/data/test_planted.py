@@ -10,7 +10,8 @@ from scipy import sparse
 
 from labelgraph_jax.data.corpora import corpus_names, is_corpus, load_corpus
 from labelgraph_jax.data.documents import DataError, LabelSpace
-from labelgraph_jax.data.planted import Planted, PlantedSpec, plant, read_spec
+from labelgraph_jax.data.planted import Planted, plant
+from labelgraph_jax.data.planted_settings import PlantedSpec, read_spec
 from labelgraph_jax.data.planted_words import made_texts, made_words
 
 SMALL = PlantedSpec(labels=60, documents=600, validation=40, test=200, community=10)
@@ -117,7 +118,7 @@ def unit(rows):
 
 
 def test_the_planted_graph_helps_rare_labels_and_a_random_one_does_not() -> None:
-    planted = plant()
+    planted = plant(PlantedSpec())
     alone, with_graph = rare_recall(planted, planted.edges)
     shuffled = np.random.default_rng(1).permutation(planted.spec.labels)[planted.edges]
     _, with_other = rare_recall(planted, shuffled)
