@@ -211,7 +211,7 @@ def _learned_weights(
             learned = np.exp(np.asarray(graph["edge_bias"], np.float32))
         else:
             learned = np.asarray(graph["edge_weights"], np.float32)
-        edges = edges._replace(weights=learned)
+        edges = edges._replace(weights=jnp.asarray(learned))
         return adjacency, np.asarray(adjacency_from_edges(edges, len(adjacency)))
     if "edge_bias" in graph:
         before = np.exp(np.asarray(log_edge_weights(jnp.asarray(adjacency))))

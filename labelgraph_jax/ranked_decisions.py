@@ -138,8 +138,8 @@ def _rows(top: TopLabels, rows: np.ndarray) -> TopLabels:
 
 
 def _micro_f1(decided: np.ndarray, hits: np.ndarray, positives: int) -> float:
-    right = np.count_nonzero(decided & hits)
-    return 2.0 * right / max(np.count_nonzero(decided) + positives, 1)
+    right, predicted = int((decided & hits).sum()), int(decided.sum())
+    return 2.0 * right / max(predicted + positives, 1)
 
 
 def _micro_f1_at(hits: np.ndarray, positives: int) -> np.ndarray:

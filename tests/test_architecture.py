@@ -26,7 +26,7 @@ ALLOWED = {
     "config": {"settings", "task_settings", "table_settings", "memory_settings"},
     "run_settings": {"settings"},
     "presets": {"config"},
-    "workdir": {"config", "data"},
+    "workdir": {"config", "data", "functional"},
 }
 TOP = {"cli", "handlers", "verbs", "__init__", "__main__"}
 FUNCTIONAL_MAY_USE = {"jax", "jaxtyping", "numpy", *sys.stdlib_module_names}
