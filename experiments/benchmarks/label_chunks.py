@@ -82,6 +82,7 @@ def measure_point(form: str, labels: int, options: argparse.Namespace) -> Any:
         rng.integers(0, labels, (rows, options.positives)), jnp.int32
     )
     loss = in_chunks if form == "chunks" else whole
+    jax.block_until_ready(factors)
     program = jax.jit(jax.value_and_grad(loss)).lower(factors, positives).compile()
     gradient_bytes = sum(4 * array.size for array in factors)
     seconds, processor, peaks, value = [], [], [], 0.0
