@@ -1,10 +1,12 @@
 """Labels in chunks train, rank and decide as all labels at once, on any devices."""
 
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -21,75 +23,27 @@ from labelgraph_jax.training.many_labels import (
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.parallel import make_mesh
 
-DOCUMENTS, FEATURES, WIDTH, LABELS, CHUNK = 21, 5, 4, 30, 8
-GENERATOR = np.random.default_rng(1)
-INPUTS = GENERATOR.normal(size=(DOCUMENTS, FEATURES)).astype(np.float32)
-TARGETS = (GENERATOR.random((DOCUMENTS, LABELS)) < 0.1).astype(np.float32)
-PLACES = int(TARGETS.sum(axis=1).max()) + 1
-PARAMS = {
-    "kernel": GENERATOR.normal(size=(FEATURES, WIDTH)).astype(np.float32),
-    "label_graph": {
-        "free_vectors": GENERATOR.normal(size=(LABELS, WIDTH)).astype(np.float32)
-    },
-    "label_bias": GENERATOR.normal(size=LABELS).astype(np.float32),
-}
+from .many_label_model import (
+    CHUNK,
+    LABELS,
+    PARAMS,
+    TARGETS,
+    THRESHOLDS,
+    WIDTH,
+    apply_fn,
+    batches,
+    document_fn,
+    factors_fn,
+    label_fn,
+    probabilities,
+)
+from .test_processes import ROOT, free_port
+
 MESHES = {
     "one": {"devices": jax.devices()[:1]},
     "data=8": {},
     "data=4,model=2": {"model": 2},
 }
-
-
-def document_fn(params: Any, batch: Any) -> jax.Array:
-    assert "targets" not in batch
-    assert "positives" not in batch
-    return batch["inputs"] @ params["kernel"]
-
-
-def label_fn(params: Any) -> Any:
-    return jnp.tanh(params["label_graph"]["free_vectors"]), params["label_bias"]
-
-
-def factors_fn(params: Any, batch: Any, *, key: Any, train: bool) -> Any:
-    inputs = batch["inputs"]
-    if train:
-        inputs = inputs * jax.random.bernoulli(key, 0.9, inputs.shape) / 0.9
-    return inputs @ params["kernel"], *label_fn(params)
-
-
-def apply_fn(params: Any, batch: Any, *, key: Any, train: bool) -> Any:
-    documents, labels, bias = factors_fn(params, batch, key=key, train=train)
-    return documents @ labels.T + bias
-
-
-def probabilities() -> np.ndarray:
-    labels, bias = label_fn(PARAMS)
-    return np.asarray(jax.nn.sigmoid(INPUTS @ PARAMS["kernel"] @ labels.T + bias))
-
-
-def batches(size: int = 8) -> list[dict[str, np.ndarray]]:
-    """In another order than the documents, the last one filled up."""
-    order = np.random.default_rng(2).permutation(DOCUMENTS)
-    positives = np.full((DOCUMENTS, PLACES), -1, np.int32)
-    for row, targets in zip(positives, TARGETS, strict=True):
-        found = np.flatnonzero(targets)
-        row[: len(found)] = found
-    made = []
-    for start in range(0, DOCUMENTS, size):
-        index = order[start : start + size]
-        padding = size - len(index)
-        columns = {
-            "inputs": INPUTS[index],
-            "positives": positives[index],
-            "targets": TARGETS[index],
-            "example_index": index,
-        }
-        batch = {
-            name: np.pad(column, [(0, padding)] + [(0, 0)] * (column.ndim - 1))
-            for name, column in columns.items()
-        }
-        made.append(batch | {"example_mask": np.arange(size) < len(index)})
-    return made
 
 
 @pytest.mark.parametrize("loss", [binary_cross_entropy, partial(focal_loss, gamma=1.0)])
@@ -195,13 +149,12 @@ def test_metrics_from_counts_are_those_of_all_scores(
         at_least_one=at_least_one,
         chunk=CHUNK,
     )
-    thresholds = np.linspace(0.8, 0.95, LABELS).astype(np.float32)
-    counts = count_decisions(count, PARAMS, batches(), thresholds)
+    counts = count_decisions(count, PARAMS, batches(), THRESHOLDS)
     found = f1_from_counts(
         counts.true_positives, counts.predicted, counts.positives, counts.documents
     )
     expected = evaluate_scores(
-        probabilities(), TARGETS, thresholds, at_least_one=at_least_one
+        probabilities(), TARGETS, THRESHOLDS, at_least_one=at_least_one
     )
     assert found["macro_f1_present"] > 0
     for name, value in found.items():
@@ -212,3 +165,34 @@ def test_thresholds_of_another_number_are_refused() -> None:
     count = compile_decision_counts(document_fn, label_fn)
     with pytest.raises(ValueError, match="each of 30 labels"):
         count_decisions(count, PARAMS, batches(), np.ones(3, np.float32))
+
+
+def test_two_processes_rank_and_count_as_one(tmp_path: Path) -> None:
+    port = str(free_port())
+    files = [tmp_path / f"{process}.npz" for process in range(2)]
+    workers = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.training.label_worker", port),
+                *("2", str(process), str(file)),
+            ],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for process, file in enumerate(files)
+    ]
+    for worker in workers:
+        _, err = worker.communicate(timeout=240)
+        assert worker.returncode == 0, err
+    one = make_mesh(jax.devices()[:1])
+    rank = compile_top_labels(document_fn, label_fn, one, k=6, chunk=CHUNK)
+    top = predict_top_labels(rank, PARAMS, batches())
+    count = compile_decision_counts(document_fn, label_fn, one, chunk=CHUNK)
+    counts = count_decisions(count, PARAMS, batches(), THRESHOLDS)
+    for file in files:
+        found = np.load(file)
+        np.testing.assert_array_equal(found["ids"], top.ids)
+        np.testing.assert_allclose(found["probabilities"], top.probabilities, rtol=1e-6)
+        np.testing.assert_array_equal(found["of_labels"], counts[:3])
+        np.testing.assert_array_equal(found["of_documents"], counts.documents)

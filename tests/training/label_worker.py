@@ -1,0 +1,50 @@
+"""One process of several that rank and count together.
+
+python -m tests.training.label_worker PORT PROCESSES PROCESS_ID FILE
+"""
+
+import os
+import sys
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+)
+
+import numpy as np
+
+from labelgraph_jax.training import hosts
+from labelgraph_jax.training.many_labels import (
+    compile_decision_counts,
+    compile_top_labels,
+    count_decisions,
+    predict_top_labels,
+)
+from tests.training import many_label_model as model
+
+
+def main() -> None:
+    port, processes, process, file = sys.argv[1:5]
+    count, own = int(processes), int(process)
+    hosts.initialise(hosts.Hosts(f"localhost:{port}", count, own, timeout=60))
+    rows = model.BATCH // count
+    batches = [
+        {name: column[own * rows : (own + 1) * rows] for name, column in batch.items()}
+        for batch in model.batches()
+    ]
+    functions = model.document_fn, model.label_fn
+    rank = compile_top_labels(*functions, k=6, chunk=model.CHUNK)
+    top = predict_top_labels(rank, model.PARAMS, batches)
+    counting = compile_decision_counts(*functions, chunk=model.CHUNK)
+    counts = count_decisions(counting, model.PARAMS, batches, model.THRESHOLDS)
+    np.savez(
+        file,
+        ids=top.ids,
+        probabilities=top.probabilities,
+        of_labels=np.stack(counts[:3]),
+        of_documents=np.stack(counts.documents),
+    )
+
+
+if __name__ == "__main__":
+    main()
