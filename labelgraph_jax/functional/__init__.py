@@ -92,6 +92,11 @@ from labelgraph_jax.functional.position_bias import (
     drop_positions,
     position_logits,
 )
+from labelgraph_jax.functional.ranked_metrics import (
+    f1_from_counts,
+    fit_global_threshold_ranked,
+    ranked_metrics,
+)
 from labelgraph_jax.functional.ranking_scores import weighted_product, weighted_sum
 from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
 from labelgraph_jax.functional.relu_attention import relu_graph_attention
@@ -172,7 +177,9 @@ __all__ = [
     "edges_from_adjacency",
     "edges_from_pairs",
     "evaluate_scores",
+    "f1_from_counts",
     "fit_global_threshold",
+    "fit_global_threshold_ranked",
     "fit_label_thresholds",
     "fit_top_k",
     "focal_loss",
@@ -214,6 +221,7 @@ __all__ = [
     "pr_auc",
     "random_adjacency",
     "ranked_group_metrics",
+    "ranked_metrics",
     "relu_graph_attention",
     "rmse",
     "roc_auc",
