@@ -11,6 +11,7 @@ from labelgraph_jax.functional.attention_inputs import (
     check_edges,
     check_shapes,
 )
+from labelgraph_jax.functional.attention_memory import AttentionSizes
 from labelgraph_jax.functional.attention_methods import (
     AttentionMethod,
     choose_method,
@@ -50,6 +51,7 @@ def graph_attention(
     dropout_rate: float = 0.0,
     return_attention: bool = False,
     method: AttentionMethod = "auto",
+    free_bytes: int | None = None,
     key: Key[Array, ""] | Shaped[Array, "2"] | None = None,
 ) -> Float[Array, "N H F"] | tuple[Float[Array, "N H F"], Float[Array, "H N N"]]:
     """Let every label gather its neighbours' features, weighted by attention.
@@ -101,6 +103,8 @@ def graph_attention(
             size and by what is given. Only `dense` returns attention weights, and
             `complete` cannot drop them, for it makes none. What is dropped depends on
             the method, how often it is does not.
+        free_bytes: memory that may be taken: `auto` keeps within it where it can, and
+            what would need more is refused before it is tried.
         key: randomness of the dropout.
 
     Returns:
@@ -112,7 +116,8 @@ def graph_attention(
             `edge_weights` it is about; `edge_bias` or `edge_factors` with a role other
             than `additive`; edges that are no edges (`check_edge_list`), or beside an
             adjacency; `dropout_rate` outside [0, 1), or above 0 without a `key`; a
-            `method` that is unknown or cannot do what is asked for.
+            `method` that is unknown, cannot do what is asked for, or needs more than
+            `free_bytes`.
 
     Reference: Velickovic et al., Graph Attention Networks, ICLR 2018, eq. 1 to 4;
     a^T [z_i || z_j] of eq. 3 is split into its two halves, which makes the logits
@@ -133,13 +138,19 @@ def graph_attention(
     matrices = {name: matrix for name, matrix in given.items() if matrix is not None}
     chosen = choose_method(
         method,
-        labels=labels,
-        heads=heads,
+        AttentionSizes(
+            labels,
+            heads,
+            kernel.shape[2],
+            edges=0 if edges is None else edges.receivers.shape[0],
+            matrices=len(matrices),
+        ),
         given="edges" if edges is not None else "matrix" if matrices else "nothing",
         rank=0 if edge_factors is None else edge_factors[0].shape[1],
         negative_slope=negative_slope,
         dropout_rate=dropout_rate,
         return_attention=return_attention,
+        free_bytes=free_bytes,
     )
     projected = jnp.einsum("nd,dhf->nhf", nodes, kernel)
     halves = score_halves(projected, receiver_vector, sender_vector)

@@ -11,6 +11,7 @@ from labelgraph_jax.functional.attention_inputs import (
     check_edges,
     check_shapes,
 )
+from labelgraph_jax.functional.attention_memory import AttentionSizes
 from labelgraph_jax.functional.attention_methods import (
     AttentionMethod,
     choose_method,
@@ -41,6 +42,7 @@ def relu_graph_attention(
     dropout_rate: float = 0.0,
     return_attention: bool = False,
     method: AttentionMethod = "auto",
+    free_bytes: int | None = None,
     key: Key[Array, ""] | Shaped[Array, "2"] | None = None,
 ) -> Float[Array, "N H F"] | tuple[Float[Array, "N H F"], Float[Array, "H N N"]]:
     """Gather neighbours weighted by the ReLU of the pair's score, with no softmax.
@@ -85,6 +87,8 @@ def relu_graph_attention(
         return_attention: return the attention weights too.
         method: how it is computed, as in `graph_attention`; `complete` is
             `complete_relu_attention`.
+        free_bytes: memory that may be taken: `auto` keeps within it where it can, and
+            what would need more is refused before it is tried.
         key: randomness of the dropout.
 
     Returns:
@@ -96,7 +100,8 @@ def relu_graph_attention(
             `edge_weights` (all but `mask` and `none` need them); edges that are no
             edges, or beside an adjacency; `edge_factors` with a role other than
             `multiplicative`; `dropout_rate` outside [0, 1), or above 0 without a
-            `key`; a `method` that is unknown or cannot do what is asked for.
+            `key`; a `method` that is unknown, cannot do what is asked for, or needs
+            more than `free_bytes`.
 
     Reference: Pal et al., MAGNET, ICAART 2020, which prints
     alpha_ij = ReLU((H_i W) || (H_j W)^T). A vector beside a transposed vector is no
@@ -129,12 +134,18 @@ def relu_graph_attention(
     matrices = {name: matrix for name, matrix in given.items() if matrix is not None}
     chosen = choose_method(
         method,
-        labels=labels,
-        heads=heads,
+        AttentionSizes(
+            labels,
+            heads,
+            kernel.shape[2],
+            edges=0 if edges is None else edges.receivers.shape[0],
+            matrices=len(matrices),
+        ),
         given="edges" if edges is not None else "matrix" if matrices else "nothing",
         rank=0 if edge_factors is None else edge_factors[0].shape[1],
         dropout_rate=dropout_rate,
         return_attention=return_attention,
+        free_bytes=free_bytes,
     )
     projected = jnp.einsum("nd,dhf->nhf", nodes, kernel)
     halves = score_halves(projected, receiver_vector, sender_vector)
@@ -169,11 +180,11 @@ def relu_graph_attention(
 
 
 def _relu_attention(
-    scores: Float[Array, "H N N"],
+    scores: Float[Array, "H R N"],
     role: AdjacencyRole,
-    adjacency: Shaped[Array, "N N"] | None,
-    edge_weights: Float[Array, "N N"] | None,
-) -> Float[Array, "H N N"]:
+    adjacency: Shaped[Array, "R N"] | None,
+    edge_weights: Float[Array, "R N"] | None,
+) -> Float[Array, "H R N"]:
     if edge_weights is not None and role == "additive":
         scores = scores + edge_weights.astype(jnp.float32)
     attention = jax.nn.relu(scores)

@@ -73,6 +73,8 @@ class LabelGraph(nn.Module):
         gated: with the residual, weigh every label's message by
             `functional.message_gate` of its free vector and that message.
         negative_slope: of the LeakyReLU in `gat` and `gatv2`.
+        free_bytes: memory that attention may take, see `functional.graph_attention`;
+            the same on all processes, for they must choose alike.
         dropout_rate: dropout on the message.
         attention_dropout_rate: dropout on the attention weights; a convolution has
             none.
@@ -104,6 +106,7 @@ class LabelGraph(nn.Module):
     rank: int = 0
     method: AttentionMethod = "auto"
     attention_dropout_rate: float = 0.0
+    free_bytes: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -248,7 +251,7 @@ class LabelGraph(nn.Module):
             receiver = self._vector(f"receiver_{layer}", width)
             sender = self._vector(f"sender_{layer}", width)
             inputs = (nodes, kernel, receiver, sender)
-            options = {"method": self.method, **edges}
+            options = {"method": self.method, "free_bytes": self.free_bytes, **edges}
             if self.attention == "relu":
                 heads = relu_graph_attention(*inputs, **options)
             else:

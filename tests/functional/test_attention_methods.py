@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from labelgraph_jax.functional import attention_methods, attention_rows
 from labelgraph_jax.functional.attention import graph_attention
+from labelgraph_jax.functional.attention_memory import AttentionSizes, attention_bytes
 from labelgraph_jax.functional.complete_attention import complete_attention
 from tests.functional.test_attention import (
     HEADS,
@@ -166,15 +167,9 @@ def test_row_blocks_give_the_matrix_and_its_gradients(
 def test_auto_takes_the_complete_method_for_many_labels_without_edges() -> None:
     many = attention_methods.COMPLETE_FROM
 
-    def chosen(**options):
-        settings = {
-            "labels": many,
-            "heads": HEADS,
-            "negative_slope": 0.2,
-            "dropout_rate": 0.0,
-            "return_attention": False,
-        }
-        return attention_methods.choose_method("auto", **settings | options)
+    def chosen(labels: int = many, method: str = "auto", **options):
+        sizes = AttentionSizes(labels, HEADS, SIZE, edges=options.pop("edges", 0))
+        return attention_methods.choose_method(method, sizes, **options)
 
     assert chosen() == "complete"
     assert chosen(labels=many - 1) == "dense"
@@ -220,9 +215,7 @@ def test_a_method_that_cannot_names_those_that_can(options: dict, message: str) 
     with pytest.raises(ValueError, match=message):
         graph_attention(*some_weights(), **options)
     with pytest.raises(ValueError, match="must be one of auto, dense, complete"):
-        attention_methods.choose_method(
-            "scattered", labels=3, heads=1
-        )
+        attention_methods.choose_method("scattered", AttentionSizes(3, 1, 1))
     with pytest.raises(ValueError, match=r"negative_slope in \[0, 1\], got 2"):
         complete_attention(*made(3, 1.0, 0), 2.0)
 
@@ -234,3 +227,59 @@ def test_it_maps_and_splits_over_devices_like_any_function() -> None:
     )
     np.testing.assert_allclose(both[0], complete_attention(s, t, v, 0.2), atol=1e-6)
     np.testing.assert_allclose(both[1], complete_attention(t, s, v, 0.2), atol=1e-6)
+
+
+@pytest.mark.parametrize("role", ["additive", "multiplicative"])
+def test_row_blocks_drop_weights_at_their_rate_and_again_the_same(
+    role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention_rows, "BLOCK_BYTES", 2 * 4 * HEADS * 5)
+    arrays, weights = some_weights(), jnp.abs(some_edges())
+
+    def run(rate: float, key: int, nodes: jax.Array = arrays[0]) -> jax.Array:
+        return graph_attention(
+            nodes,
+            *arrays[1:],
+            edge_weights=weights,
+            role=role,
+            dropout_rate=rate,
+            key=jax.random.key(key),
+            method="blocked",
+        )
+
+    run = jax.jit(run, static_argnums=0)
+    np.testing.assert_array_equal(run(0.5, 1), run(0.5, 1))
+    assert jnp.abs(run(0.5, 1) - run(0.5, 2)).max() > 1e-3
+    mean = jnp.stack([run(0.25, key) for key in range(150)]).mean(axis=0)
+    np.testing.assert_allclose(mean, run(0.0, 0), atol=0.6)
+    # What the gradient computes again must drop the same weights: a step along it
+    # changes the loss as it says.
+    direction = jax.grad(lambda x: jnp.sum(run(0.5, 3, x) ** 2))(arrays[0])
+    step = 1e-3 / jnp.linalg.norm(direction)
+    losses = [
+        jnp.sum(run(0.5, 3, arrays[0] + sign * step * direction) ** 2)
+        for sign in (1, -1)
+    ]
+    slope = (losses[0] - losses[1]) / (2 * step)
+    np.testing.assert_allclose(slope, jnp.sum(direction**2), rtol=0.05)
+
+
+def test_what_does_not_fit_into_memory_is_refused_with_what_does() -> None:
+    arrays = some_weights(labels=400)
+    sizes = AttentionSizes(400, HEADS, SIZE)
+    needed = attention_bytes("dense", sizes)
+    options = {"role": "none", "free_bytes": needed - 1}
+    with pytest.raises(ValueError, match=r"methods that fit: complete$") as refused:
+        graph_attention(*arrays, method="dense", **options)
+    assert f"{needed:,} bytes" in str(refused.value)
+    assert f"{needed - 1:,} bytes" in str(refused.value)
+    assert graph_attention(*arrays, method="auto", **options).shape[0] == 400
+    matrix = jnp.ones((400, 400))
+    with pytest.raises(ValueError, match=r"a list of edges \(sparse\) or edge_factors"):
+        graph_attention(*arrays, edge_weights=matrix, free_bytes=1_000_000)
+    # One matrix of a million labels: refused, not tried.
+    large = AttentionSizes(1_000_000, 4, 64)
+    with pytest.raises(ValueError, match="methods that fit: complete, blocked"):
+        attention_methods.choose_method("dense", large, free_bytes=20 << 30)
+    chosen = attention_methods.choose_method("auto", large, free_bytes=20 << 30)
+    assert chosen == "complete"

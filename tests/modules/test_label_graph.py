@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.functional.attention import AdjacencyRole
+from labelgraph_jax.functional.edges import edges_from_adjacency
 from labelgraph_jax.modules.label_graph import (
     CONVOLUTION_ROLES,
     LEARNED_ROLES,
@@ -431,3 +432,109 @@ def test_features_of_another_width_join_the_label_vectors_through_a_projection()
     )
     expected = features @ params["skip_kernel"]
     np.testing.assert_allclose(difference, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("attention", "role", "learned"),
+    [
+        ("gat", "additive", None),
+        ("gat", "mask", None),
+        ("relu", "multiplicative", None),
+        ("convolution", "fixed", None),
+        ("convolution", "multiplicative", None),
+    ],
+)
+def test_a_list_of_edges_is_the_same_graph_as_its_matrix(
+    attention: str, role: str, learned: bool | None
+) -> None:
+    features, adjacency = made_inputs()
+    # A learned additive matrix has weights where there is no edge too: none here.
+    adjacency = jnp.maximum(adjacency, 0.1)
+    edges = edges_from_adjacency(adjacency)
+    graph = small_graph(attention=attention, role=role, learned=learned)
+    params = started(graph, features, edges)
+    for name in PER_EDGE:
+        if name in params:
+            assert params[name].shape == edges.weights.shape
+    by_matrix = {
+        name: leaf.reshape(N, N) if name in PER_EDGE else leaf
+        for name, leaf in params.items()
+    }
+    np.testing.assert_allclose(
+        graph.apply({"params": params}, features, edges),
+        graph.apply({"params": by_matrix}, features, adjacency),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("attention", "role"), [("gat", "additive"), ("relu", "multiplicative")]
+)
+def test_edges_of_low_rank_are_learned_without_an_adjacency(
+    attention: str, role: str
+) -> None:
+    features, _ = made_inputs()
+    graph = small_graph(attention=attention, role=role, rank=2, layers=1)
+    params = started(graph, features, None)
+    names = ("receiver_factors", "sender_factors")
+    assert [params[name].shape for name in names] == [(N, 2), (N, 2)]
+
+    def total(params: Any, graph: LabelGraph = graph) -> Any:
+        return (graph.apply({"params": params}, features, None) ** 2).sum()
+
+    gradient = jax.grad(total)(params)
+    for name in names:
+        assert (np.abs(gradient[name]) > 1e-8).mean() > 0.5
+    for method in ("complete", "blocked", "dense"):
+        np.testing.assert_allclose(
+            total(params, graph.clone(method=method)), total(params), rtol=1e-4
+        )
+
+
+def test_dropped_attention_acts_in_training_alone() -> None:
+    graph = small_graph(attention_dropout_rate=0.5)
+    features, adjacency = made_inputs()
+    for given in (adjacency, edges_from_adjacency(adjacency)):
+        params = started(graph, features, given)
+
+        def run(key: int, params: Any = params, given: Any = given) -> Any:
+            rngs = {"dropout": jax.random.key(key)}
+            return graph.apply(
+                {"params": params}, features, given, deterministic=False, rngs=rngs
+            )
+
+        assert np.abs(run(1) - run(2)).max() > 1e-3
+        np.testing.assert_array_equal(run(1), run(1))
+
+
+def test_a_graph_of_the_wrong_kind_is_refused_with_what_would_do() -> None:
+    features, adjacency = made_inputs()
+    edges = edges_from_adjacency(adjacency)
+    for graph, given, message in (
+        (small_graph(), None, "None takes role 'none', or a rank"),
+        (small_graph(rank=1), adjacency, "must be None with rank 1.*got a matrix"),
+        (small_graph(rank=1), edges, "must be None with rank 1.*got Edges"),
+        (small_graph(attention="gatv2"), edges, "gat, relu and convolution take"),
+        (small_graph(method="dense"), edges, "methods that can: sparse"),
+        (small_graph(method="complete"), adjacency, "methods that can: dense, blocked"),
+        (small_graph(free_bytes=10), adjacency, "needs .* and .*10 bytes. are free"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            graph.init(jax.random.key(0), features, given)
+    for options, message in (
+        ({"rank": -1}, "rank must be at least 0, got -1"),
+        ({"rank": 2, "learned": False}, "rank 2 learns the edges"),
+        ({"rank": 2, "attention": "gatv2"}, "gat and relu learn edges of low rank"),
+        ({"rank": 2, "attention": "relu"}, "role must be 'multiplicative'"),
+        ({"attention": "gatv2", "method": "sparse"}, "one of auto, dense with"),
+        (
+            {
+                "attention": "convolution",
+                "role": "fixed",
+                "attention_dropout_rate": 0.1,
+            },
+            "attention_dropout_rate must be 0",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            small_graph(**options)
