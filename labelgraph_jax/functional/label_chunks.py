@@ -250,8 +250,8 @@ def top_labels(
 
     # No label: worse than any, and later than all.
     start = (
-        jnp.full((len(documents), k), -jnp.inf),
-        jnp.full((len(documents), k), layout.labels, jnp.int32),
+        jnp.full((documents.shape[0], k), -jnp.inf),
+        jnp.full((documents.shape[0], k), layout.labels, jnp.int32),
     )
     return jax.lax.fori_loop(0, layout.chunks, merge, start)
 
@@ -303,7 +303,7 @@ def decision_counts(
         hits = decided & positive
         new = layout.is_new(chunk)
 
-        def of_labels(total: Array, cells: Array) -> Array:
+        def of_labels(total: Any, cells: Array) -> Array:
             # A label that comes twice is counted anew: equals replace its counts.
             return layout.put(total, cells.sum(axis=0, dtype=jnp.int32), chunk)
 
@@ -343,8 +343,8 @@ def _with_best(
     lacking, hit = lacking.astype(jnp.int32), hit.astype(jnp.int32)
     of_documents = counts.documents
     return DecisionCounts(
-        counts.true_positives.at[best].add(hit),
-        counts.predicted.at[best].add(lacking),
+        jnp.asarray(counts.true_positives).at[best].add(hit),
+        jnp.asarray(counts.predicted).at[best].add(lacking),
         counts.positives,
         DocumentCounts(
             of_documents.tp + hit,
