@@ -416,7 +416,9 @@ def test_an_unknown_column_or_format_lists_the_known_ones(tmp_path: Path) -> Non
         read_documents(path, text_column="body")
     with pytest.raises(DataError, match="no label column 'y'; the columns are: text, "):
         read_documents(path, label_columns=["y"])
-    with pytest.raises(DataError, match="must be one of jsonl, tsv, csv, parquet; got"):
+    with pytest.raises(
+        DataError, match="must be one of jsonl, tsv, csv, parquet, svm; got"
+    ):
         read_documents(path, format="pickle")
 
 
@@ -444,7 +446,9 @@ def test_read_texts_reads_streams_and_standard_input(
     stdin = io.TextIOWrapper(io.BytesIO(content.encode()), encoding="ascii")
     monkeypatch.setattr("sys.stdin", stdin)
     assert contents(read_texts("-")) == expected
-    with pytest.raises(DataError, match="stream: a stream must be jsonl, tsv, csv or "):
+    with pytest.raises(
+        DataError, match="stream: a stream must be jsonl, tsv, csv, svm or "
+    ):
         read_texts(io.BytesIO(b""), format="parquet")
     with pytest.raises(DataError, match='stream:2: "text" must not be empty'):
         read_texts(io.StringIO("one\n\nthree\n"))
