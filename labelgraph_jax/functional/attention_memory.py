@@ -41,12 +41,12 @@ def attention_bytes(method: str, sizes: AttentionSizes) -> int:
     if method == "blocked":
         return matrices * square + 4 * min(BLOCK_BYTES, heads * square) + 5 * values
     if method == "sparse":
-        carried = 2 * min(EDGE_BYTES, 4 * edges * heads * features)
+        carried = 5 * min(EDGE_BYTES, 4 * edges * heads * features) // 2
         return 8 * 4 * edges * heads + carried + 5 * values
     assert method == "complete", method
     # Tables of both sums, of all heads or of one, beside values, results, gradients.
     at_once = values if values <= HEADS_TOGETHER_BYTES else values // heads
-    return 6 * values + 6 * at_once + 40 * 4 * labels * heads
+    return 6 * values + 9 * at_once // 2 + 40 * 4 * labels * heads
 
 
 def check_fits(

@@ -2,12 +2,15 @@
 
 import jax
 import jax.numpy as jnp
+from jax.export import is_symbolic_dim
 from jaxtyping import Array, Bool, Float
 
 from labelgraph_jax.functional.attention_weights import masked_softmax
 
 CHUNK_CELLS = 2**24
 """(document, label, token) cells computed at a time: 64 MiB of float32 an array."""
+CHUNK_UNKNOWN = 256
+"""Labels at a time in an exported program, which does not know its documents."""
 
 
 def token_convolution(
@@ -92,7 +95,10 @@ def label_attention_scores(
     _check_shapes(tokens, mask, queries, outputs)
     labels = queries.shape[0]
     if chunk_labels is None:
-        chunk_labels = max(CHUNK_CELLS // max(mask.size, 1), 1)
+        if is_symbolic_dim(mask.size):
+            chunk_labels = CHUNK_UNKNOWN
+        else:
+            chunk_labels = max(CHUNK_CELLS // max(mask.size, 1), 1)
     if chunk_labels < 1:
         raise ValueError(f"chunk_labels must be at least 1, got {chunk_labels}")
     tokens = jnp.where(mask[..., None], tokens, 0)
@@ -115,7 +121,7 @@ def label_attention_scores(
         return padded.reshape(groups, size, -1)
 
     parts = jax.lax.map(jax.checkpoint(scores), (grouped(queries), grouped(outputs)))
-    return parts.swapaxes(0, 1).reshape(len(tokens), -1)[:, :labels]
+    return parts.swapaxes(0, 1).reshape(tokens.shape[0], -1)[:, :labels]
 
 
 def _weights(

@@ -1,0 +1,1 @@
+"""What `experiments.extreme_labels` measures, each point in a process of its own."""
