@@ -31,6 +31,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     verbs.Ensemble: handlers.ensemble,
     verbs.Evaluate: handlers.evaluate,
     verbs.Predict: handlers.predict,
+    verbs.Export: handlers.export,
     verbs.Gates: handlers.gates,
     verbs.Graph: handlers.graph,
     verbs.DataStats: handlers.data_stats,

@@ -161,6 +161,32 @@ def predict(verb: verbs.Predict) -> int:
     return 0
 
 
+def export(verb: verbs.Export) -> int:
+    from labelgraph_jax.export import export_model
+
+    if verb.check < 0:
+        raise ConfigError(f"--check must not be negative, got {verb.check}")
+    manifest = export_model(
+        verb.workdir,
+        verb.out,
+        data=verb.data,
+        data_dir=verb.data_dir,
+        limit=verb.check,
+        say=say,
+    )
+    if verb.json:
+        print(json.dumps(manifest, indent=2))
+        return 0
+    size = sum(file["bytes"] for file in manifest["files"].values())
+    check = manifest["check"]
+    print(
+        f"{verb.out}: {len(manifest['files']) + 1} files, {size / 2**20:.1f} MiB, for "
+        f"{', '.join(manifest['platforms'])}; equals predict to "
+        f"{check['largest_difference']:.1e} on {check['documents']:,} documents"
+    )
+    return 0
+
+
 def gates(verb: verbs.Gates) -> int:
     from labelgraph_jax.gate_report import draw_gates, print_gates, write_gates
     from labelgraph_jax.gate_sources import run_gates

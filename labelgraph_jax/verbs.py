@@ -158,6 +158,32 @@ class Predict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a trained model as a directory that jax alone can load.
+
+    StableHLO for CPU, GPU and TPU, weights, tokenizer, labels, thresholds, a model card
+    and a script that predicts with them. It is compared with `predict` on every test
+    document, and not left where a probability differs by more than 1e-5.
+
+    Examples:
+      labelgraph export runs/mine exported/mine
+      python exported/mine/load_example.py "Wheat exports rose in March"
+      labelgraph export runs/mine exported/mine --check 500
+    """
+
+    workdir: tyro.conf.Positional[str]
+    out: tyro.conf.Positional[str]
+    """A directory that is absent or empty."""
+    data: str = ""
+    """A labelled file to compare on; without it the run's own test split."""
+    data_dir: str = ""
+    """Folder of local corpus copies, where it has moved since training."""
+    check: int = 0
+    """Compare on so many documents, spread evenly; on all when 0."""
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gates:
     """See the gates of a run that has a mixture of experts: who uses which expert.
 
@@ -401,6 +427,7 @@ def verbs(start: Config) -> Any:
         Annotated[Ensemble, sub("ensemble")],
         Annotated[Evaluate, sub("evaluate")],
         Annotated[Predict, sub("predict")],
+        Annotated[Export, sub("export")],
         Annotated[Gates, sub("gates")],
         Annotated[Graph, sub("graph")],
         Annotated[data, sub("data", description="Look at, check and export a corpus.")],

@@ -231,13 +231,14 @@ class Tokenizer:
             truncated += len(rest) >= max_windows
             kept = [encoding, *rest[: max_windows - 1]]
             windows.append(
-                [np.asarray(e.ids or [self._empty_id], np.int32) for e in kept]
+                [np.asarray(e.ids or [self.empty_id], np.int32) for e in kept]
             )
         self._inner.no_truncation()
         return EncodedTexts(windows, truncated)
 
     @property
-    def _empty_id(self) -> int:
+    def empty_id(self) -> int:
+        """What a text without a token is read as."""
         unknown = self._inner.token_to_id(UNKNOWN)
         return self.pad_id if unknown is None else unknown
 

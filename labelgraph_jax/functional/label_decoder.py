@@ -181,7 +181,7 @@ def greedy_decode(
     """
     if max_labels < 1:
         raise ValueError(f"max_labels must be at least 1, got {max_labels}")
-    documents, stop = len(hidden), weights.output_bias.shape[0] - 1
+    documents, stop = hidden.shape[0], weights.output_bias.shape[0] - 1
     one_step = jnp.ones((documents, 1), bool)
 
     def step(state, _):

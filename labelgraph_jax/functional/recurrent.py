@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.export import is_symbolic_dim
 from jaxtyping import Array, Bool, Float, Shaped
 
 # Few enough steps that a block's gates stay in a core's cache, enough that the sums
@@ -241,9 +242,10 @@ def _block_size(steps: int) -> int:
     """Steps in a block: a divisor of `steps`, small on CPU, all of them elsewhere.
 
     Off the CPU one block makes one large product of every weight gradient, and one
-    all-reduce of it where the batch is sharded.
+    all-reduce of it where the batch is sharded. Of an unknown length, in an exported
+    program, the largest divisor that can be told.
     """
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" and not is_symbolic_dim(steps):
         return max(steps, 1)
     return max(k for k in range(1, _CPU_BLOCK + 1) if steps % k == 0)
 
