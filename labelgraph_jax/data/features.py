@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -65,11 +64,6 @@ def feature_documents(rows: object, *, prefix: str = "row") -> list[Document]:
             )
         found.append(Document(f"{prefix}-{number}", "", (), features=features))
     return found
-
-
-def without_labels(documents: Sequence[Document]) -> list[Document]:
-    """The same documents as if nobody had labelled them."""
-    return [dataclasses.replace(d, labels=(), unannotated=()) for d in documents]
 
 
 def _kind_of(row: object) -> str:

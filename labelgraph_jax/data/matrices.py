@@ -15,6 +15,8 @@ from labelgraph_jax.data.fields import shown
 from labelgraph_jax.data.lines import read_lines, split_suffix
 from labelgraph_jax.data.sparse_rows import header_of, parse_pairs
 
+_LARGEST = np.iinfo(np.int32).max
+
 
 def read_matrix(path: Path, *, what: str, increasing: bool) -> sparse.csr_array:
     """A matrix of `rows columns` and `id:value` rows, or a scipy .npz in CSR form.
@@ -36,6 +38,11 @@ def read_matrix(path: Path, *, what: str, increasing: bool) -> sparse.csr_array:
         raise DataError(
             f"{path}:{number}: must begin with a header `rows columns`; "
             f"got {shown(first)}"
+        )
+    if not 1 <= header.columns <= _LARGEST:
+        raise DataError(
+            f"{path}:{number}: the columns of the header must be from 1 to "
+            f"{_LARGEST:,}; got {shown(first)}"
         )
     ids: list[np.ndarray] = []
     values: list[np.ndarray] = []
@@ -96,6 +103,7 @@ def _read_npz(path: Path, what: str) -> sparse.csr_array:
 
 
 _NPZ = ("indptr", "indices", "data", "shape", "format")
+_KINDS = {"indptr": "iu", "indices": "iu", "shape": "iu", "data": "biuf"}
 
 
 def _checked_csr(
@@ -113,6 +121,11 @@ def _checked_csr(
         raise DataError(
             f"{path}: must be a matrix of rows (csr); it is {kind}: save its .tocsr()"
         )
+    for name, kinds in _KINDS.items():
+        found = held[name].dtype
+        if found.kind not in kinds:
+            wanted = "numbers" if name == "data" else "whole numbers"
+            raise DataError(f"{path}: {name} must be {wanted}; it is {found}")
     shape = tuple(int(size) for size in held["shape"].ravel())
     indptr, ids, values = (held[name] for name in _NPZ[:3])
     rows_fit = (

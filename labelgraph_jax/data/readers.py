@@ -162,6 +162,8 @@ def _format_of(path: Path, format: str | None, known: dict[str, str]) -> str:
             else f"{path}: a matrix alone has no labels: give the folder that holds it"
         )
     if suffix not in known:
+        if not suffix and not path.exists():
+            raise DataError(f"{path}: no such file or folder")
         raise DataError(
             f"{path}: the name must end in one of {', '.join(known)} (perhaps with "
             f".gz or .xz after it), or say format; got {suffix or 'no suffix'!r}"

@@ -101,6 +101,8 @@ def _save(folder: Path, **changes: np.ndarray) -> None:
 
 BAD_TEXT = {
     "no header": ("trn_X_Y.txt", "0:1\n", "txt:1: must begin with a header `rows col"),
+    "no column": ("trn_X_Y.txt", "3 0\n\n\n\n", "txt:1: the columns .* from 1 to"),
+    "columns past all": ("trn_X_Y.txt", f"3 {10**20}\n\n\n\n", "txt:1: the columns"),
     "header lies": ("trn_X_Y.txt", "4 4\n0:1\n0:1\n0:1\n", "says 4 rows; .* has 3"),
     "longer": ("trn_X_Y.txt", "4 4\n0:1\n1:1\n\n\n", "has 4 rows for 3 documents"),
     "columns": ("trn_X_Y.txt", "3 5\n0:1\n\n\n", "5 columns, .*Y.txt has 4 labels"),
@@ -139,9 +141,17 @@ BAD_NPZ = {
     "csc": (lambda f: sparse.save_npz(f / "Y.trn.npz", matrix("trn").tocsc()), "csc"),
     "lacks": (lambda f: np.savez(f / "Y.trn.npz", data=1), "lacks indptr, indices,"),
     "fit": (lambda f: _save(f, shape=np.array([9, 4])), "do not fit"),
+    "words": (lambda f: _save(f, data=np.full(5, "a")), "data must be numbers; it is"),
+    "halves": (
+        lambda f: _save(f, indices=np.full(5, 0.5)),
+        "indices must be whole numbers; it is float64",
+    ),
     "range": (lambda f: _save(f, shape=np.array([3, 2])), "row 3: .* below 2; got 2"),
     "nan": (lambda f: _save(f, data=np.full(5, np.nan)), "row 1: .* finite"),
-    "twice": (lambda f: _save(f, indices=np.zeros(5)), "row 1: .* once; got 0 twice"),
+    "twice": (
+        lambda f: _save(f, indices=np.zeros(5, int)),
+        "row 1: .* once; got 0 twice",
+    ),
 }
 
 
