@@ -48,6 +48,11 @@ class Ensemble(Model):
     weights: np.ndarray
     bias: float
 
+    @property
+    def label_chunk(self) -> int:  # type: ignore[override]
+        """0: every member gives all its scores, which are then joined."""
+        return 0
+
     def score_documents(
         self, documents: Sequence[Document], *, batch_size: int | None = None
     ) -> tuple[Encoded, np.ndarray]:

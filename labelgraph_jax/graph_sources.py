@@ -23,7 +23,7 @@ from labelgraph_jax.functional.adjacency import (
 )
 from labelgraph_jax.functional.edges import Edges, adjacency_from_edges
 from labelgraph_jax.graph_report import GraphReport, compare, describe, threshold
-from labelgraph_jax.many_labels import MANY
+from labelgraph_jax.many_labels import MANY, require_room
 from labelgraph_jax.modules.label_graph import log_edge_weights
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.prepare import (
@@ -68,6 +68,12 @@ def built_graph(config: Config, *, strongest: int = 10) -> FoundGraph:
     require_labels(corpus.train, corpus)
     labels = LabelSpace.from_documents(
         corpus.train, corpus.label_descriptions, corpus.parents, corpus.learned_tasks
+    )
+    require_room(
+        len(labels),
+        len(labels),
+        "the label graph as a matrix",
+        "training takes a list of edges in its place: graph.method='sparse'",
     )
     counts, annotated = _counts(corpus, labels)
     features = _name_features(config, corpus, labels)
@@ -191,7 +197,7 @@ def _matrix(place: Workdir) -> np.ndarray:
     if arrays.adjacency is None or size > MANY:
         raise ConfigError(
             f"{place.path}: the graph of its {size:,} labels has no matrix to show or "
-            f"save: it is "
+            "save: it is "
             + ("complete" if arrays.adjacency is None else "a list of edges")
         )
     return np.asarray(adjacency_from_edges(arrays.adjacency, size))

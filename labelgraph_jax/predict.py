@@ -105,8 +105,9 @@ class Model:
 
     @cached_property
     def label_chunk(self) -> int:
-        """How many labels are scored at a time; 0 where all are at once."""
-        return label_chunk(self.config, len(self.label_space))
+        """How many labels are scored at a time; 0 where all are at once. Labels that
+        were added change nothing: the classifier does not score them."""
+        return label_chunk(self.config, len(self.classifier.graph.counts))
 
     @property
     def thresholds(self) -> np.ndarray:
@@ -503,7 +504,9 @@ def write_predictions(
             len(documents),
             len(model.labels),
             "the scores of all labels, an array",
-            "leave --all-scores out, or give a part of the file",
+            "leave --scores out, or give a part of the file"
+            if all_scores
+            else "give a part of the file",
         )
         probabilities = model.score_documents(documents)[1]
         rows = [

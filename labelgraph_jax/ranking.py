@@ -13,7 +13,10 @@ from labelgraph_jax.config import Config
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.evaluation import KS, summary
 from labelgraph_jax.group_results import measure_groups_ranked
-from labelgraph_jax.memory_metrics import with_unknown_labels
+from labelgraph_jax.memory_metrics import (
+    added_label_metrics_ranked,
+    with_unknown_labels,
+)
 from labelgraph_jax.ranked_decisions import (
     cut_documents,
     decide_ranked,
@@ -109,6 +112,11 @@ def evaluate_ranked(
         model.decision,
         int((~present).sum()),
     )
+    if model.memory is not None and len(model.memory.added):
+        decided = decide_ranked(model.decision, top)
+        found["added_labels"] = added_label_metrics_ranked(
+            top, truth, decided, model.memory
+        )
     return found | {
         "groups": measure_groups_ranked(top, truth, graph.counts),
         "kept_labels": top.ids.shape[1],
@@ -156,13 +164,11 @@ def top_of_texts(
     batch_size: int | None = None,
 ) -> list[list[tuple[str, float]]]:
     """The k most probable labels of every document, with their probabilities."""
-    most = len(model.labels)
-    if model.label_chunk:
-        most = min(most, model.config.head.kept_labels)
+    most, of = len(model.labels), "the labels of the model"
+    if model.label_chunk and model.config.head.kept_labels < most:
+        most, of = model.config.head.kept_labels, "head.kept_labels of the run"
     if not 1 <= k <= most:
-        raise ValueError(
-            f"k must lie in 1..{most}, the labels that are kept of a document, got {k}"
-        )
+        raise ValueError(f"k must lie in 1..{most}, {of}; got {k}")
     if not documents:
         return []
     if model.label_chunk:
@@ -185,7 +191,8 @@ def ranked_rows(
     if not documents:
         return []
     if top_k:
-        chosen = top_of_texts(model, documents, top_k)
+        # More labels than there are means all, as where all are scored at once.
+        chosen = top_of_texts(model, documents, min(top_k, len(model.labels)))
     else:
         top = _top(model, documents, None)
         decided = decide_ranked(model.decision, top)

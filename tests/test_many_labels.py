@@ -22,6 +22,7 @@ from labelgraph_jax.config import (
 )
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.decisions import Decision
+from labelgraph_jax.ensemble import make_ensemble
 from labelgraph_jax.evaluation import evaluate_workdir
 from labelgraph_jax.fit import fit
 from labelgraph_jax.functional.adjacency import (
@@ -108,6 +109,19 @@ def test_predictions_in_chunks_are_those_of_all_labels(
         for (_, p), (_, q) in zip(one, other, strict=True):
             assert p == pytest.approx(q, abs=1e-3)
     assert chunks.predict([]) == chunks.predict_top([], 2) == []
+
+
+def test_an_ensemble_of_runs_in_chunks_asks_every_member(
+    workdirs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    whole, chunks = workdirs
+    results = make_ensemble([chunks, whole], tmp_path / "both")
+    joined = lg.load(tmp_path / "both")
+    probabilities = joined.predict_proba(TEXTS)
+    assert joined.predict(TEXTS) == [joined.decide(row) for row in probabilities]
+    best = [pairs[0][1] for pairs in joined.predict_top(TEXTS, 1)]
+    np.testing.assert_allclose(best, probabilities.max(axis=1))
+    assert "mAP" in results["test"]["metrics"]  # of all scores
 
 
 def test_metrics_in_chunks_are_those_of_all_labels(
