@@ -128,7 +128,8 @@ def remove_labels(workdir: str | Path, names: Sequence[str]) -> AddedLabels:
     """Takes added labels away again; returns those that are left.
 
     Raises:
-        DataError: a label was not added; one that was trained cannot be removed.
+        DataError: a label was not added; one that was trained cannot be removed, nor
+            one that lies above an added label which stays.
     """
     with _at_work(workdir) as place:
         _require_memory(place)
@@ -145,7 +146,14 @@ def remove_labels(workdir: str | Path, names: Sequence[str]) -> AddedLabels:
                 f"{workdir}: no label {name!r} was added; added were: "
                 f"{', '.join(added.names[:10]) or 'none'}"
             )
-        kept = [row for row, name in enumerate(added.names) if name not in set(names)]
+        gone = set(names)
+        kept = [row for row, name in enumerate(added.names) if name not in gone]
+        for row in kept:
+            if above := gone.intersection(added.parents[row]):
+                raise DataError(
+                    f"{workdir}: the label {min(above)!r} lies above "
+                    f"{added.names[row]!r}, which was added: remove both"
+                )
         left = AddedLabels(
             names=tuple(added.names[row] for row in kept),
             descriptions=tuple(added.descriptions[row] for row in kept),
@@ -208,6 +216,11 @@ def _check_new(
     above.update(trained.parents, *trained.parents.values())
     for label in labels:
         for parent in label.parents:
+            if parent == label.name:
+                raise DataError(
+                    f"{place.path}: a label cannot lie above itself; {parent!r} names "
+                    "itself as its parent"
+                )
             if parent not in above:
                 raise DataError(
                     f"{place.path}: the parent {parent!r} of {label.name!r} is no "

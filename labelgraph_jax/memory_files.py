@@ -9,8 +9,11 @@ Without memory.json, which is written last, there is no memory.
 """
 
 import dataclasses
+import filecmp
 import json
 import shutil
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,14 @@ from labelgraph_jax.settings import from_values
 from labelgraph_jax.workdir import Workdir, WorkdirError, replacing, write_json
 
 ENCODER_FILES = ("*.json", "*.txt", "*.safetensors*")
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def memory_folder(place: Workdir) -> Path:
@@ -128,7 +139,8 @@ def copy_encoder(source: Path, place: Workdir) -> None:
     for pattern in ENCODER_FILES:
         for path in sorted(source.glob(pattern)):
             target = folder / path.name
-            if not target.is_file() or target.stat().st_size != path.stat().st_size:
+            # Encoders of one shape have files of one size: their bytes tell.
+            if not target.is_file() or not filecmp.cmp(path, target, shallow=False):
                 partial = target.with_name(target.name + ".partial")
                 shutil.copyfile(path, partial)
                 partial.replace(target)
@@ -192,9 +204,9 @@ def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except _UNREADABLE as error:
         raise WorkdirError(f"{path}: cannot be read: {error}") from error
 
 

@@ -21,6 +21,8 @@ Every file is readable without this package, and reading one executes nothing.
 import json
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,7 +203,7 @@ class Workdir:
         """What the label graph started from."""
         path = self.path / "label_graph.npz"
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 adjacency: Any = stored.get("adjacency")
                 if "edge_receivers" in stored:
                     parts = (stored[f"edge_{name}"] for name in Edges._fields)
@@ -212,8 +214,17 @@ class Workdir:
                     prior=stored["prior"],
                     counts=stored["counts"],
                 )
-        except (OSError, ValueError, KeyError) as error:
+        except FileNotFoundError as error:
             raise WorkdirError(f"{path}: cannot be read; train first") from error
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise WorkdirError(f"{path}: cannot be read: {error}") from error
 
     @property
     def table_path(self) -> Path:

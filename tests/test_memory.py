@@ -27,9 +27,10 @@ from labelgraph_jax.ensemble import make_ensemble
 from labelgraph_jax.evaluation import evaluate_workdir
 from labelgraph_jax.fit import fit
 from labelgraph_jax.memory import AddedLabels, Choice, Keys, Memory, unit
+from labelgraph_jax.memory_files import copy_encoder, encoder_folder
 from labelgraph_jax.memory_texts import family_text, own_text
 from labelgraph_jax.predict import Model
-from labelgraph_jax.workdir import WorkdirError
+from labelgraph_jax.workdir import Workdir, WorkdirError
 from labelgraph_jax.workdir_lock import WorkdirLock
 from tests.tiny import LABELS, made_documents, tiny_config, write_jsonl, write_tiny_bert
 
@@ -285,7 +286,10 @@ def test_the_verbs_add_list_and_remove(
     assert "no label 'rye' was added" in said(
         ["labels", "remove", workdir, "rye"], capsys
     )
-    assert run(["labels", "remove", workdir, "rice"]) == 0
+    add_labels(own, [NewLabel("paddy", "", ("rice",))])
+    message = said(["labels", "remove", workdir, "rice"], capsys)
+    assert "'rice' lies above 'paddy', which was added: remove both" in message
+    assert run(["labels", "remove", workdir, "rice", "paddy"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -307,6 +311,7 @@ def test_the_verbs_add_list_and_remove(
             '"description" must be a string',
         ),
         ("a.jsonl", '{"name": "x", "parents": ["y"]}', "the parent 'y' of 'x' is no"),
+        ("a.jsonl", '{"name": "x", "parents": ["x"]}', "cannot lie above itself"),
         ("a.jsonl", "{", ":1: "),
         ("a.jsonl", "", "at least one label; it is empty"),
         ("a.tsv", "x\ty\tz", ":1: must be name<TAB>description; got 3 columns"),
@@ -353,6 +358,27 @@ def test_a_damaged_memory_is_named(own: Path) -> None:
         lg.load(own)
 
 
+@pytest.mark.parametrize("name", ["memory/keys.npz", "label_graph.npz"])
+def test_an_archive_that_was_cut_off_is_named(own: Path, name: str) -> None:
+    whole = (own / name).read_bytes()
+    (own / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WorkdirError, match=rf"{name}: cannot be read"):
+        lg.load(own)
+
+
+def test_another_encoder_of_the_same_shape_takes_the_place_of_the_one_before(
+    tmp_path: Path,
+) -> None:
+    place = Workdir(tmp_path / "run")
+    for weights in (b"one", b"two"):
+        source = tmp_path / weights.decode()
+        source.mkdir()
+        (source / "model.safetensors").write_bytes(weights)
+        copy_encoder(source, place)
+        copied = encoder_folder(place) / "model.safetensors"
+        assert copied.read_bytes() == weights
+
+
 @pytest.mark.parametrize(
     ("memory", "message"),
     [
@@ -390,6 +416,11 @@ def test_labels_in_chunks_are_mixed_and_added_as_all_at_once(
     documents = [{"id": "a", "text": TEXTS[0], "labels": ["corn", "rice"]}]
     data = write_jsonl(tmp_path / "new.jsonl", documents)
     test = evaluate_workdir(tmp_path / "run", data=str(data))["test"]
+    of_all = evaluate_workdir(whole, data=str(data))["test"]["added_labels"]
+    added = test["added_labels"]
+    assert (added["labels"], added["documents"]) == (1, 1)
+    for name in ("micro_f1", "RP@5", "nDCG@5"):
+        assert added["metrics"][name] == pytest.approx(of_all["metrics"][name])
     assert test["unseen_labels"] == {}
     assert 0 <= test["metrics"]["nDCG@5"] <= 1
 
