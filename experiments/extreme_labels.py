@@ -95,15 +95,14 @@ class Arguments:
 
     def sizes(self) -> dict[str, Any]:
         """Of the points."""
-        names = ("features", "heads", "width", "repeats", "seconds", "limit_gib")
-        names += ("point_seconds", "turn_seconds")
-        return {name: getattr(self, name) for name in names}
+        names = "features heads width repeats seconds limit_gib point_seconds"
+        return {name: getattr(self, name) for name in [*names.split(), "turn_seconds"]}
 
     def step_sizes(self) -> dict[str, Any]:
         """Of the train step."""
-        names = ("labels", "batch", "width", "heads", "features", "chunk", "tokens")
-        names += ("vocabulary", "positives", "limit_gib")
-        sizes = {name: getattr(self, f"step_{name}") for name in names}
+        names = "labels batch width heads features chunk tokens vocabulary positives"
+        names += " limit_gib"
+        sizes = {name: getattr(self, f"step_{name}") for name in names.split()}
         return sizes | {"repeats": 2, "seconds": 120.0, "point_seconds": 1800.0}
 
 

@@ -10,7 +10,7 @@ from labelgraph_jax.functional.attention_memory import (
 
 AttentionMethod = Literal["auto", "dense", "complete", "blocked", "sparse"]
 
-COMPLETE_FROM = 256
+COMPLETE_FROM = 128
 """Labels from which on `complete` is the faster one on a CPU (forward and gradient, 4
 heads of 64 features); below it the matrix is small enough to win."""
 DENSE_BYTES = 3 << 30

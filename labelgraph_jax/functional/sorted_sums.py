@@ -52,11 +52,39 @@ def sort_and_place(
     """The order of the keys of every head, and where in it each query would stand,
     before the keys that equal it, or with side `right` behind them."""
     keys = keys.T
-    labels = jnp.broadcast_to(jnp.arange(keys.shape[1], dtype=jnp.int32), keys.shape)
-    # Those that are equal may stand in any order, which is faster than their own.
-    ordered, order = jax.lax.sort((keys, labels), num_keys=1, is_stable=False)
+    order = _orders(keys)
+    ordered = jnp.take_along_axis(keys, order, axis=1)
     place = jax.vmap(lambda x, y: jnp.searchsorted(x, y, side=side), (0, 1), 1)
     return order, place(ordered, queries)
+
+
+def _orders(keys: Float[Array, "H N"]) -> Int[Array, "H N"]:
+    """`argsort` of every row of finite numbers, those that are equal in any order.
+
+    A CPU sorts single integers many times faster than pairs of a key and its place. So
+    as many bits of the keys as an integer holds beside a place are sorted at a time,
+    the lowest first: two or three times for all that fit into memory.
+    """
+    labels = keys.shape[1]
+    places = jnp.broadcast_to(jnp.arange(labels, dtype=jnp.uint32), keys.shape)
+    if jax.default_backend() != "cpu":
+        pair = jax.lax.sort((keys, places), dimension=1, num_keys=1, is_stable=False)
+        return pair[1].astype(jnp.int32)
+    # In one axis: of constants with more, XLA has been seen to mix up the order.
+    bits = jax.lax.bitcast_convert_type(keys.reshape(-1), jnp.uint32)
+    negative = bits >> 31 == 1
+    bits = bits ^ jnp.where(negative, jnp.uint32(0xFFFFFFFF), jnp.uint32(1 << 31))
+    bits = bits.reshape(keys.shape)  # integers in the order of the keys
+    place_bits = max(1, (labels - 1).bit_length())
+    at_once = 32 - place_bits
+    order = places
+    for start in range(0, 32, at_once):
+        digits = jnp.take_along_axis(bits, order, axis=1) if start else bits
+        digits = (digits >> start) << place_bits
+        ranked = jax.lax.sort(digits | places, dimension=1, is_stable=False)
+        ranked = ranked & jnp.uint32((1 << place_bits) - 1)
+        order = jnp.take_along_axis(order, ranked, axis=1) if start else ranked
+    return order.astype(jnp.int32)
 
 
 def lay_out(order: Int[Array, "H N"]) -> Layout:
@@ -139,9 +167,12 @@ def two_sums(
     found_rows, found_numbers = (
         x.reshape(steps * columns, *x.shape[2:])[here] for x in within
     )
-    return TwoSums(
-        others[0][block] + sign[:, None] * found_rows,
-        others[1][block] + sign * found_numbers,
+    # Looked up once: XLA would do so again for every use.
+    return jax.lax.optimization_barrier(
+        TwoSums(
+            others[0][block] + sign[:, None] * found_rows,
+            others[1][block] + sign * found_numbers,
+        )
     )
 
 
