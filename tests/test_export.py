@@ -33,7 +33,7 @@ class Refuse:
         if name.split(".")[0] in ("labelgraph_jax", "flax", "orbax", "transformers"):
             raise ImportError(name + " is out of reach")
 sys.meta_path.insert(0, Refuse())
-runpy.run_path(sys.argv[1], run_name="__main__")
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
 """
 
 
