@@ -30,9 +30,9 @@ def page(record: Mapping[str, Any]) -> str:
         "float32. Every point is a process of its own that may take "
         f"{sizes['limit_gib']:g} GiB and {sizes['point_seconds']:g} s; after its first "
         "failure a method is not tried with more labels. Seconds are the fastest of "
-        "several runs; memory is what was resident at the peak beyond the inputs. `sparse` has ten edges per label, "
-        "`low-rank` learns edge weights of rank 4, `relu` is the form without a "
-        "softmax.",
+        "several runs; memory is what was resident at the peak beyond the inputs. "
+        "`sparse` has ten edges per label, `low-rank` learns edge weights of rank 4, "
+        "`relu` is the form without a softmax.",
     ]
     if record.get("figure"):
         parts.append(f"![time and memory]({record['figure']})")
