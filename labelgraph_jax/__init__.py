@@ -13,7 +13,7 @@ Nothing is imported before it is asked for, so that `import labelgraph_jax` is q
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 if TYPE_CHECKING:
     from labelgraph_jax import functional, modules
