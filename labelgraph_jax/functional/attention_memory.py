@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from labelgraph_jax.functional.attention_rows import BLOCK_BYTES
-from labelgraph_jax.functional.sorted_sums import HEADS_TOGETHER_BYTES
+from labelgraph_jax.functional.sorted_sums import HEADS_TOGETHER_BYTES, pieces_of
 from labelgraph_jax.functional.sparse_attention import EDGE_BYTES
 
 
@@ -44,8 +44,10 @@ def attention_bytes(method: str, sizes: AttentionSizes) -> int:
         carried = 5 * min(EDGE_BYTES, 4 * edges * heads * features) // 2
         return 8 * 4 * edges * heads + carried + 5 * values
     assert method == "complete", method
-    # Tables of both sums, of all heads or of one, beside values, results, gradients.
-    at_once = values if values <= HEADS_TOGETHER_BYTES else values // heads
+    # Tables of both sums, of all heads or of a piece of one, beside values, results
+    # and gradients.
+    pieces = pieces_of(labels, heads, features) * heads
+    at_once = values if values <= HEADS_TOGETHER_BYTES else values // pieces
     return 6 * values + 9 * at_once // 2 + 40 * 4 * labels * heads
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from labelgraph_jax.functional.attention_inputs import EdgeFactors
 from labelgraph_jax.functional.sorted_sums import (
     by_heads,
+    divide_heads,
     lay_out,
     sort_and_place,
     two_sums,
@@ -73,10 +74,10 @@ def complete_attention(
         raise ValueError(
             f"complete_attention needs a negative_slope in [0, 1], got {negative_slope}"
         )
-    wide = tuple(x.astype(jnp.float32) for x in (receivers, senders, values))
+    wide = divide_heads(*(x.astype(jnp.float32) for x in (receivers, senders, values)))
     if factors is None:
         out, _ = weighted_attention(*wide, None, negative_slope)
-        return out.astype(values.dtype)
+        return out.reshape(values.shape).astype(values.dtype)
     of_receivers, of_senders = (_shares(factor) for factor in factors)
 
     # Without the checkpoint a gradient would keep the sums of every component.
@@ -92,7 +93,7 @@ def complete_attention(
     (sums, total), _ = jax.lax.scan(add, start, components)
     some = total > 0
     out = jnp.where(some, 1.0 / jnp.where(some, total, 1.0), 0.0)[..., None] * sums
-    return out.astype(values.dtype)
+    return out.reshape(values.shape).astype(values.dtype)
 
 
 def _shares(factor: Float[Array, "N R"]) -> Float[Array, "N R"]:

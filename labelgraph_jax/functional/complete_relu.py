@@ -21,6 +21,7 @@ from labelgraph_jax.functional.attention_inputs import EdgeFactors
 from labelgraph_jax.functional.sorted_sums import (
     Layout,
     by_heads,
+    divide_heads,
     lay_out,
     sort_and_place,
 )
@@ -51,9 +52,11 @@ def complete_relu_attention(
 
     Reference: ours; the score is that of `relu_graph_attention`.
     """
-    s, t, v = (x.astype(jnp.float32) for x in (receivers, senders, values))
+    s, t, v = divide_heads(
+        *(x.astype(jnp.float32) for x in (receivers, senders, values))
+    )
     if factors is None:
-        return relu_sums(s, t, v).astype(values.dtype)
+        return relu_sums(s, t, v).reshape(values.shape).astype(values.dtype)
 
     # Without the checkpoint a gradient would keep the sums of every component.
     @jax.checkpoint
@@ -64,7 +67,7 @@ def complete_relu_attention(
 
     components = tuple(factor.astype(jnp.float32).T for factor in factors)
     total, _ = jax.lax.scan(add, jnp.zeros_like(v), components)
-    return total.astype(values.dtype)
+    return total.reshape(values.shape).astype(values.dtype)
 
 
 @jax.custom_vjp

@@ -20,6 +20,10 @@ HEADS_TOGETHER_BYTES = 32 << 20
 """Bytes of the values up to which all heads are computed side by side; beyond, one
 after the other, which takes a fraction of the memory and no longer."""
 
+NARROWEST = 64
+"""Features of the pieces that a wide head is divided into: narrower ones would sort as
+long as they sum."""
+
 
 class Layout(NamedTuple):
     """Where the rows of some orders, one per head, lie: `[step, head * block]`."""
@@ -243,3 +247,33 @@ def by_heads(
     shapes = jax.eval_shape(one, 0)
     empty = tuple(jnp.zeros((x.shape[0], heads, *x.shape[2:]), x.dtype) for x in shapes)
     return jax.lax.fori_loop(0, heads, add, empty)
+
+
+def pieces_of(labels: int, heads: int, features: int) -> int:
+    """In how many a head is to be divided, where one head at a time is large still."""
+    if 4 * labels * heads * features <= HEADS_TOGETHER_BYTES:
+        return 1
+    narrowest = range(min(features, NARROWEST), features + 1)
+    return features // min(width for width in narrowest if features % width == 0)
+
+
+def divide_heads(
+    receivers: Float[Array, "N H"],
+    senders: Float[Array, "N H"],
+    values: Float[Array, "N H F"],
+) -> tuple[Float[Array, "N HP"], Float[Array, "N HP"], Float[Array, "N HP G"]]:
+    """Wide heads of many labels as several narrow ones with the same scores.
+
+    A sum takes each feature by itself; what is at work at a time is then a piece. Puts
+    a head's pieces side by side: the sums, reshaped as the values, are those of heads.
+    """
+    labels, heads, features = values.shape
+    pieces = pieces_of(labels, heads, features)
+    if pieces == 1:
+        return receivers, senders, values
+    narrow = values.reshape(labels, heads * pieces, features // pieces)
+    return (
+        jnp.repeat(receivers, pieces, axis=1),
+        jnp.repeat(senders, pieces, axis=1),
+        narrow,
+    )

@@ -114,8 +114,9 @@ def test_the_error_of_the_relu_form_does_not_grow_with_the_labels() -> None:
     assert max(errors) < 2e-6
 
 
+@pytest.mark.parametrize("narrowest", [64, 1])
 def test_heads_one_after_the_other_are_heads_side_by_side(
-    monkeypatch: pytest.MonkeyPatch,
+    narrowest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrays = some_weights(labels=12)
 
@@ -129,6 +130,7 @@ def test_heads_one_after_the_other_are_heads_side_by_side(
         together = gradients(form, "none")
         with monkeypatch.context() as patch:
             patch.setattr(sorted_sums, "HEADS_TOGETHER_BYTES", 0)
+            patch.setattr(sorted_sums, "NARROWEST", narrowest)
             apart = gradients(form, "none")
         for one, other in zip(together, apart, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-5)
