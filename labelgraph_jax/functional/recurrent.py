@@ -9,7 +9,7 @@ whatever H is, and one tanh over all of them replaces three sigmoids and a tanh
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -238,7 +238,7 @@ def _backward(reverse, saved, cotangents):
 _recurrence.defvjp(_forward, _backward)
 
 
-def _block_size(steps: int) -> int:
+def _block_size(steps: Any) -> Any:
     """Steps in a block: a divisor of `steps`, small on CPU, all of them elsewhere.
 
     Off the CPU one block makes one large product of every weight gradient, and one
