@@ -12,7 +12,7 @@ import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError, TextConfig
 from labelgraph_jax.encode import chunk_tokens
-from labelgraph_jax.many_labels import MANY
+from labelgraph_jax.many_labels import EDGES_FROM, MANY, free_bytes
 from labelgraph_jax.modules.label_attention import LabelAttention
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.label_graph import LabelGraph
@@ -243,6 +243,7 @@ def build_classifier(
             rank=labels.rank,
             method="auto" if labels.attention == "convolution" else labels.method,
             attention_dropout_rate=labels.attention_dropout,
+            free_bytes=known_free_bytes(len(graph.counts)),
         )
 
     if config.mixture.kind != "none":
@@ -331,6 +332,14 @@ def first_trained_layer(text: TextConfig, pretrained: TransformerShape | None) -
             f"layers, got {text.trained_layers}; leave it out to train them all"
         )
     return pretrained.layers - text.trained_layers
+
+
+def known_free_bytes(labels: int) -> int | None:
+    """Memory that attention over many labels may count on; None where that is no
+    question, or where several processes would have to agree on it."""
+    if labels <= EDGES_FROM or jax.process_count() > 1:
+        return None
+    return free_bytes() or None
 
 
 def padded_length(length: int) -> int:

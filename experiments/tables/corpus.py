@@ -108,7 +108,7 @@ class TableCorpus:
 
     def _arrays(self, split: str, part: Encoded) -> Arrays:
         examples = part.examples
-        arrays = {"targets": np.asarray(examples.targets, np.float32)}
+        arrays = {"targets": examples.multi_hot}
         if examples.target_mask is not None:
             arrays["target_mask"] = np.asarray(examples.target_mask)
         if examples.token_vectors is None:
@@ -135,7 +135,7 @@ class TableCorpus:
         return label_graph_arrays(
             config,
             prepared.labels,
-            np.asarray(prepared.train.examples.targets),
+            prepared.train.examples.targets,
             prepared.tokenizer,
             self.encoder,  # type: ignore[arg-type]
             prepared.train.examples.target_mask,
