@@ -128,7 +128,7 @@ def test_a_file_of_other_labels_is_refused(
     write_adjacency(path, ("oil", "tin"), np.eye(2), {})
     config = settings(initialisation="file", adjacency_file=str(path))
     with pytest.raises(ConfigError, match=r"2 of 3 are missing: 'crude oil', 'wheat"):
-        label_graph_arrays(config, SPACE, TARGETS, tokenizer, None)
+        label_graph_arrays(config, SPACE, SETS, tokenizer, None)
 
 
 def test_word_vectors_can_be_the_label_features(
@@ -137,7 +137,7 @@ def test_word_vectors_can_be_the_label_features(
     path = tmp_path / "vectors.txt"
     path.write_text("oil 3 0 4\nflour 0 2 0\n")
     config = settings(features="word_vectors", vectors_file=str(path))
-    arrays = label_graph_arrays(config, SPACE, TARGETS, tokenizer, None)
+    arrays = label_graph_arrays(config, SPACE, SETS, tokenizer, None)
     np.testing.assert_allclose(
         arrays.features, [[0.6, 0, 0.8], [0.6, 0, 0.8], [0, 1, 0]], rtol=1e-6
     )
