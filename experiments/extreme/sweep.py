@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def sweep(
     points: list[dict[str, Any]] = []
     for method in methods:
         for count in sorted(labels):
-            point = {"method": method, "labels": count} | measure_one(method, count)
+            point: dict[str, Any] = {"method": method, "labels": count}
+            point |= measure_one(method, count)
             points.append(point)
             found = point.get("reason") or f"{min(point['seconds']):.4f} s"
             print(f"{method}, {count:,} labels: {found}", file=sys.stderr, flush=True)
@@ -152,7 +154,7 @@ def _ratios_at(
         run = make_run(method, count, sizes)
         losses[method] = run()
         times = _times(run, sizes["turn_seconds"])
-        runs[method] = lambda run=run, times=times: _several(run, times)
+        runs[method] = partial(_several, run, times)
     if peer is not None:
         request = {"form": "pyg-dense", "labels": count, "seconds": 1e9}
         first = peer.ask(request | {"repeats": 2})

@@ -1,5 +1,8 @@
 """Cells without a neural network: deterministic, so one run each."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from experiments.tables.corpus import TableCorpus
@@ -7,7 +10,10 @@ from experiments.tables.store import SeedRun
 from labelgraph_jax.baseline import tfidf_svm_baseline
 from labelgraph_jax.chains import tfidf_chain_baseline
 
-FITS = {"svm": tfidf_svm_baseline, "chains": tfidf_chain_baseline}
+FITS: dict[str, Callable[..., Any]] = {
+    "svm": tfidf_svm_baseline,
+    "chains": tfidf_chain_baseline,
+}
 
 
 def baseline_run(corpus: TableCorpus, runner: str) -> SeedRun:
