@@ -90,7 +90,8 @@ class Arguments:
     step_tokens: int = 128
     step_vocabulary: int = 30_000
     step_positives: int = 8
-    step_limit_gib: float = 22.0
+    step_limit_gib: float = 64.0
+    """Address space, of which a step takes more than it uses."""
     out: str = "experiments/results"
 
     def sizes(self) -> dict[str, Any]:
