@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmarks import measure
+from experiments.benchmarks.label_chunks import exponent
 from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
 from experiments.extreme.ours import make_run
 from experiments.extreme.points import processor_seconds
@@ -92,19 +93,6 @@ def sweep(
             if "reason" in point:
                 break
     return points
-
-
-def exponent(points: Sequence[dict[str, Any]], what: str, least: int) -> float | None:
-    """Slope of log(what) over log(labels), from `least` labels on."""
-    pairs = [
-        (point["labels"], np.min(point[what]))
-        for point in points
-        if "reason" not in point and point["labels"] >= least and np.min(point[what])
-    ]
-    if len(pairs) < 2:
-        return None
-    labels, values = np.log(np.asarray(pairs, float)).T
-    return float(np.polyfit(labels, values, 1)[0])
 
 
 def exponents(points: Sequence[dict[str, Any]]) -> dict[str, Any]:

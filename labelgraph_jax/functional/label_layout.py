@@ -103,7 +103,11 @@ def checked_factors(
     positives: Int[ArrayLike, "B P"],
     example_mask: Bool[ArrayLike, " B"] | None,
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """The arrays, a mask for all documents, or a ValueError."""
+    """The arrays as JAX arrays, with a mask for all documents where none is given.
+
+    Raises:
+        ValueError: their shapes do not fit together.
+    """
     documents, labels, bias = (jnp.asarray(x) for x in (documents, labels, bias))
     positives = jnp.asarray(positives)
     rows = documents.shape[0]
