@@ -8,6 +8,7 @@ setting is wrong (one line says what and where); 3 another process of the run ha
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import logging
 import os
@@ -20,7 +21,7 @@ from typing import Any
 
 import tyro
 
-from labelgraph_jax import handlers, verbs
+from labelgraph_jax import handlers, help_text, verbs
 from labelgraph_jax.config import Config, ConfigError, read_config
 from labelgraph_jax.huge_pages import start_over_with_huge_pages
 from labelgraph_jax.presets import preset
@@ -43,6 +44,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     verbs.LabelsList: handlers.labels_list,
     verbs.LabelsRemove: handlers.labels_remove,
     verbs.ShowConfig: handlers.show_config,
+    verbs.Completion: handlers.completion,
 }
 
 
@@ -128,6 +130,8 @@ def run(arguments: list[str]) -> int:
         return _tell_of_a_lost_process(error)
     except SystemExit as error:
         # From the parser of the command line, which has said why.
+        if error.code is None:
+            return 0
         return error.code if isinstance(error.code, int) else 2
 
 
@@ -219,6 +223,10 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(f"labelgraph {__version__}")
         return 0
+    if not arguments:
+        with contextlib.suppress(SystemExit):
+            _parse(Config(), ["--help"])
+        return 2
     start = Config()
     tasks: list[str] = []
     if arguments[:1] == ["train"] or arguments[:2] == ["data", "stats"]:
@@ -226,8 +234,23 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["train"]:
         start = _starting_config(arguments[1:], "table" if tasks else "default")
     arguments = arguments + (["--table.tasks", *tasks] if tasks else [])
+    _check_name(arguments[0])
     verb = _parse(start, arguments)
-    return HANDLERS[type(verb)](verb)
+    from labelgraph_jax.training.progress import shown
+
+    silent = getattr(verb, "quiet", False) or getattr(verb, "json", False)
+    with shown(not silent):
+        return HANDLERS[type(verb)](verb)
+
+
+def _check_name(first: str) -> None:
+    """Raises ConfigError with the nearest name where the first word is no verb."""
+    names = help_text.names(verbs.verbs(Config()))
+    if first.startswith("-") or first in names:
+        return
+    nearest = difflib.get_close_matches(first, names, n=1)
+    meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise ConfigError(f"{first!r} is none of the verbs {', '.join(names)}.{meant}")
 
 
 def _parse(start: Config, arguments: list[str]) -> Any:
@@ -238,10 +261,16 @@ def _parse(start: Config, arguments: list[str]) -> Any:
             would say so in a box that names its own parts.
     """
     said = io.StringIO()
+    helps = bool({"-h", "--help"} & set(arguments))
+    union = verbs.verbs(start, brief=helps)
+    named = help_text.named_verbs(union, arguments)
+    if helps and len(named) == 1:
+        union = verbs.verbs(start)
+        help_text.join_paragraphs(named[0])
     try:
         with contextlib.redirect_stderr(said):
             return tyro.cli(
-                verbs.verbs(start),
+                union,
                 args=arguments,
                 prog="labelgraph",
                 description="Multi-label text classification in which the labels "
@@ -254,6 +283,10 @@ def _parse(start: Config, arguments: list[str]) -> Any:
                 raise cause from None
             cause = cause.__context__
         sys.stderr.write(said.getvalue())
+        if helps and not end.code:
+            everything = arguments[0].startswith("-")
+            lines = help_text.closing_lines(named, all_verbs=everything)
+            print("\n".join(lines))
         raise
 
 

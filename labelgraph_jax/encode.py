@@ -19,6 +19,7 @@ from labelgraph_jax.data.encoding_cache import (
 from labelgraph_jax.data.tokenizer import Tokenizer
 from labelgraph_jax.modules.pretrained import load_transformer
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
+from labelgraph_jax.training.progress import track
 
 ENCODING_BATCH_SIZE = 32
 CPU_CHUNK_TOKENS = 1024
@@ -194,7 +195,8 @@ class FrozenEncoder:
             windows=[[sequences[i]] for i in missing],
             targets=np.zeros((len(missing), 0), np.float32),
         )
-        for batch in evaluation_batches(todo, batch_size=ENCODING_BATCH_SIZE):
+        batches = evaluation_batches(todo, batch_size=ENCODING_BATCH_SIZE)
+        for batch in track(batches, total=len(missing), what="encoding"):
             vectors = np.asarray(
                 run(variables, batch["token_ids"], batch["token_mask"])
             )

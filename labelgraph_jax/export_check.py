@@ -12,6 +12,7 @@ from labelgraph_jax.data.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.export_program import PRECISION, ExportError
 from labelgraph_jax.functional.bootstrap import document_draws, resampled_f1
+from labelgraph_jax.training.progress import track
 
 if TYPE_CHECKING:
     from labelgraph_jax.predict import Model
@@ -110,7 +111,8 @@ def _inputs(
 ) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
     """Batches as the program takes them, and which documents their rows are."""
     windowed = reads_windows(model)
-    for batch in evaluation_batches(examples, batch_size=size):
+    batches = evaluation_batches(examples, batch_size=size)
+    for batch in track(batches, total=len(examples), what="running the export"):
         names = ("token_ids", "token_mask", "token_values")
         inputs = {name: batch[name] for name in names if name in batch}
         if windowed and inputs["token_ids"].ndim == 2:

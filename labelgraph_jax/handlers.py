@@ -10,7 +10,9 @@ import json
 import re
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from labelgraph_jax import verbs
 from labelgraph_jax.config import Config, ConfigError, DataConfig, to_dict
@@ -20,6 +22,22 @@ from labelgraph_jax.presets import PRESETS, preset
 def say(line: str) -> None:
     """One line about what is going on, on standard error."""
     print(line, file=sys.stderr, flush=True)
+
+
+def _silent(line: str) -> None:
+    """What `--quiet` makes of a remark."""
+
+
+def _tell(verb: Any, values: dict[str, Any], sentence: str) -> None:
+    """What was done: as JSON, as a sentence, or not at all."""
+    if verb.json:
+        print(json.dumps(values, indent=2, ensure_ascii=False))
+    elif not verb.quiet:
+        print(sentence)
+
+
+def _remarks(quiet: bool) -> Callable[[str], None]:
+    return _silent if quiet else say
 
 
 def train(verb: verbs.Train) -> int:
@@ -44,7 +62,7 @@ def train(verb: verbs.Train) -> int:
         verb.workdir,
         baseline=verb.baseline,
         progress=not (verb.quiet or verb.json),
-        say=(lambda line: None) if verb.quiet else say,
+        say=_remarks(verb.quiet),
         run=verb.run,
     )
     if not is_first():
@@ -77,7 +95,7 @@ def ensemble(verb: verbs.Ensemble) -> int:
     from labelgraph_jax.ensemble import make_ensemble
     from labelgraph_jax.tables import print_results
 
-    results = make_ensemble(verb.runs, verb.workdir, say=say)
+    results = make_ensemble(verb.runs, verb.workdir, say=_remarks(verb.quiet))
     if verb.json:
         print(json.dumps(results, indent=2))
     else:
@@ -146,7 +164,7 @@ def predict(verb: verbs.Predict) -> int:
             verb.output,
             format=verb.format or None,
             all_scores=verb.scores,
-            say=lambda line: say(f"labelgraph: {line}"),
+            say=lambda line: _remarks(verb.quiet)(f"labelgraph: {line}"),
         )
         return 0
     model = load(verb.workdir)
@@ -172,10 +190,12 @@ def export(verb: verbs.Export) -> int:
         data=verb.data,
         data_dir=verb.data_dir,
         limit=verb.check,
-        say=say,
+        say=_remarks(verb.quiet),
     )
     if verb.json:
         print(json.dumps(manifest, indent=2))
+        return 0
+    if verb.quiet:
         return 0
     size = sum(file["bytes"] for file in manifest["files"].values())
     check = manifest["check"]
@@ -313,14 +333,19 @@ def data_export(verb: verbs.DataExport) -> int:
         )
     documents = corpus.splits[verb.split]
     write_jsonl(documents, verb.out)
-    print(f"{len(documents):,} documents written to {verb.out}")
+    _tell(
+        verb,
+        {"documents": len(documents), "split": verb.split, "out": verb.out},
+        f"{len(documents):,} documents written to {verb.out}",
+    )
     return 0
 
 
 def data_list(verb: verbs.DataList) -> int:
     from labelgraph_jax.data.corpora import corpus_names
 
-    print("\n".join(corpus_names()))
+    names = list(corpus_names())
+    print(json.dumps(names, indent=2) if verb.json else "\n".join(names))
     return 0
 
 
@@ -328,7 +353,7 @@ def memory(verb: verbs.Memory) -> int:
     from labelgraph_jax.added_labels import make_memory
     from labelgraph_jax.tables import print_results
 
-    results = make_memory(verb.workdir, verb.memory, say=say)
+    results = make_memory(verb.workdir, verb.memory, say=_remarks(verb.quiet))
     if verb.json:
         print(json.dumps(results, indent=2))
     else:
@@ -350,7 +375,11 @@ def labels_add(verb: verbs.LabelsAdd) -> int:
         name = check_name(verb.label, "--label")
         new = [NewLabel(name, verb.description.strip())]
     added = add_labels(verb.workdir, new)
-    print(f"{len(new):,} labels added, {len(added):,} in all")
+    _tell(
+        verb,
+        {"added": [label.name for label in new], "added_in_all": len(added)},
+        f"{len(new):,} labels added, {len(added):,} in all",
+    )
     return 0
 
 
@@ -372,13 +401,21 @@ def labels_remove(verb: verbs.LabelsRemove) -> int:
 
     left = remove_labels(verb.workdir, verb.names)
     removed = len(set(verb.names))
-    print(f"{removed:,} labels removed, {len(left):,} added ones left")
+    _tell(
+        verb,
+        {"removed": sorted(set(verb.names)), "added_left": len(left)},
+        f"{removed:,} labels removed, {len(left):,} added ones left",
+    )
     return 0
 
 
 def show_config(verb: verbs.ShowConfig) -> int:
     from labelgraph_jax.workdir import Workdir
 
+    if verb.list and verb.json:
+        summaries = {name: summary for name, (summary, _) in PRESETS.items()}
+        print(json.dumps(summaries, indent=2))
+        return 0
     if verb.list:
         for name, (summary, _) in PRESETS.items():
             print(name)
@@ -391,4 +428,12 @@ def show_config(verb: verbs.ShowConfig) -> int:
     else:
         config = preset(verb.preset) if verb.preset else Config()
     print(json.dumps(to_dict(config), indent=2))
+    return 0
+
+
+def completion(verb: verbs.Completion) -> int:
+    import tyro
+
+    asked = ["--tyro-write-completion", verb.shell, "-"]
+    tyro.cli(verbs.verbs(Config(), brief=True), args=asked, prog="labelgraph")
     return 0

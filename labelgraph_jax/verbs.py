@@ -23,9 +23,21 @@ from labelgraph_jax.config import (
     ThresholdConfig,
     TrainingConfig,
 )
+from labelgraph_jax.help_text import first_sentence
 from labelgraph_jax.run_settings import RunConfig
 
 DEFAULT_WORKDIR = "workdirs/default"
+
+FinishedRun = tyro.conf.Positional[
+    Annotated[
+        str, tyro.conf.arg(metavar="WORKDIR", help="Work directory of a finished run.")
+    ]
+]
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Json = Annotated[Flag, tyro.conf.arg(help="Print the result as JSON, for machines.")]
+Quiet = Annotated[
+    Flag, tyro.conf.arg(help="No progress and no remarks; errors and warnings come.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +61,11 @@ class Train:
     """Start from a named configuration; `labelgraph config --list` prints them."""
     config: str = ""
     """Start from a JSON configuration, such as another run's config.json."""
-    baseline: bool = False
+    baseline: Flag = False
     """Also train TF-IDF + one-vs-rest linear SVM on the same split; on a table a linear
     model and gradient boosting per target."""
-    json: bool = False
-    """Print the results as JSON."""
-    quiet: bool = False
-    """No progress."""
+    json: Json = False
+    quiet: Quiet = False
     data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
         default_factory=DataConfig
     )
@@ -92,7 +102,8 @@ class Doctor:
     process_id: int | None = None
     timeout: int = 300
     """Seconds to wait for the other processes."""
-    json: bool = False
+    json: Json = False
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +117,14 @@ class Ensemble:
       labelgraph ensemble runs/both runs/finetuned runs/bag
     """
 
-    workdir: tyro.conf.Positional[str]
-    runs: tyro.conf.Positional[tuple[str, ...]]
+    workdir: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="WORKDIR")]]
+    """Where the ensemble goes; absent or empty."""
+    runs: tyro.conf.Positional[
+        Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN RUN [RUN ...]")]
+    ]
     """Work directories of finished runs, two or more."""
-    json: bool = False
+    json: Json = False
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,14 +136,15 @@ class Evaluate:
       labelgraph evaluate runs/mine --data other.jsonl --json
     """
 
-    workdir: tyro.conf.Positional[str]
+    workdir: FinishedRun
     data: str = ""
     """A labelled file; without it the run's own test split."""
     data_dir: str = ""
     """Folder of local corpus copies, where it has moved since training."""
     batch_size: int = 0
     """Documents per batch; the run's own when 0. It does not change the numbers."""
-    json: bool = False
+    json: Json = False
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +157,8 @@ class Predict:
       echo "Wheat exports rose in March" | labelgraph predict runs/mine
     """
 
-    workdir: tyro.conf.Positional[str]
-    file: tyro.conf.Positional[str] = "-"
+    workdir: FinishedRun
+    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="[FILE]")]] = "-"
     """JSONL, TSV, CSV, parquet or plain text (one document a line); of a run over
     features LIBSVM; - reads lines from standard input (of a run over a table CSV)."""
     format: str = ""
@@ -151,10 +167,11 @@ class Predict:
     this says otherwise."""
     output: str = "-"
     """Output file; - writes to standard output."""
-    scores: bool = False
+    scores: Flag = False
     """Also write the probability of every label."""
     top_k: int = 0
     """Write the k most probable labels instead of those above their threshold."""
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +188,8 @@ class Export:
       labelgraph export runs/mine exported/mine --check 500
     """
 
-    workdir: tyro.conf.Positional[str]
-    out: tyro.conf.Positional[str]
+    workdir: FinishedRun
+    out: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="OUT")]]
     """A directory that is absent or empty."""
     data: str = ""
     """A labelled file to compare on; without it the run's own test split."""
@@ -180,7 +197,8 @@ class Export:
     """Folder of local corpus copies, where it has moved since training."""
     check: int = 0
     """Compare on so many documents, spread evenly; on all when 0."""
-    json: bool = False
+    json: Json = False
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +213,7 @@ class Gates:
       labelgraph gates runs/sets --data new.jsonl --figure gates.png --out gates.json
     """
 
-    workdir: tyro.conf.Positional[str]
+    workdir: FinishedRun
     data: str = ""
     """A file of rows or documents; without it the run's own test split."""
     data_dir: str = ""
@@ -204,7 +222,8 @@ class Gates:
     """Draw experts x tasks as a .png, .svg or .pdf."""
     out: str = ""
     """Write the report as JSON."""
-    json: bool = False
+    json: Json = False
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +240,7 @@ class Graph:
       labelgraph graph runs/mine
     """
 
-    source: tyro.conf.Positional[str]
+    source: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SOURCE")]]
     """A file, the name of a corpus, a saved .npz, or a work directory."""
     out: str = ""
     """Save the adjacency here (.npz); of a work directory the learned one."""
@@ -249,7 +268,8 @@ class Graph:
         default_factory=DataConfig
     )
     text: TextConfig = field(default_factory=TextConfig)
-    json: bool = False
+    json: Json = False
+    quiet: Quiet = False
 
     def settings(self, data: DataConfig | None = None) -> Config:
         """The run that would start from this graph."""
@@ -277,24 +297,31 @@ class DataStats:
       labelgraph data stats clicks.parquet --task click=binary --task rating=auto
     """
 
-    source: tyro.conf.Positional[str]
+    source: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SOURCE")]]
     """A file, or the name of a corpus."""
     data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
         default_factory=DataConfig
     )
     table: TableConfig = field(default_factory=TableConfig)
-    json: bool = False
+    json: Json = False
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataValidate:
-    """Check a corpus or file; exit code 2 where training on it would fail."""
+    """Check a corpus or file; exit code 2 where training on it would fail.
 
-    source: tyro.conf.Positional[str]
+    Examples:
+      labelgraph data validate mine.jsonl
+      labelgraph data validate mine.csv --label-delimiter ";" --json
+    """
+
+    source: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SOURCE")]]
     data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
         default_factory=DataConfig
     )
-    json: bool = False
+    json: Json = False
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,11 +332,13 @@ class DataExport:
       labelgraph data export stdlib_docs --split test --out test.jsonl
     """
 
-    source: tyro.conf.Positional[str]
+    source: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SOURCE")]]
     out: str
     """Output file: .jsonl, .jsonl.gz or .jsonl.xz."""
     split: str = "test"
     """train, validation or test."""
+    json: Json = False
+    quiet: Quiet = False
     data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
         default_factory=DataConfig
     )
@@ -317,7 +346,13 @@ class DataExport:
 
 @dataclass(frozen=True, kw_only=True)
 class DataList:
-    """Name the corpora that can be loaded."""
+    """Name the corpora that can be loaded.
+
+    Example:
+      labelgraph data list
+    """
+
+    json: Json = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,11 +368,12 @@ class Memory:
       labelgraph memory runs/mine --memory.kind none
     """
 
-    workdir: tyro.conf.Positional[str]
+    workdir: FinishedRun
     memory: MemoryConfig = field(
         default_factory=lambda: MemoryConfig(kind="pretrained")
     )
-    json: bool = False
+    json: Json = False
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,23 +385,30 @@ class LabelsAdd:
       labelgraph labels add runs/mine --label whaling --description "Hunting of whales"
     """
 
-    workdir: tyro.conf.Positional[str]
-    file: tyro.conf.Positional[str] = ""
+    workdir: FinishedRun
+    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="[FILE]")]] = ""
     """JSONL {"name", "description", "parents"}, or TSV name<TAB>description."""
     label: str = ""
     """The name of one label, in place of a file."""
     description: str = ""
     """What it means."""
+    json: Json = False
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsList:
-    """Name the labels of a model, and which of them were added."""
+    """Name the labels of a model, and which of them were added.
 
-    workdir: tyro.conf.Positional[str]
-    added: bool = False
+    Example:
+      labelgraph labels list runs/mine --added
+    """
+
+    workdir: FinishedRun
+    added: Flag = False
     """Only those that were added."""
-    json: bool = False
+    json: Json = False
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -376,8 +419,13 @@ class LabelsRemove:
       labelgraph labels remove runs/mine whaling
     """
 
-    workdir: tyro.conf.Positional[str]
-    names: tyro.conf.Positional[tuple[str, ...]]
+    workdir: FinishedRun
+    names: tyro.conf.Positional[
+        Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL [LABEL ...]")]
+    ]
+    """Labels that `labels add` brought."""
+    json: Json = False
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -389,14 +437,35 @@ class ShowConfig:
       labelgraph config --list
     """
 
-    workdir: tyro.conf.Positional[str] = ""
+    workdir: tyro.conf.Positional[
+        Annotated[str, tyro.conf.arg(metavar="[WORKDIR]")]
+    ] = ""
+    """A run whose configuration is printed."""
     preset: str = ""
-    list: bool = False
+    """A preset whose configuration is printed."""
+    list: Flag = False
     """Name the presets, what each reproduces and what it costs."""
+    json: Annotated[Flag, tyro.conf.arg(help="With --list: as JSON.")] = False
 
 
-def verbs(start: Config) -> Any:
-    """The union of verbs, `train` starting from the configuration `start`."""
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """Print a script that completes commands and options in a shell.
+
+    Examples:
+      labelgraph completion bash > ~/.local/share/bash-completion/completions/labelgraph
+      labelgraph completion zsh > ~/.zfunc/_labelgraph
+      labelgraph completion fish > ~/.config/fish/completions/labelgraph.fish
+    """
+
+    shell: tyro.conf.Positional[Literal["bash", "zsh", "fish", "tcsh"]]
+
+
+def verbs(start: Config, *, brief: bool = False) -> Any:
+    """The union of verbs, `train` starting from the configuration `start`.
+
+    With `brief` each is described by its first sentence, for the list of all.
+    """
     train = Train(
         data_config=start.data,
         text=start.text,
@@ -409,29 +478,38 @@ def verbs(start: Config) -> Any:
         threshold=start.threshold,
         training=start.training,
     )
-    sub = tyro.conf.subcommand
+
+    def sub(name: str, verb: type, **options: Any) -> Any:
+        if brief:
+            options["description"] = first_sentence(verb)
+        return Annotated[verb, tyro.conf.subcommand(name, **options)]
+
+    def group(name: str, description: str, parts: Any) -> Any:
+        return Annotated[parts, tyro.conf.subcommand(name, description=description)]
+
     data = Union[  # noqa: UP007 - tyro reads annotated unions at run time
-        Annotated[DataStats, sub("stats")],
-        Annotated[DataValidate, sub("validate")],
-        Annotated[DataExport, sub("export")],
-        Annotated[DataList, sub("list")],
+        sub("stats", DataStats),
+        sub("validate", DataValidate),
+        sub("export", DataExport),
+        sub("list", DataList),
     ]
     labels = Union[  # noqa: UP007
-        Annotated[LabelsAdd, sub("add")],
-        Annotated[LabelsList, sub("list")],
-        Annotated[LabelsRemove, sub("remove")],
+        sub("add", LabelsAdd),
+        sub("list", LabelsList),
+        sub("remove", LabelsRemove),
     ]
     return Union[  # noqa: UP007
-        Annotated[Train, sub("train", default=train)],
-        Annotated[Doctor, sub("doctor")],
-        Annotated[Ensemble, sub("ensemble")],
-        Annotated[Evaluate, sub("evaluate")],
-        Annotated[Predict, sub("predict")],
-        Annotated[Export, sub("export")],
-        Annotated[Gates, sub("gates")],
-        Annotated[Graph, sub("graph")],
-        Annotated[data, sub("data", description="Look at, check and export a corpus.")],
-        Annotated[Memory, sub("memory")],
-        Annotated[labels, sub("labels", description="Labels without retraining.")],
-        Annotated[ShowConfig, sub("config")],
+        sub("train", Train, default=train),
+        sub("doctor", Doctor),
+        sub("ensemble", Ensemble),
+        sub("evaluate", Evaluate),
+        sub("predict", Predict),
+        sub("export", Export),
+        sub("gates", Gates),
+        sub("graph", Graph),
+        group("data", "Look at, check and export a corpus.", data),
+        sub("memory", Memory),
+        group("labels", "Labels without retraining.", labels),
+        sub("config", ShowConfig),
+        sub("completion", Completion),
     ]

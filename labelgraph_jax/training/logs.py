@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from labelgraph_jax.training.progress import shown
+
 
 class MetricsLog:
     """Numbers by step, in `metrics.jsonl` and `tensorboard/` of a work directory.
@@ -105,6 +107,8 @@ class Display:
         self._rate = 0.0
 
     def __enter__(self) -> "Display":
+        self._alone = shown(False)
+        self._alone.__enter__()
         if self._enabled and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import (
@@ -131,6 +135,7 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._alone.__exit__(None, None, None)
         if self._bar is not None:
             self._bar.stop()
 

@@ -18,6 +18,7 @@ from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.logs import Display, MetricsLog
 from labelgraph_jax.training.objectives import Batch, Params
 from labelgraph_jax.training.parallel import CompiledStep
+from labelgraph_jax.training.progress import clock
 from labelgraph_jax.training.signals import Stop
 from labelgraph_jax.training.step import Metrics, TrainState
 from labelgraph_jax.training.throughput import ProfileSteps, StepClock
@@ -258,9 +259,11 @@ class Run:
         best = " (best)" if at.best_step == at.step else ""
         shown = f", {metric} {value:.4f}{best}" if value is not None else ""
         rate = at.documents / max(at.train_seconds, 1e-9)
+        left = at.train_seconds * (self.total_steps - at.step) / max(at.step, 1)
         self.display.say(
             f"epoch {epoch}, step {at.step} of {self.total_steps}: loss {loss:.4f}"
             f"{shown}, {rate:,.0f} documents/s"
+            + (f", at most {clock(left)} left" if at.step < self.total_steps else "")
         )
         self.save(value)
         self.last_step_end = time.perf_counter()

@@ -383,7 +383,8 @@ def test_a_line_per_epoch_is_printed_where_there_is_no_terminal(
     assert len(lines) == 3
     assert lines[0].startswith("epoch 1, step 5 of 13: loss ")
     assert "accuracy" in lines[0]
-    assert lines[0].endswith("documents/s")
+    assert re.search(r"documents/s, at most \d+:\d\d left$", lines[0])
+    assert lines[-1].endswith("documents/s")
 
 
 def test_a_terminal_gets_a_bar_with_loss_speed_and_time_left(

@@ -1,0 +1,99 @@
+"""What `--help` says beside what the parser says: examples, and whole paragraphs."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Sequence
+from typing import Any, get_args, get_type_hints
+
+EXIT_CODES = {
+    0: "done, or stopped by SIGTERM with everything saved",
+    2: "the input or a setting is wrong; one line says what and where",
+    3: "another process of the run has died; the others stop",
+    130: "stopped by the user; the same command goes on",
+}
+"""Every exit code of `labelgraph`, and what it means."""
+
+FIRST_STEPS = (
+    "labelgraph train",
+    "labelgraph train --data mine.jsonl --workdir runs/mine --baseline",
+    "labelgraph predict runs/mine new.jsonl > predictions.jsonl",
+    "labelgraph train --help",
+)
+
+
+def first_sentence(verb: type) -> str:
+    """The first line of a verb's docstring."""
+    return inspect.cleandoc(verb.__doc__ or "").partition("\n")[0]
+
+
+def examples(verb: type) -> list[str]:
+    """The command lines under `Example:` or `Examples:` in a verb's docstring."""
+    lines = inspect.cleandoc(verb.__doc__ or "").splitlines()
+    start = next(
+        (place for place, line in enumerate(lines) if line.startswith("Example")),
+        len(lines),
+    )
+    return [line.strip() for line in lines[start + 1 :] if line.strip()]
+
+
+def closing_lines(named: Sequence[type], *, all_verbs: bool) -> list[str]:
+    """What stands below the parser's help.
+
+    Args:
+        named: the verb that help is asked for, or those of a group.
+        all_verbs: for `labelgraph --help` itself: first steps and exit codes.
+    """
+    lines = FIRST_STEPS if all_verbs else [e for verb in named for e in examples(verb)]
+    shown = ["examples:", *(f"  {line}" for line in lines)]
+    if all_verbs:
+        shown += ["", "exit codes:"]
+        shown += [f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items()]
+    return shown
+
+
+def names(union: Any) -> list[str]:
+    """What can be typed first, in the order of the help."""
+    parts = (get_args(annotated)[1:] for annotated in get_args(union))
+    return [m.name for metadata in parts for m in metadata if hasattr(m, "name")]
+
+
+def named_verbs(union: Any, arguments: list[str]) -> list[type]:
+    """The verb that the arguments begin with; those of a group or all, if so many.
+
+    Args:
+        union: of `verbs.verbs`.
+        arguments: as typed, `["data", "stats", "--help"]`.
+    """
+    found: list[type] = []
+    for annotated in get_args(union):
+        part, *metadata = get_args(annotated)
+        name = next((m.name for m in metadata if hasattr(m, "name")), None)
+        is_verb = isinstance(part, type)
+        if arguments and arguments[0] == name:
+            return [part] if is_verb else named_verbs(part, arguments[1:])
+        found += [part] if is_verb else named_verbs(part, [])
+    return found
+
+
+def join_paragraphs(cls: type) -> None:
+    """Lets the parser wrap the text of every field of a dataclass, and of its parts.
+
+    The parser keeps the line breaks of an indented docstring, and would wrap what it
+    then wraps once more.
+    """
+    from docstring_parser import parse_from_object
+
+    described = {
+        param.arg_name: " ".join((param.description or "").split())
+        for param in parse_from_object(cls).params
+    }
+    hints = get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if text := described.get(field.name):
+            known = {**field.metadata, "help": text}
+            field.metadata = types.MappingProxyType(known)
+        if dataclasses.is_dataclass(hints[field.name]):
+            join_paragraphs(hints[field.name])
