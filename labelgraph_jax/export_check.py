@@ -3,15 +3,23 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+from scipy.sparse import csr_array
 
 from labelgraph_jax.data.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.export_program import PRECISION, ExportError
-from labelgraph_jax.functional.bootstrap import document_draws, resampled_f1
+from labelgraph_jax.functional.bootstrap import (
+    document_draws,
+    f1_of_counts,
+    resampled_f1,
+)
+from labelgraph_jax.ranked_decisions import decide_ranked
+from labelgraph_jax.training.many_labels import TopLabels
 from labelgraph_jax.training.progress import track
 
 if TYPE_CHECKING:
@@ -85,8 +93,9 @@ def check_program(
             f"the exported program differs from predict by {difference:.1e} on "
             f"{len(documents)} documents, more than {TOLERANCE}: nothing was written"
         )
-    intervals = {}
-    if not model.label_chunk:
+    if model.label_chunk:
+        intervals = ranked_f1_intervals(model, top, examples)
+    else:
         intervals = f1_intervals(model, expected["probabilities"], examples)
     return Check(len(documents), whole, where, difference, intervals)
 
@@ -159,11 +168,39 @@ def f1_intervals(
         truth, decided = truth & examples.target_mask, decided & examples.target_mask
     if not truth.any():
         return {}
-    plain = resampled_f1(decided, truth, np.ones((1, len(truth)), np.int64))
+    return _intervals(len(truth), partial(resampled_f1, decided, truth))
+
+
+def ranked_f1_intervals(
+    model: "Model", top: TopLabels, examples: Examples
+) -> dict[str, tuple[float, float, float]]:
+    """As `f1_intervals`, of the most probable labels of each document."""
+    truth = csr_array(examples.targets)
+    decided = decide_ranked(model.decision, top)
+    rows = np.repeat(np.arange(len(decided)), decided.sum(axis=1))
+    ones = np.ones(len(rows), np.float32)
+    predicted = csr_array((ones, (rows, top.ids[decided])), shape=truth.shape)
+    positives = (truth > 0).astype(np.float32)
+    if not positives.nnz:
+        return {}
+    hits, either = predicted.multiply(positives), predicted + positives
+
+    def resampled(draws: np.ndarray) -> dict[str, np.ndarray]:
+        weights = draws.astype(np.float32)
+        return f1_of_counts(weights @ hits, weights @ either)
+
+    return _intervals(truth.shape[0], resampled)
+
+
+def _intervals(
+    documents: int, resampled: Callable[[np.ndarray], dict[str, np.ndarray]]
+) -> dict[str, tuple[float, float, float]]:
+    """Value and the middle 95 of 100 resamples of what `resampled` makes of draws."""
+    plain = resampled(np.ones((1, documents), np.int64))
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in plain}
     for part in range(RESAMPLES // _AT_ONCE):
-        draws = document_draws(len(truth), _AT_ONCE, seed=part)
-        for name, values in resampled_f1(decided, truth, draws).items():
+        draws = document_draws(documents, _AT_ONCE, seed=part)
+        for name, values in resampled(draws).items():
             drawn[name].append(values)
     found = {}
     for name, parts in drawn.items():

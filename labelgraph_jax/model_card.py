@@ -76,29 +76,13 @@ the median one on {seen[len(seen) // 2]:,}.
 
 
 def _metrics(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> str:
-    test = results["test"]
     intervals = manifest["check"]["intervals"]
     where = _where(manifest["check"])
-    rows = []
-    for name in SHOWN:
-        if name in test["metrics"]:
-            rows.append(f"| {name} | {test['metrics'][name]:.4f} |")
     drawn = [
         f"| {name} | {value:.4f} | {low:.4f} to {high:.4f} |"
         for name, (value, low, high) in intervals.items()
     ]
-    lines = [
-        "## Metrics",
-        "",
-        f"Of {test['documents']:,} test documents, at the thresholds of "
-        f"thresholds.json (rule: {test['decision']['kind']}), as measured after "
-        "training:",
-        "",
-        "| metric | value |",
-        "|---|---|",
-        *rows,
-        "",
-    ]
+    lines = ["## Metrics", "", *_measured(manifest, results["test"]), ""]
     if drawn:
         lines += [
             f"At the export, on {where}, with the middle 95 of 100 bootstrap resamples "
@@ -113,6 +97,22 @@ def _metrics(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _measured(manifest: Mapping[str, Any], test: Mapping[str, Any] | None) -> list[str]:
+    """What training ended with."""
+    if test is None:
+        return ["The run had no test split: nothing was measured after training."]
+    metrics = test["metrics"]
+    return [
+        f"Of {test['documents']:,} test documents, at the thresholds of "
+        f"thresholds.json (rule: {manifest['decision']['kind']}), as measured after "
+        "training:",
+        "",
+        "| metric | value |",
+        "|---|---|",
+        *(f"| {name} | {metrics[name]:.4f} |" for name in SHOWN if name in metrics),
+    ]
+
+
 def _limits(
     manifest: Mapping[str, Any], results: Mapping[str, Any], counts: list[int]
 ) -> str:
@@ -122,13 +122,15 @@ def _limits(
     read = f"{text['max_length']:,} {units[text['kind']]}"
     if text["max_windows"] > 1:
         read += f" in each of {text['max_windows']} windows"
+    test = results["test"]
+    cut = f"{test['truncated_documents']:,} test documents were longer" if test else ""
+    longer = f"; {cut}" if cut else ""
     lines = [
         "## Limits",
         "",
         f"- It knows the {results['labels']:,} labels of labels.json and no other, and "
         "texts like those it was trained on; elsewhere its probabilities mean little.",
-        f"- It reads the first {read} of a document; "
-        f"{results['test']['truncated_documents']:,} test documents were longer.",
+        f"- It reads the first {read} of a document{longer}.",
         f"- {rare:,} labels stand on fewer than {FEW} training documents: what it says "
         "about them is uncertain.",
         f"- Compared with the model it was made from on {_where(check)}: the largest "

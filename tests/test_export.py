@@ -18,11 +18,18 @@ from labelgraph_jax.data.documents import Document
 from labelgraph_jax.decisions import Decision, at_half
 from labelgraph_jax.encode import FrozenEncoder
 from labelgraph_jax.export import loaded, text_rule, write_model
-from labelgraph_jax.export_check import check_program, largest_difference
+from labelgraph_jax.export_check import (
+    check_program,
+    f1_intervals,
+    largest_difference,
+    ranked_f1_intervals,
+)
 from labelgraph_jax.export_example import example
 from labelgraph_jax.export_program import PLATFORMS, ExportError, export_program
 from labelgraph_jax.fit import prepare
+from labelgraph_jax.model_card import model_card
 from labelgraph_jax.predict import Model, load
+from labelgraph_jax.training.many_labels import TopLabels
 from labelgraph_jax.workdir import Workdir
 from tests.tiny import LABELS, tiny_config, write_tiny_bert
 
@@ -259,6 +266,80 @@ def test_every_rule_is_written_as_python(tiny_data: DataConfig, trained: Path) -
     for rule in rules:
         for ranked in (False, True):
             compile(example(text_rule(model), rule, ranked=ranked), "x.py", "exec")
+
+
+@pytest.mark.parametrize(
+    ("rule", "ranked"), [("top_k", False), ("top_k", True), ("consistent", False)]
+)
+def test_the_script_decides_as_the_model_does_by_every_rule(
+    rule: str, ranked: bool, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    chunk = {"label_chunk": 2, "kept_labels": 5} if ranked else {}
+    model = untrained(tiny_data, {"text": {"ngrams": True}}, head=chunk)
+    above = np.zeros((5, 5), bool)
+    above[0, 1] = above[2, 3] = above[2, 4] = True
+    decision = Decision(kind="top_k", k=2, thresholds=np.full(5, 0.5))
+    if rule == "consistent":
+        scores = model.predict_proba(TEXTS)
+        decision = Decision(
+            kind="label",
+            thresholds=np.median(scores, axis=0).astype(np.float64),
+            at_least_one=True,
+            consistent=True,
+            ancestors=above,
+        )
+    model = model.with_decision(decision)
+    write_model(tmp_path, model, export_program(model))
+    if rule == "consistent":
+        rows = [np.flatnonzero(row).tolist() for row in above]
+        text = json.dumps({"ancestors": rows})
+        (tmp_path / "taxonomy.json").write_text(text, "utf-8")
+    found = run_example(tmp_path, TEXTS)
+    assert [{name for name, _ in row} for row in found] == [
+        set(row) for row in model.predict(TEXTS)
+    ]
+    if rule == "top_k":
+        assert {len(row) for row in found} == {2}
+
+
+def test_intervals_from_lists_of_labels_are_those_from_all_probabilities(
+    tiny_data: DataConfig,
+) -> None:
+    whole = untrained(tiny_data, {"text": {"ngrams": True}})
+    chunked = untrained(
+        tiny_data,
+        {"text": {"ngrams": True}},
+        head={"label_chunk": 2, "kept_labels": 5},
+    )
+    labelled = [
+        Document(str(i), text, (LABELS[i % 5], LABELS[(i * i + 1) % 5]))
+        for i, text in enumerate(TEXTS)
+    ]
+    thresholds = np.linspace(0.4, 0.55, 5)
+    decision = Decision(kind="label", thresholds=thresholds)
+    encoded, scores = whole.score_documents(labelled)
+    expected = f1_intervals(whole.with_decision(decision), scores, encoded.examples)
+    encoded, top = chunked.rank_documents(labelled)
+    # The same probabilities: an untrained model of another layout draws others.
+    ids = np.argsort(-scores, axis=1).astype(np.int32)
+    top = TopLabels(ids, np.take_along_axis(scores, ids, axis=1))
+    found = ranked_f1_intervals(chunked.with_decision(decision), top, encoded.examples)
+    assert found.keys() == expected.keys() == {"micro_f1", "macro_f1"}
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-6)
+        assert values[1] <= values[0] <= values[2]
+
+
+def test_the_card_of_an_older_run_and_of_one_without_a_test_split_is_written(
+    trained: Path, exported: Path
+) -> None:
+    manifest = json.loads((exported / "export.json").read_text("utf-8"))
+    results = json.loads((trained / "results.json").read_text("utf-8"))
+    results["test"].pop("decision")  # as version 0.1 left it
+    card = model_card(manifest, results, counts=[1, 2], script="")
+    assert f"(rule: {manifest['decision']['kind']})" in card
+    card = model_card(manifest, {**results, "test": None}, counts=[1], script="")
+    assert "The run had no test split" in card
 
 
 def test_a_model_that_is_more_than_one_program_is_refused(

@@ -72,6 +72,18 @@ def resampled_f1(
     weights = draws.astype(np.float32)
     hits = weights @ (decisions & truth).astype(np.float32)  # [R, N]
     either = weights @ (decisions.astype(np.float32) + truth)  # predicted + positives
+    return f1_of_counts(hits, either)
+
+
+def f1_of_counts(
+    hits: Float[np.ndarray, "R N"], either: Float[np.ndarray, "R N"]
+) -> dict[str, Float[np.ndarray, " R"]]:
+    """Micro- and macro-F1 of R resamples from counts per label; 0 / 0 = 0.
+
+    Args:
+        hits: documents where a label is predicted and true.
+        either: documents where it is predicted, plus those where it is true.
+    """
     hits, either = hits.astype(np.float64), either.astype(np.float64)
     return {
         "micro_f1": 2 * hits.sum(1) / either.sum(1).clip(1),
