@@ -184,6 +184,46 @@ class Export:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Explain:
+    """Why these labels? Words, neighbouring labels, gates and training documents.
+
+    For each predicted label: what every word adds to its logit, and whether that adds
+    up; the labels it listens to; the gates' weights; the nearest training documents.
+
+    Examples:
+      labelgraph explain runs/mine "Wheat exports rose in March"
+      labelgraph explain runs/mine "Wheat exports rose" --label corn --html why.html
+      labelgraph explain runs/mine --file new.jsonl --id doc-7 --json
+    """
+
+    workdir: tyro.conf.Positional[str]
+    text: tyro.conf.Positional[str] = "-"
+    """One document; of a run over features `id:value` pairs; - reads all of standard
+    input as one document."""
+    file: str = ""
+    """In place of a text: a file that `predict` reads, with one document."""
+    id: str = ""
+    """Which document of --file."""
+    label: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Explain this label in place of the predicted ones, predicted or not; repeatable."""
+    top_k: int = 0
+    """Explain the k most probable labels in place of the predicted ones."""
+    method: Literal["integrated-gradients", "gradient-x-input"] = "integrated-gradients"
+    """The first adds up, the second is one gradient; both are checked."""
+    steps: int = 32
+    """Points on the path of integrated-gradients; doubled, up to 512, until it adds
+    up."""
+    neighbours: int = 5
+    """Labels to name that a label listens to; 0 for none."""
+    documents: int = 5
+    """Nearest training documents to name; 0 for none. The first time all of them are
+    encoded, and kept in the work directory."""
+    html: str = ""
+    """Write a page with the text highlighted."""
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gates:
     """See the gates of a run that has a mixture of experts: who uses which expert.
 
@@ -428,6 +468,7 @@ def verbs(start: Config) -> Any:
         Annotated[Evaluate, sub("evaluate")],
         Annotated[Predict, sub("predict")],
         Annotated[Export, sub("export")],
+        Annotated[Explain, sub("explain")],
         Annotated[Gates, sub("gates")],
         Annotated[Graph, sub("graph")],
         Annotated[data, sub("data", description="Look at, check and export a corpus.")],
