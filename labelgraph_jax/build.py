@@ -18,6 +18,7 @@ from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Factors, Magnet, TaskMagnet
 from labelgraph_jax.modules.mixture import GATES, gate_weights_of
+from labelgraph_jax.modules.seams import LOOKED_UP, looked_up
 from labelgraph_jax.modules.text_encoder import TextEncoder, place_params
 from labelgraph_jax.modules.transformer import TransformerShape
 from labelgraph_jax.task_build import build_task_magnet
@@ -26,6 +27,8 @@ from labelgraph_jax.workdir import LabelGraphArrays
 
 MAX_HEADS = 8
 MODEL_INPUTS = ("token_mask", "token_ids", "token_vectors", "token_values")
+INPUT_VECTORS = "input_vectors"
+"""Of a batch: vectors that are read in the place of those of its token ids."""
 LENGTH_MULTIPLE = 8
 """Batches are padded to a multiple of this, so a window may grow by that much."""
 
@@ -78,7 +81,7 @@ class Classifier:
         """Logits `[B, N]` of a batch; with `train`, dropout from `key`."""
         arguments, options = self._inputs(batch)
         logits = self.module.apply(
-            {"params": params},
+            self._variables(params, batch),
             *arguments,
             **options,
             deterministic=not train,
@@ -98,7 +101,7 @@ class Classifier:
         """What the logits of a batch are made of, of a `Magnet` alone."""
         arguments, options = self._inputs(batch)
         found = self.module.apply(
-            {"params": params},
+            self._variables(params, batch),
             *arguments,
             **options,
             factored=True,
@@ -121,10 +124,40 @@ class Classifier:
         """Document vectors `[B, D]` of a `Magnet`, float32, without dropout."""
         (*_, token_mask), options = self._inputs(batch)
         vectors = self.module.apply(
-            {"params": params}, token_mask, **options, method="document_vectors"
+            self._variables(params, batch),
+            token_mask,
+            **options,
+            method="document_vectors",
         )
         assert isinstance(vectors, jax.Array)
         return vectors
+
+    def text_vectors(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
+        """What the text encoder makes of a batch: document vectors `[B, D]`, or of a
+        head that reads tokens theirs `[B, S, D]`; float32, without dropout."""
+        (*_, token_mask), options = self._inputs(batch)
+        token_ids = options.pop("token_ids", None)
+        encoder = self.module.text_encoder
+        variables = self._variables(params, batch, "text_encoder")
+        vectors = encoder.apply(variables, token_ids, token_mask, **options)
+        assert isinstance(vectors, jax.Array)
+        return vectors.astype(jnp.float32)
+
+    def looked_up(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
+        """The vectors `[B, *W, S, D]` that the token ids of a batch are looked up as.
+
+        Put back into the batch as `input_vectors`, changed or not, they are what the
+        model reads: `apply`, `document_side` and `gate_weights` give what follows.
+        """
+        (*_, token_mask), options = self._inputs(batch)
+        ids = options.pop("token_ids")
+        variables = {"params": params.get("text_encoder", {})}
+        encoder = self.module.text_encoder
+        _, left = encoder.apply(
+            variables, ids, token_mask, **options, mutable=LOOKED_UP
+        )
+        vectors = looked_up(left)
+        return vectors.reshape(*ids.shape, vectors.shape[-1])
 
     @property
     def has_gates(self) -> bool:
@@ -135,7 +168,7 @@ class Classifier:
         """The gates' weights `[B, T, E]` for a batch, of a model that `has_gates`."""
         arguments, options = self._inputs(batch)
         _, left = self.module.apply(
-            {"params": params}, *arguments, **options, mutable=GATES
+            self._variables(params, batch), *arguments, **options, mutable=GATES
         )
         weights = gate_weights_of(left)
         assert weights is not None
@@ -152,7 +185,7 @@ class Classifier:
     ) -> LossSum:
         arguments, options = self._inputs(batch)
         sums: Any = self.module.apply(
-            {"params": params},
+            self._variables(params, batch),
             *arguments,
             **options,
             label_counts=jnp.asarray(self.graph.counts),
@@ -164,6 +197,20 @@ class Classifier:
             method="loss",
         )
         return sums
+
+    def _variables(
+        self, params: Any, batch: Mapping[str, Any], part: str = ""
+    ) -> dict[str, Any]:
+        """Parameters of the model, or of a part of it, and what a batch puts in the
+        place of its token vectors."""
+        own = params.get(part, {}) if part else params
+        if INPUT_VECTORS not in batch:
+            return {"params": own}
+        vectors = jnp.asarray(batch[INPUT_VECTORS])
+        given = self.module.text_encoder.substitutes(vectors)
+        if not part:
+            given = {name: {"text_encoder": tree} for name, tree in given.items()}
+        return {"params": own, **given}
 
     def _inputs(
         self, batch: Mapping[str, Any], *, whole: bool = False

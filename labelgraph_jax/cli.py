@@ -33,6 +33,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     verbs.Evaluate: handlers.evaluate,
     verbs.Predict: handlers.predict,
     verbs.Export: handlers.export,
+    verbs.Explain: handlers.explain,
     verbs.Gates: handlers.gates,
     verbs.Graph: handlers.graph,
     verbs.DataStats: handlers.data_stats,

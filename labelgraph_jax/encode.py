@@ -18,6 +18,7 @@ from labelgraph_jax.data.encoding_cache import (
 )
 from labelgraph_jax.data.tokenizer import Tokenizer
 from labelgraph_jax.modules.pretrained import load_transformer
+from labelgraph_jax.modules.seams import LOOKED_UP, looked_up, substitutes
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 from labelgraph_jax.training.progress import track
 
@@ -126,6 +127,26 @@ class FrozenEncoder:
         else:
             store = self._cached(sequences, self.cache)
         return dataclasses.replace(examples, token_vectors=store)
+
+    def looked_up(self, token_ids: Any, token_mask: Any) -> jax.Array:
+        """The word vectors `[W, S, D]` that token ids are looked up as."""
+        module = Transformer(self.shape)
+        _, left = module.apply(
+            {"params": self.params}, token_ids, token_mask, mutable=LOOKED_UP
+        )
+        return looked_up(left)
+
+    def from_inputs(
+        self, params: Any, token_ids: Any, token_mask: Any, inputs: jax.Array
+    ) -> jax.Array:
+        """Token vectors from word vectors in the place of those of the ids `[W, S, D]`.
+
+        Rounded as `encode` rounds them; the gradient passes the rounding by.
+        """
+        variables = {"params": params, **substitutes(inputs)}
+        vectors: Any = Transformer(self.shape).apply(variables, token_ids, token_mask)
+        rounded = vectors.astype(np.float16).astype(np.float32)
+        return vectors + jax.lax.stop_gradient(rounded - vectors)
 
     def sentence_vectors(
         self, texts: Sequence[str], tokenizer: Tokenizer

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from labelgraph_jax.predict import Model
 
 TOLERANCE = 1e-5
+ROUNDED_TOLERANCE = 2e-4
+"""Over frozen layers, whose vectors are rounded to float16 as the cache keeps them: a
+difference in the last digit before it is one of 5e-4 of a value behind it. Seen: 4.5e-5
+over 3,019 documents of Reuters."""
 RESAMPLES = 1000
 _AT_ONCE = 25
 
@@ -72,7 +76,7 @@ def check_program(
         limit: compare so many of them, spread evenly; all, if 0.
 
     Raises:
-        ExportError: a probability differs by more than `TOLERANCE`.
+        ExportError: a probability differs by more than `tolerance` allows.
     """
     whole = len(documents)
     if limit and limit < whole:
@@ -88,16 +92,22 @@ def check_program(
     examples = dataclasses.replace(encoded.examples, token_vectors=None)
     found = exported_outputs(model, call, examples)
     difference = largest_difference(found, expected)
-    if not difference <= TOLERANCE:
+    allowed = tolerance(model)
+    if not difference <= allowed:
         raise ExportError(
             f"the exported program differs from predict by {difference:.1e} on "
-            f"{len(documents)} documents, more than {TOLERANCE}: nothing was written"
+            f"{len(documents)} documents, more than {allowed}: nothing was written"
         )
     if model.label_chunk:
         intervals = ranked_f1_intervals(model, top, examples)
     else:
         intervals = f1_intervals(model, expected["probabilities"], examples)
     return Check(len(documents), whole, where, difference, intervals)
+
+
+def tolerance(model: "Model") -> float:
+    """The largest difference of a probability that an export is left with."""
+    return TOLERANCE if model.encoder is None else ROUNDED_TOLERANCE
 
 
 def exported_outputs(

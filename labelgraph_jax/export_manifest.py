@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from labelgraph_jax import __version__
-from labelgraph_jax.export_check import TOLERANCE, Check
+from labelgraph_jax.export_check import Check, tolerance
 from labelgraph_jax.export_example import TextRule
 from labelgraph_jax.export_program import Program
 
@@ -73,7 +73,7 @@ def make_manifest(
             "where": check.where,
             "documents": check.documents,
             "of": check.of,
-            "tolerance": TOLERANCE,
+            "tolerance": tolerance(model),
             "largest_difference": check.difference,
             "device": jax.devices()[0].device_kind,
             "intervals": {name: list(value) for name, value in check.intervals.items()},

@@ -207,6 +207,31 @@ def export(verb: verbs.Export) -> int:
     return 0
 
 
+def explain(verb: verbs.Explain) -> int:
+    from labelgraph_jax.explain.command import explain_command
+    from labelgraph_jax.explain.terminal import print_explanation
+
+    found = explain_command(
+        verb.workdir,
+        verb.text,
+        file=verb.file,
+        id=verb.id,
+        html=verb.html,
+        labels=verb.label,
+        top_k=verb.top_k,
+        method=verb.method,
+        steps=verb.steps,
+        neighbours=verb.neighbours,
+        documents=verb.documents,
+        say=lambda line: _remarks(verb.quiet)(f"labelgraph: {line}"),
+    )
+    if verb.json:
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print_explanation(found, html=verb.html)
+    return 0
+
+
 def gates(verb: verbs.Gates) -> int:
     from labelgraph_jax.gate_report import draw_gates, print_gates, write_gates
     from labelgraph_jax.gate_sources import run_gates

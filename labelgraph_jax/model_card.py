@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from labelgraph_jax.export_check import TOLERANCE
+
 SHOWN = (
     "micro_f1",
     "macro_f1",
@@ -125,6 +127,8 @@ def _limits(
     test = results["test"]
     cut = f"{test['truncated_documents']:,} test documents were longer" if test else ""
     longer = f"; {cut}" if cut else ""
+    coarse = check["tolerance"] > TOLERANCE
+    rounded = "; vectors of the frozen layers are rounded to float16" if coarse else ""
     lines = [
         "## Limits",
         "",
@@ -135,7 +139,8 @@ def _limits(
         "about them is uncertain.",
         f"- Compared with the model it was made from on {_where(check)}: the largest "
         f"difference of a probability was {check['largest_difference']:.1e}, on "
-        f"{check['device']}. Products are in full float32 precision on every platform.",
+        f"{check['device']}{rounded}. Products are in full float32 precision on every "
+        "platform.",
         f"- Platforms: {', '.join(manifest['platforms'])}.",
     ]
     for platform, reason in manifest["refused_platforms"].items():

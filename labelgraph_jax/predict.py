@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
+import jax
 import numpy as np
 
 from labelgraph_jax.build import (
@@ -33,6 +34,7 @@ from labelgraph_jax.evaluation import (
     score_examples,
     summary,
 )
+from labelgraph_jax.functional.attribution import Attribution
 from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.group_results import measure_groups
 from labelgraph_jax.hierarchy import label_ancestors
@@ -69,6 +71,9 @@ from labelgraph_jax.training.many_labels import (
     predict_top_labels,
 )
 from labelgraph_jax.workdir import Workdir, WorkdirError, replacing
+
+if TYPE_CHECKING:
+    from labelgraph_jax.explain import Explanation
 
 
 @dataclass(frozen=True)
@@ -341,6 +346,14 @@ class Model:
         sums = compile_gate_sums(self.classifier.gate_weights)
         return collect_gate_statistics(sums, self.params, batches)
 
+    def explain(
+        self, text: Any, labels: Sequence[str] | None = None, **options: Any
+    ) -> "Explanation":
+        """What moved the prediction for one text, see `explain.explain`."""
+        from labelgraph_jax.explain import explain
+
+        return explain(self, text, labels, **options)
+
     def with_decision(self, decision: Decision) -> "Model":
         """The same model that decides otherwise; nothing is compiled."""
         return self._with(decision=decision)
@@ -368,10 +381,24 @@ class Model:
 
     def _with(self, **changes: Any) -> "Model":
         other = dataclasses.replace(self, **changes)
-        for compiled in ("_run", "_rank", "_placed"):
+        for compiled in ("_run", "_rank", "_placed", "label_side", "_attribute"):
             if compiled in self.__dict__:
                 other.__dict__[compiled] = self.__dict__[compiled]
         return other
+
+    @cached_property
+    def label_side(self) -> tuple[jax.Array, jax.Array]:
+        """Label vectors `[N, D]` and biases `[N]` of a model whose logits are products
+        of vectors."""
+        if self.label_chunk:
+            return self._placed.labels, self._placed.bias
+        return self.classifier.label_side(self.params)
+
+    @cached_property
+    def _attribute(self) -> Callable[..., Attribution]:
+        from labelgraph_jax.explain.attribute import compile_attribution
+
+        return compile_attribution(self)
 
     @cached_property
     def _rank(self) -> RankFn:

@@ -180,7 +180,8 @@ class Export:
 
     StableHLO for CPU, GPU and TPU, weights, tokenizer, labels, thresholds, a model card
     and a script that predicts with them. It is compared with `predict` on every test
-    document, and not left where a probability differs by more than 1e-5.
+    document, and not left where a probability differs by more than 1e-5; over frozen
+    layers, whose vectors are rounded to float16, by more than 2e-4.
 
     Examples:
       labelgraph export runs/mine exported/mine
@@ -197,6 +198,48 @@ class Export:
     """Folder of local corpus copies, where it has moved since training."""
     check: int = 0
     """Compare on so many documents, spread evenly; on all when 0."""
+    json: Json = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain:
+    """Why these labels? Words, neighbouring labels, gates and training documents.
+
+    For each predicted label: what every word adds to its logit, and whether that adds
+    up; the labels it listens to; the gates' weights; the nearest training documents.
+
+    Examples:
+      labelgraph explain runs/mine "Wheat exports rose in March"
+      labelgraph explain runs/mine "Wheat exports rose" --label corn --html why.html
+      labelgraph explain runs/mine --file new.jsonl --id doc-7 --json
+    """
+
+    workdir: FinishedRun
+    text: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="[TEXT]")]] = "-"
+    """One document; of a run over features `id:value` pairs; - reads all of standard
+    input as one document."""
+    file: str = ""
+    """In place of a text: a file that `predict` reads, with one document."""
+    id: str = ""
+    """Which document of --file."""
+    label: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Explain this label in place of the predicted ones, predicted or not; may be
+    repeated."""
+    top_k: int = 0
+    """Explain the k most probable labels in place of the predicted ones."""
+    method: Literal["integrated-gradients", "gradient-x-input"] = "integrated-gradients"
+    """The first adds up, the second is one gradient; both are checked."""
+    steps: int = 32
+    """Points on the path of integrated-gradients; doubled, up to 512, until it adds
+    up."""
+    neighbours: int = 5
+    """Labels to name that a label listens to; 0 for none."""
+    documents: int = 5
+    """Nearest training documents to name; 0 for none. The first time all of them are
+    encoded, and kept in the work directory."""
+    html: str = ""
+    """Write a page with the text highlighted."""
     json: Json = False
     quiet: Quiet = False
 
@@ -504,6 +547,7 @@ def verbs(start: Config, *, brief: bool = False) -> Any:
         sub("ensemble", Ensemble),
         sub("evaluate", Evaluate),
         sub("predict", Predict),
+        sub("explain", Explain),
         sub("export", Export),
         sub("gates", Gates),
         sub("graph", Graph),

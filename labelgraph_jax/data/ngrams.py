@@ -119,6 +119,29 @@ class NgramTokenizer:
         known = [ids[token] for token in ngrams(words) if token in ids]
         return np.asarray(known or [ids[UNKNOWN]], np.int32)
 
+    def sources(
+        self, text: str, *, max_length: int, max_windows: int = 1
+    ) -> tuple[list[tuple[int, int]], list[list[tuple[int, ...]]]]:
+        """The words of a text, and which of them each token of `encode` came from.
+
+        Returns:
+            First and last + 1 character of every word that is read; per window, per
+            token the places of its words, none where no token is known.
+        """
+        spans = _word_spans(text)[: max_length * max_windows]
+        words = words_of(text)[: len(spans)]
+        windows = []
+        for start in range(0, max(len(words), 1), max_length):
+            part = words[start : start + max_length]
+            places = zip(ngrams(part), _ngram_words(part), strict=True)
+            known = [
+                tuple(start + place for place in origin)
+                for token, origin in places
+                if token in self._ids
+            ]
+            windows.append(known or [()])
+        return spans, windows
+
     def save(self, folder: str | Path) -> Path:
         """Writes `folder/ngrams.json`, whole or not at all; returns its path."""
         path = Path(folder) / FILE
@@ -153,6 +176,14 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
+def _word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of `words_of` stand in the text itself."""
+    # A capital may become two characters in lower case.
+    origin = [place for place, c in enumerate(text) for _ in c.lower()]
+    found = (match.span() for match in _WORD.finditer(text.lower()))
+    return [(origin[start], origin[end - 1] + 1) for start, end in found]
+
+
 def is_part(token: str) -> bool:
     """Whether a token is a part of a word (its first character says so)."""
     return token.startswith("#")
@@ -168,3 +199,13 @@ def ngrams(words: Sequence[str]) -> Iterator[str]:
         for size in CHARACTERS:
             for start in range(len(marked) - size + 1):
                 yield "#" + marked[start : start + size]
+
+
+def _ngram_words(words: Sequence[str]) -> Iterator[tuple[int, ...]]:
+    """The places of the words that each of `ngrams` came from."""
+    yield from ((place,) for place in range(len(words)))
+    yield from pairwise(range(len(words)))
+    for place, word in enumerate(words):
+        marked = len(word) + 2
+        for size in CHARACTERS:
+            yield from [(place,)] * max(marked - size + 1, 0)

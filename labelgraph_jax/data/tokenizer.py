@@ -236,6 +236,39 @@ class Tokenizer:
         self._inner.no_truncation()
         return EncodedTexts(windows, truncated)
 
+    def sources(
+        self, text: str, *, max_length: int, max_windows: int = 1
+    ) -> tuple[list[tuple[int, int]], list[list[tuple[int, ...]]]]:
+        """The words of a text, and which of them each token of `encode` came from.
+
+        Returns:
+            First and last + 1 character of every word that is read; per window, per
+            token the place of its word, none for a token that frames the text.
+        """
+        self._inner.enable_truncation(max_length)
+        first = self._inner.encode(text)
+        self._inner.no_truncation()
+        kept = [first, *first.overflowing[: max_windows - 1]]
+        spans: dict[int, tuple[int, int]] = {}
+        for encoding in kept:
+            for word, span in zip(encoding.word_ids, encoding.offsets, strict=True):
+                if word is not None and span[0] < span[1]:
+                    start, end = spans.get(word, span)
+                    spans[word] = min(start, span[0]), max(end, span[1])
+        place = {word: number for number, word in enumerate(sorted(spans))}
+        windows = [
+            [(place[word],) if word in place else () for word in encoding.word_ids]
+            or [()]
+            for encoding in kept
+        ]
+        return [spans[word] for word in sorted(spans)], windows
+
+    @property
+    def mask_id(self) -> int | None:
+        """What a published encoder was trained to read as a hidden word, if it was."""
+        ids = (self._inner.token_to_id(token) for token in ("[MASK]", "<mask>"))
+        return next((found for found in ids if found is not None), None)
+
     @property
     def empty_id(self) -> int:
         """What a text without a token is read as."""

@@ -88,7 +88,7 @@ def graph_attention_v2(
     else:
         receivers = jnp.einsum("nd,dhf->nhf", nodes, receiver_kernel)
         at_once = receivers_at_once or _receivers_at_once(senders.size)
-        logits = _bent_scores(receivers, senders, vector, negative_slope, at_once)
+        logits = bent_scores(receivers, senders, vector, negative_slope, at_once)
         attention = softmax_attention(logits, role, adjacency, edge_weights, edge_bias)
     gathered, attention = gather(senders, attention, dropout_rate, key)
     return (gathered, attention) if return_attention else gathered
@@ -102,13 +102,15 @@ def _receivers_at_once(pairs_each: int) -> int:
     return max(1, PAIR_FEATURES_AT_ONCE // pairs_each)
 
 
-def _bent_scores(
-    receivers: Float[Array, "N H F"],
+def bent_scores(
+    receivers: Float[Array, "R H F"],
     senders: Float[Array, "N H F"],
     vector: Float[Array, "H F"],
     negative_slope: float,
     at_once: int,
-) -> Float[Array, "H N N"]:
+) -> Float[Array, "H R N"]:
+    """vector . LeakyReLU(receiver_i + sender_j) of every pair, float32."""
+
     # Without the checkpoint a gradient would keep every chunk, all N N H F numbers.
     @jax.checkpoint
     def row(receiver: Float[Array, "H F"]) -> Float[Array, "H N"]:

@@ -71,6 +71,7 @@ def bag_of_embeddings(
     token_weights: Float[Array, " V"] | None = None,
     *,
     values: Float[Array, "B S"] | None = None,
+    vectors: Float[Array, "B S D"] | None = None,
     damping: str = "log",
     norm: str = "tfidf",
 ) -> Float[Array, "B D"]:
@@ -93,6 +94,7 @@ def bag_of_embeddings(
     Args:
         token_weights: w, one for every row of the table; ones if None.
         values: x; each token stands in a row once, and `damping` is not read.
+        vectors: summed in place of `table[token_ids]`; the ids still say the weights.
 
     Raises:
         ValueError: an unknown damping or norm.
@@ -122,7 +124,8 @@ def bag_of_embeddings(
         damped = damped * token_weights.astype(table.dtype)[token_ids]
     # Each of a token's c places carries 1/c of its weight.
     weights = jnp.where(mask, damped / safe, 0)
-    total = jnp.einsum("bs,bsd->bd", weights, table[token_ids])
+    vectors = table[token_ids] if vectors is None else vectors
+    total = jnp.einsum("bs,bsd->bd", weights, vectors)
     if norm == "sum":
         return total
     if norm == "mean":

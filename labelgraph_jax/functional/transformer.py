@@ -87,14 +87,30 @@ def embed_tokens(
     Raises:
         ValueError: more tokens than positions.
     """
-    length, rows = token_ids.shape[1], position_table.shape[0]
+    return add_positions(
+        token_table[token_ids], position_table, position_offset=position_offset
+    )
+
+
+def add_positions(
+    token_vectors: Float[Array, "B S D"],
+    position_table: Float[Array, "P D"],
+    *,
+    position_offset: int = 0,
+) -> Float[Array, "B S D"]:
+    """`embed_tokens` of vectors that have been looked up.
+
+    Raises:
+        ValueError: more tokens than positions.
+    """
+    length, rows = token_vectors.shape[1], position_table.shape[0]
     if length + position_offset > rows:
         raise ValueError(
             f"the encoder has {rows - position_offset} positions, "
             f"got sequences of {length} tokens"
         )
     positions = position_table[position_offset : position_offset + length]
-    return token_table[token_ids] + positions
+    return token_vectors + positions
 
 
 def self_attention(

@@ -6,6 +6,7 @@ The graph is a matrix `[N, N]`; or `Edges`, a list of edges, for `gat`, `relu` a
 `[N, rank]`, for `gat` (role `additive`) and `relu` (role `multiplicative`).
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import jax
@@ -18,8 +19,15 @@ from labelgraph_jax.functional.attention_forms import graph_attention_v2, messag
 from labelgraph_jax.functional.attention_methods import AttentionMethod
 from labelgraph_jax.functional.convolution import graph_convolution
 from labelgraph_jax.functional.edges import Edges
+from labelgraph_jax.functional.receiver_attention import (
+    receiver_attention,
+    receiver_convolution,
+    receiver_scores,
+    receiver_scores_v2,
+)
 from labelgraph_jax.functional.relu_attention import relu_graph_attention
 from labelgraph_jax.functional.slice_keys import whole_key
+from labelgraph_jax.modules.seams import ATTENTION, MESSAGE, RECEIVERS
 
 AttentionForm = Literal["gat", "gatv2", "relu", "convolution"]
 """How a label weighs its neighbours: `graph_attention`, `graph_attention_v2`,
@@ -225,6 +233,9 @@ class LabelGraph(nn.Module):
             kernel = self.param("gate_kernel", zeros, (2 * self.output_dim,))
             bias = self.param("gate_bias", zeros, ())
             scale = scale * message_gate(free, nodes, kernel, bias)[:, None]
+        if self.has_variable(RECEIVERS, "labels"):
+            labels: Array = self.get_variable(RECEIVERS, "labels")
+            self.sow(ATTENTION, MESSAGE, (scale * nodes)[labels])
         return free + scale * nodes
 
     def _message(
@@ -236,29 +247,53 @@ class LabelGraph(nn.Module):
             glorot = nn.initializers.glorot_uniform()
             kernel = self.param(f"kernel_{layer}", glorot, (in_dim, width))
             graph = edges["edges"] if "edges" in edges else edges["edge_weights"]
+            self._show(
+                layer, lambda labels: receiver_convolution(labels, graph, len(nodes))
+            )
             return graph_convolution(nodes, kernel, graph)
         kernel = self._kernel(f"kernel_{layer}", in_dim, width)
+        slope = self.negative_slope
+        inputs: tuple[Array, ...]
         if self.attention == "gatv2":
-            heads = graph_attention_v2(
-                nodes,
-                self._kernel(f"receiver_kernel_{layer}", in_dim, width),
-                kernel,
-                self._vector(f"attention_{layer}", width),
-                negative_slope=self.negative_slope,
-                **edges,
-            )
+            receiver_kernel = self._kernel(f"receiver_kernel_{layer}", in_dim, width)
+            vector = self._vector(f"attention_{layer}", width)
+            inputs = (nodes, receiver_kernel, kernel, vector)
+            self._show_weights(layer, inputs, edges)
+            heads = graph_attention_v2(*inputs, negative_slope=slope, **edges)
         else:
             receiver = self._vector(f"receiver_{layer}", width)
             sender = self._vector(f"sender_{layer}", width)
             inputs = (nodes, kernel, receiver, sender)
+            self._show_weights(layer, inputs, edges)
             options = {"method": self.method, "free_bytes": self.free_bytes, **edges}
             if self.attention == "relu":
                 heads = relu_graph_attention(*inputs, **options)
             else:
-                slope = self.negative_slope
                 heads = graph_attention(*inputs, negative_slope=slope, **options)
         assert isinstance(heads, jax.Array)
         return heads.mean(axis=1)
+
+    def _show_weights(
+        self, layer: int, inputs: tuple[Array, ...], edges: dict[str, Any]
+    ) -> None:
+        slope: dict[str, Any] = {"negative_slope": self.negative_slope}
+        plain = {n: v for n, v in edges.items() if n not in ("dropout_rate", "key")}
+
+        def attention(labels: Array) -> Array:
+            if self.attention == "gatv2":
+                scores = receiver_scores_v2(labels, *inputs, **slope)
+            else:
+                scores = receiver_scores(labels, *inputs)
+            form = self.attention
+            return receiver_attention(labels, scores, form=form, **slope, **plain)
+
+        self._show(layer, attention)
+
+    def _show(self, layer: int, attention: Callable[[Array], Array]) -> None:
+        """Leaves the attention of the labels that a call asks about, see `seams`."""
+        if self.has_variable(RECEIVERS, "labels"):
+            labels: Array = self.get_variable(RECEIVERS, "labels")
+            self.sow(ATTENTION, f"layer_{layer}", attention(labels))
 
     def _skip(self, features: Array) -> Array:
         """The label features as a part of the label vector.

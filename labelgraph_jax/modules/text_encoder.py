@@ -16,6 +16,7 @@ from labelgraph_jax.functional.recurrent import bidirectional_lstm
 from labelgraph_jax.functional.transformer import dense
 from labelgraph_jax.functional.transformer import dropout as drop
 from labelgraph_jax.modules.parameters import Dense, Lstm, Table
+from labelgraph_jax.modules.seams import at_token_seam, substitutes
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 
 KINDS = ("bag", "cnn", "bilstm", "transformer")
@@ -109,6 +110,11 @@ class TextEncoder(nn.Module):
         """Width of the token vectors."""
         return self.transformer.features if self.transformer else self.features
 
+    def substitutes(self, vectors: Float[Array, "B *W S D"]) -> dict[str, Any]:
+        """The collection that puts vectors in the place of those of token ids."""
+        flat = vectors.reshape(-1, *vectors.shape[-2:])
+        return substitutes(flat, ("transformer",) if self.transformer else ())
+
     @property
     def output_features(self) -> int:
         """Width of the document vector, or of the token vectors at `token_level`."""
@@ -199,7 +205,7 @@ class TextEncoder(nn.Module):
             return vectors.astype(jnp.float32)
         if self.transformer is None:
             assert ids is not None
-            return self._table()[ids]
+            return at_token_seam(self, self._table()[ids])
         tokens = vectors if self.first_layer else ids
         if tokens is None:
             raise ValueError(
@@ -259,6 +265,7 @@ class TextEncoder(nn.Module):
                 mask,
                 weights,
                 values=values,
+                vectors=at_token_seam(self, table[ids]),
                 damping=self.damping,
                 norm=self.norm,
             )

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from labelgraph_jax.functional import transformer as F  # noqa: N812
 from labelgraph_jax.modules.parameters import Dense, Norm, Table
+from labelgraph_jax.modules.seams import at_token_seam, is_watched
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ class Transformer(nn.Module):
         """
         shape = self.shape
         tokens, token_mask = jnp.asarray(tokens), jnp.asarray(token_mask)
-        if self.chunk_tokens and deterministic and not self.is_initializing():
+        in_chunks = deterministic and not is_watched(self)
+        if self.chunk_tokens and in_chunks and not self.is_initializing():
             batch, length = token_mask.shape
             rows = _chunk_rows(batch, length, self.chunk_tokens)
             if rows < batch:
@@ -164,9 +166,9 @@ class Transformer(nn.Module):
     def _embed(self, token_ids: Array, deterministic: bool) -> Array:
         shape = self.shape
         rows = shape.max_positions + shape.position_offset
-        x = F.embed_tokens(
-            token_ids,
-            Table(shape.vocabulary_size, shape.features, 0.02, name="token")(),
+        table = Table(shape.vocabulary_size, shape.features, 0.02, name="token")()
+        x = F.add_positions(
+            at_token_seam(self, table[token_ids]),
             Table(rows, shape.features, 0.02, name="position")(),
             position_offset=shape.position_offset,
         ).astype(self.dtype)
