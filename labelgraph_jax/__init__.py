@@ -7,6 +7,7 @@
     lg.figures         figures: arrays in, matplotlib axes out
     lg.load(workdir)   a trained model: .predict(texts), .predict_proba(texts);
                        of a run over a table .predict(rows), .predict_proba(rows)
+    lg.score_test(model)   its test documents: probabilities, targets, decisions
 
 Nothing is imported before it is asked for, so that `import labelgraph_jax` is quick.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from labelgraph_jax.functional.experts import mix_experts
     from labelgraph_jax.loading import load
     from labelgraph_jax.predict import Model
+    from labelgraph_jax.scored import score_test
     from labelgraph_jax.table_model import TableModel
 
 _LAZY = {
@@ -32,6 +34,7 @@ _LAZY = {
     "TableModel": "labelgraph_jax.table_model",
     "load": "labelgraph_jax.loading",
     "mix_experts": "labelgraph_jax.functional.experts",
+    "score_test": "labelgraph_jax.scored",
 }
 _SUBPACKAGES = ("figures", "functional", "modules", "data", "training", "config")
 
@@ -46,6 +49,7 @@ __all__ = [
     "load",
     "mix_experts",
     "modules",
+    "score_test",
 ]
 
 
