@@ -4,8 +4,10 @@
 
     lg.functional      pure functions: attention, losses, metrics, thresholds
     lg.modules         Flax Linen modules
+    lg.figures         figures: arrays in, matplotlib axes out
     lg.load(workdir)   a trained model: .predict(texts), .predict_proba(texts);
                        of a run over a table .predict(rows), .predict_proba(rows)
+    lg.score_test(model)   its test documents: probabilities, targets, decisions
 
 Nothing is imported before it is asked for, so that `import labelgraph_jax` is quick.
 """
@@ -16,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.5.0"
 
 if TYPE_CHECKING:
-    from labelgraph_jax import functional, modules
+    from labelgraph_jax import figures, functional, modules
     from labelgraph_jax.config import Config
     from labelgraph_jax.functional.attention import graph_attention
     from labelgraph_jax.functional.experts import mix_experts
     from labelgraph_jax.loading import load
     from labelgraph_jax.predict import Model
+    from labelgraph_jax.scored import score_test
     from labelgraph_jax.table_model import TableModel
 
 _LAZY = {
@@ -31,19 +34,22 @@ _LAZY = {
     "TableModel": "labelgraph_jax.table_model",
     "load": "labelgraph_jax.loading",
     "mix_experts": "labelgraph_jax.functional.experts",
+    "score_test": "labelgraph_jax.scored",
 }
-_SUBPACKAGES = ("functional", "modules", "data", "training", "config")
+_SUBPACKAGES = ("figures", "functional", "modules", "data", "training", "config")
 
 __all__ = [
     "Config",
     "Model",
     "TableModel",
     "__version__",
+    "figures",
     "functional",
     "graph_attention",
     "load",
     "mix_experts",
     "modules",
+    "score_test",
 ]
 
 

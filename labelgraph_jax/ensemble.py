@@ -32,7 +32,7 @@ SMALLEST = 1e-7
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Ensemble(Model):
     """Several models of the same labels; what `lg.load` returns for an ensemble.
 
@@ -206,7 +206,7 @@ def load_ensemble(place: Workdir) -> Ensemble:
     first = {
         name: getattr(members[0], name)
         for name in Model.__dataclass_fields__
-        if name not in ("workdir", "memory")  # each member asks its own memory
+        if name not in ("workdir", "memory", "step")  # each member asks its own memory
     }
     return Ensemble(workdir=place, members=members, weights=weights, bias=bias, **first)
 

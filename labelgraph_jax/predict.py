@@ -4,11 +4,11 @@ import dataclasses
 import json
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO, overload
 
 import jax
 import numpy as np
@@ -27,6 +27,7 @@ from labelgraph_jax.data.features import feature_documents
 from labelgraph_jax.data.lines import split_suffix
 from labelgraph_jax.data.readers import read_texts
 from labelgraph_jax.decisions import Decision, at_half, read_decision
+from labelgraph_jax.display import as_html, as_text, model_facts
 from labelgraph_jax.encode import FrozenEncoder
 from labelgraph_jax.evaluation import (
     measure,
@@ -35,6 +36,7 @@ from labelgraph_jax.evaluation import (
     summary,
 )
 from labelgraph_jax.functional.attribution import Attribution
+from labelgraph_jax.frames import predictions_frame, probabilities_frame
 from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.group_results import measure_groups
 from labelgraph_jax.hierarchy import label_ancestors
@@ -55,6 +57,7 @@ from labelgraph_jax.prepare import (
 )
 from labelgraph_jax.ranking import (
     RankFn,
+    chosen_and_top,
     compile_ranking,
     evaluate_ranked,
     ranked_labels,
@@ -73,10 +76,12 @@ from labelgraph_jax.training.many_labels import (
 from labelgraph_jax.workdir import Workdir, WorkdirError, replacing
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from labelgraph_jax.explain import Explanation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """What `lg.load(workdir)` returns.
 
@@ -90,6 +95,7 @@ class Model:
         decision: how probabilities become labels.
         encoder: the frozen pretrained encoder, where the model reads one.
         memory: what is looked up beside the classifier.
+        step: of the checkpoint, where it is known.
     """
 
     workdir: Workdir
@@ -101,6 +107,14 @@ class Model:
     decision: Decision
     encoder: FrozenEncoder | None = None
     memory: Memory | None = None
+    step: int | None = None
+
+    def __repr__(self) -> str:
+        return as_text(type(self).__name__, model_facts(self))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return as_html(type(self).__name__, model_facts(self))
 
     @cached_property
     def ancestors(self) -> np.ndarray | None:
@@ -129,17 +143,39 @@ class Model:
         """Whether documents are features with values rather than texts."""
         return isinstance(self.tokenizer, FeatureTokenizer)
 
-    def predict_proba(self, texts: Any, *, batch_size: int | None = None) -> np.ndarray:
+    @overload
+    def predict_proba(
+        self,
+        texts: Any,
+        *,
+        as_frame: Literal[False] = ...,
+        batch_size: int | None = ...,
+    ) -> np.ndarray: ...
+
+    @overload
+    def predict_proba(
+        self, texts: Any, *, as_frame: Literal[True], batch_size: int | None = ...
+    ) -> "DataFrame": ...
+
+    def predict_proba(
+        self, texts: Any, *, as_frame: bool = False, batch_size: int | None = None
+    ) -> "np.ndarray | DataFrame":
         """Probability of every label for every text, float32 `[M, N]`.
 
         Args:
-            texts: strings, or one; of a model that reads features `Features`, documents
-                that have some, or a scipy sparse matrix `[M, V]`.
+            texts: strings, as a list, array or pandas Series, or one; of a model that
+                reads features `Features`, documents that have some, or a scipy sparse
+                matrix `[M, V]`.
+            as_frame: a pandas frame with a column per label; of a Series its index.
             batch_size: documents at a time; it does not change the numbers.
 
         Raises:
             DataError: a text is not a string, or a row not features.
+            ImportError: a frame is asked for and pandas is not installed.
         """
+        if as_frame:
+            found = self.predict_proba(texts, batch_size=batch_size)
+            return probabilities_frame(texts, found, self.labels)
         documents = self._documents(texts)
         if not documents:
             return np.zeros((0, len(self.labels)), np.float32)
@@ -157,11 +193,32 @@ class Model:
             return feature_documents(texts)
         return [Document(str(i), text, ()) for i, text in enumerate(_as_texts(texts))]
 
-    def predict(self, texts: Any, *, batch_size: int | None = None) -> list[list[str]]:
+    @overload
+    def predict(
+        self,
+        texts: Any,
+        *,
+        as_frame: Literal[False] = ...,
+        batch_size: int | None = ...,
+    ) -> list[list[str]]: ...
+
+    @overload
+    def predict(
+        self, texts: Any, *, as_frame: Literal[True], batch_size: int | None = ...
+    ) -> "DataFrame": ...
+
+    def predict(
+        self, texts: Any, *, as_frame: bool = False, batch_size: int | None = None
+    ) -> "list[list[str]] | DataFrame":
         """The labels of every text, as `decision` says, the most probable first.
 
-        A text may have none. `texts` are as in `predict_proba`.
+        A text may have none. `texts` are as in `predict_proba`. As a frame: text,
+        labels, their scores, top_label and top_probability, which a text has even where
+        no label is probable enough to be predicted.
         """
+        if as_frame:
+            chosen, top = chosen_and_top(self, self._documents(texts), batch_size)
+            return predictions_frame(texts, chosen, top)
         if self.label_chunk:
             return ranked_labels(self, self._documents(texts), batch_size=batch_size)
         probabilities = self.predict_proba(texts, batch_size=batch_size)
@@ -479,7 +536,7 @@ def restore(
         elif first_layer := first_trained_layer(config.text, shape):
             encoder = FrozenEncoder.load(place.encoder, layers=first_layer, cache=cache)
     with CheckpointStore(place.checkpoints) as store:
-        params = store.restore_params(checkpoint)
+        params, step = store.restore_params(checkpoint), store.step_of(checkpoint)
     table = token_table(params)
     classifier = build_classifier(
         config,
@@ -490,7 +547,9 @@ def restore(
         tasks=labels.task_columns,
     )
     half = at_half(len(labels))
-    model = Model(place, config, labels, tokenizer, classifier, params, half, encoder)
+    model = Model(
+        place, config, labels, tokenizer, classifier, params, half, encoder, step=step
+    )
     if not (with_memory and has_memory(place)):
         return model
     return model.with_memory(restore_memory(place, model, cache))
@@ -604,10 +663,20 @@ def _write_rows(rows: Sequence[dict[str, Any]], file: TextIO) -> None:
     file.flush()
 
 
-def _as_texts(texts: Sequence[str] | str) -> list[str]:
+def _as_texts(texts: Any) -> list[str]:
     if isinstance(texts, str):
         return [texts]
-    texts = list(texts)
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        raise DataError(
+            "texts must be strings in a list, array or Series, got a "
+            f"{type(texts).__name__}; of a frame or mapping give one column"
+        )
+    try:
+        texts = list(texts)
+    except TypeError:
+        raise DataError(
+            f"texts must be strings in a list, array or Series, got {texts!r:.60}"
+        ) from None
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"text {place} must be a string, got {type(text).__name__}")

@@ -34,9 +34,12 @@ if TYPE_CHECKING:
 
 GATHERED = 8
 """Documents whose labels' vectors are gathered at a time."""
+Scored = list[tuple[str, float]]
+"""Labels with their probabilities."""
 
 __all__ = [
     "RankFn",
+    "chosen_and_top",
     "compile_ranking",
     "evaluate_ranked",
     "ranked_labels",
@@ -184,6 +187,37 @@ def top_of_texts(
     ]
 
 
+def chosen_and_top(
+    model: "Model", documents: Sequence[Document], batch_size: int | None = None
+) -> tuple[list[Scored], Scored]:
+    """What is predicted of every document, and the most probable label of each.
+
+    Returns:
+        Of each document its labels with their probabilities, the most probable first;
+        and its most probable label, whether predicted or not.
+    """
+    if not documents:
+        return [], []
+    if model.label_chunk:
+        top = _top(model, documents, batch_size)
+        ids, scores = top.ids, top.probabilities
+        decided = decide_ranked(model.decision, top)
+    else:
+        found = model.score_documents(documents, batch_size=batch_size)[1]
+        ids = np.argsort(-found, axis=1, kind="stable")
+        scores = np.take_along_axis(found, ids, axis=1)
+        decided = np.take_along_axis(model.decision.decide(found), ids, axis=1)
+    chosen = [
+        [
+            (model.labels[i], float(p))
+            for i, p in zip(own[kept], probable[kept], strict=True)
+        ]
+        for own, probable, kept in zip(ids, scores, decided, strict=True)
+    ]
+    best = zip(ids[:, 0], scores[:, 0], strict=True)
+    return chosen, [(model.labels[i], float(p)) for i, p in best]
+
+
 def ranked_rows(
     model: "Model", documents: Sequence[Document], top_k: int
 ) -> list[dict[str, Any]]:
@@ -194,17 +228,7 @@ def ranked_rows(
         # More labels than there are means all, as where all are scored at once.
         chosen = top_of_texts(model, documents, min(top_k, len(model.labels)))
     else:
-        top = _top(model, documents, None)
-        decided = decide_ranked(model.decision, top)
-        chosen = [
-            [
-                (model.labels[i], float(p))
-                for i, p in zip(ids[kept], scores[kept], strict=True)
-            ]
-            for ids, scores, kept in zip(
-                top.ids, top.probabilities, decided, strict=True
-            )
-        ]
+        chosen = chosen_and_top(model, documents)[0]
     return [
         {
             "id": document.id,

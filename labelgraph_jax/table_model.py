@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Union, overload
 
 import jax
 import numpy as np
@@ -17,6 +17,8 @@ from labelgraph_jax.data.table_examples import TableExamples
 from labelgraph_jax.data.table_schema import TableSchema
 from labelgraph_jax.data.table_targets import Target
 from labelgraph_jax.data.tables import Table, read_table, table_of
+from labelgraph_jax.display import as_html, as_text, table_facts
+from labelgraph_jax.frames import rows_frame, task_probabilities_frame
 from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.functional.task_losses import task_slices
 from labelgraph_jax.host_batches import own_batches
@@ -35,11 +37,22 @@ from labelgraph_jax.training.evaluate import (
 from labelgraph_jax.training.gates import collect_gate_statistics, compile_gate_sums
 from labelgraph_jax.workdir import Workdir, WorkdirError
 
-Rows = Table | str | Path | Mapping[str, Iterable[Any]] | Sequence[Mapping[str, Any]]
-"""Rows: a table, the file of one, columns by name, or one mapping per row."""
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+# A name in quotes cannot stand beside |.
+Rows = Union[
+    Table,
+    str,
+    Path,
+    Mapping[str, Iterable[Any]],
+    Sequence[Mapping[str, Any]],
+    "DataFrame",
+]
+"""Rows: a table, the file of one, columns by name, one mapping per row, or a frame."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TableModel:
     """What `lg.load(workdir)` returns for a run over a table.
 
@@ -50,6 +63,7 @@ class TableModel:
         targets: what every task predicts.
         classifier: pure `init` and `apply`.
         params: the best checkpoint's parameters.
+        step: of that checkpoint, where it is known.
     """
 
     workdir: Workdir
@@ -58,6 +72,14 @@ class TableModel:
     targets: tuple[Target, ...]
     classifier: TableClassifier
     params: Any
+    step: int | None = None
+
+    def __repr__(self) -> str:
+        return as_text("TableModel", table_facts(self))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return as_html("TableModel", table_facts(self))
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -73,20 +95,38 @@ class TableModel:
         weights = np.exp(-np.asarray(self.params[LOG_VARIANCE], np.float64))
         return dict(zip(self.task_names, weights.tolist(), strict=True))
 
+    @overload
     def predict_proba(
-        self, rows: Rows, *, batch_size: int | None = None
-    ) -> dict[str, np.ndarray]:
+        self,
+        rows: Rows,
+        *,
+        as_frame: Literal[False] = ...,
+        batch_size: int | None = ...,
+    ) -> dict[str, np.ndarray]: ...
+
+    @overload
+    def predict_proba(
+        self, rows: Rows, *, as_frame: Literal[True], batch_size: int | None = ...
+    ) -> "DataFrame": ...
+
+    def predict_proba(
+        self, rows: Rows, *, as_frame: bool = False, batch_size: int | None = None
+    ) -> "dict[str, np.ndarray] | DataFrame":
         """Per task what it says of every row, float32.
 
         Binary: the probability of the positive value, `[M]`; multi_label and
         multi_class: one per label or class, `[M, width]`; squared: the predicted
-        value, `[M]`.
+        value, `[M]`. As a frame a column per task, or `task: class`.
 
         Raises:
             DataError: a column is absent or of the wrong kind.
+            ImportError: a frame is asked for and pandas is not installed.
         """
         encoded = self.encode(rows, labelled=False)
-        return self.probabilities(encoded, batch_size=batch_size)
+        found = self.probabilities(encoded, batch_size=batch_size)
+        return (
+            task_probabilities_frame(rows, found, self.targets) if as_frame else found
+        )
 
     def probabilities(
         self, encoded: EncodedRows, *, batch_size: int | None = None
@@ -109,20 +149,47 @@ class TableModel:
             found[target.name] = (part[:, 0] if single else part).astype(np.float32)
         return found
 
+    @overload
     def predict(
-        self, rows: Rows, *, all_scores: bool = False, batch_size: int | None = None
-    ) -> list[dict[str, dict[str, Any]]]:
+        self,
+        rows: Rows,
+        *,
+        all_scores: bool = ...,
+        as_frame: Literal[False] = ...,
+        batch_size: int | None = ...,
+    ) -> list[dict[str, dict[str, Any]]]: ...
+
+    @overload
+    def predict(
+        self,
+        rows: Rows,
+        *,
+        all_scores: bool = ...,
+        as_frame: Literal[True],
+        batch_size: int | None = ...,
+    ) -> "DataFrame": ...
+
+    def predict(
+        self,
+        rows: Rows,
+        *,
+        all_scores: bool = False,
+        as_frame: bool = False,
+        batch_size: int | None = None,
+    ) -> "list[dict[str, dict[str, Any]]] | DataFrame":
         """Per row and task a JSON object.
 
         `value`: the predicted value of the column (of several labels a list);
         `probability`: of the positive value, or of the predicted class; with
-        `all_scores`, `probabilities` of every class or label.
+        `all_scores`, `probabilities` of every class or label. As a frame a row per
+        row, with the columns `task`, `task probability` ...
 
         Raises:
-            DataError: as `predict_proba`.
+            DataError, ImportError: as `predict_proba`.
         """
         encoded = self.encode(rows, labelled=False)
-        return self.predictions(encoded, all_scores, batch_size=batch_size)
+        found = self.predictions(encoded, all_scores, batch_size=batch_size)
+        return rows_frame(rows, found) if as_frame else found
 
     def predictions(
         self,
@@ -223,8 +290,18 @@ def as_table(rows: Rows) -> Table:
         return read_table(rows)
     if isinstance(rows, Mapping):
         return table_of("rows", rows)
+    if hasattr(rows, "columns"):
+        return table_of("rows", _frame_columns(rows))
     names = dict.fromkeys(name for row in rows for name in row)
     return table_of("rows", {name: [row.get(name) for row in rows] for name in names})
+
+
+def _frame_columns(frame: Any) -> dict[str, list[Any]]:
+    """The columns of a pandas frame as plain Python, absent values None."""
+    return {
+        str(name): frame[name].astype(object).where(frame[name].notna(), None).tolist()
+        for name in frame.columns
+    }
 
 
 def save_table_files(
@@ -260,5 +337,5 @@ def restore_table(place: Workdir, *, checkpoint: str | int = "best") -> TableMod
         raise WorkdirError(f"{place.table_path}: {error}") from None
     classifier = build_table_classifier(config, schema, targets)
     with CheckpointStore(place.checkpoints) as store:
-        params = store.restore_params(checkpoint)
-    return TableModel(place, config, schema, targets, classifier, params)
+        params, step = store.restore_params(checkpoint), store.step_of(checkpoint)
+    return TableModel(place, config, schema, targets, classifier, params, step)

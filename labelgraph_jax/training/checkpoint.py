@@ -243,6 +243,14 @@ class CheckpointStore:
             "params"
         ]
 
+    def step_of(self, which: int | str = "best") -> int:
+        """The step of "best", "last" or a step.
+
+        Raises:
+          CheckpointError: there is none.
+        """
+        return self._candidates(which)[0]
+
     def restore_config(self, which: int | str = "last") -> dict[str, Any]:
         """The config saved with a checkpoint."""
         self.wait()
