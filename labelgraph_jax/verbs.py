@@ -24,6 +24,7 @@ from labelgraph_jax.config import (
     TrainingConfig,
 )
 from labelgraph_jax.run_settings import RunConfig
+from labelgraph_jax.serve.limits import Limits
 
 DEFAULT_WORKDIR = "workdirs/default"
 
@@ -155,6 +156,32 @@ class Predict:
     """Also write the probability of every label."""
     top_k: int = 0
     """Write the k most probable labels instead of those above their threshold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve:
+    """Serve a trained model over HTTP: JSON in, JSON out, on this machine alone.
+
+    Needs `pip install 'labelgraph_jax[serve]'`; /docs is a page about the rest.
+    SIGTERM or Ctrl-C: it answers what it holds and ends; a second Ctrl-C ends it.
+
+    Examples:
+      labelgraph serve runs/mine
+      labelgraph serve runs/mine --port 0 --max-batch 64 --log-requests
+      curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict \\
+        -d '{"texts": ["Wheat exports rose in March"], "top_k": 3}'
+    """
+
+    workdir: tyro.conf.Positional[str]
+    host: str = "127.0.0.1"
+    """Address to listen on. The service asks nobody who they are."""
+    port: int = 8000
+    """0 takes any that is free, and says which."""
+    quiet: bool = False
+    """Say nothing but errors."""
+    log_requests: bool = False
+    """A line per request on standard error."""
+    limits: Annotated[Limits, tyro.conf.arg(name="")] = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -427,6 +454,7 @@ def verbs(start: Config) -> Any:
         Annotated[Ensemble, sub("ensemble")],
         Annotated[Evaluate, sub("evaluate")],
         Annotated[Predict, sub("predict")],
+        Annotated[Serve, sub("serve")],
         Annotated[Export, sub("export")],
         Annotated[Gates, sub("gates")],
         Annotated[Graph, sub("graph")],
