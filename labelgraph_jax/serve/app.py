@@ -82,6 +82,7 @@ def make_app(
         description="Labels of texts, from a trained model.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     # The version that the page's files read.
     app.openapi_version = "3.0.3"

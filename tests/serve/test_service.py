@@ -25,6 +25,7 @@ from experiments.benchmarks.serving_attack import (
 from labelgraph_jax.cli import run
 from labelgraph_jax.predict import load
 from labelgraph_jax.serve import server
+from labelgraph_jax.training.checkpoint import CheckpointStore
 from tests.serve.conftest import Served
 from tests.tiny import made_documents
 
@@ -80,7 +81,8 @@ def test_one_text_top_k_and_named_labels(served: Served, trained: Path) -> None:
     model = load(trained)
     status, answer = ask(served, text=TEXTS[0], top_k=2, labels=["ship", "corn"])
     assert status == 200
-    assert answer["model"] == {"name": trained.name, "step": 36}
+    with CheckpointStore(model.workdir.checkpoints) as store:
+        assert answer["model"] == {"name": trained.name, "step": store.best_step}
     row = answer["documents"][0]
     assert row["labels"] == [name for name, _ in model.predict_top(TEXTS[:1], 2)[0]]
     scores = model.predict_proba(TEXTS[:1])[0]
