@@ -32,6 +32,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     verbs.Ensemble: handlers.ensemble,
     verbs.Evaluate: handlers.evaluate,
     verbs.Predict: handlers.predict,
+    verbs.Serve: handlers.serve,
     verbs.Export: handlers.export,
     verbs.Explain: handlers.explain,
     verbs.Gates: handlers.gates,
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
         keep_compiled_programs()
         if arguments[:1] == ["train"]:
             signal.signal(signal.SIGTERM, _stop_before_the_run)
-        if arguments[:1] in (["train"], ["evaluate"], ["predict"]):
+        if arguments[:1] in (["train"], ["evaluate"], ["predict"], ["serve"]):
             start_over_with_huge_pages()
     if _starts_several(os.environ, arguments):
         _keep_stdout_for_results()

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,16 @@ class FrozenEncoder:
         shape, params: from `load_transformer`.
         fingerprint: SHA-256 of the weights and settings.
         cache: folder that keeps encodings from one run to the next, or None.
+        rows, lengths: how many texts of how many tokens are encoded at a time, the
+            only shapes that are ever compiled; empty chooses them from the texts.
     """
 
     shape: TransformerShape
     params: Any
     fingerprint: str
     cache: Path | None = None
+    rows: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
 
     @classmethod
     def load(
@@ -210,13 +215,18 @@ class FrozenEncoder:
         """Encodes the sequences at the indices `missing` and writes them to `store`."""
         if not len(missing):
             return
-        run = jax.jit(Transformer(self.shape, chunk_tokens=chunk_tokens()).apply)
-        variables = {"params": jax.device_put(self.params)}
+        run, variables = self._compiled
         todo = Examples(
             windows=[[sequences[i]] for i in missing],
             targets=np.zeros((len(missing), 0), np.float32),
         )
-        batches = evaluation_batches(todo, batch_size=ENCODING_BATCH_SIZE)
+        size = ENCODING_BATCH_SIZE
+        if self.rows:
+            enough = [rows for rows in self.rows if rows >= len(missing)]
+            size = min(enough, default=max(self.rows))
+        batches = evaluation_batches(
+            todo, batch_size=size, length_buckets=self.lengths or None
+        )
         for batch in track(batches, total=len(missing), what="encoding"):
             vectors = np.asarray(
                 run(variables, batch["token_ids"], batch["token_mask"])
@@ -224,3 +234,16 @@ class FrozenEncoder:
             for row in np.flatnonzero(batch["example_mask"]):
                 index = int(missing[batch["example_index"][row]])
                 store.write(index, vectors[row, : len(sequences[index])])
+
+    @cached_property
+    def _compiled(self) -> tuple[Any, dict[str, Any]]:
+        """What encodes a batch, and the parameters on the device."""
+        run = jax.jit(Transformer(self.shape, chunk_tokens=chunk_tokens()).apply)
+        return run, {"params": jax.device_put(self.params)}
+
+    def compile_all(self) -> None:
+        """Encodes one batch of every shape of `rows` and `lengths`."""
+        for length in self.lengths:
+            for rows in self.rows:
+                sequences = [np.zeros(length, np.int32)] * rows
+                self._fill(_MemoryStore([length] * rows), sequences, np.arange(rows))

@@ -179,6 +179,22 @@ def predict(verb: verbs.Predict) -> int:
     return 0
 
 
+def serve(verb: verbs.Serve) -> int:
+    from labelgraph_jax.serve.server import serve as run
+
+    def tell(line: str) -> None:
+        say(f"labelgraph: {line}")
+
+    return run(
+        verb.workdir,
+        host=verb.host,
+        port=verb.port,
+        limits=verb.limits,
+        say=(lambda line: None) if verb.quiet else tell,
+        log=tell if verb.log_requests else None,
+    )
+
+
 def export(verb: verbs.Export) -> int:
     from labelgraph_jax.export import export_model
 

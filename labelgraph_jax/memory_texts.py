@@ -1,6 +1,7 @@
 """Vectors that a memory compares: of documents, and of the texts of labels."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,41 @@ from labelgraph_jax.training.hosts import on_first
 BATCH_SIZE = 64
 
 
-def frozen_reader(config: MemoryConfig, folder: Path, cache: Path | None) -> Reader:
+@dataclass(frozen=True)
+class FrozenReader:
     """Documents as a frozen sentence encoder reads their heads.
+
+    Attributes:
+        encoder, tokenizer: of the same folder.
+        max_length: tokens that are read of a document.
+    """
+
+    encoder: FrozenEncoder
+    tokenizer: Tokenizer
+    max_length: int
+
+    def __call__(
+        self, documents: Sequence[Document], examples: Examples | None = None
+    ) -> np.ndarray:
+        texts = [document.text for document in documents]
+
+        def vectors() -> np.ndarray:
+            return self.encoder.document_vectors(
+                texts, self.tokenizer, max_length=self.max_length
+            )
+
+        def fill() -> None:
+            vectors()
+
+        if self.encoder.cache is not None and jax.process_count() > 1:
+            on_first(fill)  # the others find them in the cache
+        return vectors()
+
+
+def frozen_reader(
+    config: MemoryConfig, folder: Path, cache: Path | None
+) -> FrozenReader:
+    """What reads documents with a frozen sentence encoder.
 
     Args:
         config: how much of a document is read.
@@ -37,26 +71,7 @@ def frozen_reader(config: MemoryConfig, folder: Path, cache: Path | None) -> Rea
         PretrainedError, TokenizerError: the folder holds no readable encoder.
     """
     encoder = FrozenEncoder.load(folder, cache=cache)
-    tokenizer = Tokenizer.from_pretrained(folder)
-
-    def read(
-        documents: Sequence[Document], examples: Examples | None = None
-    ) -> np.ndarray:
-        texts = [document.text for document in documents]
-
-        def vectors() -> np.ndarray:
-            return encoder.document_vectors(
-                texts, tokenizer, max_length=config.max_length
-            )
-
-        def fill() -> None:
-            vectors()
-
-        if cache is not None and jax.process_count() > 1:
-            on_first(fill)  # the others find them in the cache
-        return vectors()
-
-    return read
+    return FrozenReader(encoder, Tokenizer.from_pretrained(folder), config.max_length)
 
 
 def own_reader(

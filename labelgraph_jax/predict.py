@@ -35,14 +35,14 @@ from labelgraph_jax.evaluation import (
     score_examples,
     summary,
 )
-from labelgraph_jax.functional.attribution import Attribution
 from labelgraph_jax.frames import predictions_frame, probabilities_frame
+from labelgraph_jax.functional.attribution import Attribution
 from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.group_results import measure_groups
 from labelgraph_jax.hierarchy import label_ancestors
 from labelgraph_jax.host_batches import own_batches
 from labelgraph_jax.many_labels import label_chunk, require_room
-from labelgraph_jax.memory import Memory
+from labelgraph_jax.memory import Memory, Reader
 from labelgraph_jax.memory_build import restore_memory
 from labelgraph_jax.memory_files import has_memory, with_added_labels
 from labelgraph_jax.memory_metrics import added_label_metrics, with_unknown_labels
@@ -365,15 +365,7 @@ class Model:
         self, documents: Sequence[Document], examples: Examples
     ) -> Callable[[slice, np.ndarray], np.ndarray]:
         """`at(rows, ids)` -> the classifier's probabilities of some labels."""
-        read = own_reader(
-            self.classifier,
-            self.params,
-            self.label_space,
-            self.tokenizer,
-            self.config.text,
-            self.encoder,
-        )
-        return scores_of_labels(self._placed, read(documents, examples))
+        return scores_of_labels(self._placed, self._read(documents, examples))
 
     def score(self, examples: Examples, *, batch_size: int | None = None) -> np.ndarray:
         """The classifier's probabilities of encoded documents, float32 `[M, N]`."""
@@ -466,6 +458,18 @@ class Model:
     def _placed(self) -> PlacedModel:
         """Parameters and label vectors on the devices."""
         return self._rank.place_params(self.params)
+
+    @cached_property
+    def _read(self) -> Reader:
+        """Documents as the classifier reads them."""
+        return own_reader(
+            self.classifier,
+            self.params,
+            self.label_space,
+            self.tokenizer,
+            self.config.text,
+            self.encoder,
+        )
 
     @cached_property
     def _run(self) -> ProbabilityFn:
@@ -596,7 +600,7 @@ def write_predictions(
         )
         probabilities = model.score_documents(documents)[1]
         rows = [
-            _row(model, document, scores, all_scores, top_k)
+            document_row(model, document, scores, all_scores, top_k)
             for document, scores in zip(documents, probabilities, strict=True)
         ]
     write_rows(rows, output)
@@ -611,13 +615,14 @@ def _read_source(model: Model, source: str, format: str | None) -> list[Document
     return read_texts(sys.stdin.buffer if source == "-" else source, format=format)
 
 
-def _row(
+def document_row(
     model: Model,
     document: Document,
     scores: np.ndarray,
     all_scores: bool,
     top_k: int,
 ) -> dict[str, Any]:
+    """What `labelgraph predict` writes of a document, from its probabilities `[N]`."""
     index = model.label_space.index
     if top_k:
         best = np.argsort(-scores, kind="stable")[:top_k]

@@ -46,6 +46,7 @@ __all__ = [
     "ranked_rows",
     "scores_of_labels",
     "top_of_texts",
+    "top_rows",
 ]
 
 
@@ -76,21 +77,23 @@ def scores_of_labels(
         vectors: of the documents `[M, D]`.
     """
 
-    def row(document: jax.Array, ids: jax.Array) -> jax.Array:
-        logits = placed.labels[ids] @ document + placed.bias[ids]
-        return jax.nn.sigmoid(logits)
-
-    # A few documents at a time: each gathers the vectors of its own labels.
-    several = jax.jit(
-        lambda documents, ids: jax.lax.map(
-            lambda pair: row(*pair), (documents, ids), batch_size=GATHERED
-        )
-    )
-
     def at(rows: slice, ids: np.ndarray) -> np.ndarray:
-        return np.asarray(several(vectors[rows], np.maximum(ids, 0)))
+        own = vectors[rows], np.maximum(ids, 0)
+        return np.asarray(_gathered_scores(placed.labels, placed.bias, *own))
 
     return at
+
+
+@jax.jit
+def _gathered_scores(
+    labels: jax.Array, bias: jax.Array, documents: jax.Array, ids: jax.Array
+) -> jax.Array:
+    def row(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
+        document, own = pair
+        return jax.nn.sigmoid(labels[own] @ document + bias[own])
+
+    # A few documents at a time: each gathers the vectors of its own labels.
+    return jax.lax.map(row, (documents, ids), batch_size=GATHERED)
 
 
 def evaluate_ranked(
@@ -167,11 +170,7 @@ def top_of_texts(
     batch_size: int | None = None,
 ) -> list[list[tuple[str, float]]]:
     """The k most probable labels of every document, with their probabilities."""
-    most, of = len(model.labels), "the labels of the model"
-    if model.label_chunk and model.config.head.kept_labels < most:
-        most, of = model.config.head.kept_labels, "head.kept_labels of the run"
-    if not 1 <= k <= most:
-        raise ValueError(f"k must lie in 1..{most}, {of}; got {k}")
+    _check_k(model, k)
     if not documents:
         return []
     if model.label_chunk:
@@ -218,6 +217,14 @@ def chosen_and_top(
     return chosen, [(model.labels[i], float(p)) for i, p in best]
 
 
+def _check_k(model: "Model", k: int) -> None:
+    most, of = len(model.labels), "the labels of the model"
+    if model.label_chunk and model.config.head.kept_labels < most:
+        most, of = model.config.head.kept_labels, "head.kept_labels of the run"
+    if not 1 <= k <= most:
+        raise ValueError(f"k must lie in 1..{most}, {of}; got {k}")
+
+
 def ranked_rows(
     model: "Model", documents: Sequence[Document], top_k: int
 ) -> list[dict[str, Any]]:
@@ -225,17 +232,31 @@ def ranked_rows(
     if not documents:
         return []
     if top_k:
-        # More labels than there are means all, as where all are scored at once.
-        chosen = top_of_texts(model, documents, min(top_k, len(model.labels)))
-    else:
-        chosen = chosen_and_top(model, documents)[0]
+        _check_k(model, min(top_k, len(model.labels)))
+    return top_rows(model, documents, _top(model, documents, None), top_k)
+
+
+def top_rows(
+    model: "Model", documents: Sequence[Document], top: TopLabels, top_k: int
+) -> list[dict[str, Any]]:
+    """What `labelgraph predict` writes of documents, from their best labels.
+
+    Args:
+        top_k: so many labels of each in place of those that are decided for; 0 for
+            these. More labels than there are means all.
+    """
+    decided = decide_ranked(model.decision, top)
+    if top_k:
+        decided = np.broadcast_to(np.arange(top.ids.shape[1]) < top_k, top.ids.shape)
     return [
         {
             "id": document.id,
-            "labels": [name for name, _ in pairs],
-            "scores": [round(score, 6) for _, score in pairs],
+            "labels": [model.labels[i] for i in ids[kept]],
+            "scores": [round(float(score), 6) for score in scores[kept]],
         }
-        for document, pairs in zip(documents, chosen, strict=True)
+        for document, ids, scores, kept in zip(
+            documents, top.ids, top.probabilities, decided, strict=True
+        )
     ]
 
 

@@ -25,6 +25,7 @@ from labelgraph_jax.config import (
 )
 from labelgraph_jax.help_text import first_sentence
 from labelgraph_jax.run_settings import RunConfig
+from labelgraph_jax.serve.limits import Limits
 
 DEFAULT_WORKDIR = "workdirs/default"
 
@@ -172,6 +173,31 @@ class Predict:
     top_k: int = 0
     """Write the k most probable labels instead of those above their threshold."""
     quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve:
+    """Serve a trained model over HTTP: JSON in, JSON out, on this machine alone.
+
+    Needs `pip install 'labelgraph_jax[serve]'`; /docs is a page about the rest.
+    SIGTERM or Ctrl-C: it answers what it holds and ends; a second Ctrl-C ends it.
+
+    Examples:
+      labelgraph serve runs/mine
+      labelgraph serve runs/mine --port 0 --max-batch 64 --log-requests
+      curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict \\
+        -d '{"texts": ["Wheat exports rose in March"], "top_k": 3}'
+    """
+
+    workdir: FinishedRun
+    host: str = "127.0.0.1"
+    """Address to listen on. The service asks nobody who they are."""
+    port: int = 8000
+    """0 takes any that is free, and says which."""
+    quiet: Quiet = False
+    log_requests: Flag = False
+    """A line per request on standard error."""
+    limits: Annotated[Limits, tyro.conf.arg(name="")] = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -549,6 +575,7 @@ def verbs(start: Config, *, brief: bool = False) -> Any:
         sub("predict", Predict),
         sub("explain", Explain),
         sub("export", Export),
+        sub("serve", Serve),
         sub("gates", Gates),
         sub("graph", Graph),
         group("data", "Look at, check and export a corpus.", data),

@@ -82,7 +82,8 @@ class BatchPlan:
         pool_batches: more means less padding and less random batches.
 
     Raises:
-        ValueError: no document, or a size that is not positive.
+        ValueError: no document, a size that is not positive, or a document beyond
+            `Examples.padded_to`.
     """
 
     def __init__(
@@ -119,6 +120,14 @@ class BatchPlan:
         powers = {min(1 << i, most) for i in range(most.bit_length() + 1)}
         self._window_buckets = np.asarray(sorted(powers))
         longest = int(self._lengths.max())
+        padded = getattr(examples, "padded_to", None)
+        if padded is not None:
+            if most > padded[0] or longest > padded[1]:
+                raise ValueError(
+                    "documents must have at most the windows and tokens that they are "
+                    f"padded to, {padded}; got {(most, longest)}"
+                )
+            self._window_buckets, length_buckets = np.asarray([padded[0]]), padded[1:]
         buckets = set(length_buckets or choose_length_buckets(self._lengths))
         if longest > max(buckets):
             buckets.add(-(-longest // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE)

@@ -39,6 +39,8 @@ class Examples:
             where tokens are counted.
         sparse_targets: batches carry the ids of each document's labels, `positives`
             int32 [B, P] filled up with -1, in place of `targets` float32 [B, N].
+        padded_to: windows and tokens that every batch gets, for shapes that are known
+            beforehand; None leaves it to the batch plan.
 
     Raises:
         ValueError: the parts do not hold the same number of documents or tokens; or
@@ -52,6 +54,7 @@ class Examples:
     pad_id: int = 0
     sparse_targets: bool = False
     token_values: Sequence[Sequence[np.ndarray]] | None = None
+    padded_to: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         count = self.targets.shape[0]
@@ -145,6 +148,8 @@ class Examples:
     @property
     def windowed(self) -> bool:
         """Whether batches carry a window axis: some document has several."""
+        if self.padded_to is not None:
+            return self.padded_to[0] > 1
         return len(self) > 0 and int(self.window_counts.max()) > 1
 
     @functools.cached_property

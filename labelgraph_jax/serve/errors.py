@@ -1,0 +1,32 @@
+"""What a service refuses, and how it says so."""
+
+import json
+
+
+class ServeError(ValueError):
+    """A service that cannot start; the message says why."""
+
+
+class RefusedError(Exception):
+    """A request that is not answered with what it asked for.
+
+    Attributes:
+        status: of HTTP.
+        reason: what must hold and what was got, in one sentence.
+        kind: a word for the metrics.
+        headers: to answer with.
+    """
+
+    def __init__(
+        self, status: int, reason: str, kind: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.kind = status, reason, kind
+        self.headers = headers or {}
+
+
+def error_body(reason: str) -> bytes:
+    """The JSON object that every refusal carries."""
+    return json.dumps({"error": reason}, ensure_ascii=False).encode(
+        "utf-8", "backslashreplace"
+    )
