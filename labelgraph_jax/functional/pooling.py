@@ -88,7 +88,7 @@ def bag_of_embeddings(
     Where the tokens come with values x of their own, such as TF-IDF that somebody else
     computed, a_v = w_v x_v in place of counting: with norm `tfidf` E is applied to the
     row divided by its L2 norm, which is how rows of such corpora are normalised. Of
-    `mean` the divisor is sum_v |a_v|, since values may be negative.
+    `mean` the divisor is sum_v abs(a_v), since values may be negative.
 
     Args:
         token_weights: w, one for every row of the table; ones if None.

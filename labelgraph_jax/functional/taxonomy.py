@@ -227,9 +227,10 @@ def hierarchical_counts(
 def summarise_hierarchical_counts(counts: HierarchicalCounts) -> dict[str, float]:
     """Hierarchical precision, recall and F1 from counts, in float64; 0 / 0 is 0.
 
-    hP = sum |P^ and T^| / sum |P^|,  hR = sum |P^ and T^| / sum |T^|, with P^ and T^ a
-    document's predicted and true labels and all their ancestors, the sums over
-    documents; hF1 is their harmonic mean.
+        hP = sum |P^ and T^| / sum |P^|,  hR = sum |P^ and T^| / sum |T^|
+
+    with P^ and T^ a document's predicted and true labels and all their ancestors, the
+    sums over documents; hF1 is their harmonic mean.
 
     Returns:
         hierarchical_precision, hierarchical_recall, hierarchical_f1, and
