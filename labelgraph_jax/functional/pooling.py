@@ -13,7 +13,16 @@ WINDOW_POOLINGS = ("mean", "max")
 def masked_mean(
     x: Float[Array, "B S D"], mask: Bool[Array, "B S"]
 ) -> Float[Array, "B D"]:
-    """Mean of the vectors where `mask` is true; zeros for a row that has none."""
+    """Mean of the vectors where `mask` is true; zeros for a row that has none.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> vectors = jnp.array([[[1.0], [3.0], [100.0]]])
+        >>> mask = jnp.array([[True, True, False]])  # the third token is padding
+        >>> lg.functional.masked_mean(vectors, mask).tolist()
+        [[2.0]]
+    """
     weights = mask.astype(x.dtype)
     total = jnp.einsum("bsd,bs->bd", jnp.where(mask[..., None], x, 0), weights)
     return total / jnp.maximum(jnp.sum(weights, axis=1), 1)[:, None]

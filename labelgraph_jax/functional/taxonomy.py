@@ -54,6 +54,13 @@ def ancestor_matrix(parents: Int[ArrayLike, "E 2"], n: int) -> Bool[Array, "N N"
     times labels; squaring the matrix of the edges takes fewer rounds of labels cubed,
     which is slower for every taxonomy that is not as deep as it is wide.
 
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> pairs = np.array([[1, 0], [2, 1]])  # (child, parent)
+        >>> lg.functional.ancestor_matrix(pairs, 3).astype(int).tolist()
+        [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
+
     Args:
         parents: one row (child, parent) of label indices per edge; there may be none,
             and an edge may stand there twice.
