@@ -96,10 +96,7 @@ def test_every_setting_named_in_a_page_is_an_option_of_train(
     options = set(re.findall(r"--[a-z][a-z.-]+", capsys.readouterr().out))
     for path in TEXTS:
         named = set(re.findall(r"--[a-z]+\.[a-z-]+", path.read_text("utf-8")))
-        assert not named - options - set(ELSEWHERE), path.name
-
-
-ELSEWHERE = ("--text.no-trainable",)
+        assert not named - options, path.name
 
 
 def test_the_pages_hold_commands_to_be_checked() -> None:

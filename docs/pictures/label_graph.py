@@ -59,7 +59,8 @@ def matrix(weights: np.ndarray) -> list[str]:
             w = float(weights[i, j])
             parts.append(
                 f'<rect x="{left + cell * j}" y="{y}" width="{cell - 2}" '
-                f'height="{cell - 2}" fill="{EDGE}" fill-opacity="{0.06 + 0.6 * w:.2f}" />'
+                f'height="{cell - 2}" fill="{EDGE}" '
+                f'fill-opacity="{0.06 + 0.6 * w:.2f}"/>'
             )
             parts.append(text(left + cell * (j + 0.48), y + 30, f"{w:.2f}", 12))
     middle = f'transform="rotate(-90 350 {top + 2 * cell})"'
