@@ -34,7 +34,7 @@ def test_the_help_of_a_verb_ends_with_examples_that_begin_as_the_verb_does(
 @pytest.mark.parametrize("path", paths(UNION), ids=" ".join)
 def test_every_example_is_a_command_that_the_parser_takes(path: list[str]) -> None:
     (verb,) = help_text.named_verbs(UNION, path)
-    lines = help_text.examples(verb)
+    lines = "\n".join(help_text.examples(verb)).replace("\\\n", " ").splitlines()
     assert lines
     for line in lines:
         for command in line.split(" && "):

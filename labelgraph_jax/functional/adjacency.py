@@ -22,6 +22,13 @@ def cooccurrence(
     additive over documents: a corpus too large for one array may be counted in
     chunks and summed. They are exact up to 2^24 documents per chunk.
 
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> targets = np.array([[1, 1], [1, 0], [0, 1], [1, 1]])
+        >>> lg.functional.cooccurrence(targets).tolist()
+        [[3.0, 2.0], [2.0, 3.0]]
+
     Args:
         targets: multi-hot truth, 1 where the document has the label (any dtype).
         target_mask: True where the label of the document is annotated; other cells
@@ -85,6 +92,11 @@ def _together(
 def identity_adjacency(n: int) -> Float[Array, "N N"]:
     """Connect every label to itself alone.
 
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> lg.functional.identity_adjacency(2).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+
     Raises:
         ValueError: `n` is smaller than 1.
     """
@@ -136,6 +148,13 @@ def conditional_adjacency(
     The diagonal is 1 for every label; the rest of the row of a label without a
     document is 0, and so is a cell without a document that is annotated for both.
 
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> counts = np.array([[4.0, 3.0], [3.0, 3.0]])  # 1 always beside 0
+        >>> lg.functional.conditional_adjacency(counts).tolist()
+        [[1.0, 0.75], [1.0, 1.0]]
+
     Args:
         counts: co-occurrence counts with the label counts on the diagonal.
         annotated: S, of `annotated_counts`; without, nothing is missing.
@@ -174,6 +193,14 @@ def thresholded_adjacency(
 
     so every row sums to one. A label without a document keeps no edge.
 
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> counts = np.array([[10.0, 4.0, 1.0], [4.0, 8.0, 0.0], [1.0, 0.0, 5.0]])
+        >>> found = lg.functional.thresholded_adjacency(counts, tau=0.3, p=0.25)
+        >>> found.round(2).tolist()
+        [[0.75, 0.25, 0.0], [0.25, 0.75, 0.0], [0.0, 0.0, 1.0]]
+
     Args:
         counts: co-occurrence counts with the label counts on the diagonal.
         annotated: as in `conditional_adjacency`.
@@ -201,6 +228,13 @@ def thresholded_adjacency(
 
 def taxonomy_adjacency(parents: Int[ArrayLike, "E 2"], n: int) -> Float[Array, "N N"]:
     """Connect every label to itself, its parents and its children.
+
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> pairs = np.array([[1, 0], [2, 0]])  # (child, parent): 0 lies above 1 and 2
+        >>> lg.functional.taxonomy_adjacency(pairs, 3).tolist()
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
 
     Args:
         parents: one row (child, parent) of label indices per edge of the taxonomy;

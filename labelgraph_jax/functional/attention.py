@@ -75,6 +75,21 @@ def graph_attention(
 
     A label that receives from no label gets zeros.
 
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> nodes = jnp.eye(2)  # two labels
+        >>> kernel = jnp.ones((2, 1, 3))  # one head of three features
+        >>> halves = jnp.zeros((1, 3))  # every score is 0: all labels count alike
+        >>> lg.graph_attention(nodes, kernel, halves, halves).shape
+        (2, 1, 3)
+        >>> _, shares = lg.graph_attention(
+        ...     nodes, kernel, halves, halves, return_attention=True
+        ... )
+        >>> print(shares[0].round(2))
+        [[0.5 0.5]
+         [0.5 0.5]]
+
     Args:
         nodes: one feature vector per label.
         kernel: the projection W, one block per head.

@@ -15,6 +15,13 @@ def masked_softmax(
     A row whose mask is all false gives zeros, not a uniform row: a label
     without neighbours receives no message. Its gradient is zero.
 
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> mask = jnp.array([[True, True], [False, False]])
+        >>> lg.functional.masked_softmax(jnp.zeros((2, 2)), mask).tolist()
+        [[0.5, 0.5], [0.0, 0.0]]
+
     Args:
         logits: any float dtype.
         mask: true where an entry counts; broadcast against `logits`.

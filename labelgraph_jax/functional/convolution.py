@@ -19,6 +19,13 @@ def normalise_adjacency(adjacency: Shaped[ArrayLike, "N N"]) -> Float[Array, "N 
     keeps a row of zeros, one that sends nothing a column of zeros, and neither gets a
     gradient there; all gradients are finite.
 
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> adjacency = np.array([[1.0, 1.0], [1.0, 1.0]])
+        >>> lg.functional.normalise_adjacency(adjacency).round(2).tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
+
     Args:
         adjacency: entry (i, j) the weight with which i receives from j, of any sign.
             Self-loops are the caller's: none is added.
@@ -74,6 +81,16 @@ def graph_convolution(
 
     The gradient reaches the adjacency through the normalisation, so a learned one
     may be passed.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> adjacency = jnp.array([[1.0, 1.0], [1.0, 1.0]])
+        >>> features = jnp.array([[2.0], [4.0]])
+        >>> kernel = jnp.ones((1, 1))
+        >>> gathered = lg.functional.graph_convolution(features, kernel, adjacency)
+        >>> gathered.round(2).tolist()
+        [[3.0], [3.0]]
 
     Args:
         nodes: one feature vector per label, H.

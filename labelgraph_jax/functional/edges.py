@@ -37,6 +37,13 @@ def make_edges(
 
     Works on the host: what it is given must have values.
 
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> edges = lg.functional.make_edges(np.array([1, 0]), np.array([0, 1]), n=2)
+        >>> edges.receivers.tolist(), edges.senders.tolist()
+        ([0, 1], [1, 0])
+
     Args:
         receivers, senders: label ids in 0..n-1, in any order.
         weights: one per edge; 1 without.

@@ -17,6 +17,12 @@ def gate_weights(
 
         weights[b, t, e] = exp(x[b, t, e]) / sum_f keep[b, t, f] exp(x[b, t, f])
 
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> lg.functional.gate_weights(jnp.zeros((1, 4))).tolist()
+        [[0.25, 0.25, 0.25, 0.25]]
+
     Args:
         gate_logits: scores of the experts, of any float type.
         keep: True where the expert takes part. Leaving an expert out of the softmax is
@@ -67,6 +73,14 @@ def mix_experts(
 
         mixed[b, t] = sum_e softmax_e(gate_logits[b, t]) expert_outputs[b, e]
 
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> experts = jnp.array([[[1.0, 0.0], [0.0, 1.0]]])  # one row, two experts
+        >>> gates = jnp.array([[[0.0, 0.0], [9.0, 0.0]]])  # two tasks
+        >>> lg.mix_experts(experts, gates).round(2).tolist()
+        [[[0.5, 0.5], [1.0, 0.0]]]
+
     Args:
         expert_outputs: what each expert says of each row.
         gate_logits: one gate per task; one gate for all tasks (OMoE) is T = 1.
@@ -114,6 +128,14 @@ def cross_stitch(
     """Linear mixtures of the tasks' hidden layers, the same for every unit and row.
 
         stitched[b, t] = sum_u stitch[t, u] features[b, u]
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> features = jnp.array([[1.0], [3.0]])  # two tasks, one unit
+        >>> stitch = jnp.array([[0.5, 0.5], [0.0, 1.0]])
+        >>> lg.functional.cross_stitch(features, stitch).tolist()
+        [[2.0], [3.0]]
 
     Reference: Misra et al., Cross-stitch networks, CVPR 2016, equation 1, for any
     number of tasks.

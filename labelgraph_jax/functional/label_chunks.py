@@ -214,6 +214,15 @@ def top_labels(
     Equal logits come by ascending id: the first k of a stable argsort of the negated
     logits. A logit of minus infinity counts as the lowest finite number.
 
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> documents = jnp.array([[1.0, 0.0]])
+        >>> labels = jnp.array([[2.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> logits, ids = lg.functional.top_labels(documents, labels, jnp.zeros(3), k=2)
+        >>> logits.tolist(), ids.tolist()
+        ([[2.0, 0.0]], [[0, 1]])
+
     Args:
         documents, labels, bias, chunk: as of `chunked_loss`.
         k: how many labels.

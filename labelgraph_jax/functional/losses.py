@@ -32,6 +32,15 @@ def binary_cross_entropy(
     masked out adds nothing, and the gradient of its logit is exactly zero, whatever
     its logit and target hold (NaN and infinity included).
 
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> logits = jnp.array([[0.0, 2.0], [-2.0, 0.0]])
+        >>> targets = jnp.array([[1, 1], [0, 1]])
+        >>> loss_sum, weight_sum = lg.functional.binary_cross_entropy(logits, targets)
+        >>> float(weight_sum), round(float(loss_sum / weight_sum), 3)
+        (4.0, 0.41)
+
     Args:
         logits: scores before the sigmoid, of any float type.
         targets: 0, 1 or a probability in between; of any type.
@@ -78,6 +87,14 @@ def focal_loss(
     result are its own. The paper's alpha-balance is positive_weight =
     alpha / (1 - alpha), up to the factor (1 - alpha) on the whole loss.
 
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> logits, targets = jnp.array([[3.0, 0.0]]), jnp.array([[1, 1]])
+        >>> loss_sum, _ = lg.functional.focal_loss(logits, targets, gamma=2.0)
+        >>> round(float(loss_sum), 3)  # the sure one adds next to nothing
+        0.173
+
     Raises:
         ValueError: gamma is negative, or label_smoothing lies outside [0, 1).
 
@@ -115,6 +132,14 @@ def asymmetric_loss(
 
     A negative whose probability is below the margin adds nothing at all. The other
     arguments and the result are those of `binary_cross_entropy`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> logits, targets = jnp.array([[-4.0, 0.0]]), jnp.array([[0, 1]])
+        >>> loss_sum, _ = lg.functional.asymmetric_loss(logits, targets)
+        >>> round(float(loss_sum), 3)  # the easy negative adds nothing
+        0.693
 
     Raises:
         ValueError: an exponent is negative, the margin lies outside [0, 1), or

@@ -87,6 +87,14 @@ def label_counts(
 ) -> LabelCounts:
     """Count hits and misses of every label over the documents of a batch.
 
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> decided = np.array([[True, False], [True, True]])
+        >>> counts = lg.functional.label_counts(decided, np.array([[1, 0], [0, 1]]))
+        >>> counts.tp.tolist(), counts.fp.tolist(), counts.fn.tolist()
+        ([1, 1], [1, 0], [0, 0])
+
     Args:
         predictions: True where the label is predicted.
         targets: positive where > 0.
@@ -185,6 +193,16 @@ def evaluate_scores(
     All that is computed in chunks are integers and single documents' or labels'
     values; the means are taken once, in float64: the result is the same, bit for
     bit, for every chunk size. float64 scores are ranked as float64.
+
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> probabilities = np.array([[0.9, 0.2], [0.6, 0.7]])
+        >>> targets = np.array([[1, 0], [0, 1]])
+        >>> half = np.array([0.5, 0.5])
+        >>> found = lg.functional.evaluate_scores(probabilities, targets, half)
+        >>> round(found["micro_f1"], 3), round(found["macro_f1"], 3)
+        (0.8, 0.833)
 
     Args:
         probabilities: scores to rank and to compare with the thresholds; any number

@@ -13,7 +13,16 @@ WINDOW_POOLINGS = ("mean", "max")
 def masked_mean(
     x: Float[Array, "B S D"], mask: Bool[Array, "B S"]
 ) -> Float[Array, "B D"]:
-    """Mean of the vectors where `mask` is true; zeros for a row that has none."""
+    """Mean of the vectors where `mask` is true; zeros for a row that has none.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> vectors = jnp.array([[[1.0], [3.0], [100.0]]])
+        >>> mask = jnp.array([[True, True, False]])  # the third token is padding
+        >>> lg.functional.masked_mean(vectors, mask).tolist()
+        [[2.0]]
+    """
     weights = mask.astype(x.dtype)
     total = jnp.einsum("bsd,bs->bd", jnp.where(mask[..., None], x, 0), weights)
     return total / jnp.maximum(jnp.sum(weights, axis=1), 1)[:, None]
@@ -89,7 +98,7 @@ def bag_of_embeddings(
     Where the tokens come with values x of their own, such as TF-IDF that somebody else
     computed, a_v = w_v x_v in place of counting: with norm `tfidf` E is applied to the
     row divided by its L2 norm, which is how rows of such corpora are normalised. Of
-    `mean` the divisor is sum_v |a_v|, since values may be negative.
+    `mean` the divisor is sum_v abs(a_v), since values may be negative.
 
     Args:
         token_weights: w, one for every row of the table; ones if None.

@@ -16,6 +16,13 @@ def weighted_product(
     underflow on the way. A weight of zero leaves a task out; a negative one asks for
     candidates of which the task says little (a predicted dismissal).
 
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> chances = jnp.array([[0.5, 0.25]])  # of two tasks
+        >>> lg.functional.weighted_product(chances, jnp.array([1.0, 0.5])).tolist()
+        [0.25]
+
     Args:
         values: probabilities (see `task_probabilities`), or other amounts from 0 on,
             such as seconds watched. What is not above 0 counts as the smallest positive

@@ -50,6 +50,14 @@ def nearest_keys(
 ) -> Neighbours:
     """The k keys with the largest inner product with each query: exactly these.
 
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> keys = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+        >>> found = lg.functional.nearest_keys(jnp.array([[0.0, 1.0]]), keys, k=2)
+        >>> found.rows.tolist(), found.similarities.round(2).tolist()
+        ([[1, 2]], [[1.0, 0.5]])
+
     Args:
         queries, keys: vectors of one width; products are taken in float32.
         k: how many.

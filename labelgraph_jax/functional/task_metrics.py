@@ -21,6 +21,12 @@ def roc_auc(
 
     None where the targets are constant: there is no pair to compare.
 
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> lg.functional.roc_auc(np.array([0.1, 0.4, 0.8]), np.array([0, 1, 1]))
+        1.0
+
     Reference: Mann and Whitney 1947; equal to scikit-learn's roc_auc_score.
     """
     scores, positive = _scores_and_positives(scores, targets)
@@ -69,7 +75,14 @@ def log_loss(
 def rmse(
     values: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
 ) -> float | None:
-    """Root of the mean squared error; None without rows."""
+    """Root of the mean squared error; None without rows.
+
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> round(lg.functional.rmse(np.array([1.0, 2.0]), np.array([1.0, 4.0])), 3)
+        1.414
+    """
     error = np.asarray(values, np.float64) - np.asarray(targets, np.float64)
     return float(np.sqrt(np.mean(np.square(error)))) if len(error) else None
 

@@ -54,6 +54,13 @@ def ancestor_matrix(parents: Int[ArrayLike, "E 2"], n: int) -> Bool[Array, "N N"
     times labels; squaring the matrix of the edges takes fewer rounds of labels cubed,
     which is slower for every taxonomy that is not as deep as it is wide.
 
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> pairs = np.array([[1, 0], [2, 1]])  # (child, parent)
+        >>> lg.functional.ancestor_matrix(pairs, 3).astype(int).tolist()
+        [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
+
     Args:
         parents: one row (child, parent) of label indices per edge; there may be none,
             and an edge may stand there twice.
@@ -227,9 +234,10 @@ def hierarchical_counts(
 def summarise_hierarchical_counts(counts: HierarchicalCounts) -> dict[str, float]:
     """Hierarchical precision, recall and F1 from counts, in float64; 0 / 0 is 0.
 
-    hP = sum |P^ and T^| / sum |P^|,  hR = sum |P^ and T^| / sum |T^|, with P^ and T^ a
-    document's predicted and true labels and all their ancestors, the sums over
-    documents; hF1 is their harmonic mean.
+        hP = sum |P^ and T^| / sum |P^|,  hR = sum |P^ and T^| / sum |T^|
+
+    with P^ and T^ a document's predicted and true labels and all their ancestors, the
+    sums over documents; hF1 is their harmonic mean.
 
     Returns:
         hierarchical_precision, hierarchical_recall, hierarchical_f1, and

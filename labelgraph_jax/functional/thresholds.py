@@ -26,6 +26,17 @@ def apply_thresholds(
     Works on the host (NumPy in, NumPy out) and, jitted or not, on a device. The
     comparison is made in the type of the probabilities.
 
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> probabilities = np.array([[0.9, 0.2], [0.3, 0.1]])
+        >>> half = np.array([0.5, 0.5])
+        >>> apply = lg.functional.apply_thresholds
+        >>> apply(probabilities, half).tolist()
+        [[True, False], [False, False]]
+        >>> apply(probabilities, half, at_least_one=True).tolist()
+        [[True, False], [True, False]]
+
     Args:
         probabilities: one score per document and label.
         thresholds: one per label.
@@ -51,6 +62,12 @@ def decide_top_k(
 
     Works on the host (NumPy in, NumPy out) and, jitted or not, on a device. All labels
     are decided where there are no more than k.
+
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> lg.functional.decide_top_k(np.array([[0.2, 0.7, 0.1]]), 2).tolist()
+        [[True, True, False]]
 
     Raises:
         ValueError: k < 1.
@@ -78,6 +95,13 @@ def fit_top_k(
 
     Numbers up to twice the most labels of a document are tried; of equally good ones
     the smallest is taken, and 1 where no target is positive.
+
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> probabilities = np.array([[0.9, 0.8, 0.1], [0.2, 0.7, 0.6]])
+        >>> lg.functional.fit_top_k(probabilities, np.array([[1, 1, 0], [0, 1, 1]]))
+        2
 
     Args:
         probabilities: scores of the validation documents.
@@ -115,6 +139,15 @@ def fit_global_threshold(
     above the cut and the highest one below, as a number that the type of the
     probabilities holds and that still separates the two. Equal scores are never
     separated. O(M N log(M N)) time and one copy of the scores.
+
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> probabilities = np.array([[0.9, 0.3], [0.2, 0.4]])
+        >>> targets = np.array([[1, 0], [0, 1]])
+        >>> threshold = lg.functional.fit_global_threshold(probabilities, targets)
+        >>> 0.3 < threshold < 0.4
+        True
 
     Args:
         probabilities: scores of the validation documents.

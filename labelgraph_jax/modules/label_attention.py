@@ -11,7 +11,9 @@ from labelgraph_jax.modules.text_encoder import TextEncoder
 
 
 class LabelAttention(nn.Module):
-    """`logits[b, n] = sum_s alpha[b, n, s] tokens[b, s] . label_vector[n] + bias[n]`.
+    """Label-wise attention: every label reads the tokens by a query of its own.
+
+        logits[b, n] = sum_s alpha[b, n, s] tokens[b, s] . label_vector[n] + bias[n]
 
     Every label weighs the tokens by its own query, `alpha = softmax(tokens . query)`,
     and judges what it found by its vector from the label graph. The queries are

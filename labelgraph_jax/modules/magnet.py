@@ -35,7 +35,9 @@ LOG_VARIANCE = "task_log_variance"
 
 
 class Magnet(nn.Module):
-    """`logits[b, n] = document_vector[b] . label_vector[n] + label_bias[n]`.
+    """Document vectors times label vectors, plus a bias per label: the logits.
+
+        logits[b, n] = sum_d document_vector[b, d] label_vector[n, d] + label_bias[n]
 
     Attributes:
         text_encoder: token ids or token vectors -> document vectors `[B, D]`.

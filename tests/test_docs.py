@@ -1,0 +1,236 @@
+"""The documentation says what is: its commands parse, its examples run, its names are.
+
+That pages link to pages that exist is checked where they are built: sphinx-build -W.
+"""
+
+import ast
+import doctest
+import importlib
+import importlib.util
+import re
+import shlex
+import warnings
+from pathlib import Path
+
+import pytest
+
+import labelgraph_jax as lg
+from labelgraph_jax import cli, verbs
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "build" not in path.parts)
+TEXTS = [*PAGES, ROOT / "README.md"]
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PLACEHOLDER = re.compile(
+    r"\.\.\.|\b(VERB|CORPUS|FILE|FOLDER|RUN|COLUMN|DIR|OUT|KIND)\b"
+)
+PREFIXES = re.compile(
+    r"^(?:\$ )?(?:(?:[A-Z_]+=\S+|srun|env|pip install \.) +(?:&& +)?)*"
+)
+
+
+def page_id(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(path: Path, *languages: str) -> list[str]:
+    found = FENCE.findall(path.read_text(encoding="utf-8"))
+    return [text for language, text in found if language in languages]
+
+
+def commands(path: Path) -> list[str]:
+    """Every `labelgraph` command in the blocks and in the backticks of a page."""
+    lines = [
+        line
+        for block in blocks(path, "bash", "console")
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    prose = re.sub(r"```.*?^```", "", path.read_text("utf-8"), flags=re.M | re.S)
+    for span in re.findall(r"`(labelgraph [^`]+)`", prose):
+        named = " ".join(span.split())
+        # A verb named in a sentence, without what it works on.
+        bare = re.fullmatch(r"labelgraph(?! doctor| config| train)[ a-z|]+", named)
+        lines.append(f"{named} --help" if bare else named)
+    found = []
+    for line in lines:
+        for part in re.split(r" \| | && | -- |; ", line.split(" #")[0]):
+            part = PREFIXES.sub("", part.strip())
+            if part.startswith("labelgraph ") and not PLACEHOLDER.search(part):
+                found.append(re.sub(r" > \S+$", "", part))
+    return found
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=page_id)
+def test_every_command_of_a_page_is_one_that_the_program_takes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[object] = []
+
+    def take(verb: object) -> int:
+        taken.append(verb)
+        return 0
+
+    for kind in cli.HANDLERS:
+        monkeypatch.setitem(cli.HANDLERS, kind, take)
+    monkeypatch.setattr(cli, "read_config", lambda path: cli.Config())
+    for command in commands(path):
+        for line in alternatives(command):
+            arguments = shlex.split(line)[1:]
+            assert cli.run(arguments) == 0, f"{path.name}: {line}"
+
+
+def alternatives(command: str) -> list[str]:
+    """`data stats|validate X` is two commands; without an option's value it is none."""
+    found = re.search(r"\b\w+(\|\w+)+", command)
+    if not found:
+        return [command]
+    return [command.replace(found[0], choice) for choice in found[0].split("|")]
+
+
+def test_every_setting_named_in_a_page_is_an_option_of_train(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["train", "--help"]) == 0
+    options = set(re.findall(r"--[a-z][a-z.-]+", capsys.readouterr().out))
+    for path in TEXTS:
+        named = set(re.findall(r"--[a-z]+\.[a-z-]+", path.read_text("utf-8")))
+        assert not named - options, path.name
+
+
+def test_the_pages_hold_commands_to_be_checked() -> None:
+    assert sum(len(commands(path)) for path in PAGES) > 50
+    assert "labelgraph doctor" in commands(DOCS / "pods.md")
+
+
+def run_examples(text: str, name: str) -> int:
+    """Runs the `>>>` examples of a text; the number of them."""
+    parsed = doctest.DocTestParser().get_doctest(text, {}, name, name, 0)
+    said: list[str] = []
+    runner = doctest.DocTestRunner(
+        optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        failed, tried = runner.run(parsed, out=said.append)
+    assert not failed, "".join(said)
+    return tried
+
+
+EXAMPLES = [path for path in PAGES if blocks(path, "pycon")]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=page_id)
+def test_the_examples_of_a_page_give_what_it_says(path: Path) -> None:
+    for number, block in enumerate(blocks(path, "pycon")):
+        assert run_examples(block, f"{path.name}, example {number + 1}")
+
+
+DOCUMENTED = [
+    name
+    for name in lg.functional.__all__
+    if ">>>" in (getattr(lg.functional, name).__doc__ or "")
+]
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_the_example_of_a_function_gives_what_it_says(name: str) -> None:
+    assert run_examples(getattr(lg.functional, name).__doc__, name)
+
+
+def test_the_most_used_functions_have_an_example() -> None:
+    most_used = {
+        "graph_attention",
+        "mix_experts",
+        "binary_cross_entropy",
+        "evaluate_scores",
+        "apply_thresholds",
+        "conditional_adjacency",
+    }
+    assert most_used <= set(DOCUMENTED)
+    assert len(DOCUMENTED) >= 25
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=page_id)
+def test_python_in_a_page_names_what_exists(path: Path) -> None:
+    for block in blocks(path, "python", "pycon"):
+        code = re.sub(r"^(>>>|\.\.\.) ?", "", block, flags=re.M)
+        if ">>>" in block:
+            code = "\n".join(
+                line[4:] for line in block.splitlines() if line[:3] in (">>>", "...")
+            )
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(str(node.module))
+                assert all(hasattr(module, alias.name) for alias in node.names)
+        for dotted in re.findall(r"\blg((?:\.\w+)+)", code):
+            value: object = lg
+            for part in dotted.strip(".").split("."):
+                assert hasattr(value, part), f"{path.name}: lg{dotted}"
+                value = getattr(value, part)
+
+
+REFERENCE = "\n".join(
+    path.read_text(encoding="utf-8") for path in sorted((DOCS / "reference").glob("*"))
+)
+
+
+@pytest.mark.parametrize("package", ["functional", "modules"])
+def test_every_public_name_is_in_the_reference(package: str) -> None:
+    names = importlib.import_module(f"labelgraph_jax.{package}").__all__
+    documented = re.findall(r"\.\. auto(?:function|class):: (\w+)$", REFERENCE, re.M)
+    assert sorted(documented.count(name) for name in names) == [1] * len(names), [
+        name for name in names if documented.count(name) != 1
+    ]
+
+
+@pytest.mark.parametrize("folder", ["data", "training"])
+def test_every_module_of_data_and_training_is_in_the_reference(folder: str) -> None:
+    modules = {path.stem for path in (ROOT / "labelgraph_jax" / folder).glob("*.py")}
+    documented = set(
+        re.findall(rf"automodule:: labelgraph_jax\.{folder}\.(\w+)", REFERENCE)
+    )
+    assert documented == modules - {"__init__"}
+
+
+def test_the_names_at_the_top_of_the_package_are_in_the_reference() -> None:
+    modules = {"functional", "modules", "__version__"}
+    for name in set(lg.__all__) - modules:
+        assert re.search(rf"\.\. auto\w+:: (?:\S+\.)?{name}$", REFERENCE, re.M), name
+
+
+def test_every_verb_has_its_help_on_the_page_of_verbs() -> None:
+    page = (DOCS / "commands.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^```{verb-help} (.+)$", page, re.M))
+    names = {
+        re.sub(r"(?<!^)([A-Z])", r" \1", verb.__name__).lower() for verb in cli.HANDLERS
+    }
+    assert verbs.ShowConfig in cli.HANDLERS
+    assert shown == {name.replace("show config", "config") for name in names}
+
+
+def test_every_variable_that_is_read_is_on_the_page_of_facts() -> None:
+    sources = [
+        *(ROOT / "labelgraph_jax").rglob("*.py"),
+        *(ROOT / "tpu_scripts").glob("*.sh"),
+    ]
+    sources += (ROOT / "tpu_scripts").glob("slurm/*")
+    read = {
+        name
+        for path in sources
+        for name in re.findall(r"\bLABELGRAPH_[A-Z_]*[A-Z]\b", path.read_text("utf-8"))
+    }
+    said = set(
+        re.findall(r"`(LABELGRAPH_\w+)`", (DOCS / "facts.md").read_text("utf-8"))
+    )
+    assert said == read
+
+
+def test_the_picture_of_the_label_graph_is_what_its_script_draws() -> None:
+    folder = DOCS / "pictures"
+    spec = importlib.util.spec_from_file_location("picture", folder / "label_graph.py")
+    assert spec and spec.loader
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.picture() == (folder / "label_graph.svg").read_text(encoding="utf-8")
