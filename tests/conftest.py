@@ -15,15 +15,16 @@ os.environ["XLA_FLAGS"] = (
     + " --xla_backend_optimization_level=0"
 )
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# Many tests, and the processes they start, compile the same small programs.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    compiled = tempfile.mkdtemp(prefix="labelgraph-compiled-")
-    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-
+import jax
 import pytest
+
+# Many tests compile the same small programs. Not by an environment variable: of two
+# processes that share a folder, one may read what the other has half written.
+compiled = tempfile.mkdtemp(prefix="labelgraph-compiled-")
+atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", compiled)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 if TYPE_CHECKING:
     from labelgraph_jax.config import DataConfig
