@@ -93,6 +93,21 @@ def keep_compiled_programs() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2 << 30))
     # Also the many small programs of a start: without them it takes twice as long.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    forget_half_written_programs(Path(os.environ["JAX_COMPILATION_CACHE_DIR"]))
+
+
+def forget_half_written_programs(folder: Path) -> None:
+    """Deletes what a killed process left of a program: its bytes without their time.
+
+    JAX reads the times of all programs before it keeps another one, and of one that
+    has none it warns at each program that it compiles from then on.
+    """
+    with contextlib.suppress(OSError):
+        found = {entry.name for entry in os.scandir(folder)}
+        for name in found:
+            stem = name.removesuffix("-cache")
+            if name != stem and f"{stem}-atime" not in found:
+                (folder / name).unlink(missing_ok=True)
 
 
 def run(arguments: list[str]) -> int:

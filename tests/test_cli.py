@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.adjacency_file import read_adjacency
-from labelgraph_jax.cli import run
+from labelgraph_jax.cli import forget_half_written_programs, run
 from labelgraph_jax.config import DataConfig, to_dict
 from labelgraph_jax.data.corpora import corpus_names
 from tests.tiny import made_documents, tiny_config, write_jsonl
@@ -448,3 +448,14 @@ def test_a_place_that_cannot_be_written_is_one_line(
     refused(
         ["train", "--data", tiny_data.data, "--workdir", workdir, "--quiet"], capsys
     )
+
+
+def test_a_program_that_a_killed_process_kept_by_half_is_forgotten(
+    tmp_path: Path,
+) -> None:
+    for name in ("whole-cache", "whole-atime", "half-cache", "lone-atime", "other"):
+        (tmp_path / name).write_bytes(b"")
+    forget_half_written_programs(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"whole-cache", "whole-atime", "lone-atime", "other"}
+    forget_half_written_programs(tmp_path / "absent")
