@@ -7,6 +7,7 @@
     lg.figures         figures: arrays in, matplotlib axes out
     lg.load(workdir)   a trained model: .predict(texts), .predict_proba(texts);
                        of a run over a table .predict(rows), .predict_proba(rows)
+    lg.LabelGraphClassifier   a scikit-learn estimator: .fit(texts, labels)
     lg.score_test(model)   its test documents: probabilities, targets, decisions
 
 Nothing is imported before it is asked for, so that `import labelgraph_jax` is quick.
@@ -20,6 +21,7 @@ __version__ = "0.5.0"
 if TYPE_CHECKING:
     from labelgraph_jax import figures, functional, modules
     from labelgraph_jax.config import Config
+    from labelgraph_jax.estimator import LabelGraphClassifier
     from labelgraph_jax.functional.attention import graph_attention
     from labelgraph_jax.functional.experts import mix_experts
     from labelgraph_jax.loading import load
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "Config": "labelgraph_jax.config",
+    "LabelGraphClassifier": "labelgraph_jax.estimator",
     "Model": "labelgraph_jax.predict",
     "graph_attention": "labelgraph_jax.functional.attention",
     "TableModel": "labelgraph_jax.table_model",
@@ -40,6 +43,7 @@ _SUBPACKAGES = ("figures", "functional", "modules", "data", "training", "config"
 
 __all__ = [
     "Config",
+    "LabelGraphClassifier",
     "Model",
     "TableModel",
     "__version__",

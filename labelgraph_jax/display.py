@@ -33,7 +33,7 @@ def model_facts(model: "Model") -> Facts:
     most = int(documents.max()) if len(documents) else 0
     members = getattr(model, "members", ())
     facts = [
-        ("from", str(model.workdir.path)),
+        ("from", _place(model.workdir)),
         ("labels", f"{len(model.labels):,}"),
         ("trained on", f"{most:,} documents{_of_corpus(results)}"),
     ]
@@ -54,7 +54,7 @@ def model_facts(model: "Model") -> Facts:
             if metric in test["metrics"]
         ]
         facts.append((f"test, {test['documents']:,} documents", ", ".join(shown)))
-    elif not model.workdir.is_finished:
+    elif model.workdir.path.exists() and not model.workdir.is_finished:
         facts.append(("training", "not finished"))
     return facts if members else [*facts, *_checkpoint(model.step)]
 
@@ -64,7 +64,7 @@ def table_facts(model: "TableModel") -> Facts:
     results = _results(model.workdir)
     tasks = [f"{target.name} ({target.kind})" for target in model.targets]
     facts = [
-        ("from", str(model.workdir.path)),
+        ("from", _place(model.workdir)),
         ("tasks", _some(tasks)),
         ("columns", f"{len(model.schema.columns):,}"),
         ("mixture", _mixture(model.config)),
@@ -77,7 +77,7 @@ def table_facts(model: "TableModel") -> Facts:
             if (metric := _task_metric(task["metrics"]))
         ]
         facts.append((f"test, {test['rows']:,} rows", _some(shown)))
-    elif not model.workdir.is_finished:
+    elif model.workdir.path.exists() and not model.workdir.is_finished:
         facts.append(("training", "not finished"))
     return [*facts, *_checkpoint(model.step)]
 
@@ -96,6 +96,10 @@ def as_html(kind: str, facts: Facts) -> str:
         for name, fact in facts
     )
     return f"<table><caption>{escape(kind)}</caption><tbody>{rows}</tbody></table>"
+
+
+def _place(place: Workdir) -> str:
+    return str(place.path) if place.path.exists() else "memory"
 
 
 def _results(place: Workdir) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,7 @@ def fit(
     progress: bool = True,
     say: Say = lambda line: None,
     run: RunConfig | None = None,
+    corpus: Corpus | None = None,
 ) -> dict[str, Any]:
     """Trains, or resumes training, and evaluates the best checkpoint once.
 
@@ -146,6 +148,8 @@ def fit(
         progress: show a progress bar, or a line per epoch where there is no terminal.
         say: takes one line about what is going on.
         run: devices and processes; all devices of this process by default.
+        corpus: documents in memory, in place of those that `config.data` names; with
+            a validation split, and without a test split if nothing is to be measured.
 
     Returns:
         What `results.json` holds.
@@ -159,7 +163,7 @@ def fit(
         if config.table.tasks:
             from labelgraph_jax.table_fit import fit_table as task
         else:
-            task = _fit
+            task = partial(_fit, corpus=corpus)
         return task(
             config.resolved(),
             Workdir(Path(workdir)),
@@ -176,6 +180,7 @@ def _fit(
     *,
     baseline: bool,
     progress: bool,
+    corpus: Corpus | None = None,
 ) -> dict[str, Any]:
     say, workdir = execution.say, place.path
     stored = with_absolute_paths(config)
@@ -192,7 +197,7 @@ def _fit(
         say(f"{workdir}: training has finished; these are its results")
         results = place.results()
         if baseline and results.get("baseline") is None:
-            corpus = read_corpus(config.data)
+            corpus = corpus or read_corpus(config.data)
             if fingerprint(corpus.test) != results["test"]["fingerprint"]:
                 raise WorkdirError(
                     f"{workdir}: the test documents have changed since training, so a "
@@ -202,7 +207,7 @@ def _fit(
             on_first(lambda: place.save_results(results))
         return results
     with execution.stop.during(leaving=True):
-        prepared = execution.first_then_others(lambda: prepare(config, say))
+        prepared = execution.first_then_others(lambda: prepare(config, say, corpus))
     splits = prepared.corpus.splits
     data = {name: fingerprint(documents) for name, documents in splits.items()}
     require_same_data(data)
@@ -243,9 +248,11 @@ def with_absolute_paths(config: Config) -> Config:
     )
 
 
-def prepare(config: Config, say: Say = lambda line: None) -> Prepared:
-    """Reads the corpus and builds everything training needs, in memory."""
-    corpus = read_corpus(config.data)
+def prepare(
+    config: Config, say: Say = lambda line: None, corpus: Corpus | None = None
+) -> Prepared:
+    """Reads the corpus, or takes one, and builds what training needs, in memory."""
+    corpus = corpus or read_corpus(config.data)
     require_labels(corpus.train, corpus)
     for note in corpus.notes:
         say(f"{corpus.name}: {note}")

@@ -191,7 +191,7 @@ class Model:
         """What is to be predicted, as documents without labels."""
         if self.reads_features:
             return feature_documents(texts)
-        return [Document(str(i), text, ()) for i, text in enumerate(_as_texts(texts))]
+        return [Document(str(i), text, ()) for i, text in enumerate(as_texts(texts))]
 
     @overload
     def predict(
@@ -668,7 +668,7 @@ def _write_rows(rows: Sequence[dict[str, Any]], file: TextIO) -> None:
     file.flush()
 
 
-def _as_texts(texts: Any) -> list[str]:
+def as_texts(texts: Any) -> list[str]:
     if isinstance(texts, str):
         return [texts]
     if isinstance(texts, Mapping) or hasattr(texts, "columns"):

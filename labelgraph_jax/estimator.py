@@ -1,0 +1,348 @@
+"""The classifier as a scikit-learn estimator: texts in, labels out.
+
+    classifier = lg.LabelGraphClassifier(epochs=10)
+    classifier.fit(texts, [["grain", "wheat"], ["oil"], ...])
+    classifier.predict(["The harvest of maize and barley ..."])
+
+It trains as `labelgraph train` does; importing this module imports scikit-learn.
+"""
+
+import dataclasses
+import io
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from labelgraph_jax.config import Config, from_dict, read_config, to_dict
+from labelgraph_jax.data.documents import Corpus, Document
+from labelgraph_jax.data.splits import complete_splits
+from labelgraph_jax.estimator_targets import (
+    Targets,
+    is_matrix,
+    read_matrix,
+    read_names,
+)
+from labelgraph_jax.fit import fit
+from labelgraph_jax.predict import Model, as_texts, load
+
+FEW = 20
+"""Below so many different texts none is kept back for validation: the thresholds are
+then fitted on the training texts, and words are read that occur in one text only."""
+IN_MEMORY = "documents in memory"
+"""What the corpus is called in config.json of such a run."""
+LEFT_OUT = ("tensorboard", "opt_state")
+"""Of a work directory what a trained model does not need."""
+
+SETTINGS = {
+    "encoder": ("text", "encoder"),
+    "max_length": ("text", "max_length"),
+    "graph_layers": ("graph", "layers"),
+    "graph_initialisation": ("graph", "initialisation"),
+    "loss": ("loss", "kind"),
+    "threshold": ("threshold", "kind"),
+    "epochs": ("training", "epochs"),
+    "batch_size": ("training", "batch_size"),
+    "learning_rate": ("training", "learning_rate"),
+    "validation_fraction": ("data", "validation_fraction"),
+}
+"""Where in a configuration the parameters of the estimator stand."""
+
+
+class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
+    """Multi-label text classifier in which the labels form a graph.
+
+    Parameters that are None keep what `config` says, or its default (see `Config`).
+
+    Args:
+        encoder: bag, cnn, bilstm or transformer.
+        max_length: tokens read of a text.
+        graph_layers: of the label graph; 0 trains without one.
+        graph_initialisation: where the adjacency starts, as `cooccurrence`.
+        loss: kind of loss, as `binary_cross_entropy`.
+        threshold: how probabilities become labels: auto, half, global, sloped, label
+            or top_k.
+        epochs: passes over the training texts.
+        batch_size: texts a step.
+        learning_rate: its peak.
+        validation_fraction: share of the texts that is kept back to choose the
+            checkpoint and the thresholds; none below 20 different texts.
+        label_names: what the columns of an indicator matrix are called; label features
+            are made of these names.
+        random_state: seed of split, parameters and batches. None keeps the seed of
+            `config`, 0 by default, so that a fit can be repeated.
+        config: a `Config`, its nested dictionaries, or the path of its JSON: all other
+            settings. Its `data` section is not read but for `validation_fraction`.
+        workdir: absent or empty folder in which the run is kept; None leaves nothing.
+        verbose: 1 shows the progress of training.
+
+    Attributes:
+        classes_: label names; or the columns of the matrix that y was: 0..N-1, the
+            names of a frame's columns, or `label_names`.
+        model_: the trained `Model`.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: str | None = None,
+        max_length: int | None = None,
+        graph_layers: int | None = None,
+        graph_initialisation: str | None = None,
+        loss: str | None = None,
+        threshold: str | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        validation_fraction: float | None = None,
+        label_names: Any = None,
+        random_state: Any = None,
+        config: Config | Mapping[str, Any] | str | Path | None = None,
+        workdir: str | Path | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.encoder = encoder
+        self.max_length = max_length
+        self.graph_layers = graph_layers
+        self.graph_initialisation = graph_initialisation
+        self.loss = loss
+        self.threshold = threshold
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.label_names = label_names
+        self.random_state = random_state
+        self.config = config
+        self.workdir = workdir
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any) -> "LabelGraphClassifier":  # noqa: N803
+        """Trains on labelled texts.
+
+        Args:
+            X: texts, as a list, array or pandas Series.
+            y: of each text a list or set of label names; or an indicator matrix of 0
+                and 1 `[M, N]`: an array, a scipy sparse matrix or a pandas frame.
+
+        Raises:
+            ValueError: a text is not a string, lengths differ, there is no text or no
+                label, or a parameter is wrong.
+        """
+        texts = as_texts(X)
+        targets = Targets.read(y, self.label_names)
+        _same_length(len(texts), len(targets.names))
+        config = self._config(few=len({text.strip() for text in texts}) < FEW)
+        corpus = _corpus(texts, targets, config)
+        with tempfile.TemporaryDirectory(prefix="labelgraph-") as folder:
+            place = Path(self.workdir) if self.workdir else Path(folder) / "run"
+            fit(config, place, progress=bool(self.verbose), corpus=corpus)
+            self.classes_ = targets.classes
+            self._columns = targets.columns
+            self._matrix, self._sparse = targets.matrix, targets.sparse
+            self.model_ = load(place)
+            self._files = _pack(place, self.model_.step)
+        return self
+
+    def predict(self, X: Any) -> Any:  # noqa: N803
+        """The labels of texts in the form that y had in `fit`.
+
+        Returns:
+            An indicator matrix of int64 `[M, N]`, sparse where y was; or of each text a
+            list of names, the most probable first.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ValueError: a text is not a string.
+        """
+        check_is_fitted(self, "model_")
+        found = self.model_.predict(as_texts(X))
+        if not self._matrix:
+            return found
+        place = {name: number for number, name in enumerate(self._columns)}
+        matrix = np.zeros((len(found), len(self._columns)), np.int64)
+        for row, names in enumerate(found):
+            matrix[row, [place[name] for name in names]] = 1
+        return sparse.csr_array(matrix) if self._sparse else matrix
+
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Probability of every class for every text, float32 `[M, N]`.
+
+        A column of the matrix that held no 1 in `fit` has probability 0.
+
+        Raises:
+            NotFittedError, ValueError: as `predict`.
+        """
+        check_is_fitted(self, "model_")
+        found = self.model_.predict_proba(as_texts(X))
+        place = {name: number for number, name in enumerate(self._columns)}
+        every = np.zeros((len(found), len(self._columns)), np.float32)
+        every[:, [place[name] for name in self.model_.labels]] = found
+        return every
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Share of the texts of which exactly the right labels are predicted.
+
+        This is subset accuracy, as `sklearn.metrics.accuracy_score` of an indicator
+        matrix: every label of a text must be right. `scoring="f1_micro"` asks less.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ValueError: lengths differ, there is no text, or y names a label that
+                training did not have.
+        """
+        check_is_fitted(self, "model_")
+        texts = as_texts(X)
+        truth = self._indices(y)
+        _same_length(len(texts), len(truth))
+        place = {name: number for number, name in enumerate(self._columns)}
+        found = self.model_.predict(texts)
+        right = [
+            {place[name] for name in names} == own
+            for names, own in zip(found, truth, strict=True)
+        ]
+        return float(np.average(right, weights=sample_weight))
+
+    def save(self, workdir: str | Path) -> None:
+        """Writes the model as a work directory: `lg.load`, `labelgraph predict` and
+        `labelgraph export` read it.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ValueError: the folder exists and is not empty.
+        """
+        check_is_fitted(self, "model_")
+        path = Path(workdir)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ValueError(f"{workdir}: must be absent or an empty directory")
+        _unpack(self._files, path)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The parameters, and the files of the model in place of the model."""
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "model_"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_files" in state:
+            self.model_ = _load_packed(state["_files"])
+
+    def _config(self, *, few: bool) -> Config:
+        """The settings of a fit; `few`: there are few texts."""
+        if isinstance(self.config, (str, Path)):
+            base = read_config(self.config)
+        elif isinstance(self.config, Config):
+            base = self.config
+        else:
+            base = from_dict(dict(self.config or {}))
+        values = to_dict(base)
+        share = values["data"]["validation_fraction"]
+        values["data"] = {"corpus": IN_MEMORY, "validation_fraction": share}
+        for name, (section, key) in SETTINGS.items():
+            if (value := getattr(self, name)) is not None:
+                values[section][key] = value
+        if few:
+            values["text"]["min_count"] = 1
+        if self.random_state is not None:
+            seed = self.random_state
+            if not isinstance(seed, (int, np.integer)):
+                seed = check_random_state(seed).randint(2**31 - 1)
+            values["training"]["seed"] = values["data"]["split_seed"] = int(seed)
+        return from_dict(values)
+
+    def _indices(self, y: Any) -> list[set[int]]:
+        """Of each text the classes that are true.
+
+        Raises:
+            ValueError: y is no truth of this classifier's labels.
+        """
+        if is_matrix(y):
+            matrix = read_matrix(y)
+            if matrix.shape[1] != len(self._columns):
+                raise ValueError(
+                    f"y must have {len(self._columns)} columns, as in fit, got "
+                    f"{matrix.shape[1]}"
+                )
+            ends = zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
+            return [set(matrix.indices[start:end].tolist()) for start, end in ends]
+        place = {name: number for number, name in enumerate(self._columns)}
+        names = read_names(y)
+        unknown = sorted({name for own in names for name in own} - place.keys())
+        if unknown:
+            raise ValueError(
+                f"y holds {len(unknown)} labels that fit did not see, as "
+                f"{', '.join(repr(name) for name in unknown[:3])}; an indicator matrix "
+                "knows every label in every part of the data"
+            )
+        return [{place[name] for name in own} for own in names]
+
+
+def _same_length(texts: int, labels: int) -> None:
+    if texts != labels:
+        raise ValueError(
+            f"X and y must be as many, got {texts:,} texts and labels of {labels:,}"
+        )
+    if not texts:
+        raise ValueError("X must hold at least one text, got 0")
+
+
+def _corpus(texts: list[str], targets: Targets, config: Config) -> Corpus:
+    """Training and validation documents; few texts are both."""
+    documents = tuple(
+        Document(str(number), text, names)
+        for number, (text, names) in enumerate(zip(texts, targets.names, strict=True))
+    )
+    if not any(document.labels for document in documents):
+        raise ValueError("y must name at least one label, got none in any text")
+    corpus = Corpus(IN_MEMORY, documents)
+    if len({document.content for document in documents}) < FEW:
+        note = f"fewer than {FEW} different texts: validation is the training texts"
+        return dataclasses.replace(corpus, validation=documents, notes=(note,))
+    return complete_splits(
+        corpus,
+        validation_fraction=config.data.validation_fraction,
+        test_fraction=0.0,
+        seed=config.data.split_seed,
+    )
+
+
+def _pack(folder: Path, step: int | None) -> bytes:
+    """The files of a work directory that a model of this checkpoint needs."""
+    kept = {(str(step),), ("best.json",)}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as files:
+        for path in sorted(folder.rglob("*")):
+            parts = path.relative_to(folder).parts
+            other = parts[0] == "checkpoints" and parts[1:2] not in kept
+            if path.is_file() and not other and not set(parts) & set(LEFT_OUT):
+                files.write(path, "/".join(parts))
+    return archive.getvalue()
+
+
+def _unpack(archive: bytes, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        files.extractall(folder)
+
+
+def _load_packed(archive: bytes) -> Model:
+    with tempfile.TemporaryDirectory(prefix="labelgraph-") as folder:
+        _unpack(archive, Path(folder))
+        return load(folder)
