@@ -205,7 +205,7 @@ class Explain:
     id: str = ""
     """Which document of --file."""
     label: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Explain this label in place of the predicted ones, predicted or not; repeatable."""
+    """Explain this label in place of the predicted ones, predicted or not."""
     top_k: int = 0
     """Explain the k most probable labels in place of the predicted ones."""
     method: Literal["integrated-gradients", "gradient-x-input"] = "integrated-gradients"
