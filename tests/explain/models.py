@@ -1,11 +1,11 @@
 """Models of every kind that were made and not trained: mathematics needs no more."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from labelgraph_jax.config import Config, DataConfig, HeadConfig, MixtureConfig
 from labelgraph_jax.data.batches import evaluation_batches
@@ -26,7 +26,8 @@ def untrained(config: Config, folder: Path) -> Model:
     prepared = prepare(config)
     batch = evaluation_batches(prepared.train.examples, batch_size=1)[0]
     key = jax.random.key(0)
-    params = prepared.classifier.init(key, batch, **prepared.initial_values)
+    init = partial(prepared.classifier.init, batch=batch, **prepared.initial_values)
+    params = jax.jit(init)(key)
     encoder = None
     if config.text.vectors == "pretrained" and config.text.trained_layers:
         layers = 2 - config.text.trained_layers
@@ -40,7 +41,7 @@ def untrained(config: Config, folder: Path) -> Model:
         prepared.labels,
         prepared.tokenizer,
         prepared.classifier,
-        jax.tree.map(np.asarray, params),
+        params,
         at_half(len(prepared.labels)),
         encoder,
     )
@@ -70,7 +71,6 @@ def settings_of(
         "published transformer": {**pretrained, "encoder": "transformer"},
         "upper layers": {**pretrained, "encoder": "transformer", "trained_layers": 1},
         "frozen": {**pretrained, "encoder": "cnn", "trainable": False},
-        "frozen bag": {**pretrained, "encoder": "bag", "trainable": False},
         "label attention": {"encoder": "cnn"},
         "decoder": {"encoder": "cnn"},
     }
@@ -102,7 +102,6 @@ KINDS = (
     "published transformer",
     "upper layers",
     "frozen",
-    "frozen bag",
     "label attention",
     "decoder",
     "mixture",
