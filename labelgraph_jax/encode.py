@@ -135,7 +135,8 @@ class FrozenEncoder:
 
     def looked_up(self, token_ids: Any, token_mask: Any) -> jax.Array:
         """The word vectors `[W, S, D]` that token ids are looked up as."""
-        module = Transformer(self.shape)
+        # Of no layer: the vectors are all that is computed.
+        module = Transformer(dataclasses.replace(self.shape, layers=0))
         _, left = module.apply(
             {"params": self.params}, token_ids, token_mask, mutable=LOOKED_UP
         )

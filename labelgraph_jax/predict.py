@@ -441,7 +441,7 @@ class Model:
         of vectors."""
         if self.label_chunk:
             return self._placed.labels, self._placed.bias
-        return self.classifier.label_side(self.params)
+        return jax.jit(self.classifier.label_side)(self.params)
 
     @cached_property
     def _attribute(self) -> Callable[..., Attribution]:

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from labelgraph_jax.build import INPUT_VECTORS, MODEL_INPUTS
+from labelgraph_jax.build import INPUT_VECTORS, MODEL_INPUTS, padded_length
+from labelgraph_jax.data.batches import evaluation_batches
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.tokenizer import Tokenizer
 from labelgraph_jax.data.traces import Trace, trace
@@ -19,7 +20,6 @@ from labelgraph_jax.functional.attribution import (
     gradient_times_input,
     integrated_gradients,
 )
-from labelgraph_jax.host_batches import own_batches
 from labelgraph_jax.modules.magnet import Magnet
 
 if TYPE_CHECKING:
@@ -75,11 +75,12 @@ def read_inputs(model: "Model", document: Document) -> TokenInputs:
     examples = model.encode([document]).examples
     # What a frozen encoder made of the tokens is made again, from their own vectors.
     tokens = dataclasses.replace(examples, token_vectors=None)
-    (batch,) = own_batches(tokens, batch_size=1)
+    bucket = _bucket(int(tokens.lengths[0]), model)
+    (batch,) = evaluation_batches(tokens, batch_size=1, length_buckets=[bucket])
     batch = {name: batch[name] for name in MODEL_INPUTS if name in batch}
     state: dict[str, Any] = {"params": model.params, "batch": batch}
     if model.encoder is None:
-        vectors = model.classifier.looked_up(model.params, batch)[0]
+        vectors = jax.jit(model.classifier.looked_up)(model.params, batch)[0]
     else:
         ids, mask = _windows(batch["token_ids"]), _windows(batch["token_mask"])
         vectors = model.encoder.looked_up(ids, mask)
@@ -99,6 +100,17 @@ def read_inputs(model: "Model", document: Document) -> TokenInputs:
     stays = ~_has_word(traced, np.asarray(batch["token_mask"][0]))
     baseline = jnp.where(stays[..., None], vectors, hidden)
     return TokenInputs(traced, vectors, baseline, state, what, without)
+
+
+def _bucket(length: int, model: "Model") -> int:
+    """A power of two that the document is padded to, so that little is compiled."""
+    padded = 16
+    while padded < length:
+        padded *= 2
+    if isinstance(model.tokenizer, Tokenizer):
+        # An encoder has no more positions than that.
+        padded = min(padded, padded_length(model.config.text.max_length))
+    return padded
 
 
 def _published_table(model: "Model") -> Any:

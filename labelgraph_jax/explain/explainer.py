@@ -340,7 +340,7 @@ def _document_vector(model: "Model", document: Document) -> np.ndarray | None:
     if hasattr(model, "members") or not isinstance(model.classifier.module, Magnet):
         return None
     batch = _batch(model, document)
-    return np.asarray(model.classifier.document_side(model.params, batch)[0])
+    return np.asarray(jax.jit(model.classifier.document_side)(model.params, batch)[0])
 
 
 def _batch(model: "Model", document: Document) -> dict[str, np.ndarray]:
@@ -352,7 +352,9 @@ def _gates(model: "Model", document: Document) -> dict[str, tuple[float, ...]]:
     """The weight of every expert for this document, per label set."""
     if hasattr(model, "members") or not model.classifier.has_gates:
         return {}
-    weights = model.classifier.gate_weights(model.params, _batch(model, document))[0]
+    weights = jax.jit(model.classifier.gate_weights)(
+        model.params, _batch(model, document)
+    )[0]
     names = model.task_names if len(weights) == len(model.task_names) else ("all sets",)
     return {
         name: tuple(float(weight) for weight in row)

@@ -14,8 +14,8 @@ STYLE = """
 @media (prefers-color-scheme: dark) { .lgx { --ink: #e6e9f0; --soft: #a2abbd;
   --line: #323a4a; --paper: #12161f; --card: #1a202c; --plus: 74, 200, 120;
   --minus: 248, 113, 113; color-scheme: dark; } }
-.lgx > * { max-width: 60rem; margin-left: auto; margin-right: auto; }
-.lgx h1 { font-size: 1.35rem; margin: 0 auto .25rem; }
+.lgx .in { max-width: 60rem; margin: 0 auto; }
+.lgx h1 { font-size: 1.35rem; margin: 0 0 .25rem; }
 .lgx h2 { font-size: 1.1rem; margin: 0 0 .35rem; }
 .lgx h3 { font-size: .8rem; margin: 1.1rem 0 .3rem; color: var(--soft);
   letter-spacing: .06em; text-transform: uppercase; }
@@ -42,7 +42,12 @@ STYLE = """
 .lgx tr:last-child td { border-bottom: 0; }
 .lgx .n { text-align: right; white-space: nowrap; }
 .lgx .warn { border-left: 3px solid rgb(var(--minus)); padding-left: .6rem; }
-.lgx .legend span { margin-right: 1rem; white-space: nowrap; }
+.lgx .legend > span { margin-right: .9rem; white-space: nowrap; }
+.lgx ul { list-style: none; margin: 0; padding: 0; }
+.lgx li { border-top: 1px solid var(--line); padding: .55rem 0; font-size: .9rem; }
+.lgx li:first-child { border-top: 0; }
+.lgx .tag { display: inline-block; border: 1px solid var(--line); border-radius: .3rem;
+  padding: 0 .4rem; margin: .1rem .3rem .1rem 0; font-size: .8rem; }
 """
 
 _LEAST = 0.02
@@ -63,10 +68,11 @@ def page(found: Explanation) -> str:
 def fragment(found: Explanation) -> str:
     """The same without a page around it, as a notebook shows it."""
     parts = [
-        f"<style>{STYLE}</style>\n<div class='lgx'>\n<h1>Why these labels</h1>",
-        "<p class='soft legend'><span><span class='w p' style='--a:.45'>word</span> "
-        "speaks for the label</span> <span><span class='w m' "
-        "style='--a:.45'>word</span> speaks against it</span> "
+        f"<style>{STYLE}</style>\n<div class='lgx'><div class='in'>",
+        "<h1>Why these labels</h1>",
+        "<p class='soft legend'>"
+        "<span><span class='w p' style='--a:.45'>word</span> speaks for it</span> "
+        "<span><span class='w m' style='--a:.45'>word</span> speaks against it</span> "
         "the stronger the colour, the more; the number is in each word's title, in "
         "logits</p>",
     ]
@@ -76,7 +82,7 @@ def fragment(found: Explanation) -> str:
     parts.append(_documents(found))
     parts.append(
         f"<p class='soft'>Attributed: {escape(found.read)}; against: "
-        f"{escape(found.baseline)}.</p>\n</div>\n"
+        f"{escape(found.baseline)}.</p>\n</div></div>\n"
     )
     return "\n".join(part for part in parts if part)
 
@@ -186,34 +192,28 @@ def _gates(found: Explanation) -> str:
 def _documents(found: Explanation) -> str:
     if not found.documents:
         return ""
-    rows = [
-        [
-            near.id,
-            f"{near.similarity:.3f}",
-            ", ".join(near.labels) or "none",
-            near.start,
-        ]
+    items = [
+        f"<li><b>{escape(near.id)}</b> <span class='soft'>cosine "
+        f"{near.similarity:.3f}</span><br>"
+        + "".join(f"<span class='tag'>{escape(name)}</span>" for name in near.labels)
+        + f"<div class='soft'>{escape(near.start)}</div></li>"
         for near in found.documents
     ]
-    table = _table(["document", "cosine", "labels", "begins"], rows, numbers=(1,))
-    return f"<section>\n<h2>Nearest training documents</h2>\n{table}</section>"
+    return (
+        "<section>\n<h2>Nearest training documents</h2>\n<ul>"
+        + "\n".join(items)
+        + "</ul></section>"
+    )
 
 
-def _table(
-    heads: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    numbers: Sequence[int] | None = None,
-) -> str:
-    """A table that scrolls where it is too wide; every column but the first holds
-    numbers unless they are named."""
-
-    def cell(tag: str, place: int, value: str) -> str:
-        number = place > 0 if numbers is None else place in numbers
-        kind = " class='n'" if number else ""
-        return f"<{tag}{kind}>{escape(value)}</{tag}>"
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of names and numbers that scrolls where it is too wide."""
 
     def line(tag: str, values: Sequence[str]) -> str:
-        return "<tr>" + "".join(cell(tag, i, v) for i, v in enumerate(values)) + "</tr>"
+        name, *numbers = (escape(value) for value in values)
+        cells = [f"<{tag}>{name}</{tag}>"]
+        cells += [f"<{tag} class='n'>{number}</{tag}>" for number in numbers]
+        return f"<tr>{''.join(cells)}</tr>"
 
     body = "\n".join(line("td", row) for row in rows)
     return (

@@ -1,6 +1,7 @@
 """Whom the labels of a model listen to: rows of attention, read where they are made."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -83,11 +84,9 @@ def _of_graph(
         if isinstance(adjacency, np.ndarray):
             adjacency = adjacency[np.ix_(columns, columns)]
     variables = {"params": params, RECEIVERS: {"labels": receivers}}
-    _, left = graph.apply(
-        variables,
-        jnp.asarray(features),
-        jax.tree.map(jnp.asarray, adjacency),
-        mutable=ATTENTION,
+    # One compiled program: eager, every operation would be one of its own.
+    _, left = jax.jit(partial(graph.apply, mutable=ATTENTION))(
+        variables, jnp.asarray(features), jax.tree.map(jnp.asarray, adjacency)
     )
     shown = left[ATTENTION]
     layers = [np.asarray(shown[f"layer_{i}"][0]) for i in range(graph.layers)]

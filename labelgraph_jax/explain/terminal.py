@@ -18,7 +18,8 @@ from labelgraph_jax.explain.explanation import (
 WORDS = 10
 """Words that are listed for each label."""
 BAR = 20
-NAME_WIDTH = 24
+NAME_WIDTH = 20
+WIDTH = 80
 
 
 def print_explanation(found: Explanation, *, html: str = "") -> None:
@@ -133,22 +134,25 @@ def _print_neighbours(console: Console, label: LabelExplanation) -> None:
     first = label.neighbours[0]
     layers = len(first.attention)
     console.print("Labels it listens to (the same for every document):")
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("label", no_wrap=True, max_width=NAME_WIDTH)
     for number in range(layers):
-        table.add_column(f"layer {number + 1}", justify="right")
-    table.add_column("heads", justify="right")
-    if first.start is not None:
-        table.add_column("edge", justify="right")
-    if first.learned is not None:
-        table.add_column("learned", justify="right")
-    if first.together is not None:
-        table.add_column("P", justify="right")
-        table.add_column("both", justify="right")
+        table.add_column(f"layer {number + 1}", justify="right", no_wrap=True)
+    columns = ["heads"]
+    columns += [] if first.start is None else ["edge"]
+    columns += [] if first.learned is None else ["learned"]
+    columns += [] if first.together is None else ["P", "both"]
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
     for one in label.neighbours:
         heads = one.heads[-1]
-        cells = [one.label, *(f"{value:.3f}" for value in one.attention)]
-        cells.append(f"{min(heads):.2f}..{max(heads):.2f}")
+        name = (
+            one.label
+            if len(one.label) <= NAME_WIDTH
+            else one.label[: NAME_WIDTH - 3] + "..."
+        )
+        cells = [name, *(f"{value:.3f}" for value in one.attention)]
+        cells.append(f"{min(heads):.2f}-{max(heads):.2f}")
         if first.start is not None:
             cells.append(f"{one.start or 0:.3f}")
         if first.learned is not None:
@@ -160,7 +164,7 @@ def _print_neighbours(console: Console, label: LabelExplanation) -> None:
         table.add_row(*cells)
     console.print(table)
     own = ", ".join(f"{value:.3f}" for value in label.itself)
-    line = f"To itself: {own}."
+    line = f"Attention, mean over heads (heads: of the last layer); to itself {own}."
     if label.message is not None:
         line += f" What they send adds {label.message:+.3f} to this logit."
     console.print(line)
@@ -186,13 +190,13 @@ def _print_gates(console: Console, found: Explanation) -> None:
 def _print_documents(console: Console, found: Explanation) -> None:
     if not found.documents:
         return
-    console.print("\nNearest training documents", style="bold")
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("cosine", justify="right")
-    table.add_column("document", no_wrap=True, max_width=16)
-    table.add_column("labels", no_wrap=True, max_width=20)
-    table.add_column("begins", no_wrap=True, max_width=30)
+    console.print("\nNearest training documents, by cosine", style="bold")
+    indent = " " * 7
     for near in found.documents:
-        labels = ", ".join(near.labels) or "none"
-        table.add_row(f"{near.similarity:.3f}", near.id, labels, near.start)
-    console.print(table)
+        console.print(f" {near.similarity:.3f} {near.id}", overflow="ellipsis")
+        console.print(_cut(f"{indent}{', '.join(near.labels) or 'no label'}"))
+        console.print(_cut(f"{indent}{near.start}"), style="dim")
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."

@@ -15,6 +15,11 @@ from labelgraph_jax.functional.attention_forms import (
     graph_attention_v2,
     message_gate,
 )
+from labelgraph_jax.functional.attribution import (
+    completeness,
+    gradient_times_input,
+    integrated_gradients,
+)
 from labelgraph_jax.functional.balanced_losses import (
     class_balanced_loss,
     distribution_balanced_loss,
@@ -109,6 +114,11 @@ from labelgraph_jax.functional.ranked_metrics import (
     ranked_metrics,
 )
 from labelgraph_jax.functional.ranking_scores import weighted_product, weighted_sum
+from labelgraph_jax.functional.receiver_attention import (
+    receiver_attention,
+    receiver_scores,
+    receiver_scores_v2,
+)
 from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
 from labelgraph_jax.functional.relu_attention import relu_graph_attention
 from labelgraph_jax.functional.retrieval import (
@@ -177,6 +187,7 @@ __all__ = [
     "class_balanced_loss",
     "complete_attention",
     "complete_relu_attention",
+    "completeness",
     "conditional_adjacency",
     "confused_with",
     "cooccurrence",
@@ -201,6 +212,7 @@ __all__ = [
     "gate_statistics",
     "gate_sums",
     "gate_weights",
+    "gradient_times_input",
     "graph_attention",
     "graph_attention_v2",
     "graph_convolution",
@@ -210,6 +222,7 @@ __all__ = [
     "hierarchical_counts",
     "identity_adjacency",
     "imply_ancestors",
+    "integrated_gradients",
     "label_attention_scores",
     "label_attention_weights",
     "label_counts",
@@ -240,6 +253,9 @@ __all__ = [
     "random_adjacency",
     "ranked_group_metrics",
     "ranked_metrics",
+    "receiver_attention",
+    "receiver_scores",
+    "receiver_scores_v2",
     "relu_graph_attention",
     "rmse",
     "roc_auc",

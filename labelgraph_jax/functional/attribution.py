@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 Scalar = Callable[[Array], Float[Array, ""]]
@@ -44,8 +45,8 @@ class Completeness(NamedTuple):
 
 def gradient_times_input(
     function: Scalar,
-    inputs: Float[Array, "*S D"],
-    baseline: Float[Array, "*S D"] | None = None,
+    inputs: Float[ArrayLike, "*S D"],
+    baseline: Float[ArrayLike, "..."] | None = None,
 ) -> Attribution:
     """The first-order change of a function that each row of its input makes.
 
@@ -77,8 +78,8 @@ def gradient_times_input(
 
 def integrated_gradients(
     function: Scalar,
-    inputs: Float[Array, "*S D"],
-    baseline: Float[Array, "*S D"] | None = None,
+    inputs: Float[ArrayLike, "*S D"],
+    baseline: Float[ArrayLike, "..."] | None = None,
     *,
     steps: int = 32,
 ) -> Attribution:
@@ -132,7 +133,7 @@ def completeness(attribution: Attribution) -> Completeness:
     return Completeness(total, difference, gap, jnp.where(there, relative, undefined))
 
 
-def _checked(inputs: Array, baseline: Array | None) -> tuple[Array, Array]:
+def _checked(inputs: ArrayLike, baseline: ArrayLike | None) -> tuple[Array, Array]:
     inputs = jnp.asarray(inputs, jnp.float32)
     if inputs.ndim < 1:
         raise ValueError("inputs must have a feature axis, got a single number")
