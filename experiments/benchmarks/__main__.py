@@ -170,6 +170,12 @@ def judge_label_chunks(result: Mapping[str, Any]) -> list[Verdict]:
     ]
 
 
+def judge_serving(result: Mapping[str, Any]) -> list[Verdict]:
+    from experiments.benchmarks.serving import verdicts
+
+    return [Verdict(*each) for each in verdicts(result)]
+
+
 BENCHMARKS = (
     Benchmark(
         "imports",
@@ -241,6 +247,13 @@ BENCHMARKS = (
         "loss and gradient over very many labels, in chunks and whole",
         judge_label_chunks,
         "--labels 40,400 --batch 2 --features 4 --positives 2 --chunk 4 --repeats 1",
+        limit=2400,
+    ),
+    Benchmark(
+        "serving",
+        "a service under load and under attack, against predict",
+        judge_serving,
+        "--requests 64 --turns 2 --clients 4 --attacks 22",
         limit=2400,
     ),
     Benchmark(

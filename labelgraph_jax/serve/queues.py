@@ -1,7 +1,7 @@
 """Texts that wait, by what they are padded to."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,6 @@ from labelgraph_jax.serve.shapes import (
     Costs,
     best_rows,
     cost_of_all,
-    fits,
 )
 
 Key = tuple[Bucket, ...]
@@ -38,15 +37,18 @@ class Waiting:
 class Queues:
     """What waits, and which of it goes next.
 
-    The oldest text chooses the shape. Shorter ones join it where the batch with them
-    costs less than two: so a model whose time is all overhead takes everything at once,
-    and one whose time is all arithmetic pads nothing.
+    All that waits is cut by length into parts, each scored at the length of its
+    longest, so that the whole takes the least time; the part of the oldest text goes
+    next. So a model whose time is all overhead takes everything at once, and one whose
+    time is all arithmetic pads nothing.
 
     Args:
         cost: seconds of a batch of a key, by its rows.
+        join: the smallest key that texts of all the given ones fit into.
     """
 
     cost: Callable[[Key], Costs]
+    join: Callable[[Sequence[Key]], Key]
     _queues: dict[Key, deque[Waiting]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -71,8 +73,11 @@ class Queues:
         if not self._queues:
             return []
         first = min(self._queues, key=lambda key: self._queues[key][0].arrived)
-        joined, count = self._joined(first)
-        left = best_rows(count, self.cost(first))
+        part = next(part for part in self._parts() if first in part)
+        count = sum(len(self._queues[key]) for key in part)
+        left = best_rows(count, self.cost(self.join(part)))
+        # The oldest first, then the longest: short ones waste least elsewhere.
+        joined = [first, *(key for key in reversed(part) if key != first)]
         batch: list[Waiting] = []
         for key in joined:
             queue = self._queues[key]
@@ -81,20 +86,26 @@ class Queues:
                 left -= 1
         return batch
 
-    def _joined(self, first: Key) -> tuple[list[Key], int]:
-        """The keys that go together, and how many texts wait under them."""
-        costs, count = self.cost(first), len(self._queues[first])
-        joined = [first]
-        shorter = [key for key in self._queues if key != first and _inside(key, first)]
-        # The longest of them first: they waste least.
-        for key in sorted(shorter, reverse=True):
-            more = len(self._queues[key])
-            apart = cost_of_all(count, costs) + cost_of_all(more, self.cost(key))
-            if cost_of_all(count + more, costs) < apart:
-                joined.append(key)
-                count += more
-        return joined, count
+    def _parts(self) -> list[list[Key]]:
+        """The keys that wait, cut so that all of it takes the least time."""
+        keys = sorted(self._queues, key=lambda key: (self._longest(key), key))
+        counts = [len(self._queues[key]) for key in keys]
+        # best[i]: seconds of the first i keys, and where their last part begins.
+        best = [(0.0, 0)]
+        for end in range(1, len(keys) + 1):
+            options = []
+            for start in range(end):
+                costs = self.cost(self.join(keys[start:end]))
+                seconds = cost_of_all(sum(counts[start:end]), costs)
+                options.append((best[start][0] + seconds, start))
+            best.append(min(options))
+        parts, end = [], len(keys)
+        while end:
+            start = best[end][1]
+            parts.append(keys[start:end])
+            end = start
+        return parts
 
-
-def _inside(key: Key, other: Key) -> bool:
-    return all(fits(a, b) for a, b in zip(key, other, strict=True))
+    def _longest(self, key: Key) -> float:
+        costs = self.cost(key)
+        return costs[min(costs)]

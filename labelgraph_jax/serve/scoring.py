@@ -267,6 +267,16 @@ class Scorer:
             self._of_keys[key] = sums
         return self._of_keys[key]
 
+    def join(self, keys: Sequence[tuple[Bucket, ...]]) -> tuple[Bucket, ...]:
+        """The smallest key that texts of all these fit into."""
+        if len(keys) == 1:
+            return keys[0]
+        found = []
+        for member, own in zip(self.members, zip(*keys, strict=True), strict=True):
+            size = max(b[0] for b in own), max(b[1] for b in own)
+            found.append(next(b for b in member.buckets if fits(size, b)))
+        return tuple(found)
+
     def read(self, texts: Sequence[str]) -> list[Text | RefusedError]:
         """Texts as the members read them, or why one is not read."""
         documents = [Document(str(i), text, ()) for i, text in enumerate(texts)]
@@ -292,14 +302,7 @@ class Scorer:
             asked: of each.
         """
         count = len(texts)
-        key = tuple(
-            (max(b[0] for b in own), max(b[1] for b in own))
-            for own in zip(*(text.buckets for text in texts), strict=True)
-        )
-        key = tuple(
-            next(b for b in member.buckets if fits(own, b))
-            for member, own in zip(self.members, key, strict=True)
-        )
+        key = self.join([text.buckets for text in texts])
         rows = min(n for n in self._rows(key) if n >= count)
         filled = [*texts, *[texts[-1]] * (rows - count)]
         documents = [text.document for text in filled]

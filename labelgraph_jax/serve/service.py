@@ -23,6 +23,8 @@ from labelgraph_jax.serve.metrics import Metrics
 from labelgraph_jax.serve.queues import Queues, Waiting
 from labelgraph_jax.serve.scoring import Asked, Scorer
 
+WAIT_SHARE = 0.25
+"""Share of a batch's time that the next one waits for more texts, at most."""
 READ_TOGETHER = 64
 """Texts that are tokenised at a time."""
 RETRY_AFTER = {"Retry-After": "1"}
@@ -206,10 +208,11 @@ class Service:
         """The thread that loads, compiles and scores."""
         if not self._prepare():
             return
-        answered = 0
-        while batch := self._next(answered):
-            answered = len(batch)
+        answered, took = 0, 0.0
+        while batch := self._next(answered, took):
+            started = time.monotonic()
             self._deliver(self._scored(batch))
+            answered, took = len(batch), time.monotonic() - started
 
     def _prepare(self) -> bool:
         try:
@@ -225,28 +228,35 @@ class Service:
             return False
         self.metrics.before_ready.set(Compilations.count)
         with self._changed:
-            self.scorer, self._queues = scorer, Queues(scorer.cost)
+            self.scorer, self._queues = scorer, Queues(scorer.cost, scorer.join)
             if self.state == "compiling":
                 self.state = "ready"
             self._changed.notify_all()
         self._call(self._on_change)
         return True
 
-    def _next(self, answered: int) -> list[Waiting]:
+    def _next(self, answered: int, took: float) -> list[Waiting]:
         """The next batch, once there is one; nothing once the service is stopped.
 
         Args:
             answered: texts of the last batch. Whoever got an answer may well ask
-                again: so many, and those that wait already, are waited for a little.
+                again: so many, and those that wait already, are waited for as long as
+                they keep coming.
+            took: seconds of the last batch; the wait is a fraction of them.
         """
         queues = self._queues
         assert queues is not None
         with self._changed:
             expected = min(answered + len(queues), self.limits.max_batch)
-            end = time.monotonic() + self.limits.wait / 1000
+            pause = self.limits.wait / 1000
+            latest = time.monotonic() + pause + WAIT_SHARE * took
+            held = -1
             while not self._stopped:
                 if len(queues) >= max(expected, 1):
                     break
+                if len(queues) > held:
+                    held = len(queues)
+                    end = min(latest, time.monotonic() + pause)
                 left = end - time.monotonic()
                 if left <= 0:
                     if len(queues):

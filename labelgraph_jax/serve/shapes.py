@@ -19,8 +19,9 @@ BATCH_TOKENS = 131_072
 
 
 def row_counts(most: int) -> tuple[int, ...]:
-    """1, 4, 16, ... and `most`: each is compiled for every length."""
-    return tuple(sorted({n for n in (4**i for i in range(16)) if n < most} | {most}))
+    """1, 4, 8, 16, ... and `most`: each is compiled for every length."""
+    known = {1, *(2**i for i in range(2, 16))}
+    return tuple(sorted({n for n in known if n < most} | {most}))
 
 
 def window_counts(most: int) -> tuple[int, ...]:

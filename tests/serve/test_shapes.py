@@ -1,5 +1,6 @@
 """Which texts go together, and in what shape."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,8 +71,12 @@ def waiting(length: int, arrived: float, job: Any = None) -> Waiting:
     return Waiting(job, 0, text, arrived)
 
 
+def longest(keys: Sequence[tuple[Bucket, ...]]) -> tuple[Bucket, ...]:
+    return max(keys)
+
+
 def overhead(key: tuple[Bucket, ...]) -> dict[int, float]:
-    return {1: 1.0, 4: 1.1, 16: 1.2}
+    return {1: 1.0, 4: 1.1 + key[0][1] / 300, 16: 1.2 + key[0][1] / 300}
 
 
 def arithmetic(key: tuple[Bucket, ...]) -> dict[int, float]:
@@ -79,7 +84,7 @@ def arithmetic(key: tuple[Bucket, ...]) -> dict[int, float]:
 
 
 def test_short_texts_join_the_oldest_where_time_is_overhead() -> None:
-    queues = Queues(overhead)
+    queues = Queues(overhead, longest)
     for arrived, length in enumerate((64, 8, 8, 512)):
         queues.add(waiting(length, arrived))
     assert [w.text.buckets[0][1] for w in queues.take()] == [64, 8, 8]
@@ -88,7 +93,7 @@ def test_short_texts_join_the_oldest_where_time_is_overhead() -> None:
 
 
 def test_texts_of_other_lengths_wait_where_time_is_arithmetic() -> None:
-    queues = Queues(arithmetic)
+    queues = Queues(arithmetic, longest)
     for arrived, length in enumerate((64, 8, 8)):
         queues.add(waiting(length, arrived))
     assert [w.text.buckets[0][1] for w in queues.take()] == [64]
@@ -101,7 +106,7 @@ def test_texts_of_other_lengths_wait_where_time_is_arithmetic() -> None:
 def test_every_text_is_taken_once_unless_nobody_waits_for_it(
     made: list[tuple[int, bool]], cheap: bool
 ) -> None:
-    queues = Queues(overhead if cheap else arithmetic)
+    queues = Queues(overhead if cheap else arithmetic, longest)
     alive = []
     for arrived, (length, cancelled) in enumerate(made):
         one = waiting(length, arrived, SimpleNamespace(cancelled=cancelled))
