@@ -36,7 +36,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "docstrings",
     "source_signatures",
     "verb_help",
@@ -44,7 +43,7 @@ extensions = [
 exclude_patterns = ["build", "extensions"]
 source_suffix = {".md": "markdown"}
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
 # A name in backticks becomes a link where this site documents it.
@@ -60,7 +59,11 @@ autosummary_generate = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
-napoleon_custom_sections = [("Reference", "notes"), ("References", "notes")]
+napoleon_custom_sections = [
+    ("Reference", "notes"),
+    ("References", "notes"),
+    ("Attributes", "params_style"),
+]
 
 # Every link to a name of ours must lead somewhere; these are names of others.
 nitpicky = True
