@@ -56,6 +56,8 @@ class Train:
     """Print the results as JSON."""
     quiet: bool = False
     """No progress."""
+    report: bool = True
+    """Write report.html at the end, as `labelgraph report` does."""
     data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
         default_factory=DataConfig
     )
@@ -341,6 +343,29 @@ class Memory:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write one page on a finished run that opens without a network, and its pictures.
+
+    Learning curves, metrics with intervals, every label, calibration, thresholds,
+    confusion, the label graph before and after training, and the worst documents.
+
+    Examples:
+      labelgraph report runs/mine
+      labelgraph report runs/mine --out shown/mine --data other.jsonl
+    """
+
+    workdir: tyro.conf.Positional[str]
+    out: str = ""
+    """Folder of report.html and report/*.png; the work directory when empty."""
+    data: str = ""
+    """A labelled file to report on; without it the run's own test split."""
+    data_dir: str = ""
+    """Folder of local corpus copies, where it has moved since training."""
+    json: bool = False
+    """Print where everything is, and the metrics with their intervals, as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelsAdd:
     """Add labels that training never saw; they are known by their text.
 
@@ -432,6 +457,7 @@ def verbs(start: Config) -> Any:
         Annotated[Graph, sub("graph")],
         Annotated[data, sub("data", description="Look at, check and export a corpus.")],
         Annotated[Memory, sub("memory")],
+        Annotated[Report, sub("report")],
         Annotated[labels, sub("labels", description="Labels without retraining.")],
         Annotated[ShowConfig, sub("config")],
     ]

@@ -167,7 +167,7 @@ def relu_graph_attention(
         adjacency, weights = rows.get("adjacency"), rows.get("weights")
         if role == "fixed":
             return fixed_attention(weights, adjacency, heads=heads)
-        return _relu_attention(scores, role, adjacency, weights)
+        return relu_attention(scores, role, adjacency, weights)
 
     by_rows = in_blocks if chosen == "blocked" else whole
     gathered, attention = by_rows(
@@ -179,12 +179,13 @@ def relu_graph_attention(
     return gathered, attention
 
 
-def _relu_attention(
+def relu_attention(
     scores: Float[Array, "H R N"],
     role: AdjacencyRole,
     adjacency: Shaped[Array, "R N"] | None,
     edge_weights: Float[Array, "R N"] | None,
 ) -> Float[Array, "H R N"]:
+    """The attention of R receivers, any role but `fixed`; see `relu_graph_attention`."""
     if edge_weights is not None and role == "additive":
         scores = scores + edge_weights.astype(jnp.float32)
     attention = jax.nn.relu(scores)

@@ -34,6 +34,9 @@ CONVOLUTION_ROLES = ("multiplicative", "fixed")
 FACTOR_ROLES = {"gat": "additive", "relu": "multiplicative"}
 """The role of learned low-rank edge weights, in the forms that know them."""
 
+ATTENTION_INPUTS = "attention_inputs"
+"""The collection that a call may ask for: what the attention of each layer reads."""
+
 LOG_WEIGHT_FLOOR = 1e-3
 """Smallest edge weight that an additive adjacency starts from: at a weight of zero its
 logarithm, and with it the gradient, would not exist."""
@@ -184,6 +187,9 @@ class LabelGraph(nn.Module):
                 role `none` or `rank` above 0.
             deterministic: no dropout.
 
+        With `mutable=ATTENTION_INPUTS` a call also leaves, per layer, the `nodes` that
+        attention reads, and its edges as `graph_attention` calls them.
+
         Raises:
             ValueError: an adjacency of a kind that the settings cannot use.
         """
@@ -208,6 +214,9 @@ class LabelGraph(nn.Module):
             width = self.output_dim if last else self.hidden_dim
             if "dropout_rate" in edges:
                 edges["key"] = whole_key(self.make_rng("dropout"))
+            if not self.is_initializing():
+                read = {k: v for k, v in edges.items() if not isinstance(v, str)}
+                self.sow(ATTENTION_INPUTS, "layers", {"nodes": nodes, **read})
             nodes = jnp.tanh(self._message(layer, nodes, width, edges))
         if self.dropout_rate and not deterministic:
             # The same labels on every device, and so the same units dropped.
