@@ -221,7 +221,7 @@ def draw(record: dict[str, Any], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from labelgraph_jax.gate_report import draw_weights
+    from labelgraph_jax.figures.matrices import gate_weights
 
     mean = np.asarray(record["gates"]["mean_weights"])
     figure = Figure(
@@ -229,8 +229,8 @@ def draw(record: dict[str, Any], path: Path) -> None:
     )
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    draw_weights(axes, mean, record["tasks"])
-    axes.set_title(f"mean gate weight on test documents, seed 0: {record['study']}")
+    title = f"mean gate weight on test documents, seed 0: {record['study']}"
+    gate_weights(mean, record["tasks"], title=title, ax=axes)
     figure.tight_layout()
     figure.savefig(path)
 

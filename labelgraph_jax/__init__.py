@@ -4,6 +4,7 @@
 
     lg.functional      pure functions: attention, losses, metrics, thresholds
     lg.modules         Flax Linen modules
+    lg.figures         figures: arrays in, matplotlib axes out
     lg.load(workdir)   a trained model: .predict(texts), .predict_proba(texts);
                        of a run over a table .predict(rows), .predict_proba(rows)
 
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.5.0"
 
 if TYPE_CHECKING:
-    from labelgraph_jax import functional, modules
+    from labelgraph_jax import figures, functional, modules
     from labelgraph_jax.config import Config
     from labelgraph_jax.functional.attention import graph_attention
     from labelgraph_jax.functional.experts import mix_experts
@@ -32,13 +33,14 @@ _LAZY = {
     "load": "labelgraph_jax.loading",
     "mix_experts": "labelgraph_jax.functional.experts",
 }
-_SUBPACKAGES = ("functional", "modules", "data", "training", "config")
+_SUBPACKAGES = ("figures", "functional", "modules", "data", "training", "config")
 
 __all__ = [
     "Config",
     "Model",
     "TableModel",
     "__version__",
+    "figures",
     "functional",
     "graph_attention",
     "load",

@@ -139,31 +139,14 @@ def draw_gates(report: GateReport, path: str | Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from labelgraph_jax.figures.matrices import gate_weights
+
     mean = np.asarray(report.statistics.mean_weights)
     tasks, experts = mean.shape
     figure = Figure(figsize=(2.5 + 0.6 * experts, 1.6 + 0.45 * tasks), dpi=150)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    draw_weights(axes, mean, report.tasks)
-    axes.set_title(f"{report.name}: mean gate weight, {report.rows:,} rows", fontsize=9)
+    title = f"{report.name}: mean gate weight, {report.rows:,} rows"
+    gate_weights(mean, report.tasks, title=title, ax=axes)
     figure.tight_layout()
     figure.savefig(path)
-
-
-def draw_weights(axes: Any, mean: np.ndarray, tasks: Sequence[str]) -> None:
-    """Draws gate weights `[T, E]` on matplotlib axes, with their numbers."""
-    image = axes.imshow(mean, cmap="viridis", vmin=0.0, vmax=max(mean.max(), 1e-9))
-    axes.set_xticks(range(mean.shape[1]), [str(e) for e in range(mean.shape[1])])
-    axes.set_yticks(range(len(tasks)), tasks)
-    axes.set_xlabel("expert")
-    for (t, e), weight in np.ndenumerate(mean):
-        axes.text(
-            e,
-            t,
-            f"{weight:.2f}",
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="white" if weight < 0.6 * mean.max() else "black",
-        )
-    axes.figure.colorbar(image, ax=axes, label="weight")

@@ -286,6 +286,28 @@ class Workdir:
         """Metrics of the finished run."""
         return self._read_json("results.json")
 
+    def history(self) -> list[dict[str, Any]]:
+        """What training logged, a line of metrics.jsonl each, in order.
+
+        A last line that a killed run left half written is passed over.
+
+        Raises:
+            WorkdirError: there is none, or another line is damaged.
+        """
+        path = self.path / "metrics.jsonl"
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise WorkdirError(f"{path}: cannot be read: {error}") from error
+        found = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                found.append(dict(json.loads(line)))
+            except (ValueError, TypeError) as error:
+                if number < len(lines):
+                    raise WorkdirError(f"{path}:{number}: must be JSON") from error
+        return found
+
     def _read_json(self, name: str) -> Any:
         path = self.path / name
         try:

@@ -20,6 +20,11 @@ from labelgraph_jax.functional.balanced_losses import (
     distribution_balanced_loss,
     negative_tolerant_loss,
 )
+from labelgraph_jax.functional.calibration import (
+    CalibrationBins,
+    calibration_bins,
+    expected_calibration_error,
+)
 from labelgraph_jax.functional.complete_attention import complete_attention
 from labelgraph_jax.functional.complete_relu import complete_relu_attention
 from labelgraph_jax.functional.convolution import (
@@ -64,6 +69,11 @@ from labelgraph_jax.functional.label_decoder import (
     label_sequence_loss,
     label_sequences,
 )
+from labelgraph_jax.functional.label_errors import (
+    confused_with,
+    label_f1,
+    missed_together,
+)
 from labelgraph_jax.functional.label_lists import (
     LabelScores,
     mix_scores,
@@ -80,6 +90,7 @@ from labelgraph_jax.functional.metrics import (
     label_counts,
     summarise_label_counts,
 )
+from labelgraph_jax.functional.node_positions import node_positions
 from labelgraph_jax.functional.pooling import (
     bag_of_embeddings,
     masked_max,
@@ -141,6 +152,7 @@ from labelgraph_jax.functional.thresholds import (
 )
 
 __all__ = [
+    "CalibrationBins",
     "DecisionCounts",
     "Edges",
     "GateStatistics",
@@ -160,11 +172,13 @@ __all__ = [
     "bag_of_embeddings",
     "bidirectional_lstm",
     "binary_cross_entropy",
+    "calibration_bins",
     "chunked_loss",
     "class_balanced_loss",
     "complete_attention",
     "complete_relu_attention",
     "conditional_adjacency",
+    "confused_with",
     "cooccurrence",
     "count_cuts",
     "cross_fitted_decisions",
@@ -177,6 +191,7 @@ __all__ = [
     "edges_from_adjacency",
     "edges_from_pairs",
     "evaluate_scores",
+    "expected_calibration_error",
     "f1_from_counts",
     "fit_global_threshold",
     "fit_global_threshold_ranked",
@@ -198,6 +213,7 @@ __all__ = [
     "label_attention_scores",
     "label_attention_weights",
     "label_counts",
+    "label_f1",
     "label_sequence_loss",
     "label_sequences",
     "log_loss",
@@ -209,12 +225,14 @@ __all__ = [
     "memory_labels",
     "memory_scores",
     "message_gate",
+    "missed_together",
     "mix_experts",
     "mix_scores",
     "mix_top_labels",
     "multi_task_loss",
     "nearest_keys",
     "negative_tolerant_loss",
+    "node_positions",
     "normalise_adjacency",
     "pool_windows",
     "position_logits",
