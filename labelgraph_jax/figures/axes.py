@@ -46,7 +46,7 @@ def style_axes(ax: "Axes", *, spines: Iterable[str] = ("left", "bottom")) -> "Ax
     for side, spine in ax.spines.items():
         spine.set_visible(side in kept)
         spine.set_color(colour)
-    ax.tick_params(colors=colour, labelsize=SMALL)
+    ax.tick_params(which="both", colors=colour, labelsize=SMALL)
     for text in (ax.xaxis.label, ax.yaxis.label, ax.title):
         text.set_color(colour)
     ax.patch.set_alpha(0.0)
@@ -120,8 +120,7 @@ def name_points(
         How many were written.
     """
     figure = settled(ax)
-    renderer = cast(Any, figure.canvas).get_renderer()
-    inside = ax.get_window_extent(renderer)
+    inside = ax.get_window_extent()
     gaps = 2.5 + np.sqrt(np.broadcast_to(areas, len(points)) / np.pi)
     taken = np.empty((0, 4))
     dots = ax.transData.transform(points)
@@ -141,7 +140,7 @@ def name_points(
             text.set_position((right * gaps[number], up * gaps[number]))
             text.set_horizontalalignment(cast(Any, across))
             text.set_verticalalignment(cast(Any, along))
-            box = text.get_window_extent(renderer)
+            box = text.get_window_extent()
             corners = np.array([box.x0, box.y0, box.x1, box.y1])
             fits = (
                 box.x0 >= inside.x0

@@ -182,9 +182,13 @@ def reliability_diagram(
     if isinstance(probabilities, CalibrationBins):
         counted = probabilities
     else:
-        counted = calibration_bins(
-            np.asarray(probabilities), np.asarray(targets), bins=bins
-        )
+        given, truth = np.asarray(probabilities), np.asarray(targets)
+        if given.shape != truth.shape:
+            raise ValueError(
+                "probabilities and targets must have the same shape, got "
+                f"{given.shape} and {truth.shape}"
+            )
+        counted = calibration_bins(given, truth, bins=bins)
     total = int(counted.cells.sum())
     if not total:
         shape = np.shape(probabilities)

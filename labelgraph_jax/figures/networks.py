@@ -91,10 +91,8 @@ def label_network(
         zorder=1,
     )
     ax.add_collection(lines)
-    relative = np.sqrt(strength / max(strength.max(initial=0.0), 1e-9))
-    ax.scatter(
-        points[:, 0], points[:, 1], s=14 + 70 * relative, c=colours, zorder=2, lw=0
-    )
+    sizes = 14.0 + 70.0 * np.sqrt(strength / max(strength.max(initial=0.0), 1e-9))
+    ax.scatter(points[:, 0], points[:, 1], s=sizes, c=colours, zorder=2, lw=0)
     order = np.argsort(-strength, kind="stable")
     _finish(ax, points, sizes, written, order, legend, title)
     return ax

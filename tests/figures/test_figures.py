@@ -86,7 +86,7 @@ def test_without_axes_a_figure_is_made_and_its_title_stands_on_it(name):
 def test_given_axes_are_drawn_on_and_returned_without_pyplot(name):
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 4), layout="constrained")
+    figure = Figure(figsize=(12, 4), layout="constrained")
     first, second = figure.subplots(1, 2)
     assert DRAWN[name](ax=first) is first
     assert not pyplot.get_fignums()
@@ -183,8 +183,8 @@ def test_the_diagonal_of_a_confusion_does_not_set_its_scale():
 def test_negative_weights_have_the_middle_colour_at_zero():
     ax = lg.figures.adjacency_heat_map([[0.5, -1.0], [0.0, 0.2]], ["a", "b"])
     assert ax.images[0].get_clim() == (-1.0, 1.0)
-    middle = ax.images[0].get_cmap()(0.5)
-    assert colors.to_hex(middle) == palette.DIVERGING[2]
+    middle = ax.images[0].get_cmap()(0.5)[:3]
+    np.testing.assert_allclose(middle, colors.to_rgb(palette.DIVERGING[2]), atol=0.01)
 
 
 def test_ninety_names_are_all_written_in_a_figure_of_their_own():
@@ -207,12 +207,10 @@ def test_names_are_thinned_where_axes_have_no_room_for_them():
 
 def overlapping(labels):
     labels[0].figure.canvas.draw()
-    boxes = [label.get_window_extent() for label in labels]
-    return any(
-        one.shrunk(0.97, 0.8).overlaps(other.shrunk(0.97, 0.8))
-        for place, one in enumerate(boxes)
-        for other in boxes[:place]
-    )
+    boxes = [label.get_window_extent().shrunk(0.97, 0.8) for label in labels]
+    low, high = np.array([b.min for b in boxes]), np.array([b.max for b in boxes])
+    meet = (low[:, None] < high[None]).all(-1) & (high[:, None] > low[None]).all(-1)
+    return meet.sum() > len(boxes)
 
 
 @pytest.mark.parametrize("figure", ["label_vectors", "label_network"])
@@ -279,7 +277,7 @@ WRONG = {
     "counts must have the shape [N], got (1, 2)": lambda f: f.f1_by_frequency(
         [[1, 2]], [0, 1]
     ),
-    "need targets and a target_mask of that shape, got (3,)": (
+    "must have the same shape, got (2,) and (3,)": (
         lambda f: f.reliability_diagram(np.zeros(2), np.zeros(3))
     ),
     "nothing to draw, shape (0,)": lambda f: f.reliability_diagram(
@@ -307,7 +305,7 @@ WRONG = {
     "there is nothing to draw, got shape (0, 0)": lambda f: f.adjacency_heat_map(
         np.zeros((0, 0)), []
     ),
-    "must be numbers [n, n], got None": lambda f: f.adjacency_heat_map(None, NAMES),
+    "must be numbers [n, n], got 'abc'": lambda f: f.adjacency_heat_map("abc", NAMES),
     "at (0, 1) stands inf": lambda f: f.label_network(
         [[0, np.inf], [0, 0]], ["a", "b"]
     ),
