@@ -35,7 +35,7 @@ def receiver_attention(
     `relu`) return with `return_attention`, at a cost of H R N in place of H N^2.
 
     Args:
-        nodes, kernel, receiver_vector, sender_vector, role, negative_slope: as of these.
+        nodes, kernel, receiver_vector, sender_vector, role, negative_slope: as there.
         receivers: label ids in 0..N-1.
         form: which of the two.
         adjacency, edge_weights, edge_bias: the receivers' rows of theirs.

@@ -185,7 +185,7 @@ def relu_attention(
     adjacency: Shaped[Array, "R N"] | None,
     edge_weights: Float[Array, "R N"] | None,
 ) -> Float[Array, "H R N"]:
-    """The attention of R receivers, any role but `fixed`; see `relu_graph_attention`."""
+    """What R labels receive, any role but `fixed`; see `relu_graph_attention`."""
     if edge_weights is not None and role == "additive":
         scores = scores + edge_weights.astype(jnp.float32)
     attention = jax.nn.relu(scores)

@@ -283,14 +283,14 @@ class Report:
         return bool(self.tasks)
 
     def sections(self) -> dict[str, str]:
-        """Per section the sentence that stands in its place; empty where it is there."""
+        """Per section the sentence in its place; empty where the section is there."""
         names = ("history", "overall", "scored", "graph", "vectors", "gates", "worst")
         found = {name: getattr(self, name) for name in names}
         return {n: v if isinstance(v, str) else "" for n, v in found.items()}
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses and arrays as JSON values: six digits, None for what is not finite."""
+    """Dataclasses and arrays as JSON values: six digits, None where not finite."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)

@@ -1,17 +1,15 @@
 """From a finished run over labelled texts to what its report says."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
-from labelgraph_jax.decisions import Decision, read_decision
+from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.evaluation import run_documents
-from labelgraph_jax.fit import cache_folder
 from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.gate_report import GateReport
 from labelgraph_jax.graph_sources import titles_of_numbers

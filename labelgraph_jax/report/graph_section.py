@@ -20,8 +20,6 @@ from labelgraph_jax.report.label_side import (
     LabelSide,
     attention,
     edge_weights,
-    first_params,
-    label_sides,
 )
 
 MOST = 240
@@ -109,14 +107,15 @@ def clusters(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     apart = np.clip(1.0 - (alike + alike.T) / 2, 0.0, 1.0).astype(np.float64)
     np.fill_diagonal(apart, 0.0)
     tree = linkage(squareform(apart, checks=False), "average", optimal_ordering=True)
-    raw = fcluster(tree, APART, "distance")
-    ids, sizes = np.unique(raw, return_counts=True)
-    ranked = ids[np.argsort(-sizes, kind="stable")]
+    raw, order = fcluster(tree, APART, "distance"), leaves_list(tree)
+    # Of clusters of one size the first in that order comes first, as in the figures.
+    met = list(dict.fromkeys(raw[order].tolist()))
+    ranked = sorted(met, key=lambda cluster: -int((raw == cluster).sum()))
     found = np.full(size, -1)
     for number, cluster in enumerate(ranked[:MOST_CLUSTERS]):
         if (raw == cluster).sum() > 1:
             found[raw == cluster] = number
-    return found, leaves_list(tree)
+    return found, order
 
 
 def cluster_names(
@@ -272,7 +271,10 @@ def vectors_section(
     for side in sides:
         every[side.columns], known[side.columns] = side.vectors, True
     order = np.argsort(-np.where(known, counts, -1), kind="stable")
-    ids = np.sort(order[: min(MOST_VECTORS, int(known.sum()))])
+    ids = order[: min(MOST_VECTORS, int(known.sum()))]
+    # Those of the graph in its order, so that clusters have the same colours.
+    drawn = graph.ids[known[graph.ids]]
+    ids = np.concatenate([drawn, ids[~np.isin(ids, drawn)]])
     vectors = every[ids]
     if len(ids) < 2 or not np.isfinite(vectors).all():
         return "There are no two label vectors to compare."

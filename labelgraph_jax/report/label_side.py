@@ -119,8 +119,7 @@ def _side(
     adjacency: Any,
     settings: GraphConfig,
 ) -> LabelSide:
-    if adjacency is not None:
-        adjacency = jax.tree.map(jnp.asarray, adjacency)
+    params, adjacency = jax.tree.map(jnp.asarray, (params, adjacency))
     vectors, left = module.apply(
         {"params": params}, jnp.asarray(features), adjacency, mutable=ATTENTION_INPUTS
     )

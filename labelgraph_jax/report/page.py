@@ -425,7 +425,7 @@ def _worst(found: Worst | str) -> str:
 def _card(document: Any) -> str:
     chips = "".join(
         f'<span class="chip {given.outcome}">{_e(given.label)}'
-        + (f" <i>{given.probability:.2f}</i>" if given.probability is not None else "")
+        + _probability(given.probability)
         + f'<span class="out"> ({given.outcome})</span></span>'
         for given in document.labels
     )
@@ -441,6 +441,12 @@ def _card(document: Any) -> str:
         f"<article><h3>{_e(document.id)} <small>loss {document.loss:.2f}</small></h3>"
         f'<p class="chips">{chips}</p>{text}</article>'
     )
+
+
+def _probability(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f" <i>{value:.2f}</i>" if value >= 0.005 else " <i>&lt;0.01</i>"
 
 
 def _notes(report: Report) -> str:

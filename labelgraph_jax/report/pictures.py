@@ -1,4 +1,4 @@
-"""The pictures of a report: drawn once, as PNG on white and as SVG that follows the page."""
+"""The pictures of a report: PNG on white, and SVG that follows the page's theme."""
 
 import io
 import re
@@ -58,11 +58,18 @@ def render(report: Report) -> Iterator[tuple[str, bytes, str]]:
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "labelgraph"}
     with matplotlib.rc_context(settings):
         for name, size, draw in pictures(report):
-            figure = Figure(figsize=size, layout="constrained", dpi=DPI)
+            # Names beside many rows take long to be laid out; the edge is cut instead.
+            cut = name.startswith(("graph_", "missed_", "confused_"))
+            layout = "none" if cut else "constrained"
+            figure = Figure(figsize=size, layout=layout, dpi=DPI)
             FigureCanvasAgg(figure)
             draw(figure.add_subplot())
+            if not cut:
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")  # laid out once, saved twice
             png = io.BytesIO()
-            figure.savefig(png, format="png", facecolor="white")
+            tight = "tight" if cut else None
+            figure.savefig(png, format="png", facecolor="white", bbox_inches=tight)
             svg = ""
             if name in INLINE:
                 text = io.StringIO()
@@ -212,11 +219,11 @@ def _graph(report: Report, graph: Graph) -> Iterator[Picture]:
     if isinstance(report.scored, Scored):
         every = _shown_names(report.scored)
         names = [every[i] for i in graph.ids]
-    side = float(np.clip(3.0 + 0.12 * len(names), 5.0, 14.0))
+    side = float(np.clip(4.0 + 0.05 * len(names), 5.0, 9.0))
     clusters = [int(c) if c >= 0 else None for c in graph.clusters]
     for view in graph.views:
-        if view.key.count("-") > 1:
-            continue  # one head: all of them stand in a picture of their own
+        if view.when == "before" or view.key.startswith("attention"):
+            continue  # attention has a picture of its own
         named = "_".join(part for part in ("graph", view.key, view.when) if part)
         yield named, (side + 1.2, side), _heat(view, names)
     for view in graph.views:

@@ -1,3 +1,6 @@
+const NAMED = 40;
+const NAME_FONT = "11px system-ui, sans-serif";
+
 // A matrix as colours; `say(row, column, weight)` puts a cell into words.
 function heatMap(place, say, choose) {
   const canvas = element("canvas", null, { role: "img" });
@@ -6,6 +9,43 @@ function heatMap(place, say, choose) {
   let names = [];
   let weights = new Float32Array(0);
   let hint = "";
+  let edge = { left: 0, below: 0 };
+
+  // Room for the names of few labels: rows on the left, columns below.
+  function margins(width) {
+    const n = names.length;
+    if (n > NAMED || width / n < 13) return { left: 0, below: 0 };
+    const context = canvas.getContext("2d");
+    context.font = NAME_FONT;
+    const longest = Math.max(...names.map((name) => context.measureText(name).width));
+    const room = Math.min(longest, 0.28 * width) + 8;
+    return { left: room, below: room };
+  }
+
+  function cut(context, name, room) {
+    let text = name;
+    while (text.length > 1 && context.measureText(text).width > room) {
+      text = `${text.slice(0, text.endsWith("…") ? -2 : -1)}…`;
+    }
+    return text;
+  }
+
+  function writeNames(context, side) {
+    const step = side / names.length;
+    context.font = NAME_FONT;
+    context.fillStyle = colour("--muted");
+    context.textBaseline = "middle";
+    context.textAlign = "right";
+    names.forEach((name, i) => {
+      const text = cut(context, name, edge.left - 6);
+      context.fillText(text, edge.left - 6, (i + 0.5) * step);
+      context.save();
+      context.translate(edge.left + (i + 0.5) * step, side + 6);
+      context.rotate(-Math.PI / 2);
+      context.fillText(text, 0, 0);
+      context.restore();
+    });
+  }
 
   function channels(text) {
     const probe = document.createElement("canvas").getContext("2d");
@@ -18,7 +58,9 @@ function heatMap(place, say, choose) {
   function draw() {
     const n = names.length;
     if (!n) return;
-    canvas.style.height = `${canvas.getBoundingClientRect().width}px`;
+    const full = canvas.getBoundingClientRect().width;
+    edge = margins(full);
+    canvas.style.height = `${full - edge.left + edge.below}px`;
     let most = 0;
     for (let i = 0; i < n; i += 1) {
       for (let j = 0; j < n; j += 1) {
@@ -32,9 +74,9 @@ function heatMap(place, say, choose) {
     const image = new ImageData(n, n);
     for (let i = 0; i < n * n; i += 1) {
       const share = most ? Math.min(1, Math.sqrt(Math.abs(weights[i]) / most)) : 0;
-      const full = weights[i] < 0 ? down : up;
+      const most = weights[i] < 0 ? down : up;
       for (let c = 0; c < 3; c += 1) {
-        image.data[4 * i + c] = ground[c] + share * (full[c] - ground[c]);
+        image.data[4 * i + c] = ground[c] + share * (most[c] - ground[c]);
       }
       image.data[4 * i + 3] = 255;
     }
@@ -42,8 +84,10 @@ function heatMap(place, say, choose) {
     small.width = small.height = n;
     small.getContext("2d").putImageData(image, 0, 0);
     sharp(canvas, (context, width) => {
+      const side = width - edge.left;
       context.imageSmoothingEnabled = false;
-      context.drawImage(small, 0, 0, width, width);
+      context.drawImage(small, edge.left, 0, side, side);
+      if (edge.left) writeNames(context, side);
     });
     canvas.dataset.most = most;
   }
@@ -52,9 +96,10 @@ function heatMap(place, say, choose) {
     const box = canvas.getBoundingClientRect();
     const n = names.length;
     const clamp = (x) => Math.max(0, Math.min(n - 1, Math.floor(x * n)));
+    const side = box.width - edge.left;
     return [
-      clamp((event.clientY - box.top) / box.height),
-      clamp((event.clientX - box.left) / box.width),
+      clamp((event.clientY - box.top) / side),
+      clamp((event.clientX - box.left - edge.left) / side),
     ];
   }
 
