@@ -110,6 +110,7 @@ from labelgraph_jax.functional.ranked_metrics import (
 )
 from labelgraph_jax.functional.ranking_scores import weighted_product, weighted_sum
 from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
+from labelgraph_jax.functional.receiver_attention import receiver_attention
 from labelgraph_jax.functional.relu_attention import relu_graph_attention
 from labelgraph_jax.functional.retrieval import (
     Neighbours,
@@ -240,6 +241,7 @@ __all__ = [
     "random_adjacency",
     "ranked_group_metrics",
     "ranked_metrics",
+    "receiver_attention",
     "relu_graph_attention",
     "rmse",
     "roc_auc",

@@ -186,9 +186,7 @@ def learned_views(sides: Sequence[LabelSide], ids: np.ndarray, when: str) -> lis
     """Edge weights, and attention per layer and head, among some labels."""
     made: dict[str, tuple[str, np.ndarray]] = {}
 
-    def put(
-        key: str, title: str, part: np.ndarray, at: tuple[np.ndarray, np.ndarray]
-    ) -> None:
+    def put(key: str, title: str, part: np.ndarray, at: tuple[np.ndarray, ...]) -> None:
         matrix = made.setdefault(key, (title, np.zeros((len(ids), len(ids)))))[1]
         matrix[at] = part
 

@@ -169,11 +169,17 @@ def attention(side: LabelSide, nodes: np.ndarray) -> Iterator[np.ndarray]:
 def _rows(side: LabelSide, number: int, receivers: np.ndarray) -> np.ndarray:
     """What some labels receive from all, in one layer, `[H, R, N]`."""
     layer, settings = side.layers[number], side.settings
+    kernel, receiver, sender = (
+        side.params[f"{name}_{number}"] for name in ("kernel", "receiver", "sender")
+    )
+    form: Any = settings.attention
     found = receiver_attention(
         layer["nodes"],
-        *(side.params[f"{name}_{number}"] for name in ("kernel", "receiver", "sender")),
+        kernel,
+        receiver,
+        sender,
         jnp.asarray(receivers),
-        form=settings.attention,  # type: ignore[arg-type]
+        form=form,
         role=settings.role,
         negative_slope=settings.negative_slope,
         **_edge_rows(layer, receivers),

@@ -1,4 +1,4 @@
-"""A report as one HTML file: style, script, pictures and data inside, nothing outside."""
+"""A report as one HTML file: style, script, pictures and data, all inside."""
 
 import base64
 import html
@@ -338,7 +338,8 @@ def _pairs(
     return (
         '<div class="scroll short" tabindex="0"><table class="pairs"><thead><tr>'
         f'<th scope="col">{one}</th><th scope="col">{other}</th>'
-        f'<th scope="col">documents</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<th scope="col">documents</th></tr></thead><tbody>{rows}</tbody></table>'
+        "</div>"
     )
 
 
@@ -406,8 +407,8 @@ def _gates(gates: Gates | str) -> str:
     return (
         f'<div class="scroll" tabindex="0"><table class="gates"><thead><tr><th></th>'
         f"{head}</tr></thead><tbody>{rows}</tbody></table></div>{warnings}"
-        f'<p class="note">Mean weight of each expert over {gates.rows:,} rows; even use '
-        f"would be {1 / experts:.3f}.</p>"
+        f'<p class="note">Mean weight of each expert over {gates.rows:,} rows; even '
+        f"use would be {1 / experts:.3f}.</p>"
     )
 
 

@@ -60,8 +60,9 @@ def render(report: Report) -> Iterator[tuple[str, bytes, str]]:
         for name, size, draw in pictures(report):
             # Names beside many rows take long to be laid out; the edge is cut instead.
             cut = name.startswith(("graph_", "missed_", "confused_"))
-            layout = "none" if cut else "constrained"
-            figure = Figure(figsize=size, layout=layout, dpi=DPI)
+            figure = Figure(
+                figsize=size, layout=None if cut else "constrained", dpi=DPI
+            )
             FigureCanvasAgg(figure)
             draw(figure.add_subplot())
             if not cut:

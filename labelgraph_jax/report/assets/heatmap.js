@@ -74,9 +74,9 @@ function heatMap(place, say, choose) {
     const image = new ImageData(n, n);
     for (let i = 0; i < n * n; i += 1) {
       const share = most ? Math.min(1, Math.sqrt(Math.abs(weights[i]) / most)) : 0;
-      const most = weights[i] < 0 ? down : up;
+      const tone = weights[i] < 0 ? down : up;
       for (let c = 0; c < 3; c += 1) {
-        image.data[4 * i + c] = ground[c] + share * (most[c] - ground[c]);
+        image.data[4 * i + c] = ground[c] + share * (tone[c] - ground[c]);
       }
       image.data[4 * i + 3] = 255;
     }
