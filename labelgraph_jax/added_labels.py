@@ -81,7 +81,7 @@ def make_memory(
         else:
             model = remember(place, model, config, corpus, examples, scores, say=say)
         results["memory"] = memory_results(model.memory) if model.memory else None
-        results["test"] = model.evaluate(corpus.test) if corpus.test else None
+        results["test"] = evaluate_test(place, model, corpus.test)
         place.save_results(results)
     return results
 

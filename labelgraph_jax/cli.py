@@ -42,6 +42,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     verbs.DataExport: handlers.data_export,
     verbs.DataList: handlers.data_list,
     verbs.Memory: handlers.memory,
+    verbs.Report: handlers.report,
     verbs.LabelsAdd: handlers.labels_add,
     verbs.LabelsList: handlers.labels_list,
     verbs.LabelsRemove: handlers.labels_remove,

@@ -19,7 +19,7 @@ from scipy.special import expit, logit
 
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.data.documents import Document
-from labelgraph_jax.fit import fit_decision
+from labelgraph_jax.fit import evaluate_test, fit_decision
 from labelgraph_jax.memory_files import read_added
 from labelgraph_jax.predict import Model, load
 from labelgraph_jax.prepare import Encoded, fingerprint, read_corpus
@@ -169,7 +169,7 @@ def make_ensemble(
     write_json(place.ensemble_path, about)
     joined = combine(probabilities, weights, bias)
     model = fit_decision(place, first.config, joined, examples, load_ensemble(place))
-    test = model.evaluate(corpus.test) if corpus.test else None
+    test = evaluate_test(place, model, corpus.test)
     results = {
         **_of_the_first(places),
         "workdir": str(place.path),

@@ -4,6 +4,7 @@
 training run printed are the numbers that its work directory gives back.
 """
 
+import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
@@ -20,9 +21,11 @@ from labelgraph_jax.functional.metrics import evaluate_scores
 from labelgraph_jax.functional.thresholds import fit_global_threshold
 from labelgraph_jax.hierarchy import hierarchical_metrics
 from labelgraph_jax.host_batches import own_batches
+from labelgraph_jax.kept_predictions import KeptPredictions, save_kept
 from labelgraph_jax.loss_choice import annotated_documents
 from labelgraph_jax.prepare import fingerprint, read_corpus
 from labelgraph_jax.training.evaluate import ProbabilityFn, predict_probabilities
+from labelgraph_jax.training.hosts import on_first
 from labelgraph_jax.workdir import LabelGraphArrays, WorkdirError
 
 KS = (1, 3, 5)
@@ -183,7 +186,8 @@ def evaluate_workdir(
     name, documents = run_documents(
         model.config.data, model.label_space, data=data, data_dir=data_dir
     )
-    results = model.evaluate(documents, batch_size=batch_size)
+    kept: list[KeptPredictions] = []
+    results = model.evaluate(documents, batch_size=batch_size, keep=kept.append)
     if not data:
         before = finished["test"]["fingerprint"]
         if results["fingerprint"] != before:
@@ -192,6 +196,9 @@ def evaluate_workdir(
                 "(the data, or for stdlib_docs the Python version, has changed); "
                 "name the file to evaluate with --data"
             )
+        # A work directory may be read-only: its numbers are worth the same.
+        with contextlib.suppress(OSError):
+            on_first(lambda: save_kept(model.workdir, kept[0]))
     return {
         "corpus": name,
         "labels": len(model.labels),

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from labelgraph_jax.data.batches import (
     steps_per_epoch,
     train_batches,
 )
-from labelgraph_jax.data.documents import Corpus, LabelSpace
+from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
 from labelgraph_jax.data.feature_tokenizer import FeatureTokenizer
 from labelgraph_jax.data.word_vectors import read_word_vectors
 from labelgraph_jax.decisions import choose_decision, save_decision
@@ -48,6 +48,7 @@ from labelgraph_jax.functional.metrics import evaluate_scores
 from labelgraph_jax.gate_report import GateReport
 from labelgraph_jax.hierarchy import lacking_ancestors, require_taxonomy
 from labelgraph_jax.host_batches import own_batches
+from labelgraph_jax.kept_predictions import save_kept
 from labelgraph_jax.loss_choice import choose_loss
 from labelgraph_jax.many_labels import label_chunk, require_room
 from labelgraph_jax.memory import AddedLabels
@@ -527,7 +528,7 @@ def _finish(
     # The test documents are read twice, for the metrics and for the gates.
     model = restore(place, cache=cache_folder(), with_memory=False)
     model = _decided(place, config, prepared, model, say)
-    test = model.evaluate(prepared.corpus.test) if prepared.corpus.test else None
+    test = evaluate_test(place, model, prepared.corpus.test)
     gates = test_gates(model, prepared.corpus)
     results: dict[str, Any] = {
         "corpus": prepared.corpus.name,
@@ -623,6 +624,18 @@ def remember(
         mixed = plain.mix(corpus.validation, examples, scores)
     plain = fit_decision(place, model.config, mixed, examples, plain)
     return plain.with_memory(learned)
+
+
+def evaluate_test(
+    place: Workdir, model: Model, documents: Sequence[Document]
+) -> dict[str, Any] | None:
+    """The metrics of the test documents, if there are any; what was predicted of them
+    is kept beside the results."""
+    if not documents:
+        return None
+    return model.evaluate(
+        documents, keep=lambda kept: on_first(lambda: save_kept(place, kept))
+    )
 
 
 def test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:

@@ -100,7 +100,7 @@ def built_graph(config: Config, *, strongest: int = 10) -> FoundGraph:
         documents=len(corpus.train),
         cooccurring_pairs=int((conditional > 0).sum()),
         thresholds=tuple(threshold(conditional, tau) for tau in taus),
-        titles=_titles(labels),
+        titles=titles_of_numbers(labels),
     )
     return FoundGraph(labels.names, adjacency, about, report)
 
@@ -176,7 +176,7 @@ def run_graph(path: Path, *, strongest: int = 10) -> FoundGraph:
     }
     report = dataclasses.replace(
         describe(str(path), labels.names, start, about, strongest=strongest),
-        titles=_titles(labels),
+        titles=titles_of_numbers(labels),
     )
     weights = _learned_weights(place, start)
     if weights is None:
@@ -246,7 +246,7 @@ def _about(config: Config, corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _titles(labels: LabelSpace) -> dict[str, str]:
+def titles_of_numbers(labels: LabelSpace) -> dict[str, str]:
     """Titles of the labels whose own name says nothing to a reader."""
     return {
         name: labels.descriptions[name].split(";")[0]

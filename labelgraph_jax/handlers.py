@@ -75,6 +75,53 @@ def train(verb: verbs.Train) -> int:
         print_table_results(results, workdir=verb.workdir)
     else:
         print_results(results, workdir=verb.workdir)
+    if verb.report:
+        told = say if verb.json else print
+        _report_at_the_end(verb.workdir, (lambda line: None) if verb.quiet else told)
+    return 0
+
+
+def _report_at_the_end(workdir: str, tell: Callable[[str], None]) -> None:
+    """Writes the report of a run that has just finished, where there is none yet; that
+    this fails is a warning: the training has not."""
+    import jax
+
+    from labelgraph_jax.report import has_report, write_report
+
+    if jax.process_count() > 1:
+        # The checkpoint is read by all processes together or by one alone.
+        tell(f"For a report: labelgraph report {workdir}")
+        return
+    try:
+        if not has_report(workdir):
+            write_report(workdir)
+        tell(f"Report: {workdir}/report.html")
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        say(f"labelgraph: warning: no report was written: {why}")
+
+
+def report(verb: verbs.Report) -> int:
+    from labelgraph_jax.report import write_report
+
+    written = write_report(
+        verb.workdir,
+        out=verb.out,
+        data=verb.data,
+        data_dir=verb.data_dir,
+        say=lambda line: say(f"labelgraph: {line}"),
+    )
+    if verb.json:
+        print(json.dumps(written.to_json(), indent=2))
+        return 0
+    for name, why in written.report.sections().items():
+        if why and not written.report.is_table:
+            print(f"without {name}: {why}")
+    size = written.page.stat().st_size / 1e6
+    print(
+        f"{written.page}: {size:.1f} MB, {len(written.pictures)} pictures beside it, "
+        f"in {written.seconds:.1f} s"
+    )
     return 0
 
 

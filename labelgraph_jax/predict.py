@@ -41,6 +41,7 @@ from labelgraph_jax.functional.experts import GateStatistics
 from labelgraph_jax.group_results import measure_groups
 from labelgraph_jax.hierarchy import label_ancestors
 from labelgraph_jax.host_batches import own_batches
+from labelgraph_jax.kept_predictions import KeptPredictions, keep_dense
 from labelgraph_jax.many_labels import label_chunk, require_room
 from labelgraph_jax.memory import Memory, Reader
 from labelgraph_jax.memory_build import restore_memory
@@ -244,9 +245,18 @@ class Model:
         return [self.labels[i] for i in order if chosen[i]]
 
     def evaluate(
-        self, documents: Sequence[Document], *, batch_size: int | None = None
+        self,
+        documents: Sequence[Document],
+        *,
+        batch_size: int | None = None,
+        keep: Callable[[KeptPredictions], None] | None = None,
     ) -> dict[str, Any]:
         """Metrics of labelled documents, see `evaluation.summary`.
+
+        Args:
+            documents: with their labels.
+            batch_size: documents at a time; it does not change the numbers.
+            keep: takes what was predicted of them.
 
         Raises:
             DataError: there is no document, or none is annotated for a label.
@@ -255,7 +265,7 @@ class Model:
             raise DataError("there is no document to evaluate")
         require_annotations(documents, self.label_space)
         if self.label_chunk:
-            return evaluate_ranked(self, documents, batch_size=batch_size)
+            return evaluate_ranked(self, documents, batch_size=batch_size, keep=keep)
         encoded, probabilities = self.score_documents(documents, batch_size=batch_size)
         targets = encoded.examples.multi_hot
         mask = encoded.examples.target_mask
@@ -264,10 +274,14 @@ class Model:
         if mask is not None:
             # Labels that nobody annotated here are no part of the averages.
             absent = ~(positive & mask).any(axis=0) & mask.any(axis=0)
+        decided = self.decision.decide(probabilities)
+        if keep is not None:
+            truth = encoded.examples.targets
+            keep(keep_dense(documents, probabilities, decided, truth, mask))
         measured = (
             probabilities,
             targets,
-            self.decision.decide(probabilities),
+            decided,
             with_unknown_labels(self.classifier.graph, len(self.labels)),
             mask,
             self.ancestors,

@@ -13,6 +13,7 @@ from labelgraph_jax.config import Config
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.evaluation import KS, summary
 from labelgraph_jax.group_results import measure_groups_ranked
+from labelgraph_jax.kept_predictions import KeptPredictions, keep_ranked
 from labelgraph_jax.memory_metrics import (
     added_label_metrics_ranked,
     with_unknown_labels,
@@ -97,7 +98,11 @@ def _gathered_scores(
 
 
 def evaluate_ranked(
-    model: "Model", documents: Sequence[Document], *, batch_size: int | None = None
+    model: "Model",
+    documents: Sequence[Document],
+    *,
+    batch_size: int | None = None,
+    keep: Callable[[KeptPredictions], None] | None = None,
 ) -> dict[str, Any]:
     """Metrics of labelled documents, as `Model.evaluate`.
 
@@ -109,6 +114,9 @@ def evaluate_ranked(
     graph = with_unknown_labels(model.classifier.graph, len(model.labels))
     present = np.zeros(len(model.labels), bool)
     present[truth.indices] = True
+    if keep is not None:
+        decided = decide_ranked(model.decision, top)
+        keep(keep_ranked(documents, *top, decided, truth))
     found = summary(
         documents,
         encoded.truncated,

@@ -67,6 +67,8 @@ class Train:
     model and gradient boosting per target."""
     json: Json = False
     quiet: Quiet = False
+    report: bool = True
+    """Write report.html at the end, as `labelgraph report` does."""
     data_config: Annotated[DataConfig, tyro.conf.arg(name="")] = field(
         default_factory=DataConfig
     )
@@ -446,6 +448,29 @@ class Memory:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write one page on a finished run that opens without a network, and its pictures.
+
+    Learning curves, metrics with intervals, every label, calibration, thresholds,
+    confusion, the label graph before and after training, and the worst documents.
+
+    Examples:
+      labelgraph report runs/mine
+      labelgraph report runs/mine --out shown/mine --data other.jsonl
+    """
+
+    workdir: FinishedRun
+    out: str = ""
+    """Folder of report.html and report/*.png; the work directory when empty."""
+    data: str = ""
+    """A labelled file to report on; without it the run's own test split."""
+    data_dir: str = ""
+    """Folder of local corpus copies, where it has moved since training."""
+    json: Json = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelsAdd:
     """Add labels that training never saw; they are known by their text.
 
@@ -573,6 +598,7 @@ def verbs(start: Config, *, brief: bool = False) -> Any:
         sub("ensemble", Ensemble),
         sub("evaluate", Evaluate),
         sub("predict", Predict),
+        sub("report", Report),
         sub("explain", Explain),
         sub("export", Export),
         sub("serve", Serve),

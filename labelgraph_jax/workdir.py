@@ -14,6 +14,8 @@
     checkpoints/      parameters and training state, by step
     metrics.jsonl     what training did;  tensorboard/  the same as curves
     results.json      metrics of the finished run, and what data they were measured on
+    test_predictions.npz   what the model made of the test documents
+    report.html       the report, and its pictures in report/
 
 Every file is readable without this package, and reading one executes nothing.
 """

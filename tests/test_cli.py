@@ -215,6 +215,7 @@ def test_training_says_what_it_does_and_prints_a_table(
     (tmp_path / "c.json").write_text(json.dumps(to_dict(config)))
     workdir = str(tmp_path / "w")
     arguments = ["train", "--config", str(tmp_path / "c.json"), "--workdir", workdir]
+    arguments.append("--no-report")
     assert run(arguments) == 0
     out, err = capsys.readouterr()
     assert "label graph, at 0.5" in out

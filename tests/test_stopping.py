@@ -41,6 +41,7 @@ class Command:
     def __init__(self, folder: Path, name: str) -> None:
         self.workdir, self.stderr = folder / "run", folder / f"{name}.txt"
         arguments = ["train", "--config", "c.json", "--workdir", str(self.workdir)]
+        arguments.append("--no-report")
         with self.stderr.open("w") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "labelgraph_jax", *arguments],

@@ -55,7 +55,7 @@ def table_run(
     settings += " --training.epochs 4 --training.learning-rate 0.04 --mixture.towers"
     tasks = [f"--task={task}" for task in TASKS[1:]]
     command = ["train", "--data", str(table_file), "--workdir", str(workdir)]
-    command += ["--task", TASKS[0], *tasks, *settings.split()]
+    command += ["--no-report", "--task", TASKS[0], *tasks, *settings.split()]
     with (
         contextlib.redirect_stdout(io.StringIO()) as out,
         contextlib.redirect_stderr(io.StringIO()) as error,

@@ -94,7 +94,7 @@ def _of_graph(
     start = _rows(adjacency, None, receivers, len(columns))
     if graph.role == "none":
         start = None
-    learned = _learned(params, adjacency, receivers, len(columns))
+    learned = learned_rows(params, adjacency, receivers, len(columns))
     return {
         int(label): Listening(
             int(label),
@@ -121,9 +121,18 @@ def _rows(
     return np.asarray(adjacency if values is None else values)[np.asarray(receivers)]
 
 
-def _learned(
+def learned_rows(
     params: Any, adjacency: Any, receivers: jax.Array, labels: int
 ) -> np.ndarray | None:
+    """Rows of the edge weights that training made, `[R, N]`; None where none are
+    learned.
+
+    Args:
+        params: of the label graph.
+        adjacency: that it started from.
+        receivers: labels `[R]`.
+        labels: N.
+    """
     if "edge_bias" in params:
         weights = np.exp(np.asarray(params["edge_bias"], np.float32))
         return _rows(adjacency, weights, receivers, labels)

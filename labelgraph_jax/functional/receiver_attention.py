@@ -46,8 +46,8 @@ def receiver_scores_v2(
 
 
 def receiver_attention(
-    receivers: Int[Array, " R"],
-    scores: Float[Array, "H R N"],
+    receivers: Int[Array, " Q"],
+    scores: Float[Array, "H Q N"],
     *,
     form: str = "gat",
     role: AdjacencyRole = "additive",
@@ -56,11 +56,11 @@ def receiver_attention(
     edges: Edges | None = None,
     edge_factors: EdgeFactors | None = None,
     negative_slope: float = 0.2,
-) -> Float[Array, "H R N"]:
+) -> Float[Array, "H Q N"]:
     """Rows of the attention weights that a label graph applies, without the others.
 
     Args:
-        receivers: the labels that listen.
+        receivers: the Q labels that listen (R is the rank of `edge_factors`).
         scores: theirs, from `receiver_scores` or `receiver_scores_v2`.
         form: `gat`, `gatv2` or `relu`; scores of gatv2 are bent already.
         role, edge_weights, edge_bias, edges, edge_factors, negative_slope: as

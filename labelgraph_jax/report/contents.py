@@ -1,0 +1,308 @@
+"""What a report says: plain values, each section there or a sentence why it is not."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of the test split.
+
+    Attributes:
+        name, title: its name in results.json, and in words.
+        value: of the model.
+        low, high: where 95 of 100 resamples of the documents lie; None where nothing
+            was resampled.
+    """
+
+    name: str
+    title: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Overall:
+    """The metrics of the whole split, beside those of other models.
+
+    Attributes:
+        metrics: of the model.
+        others: by name of a row (a baseline, the model decided at 0.5, a label set),
+            its metrics by name.
+        baseline: which of `others` the pictures show; empty for none.
+        note: how intervals were made, or why there are none.
+        verdict: one sentence on model and baseline; empty without one.
+    """
+
+    metrics: tuple[Metric, ...]
+    others: Mapping[str, Mapping[str, float | None]]
+    baseline: str
+    note: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Every label, one array entry each.
+
+    Attributes:
+        names, titles: of the labels; a title is what a mere number is called.
+        groups: head, middle or tail, by training documents.
+        train, support: documents with the label in training and in the test.
+        true_positives, predicted: of the decisions.
+        precision, recall, f1: NaN where nothing is divided by nothing: no document
+            carries the label, or none is given it.
+        thresholds: NaN where no threshold decides.
+    """
+
+    names: tuple[str, ...]
+    titles: tuple[str, ...]
+    groups: tuple[str, ...]
+    train: np.ndarray
+    support: np.ndarray
+    true_positives: np.ndarray
+    predicted: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    thresholds: np.ndarray
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far probabilities are to be trusted.
+
+    Attributes:
+        cells, positives, probability_sum: per bin of equal width.
+        error: the expected calibration error.
+        note: which cells were counted.
+    """
+
+    cells: np.ndarray
+    positives: np.ndarray
+    probability_sum: np.ndarray
+    error: float
+    note: str
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Metrics by the one threshold at which every label would be decided.
+
+    Attributes:
+        thresholds: `[K]`.
+        values: by name `[K]`.
+        chosen: the threshold in use, if there is a single one.
+        note: how the model decides.
+    """
+
+    thresholds: np.ndarray
+    values: Mapping[str, np.ndarray]
+    chosen: float | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Labels that are missed together, and what is predicted in their place.
+
+    Attributes:
+        labels: the ids of the labels with most such pairs.
+        together, confused: counts among them `[n, n]`; rows are missed labels.
+        together_pairs, confused_pairs: the most frequent of all pairs: two label ids
+            and how many documents.
+    """
+
+    labels: np.ndarray
+    together: np.ndarray
+    confused: np.ndarray
+    together_pairs: tuple[tuple[int, int, int], ...]
+    confused_pairs: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All that follows from the predictions of the test documents."""
+
+    labels: LabelTable
+    calibration: Calibration
+    curves: Curves
+    confusion: Confusion | str
+
+
+@dataclass(frozen=True)
+class View:
+    """One way in which labels receive from labels.
+
+    Attributes:
+        key: names it, as `attention-1-2`.
+        title: in words.
+        when: `before` or `after` training; empty where training does not change it.
+        weights: float32 `[n, n]`, entry (i, j): label i receives from label j.
+    """
+
+    key: str
+    title: str
+    when: str
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The label graph among some labels.
+
+    Attributes:
+        ids: which labels, in an order that puts those of a cluster side by side.
+        clusters: of each, from 0 the largest; -1 stands alone.
+        cluster_names: of each cluster its most frequent labels.
+        positions: `[n, 2]` in [-1, 1].
+        views: co-occurrence, learned edge weights, attention.
+        notes: what was left out, and what there is not.
+    """
+
+    ids: np.ndarray
+    clusters: np.ndarray
+    cluster_names: tuple[str, ...]
+    positions: np.ndarray
+    views: tuple[View, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Label vectors after training in two dimensions.
+
+    Attributes:
+        ids: which labels.
+        positions: `[n, 2]`.
+        clusters: of each label in `Graph`, -1 where it has none.
+        note: how they were brought to two dimensions.
+    """
+
+    ids: np.ndarray
+    positions: np.ndarray
+    clusters: np.ndarray
+    note: str
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Mean weight of every expert in every task.
+
+    Attributes:
+        tasks: one name per gate.
+        weights: `[T, E]`.
+        rows: how many documents or rows.
+        warnings: what looks like a collapse.
+    """
+
+    tasks: tuple[str, ...]
+    weights: np.ndarray
+    rows: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A label of a document: name, probability (None: not kept), and what became of it:
+    `right`, `missed` or `wrong`."""
+
+    label: str
+    probability: float | None
+    outcome: str
+
+
+@dataclass(frozen=True)
+class BadDocument:
+    """A document that the model does badly on.
+
+    Attributes:
+        id: of the document.
+        loss: mean cross-entropy in nats, summed over its labels.
+        text: its beginning; empty where it cannot be read.
+        cut: whether the text goes on.
+        labels: true and predicted ones.
+    """
+
+    id: str
+    loss: float
+    text: str
+    cut: bool
+    labels: tuple[Given, ...]
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst documents, and a note on where their texts are."""
+
+    documents: tuple[BadDocument, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class TableTask:
+    """A task of a table: its kind, and metrics by row (the model, others) and name."""
+
+    name: str
+    kind: str
+    rows: Mapping[str, Mapping[str, float | None]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it. A section that does not apply is a sentence that says why.
+
+    Attributes:
+        title: what was trained on.
+        facts: name and value, for the head of the page.
+        notes: sentences on what was measured.
+        history: the lines of metrics.jsonl.
+        overall, scored, graph, vectors, gates, worst, tasks: the sections.
+    """
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    history: tuple[Mapping[str, Any], ...] | str
+    overall: Overall | str
+    scored: Scored | str
+    graph: Graph | str
+    vectors: Vectors | str
+    gates: Gates | str
+    worst: Worst | str
+    tasks: tuple[TableTask, ...] = field(default=())
+
+    @property
+    def is_table(self) -> bool:
+        """Whether this is of a run over a table."""
+        return bool(self.tasks)
+
+    def sections(self) -> dict[str, str]:
+        """Per section the sentence in its place; empty where the section is there."""
+        names = ("history", "overall", "scored", "graph", "vectors", "gates", "worst")
+        found = {name: getattr(self, name) for name in names}
+        return {n: v if isinstance(v, str) else "" for n, v in found.items()}
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses and arrays as JSON values: six digits, None where not finite."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    return value
