@@ -109,8 +109,8 @@ from labelgraph_jax.functional.ranked_metrics import (
     ranked_metrics,
 )
 from labelgraph_jax.functional.ranking_scores import weighted_product, weighted_sum
-from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
 from labelgraph_jax.functional.receiver_attention import receiver_attention
+from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
 from labelgraph_jax.functional.relu_attention import relu_graph_attention
 from labelgraph_jax.functional.retrieval import (
     Neighbours,
