@@ -13,6 +13,7 @@ from labelgraph_jax.data.documents import DataError, LabelSpace
 from labelgraph_jax.data.new_labels import NewLabel
 from labelgraph_jax.fit import (
     cache_folder,
+    evaluate_test,
     fit_decision,
     remember,
     validation_scores,

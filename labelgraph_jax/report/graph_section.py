@@ -26,7 +26,7 @@ MOST = 240
 """Labels that are drawn at most, the most frequent ones."""
 MOST_NUMBERS = 1_600_000
 """Weights of all views together, which bounds the size of a page."""
-MOST_VECTORS = 1_000
+MOST_VECTORS = 400
 """Label vectors that are brought to two dimensions at most."""
 APART = 0.93
 """Cosine distance of co-occurrence at which clusters end."""

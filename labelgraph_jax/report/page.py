@@ -379,7 +379,8 @@ def _graph(graph: Graph | str) -> str:
 <div class="heat" id="heat-cooccurrence"></div></div>
 </div>
 <p class="note">Rows receive, columns send; labels stand in the order of their clusters.
-Colours grow with the root of a weight; the diagonal does not set the scale. Point at a
+Colours grow with the root of what a weight has above the least one; the diagonal does
+not set the scale. Point at a
 cell, or at a label of the network, for its weights.</p>"""
 
 

@@ -127,12 +127,12 @@ def test_heads_that_read_tokens_have_a_report(
 
 
 def test_labels_scored_in_chunks_are_reported_from_the_best_of_each_document(
-    tiny_data: DataConfig, tmp_path: Path
+    nasty_data: DataConfig, tmp_path: Path
 ) -> None:
     run = tiny_run(
         tmp_path / "run",
-        tiny_data,
-        head=HeadConfig(label_chunk=2, kept_labels=3),
+        nasty_data,
+        head=HeadConfig(label_chunk=2, kept_labels=5),
         training={"selection_metric": "micro_f1"},
         threshold=ThresholdConfig(kind="half"),
     )
@@ -140,7 +140,7 @@ def test_labels_scored_in_chunks_are_reported_from_the_best_of_each_document(
     assert kept is not None and not kept.is_whole and np.isnan(kept.rest).all()
     report = report_of(run)
     assert isinstance(report.scored, Scored)
-    assert "the 3 most probable of the 5 labels" in report.scored.calibration.note
+    assert "the 5 most probable of the 6 labels" in report.scored.calibration.note
     results = json.loads((run / "results.json").read_text())
     assert np.nan_to_num(report.scored.labels.f1).mean() == pytest.approx(
         results["test"]["metrics"]["macro_f1"]

@@ -1,6 +1,19 @@
 const NAMED = 40;
 const NAME_FONT = "11px system-ui, sans-serif";
 
+// The least and the largest size of a weight beside the diagonal; 0 where signs differ.
+function range(weights, n) {
+  let [least, most, negative] = [Infinity, 0, false];
+  for (let i = 0; i < n * n; i += 1) {
+    if (n > 1 && i % n === Math.floor(i / n)) continue;
+    const size = Math.abs(weights[i]);
+    negative = negative || weights[i] < 0;
+    least = Math.min(least, size);
+    most = Math.max(most, size);
+  }
+  return [negative || !Number.isFinite(least) ? 0 : least, most];
+}
+
 // A matrix as colours; `say(row, column, weight)` puts a cell into words.
 function heatMap(place, say, choose) {
   const canvas = element("canvas", null, { role: "img" });
@@ -61,19 +74,15 @@ function heatMap(place, say, choose) {
     const full = canvas.getBoundingClientRect().width;
     edge = margins(full);
     canvas.style.height = `${full - edge.left + edge.below}px`;
-    let most = 0;
-    for (let i = 0; i < n; i += 1) {
-      for (let j = 0; j < n; j += 1) {
-        if (i !== j) most = Math.max(most, Math.abs(weights[i * n + j]));
-      }
-    }
-    if (!most) for (const w of weights) most = Math.max(most, Math.abs(w));
+    const [least, most] = range(weights, n);
     const [ground, up, down] = ["--soft", "--accent", "--c1"].map(
       (name) => channels(colour(name)),
     );
     const image = new ImageData(n, n);
     for (let i = 0; i < n * n; i += 1) {
-      const share = most ? Math.min(1, Math.sqrt(Math.abs(weights[i]) / most)) : 0;
+      const share = most > least
+        ? Math.sqrt(Math.min(1, Math.max(0, (Math.abs(weights[i]) - least) / (most - least))))
+        : 0;
       const tone = weights[i] < 0 ? down : up;
       for (let c = 0; c < 3; c += 1) {
         image.data[4 * i + c] = ground[c] + share * (tone[c] - ground[c]);
@@ -117,7 +126,8 @@ function heatMap(place, say, choose) {
     set(newNames, newWeights, title, newHint) {
       names = newNames;
       weights = newWeights;
-      hint = newHint;
+      const [least, most] = range(weights, names.length);
+      hint = `${newHint}; colours from ${shown(least)} to ${shown(most)}`;
       words.textContent = hint;
       canvas.setAttribute("aria-label", title);
       draw();
