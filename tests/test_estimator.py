@@ -1,0 +1,349 @@
+"""The scikit-learn estimator: its checks, its forms of y, its place in scikit-learn.
+
+`check_estimator` gives every check that feeds numbers up to an estimator of texts
+(`two_d_array=False`) and runs one, that it can be cloned. Of the others those that need
+no data are called here one by one; and what the rest ask for is asked here of texts.
+"""
+
+import pickle
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError, SkipTestWarning
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, MultiLabelBinarizer
+from sklearn.utils import estimator_checks, get_tags
+
+import labelgraph_jax as lg
+from labelgraph_jax.config import Config, TrainingConfig
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.estimator_targets import Targets, read_matrix
+from tests.tiny import LABELS, made_documents
+
+DOCUMENTS = made_documents(48, 1)
+TEXTS = [document["text"] for document in DOCUMENTS]
+NAMES = [document["labels"] for document in DOCUMENTS]
+MATRIX = np.array([[name in own for name in LABELS] for own in NAMES]).astype(int)
+SMALL: dict[str, Any] = {
+    "text": {"dim": 8, "ngrams": False, "dropout": 0.0, "token_dropout": 0.0},
+    "training": {"evaluation_batch_size": 64},
+}
+
+
+def small(**options: Any) -> lg.LabelGraphClassifier:
+    """A classifier that trains in a second or two."""
+    chosen = {
+        "epochs": 12,
+        "batch_size": 8,
+        "learning_rate": 0.05,
+        "max_length": 8,
+        "graph_layers": 0,
+        "random_state": 0,
+        "config": SMALL,
+    }
+    return lg.LabelGraphClassifier(**{**chosen, **options})
+
+
+@pytest.fixture(scope="module")
+def of_names() -> lg.LabelGraphClassifier:
+    return small().fit(TEXTS, NAMES)
+
+
+@pytest.fixture(scope="module")
+def of_matrix() -> lg.LabelGraphClassifier:
+    return small(label_names=LABELS).fit(pd.Series(TEXTS), MATRIX)
+
+
+# The checks of scikit-learn. -----------------------------------------------------
+
+WITHOUT_DATA = (
+    "check_estimator_cloneable",
+    "check_estimator_get_tags_default_keys",
+    "check_estimator_tags_renamed",
+    "check_valid_tag_types",
+    "check_estimator_repr",
+    "check_no_attributes_set_in_init",
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_mixin_order",
+    "check_parameters_default_constructible",
+    "check_get_params_invariance",
+    "check_set_params",
+)
+
+
+@pytest.mark.parametrize("name", WITHOUT_DATA)
+def test_a_check_of_scikit_learn_that_needs_no_data_passes(name: str) -> None:
+    check = getattr(estimator_checks, name, None)
+    if check is None:
+        pytest.skip(f"this version of scikit-learn has no {name}")
+    check("LabelGraphClassifier", small())
+
+
+def test_all_that_check_estimator_does_with_an_estimator_of_texts_passes() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkipTestWarning)
+        results = estimator_checks.check_estimator(small(), on_skip=None)
+    assert {result["status"] for result in results} == {"passed"}
+
+
+def test_the_tags_say_what_it_reads_and_predicts() -> None:
+    tags = get_tags(small())
+    assert is_classifier(small())
+    assert tags.input_tags.string and not tags.input_tags.two_d_array
+    assert tags.target_tags.required and tags.target_tags.multi_output
+    assert tags.classifier_tags is not None
+    assert tags.classifier_tags.multi_label and not tags.classifier_tags.multi_class
+
+
+# What the checks that need numbers ask for, asked of texts. -------------------------
+
+
+def test_fit_returns_itself_and_leaves_its_parameters_as_they_were() -> None:
+    classifier = small(epochs=1)
+    before = classifier.get_params()
+    assert classifier.fit(TEXTS, NAMES) is classifier
+    after = classifier.get_params()
+    assert after == before and after["config"] is SMALL
+    assert SMALL["training"] == {"evaluation_batch_size": 64}
+
+
+def test_predicting_changes_no_attribute(of_names: lg.LabelGraphClassifier) -> None:
+    before = dict(of_names.__dict__)
+    of_names.predict(TEXTS[:2])
+    of_names.predict_proba(TEXTS[:2])
+    of_names.score(TEXTS[:2], NAMES[:2])
+    assert of_names.__dict__ == before
+
+
+def test_order_and_subset_of_texts_do_not_change_a_prediction(
+    of_names: lg.LabelGraphClassifier,
+) -> None:
+    whole = of_names.predict_proba(TEXTS)
+    np.testing.assert_allclose(
+        of_names.predict_proba(TEXTS[::-1]), whole[::-1], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        of_names.predict_proba(TEXTS[5:9]), whole[5:9], atol=1e-6
+    )
+
+
+def test_what_is_not_fitted_says_so(tmp_path: Path) -> None:
+    classifier = small()
+    for call in (
+        lambda: classifier.predict(TEXTS),
+        lambda: classifier.predict_proba(TEXTS),
+        lambda: classifier.score(TEXTS, NAMES),
+        lambda: classifier.save(tmp_path / "run"),
+    ):
+        with pytest.raises(NotFittedError):
+            call()
+
+
+def test_a_fit_can_be_repeated_and_a_state_of_numpy_is_a_seed(
+    of_names: lg.LabelGraphClassifier,
+) -> None:
+    again = clone(of_names).fit(TEXTS, NAMES)
+    np.testing.assert_array_equal(
+        again.predict_proba(TEXTS), of_names.predict_proba(TEXTS)
+    )
+    seeds = [
+        small(random_state=np.random.RandomState(3))._config(few=False).training.seed
+        for _ in range(2)
+    ]
+    assert seeds[0] == seeds[1] != 0
+    assert small(random_state=None)._config(few=False).training.seed == 0
+
+
+def test_pickled_it_predicts_the_same(of_names: lg.LabelGraphClassifier) -> None:
+    again = pickle.loads(pickle.dumps(of_names))
+    assert again.predict(TEXTS) == of_names.predict(TEXTS)
+    unfitted = pickle.loads(pickle.dumps(small()))
+    assert unfitted.get_params() == small().get_params()
+    assert not hasattr(unfitted, "model_")
+
+
+def test_it_says_nothing_warns_of_nothing_and_leaves_nothing_behind(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    classifier = small(epochs=1).fit(TEXTS, NAMES)
+    pickle.loads(pickle.dumps(classifier)).predict(TEXTS[:1])
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr() == ("", "")
+
+
+# The forms of y. ------------------------------------------------------------------
+
+
+def test_lists_of_names_come_back_as_lists_of_names(
+    of_names: lg.LabelGraphClassifier,
+) -> None:
+    assert list(of_names.classes_) == list(LABELS)
+    predicted = of_names.predict(TEXTS)
+    assert all(isinstance(own, list) for own in predicted)
+    exact = np.mean([set(a) == set(b) for a, b in zip(predicted, NAMES, strict=True)])
+    assert of_names.score(TEXTS, NAMES) == pytest.approx(exact)
+    assert exact > 0.5
+    assert of_names.score(TEXTS, [set(own) for own in NAMES]) == pytest.approx(exact)
+    assert of_names.predict_proba(TEXTS).shape == (48, 5)
+    assert isinstance(of_names.model_, lg.Model)
+    assert "from         memory" in repr(of_names.model_)
+
+
+def test_an_indicator_matrix_comes_back_as_one(
+    of_matrix: lg.LabelGraphClassifier, of_names: lg.LabelGraphClassifier
+) -> None:
+    predicted = of_matrix.predict(TEXTS)
+    assert predicted.shape == MATRIX.shape and set(predicted.ravel()) <= {0, 1}
+    assert list(of_matrix.classes_) == list(LABELS)
+    # The same run, whatever form y had.
+    np.testing.assert_array_equal(
+        of_matrix.predict_proba(TEXTS), of_names.predict_proba(TEXTS)
+    )
+    exact = (predicted == MATRIX).all(axis=1).mean()
+    assert of_matrix.score(TEXTS, MATRIX) == pytest.approx(exact)
+    weights = np.arange(48)
+    assert of_matrix.score(TEXTS, MATRIX, sample_weight=weights) == pytest.approx(
+        np.average((predicted == MATRIX).all(axis=1), weights=weights)
+    )
+
+
+def test_a_sparse_matrix_comes_back_sparse_and_empty_columns_stay() -> None:
+    wide = np.concatenate([np.zeros((48, 1), int), MATRIX], axis=1)
+    classifier = small(epochs=1).fit(np.array(TEXTS), sparse.csr_matrix(wide))
+    predicted = classifier.predict(TEXTS)
+    assert sparse.issparse(predicted) and predicted.shape == (48, 6)
+    assert list(classifier.classes_) == [0, 1, 2, 3, 4, 5]
+    assert not classifier.predict_proba(TEXTS)[:, 0].any()
+
+
+def test_the_columns_of_a_frame_are_the_classes() -> None:
+    read = Targets.read(pd.DataFrame(MATRIX, columns=list(LABELS)))
+    assert list(read.classes) == list(LABELS) and read.matrix
+    assert read.names == tuple(map(tuple, NAMES))
+    assert Targets.read(NAMES).names == tuple(map(tuple, NAMES))
+    assert Targets.read([{"b", "a"}, []]).names == (("a", "b"), ())
+
+
+# Pipeline, cross-validation and grid search. ----------------------------------------
+
+
+def test_it_works_in_a_pipeline_and_in_cross_validation() -> None:
+    pipeline = Pipeline(
+        [
+            ("clean", FunctionTransformer(lambda texts: [t.lower() for t in texts])),
+            ("labels", small(epochs=6)),
+        ]
+    )
+    matrix = MultiLabelBinarizer(classes=list(LABELS)).fit_transform(NAMES)
+    found = cross_val_score(pipeline, TEXTS, matrix, scoring="f1_micro", cv=2)
+    assert found.shape == (2,) and (found > 0.5).all()
+
+
+def test_grid_search_chooses_a_parameter() -> None:
+    search = GridSearchCV(
+        small(), {"epochs": [1, 8]}, scoring="f1_micro", cv=KFold(2), refit=False
+    )
+    search.fit(TEXTS, MATRIX)
+    assert search.best_params_ == {"epochs": 8}
+
+
+# Settings, few texts, saving. -----------------------------------------------------
+
+
+@pytest.mark.parametrize("texts", [["a b"], ["a b", "a b"], ["a", "b", "a c"]])
+def test_a_few_texts_are_enough(texts: list[str]) -> None:
+    classifier = small(epochs=2).fit(texts, [["x"]] * len(texts))
+    assert classifier.predict(texts) == [["x"]] * len(texts)
+
+
+def test_parameters_stand_above_the_config_and_its_data_is_not_read(
+    tmp_path: Path,
+) -> None:
+    config = Config(training=TrainingConfig(epochs=7, batch_size=16))
+    resolved = lg.LabelGraphClassifier(config=config, batch_size=4)._config(few=False)
+    assert resolved.training.epochs == 7 and resolved.training.batch_size == 4
+    assert resolved.data.corpus == "documents in memory"
+    path = tmp_path / "config.json"
+    path.write_text('{"training": {"epochs": 3}}', encoding="utf-8")
+    assert lg.LabelGraphClassifier(config=path)._config(few=True).training.epochs == 3
+    with pytest.raises(ValueError, match=r"text.encoder must be one of .* got 'nono'"):
+        lg.LabelGraphClassifier(encoder="nono").fit(["a"], [["x"]])
+
+
+def test_a_saved_classifier_is_a_work_directory(
+    of_names: lg.LabelGraphClassifier, tmp_path: Path
+) -> None:
+    of_names.save(tmp_path / "run")
+    model = lg.load(tmp_path / "run")
+    assert model.predict(TEXTS) == of_names.predict(TEXTS)
+    with pytest.raises(ValueError, match="must be absent or an empty directory"):
+        of_names.save(tmp_path / "run")
+
+
+def test_a_workdir_keeps_the_run(tmp_path: Path) -> None:
+    classifier = small(epochs=1, workdir=tmp_path / "run").fit(TEXTS, NAMES)
+    assert classifier.model_.workdir.history()[-1]["epoch"] == 1
+    assert lg.load(tmp_path / "run").predict(TEXTS) == classifier.predict(TEXTS)
+
+
+# What is refused. -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "y", "message"),
+    [
+        (["a", "b"], [["x"]], "must be as many, got 2 texts and labels of 1"),
+        ([], [], "at least one text, got 0"),
+        (["a", 3], [["x"], ["y"]], "text 1 must be a string, got int"),
+        (np.zeros((2, 2)), [["x"], ["y"]], "text 0 must be a string, got ndarray"),
+        (["a"], [[]], "at least one label, got none"),
+        (["a"], ["x"], "must be a list or set of names, got 'x'; a single label"),
+        (["a"], [[1]], r"labels of text 0 must be non-empty strings, got \[1\]"),
+        (["a"], "x", "or an indicator matrix, got a str"),
+        (["a"], np.array([1]), r"got an array of shape \(1,\)"),
+        (["a"], np.array([[2, 0]]), "must hold 0 and 1, got 2"),
+        (["a"], np.array([["x"]], object), "must hold 0 and 1, got numbers of kind"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(texts: Any, y: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small().fit(texts, y)
+
+
+def test_label_names_are_those_of_the_columns() -> None:
+    for names, message in (
+        (["a"], "one for each of the 5 columns of y, got 1"),
+        (["a"] * 5, "must have different names"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            small(label_names=names).fit(TEXTS, MATRIX)
+    with pytest.raises(ValueError, match="of the columns of an indicator matrix"):
+        small(label_names=LABELS).fit(TEXTS, NAMES)
+
+
+def test_labels_that_fit_did_not_see_are_refused_in_score(
+    of_names: lg.LabelGraphClassifier, of_matrix: lg.LabelGraphClassifier
+) -> None:
+    with pytest.raises(ValueError, match="1 labels that fit did not see, as 'gold'"):
+        of_names.score(["a"], [["gold"]])
+    with pytest.raises(ValueError, match="must have 5 columns, as in fit, got 2"):
+        of_matrix.score(["a"], np.array([[0, 1]]))
+    with pytest.raises(ValueError, match="must be as many, got 1 texts"):
+        of_names.score(["a"], NAMES[:2])
+    with pytest.raises(DataError, match="text 0 must be a string"):
+        of_names.predict([None])
+
+
+def test_a_matrix_is_read_with_its_rows_in_order() -> None:
+    matrix = read_matrix(sparse.coo_array(MATRIX))
+    np.testing.assert_array_equal(matrix.toarray(), MATRIX)
