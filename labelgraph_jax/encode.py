@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +137,8 @@ class FrozenEncoder:
         """The word vectors `[W, S, D]` that token ids are looked up as."""
         # Of no layer: the vectors are all that is computed.
         module = Transformer(dataclasses.replace(self.shape, layers=0))
-        _, left = module.apply(
-            {"params": self.params}, token_ids, token_mask, mutable=LOOKED_UP
-        )
+        run = jax.jit(partial(module.apply, mutable=LOOKED_UP))
+        _, left = run({"params": self.params}, token_ids, token_mask)
         return looked_up(left)
 
     def from_inputs(

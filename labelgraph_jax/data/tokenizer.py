@@ -256,7 +256,7 @@ class Tokenizer:
                     start, end = spans.get(word, span)
                     spans[word] = min(start, span[0]), max(end, span[1])
         place = {word: number for number, word in enumerate(sorted(spans))}
-        windows = [
+        windows: list[list[tuple[int, ...]]] = [
             [(place[word],) if word in place else () for word in encoding.word_ids]
             or [()]
             for encoding in kept

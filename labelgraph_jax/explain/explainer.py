@@ -224,12 +224,10 @@ def _label(
     memory: MemoryShare | None,
 ) -> LabelExplanation:
     name = model.labels[column]
-    described = model.label_space.descriptions.get(name, "")
-    titled = described and not any(c.isalpha() for c in name)
     threshold = float(model.decision.thresholds[column])
     basis: dict[str, Any] = {
         "label": name,
-        "title": described.split(";")[0] if titled else "",
+        "title": _title(model, name),
         "predicted": predicted,
         "probability": probability,
         "threshold": None if model.decision.kind == "top_k" else threshold,
@@ -261,6 +259,12 @@ def _label(
         itself=itself,
         message=message,
     )
+
+
+def _title(model: "Model", name: str) -> str:
+    """What a label is called whose own name says nothing to a reader."""
+    described = model.label_space.descriptions.get(name, "")
+    return "" if any(c.isalpha() for c in name) else described.split(";")[0]
 
 
 def _neighbours(
@@ -295,6 +299,7 @@ def _neighbours(
                 at(heard.learned, place),
                 together,
                 together / carried if together is not None and carried else None,
+                _title(model, model.labels[column]),
             )
         )
     return tuple(found), tuple(float(mean[own]) for mean in means)

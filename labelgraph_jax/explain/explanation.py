@@ -65,6 +65,7 @@ class Neighbour:
         learned: the weight that training made of it, None where it is no parameter.
         together: training documents that carry both, None where they are not known.
         probability: share of the listening label's documents that carry this one.
+        title: what it is called where its name is a mere number.
     """
 
     label: str
@@ -74,6 +75,12 @@ class Neighbour:
     learned: float | None = None
     together: int | None = None
     probability: float | None = None
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """The label, with its title where it has one."""
+        return f"{self.label} {self.title}".strip()
 
 
 @dataclass(frozen=True)

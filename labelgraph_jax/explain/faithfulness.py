@@ -74,7 +74,9 @@ def deletion_test(
             continue
         named = np.argsort(-sums.words, kind="stable")[:words]
         drawn = generator.choice(places, words, replace=False)
-        changed += [without(text, traced.words, cut) for cut in (named, drawn)]
+        changed += [
+            without(text, traced.words, cut) for cut in (named.tolist(), drawn.tolist())
+        ]
         kept.append(row[best[0]])
         labels.append(best[0])
         gaps.append(sums.check.relative or 0.0)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from labelgraph_jax.explain.explanation import Explanation, LabelExplanation
-from labelgraph_jax.explain.terminal import check_lines, heading, memory_line
+from labelgraph_jax.explain.terminal import check_lines, heading, memory_line, share
 
 STYLE = """
 .lgx { --ink: #1d2433; --soft: #5b6478; --line: #d9dee8; --paper: #ffffff;
@@ -134,12 +134,12 @@ def _marked(found: Explanation, label: LabelExplanation) -> str:
 
 
 def _word(word: str, value: float, most: float) -> str:
-    share = abs(value) / most
-    if share < _LEAST:
+    strength = abs(value) / most
+    if strength < _LEAST:
         return f"<span title='{value:+.4f}'>{escape(word)}</span>"
     kind = "p" if value > 0 else "m"
     return (
-        f"<span class='w {kind}' style='--a:{0.08 + 0.6 * share:.2f}' "
+        f"<span class='w {kind}' style='--a:{0.08 + 0.6 * strength:.2f}' "
         f"title='{value:+.4f}'>{escape(word)}</span>"
     )
 
@@ -155,15 +155,15 @@ def _neighbours(label: LabelExplanation) -> str:
     rows = []
     for one in label.neighbours:
         last = one.heads[-1]
-        row = [one.label, *(f"{value:.3f}" for value in one.attention)]
+        row = [one.name, *(share(value) for value in one.attention)]
         row.append(" ".join(f"{value:.2f}" for value in last))
         row += [] if first.start is None else [f"{one.start or 0:.3f}"]
         row += [] if first.learned is None else [f"{one.learned or 0:.3f}"]
         if first.together is not None:
-            share = one.probability
-            row += ["-" if share is None else f"{share:.2f}", f"{one.together or 0:,}"]
+            part = one.probability
+            row += ["-" if part is None else f"{part:.2f}", f"{one.together or 0:,}"]
         rows.append(row)
-    own = ", ".join(f"{value:.3f}" for value in label.itself)
+    own = ", ".join(share(value) for value in label.itself)
     line = f"Attention, mean over heads; to itself {own}. The same for every document."
     if label.message is not None:
         line += f" What the neighbours send adds {label.message:+.3f} to this logit."

@@ -146,24 +146,20 @@ def _print_neighbours(console: Console, label: LabelExplanation) -> None:
         table.add_column(column, justify="right", no_wrap=True)
     for one in label.neighbours:
         heads = one.heads[-1]
-        name = (
-            one.label
-            if len(one.label) <= NAME_WIDTH
-            else one.label[: NAME_WIDTH - 3] + "..."
-        )
-        cells = [name, *(f"{value:.3f}" for value in one.attention)]
-        cells.append(f"{min(heads):.2f}-{max(heads):.2f}")
+        name = _cut(one.name, NAME_WIDTH)
+        cells = [name, *(share(value) for value in one.attention)]
+        cells.append(f"{_short(min(heads))}-{_short(max(heads))}")
         if first.start is not None:
             cells.append(f"{one.start or 0:.3f}")
         if first.learned is not None:
             cells.append(f"{one.learned or 0:.3f}")
         if one.together is not None:
-            share = one.probability
-            cells.append("-" if share is None else f"{share:.2f}")
+            part = one.probability
+            cells.append("-" if part is None else f"{part:.2f}")
             cells.append(f"{one.together:,}")
         table.add_row(*cells)
     console.print(table)
-    own = ", ".join(f"{value:.3f}" for value in label.itself)
+    own = ", ".join(share(value) for value in label.itself)
     line = f"Attention, mean over heads (heads: of the last layer); to itself {own}."
     if label.message is not None:
         line += f" What they send adds {label.message:+.3f} to this logit."
@@ -198,5 +194,14 @@ def _print_documents(console: Console, found: Explanation) -> None:
         console.print(_cut(f"{indent}{near.start}"), style="dim")
 
 
-def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+def share(value: float) -> str:
+    """A weight with three decimals, or what is left of a very small one."""
+    return f"{value:.3f}" if abs(value) >= 5e-4 or value == 0 else f"{value:.0e}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if abs(value) >= 5e-3 or value == 0 else f"{value:.0e}"
+
+
+def _cut(line: str, width: int = WIDTH) -> str:
+    return line if len(line) <= width else line[: width - 3] + "..."

@@ -104,7 +104,7 @@ def _of_label(
         )
         rows = np.asarray(found.rows, np.float64)
         difference = float(found.value) - float(found.baseline_value)
-        found = found._replace(rows=rows)
+        found = found._replace(rows=rows)  # type: ignore[arg-type]
         return found, Check(method, steps, float(rows.sum()), difference)
 
     path, single = METHODS
