@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +234,7 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def verdicts(result: dict[str, Any]) -> list[tuple[str, str, bool]]:
+def verdicts(result: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
     """Each target, what was found, and whether that meets it."""
     ratio, tail = result["ratio"]["median"], result["p99"] / result["p50"]
     memory = result["resident"]
@@ -286,8 +286,8 @@ def report(result: dict[str, Any]) -> str:
         f"half {words['low']:.0f} to {words['high']:.0f}); "
         f"{measure.machine_line(result['machine'])}, {result['load_after']} at the "
         f"end.\n\n{table}\n"
-        f"Processor time a text: serve {result['processor_ms']['serve']:.2f} ms (clients "
-        f"not among it), predict {result['processor_ms']['predict']:.2f}. "
+        f"Processor time a text: serve {result['processor_ms']['serve']:.2f} ms "
+        f"without clients, predict {result['processor_ms']['predict']:.2f}. "
         f"Latency: p50 {result['p50']:.1f} ms, p95 {result['p95']:.1f}, p99 "
         f"{result['p99']:.1f}, slowest {result['slowest']:.0f}. "
         f"{result['texts_per_batch']:.1f} texts a batch; "
