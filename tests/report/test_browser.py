@@ -136,7 +136,7 @@ def test_the_network_shows_heads_before_and_after_and_fewer_edges(wide: Opened) 
     wide.page.locator("#graph-edges").fill("1")
     assert int(wide.network("edges")) < before
     wide.page.select_option("#graph-view", "cooccurrence")
-    assert wide.page.locator("#graph-when").is_disabled()
+    assert wide.page.locator("#graph-when input").first.is_disabled()
     assert wide.page.locator("#heat-beside").is_hidden()
 
 
