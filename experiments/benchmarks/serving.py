@@ -126,7 +126,6 @@ def measured(
     seconds: list[float] = []
     errors: list[str] = []
     memory: list[float] = []
-    end = time.monotonic() + 60 * options.minutes
     limits = ("--body-timeout", "5", "--header-timeout", "5")
     with running(workdir, *limits) as (process, address):
         host, port = address.removeprefix("http://").rsplit(":", 1)
@@ -156,6 +155,7 @@ def measured(
         seconds.clear()
         used["serve"] = 0.0
         memory.append(resident(process.pid))
+        end = time.monotonic() + 60 * options.minutes
         for turn in range(options.turns):
             runs = {"serve": served, "predict": offline}
             took = {
