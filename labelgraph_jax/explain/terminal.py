@@ -18,7 +18,6 @@ from labelgraph_jax.explain.explanation import (
 WORDS = 10
 """Words that are listed for each label."""
 BAR = 20
-NAME_WIDTH = 20
 WIDTH = 80
 
 
@@ -104,7 +103,7 @@ def check_lines(label: LabelExplanation) -> list[str]:
 def percent(check: Check) -> str:
     """The gap in percent."""
     relative = check.relative
-    return "undefined" if relative is None else f"{100 * relative:.1f} %"
+    return "undefined" if relative is None else f"{100 * relative:.1f}%"
 
 
 def _how(check: Check) -> str:
@@ -135,20 +134,16 @@ def _print_neighbours(console: Console, label: LabelExplanation) -> None:
     layers = len(first.attention)
     console.print("Labels it listens to (the same for every document):")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("label", no_wrap=True, max_width=NAME_WIDTH)
+    table.add_column("label", overflow="fold")
     for number in range(layers):
         table.add_column(f"layer {number + 1}", justify="right", no_wrap=True)
-    columns = ["heads"]
-    columns += [] if first.start is None else ["edge"]
+    columns = [] if first.start is None else ["edge"]
     columns += [] if first.learned is None else ["learned"]
     columns += [] if first.together is None else ["P", "both"]
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for one in label.neighbours:
-        heads = one.heads[-1]
-        name = _cut(one.name, NAME_WIDTH)
-        cells = [name, *(share(value) for value in one.attention)]
-        cells.append(f"{_short(min(heads))}-{_short(max(heads))}")
+        cells = [one.name, *(share(value) for value in one.attention)]
         if first.start is not None:
             cells.append(f"{one.start or 0:.3f}")
         if first.learned is not None:
@@ -160,7 +155,7 @@ def _print_neighbours(console: Console, label: LabelExplanation) -> None:
         table.add_row(*cells)
     console.print(table)
     own = ", ".join(share(value) for value in label.itself)
-    line = f"Attention, mean over heads (heads: of the last layer); to itself {own}."
+    line = f"Attention, mean over heads; to itself {own}."
     if label.message is not None:
         line += f" What they send adds {label.message:+.3f} to this logit."
     console.print(line)
@@ -197,10 +192,6 @@ def _print_documents(console: Console, found: Explanation) -> None:
 def share(value: float) -> str:
     """A weight with three decimals, or what is left of a very small one."""
     return f"{value:.3f}" if abs(value) >= 5e-4 or value == 0 else f"{value:.0e}"
-
-
-def _short(value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 5e-3 or value == 0 else f"{value:.0e}"
 
 
 def _cut(line: str, width: int = WIDTH) -> str:
