@@ -96,7 +96,7 @@ def calibration_bins(
 
 
 def expected_calibration_error(bins: CalibrationBins) -> float:
-    """sum_b cells_b / cells |mean_probability_b - positive_rate_b|, in [0, 1].
+    """sum_b cells_b / cells abs(mean_probability_b - positive_rate_b), in [0, 1].
 
     Most cells of many labels are certain negatives, on which every model is right;
     they make this number small. 0 where no cell was counted.
