@@ -308,6 +308,7 @@ def _flat(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
             metric="cosine",
             init=(plane / deviation * 1e-4).astype(np.float32),
             random_state=seed,
+            max_iter=500,
             method="exact" if len(vectors) <= EXACT else "barnes_hut",
             n_jobs=1,
         ).fit_transform(directions)

@@ -74,10 +74,11 @@ def resampled(
     annotated = _annotated(kept)
     found["macro_f1"] = np.concatenate(macro) / max(int(annotated.sum()), 1)
     documents = kept.known.any(axis=1)
-    for name, values in _document_values(kept, tp, predicted, positives).items():
-        total = weights[:, documents].sum(axis=1)
-        found[name] = weights[:, documents] @ values[documents] / np.maximum(total, 1)
-    return found
+    values = _document_values(kept, tp, predicted, positives)
+    own = weights[:, documents].astype(np.float64)
+    columns = np.stack([column[documents] for column in values.values()], axis=1)
+    means = (own @ columns) / np.maximum(own.sum(axis=1, keepdims=True), 1)
+    return found | dict(zip(values, means.T, strict=True))
 
 
 def _share(weights: np.ndarray, part: np.ndarray, whole: np.ndarray) -> np.ndarray:
