@@ -16,7 +16,7 @@ Nothing is imported before it is asked for, so that `import labelgraph_jax` is q
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 if TYPE_CHECKING:
     from labelgraph_jax import figures, functional, modules
