@@ -121,6 +121,10 @@ def measured(
     from labelgraph_jax.predict import load
 
     model = load(workdir)
+    if model.encoder is not None:
+        # What was encoded once would be read from the cache the next time.
+        encoder = dataclasses.replace(model.encoder, cache=None)
+        model = dataclasses.replace(model, encoder=encoder)
     each = options.requests // options.turns
     rows: list[dict[str, Any]] = []
     seconds: list[float] = []

@@ -4,7 +4,7 @@ For the first documents of a run's own test split: the most probable label, the 
 words that add most to its logit, and how far that logit falls when they are cut out of
 the text, against three words drawn at random.
 
-    python -m experiments.benchmarks.explain_faithfulness RUN [--documents 200]
+    python -m experiments.explain_faithfulness RUN [--documents 200]
 """
 
 import argparse
