@@ -109,14 +109,16 @@ def report(verb: verbs.Report) -> int:
         out=verb.out,
         data=verb.data,
         data_dir=verb.data_dir,
-        say=lambda line: say(f"labelgraph: {line}"),
+        say=lambda line: _remarks(verb.quiet)(f"labelgraph: {line}"),
     )
     if verb.json:
         print(json.dumps(written.to_json(), indent=2))
         return 0
+    if verb.quiet:
+        return 0
     for name, why in written.report.sections().items():
         if why and not written.report.is_table:
-            print(f"without {name}: {why}")
+            print(f"no {name}: {why}")
     size = written.page.stat().st_size / 1e6
     print(
         f"{written.page}: {size:.1f} MB, {len(written.pictures)} pictures beside it, "
