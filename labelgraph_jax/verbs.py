@@ -552,7 +552,7 @@ class Completion:
       labelgraph completion fish > ~/.config/fish/completions/labelgraph.fish
     """
 
-    shell: tyro.conf.Positional[Literal["bash", "zsh", "fish", "tcsh"]]
+    shell: tyro.conf.Positional[Literal["bash", "zsh", "fish"]]
 
 
 def verbs(start: Config, *, brief: bool = False) -> Any:

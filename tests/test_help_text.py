@@ -127,7 +127,7 @@ def test_no_colour_is_written_where_there_is_no_terminal(
         assert "\x1b[" not in captured.out + captured.err
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_completion_script_names_the_verbs(
     shell: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
