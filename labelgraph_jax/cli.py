@@ -50,6 +50,9 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     verbs.Completion: handlers.completion,
 }
 
+COMPUTING = {"train", "evaluate", "predict", "serve", "export", "memory", "report"}
+"""Verbs that work on large arrays for long."""
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one verb; ends the process with its exit code."""
