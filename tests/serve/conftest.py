@@ -58,10 +58,11 @@ class Served:
         assert self.address, self.said
         return self
 
-    def end(self, number: int = signal.SIGTERM) -> int:
-        """Its exit code."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
+    def end(self, number: int | None = signal.SIGTERM) -> int:
+        """Its exit code; None where it was told to end already."""
+        if number is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
         try:
             code = self.process.wait(60)
         finally:

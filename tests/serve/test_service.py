@@ -242,7 +242,7 @@ def test_a_stopped_service_answers_what_it_holds(trained: Path) -> None:
     for thread in threads:
         thread.join()
     assert answers == [200] * 4
-    assert service.end() == 0
+    assert service.end(None) == 0
     assert service.said[-1] == "labelgraph: stopped: everything was answered\n"
     with pytest.raises(OSError):
         socket.create_connection(place, timeout=1)
