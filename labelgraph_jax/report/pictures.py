@@ -70,7 +70,13 @@ def render(report: Report) -> Iterator[tuple[str, bytes, str]]:
                 figure.set_layout_engine("none")  # laid out once, saved twice
             png = io.BytesIO()
             tight = "tight" if cut else None
-            figure.savefig(png, format="png", facecolor="white", bbox_inches=tight)
+            figure.savefig(
+                png,
+                format="png",
+                facecolor="white",
+                bbox_inches=tight,
+                pil_kwargs={"compress_level": 2},  # a tenth larger, much sooner
+            )
             svg = ""
             if name in INLINE:
                 text = io.StringIO()
