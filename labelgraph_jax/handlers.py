@@ -77,7 +77,7 @@ def train(verb: verbs.Train) -> int:
         print_results(results, workdir=verb.workdir)
     if verb.report:
         told = say if verb.json else print
-        _report_at_the_end(verb.workdir, (lambda line: None) if verb.quiet else told)
+        _report_at_the_end(verb.workdir, _silent if verb.quiet else told)
     return 0
 
 
@@ -239,7 +239,7 @@ def serve(verb: verbs.Serve) -> int:
         host=verb.host,
         port=verb.port,
         limits=verb.limits,
-        say=(lambda line: None) if verb.quiet else tell,
+        say=_silent if verb.quiet else tell,
         log=tell if verb.log_requests else None,
     )
 
