@@ -12,10 +12,10 @@ import time
 
 import numpy as np
 
-from labelgraph_jax.explain.attribute import METHODS
-from labelgraph_jax.explain.faithfulness import deletion_test
-from labelgraph_jax.predict import load
-from labelgraph_jax.prepare import read_corpus
+from labelgraph_jax.inspection.explain.attribute import METHODS
+from labelgraph_jax.inspection.explain.faithfulness import deletion_test
+from labelgraph_jax.predictors.label_model import load
+from labelgraph_jax.predictors.prepare import read_corpus
 
 
 def main() -> None:

@@ -221,7 +221,7 @@ def draw(record: dict[str, Any], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from labelgraph_jax.figures.matrices import gate_weights
+    from labelgraph_jax.inspection.figures.matrices import gate_weights
 
     mean = np.asarray(record["gates"]["mean_weights"])
     figure = Figure(

@@ -19,27 +19,34 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.6.0"
 
 if TYPE_CHECKING:
-    from labelgraph_jax import figures, functional, modules
+    from labelgraph_jax import functional, modules
     from labelgraph_jax.config import Config
     from labelgraph_jax.estimator import LabelGraphClassifier
-    from labelgraph_jax.functional.attention import graph_attention
-    from labelgraph_jax.functional.experts import mix_experts
-    from labelgraph_jax.loading import load
-    from labelgraph_jax.predict import Model
-    from labelgraph_jax.scored import score_test
-    from labelgraph_jax.table_model import TableModel
+    from labelgraph_jax.functional.attention.graph_attention import graph_attention
+    from labelgraph_jax.functional.mixture.experts import mix_experts
+    from labelgraph_jax.inspection import figures
+    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.table_model import TableModel
+    from labelgraph_jax.runs.loading import load
+    from labelgraph_jax.runs.scored import score_test
 
 _LAZY = {
     "Config": "labelgraph_jax.config",
     "LabelGraphClassifier": "labelgraph_jax.estimator",
-    "Model": "labelgraph_jax.predict",
-    "graph_attention": "labelgraph_jax.functional.attention",
-    "TableModel": "labelgraph_jax.table_model",
-    "load": "labelgraph_jax.loading",
-    "mix_experts": "labelgraph_jax.functional.experts",
-    "score_test": "labelgraph_jax.scored",
+    "Model": "labelgraph_jax.predictors.label_model",
+    "graph_attention": "labelgraph_jax.functional.attention.graph_attention",
+    "TableModel": "labelgraph_jax.predictors.table_model",
+    "load": "labelgraph_jax.runs.loading",
+    "mix_experts": "labelgraph_jax.functional.mixture.experts",
+    "score_test": "labelgraph_jax.runs.scored",
 }
-_SUBPACKAGES = ("figures", "functional", "modules", "data", "training", "config")
+_SUBPACKAGES = {
+    "figures": "labelgraph_jax.inspection.figures",
+    **{
+        name: f"labelgraph_jax.{name}"
+        for name in ("functional", "modules", "data", "training", "config")
+    },
+}
 
 __all__ = [
     "Config",
@@ -59,7 +66,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
-        return importlib.import_module(f"labelgraph_jax.{name}")
+        return importlib.import_module(_SUBPACKAGES[name])
     if name not in _LAZY:
         raise AttributeError(f"module 'labelgraph_jax' has no attribute {name!r}")
     value = getattr(importlib.import_module(_LAZY[name]), name)

@@ -23,15 +23,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from labelgraph_jax.config import Config, from_dict, read_config, to_dict
 from labelgraph_jax.data.documents import Corpus, Document
-from labelgraph_jax.data.splits import complete_splits
-from labelgraph_jax.estimator_targets import (
+from labelgraph_jax.data.estimator_targets import (
     Targets,
     is_matrix,
     read_matrix,
     read_names,
 )
-from labelgraph_jax.fit import fit
-from labelgraph_jax.predict import Model, as_texts, load
+from labelgraph_jax.data.splits import complete_splits
+from labelgraph_jax.predictors.label_model import Model, as_texts, load
+from labelgraph_jax.runs.fit import fit
 
 FEW = 20
 """Below so many different texts none is kept back for validation: the thresholds are

@@ -1,9 +1,6 @@
 """Settings every test shares: eight CPU devices, no network, and the data folder."""
 
-import atexit
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +12,11 @@ os.environ["XLA_FLAGS"] = (
     + " --xla_backend_optimization_level=0"
 )
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-import jax
 import pytest
 
-# Many tests compile the same small programs. Not by an environment variable: of two
-# processes that share a folder, one may read what the other has half written.
-compiled = tempfile.mkdtemp(prefix="labelgraph-compiled-")
-atexit.register(shutil.rmtree, compiled, ignore_errors=True)
-jax.config.update("jax_compilation_cache_dir", compiled)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+from tests.compiled import keep_compiled_programs
+
+keep_compiled_programs()
 
 if TYPE_CHECKING:
     from labelgraph_jax.config import DataConfig
@@ -51,7 +43,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> "DataConfig":
 @pytest.fixture(scope="session")
 def trained(tiny_data: "DataConfig", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The work directory of a finished run; tests read it and leave it as it is."""
-    from labelgraph_jax.fit import fit
+    from labelgraph_jax.runs.fit import fit
     from tests.tiny import tiny_config
 
     workdir = tmp_path_factory.mktemp("trained") / "run"

@@ -34,7 +34,7 @@ NEVER = {"torch", "tensorflow", "keras", "pickle", "dill", "cloudpickle"}
 
 
 def part_of(module: str) -> str:
-    """`labelgraph_jax.data.readers` -> `data`."""
+    """`labelgraph_jax.data.readers.texts` -> `data`."""
     names = module.split(".")
     return names[1] if len(names) > 1 else "__init__"
 

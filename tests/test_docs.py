@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import labelgraph_jax as lg
-from labelgraph_jax import cli, verbs
+from labelgraph_jax.cli import app as cli
+from labelgraph_jax.cli import verbs
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

@@ -25,7 +25,7 @@ from sklearn.utils import estimator_checks, get_tags
 import labelgraph_jax as lg
 from labelgraph_jax.config import Config, TrainingConfig
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.estimator_targets import Targets, read_matrix
+from labelgraph_jax.data.estimator_targets import Targets, read_matrix
 from tests.tiny import LABELS, made_documents
 
 DOCUMENTS = made_documents(48, 1)

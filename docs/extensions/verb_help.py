@@ -7,7 +7,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from labelgraph_jax import cli
+from labelgraph_jax.cli import app as cli
 
 
 class VerbHelp(SphinxDirective):

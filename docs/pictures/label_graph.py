@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from labelgraph_jax.functional.adjacency import conditional_adjacency, cooccurrence
+from labelgraph_jax.functional.graph.adjacency import (
+    conditional_adjacency,
+    cooccurrence,
+)
 
 LABELS = ("grain", "wheat", "corn", "gold")
 DOCUMENTS = ("grain wheat", "grain wheat", "grain corn", "grain wheat corn", "gold")

@@ -31,8 +31,8 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.measure import Peer, PeerUnavailableError
-from labelgraph_jax.data.batches import BatchPlan, Examples
-from labelgraph_jax.data.tokenizer import Tokenizer
+from labelgraph_jax.data.batches.batches import BatchPlan, Examples
+from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.modules.pretrained import find_pretrained, load_transformer
 from labelgraph_jax.modules.transformer import Transformer
 

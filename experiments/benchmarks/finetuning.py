@@ -19,8 +19,8 @@ import numpy as np
 from flax import linen as nn
 
 from experiments.benchmarks.measure import Timing
-from labelgraph_jax.functional.losses import binary_cross_entropy
-from labelgraph_jax.functional.transformer import dense
+from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
+from labelgraph_jax.functional.text.transformer import dense
 from labelgraph_jax.modules.parameters import Dense
 from labelgraph_jax.modules.text_encoder import TextEncoder
 from labelgraph_jax.modules.transformer import TransformerShape

@@ -28,7 +28,7 @@ def commands() -> dict[str, list[str]]:
     command = (
         [str(installed)]
         if installed.is_file()
-        else [sys.executable, "-m", "labelgraph_jax.cli"]
+        else [sys.executable, "-m", "labelgraph_jax.cli.app"]
     )
     code = {
         "python alone": "pass",

@@ -53,7 +53,7 @@ def build_ours(args: argparse.Namespace) -> Callable[[], None]:
     import jax
     import jax.numpy as jnp
 
-    from labelgraph_jax.functional.recurrent import LstmWeights, bidirectional_lstm
+    from labelgraph_jax.functional.text.recurrent import LstmWeights, bidirectional_lstm
 
     size, bound = args.hidden, args.hidden**-0.5
     shapes = (args.features, 4 * size), (size, 4 * size), (4 * size,)

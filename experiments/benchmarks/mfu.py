@@ -40,7 +40,7 @@ from experiments.benchmarks.finetuning import (
     analytic_flops,
     make_batch,
 )
-from labelgraph_jax.data.batches import Examples, train_batches
+from labelgraph_jax.data.batches.batches import Examples, train_batches
 
 TARGET = 0.4
 ACCELERATOR_ROWS = {"minilm": 256, "bert-base": 64, "toy": 8}

@@ -46,8 +46,8 @@ START_SECONDS = 600
 def small_bilstm(folder: Path) -> Path:
     """A BiLSTM after one epoch on stdlib_docs: its speed is that of a good one."""
     from labelgraph_jax.config import TextConfig
-    from labelgraph_jax.fit import fit
-    from labelgraph_jax.presets import preset
+    from labelgraph_jax.config.presets import preset
+    from labelgraph_jax.runs.fit import fit
 
     config = preset("default")
     config = dataclasses.replace(
@@ -118,7 +118,7 @@ def measured(
     workdir: Path, texts: Sequence[str], options: argparse.Namespace
 ) -> dict[str, Any]:
     """Turns of the service and of predict, on the same slices of the texts."""
-    from labelgraph_jax.predict import load
+    from labelgraph_jax.predictors.label_model import load
 
     model = load(workdir)
     if model.encoder is not None:
@@ -212,8 +212,8 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """The whole result as JSON values."""
     from labelgraph_jax.data.corpora import load_corpus
     from labelgraph_jax.data.documents import DataError
-    from labelgraph_jax.evaluation import run_documents
-    from labelgraph_jax.workdir import Workdir
+    from labelgraph_jax.predictors.evaluation import run_documents
+    from labelgraph_jax.predictors.workdir import Workdir
 
     with tempfile.TemporaryDirectory() as scratch:
         named = options.workdir

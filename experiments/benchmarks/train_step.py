@@ -38,16 +38,16 @@ import numpy as np
 
 from experiments.benchmarks import measure
 from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
-from labelgraph_jax.build import Classifier, count_parameters
-from labelgraph_jax.functional.losses import binary_cross_entropy
+from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.modules.text_encoder import TextEncoder
+from labelgraph_jax.predictors.network import Classifier, count_parameters
+from labelgraph_jax.predictors.workdir import LabelGraphArrays
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer
 from labelgraph_jax.training.parallel import compile_train_step, make_mesh
 from labelgraph_jax.training.step import init_train_state, make_train_step, path_string
-from labelgraph_jax.workdir import LabelGraphArrays
 
 VARIANTS = ("turned fused", "turned foreach", "turned fused compiled", "packed fused")
 FIRST_STEPS = 4

@@ -14,9 +14,9 @@ from labelgraph_jax.data.corpora.census_income import (
     inputs_of,
     targets_of,
 )
-from labelgraph_jax.data.table_schema import TableSchema
-from labelgraph_jax.data.tables import Table
-from labelgraph_jax.functional.task_losses import Task
+from labelgraph_jax.data.tables.files import Table
+from labelgraph_jax.data.tables.schema import TableSchema
+from labelgraph_jax.functional.losses.tasks import Task
 
 Arrays = dict[str, np.ndarray]
 SPLITS = ("train", "validation", "test")

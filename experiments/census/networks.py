@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from labelgraph_jax.functional.task_losses import Task
+from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.mixture import (
     MIXTURE_KINDS,
     MixtureKind,

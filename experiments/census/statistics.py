@@ -9,12 +9,12 @@ from scipy.stats import rankdata
 
 from experiments.census.cells import Cell
 from experiments.tables.statistics import student_interval
-from labelgraph_jax.functional.bootstrap import (
+from labelgraph_jax.functional.losses.tasks import Task
+from labelgraph_jax.functional.metrics.bootstrap import (
     document_draws,
     paired_interval,
     run_draws,
 )
-from labelgraph_jax.functional.task_losses import Task
 
 
 def task_rows(cell: Cell, tasks: Sequence[Task]) -> list[dict[str, Any]]:

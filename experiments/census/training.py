@@ -12,8 +12,12 @@ import optax
 
 from experiments.census.inputs import Arrays, CensusInputs
 from experiments.census.networks import Shape, apply_fn, network_inputs
-from labelgraph_jax.functional.experts import GateStatistics, gate_statistics, gate_sums
-from labelgraph_jax.functional.task_metrics import roc_auc
+from labelgraph_jax.functional.metrics.tasks import roc_auc
+from labelgraph_jax.functional.mixture.experts import (
+    GateStatistics,
+    gate_statistics,
+    gate_sums,
+)
 from labelgraph_jax.modules.mixture import GATES, gate_weights_of, l2_constraint
 from labelgraph_jax.training.objectives import multi_task_objective
 from labelgraph_jax.training.optimizer import has_weight_decay, make_schedule

@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 from experiments.extreme.points import limit_memory, measured
-from labelgraph_jax.functional.losses import binary_cross_entropy
+from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.modules import LabelGraph, Magnet, TextEncoder
 from labelgraph_jax.training.many_labels import many_label_objective
 from labelgraph_jax.training.parallel import compile_train_step, make_mesh

@@ -26,7 +26,7 @@ from labelgraph_jax.data.synthetic import (
     draw_tasks,
     target_variance,
 )
-from labelgraph_jax.functional.task_losses import Task
+from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.mixture import MixtureKind, MultiTaskNetwork
 from labelgraph_jax.training.objectives import multi_task_objective
 from labelgraph_jax.training.parallel import DATA_AXIS, make_mesh

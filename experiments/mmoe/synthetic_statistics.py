@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from labelgraph_jax.functional.bootstrap import run_draws
+from labelgraph_jax.functional.metrics.bootstrap import run_draws
 
 Cell = tuple[str, float]
 """Model and correlation."""

@@ -13,18 +13,18 @@ import numpy as np
 
 from experiments.pod import whole
 from labelgraph_jax.config import Config, to_dict
-from labelgraph_jax.data.batches import Examples
-from labelgraph_jax.data.tokenizer import Tokenizer
-from labelgraph_jax.encode import FrozenEncoder
-from labelgraph_jax.fit import Prepared, cache_folder, prepare
+from labelgraph_jax.data.batches.batches import Examples
+from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.modules.pretrained import find_pretrained
-from labelgraph_jax.prepare import (
+from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
+from labelgraph_jax.predictors.prepare import (
     Encoded,
     encode_documents,
     fingerprint,
     label_graph_arrays,
 )
-from labelgraph_jax.workdir import LabelGraphArrays
+from labelgraph_jax.predictors.workdir import LabelGraphArrays
+from labelgraph_jax.runs.fit import Prepared, cache_folder, prepare
 
 Arrays = dict[str, np.ndarray]
 Say = Callable[[str], None]
@@ -73,7 +73,7 @@ class TableCorpus:
         """Reads and encodes a corpus.
 
         Raises:
-            DataError, ConfigError: see `labelgraph_jax.fit.prepare`.
+            DataError, ConfigError: see `labelgraph_jax.runs.fit.prepare`.
         """
         prepared = prepare(config, say)
         text, encoder = config.text, None

@@ -14,9 +14,9 @@ from experiments.tables.settings import command, configuration
 from experiments.tables.statistics import CellResult, Outcome
 from experiments.tables.store import RunStore, SeedRun
 from labelgraph_jax.config import Config, ThresholdConfig
-from labelgraph_jax.decisions import choose_decision
-from labelgraph_jax.evaluation import KS
-from labelgraph_jax.functional.metrics import evaluate_scores
+from labelgraph_jax.functional.metrics.labels import evaluate_scores
+from labelgraph_jax.predictors.decision import choose_decision
+from labelgraph_jax.predictors.evaluation import KS
 
 
 def evaluate_cell(

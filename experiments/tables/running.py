@@ -20,17 +20,21 @@ from experiments.tables.corpus import (
     corpus_of,
 )
 from experiments.tables.store import SeedRun, identity, run_key
-from labelgraph_jax.build import Classifier, build_classifier, count_parameters
 from labelgraph_jax.config import Config
-from labelgraph_jax.data.batch_plan import BatchPlan
-from labelgraph_jax.data.batches import Examples
-from labelgraph_jax.evaluation import validation_metrics
-from labelgraph_jax.fit import fit, optimizer_and_step
-from labelgraph_jax.predict import load
-from labelgraph_jax.prepare import encode_documents
+from labelgraph_jax.data.batches.batches import Examples
+from labelgraph_jax.data.batches.plan import BatchPlan
+from labelgraph_jax.predictors.evaluation import validation_metrics
+from labelgraph_jax.predictors.label_model import load
+from labelgraph_jax.predictors.network import (
+    Classifier,
+    build_classifier,
+    count_parameters,
+)
+from labelgraph_jax.predictors.prepare import encode_documents
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.runs.fit import fit, optimizer_and_step
 from labelgraph_jax.training.seeds import compile_epoch, stack_trees, train_seeds
 from labelgraph_jax.training.step import init_train_state
-from labelgraph_jax.workdir import Workdir, WorkdirError
 
 
 @dataclass
@@ -211,7 +215,7 @@ def batch_orders(
 
 
 def train_alone(laboratory: Laboratory, config: Config) -> SeedRun:
-    """One run through `labelgraph_jax.fit.fit`, in a work directory of its own."""
+    """One run through `labelgraph_jax.runs.fit.fit`, in a work directory of its own."""
     place = finished_workdir(laboratory.reuse, config)
     if place is None:
         place = laboratory.folder / "runs" / run_key(config, {})

@@ -11,7 +11,7 @@ from scipy import stats
 
 from experiments.collect import METRICS
 from experiments.tables.store import SeedRun
-from labelgraph_jax.functional.bootstrap import (
+from labelgraph_jax.functional.metrics.bootstrap import (
     document_draws,
     paired_interval,
     resampled_f1,

@@ -12,7 +12,6 @@ import numpy as np
 from experiments.tables.corpus import TableCorpus
 from experiments.tables.running import TRUTH, train_together
 from experiments.video.store import Part, Store
-from labelgraph_jax.build import Classifier
 from labelgraph_jax.config import (
     Config,
     DataConfig,
@@ -22,12 +21,13 @@ from labelgraph_jax.config import (
     TrainingConfig,
     to_dict,
 )
-from labelgraph_jax.decisions import choose_decision
-from labelgraph_jax.functional.experts import (
+from labelgraph_jax.functional.mixture.experts import (
     GateStatistics,
     gate_statistics,
     gate_sums,
 )
+from labelgraph_jax.predictors.decision import choose_decision
+from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.training.gates import gate_warnings
 
 GATE_VALUES = ("mean_weights", "spread", "similarity")

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.tables.statistics import student_interval
 from experiments.text.runs import TextRun
-from labelgraph_jax.functional.bootstrap import (
+from labelgraph_jax.functional.metrics.bootstrap import (
     document_draws,
     paired_interval,
     resampled_f1,

@@ -28,7 +28,7 @@ from experiments.video.simulation import (
 )
 from experiments.video.store import Part
 from experiments.video.training import Plan, predictor, train_runs
-from labelgraph_jax.functional.bootstrap import (
+from labelgraph_jax.functional.metrics.bootstrap import (
     document_draws,
     paired_interval,
     run_draws,

@@ -15,9 +15,9 @@ from labelgraph_jax.data.corpora.kuairand import (
     inputs_of,
     targets_of,
 )
-from labelgraph_jax.data.table_schema import TableSchema
-from labelgraph_jax.data.tables import Table
-from labelgraph_jax.functional.task_losses import Task
+from labelgraph_jax.data.tables.files import Table
+from labelgraph_jax.data.tables.schema import TableSchema
+from labelgraph_jax.functional.losses.tasks import Task
 
 FEWEST_ROWS = 3
 """Values in fewer training rows share their column's bucket for the unseen."""

@@ -7,14 +7,14 @@ import numpy as np
 
 from experiments.tables.statistics import student_interval
 from experiments.video.log import GROUPS, Rows
-from labelgraph_jax.functional.bootstrap import paired_interval, run_draws
-from labelgraph_jax.functional.bootstrap_ranking import (
+from labelgraph_jax.functional.losses.tasks import Task, task_slices
+from labelgraph_jax.functional.metrics.bootstrap import paired_interval, run_draws
+from labelgraph_jax.functional.metrics.bootstrap_ranking import (
     group_draws,
     resampled_areas,
     resampled_mean,
 )
-from labelgraph_jax.functional.task_losses import Task, task_slices
-from labelgraph_jax.functional.task_metrics import (
+from labelgraph_jax.functional.metrics.tasks import (
     explained_variance,
     log_loss,
     task_metrics,

@@ -28,9 +28,9 @@ from experiments.video.models import (
 )
 from experiments.video.store import Part, Store
 from experiments.video.training import Plan, gate_counts, predictor, train_runs
-from labelgraph_jax.functional.experts import GateSums, gate_statistics
-from labelgraph_jax.functional.ranking_scores import weighted_product, weighted_sum
-from labelgraph_jax.functional.task_losses import task_probabilities
+from labelgraph_jax.functional.losses.tasks import task_probabilities
+from labelgraph_jax.functional.mixture.experts import GateSums, gate_statistics
+from labelgraph_jax.functional.ranker.scores import weighted_product, weighted_sum
 from labelgraph_jax.modules.ranker import Ranker
 
 RATES = (0.004, 0.008, 0.016)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from labelgraph_jax.functional.task_losses import Task, output_count
+from labelgraph_jax.functional.losses.tasks import Task, output_count
 from labelgraph_jax.modules.mixture import MixtureKind
 from labelgraph_jax.modules.ranker import Ranker
 

@@ -12,8 +12,8 @@ from types import MappingProxyType
 import numpy as np
 from scipy.sparse import csr_array
 
-from labelgraph_jax.data.feature_values import Features
-from labelgraph_jax.data.parents import labelled_parents, parents_above
+from labelgraph_jax.data.features.values import Features
+from labelgraph_jax.data.labels.parents import labelled_parents, parents_above
 
 Tasks = Mapping[str, "tuple[str, ...] | None"]
 

@@ -16,7 +16,7 @@ from labelgraph_jax.data.problems import (
     unseen_labels,
     validate,
 )
-from labelgraph_jax.data.writers import write_jsonl
+from labelgraph_jax.data.readers.writers import write_jsonl
 
 __all__ = [
     "CorpusStatistics",

@@ -1,6 +1,39 @@
 """Pure functions: arrays in, arrays out; no parameter, no state."""
 
-from labelgraph_jax.functional.adjacency import (
+from labelgraph_jax.functional.attention.complete import complete_attention
+from labelgraph_jax.functional.attention.complete_relu import complete_relu_attention
+from labelgraph_jax.functional.attention.forms import (
+    graph_attention_v2,
+    message_gate,
+)
+from labelgraph_jax.functional.attention.graph_attention import (
+    graph_attention,
+    masked_softmax,
+)
+from labelgraph_jax.functional.attention.receivers import (
+    receiver_attention,
+    receiver_scores,
+    receiver_scores_v2,
+)
+from labelgraph_jax.functional.attention.relu import relu_graph_attention
+from labelgraph_jax.functional.attribution import (
+    completeness,
+    gradient_times_input,
+    integrated_gradients,
+)
+from labelgraph_jax.functional.decisions.fitting import ThresholdFits, count_cuts
+from labelgraph_jax.functional.decisions.selection import (
+    cross_fitted_decisions,
+    simplest_rule,
+)
+from labelgraph_jax.functional.decisions.thresholds import (
+    apply_thresholds,
+    decide_top_k,
+    fit_global_threshold,
+    fit_label_thresholds,
+    fit_top_k,
+)
+from labelgraph_jax.functional.graph.adjacency import (
     conditional_adjacency,
     cooccurrence,
     identity_adjacency,
@@ -10,40 +43,93 @@ from labelgraph_jax.functional.adjacency import (
     thresholded_adjacency,
     xavier_adjacency,
 )
-from labelgraph_jax.functional.attention import graph_attention, masked_softmax
-from labelgraph_jax.functional.attention_forms import (
-    graph_attention_v2,
-    message_gate,
-)
-from labelgraph_jax.functional.attribution import (
-    completeness,
-    gradient_times_input,
-    integrated_gradients,
-)
-from labelgraph_jax.functional.balanced_losses import (
-    class_balanced_loss,
-    distribution_balanced_loss,
-    negative_tolerant_loss,
-)
-from labelgraph_jax.functional.calibration import (
-    CalibrationBins,
-    calibration_bins,
-    expected_calibration_error,
-)
-from labelgraph_jax.functional.complete_attention import complete_attention
-from labelgraph_jax.functional.complete_relu import complete_relu_attention
-from labelgraph_jax.functional.convolution import (
+from labelgraph_jax.functional.graph.convolution import (
     graph_convolution,
     normalise_adjacency,
 )
-from labelgraph_jax.functional.edges import (
+from labelgraph_jax.functional.graph.edges import (
     Edges,
     adjacency_from_edges,
     edges_from_adjacency,
     edges_from_pairs,
     make_edges,
 )
-from labelgraph_jax.functional.experts import (
+from labelgraph_jax.functional.graph.node_positions import node_positions
+from labelgraph_jax.functional.graph.taxonomy import (
+    HierarchicalCounts,
+    ancestor_matrix,
+    ancestor_probabilities,
+    hierarchical_counts,
+    imply_ancestors,
+    summarise_hierarchical_counts,
+)
+from labelgraph_jax.functional.losses.balanced import (
+    class_balanced_loss,
+    distribution_balanced_loss,
+    negative_tolerant_loss,
+)
+from labelgraph_jax.functional.losses.elementwise import (
+    asymmetric_loss,
+    binary_cross_entropy,
+    focal_loss,
+)
+from labelgraph_jax.functional.losses.tasks import (
+    Task,
+    multi_task_loss,
+    task_loss_sums,
+    task_probabilities,
+)
+from labelgraph_jax.functional.many_labels.label_chunks import (
+    DecisionCounts,
+    chunked_loss,
+    decision_counts,
+    top_labels,
+)
+from labelgraph_jax.functional.many_labels.label_lists import (
+    LabelScores,
+    mix_scores,
+    mix_top_labels,
+)
+from labelgraph_jax.functional.many_labels.retrieval import (
+    Neighbours,
+    memory_labels,
+    memory_scores,
+    nearest_keys,
+)
+from labelgraph_jax.functional.metrics.calibration import (
+    CalibrationBins,
+    calibration_bins,
+    expected_calibration_error,
+)
+from labelgraph_jax.functional.metrics.groups import (
+    group_hits,
+    group_ranking_metrics,
+    ranked_group_metrics,
+)
+from labelgraph_jax.functional.metrics.label_errors import (
+    confused_with,
+    label_f1,
+    missed_together,
+)
+from labelgraph_jax.functional.metrics.labels import (
+    LabelCounts,
+    evaluate_scores,
+    label_counts,
+    summarise_label_counts,
+)
+from labelgraph_jax.functional.metrics.ranked import (
+    f1_from_counts,
+    fit_global_threshold_ranked,
+    ranked_metrics,
+)
+from labelgraph_jax.functional.metrics.tasks import (
+    log_loss,
+    pr_auc,
+    rmse,
+    roc_auc,
+    task_metrics,
+)
+from labelgraph_jax.functional.mixture.experts import (
     GateStatistics,
     GateSums,
     cross_stitch,
@@ -53,113 +139,30 @@ from labelgraph_jax.functional.experts import (
     gate_weights,
     mix_experts,
 )
-from labelgraph_jax.functional.group_ranking import (
-    group_hits,
-    group_ranking_metrics,
-    ranked_group_metrics,
+from labelgraph_jax.functional.ranker.position_bias import (
+    add_position_logits,
+    drop_positions,
+    position_logits,
 )
-from labelgraph_jax.functional.label_attention import (
+from labelgraph_jax.functional.ranker.scores import weighted_product, weighted_sum
+from labelgraph_jax.functional.text.label_attention import (
     label_attention_scores,
     label_attention_weights,
     token_convolution,
 )
-from labelgraph_jax.functional.label_chunks import (
-    DecisionCounts,
-    chunked_loss,
-    decision_counts,
-    top_labels,
-)
-from labelgraph_jax.functional.label_decoder import (
+from labelgraph_jax.functional.text.label_decoder import (
     greedy_decode,
     label_sequence_loss,
     label_sequences,
 )
-from labelgraph_jax.functional.label_errors import (
-    confused_with,
-    label_f1,
-    missed_together,
-)
-from labelgraph_jax.functional.label_lists import (
-    LabelScores,
-    mix_scores,
-    mix_top_labels,
-)
-from labelgraph_jax.functional.losses import (
-    asymmetric_loss,
-    binary_cross_entropy,
-    focal_loss,
-)
-from labelgraph_jax.functional.metrics import (
-    LabelCounts,
-    evaluate_scores,
-    label_counts,
-    summarise_label_counts,
-)
-from labelgraph_jax.functional.node_positions import node_positions
-from labelgraph_jax.functional.pooling import (
+from labelgraph_jax.functional.text.pooling import (
     bag_of_embeddings,
     masked_max,
     masked_mean,
     pool_windows,
     text_convolution,
 )
-from labelgraph_jax.functional.position_bias import (
-    add_position_logits,
-    drop_positions,
-    position_logits,
-)
-from labelgraph_jax.functional.ranked_metrics import (
-    f1_from_counts,
-    fit_global_threshold_ranked,
-    ranked_metrics,
-)
-from labelgraph_jax.functional.ranking_scores import weighted_product, weighted_sum
-from labelgraph_jax.functional.receiver_attention import (
-    receiver_attention,
-    receiver_scores,
-    receiver_scores_v2,
-)
-from labelgraph_jax.functional.recurrent import bidirectional_lstm, lstm
-from labelgraph_jax.functional.relu_attention import relu_graph_attention
-from labelgraph_jax.functional.retrieval import (
-    Neighbours,
-    memory_labels,
-    memory_scores,
-    nearest_keys,
-)
-from labelgraph_jax.functional.task_losses import (
-    Task,
-    multi_task_loss,
-    task_loss_sums,
-    task_probabilities,
-)
-from labelgraph_jax.functional.task_metrics import (
-    log_loss,
-    pr_auc,
-    rmse,
-    roc_auc,
-    task_metrics,
-)
-from labelgraph_jax.functional.taxonomy import (
-    HierarchicalCounts,
-    ancestor_matrix,
-    ancestor_probabilities,
-    hierarchical_counts,
-    imply_ancestors,
-    summarise_hierarchical_counts,
-)
-from labelgraph_jax.functional.threshold_fitting import ThresholdFits, count_cuts
-from labelgraph_jax.functional.threshold_selection import (
-    cross_fitted_decisions,
-    simplest_rule,
-)
-from labelgraph_jax.functional.thresholds import (
-    apply_thresholds,
-    decide_top_k,
-    fit_global_threshold,
-    fit_label_thresholds,
-    fit_top_k,
-)
+from labelgraph_jax.functional.text.recurrent import bidirectional_lstm, lstm
 
 __all__ = [
     "CalibrationBins",

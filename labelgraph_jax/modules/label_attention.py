@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from labelgraph_jax.functional.label_attention import label_attention_scores
+from labelgraph_jax.functional.text.label_attention import label_attention_scores
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.parameters import log_odds
 from labelgraph_jax.modules.text_encoder import TextEncoder

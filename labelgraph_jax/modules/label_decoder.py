@@ -6,15 +6,15 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from labelgraph_jax.functional.label_decoder import (
+from labelgraph_jax.functional.losses.elementwise import LossSum
+from labelgraph_jax.functional.text.label_decoder import (
     DecoderWeights,
     greedy_decode,
     label_sequence_loss,
     label_sequences,
 )
-from labelgraph_jax.functional.losses import LossSum
-from labelgraph_jax.functional.recurrent import LstmWeights
-from labelgraph_jax.functional.transformer import dense
+from labelgraph_jax.functional.text.recurrent import LstmWeights
+from labelgraph_jax.functional.text.transformer import dense
 from labelgraph_jax.modules.parameters import Dense, Lstm, Table
 from labelgraph_jax.modules.text_encoder import TextEncoder
 

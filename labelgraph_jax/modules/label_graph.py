@@ -14,18 +14,18 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from labelgraph_jax.functional.attention import graph_attention
-from labelgraph_jax.functional.attention_forms import graph_attention_v2, message_gate
-from labelgraph_jax.functional.attention_methods import AttentionMethod
-from labelgraph_jax.functional.convolution import graph_convolution
-from labelgraph_jax.functional.edges import Edges
-from labelgraph_jax.functional.receiver_attention import (
+from labelgraph_jax.functional.attention.forms import graph_attention_v2, message_gate
+from labelgraph_jax.functional.attention.graph_attention import graph_attention
+from labelgraph_jax.functional.attention.methods import AttentionMethod
+from labelgraph_jax.functional.attention.receivers import (
     receiver_attention,
     receiver_convolution,
     receiver_scores,
     receiver_scores_v2,
 )
-from labelgraph_jax.functional.relu_attention import relu_graph_attention
+from labelgraph_jax.functional.attention.relu import relu_graph_attention
+from labelgraph_jax.functional.graph.convolution import graph_convolution
+from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.functional.slice_keys import whole_key
 from labelgraph_jax.modules.seams import ATTENTION, MESSAGE, RECEIVERS
 

@@ -9,14 +9,14 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
-from labelgraph_jax.functional.experts import (
+from labelgraph_jax.functional.losses.tasks import Task, output_count
+from labelgraph_jax.functional.mixture.experts import (
     cross_stitch,
     draw_gate_keep,
     gate_weights,
     mix_weighted,
     pairwise_squared_distance,
 )
-from labelgraph_jax.functional.task_losses import Task, output_count
 
 MixtureKind = Literal[
     "single_task", "shared_bottom", "omoe", "mmoe", "cross_stitch", "l2_constrained"

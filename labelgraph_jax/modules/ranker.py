@@ -7,13 +7,13 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from labelgraph_jax.functional.position_bias import (
+from labelgraph_jax.functional.losses.tasks import Task, output_count, task_slices
+from labelgraph_jax.functional.ranker.position_bias import (
     NO_POSITION,
     add_position_logits,
     drop_positions,
     position_logits,
 )
-from labelgraph_jax.functional.task_losses import Task, output_count, task_slices
 from labelgraph_jax.modules.mixture import MixtureKind, MultiTaskNetwork
 from labelgraph_jax.modules.table_encoder import TableEncoder
 

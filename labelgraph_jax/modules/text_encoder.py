@@ -10,11 +10,11 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float, Int
 
-from labelgraph_jax.functional import pooling
-from labelgraph_jax.functional.label_attention import token_convolution
-from labelgraph_jax.functional.recurrent import bidirectional_lstm
-from labelgraph_jax.functional.transformer import dense
-from labelgraph_jax.functional.transformer import dropout as drop
+from labelgraph_jax.functional.text import pooling
+from labelgraph_jax.functional.text.label_attention import token_convolution
+from labelgraph_jax.functional.text.recurrent import bidirectional_lstm
+from labelgraph_jax.functional.text.transformer import dense
+from labelgraph_jax.functional.text.transformer import dropout as drop
 from labelgraph_jax.modules.parameters import Dense, Lstm, Table
 from labelgraph_jax.modules.seams import at_token_seam, substitutes
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape

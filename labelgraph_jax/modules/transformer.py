@@ -9,7 +9,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float, Int
 
-from labelgraph_jax.functional import transformer as F  # noqa: N812
+from labelgraph_jax.functional.text import transformer as F  # noqa: N812
 from labelgraph_jax.modules.parameters import Dense, Norm, Table
 from labelgraph_jax.modules.seams import at_token_seam, is_watched
 

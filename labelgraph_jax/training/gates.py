@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from labelgraph_jax.functional.experts import (
+from labelgraph_jax.functional.mixture.experts import (
     GateStatistics,
     GateSums,
     gate_statistics,

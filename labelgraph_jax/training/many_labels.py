@@ -10,14 +10,14 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
-from labelgraph_jax.functional.label_chunks import (
+from labelgraph_jax.functional.many_labels.label_chunks import (
     CHUNK,
     DecisionCounts,
     chunked_loss,
     decision_counts,
     top_labels,
 )
-from labelgraph_jax.functional.metrics import DocumentCounts
+from labelgraph_jax.functional.metrics.labels import DocumentCounts
 from labelgraph_jax.training.evaluate import NOT_INPUTS, own_rows, predict_rows
 from labelgraph_jax.training.objectives import Batch, LossFn, LossSum, Params
 from labelgraph_jax.training.parallel import (

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from labelgraph_jax.functional.task_losses import (
+from labelgraph_jax.functional.losses.tasks import (
     Task,
     join_task_losses,
     multi_task_loss,

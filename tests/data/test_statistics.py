@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.data.documents import Corpus, DataError, Document
-from labelgraph_jax.data.readers import read_documents
+from labelgraph_jax.data.readers.texts import read_documents
 from labelgraph_jax.data.statistics import (
     Problem,
     corpus_statistics,

@@ -240,7 +240,7 @@ def test_a_program_without_a_first_step_is_an_error(
 
 
 def test_the_made_texts_can_be_read_and_have_every_label(tmp_path: Path) -> None:
-    from labelgraph_jax.data.readers import read_documents
+    from labelgraph_jax.data.readers.texts import read_documents
 
     compilation_cache.write_texts(tmp_path / "texts.tsv", 48)
     documents = read_documents(tmp_path / "texts.tsv")

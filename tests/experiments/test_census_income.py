@@ -22,9 +22,9 @@ from experiments.census.statistics import resampled_auc, task_rows
 from experiments.census.training import Schedule, Trained, Trial, train_together
 from experiments.census.verdict import verdict
 from labelgraph_jax.data.corpora import census_income as corpus
-from labelgraph_jax.functional.bootstrap import document_draws
-from labelgraph_jax.functional.task_losses import Task
-from labelgraph_jax.functional.task_metrics import roc_auc
+from labelgraph_jax.functional.losses.tasks import Task
+from labelgraph_jax.functional.metrics.bootstrap import document_draws
+from labelgraph_jax.functional.metrics.tasks import roc_auc
 from labelgraph_jax.training.seeds import compile_epoch
 from labelgraph_jax.training.step import init_train_state, make_train_step
 from tests import tiny_census

@@ -16,7 +16,7 @@ from experiments.tables.settings import command, configuration
 from experiments.tables.statistics import paired_columns, student_interval
 from experiments.tables.store import RunStore, SeedRun, run_key
 from experiments.tables.word_vectors import ppmi_vectors
-from labelgraph_jax.cli import _parse  # the command line's own reading
+from labelgraph_jax.cli.app import _parse  # the command line's own reading
 from labelgraph_jax.config import Config, ConfigError, DataConfig, to_dict
 from tests.tiny import tiny_config
 

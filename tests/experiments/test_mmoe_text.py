@@ -10,7 +10,7 @@ import pytest
 from experiments.mmoe_text import main
 from experiments.text.runs import WAYS, TextRun
 from experiments.text.statistics import differences, f1_rows, verdict
-from tests.test_label_sets import documents_of_sets
+from tests.runs.test_label_sets import documents_of_sets
 from tests.tiny import write_jsonl
 
 

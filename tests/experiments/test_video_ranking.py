@@ -41,7 +41,7 @@ from experiments.video.training import (
     predictor,
     train_runs,
 )
-from labelgraph_jax.functional.task_losses import Task
+from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.ranker import Ranker
 
 CARDINALITIES = (6, 5, 4)

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from labelgraph_jax.functional.label_decoder import (
+from labelgraph_jax.functional.text.label_decoder import (
     DecoderWeights,
     greedy_decode,
     label_sequence_loss,
     label_sequences,
 )
-from labelgraph_jax.functional.recurrent import LstmWeights
+from labelgraph_jax.functional.text.recurrent import LstmWeights
 from labelgraph_jax.modules import LabelDecoder, TextEncoder
 
 B, S, N, D, H = 3, 6, 4, 8, 5

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from labelgraph_jax.functional.attention import AdjacencyRole
-from labelgraph_jax.functional.edges import edges_from_adjacency
+from labelgraph_jax.functional.attention.graph_attention import AdjacencyRole
+from labelgraph_jax.functional.graph.edges import edges_from_adjacency
 from labelgraph_jax.modules.label_graph import (
     CONVOLUTION_ROLES,
     LEARNED_ROLES,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from labelgraph_jax.functional.task_losses import Task, multi_task_loss
+from labelgraph_jax.functional.losses.tasks import Task, multi_task_loss
 from labelgraph_jax.modules.mixture import (
     GATES,
     MIXTURE_KINDS,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from labelgraph_jax.functional.task_losses import Task
+from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.ranker import LinearRows, Ranker, ShallowTower
 from labelgraph_jax.training.objectives import multi_task_objective
 

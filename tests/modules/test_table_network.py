@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from labelgraph_jax.functional.task_losses import Task
+from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.magnet import LOG_VARIANCE
 from labelgraph_jax.modules.mixture import MultiTaskNetwork
 from labelgraph_jax.modules.table_encoder import TableEncoder

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from labelgraph_jax.functional.task_losses import Task
+from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.mixture import GATES, MultiTaskNetwork, gate_weights_of
 from labelgraph_jax.training.gates import (
     GateWatch,

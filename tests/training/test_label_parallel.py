@@ -12,7 +12,7 @@ import pytest
 from flax import linen as nn
 from jax.sharding import PartitionSpec
 
-from labelgraph_jax.functional.losses import binary_cross_entropy
+from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.training.many_labels import many_label_objective
 from labelgraph_jax.training.parallel import (

@@ -10,9 +10,12 @@ import jax
 import numpy as np
 import pytest
 
-from labelgraph_jax.functional.losses import binary_cross_entropy, focal_loss
-from labelgraph_jax.functional.metrics import evaluate_scores
-from labelgraph_jax.functional.ranked_metrics import f1_from_counts
+from labelgraph_jax.functional.losses.elementwise import (
+    binary_cross_entropy,
+    focal_loss,
+)
+from labelgraph_jax.functional.metrics.labels import evaluate_scores
+from labelgraph_jax.functional.metrics.ranked import f1_from_counts
 from labelgraph_jax.training.many_labels import (
     compile_decision_counts,
     compile_top_labels,

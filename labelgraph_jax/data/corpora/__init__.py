@@ -70,8 +70,8 @@ def load_corpus(
 
         return stdlib_docs()
     if name.partition(":")[0] == _PLANTED:
-        from labelgraph_jax.data.planted import plant
-        from labelgraph_jax.data.planted_settings import read_spec
+        from labelgraph_jax.data.corpora.planted import plant
+        from labelgraph_jax.data.corpora.planted_settings import read_spec
 
         settings = name.partition(":")[2], protocol or ""
         return plant(read_spec(",".join(filter(None, settings)))).corpus

@@ -23,9 +23,9 @@ from labelgraph_jax.data.corpora.sources import (
     find_folder,
 )
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.fields import shown
-from labelgraph_jax.data.lines import read_lines
-from labelgraph_jax.data.tables import Table, read_table, table_of
+from labelgraph_jax.data.readers.fields import shown
+from labelgraph_jax.data.readers.lines import read_lines
+from labelgraph_jax.data.tables.files import Table, read_table, table_of
 
 _UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases/census-income-mld"
 _RAW = ("census-income.data", "census-income.test")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.lines import read_lines
+from labelgraph_jax.data.readers.lines import read_lines
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -16,8 +16,8 @@ import numpy as np
 from labelgraph_jax.data.corpora.prepared import default_cache_dir
 from labelgraph_jax.data.corpora.sources import Layout, Source, files_in, find_folder
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.fields import shown
-from labelgraph_jax.data.tables import Table, read_table
+from labelgraph_jax.data.readers.fields import shown
+from labelgraph_jax.data.tables.files import Table, read_table
 
 FIRST_DATE, FIRST_TEST_DATE = 20220425, 20220501
 

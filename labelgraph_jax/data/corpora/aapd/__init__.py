@@ -8,8 +8,8 @@ from pathlib import Path
 from labelgraph_jax.data.corpora.protocols import random80
 from labelgraph_jax.data.corpora.sources import Files, Layout, Source
 from labelgraph_jax.data.documents import Corpus, DataError, Document
-from labelgraph_jax.data.fields import check_text, split_labels
-from labelgraph_jax.data.lines import read_lines
+from labelgraph_jax.data.readers.fields import check_text, split_labels
+from labelgraph_jax.data.readers.lines import read_lines
 
 SPLITS = ("train", "val", "test")
 

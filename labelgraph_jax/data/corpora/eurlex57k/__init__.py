@@ -18,8 +18,8 @@ from labelgraph_jax.data.corpora.sources import (
     damaged,
 )
 from labelgraph_jax.data.documents import Corpus, DataError, Document
-from labelgraph_jax.data.fields import check_id, check_labels, check_text
-from labelgraph_jax.data.lines import open_bytes, read_lines
+from labelgraph_jax.data.readers.fields import check_id, check_labels, check_text
+from labelgraph_jax.data.readers.lines import open_bytes, read_lines
 
 SPLITS = ("train", "dev", "test")
 # The concepts that some law carries, one a line.

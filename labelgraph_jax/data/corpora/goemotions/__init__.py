@@ -8,8 +8,8 @@ from pathlib import Path
 from labelgraph_jax.data.corpora.jsonl import read_objects
 from labelgraph_jax.data.corpora.sources import Download, Files, Layout, Source
 from labelgraph_jax.data.documents import Corpus, DataError, Document
-from labelgraph_jax.data.fields import check_id, check_labels, check_text
-from labelgraph_jax.data.lines import read_lines
+from labelgraph_jax.data.readers.fields import check_id, check_labels, check_text
+from labelgraph_jax.data.readers.lines import read_lines
 
 # The order of the published emotions.txt: label number i is EMOTIONS[i].
 EMOTIONS = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from labelgraph_jax.data.corpora.protocols import random80
 from labelgraph_jax.data.corpora.sources import Download, Files, Layout, Source
 from labelgraph_jax.data.documents import Corpus, DataError, Document
-from labelgraph_jax.data.lines import read_lines
+from labelgraph_jax.data.readers.lines import read_lines
 
 TRAIN = "lyrl2004_tokens_train.dat"
 TEST = tuple(f"lyrl2004_tokens_test_pt{part}.dat" for part in range(4))

@@ -17,7 +17,7 @@ from labelgraph_jax.data.corpora.sources import (
     damaged,
 )
 from labelgraph_jax.data.documents import Corpus, DataError, Document
-from labelgraph_jax.data.lines import open_bytes
+from labelgraph_jax.data.readers.lines import open_bytes
 
 STORIES = 21_578
 SGML_FILES = tuple(f"reut2-{number:03d}.sgm" for number in range(22))

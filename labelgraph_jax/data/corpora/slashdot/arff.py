@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.lines import read_lines
+from labelgraph_jax.data.readers.lines import read_lines
 
 _LABEL_COUNT = re.compile(r"-C\s+(-?\d+)")
 _NAME = re.compile(

@@ -11,8 +11,8 @@ from pathlib import Path
 from labelgraph_jax.data.corpora.jsonl import read_objects
 from labelgraph_jax.data.corpora.sources import DAMAGES, Files, Layout, Source, damaged
 from labelgraph_jax.data.documents import Corpus, DataError, Document
-from labelgraph_jax.data.fields import check_id, check_labels, check_text
-from labelgraph_jax.data.lines import open_bytes
+from labelgraph_jax.data.readers.fields import check_id, check_labels, check_text
+from labelgraph_jax.data.readers.lines import open_bytes
 
 LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 FIRST_ROWS, FIRST_TRAIN_ROWS = 20_000, 16_000

@@ -1,0 +1,315 @@
+"""`labelgraph`: train, evaluate, predict and look at data, from a terminal.
+
+Exit codes: 0 done, or stopped by SIGTERM with everything saved; 2 the input or a
+setting is wrong (one line says what and where); 3 another process of the run has died;
+130 stopped by the user. A command that was stopped goes on when it is run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from labelgraph_jax.cli import handlers, help_text, verbs
+from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages
+from labelgraph_jax.config import Config, ConfigError, read_config
+from labelgraph_jax.config.presets import preset
+
+HANDLERS: dict[type, Callable[[Any], int]] = {
+    verbs.Train: handlers.train,
+    verbs.Doctor: handlers.doctor,
+    verbs.Ensemble: handlers.ensemble,
+    verbs.Evaluate: handlers.evaluate,
+    verbs.Predict: handlers.predict,
+    verbs.Serve: handlers.serve,
+    verbs.Export: handlers.export,
+    verbs.Explain: handlers.explain,
+    verbs.Gates: handlers.gates,
+    verbs.Graph: handlers.graph,
+    verbs.DataStats: handlers.data_stats,
+    verbs.DataValidate: handlers.data_validate,
+    verbs.DataExport: handlers.data_export,
+    verbs.DataList: handlers.data_list,
+    verbs.Memory: handlers.memory,
+    verbs.Report: handlers.report,
+    verbs.LabelsAdd: handlers.labels_add,
+    verbs.LabelsList: handlers.labels_list,
+    verbs.LabelsRemove: handlers.labels_remove,
+    verbs.ShowConfig: handlers.show_config,
+    verbs.Completion: handlers.completion,
+}
+
+COMPUTING = {"train", "evaluate", "predict", "serve", "export", "memory", "report"}
+"""Verbs that work on large arrays for long."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one verb; ends the process with its exit code."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+        keep_compiled_programs()
+        if arguments[:1] == ["train"]:
+            signal.signal(signal.SIGTERM, _stop_before_the_run)
+        if arguments[:1] in (["train"], ["evaluate"], ["predict"], ["serve"]):
+            start_over_with_huge_pages()
+    if _starts_several(os.environ, arguments):
+        _keep_stdout_for_results()
+    code = run(list(arguments))
+    # A stop was agreed on by all processes, an error was not.
+    if code not in (0, 130) and "jax" in sys.modules:
+        from labelgraph_jax.training.hosts import leave
+
+        leave(code)
+    sys.exit(code)
+
+
+def _stop_before_the_run(*_: Any) -> None:
+    """SIGTERM while the program is still being loaded: nothing to save."""
+    said = "labelgraph: stopped by SIGTERM before the first step, so there was nothing "
+    said += "to save; run the command again to go on\n"
+    os.write(2, said.encode())
+    os._exit(0)
+
+
+def keep_compiled_programs() -> None:
+    """Let JAX keep what it compiles from one command to the next, unless told not to.
+
+    In `compiled/` beside the cached encodings, 2 GiB at most, the oldest going first;
+    LABELGRAPH_COMPILATION_CACHE=0 says no, and JAX_COMPILATION_CACHE_DIR names another
+    folder. JAX reads these variables when it is imported.
+    """
+    if os.environ.get("LABELGRAPH_COMPILATION_CACHE") == "0":
+        return
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = str(Path(root) / "labelgraph_jax" / "compiled")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2 << 30))
+    # Also the many small programs of a start: without them it takes twice as long.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    forget_half_written_programs(Path(os.environ["JAX_COMPILATION_CACHE_DIR"]))
+
+
+def forget_half_written_programs(folder: Path) -> None:
+    """Deletes what a killed process left of a program: its bytes without their time.
+
+    JAX reads the times of all programs before it keeps another one, and of one that
+    has none it warns at each program that it compiles from then on.
+    """
+    with contextlib.suppress(OSError):
+        found = {entry.name for entry in os.scandir(folder)}
+        for name in found:
+            stem = name.removesuffix("-cache")
+            if name != stem and f"{stem}-atime" not in found:
+                (folder / name).unlink(missing_ok=True)
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one verb and returns its exit code.
+
+    A `ValueError`, and so every error that a person's input can cause, becomes one
+    line on standard error; set LABELGRAPH_TRACEBACK=1 to see where it came from.
+    """
+    # What Orbax's threads log is raised as well, and then said in one line.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _dispatch(arguments)
+    except KeyboardInterrupt as stopped:
+        # A StoppedError says where; SIGTERM is a scheduler's, and no failure.
+        said = str(stopped) or "stopped"
+        agreed = hasattr(stopped, "by")
+        print(f"labelgraph: {said}; run the command again to go on", file=sys.stderr)
+        if not agreed and _is_of_several_processes():
+            os._exit(130)
+        return 0 if getattr(stopped, "by", "") == "SIGTERM" else 130
+    except BrokenPipeError:
+        # Whoever read our output went away (`labelgraph predict ... | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:
+        if os.environ.get("LABELGRAPH_TRACEBACK"):
+            raise
+        if _says_that_a_process_is_lost(error):
+            return _tell_of_a_lost_process(error)
+        print(f"labelgraph: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if not _is_of_several_processes():
+            raise
+        return _tell_of_a_lost_process(error)
+    except SystemExit as error:
+        # From the parser of the command line, which has said why.
+        if error.code is None:
+            return 0
+        return error.code if isinstance(error.code, int) else 2
+
+
+def _is_of_several_processes() -> bool:
+    if "jax" not in sys.modules:
+        return False
+    import jax
+
+    return bool(jax.distributed.is_initialized())
+
+
+_SIGNS_OF_LOSS = ("CoordinationService", "Gloo", "barrier", "heartbeat", "UNAVAILABLE")
+
+
+def _says_that_a_process_is_lost(error: BaseException) -> bool:
+    """Whether an error is JAX's or Orbax's way to say that a process is gone."""
+    said = str(error)
+    return _is_of_several_processes() and any(sign in said for sign in _SIGNS_OF_LOSS)
+
+
+def _tell_of_a_lost_process(error: BaseException) -> int:
+    print(
+        "labelgraph: error: another process of this run has died, or cannot be "
+        f"reached: {_one_line(error)[:300]}; run the command again, on every worker, "
+        "to go on from the last checkpoint",
+        file=sys.stderr,
+    )
+    return 3
+
+
+def _starts_several(environment: Mapping[str, str], arguments: list[str]) -> bool:
+    """Whether this process is, by all signs, one of several of a run."""
+    counts = ("LABELGRAPH_PROCESSES", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+    return "--processes" in arguments or any(
+        environment.get(name, "1") != "1" for name in counts
+    )
+
+
+def _keep_stdout_for_results() -> None:
+    """What libraries print about connections goes to standard error."""
+    sys.stdout.flush()
+    sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    handlers.say(f"labelgraph: warning: {' '.join(str(message).split())}")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _table_tasks(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments without every `--task COLUMN=KIND`, and these tasks."""
+    rest: list[str] = []
+    tasks: list[str] = []
+    left = list(arguments)
+    while left:
+        argument = left.pop(0)
+        if argument == "--task" and left and "=" in left[0]:
+            tasks.append(left.pop(0))
+        elif argument.startswith("--task=") and argument.count("=") > 1:
+            tasks.append(argument.removeprefix("--task="))
+        else:
+            rest.append(argument)
+    return rest, tasks
+
+
+def _starting_config(arguments: list[str], default: str) -> Config:
+    """The configuration that --preset or --config of `train` names, or a default."""
+    chosen = {"preset": "", "config": ""}
+    for position, argument in enumerate(arguments):
+        for name in chosen:
+            if argument == f"--{name}" and position + 1 < len(arguments):
+                chosen[name] = arguments[position + 1]
+            elif argument.startswith(f"--{name}="):
+                chosen[name] = argument.split("=", 1)[1]
+    if chosen["preset"] and chosen["config"]:
+        raise ConfigError("--preset and --config both name a configuration; give one")
+    if chosen["preset"]:
+        return preset(chosen["preset"])
+    return read_config(chosen["config"]) if chosen["config"] else preset(default)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments in (["--version"], ["-V"]):
+        from labelgraph_jax import __version__
+
+        print(f"labelgraph {__version__}")
+        return 0
+    if not arguments:
+        with contextlib.suppress(SystemExit):
+            _parse(Config(), ["--help"])
+        return 2
+    start = Config()
+    tasks: list[str] = []
+    if arguments[:1] == ["train"] or arguments[:2] == ["data", "stats"]:
+        arguments, tasks = _table_tasks(arguments)
+    if arguments[:1] == ["train"]:
+        start = _starting_config(arguments[1:], "table" if tasks else "default")
+    arguments = arguments + (["--table.tasks", *tasks] if tasks else [])
+    _check_name(arguments[0])
+    verb = _parse(start, arguments)
+    from labelgraph_jax.training.progress import shown
+
+    silent = getattr(verb, "quiet", False) or getattr(verb, "json", False)
+    with shown(not silent):
+        return HANDLERS[type(verb)](verb)
+
+
+def _check_name(first: str) -> None:
+    """Raises ConfigError with the nearest name where the first word is no verb."""
+    names = help_text.names(verbs.verbs(Config()))
+    if first.startswith("-") or first in names:
+        return
+    nearest = difflib.get_close_matches(first, names, n=1)
+    meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise ConfigError(f"{first!r} is none of the verbs {', '.join(names)}.{meant}")
+
+
+def _parse(start: Config, arguments: list[str]) -> Any:
+    """The verb that the arguments name, with its options.
+
+    Raises:
+        ConfigError: options that contradict each other or lie out of range; the parser
+            would say so in a box that names its own parts.
+    """
+    said = io.StringIO()
+    helps = bool({"-h", "--help"} & set(arguments))
+    union = verbs.verbs(start, brief=helps)
+    named = help_text.named_verbs(union, arguments)
+    if helps and len(named) == 1:
+        union = verbs.verbs(start)
+        help_text.join_paragraphs(named[0])
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                union,
+                args=arguments,
+                prog="labelgraph",
+                description="Multi-label text classification in which the labels "
+                "form a graph.",
+            )
+    except SystemExit as end:
+        cause: BaseException | None = end
+        while cause is not None:
+            if isinstance(cause, ConfigError):
+                raise cause from None
+            cause = cause.__context__
+        sys.stderr.write(said.getvalue())
+        if helps and not end.code:
+            everything = arguments[0].startswith("-")
+            lines = help_text.closing_lines(named, all_verbs=everything)
+            print("\n".join(lines))
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""What a process sees of its machine and its devices."""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import labelgraph_jax
+from labelgraph_jax.cli.doctor.facts import Folder, ProcessFacts
+from labelgraph_jax.cli.doctor.timing import time_matrix_product
+
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "transformers",
+    "tensorflow-datasets",
+)
+
+
+def machine_facts(
+    environment: Mapping[str, str], process: int = 0, workdir: str = ""
+) -> ProcessFacts:
+    """What a process sees of its machine without JAX's devices."""
+    memory_total, memory_free = read_memory()
+    forced = re.search(
+        r"--xla_force_host_platform_device_count=(\d+)",
+        environment.get("XLA_FLAGS", ""),
+    )
+    kind = machine_accelerator(environment)
+    plugins = {
+        "TPU": ("libtpu",),
+        "NVIDIA GPU": ("jax_cuda13_plugin", "jax_cuda12_plugin"),
+    }.get(kind, ())
+    return ProcessFacts(
+        process=process,
+        host=socket.gethostname(),
+        cores=usable_cores(),
+        memory_total=memory_total,
+        memory_free=memory_free,
+        folders=read_folders(environment, workdir),
+        versions=read_versions(),
+        accelerator=kind,
+        plugin=any(importlib.util.find_spec(name) for name in plugins),
+        platforms=environment.get("JAX_PLATFORMS", ""),
+        host_devices=int(forced.group(1)) if forced else 0,
+    )
+
+
+def device_facts(facts: ProcessFacts, environment: Mapping[str, str]) -> ProcessFacts:
+    """The same, with JAX's devices of this process."""
+    local = jax.local_devices()
+    stats: Mapping[str, Any] = {}
+    with contextlib.suppress(jax.errors.JaxRuntimeError, NotImplementedError):
+        stats = local[0].memory_stats() or {}
+    gpus: tuple[str, ...] = ()
+    if local[0].platform == "gpu" and facts.accelerator == "NVIDIA GPU":
+        numbers = [getattr(d, "local_hardware_id", None) or 0 for d in local]
+        visible = environment.get("CUDA_VISIBLE_DEVICES", "")
+        gpus = gpu_names(numbers, visible, listed_gpus())
+    teraflops, trouble = None, ""
+    try:
+        teraflops = time_matrix_product(local[0])
+    except RuntimeError as error:
+        trouble = " ".join(str(error).split())[:300]
+    return dataclasses.replace(
+        facts,
+        platform=local[0].platform,
+        device_kinds=tuple(device.device_kind for device in local),
+        device_memory=stats.get("bytes_limit"),
+        gpus=gpus,
+        teraflops=teraflops,
+        device_trouble=trouble,
+    )
+
+
+def usable_cores() -> int | None:
+    """Cores that this process may use, a container's share counted."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count()
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if cores is not None and quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def read_memory(
+    meminfo: str = "/proc/meminfo", cgroup: str = "/sys/fs/cgroup"
+) -> tuple[int | None, int | None]:
+    """Bytes of RAM, and how many are free; a container's limit counted."""
+    try:
+        rows = dict(
+            line.split(":", 1) for line in Path(meminfo).read_text().splitlines()
+        )
+        total, free = (
+            int(rows[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable")
+        )
+    except (OSError, KeyError, ValueError, IndexError):
+        return None, None
+    with contextlib.suppress(OSError, ValueError):
+        most = int(Path(cgroup, "memory.max").read_text())
+        used = int(Path(cgroup, "memory.current").read_text())
+        total, free = min(total, most), min(free, max(most - used, 0))
+    return total, free
+
+
+def read_versions() -> dict[str, str]:
+    """Python, the packages that a run uses, ourselves and a digest of our code."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        found[name] = package_version(name)
+    found["labelgraph_jax"] = labelgraph_jax.__version__
+    digest = hashlib.sha256()
+    root = Path(labelgraph_jax.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes())
+    return {**found, "code": digest.hexdigest()[:12]}
+
+
+def package_version(name: str) -> str:
+    """The version of an installed package, or `absent`."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def read_folders(environment: Mapping[str, str], workdir: str) -> dict[str, Folder]:
+    """The folders that a run uses; the caches are created where absent."""
+    base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    cache = Path(base) / "labelgraph_jax"
+    found = {
+        "current folder": Folder(str(Path.cwd()), free_disk(Path.cwd())),
+        "cache folder": Folder(str(cache), free_disk(cache), writing_trouble(cache)),
+    }
+    compiled = getattr(jax.config, "jax_compilation_cache_dir", None)
+    if compiled and "://" not in compiled:
+        path = Path(compiled)
+        found["compilation cache"] = Folder(
+            str(path), free_disk(path), writing_trouble(path)
+        )
+    if workdir and "://" not in workdir:
+        found["work directory"] = Folder(workdir, free_disk(Path(workdir)))
+    return found
+
+
+def free_disk(path: Path) -> int | None:
+    """Bytes free where the path is, or would be."""
+    for there in (path, *path.absolute().parents):
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(there).free
+    return None
+
+
+def writing_trouble(folder: Path) -> str:
+    """Why no file can be written to the folder; empty if one can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"labelgraph doctor")
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def machine_accelerator(environment: Mapping[str, str], devices: str = "/dev") -> str:
+    """What the machine holds, whatever JAX sees: `NVIDIA GPU`, `TPU` or nothing."""
+    folder = Path(devices)
+    if any(folder.glob("nvidia[0-9]*")) or listed_gpus():
+        return "NVIDIA GPU"
+    is_tpu = any(name.startswith("TPU_") for name in environment)
+    chips = [*folder.glob("accel[0-9]*"), *folder.glob("vfio/[0-9]*")]
+    return "TPU" if is_tpu and chips else ""
+
+
+def listed_gpus() -> list[str]:
+    """The GPUs that `nvidia-smi` lists, by their unique names."""
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return re.findall(r"^GPU \d+:.*UUID: ([\w-]+)", listed.stdout, re.MULTILINE)
+
+
+def gpu_names(
+    numbers: Sequence[int], visible: str, unique: Sequence[str]
+) -> tuple[str, ...]:
+    """Names of a process's GPUs that mean the same GPU in every process of a host.
+
+    Args:
+      numbers: among those that CUDA shows to the process.
+      visible: CUDA_VISIBLE_DEVICES.
+      unique: the unique names of the GPUs of the host, or of the process's share of it.
+    """
+    shown = [part.strip() for part in visible.split(",") if part.strip()]
+    names = []
+    for number in numbers:
+        name = shown[number] if number < len(shown) else str(number)
+        known = name.isdecimal() and int(name) < len(unique)
+        names.append(unique[int(name)] if known else name)
+    return tuple(names)

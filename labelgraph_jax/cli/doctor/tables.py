@@ -1,0 +1,94 @@
+"""An examination on a terminal."""
+
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from labelgraph_jax.cli.doctor.examination import Examination
+from labelgraph_jax.cli.doctor.facts import GIB, Folder, ProcessFacts
+
+ROWS = 16
+"""Processes that are listed; of further ones the number is given."""
+
+
+def print_examination(examination: Examination) -> None:
+    """Prints what was seen: process 0 everything, the others what they alone know."""
+    is_whole = len(examination.processes) == examination.joined
+    if examination.process and examination.shared and is_whole:
+        return
+    console = Console(highlight=False, markup=False)
+    of = f" of {examination.joined}" if examination.shared else ""
+    console.print(
+        f"process {examination.process}{of} ({examination.found_by}); "
+        f"{_plural(examination.devices, 'device')}",
+        style="bold",
+    )
+    console.print(_processes_table(examination.processes))
+    for line in _lines(examination):
+        console.print(line, soft_wrap=True)
+    for word, findings in (
+        ("problem", examination.problems),
+        ("note", examination.notes),
+    ):
+        for finding in findings:
+            console.print(f"{word}: {finding.what}", soft_wrap=True)
+            if finding.hint:
+                console.print(f"  {finding.hint}", soft_wrap=True)
+    if not examination.problems:
+        console.print("no problem found")
+
+
+def _processes_table(processes: Sequence[ProcessFacts]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("process", justify="right")
+    table.add_column("host", no_wrap=True, max_width=20)
+    table.add_column("devices", max_width=24)
+    titles = ("memory\neach", "cores", "RAM free\nof GiB", "disk\nfree", "TFLOP/s")
+    for title in titles:
+        table.add_column(title, justify="right")
+    for facts in processes[:ROWS]:
+        kinds = ", ".join(
+            f"{facts.device_kinds.count(kind)} x {kind}"
+            for kind in dict.fromkeys(facts.device_kinds)
+        )
+        disk = facts.folders.get("current folder", Folder("")).free
+        table.add_row(
+            str(facts.process),
+            facts.host,
+            kinds or "none",
+            _gib(facts.device_memory),
+            "unknown" if facts.cores is None else str(facts.cores),
+            f"{_gib(facts.memory_free)} / {_gib(facts.memory_total)}",
+            _gib(disk),
+            "-" if facts.teraflops is None else f"{facts.teraflops:.3g}",
+        )
+    if len(processes) > ROWS:
+        table.add_row("...", f"and {len(processes) - ROWS} more")
+    return table
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + "s" * (count != 1)
+
+
+def _gib(size: int | None) -> str:
+    return "unknown" if size is None else f"{size / GIB:.1f}"
+
+
+def _lines(examination: Examination) -> Iterator[str]:
+    facts = examination.processes[0]
+    yield ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    for role, folder in facts.folders.items():
+        yield f"{role}: {folder.path}, {_gib(folder.free)} GiB free"
+    if "compilation cache" not in facts.folders:
+        yield "compilation cache: none set"
+    if reduction := examination.all_reduce:
+        yield (
+            f"all-reduce of {reduction.megabytes} MiB per device over "
+            f"{reduction.devices} devices: {reduction.seconds * 1e3:.2f} ms, "
+            f"{reduction.gigabytes_per_second:.2f} GB/s = 2 (n - 1) / n * bytes / s"
+        )
+    elif examination.devices == 1:
+        yield "all-reduce: not timed with one device"

@@ -1,0 +1,159 @@
+"""Whether all workers were started, and how to start them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from labelgraph_jax.cli.doctor.facts import Finding
+
+ON_EVERY_TPU_WORKER = (
+    "start it on every worker: `gcloud compute tpus tpu-vm ssh NAME --worker=all "
+    "--command='labelgraph ...'`; on GKE in every pod of the job"
+)
+
+
+@dataclass(frozen=True)
+class Announced:
+    """How many processes an environment speaks of, and how to start them all."""
+
+    workers: int
+    by: str
+    hint: str
+
+
+def announced_workers(environment: Mapping[str, str]) -> Announced | None:
+    """The most processes that an environment speaks of, or None if of no more than one.
+
+    Args:
+      environment: of Cloud TPU, GKE, Slurm, Open MPI, or our own variables.
+    """
+    found = [a for a in _announcements(environment) if a.workers > 1]
+    return max(found, key=lambda announced: announced.workers, default=None)
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    text = environment.get(name, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _announcements(environment: Mapping[str, str]) -> list[Announced]:
+    number = partial(_number, environment)
+
+    def named(name: str) -> int:
+        return len([part for part in environment.get(name, "").split(",") if part])
+
+    srun = "start it inside the job with `srun labelgraph ...`: once for every task"
+    pods = (
+        "in every pod set LABELGRAPH_COORDINATOR to HOST:PORT of pod 0, "
+        "LABELGRAPH_PROCESSES to the number of pods and LABELGRAPH_PROCESS_ID to "
+        "$JOB_COMPLETION_INDEX"
+    )
+    flags = (
+        "start it on every machine with --coordinator HOST:PORT --processes N "
+        "--process-id 0 .. N - 1, or the variables LABELGRAPH_COORDINATOR, "
+        "LABELGRAPH_PROCESSES and LABELGRAPH_PROCESS_ID"
+    )
+    mpi = "start it with `mpirun -n N labelgraph ...`"
+    slices = number("MEGASCALE_NUM_SLICES")
+    hosts = max(named("TPU_PROCESS_ADDRESSES"), named("TPU_WORKER_HOSTNAMES"), 1)
+    rows = [
+        (number(name), name, srun)
+        for name in (
+            "SLURM_STEP_NUM_TASKS",
+            "SLURM_NTASKS",
+            "SLURM_JOB_NUM_NODES",
+            "SLURM_NNODES",
+        )
+    ]
+    for name in ("TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES"):
+        rows.append((named(name), name, ON_EVERY_TPU_WORKER))
+    of_slices = ON_EVERY_TPU_WORKER + ", of every slice"
+    rows.append((slices * hosts, "MEGASCALE_NUM_SLICES", of_slices))
+    rows.append((number("OMPI_COMM_WORLD_SIZE"), "OMPI_COMM_WORLD_SIZE", mpi))
+    ours = pods if environment.get("JOB_COMPLETION_INDEX") else flags
+    rows.append((number("LABELGRAPH_PROCESSES"), "LABELGRAPH_PROCESSES", ours))
+    return [Announced(workers, by, hint) for workers, by, hint in rows]
+
+
+def tpu_devices(accelerator_type: str) -> int | None:
+    """How many JAX devices a TPU of this type has, or None for one not known here.
+
+    The number in a name counts TensorCores up to v5p but for v5e, and chips in v5e and
+    v6e; a JAX device is a TensorCore of v2 and v3 and a chip from v4 on.
+    """
+    named = re.fullmatch(r"(v\d+\w*?)-(\d+)", accelerator_type.strip().lower())
+    if named is None:
+        return None
+    kind, number = named.group(1), int(named.group(2))
+    if kind in ("v2", "v3", "v5litepod", "v5e", "v6e"):
+        return number
+    return number // 2 if kind in ("v4", "v5p") else None
+
+
+def started_alone(
+    environment: Mapping[str, str], processes: int, devices: int, platform: str
+) -> list[Finding]:
+    """Whether this is one worker of several, and the others were not started.
+
+    Args:
+      environment: of this process.
+      processes: how many are joined.
+      devices: how many JAX sees, over all of them.
+      platform: of these devices.
+    """
+    announced = announced_workers(environment)
+    if processes == 1 and announced:
+        return [
+            Finding(
+                f"started on one worker only: {announced.by} speaks of "
+                f"{announced.workers} workers, and this process is alone",
+                announced.hint,
+            )
+        ]
+    kind = environment.get("TPU_ACCELERATOR_TYPE", "")
+    slices = max(_number(environment, "MEGASCALE_NUM_SLICES"), 1)
+    expected = (tpu_devices(kind) or 0) * slices
+    asked_for_part = any(
+        environment.get(name)
+        for name in (
+            "TPU_VISIBLE_CHIPS",
+            "TPU_VISIBLE_DEVICES",
+            "TPU_PROCESS_BOUNDS",
+            "TPU_HOST_BOUNDS",
+        )
+    )
+    if platform == "tpu" and devices < expected and not asked_for_part:
+        where = "on one worker only" if processes == 1 else "on some workers only"
+        return [
+            Finding(
+                f"started {where}: {kind} has {expected} devices, and {devices} are "
+                "here",
+                ON_EVERY_TPU_WORKER,
+            )
+        ]
+    return []
+
+
+def setting_failure(error: ValueError, environment: Mapping[str, str]) -> Finding:
+    """That what was said about the processes cannot be."""
+    announced = announced_workers(environment)
+    return Finding(str(error), announced.hint if announced else "")
+
+
+def join_failure(reason: str, environment: Mapping[str, str]) -> Finding:
+    """That the processes did not find each other, with the hint of their scheduler."""
+    announced = announced_workers(environment)
+    hint = announced.hint if announced else ""
+    return Finding(reason, hint or "start the same command on every worker")
+
+
+def late(what: str, seconds: float, environment: Mapping[str, str]) -> Finding:
+    """That something did not happen in time, most likely for want of the others."""
+    announced = announced_workers(environment)
+    start = announced.hint if announced else "start the same command on every worker"
+    return Finding(
+        f"{what} within {seconds:g} s",
+        f"{start}; what do the other processes say, and are the ports between the "
+        "machines open?",
+    )

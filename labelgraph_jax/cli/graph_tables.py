@@ -1,0 +1,141 @@
+"""A label graph on a terminal: 80 columns wide."""
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from labelgraph_jax.inspection.graph.report import Edge, GraphReport
+
+NAMED = 8
+"""Isolated labels that are listed; of further ones the number is given."""
+NAME_WIDTH = 26
+
+
+def print_graph(report: GraphReport, *, out: str = "") -> None:
+    """Prints what a label graph looks like, and where it was saved."""
+    # Labels may have brackets in their names.
+    console = Console(highlight=False, markup=False)
+    learned = report.learned
+    _print_numbers(console, report)
+    title = "strongest edges" + (" before training" if learned else "")
+    _print_edges(console, title, report.strongest, report.titles)
+    if learned:
+        alike = (
+            f"correlation of the weights before and after {learned.correlation:.3f}, "
+            if learned.correlation is not None
+            else ""
+        )
+        console.print(f"training: {alike}mean change {learned.mean_change:.4f}")
+        for title, edges in (
+            ("strongest edges after training", learned.strongest),
+            ("strengthened most", learned.strengthened),
+            ("weakened most", learned.weakened),
+        ):
+            _print_edges(console, title, edges, report.titles)
+    _print_thresholds(console, report)
+    if out:
+        console.print(
+            f"Saved as {out}; start from it with `labelgraph train "
+            f"--graph.initialisation file --graph.adjacency-file {out}`",
+            soft_wrap=True,
+        )
+
+
+def _print_numbers(console: Console, report: GraphReport) -> None:
+    about = report.about
+    how = str(about.get("initialisation", "adjacency"))
+    settings = [
+        f"{n} {about[n]}" for n in ("tau", "p", "neighbours", "vectors") if n in about
+    ]
+    console.print(
+        f"{report.name}: {how}" + (f" ({', '.join(settings)})" if settings else ""),
+        style="bold",
+    )
+    known = report.documents or about.get("training_documents")
+    documents = f" of {known:,} training documents" if isinstance(known, int) else ""
+    label, senders = report.most_senders
+    lines = [
+        f"{report.labels:,} labels{documents}; {report.edges:,} edges between two of "
+        f"them: density {report.density:.2%}, {report.reciprocated:.1%} go both ways",
+        f"a label receives from {report.mean_senders:.1f} others on average, "
+        f"{_called(label, report.titles)!r} from most: {senders:,}",
+        f"{report.self_loops:,} labels receive from themselves, "
+        f"{len(report.isolated):,} from no other label{_listed(report)}",
+    ]
+    if "p" in about and isinstance(about["p"], float):
+        lines.append(
+            f"p: a label with neighbours gives them {about['p']:g} of its weight in "
+            f"equal parts and keeps {1 - about['p']:g}"
+        )
+    for line in lines:
+        console.print(line)
+
+
+def _print_edges(
+    console: Console, title: str, edges: Sequence[Edge], titles: Mapping[str, str]
+) -> None:
+    if not edges:
+        return
+    console.print(f"\n{title}", style="bold")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("receiver", no_wrap=True, max_width=NAME_WIDTH)
+    table.add_column("<- sender", no_wrap=True, max_width=NAME_WIDTH)
+    counted, compared = edges[0].documents is not None, edges[0].before is not None
+    if compared:
+        table.add_column("before", justify="right")
+    table.add_column("weight", justify="right")
+    if counted:
+        table.add_column("P", justify="right")
+        table.add_column("count", justify="right")
+    for edge in edges:
+        cells = [_called(edge.receiver, titles), _called(edge.sender, titles)]
+        if edge.before is not None:
+            cells.append(f"{edge.before:.3f}")
+        cells.append(f"{edge.weight:.3f}")
+        if edge.probability is not None:
+            cells += [f"{edge.probability:.3f}", f"{edge.documents:,}"]
+        table.add_row(*cells)
+    console.print(table)
+    if counted:
+        console.print(
+            "P: share of the receiver's documents that carry the sender; "
+            "count: documents with both"
+        )
+
+
+def _print_thresholds(console: Console, report: GraphReport) -> None:
+    if not report.thresholds:
+        return
+    pairs = report.cooccurring_pairs or 0
+    chosen = report.about.get("tau")
+    console.print(
+        f"\nthresholded: edges among {pairs:,} ordered pairs that occur together",
+        style="bold",
+    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("tau", "edges kept", "share", "isolated labels"):
+        table.add_column(column, justify="right")
+    for row in report.thresholds:
+        table.add_row(
+            f"{row.tau:g}" + (" *" if row.tau == chosen else "  "),
+            f"{row.edges:,}",
+            f"{row.edges / max(pairs, 1):.1%}",
+            f"{row.isolated:,}",
+        )
+    console.print(table)
+    if chosen is not None:
+        console.print("* this graph")
+
+
+def _listed(report: GraphReport) -> str:
+    if not report.isolated:
+        return ""
+    names = [_called(name, report.titles) for name in report.isolated[:NAMED]]
+    more = len(report.isolated) - NAMED
+    return f": {', '.join(names)}" + (f" and {more:,} more" if more > 0 else "")
+
+
+def _called(name: str, titles: Mapping[str, str]) -> str:
+    return f"{name} {titles[name]}" if name in titles else name

@@ -1,0 +1,46 @@
+"""Every setting of a run and every rule about settings, frozen and validated."""
+
+from labelgraph_jax.config.graph import GraphConfig
+from labelgraph_jax.config.memory import MemoryConfig
+from labelgraph_jax.config.schema import (
+    ENCODER_SETTINGS,
+    Config,
+    from_dict,
+    read_config,
+)
+from labelgraph_jax.config.settings import ConfigError, differences, to_dict
+from labelgraph_jax.config.table import TABLE_METRIC, TableConfig
+from labelgraph_jax.config.tasks import MixtureConfig
+from labelgraph_jax.config.text import POOLINGS, DataConfig, TextConfig
+from labelgraph_jax.config.training import (
+    LOSS_SETTINGS,
+    SELECTION_METRICS,
+    HeadConfig,
+    LossConfig,
+    ThresholdConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "ENCODER_SETTINGS",
+    "LOSS_SETTINGS",
+    "POOLINGS",
+    "SELECTION_METRICS",
+    "TABLE_METRIC",
+    "Config",
+    "ConfigError",
+    "DataConfig",
+    "GraphConfig",
+    "HeadConfig",
+    "LossConfig",
+    "MemoryConfig",
+    "MixtureConfig",
+    "TableConfig",
+    "TextConfig",
+    "ThresholdConfig",
+    "TrainingConfig",
+    "differences",
+    "from_dict",
+    "read_config",
+    "to_dict",
+]

@@ -1,0 +1,168 @@
+"""The label side of a model: the settings of the label graph."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from labelgraph_jax.config.settings import (
+    check_choices,
+    require,
+    require_numbers,
+)
+
+METHODS = ("auto", "dense", "complete", "blocked", "sparse")
+GRAPH_METHODS = {"gatv2": ("auto", "dense"), "convolution": ("auto", "sparse")}
+"""Ways to compute a form of attention that does not know all of them."""
+FACTOR_ROLES = {"gat": "additive", "relu": "multiplicative"}
+"""The role of edge weights of a low rank, in the forms that know them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphConfig:
+    """The label side: label features and an adjacency -> one vector per label."""
+
+    layers: int = 2
+    """Graph layers; 0 leaves one free vector per label (no graph)."""
+    heads: int = 4
+    """Attention heads, which are averaged; a convolution has none."""
+    hidden: int = 128
+    """Features per head of the first layer."""
+    attention: Literal["gat", "gatv2", "relu", "convolution"] = "gat"
+    """How a label weighs its neighbours: graph attention, its second version, the
+    paper's ReLU form without softmax, or by the adjacency alone."""
+    role: Literal["mask", "additive", "multiplicative", "fixed", "none"] = "additive"
+    """How the adjacency enters attention (see functional.graph_attention)."""
+    initialisation: Literal[
+        "cooccurrence",
+        "identity",
+        "random",
+        "xavier",
+        "thresholded",
+        "taxonomy",
+        "similarity",
+        "file",
+    ] = "cooccurrence"
+    """Where the adjacency starts: conditional co-occurrence, ..., the likeness of the
+    labels' encoded names, or a file that `labelgraph graph` saved."""
+    adjacency_file: str = ""
+    """file: what `labelgraph graph --out` wrote."""
+    tau: float = 0.1
+    """thresholded: smallest conditional probability that counts as an edge."""
+    p: float = 0.25
+    """thresholded: share of a label's message that comes from its neighbours."""
+    neighbours: int = 5
+    """similarity, and an edge list: of how many other labels a label receives at
+    most, those most alike or most often beside it."""
+    method: Literal["auto", "dense", "complete", "blocked", "sparse"] = "auto"
+    """How attention is computed; the result is the same. dense: the whole matrix;
+    complete: exact without a matrix, where every label receives from every label;
+    blocked: some rows of the matrix at a time; sparse: over an edge list, which many
+    labels have in any case."""
+    rank: int = 0
+    """Learned edge weights of this rank, in place of one number per pair of labels;
+    0: none. Nothing of them grows with the square of the labels."""
+    learned: bool | None = None
+    """Train the adjacency; by default exactly where the role has a gradient."""
+    features: Literal["random", "names", "word_vectors"] = "names"
+    """Label features: random; the label's name or description, encoded as the text is;
+    or the mean of its words in a word-vector file."""
+    vectors_file: str = ""
+    """word_vectors: GloVe or word2vec file, text or binary, plain or .gz."""
+    feature_dim: int = 128
+    """Width of random label features."""
+    residual: bool = True
+    """Label vector = free vector + message; false is the paper's message alone."""
+    gated: bool = False
+    """Weigh the message of every label by a learned gate."""
+    skip: bool = False
+    """Add the label features themselves to the label vector; encoded names of the width
+    of a document vector are taken as they are."""
+    negative_slope: float = 0.2
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    """Dropout on the attention weights; `complete` makes none that could be dropped."""
+
+    def __post_init__(self) -> None:
+        check_choices(self, "graph")
+        require_numbers(
+            self,
+            "graph",
+            at_least_one=("heads", "hidden", "feature_dim", "neighbours"),
+            not_negative=("rank",),
+            shares=("dropout", "attention_dropout"),
+        )
+        self._check_method()
+        require(self.layers >= 0, f"graph.layers must be at least 0, got {self.layers}")
+        require(0.0 < self.tau <= 1.0, f"graph.tau must lie in (0, 1], got {self.tau}")
+        require(0.0 < self.p < 1.0, f"graph.p must lie in (0, 1), got {self.p}")
+        require(
+            not (self.learned and self.role in ("mask", "fixed", "none")),
+            f"graph.role='{self.role}' passes no gradient to the adjacency, so it "
+            "cannot be learned; roles that learn: additive, multiplicative",
+        )
+        require(
+            self.attention != "convolution" or self.role in ("fixed", "multiplicative"),
+            "graph.attention='convolution' weighs by the adjacency: graph.role must be "
+            f"'fixed' or 'multiplicative' (learned), got '{self.role}'",
+        )
+        for value, name, file in (
+            (self.initialisation == "file", "initialisation='file'", "adjacency_file"),
+            (
+                self.features == "word_vectors",
+                "features='word_vectors'",
+                "vectors_file",
+            ),
+        ):
+            given = bool(getattr(self, file))
+            require(given or not value, f"graph.{name} needs graph.{file}")
+            require(value or not given, f"graph.{file} is read only with graph.{name}")
+        require(
+            self.initialisation != "similarity" or self.features != "random",
+            "graph.initialisation='similarity' joins labels with similar features: "
+            "graph.features must be 'names' or 'word_vectors', got 'random'",
+        )
+        require(
+            not self.gated or self.residual,
+            "graph.gated weighs the message beside a free vector: it needs "
+            "graph.residual",
+        )
+
+    def _check_method(self) -> None:
+        """Refuses a way to compute attention that the form or the edges cannot take."""
+        known = GRAPH_METHODS.get(self.attention, METHODS)
+        require(
+            self.method in known,
+            f"graph.method with graph.attention='{self.attention}' must be one of "
+            f"{list(known)}, got '{self.method}'",
+        )
+        role = FACTOR_ROLES.get(self.attention)
+        require(
+            self.rank == 0 or (self.role == role and self.learned is not False),
+            f"graph.rank={self.rank} learns edge weights: it needs graph.attention="
+            "'gat' with graph.role='additive', or 'relu' with 'multiplicative', and "
+            f"graph.learned; got '{self.attention}' with '{self.role}'",
+        )
+        complete = self.role == "none" or self.rank > 0
+        require(
+            self.method != "complete" or complete,
+            "graph.method='complete' lets every label receive from every label: it "
+            f"needs graph.role='none' or graph.rank, got graph.role='{self.role}'; "
+            "an adjacency takes dense, blocked or sparse",
+        )
+        require(
+            self.method != "sparse" or not complete,
+            "graph.method='sparse' reads a list of edges, which neither graph.role="
+            "'none' nor graph.rank has: choose complete, blocked or dense",
+        )
+        require(
+            self.attention_dropout == 0.0
+            or (self.method != "complete" and self.attention != "convolution"),
+            "graph.attention_dropout drops attention weights, and neither graph.method="
+            "'complete' nor graph.attention='convolution' makes any",
+        )
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether the adjacency is a parameter."""
+        if self.learned is None:
+            return self.role in ("additive", "multiplicative")
+        return self.learned

@@ -1,0 +1,176 @@
+"""A whole run's settings, frozen and validated, to and from JSON.
+
+Two settings that contradict each other are a `ConfigError` which names both. How
+values are read and checked is `settings`.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labelgraph_jax.config.graph import GraphConfig
+from labelgraph_jax.config.memory import MemoryConfig, check_memory
+from labelgraph_jax.config.settings import (
+    ConfigError,
+    differences,
+    from_values,
+    require,
+)
+from labelgraph_jax.config.table import TableConfig, check_table_run, resolved_table_run
+from labelgraph_jax.config.tasks import MixtureConfig
+from labelgraph_jax.config.text import DataConfig, TextConfig
+from labelgraph_jax.config.training import (
+    HeadConfig,
+    LossConfig,
+    ThresholdConfig,
+    TrainingConfig,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    graph: GraphConfig = field(default_factory=GraphConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    table: TableConfig = field(default_factory=TableConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        require(
+            self.head.kind != "label_attention" or self.text.encoder != "bag",
+            "head.kind='label_attention' reads the vector of every token: text.encoder "
+            "must be cnn, bilstm or transformer, got 'bag'",
+        )
+        require(
+            self.head.kind != "label_attention" or self.text.pooling == "default",
+            "head.kind='label_attention' reads the tokens themselves: text.pooling "
+            f"must be 'default', got '{self.text.pooling}'",
+        )
+        require(
+            self.head.kind != "recurrent" or self.loss == LossConfig(),
+            "head.kind='recurrent' has a loss of its own, the cross-entropy of the "
+            "label sequence: every setting of loss must keep its default, got "
+            f"{'; '.join(differences(LossConfig(), self.loss))}",
+        )
+
+        require(
+            self.mixture.kind == "none" or self.head.kind == "product",
+            "a mixture gives every label set a document vector of its own: head.kind "
+            f"must be 'product', got '{self.head.kind}'",
+        )
+        pretrained = self.text.vectors == "pretrained"
+        trains_transformer = not self.table.tasks and (
+            self.text.trainable if pretrained else self.text.encoder == "transformer"
+        )
+        require(
+            self.training.compute_dtype == "float32"
+            or trains_transformer
+            or (self.text.encoder == "cnn" and not self.table.tasks)
+            or self.mixture.kind != "none"
+            or bool(self.table.tasks),
+            "training.compute_dtype='bfloat16' is of a trained transformer's, a CNN's "
+            "and a mixture's products; this run has none of them",
+        )
+        require(
+            not self.training.rematerialise or trains_transformer,
+            "training.rematerialise is of a transformer that is trained; this run has "
+            f"text.encoder='{self.text.encoder}', text.vectors='{self.text.vectors}', "
+            f"text.trainable={self.text.trainable}",
+        )
+        check_table_run(self)
+        check_memory(self)
+
+    def resolved(self) -> "Config":
+        """The same run with every setting that depends on the encoder written out."""
+        if self.table.tasks:
+            return resolved_table_run(self)
+        chosen = ENCODER_SETTINGS[self.text.encoder]
+        text: dict[str, Any] = {
+            name: chosen[name]
+            for name in ("dropout", "token_dropout")
+            if getattr(self.text, name) is None
+        }
+        training = self.training
+        if training.learning_rate is None:
+            training = dataclasses.replace(
+                training, learning_rate=chosen["learning_rate"]
+            )
+        return dataclasses.replace(
+            self, text=dataclasses.replace(self.text, **text), training=training
+        )
+
+
+ENCODER_SETTINGS = {
+    "bag": {"dropout": 0.5, "token_dropout": 0.4, "learning_rate": 1e-2},
+    "cnn": {"dropout": 0.3, "token_dropout": 0.0, "learning_rate": 2e-3},
+    "bilstm": {"dropout": 0.3, "token_dropout": 0.0, "learning_rate": 2e-3},
+    "transformer": {"dropout": 0.1, "token_dropout": 0.0, "learning_rate": 3e-3},
+}
+"""What a setting that is left open becomes. The bag's were chosen on the validation
+documents of stdlib_docs."""
+
+MOVED = {
+    ("training", "positive_weight"): ("loss", "positive_weight"),
+    ("training", "label_smoothing"): ("loss", "label_smoothing"),
+    ("training", "threshold"): ("threshold", "kind"),
+    ("training", "threshold_shrinkage"): ("threshold", "shrinkage"),
+}
+"""Where the settings of version 0.1 stand now, so that its work directories load."""
+DROPPED = {("mixture", "expert_devices")}
+"""Settings of earlier versions that are now of the command line (`--mesh`)."""
+
+
+def from_dict(values: Any) -> Config:
+    """A configuration from nested dictionaries; what is absent keeps its default.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one), or a value of the
+            wrong kind.
+    """
+    if isinstance(values, dict):
+        for section, name in DROPPED:
+            held = values.get(section)
+            if isinstance(held, dict) and name in held:
+                rest = {key: value for key, value in held.items() if key != name}
+                values = {**values, section: rest}
+        for (section, name), (to, new) in MOVED.items():
+            held = values.get(section)
+            if isinstance(held, dict) and name in held:
+                moved = {**values.get(to, {}), new: held[name]}
+                rest = {key: value for key, value in held.items() if key != name}
+                values = {**values, section: rest, to: moved}
+    return from_values(values, Config)
+
+
+def read_config(path: str | Path) -> Config:
+    """Reads a configuration from a JSON file.
+
+    Raises:
+        ConfigError: the file is absent or not JSON, or a setting is wrong.
+    """
+    path = Path(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: must be UTF-8 text") from error
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{path}:{error.lineno}: must be JSON: {error.msg}"
+        ) from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: must be JSON: nested too deep") from error
+    try:
+        return from_dict(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -1,0 +1,229 @@
+"""Settings of a run over a table: what is learned, and how its columns are read."""
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
+
+from labelgraph_jax.config.settings import (
+    ConfigError,
+    check_choices,
+    differences,
+    require,
+    require_numbers,
+)
+
+ConfigT = TypeVar("ConfigT")
+
+TABLE_METRIC = "skill"
+"""The validation metric of a run over a table: mean over its tasks, by their weights,
+of the part of a constant prediction's loss that the model saves."""
+
+TABLE_SETTINGS: dict[str, Any] = {
+    "hidden": (64,),
+    "towers": (16,),
+    "learning_rate": 2e-3,
+}
+"""What a setting that is left open becomes in a run over a table."""
+
+# What a run over a table does not read: sections, and settings of `data`.
+_TEXT_SECTIONS = ("text", "graph", "head", "loss", "threshold")
+_TEXT_DATA = ("task", "taxonomy", "protocol", "text_column", "label_columns")
+
+SpecKind = Literal["binary", "multi_class", "multi_label", "squared", "auto"]
+SPEC_KINDS: tuple[SpecKind, ...] = get_args(SpecKind)
+
+_SPEC = re.compile(
+    rf"(?P<name>.+?)=(?P<kind>{'|'.join(SPEC_KINDS)})"
+    r"(?:\[(?P<positive>.*)\])?(?::(?P<weight>[^:\]]+))?"
+)
+
+
+class TaskSpec(NamedTuple):
+    """One task as it was asked for.
+
+    Attributes:
+        name: of the column.
+        kind: how it is learned; `auto` looks at the column.
+        positive: binary: the value against all others; "" where the column holds two.
+        weight: of its loss; None where none was given.
+    """
+
+    name: str
+    kind: SpecKind
+    positive: str = ""
+    weight: float | None = None
+
+
+def parse_task(text: str) -> TaskSpec:
+    """Reads `column=kind`, `column=binary[value]` or either with `:weight` after it.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    found = _SPEC.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(
+            "a task of a table must read COLUMN=KIND, perhaps with :WEIGHT after it, "
+            f"KIND one of {', '.join(SPEC_KINDS)} (or binary[VALUE], VALUE against "
+            f"all others), got {text!r}"
+        )
+    kind, positive = found["kind"], (found["positive"] or "").strip()
+    require(
+        found["positive"] is None or (kind == "binary" and positive != ""),
+        f"[VALUE] names the positive value of a binary task, got {text!r}",
+    )
+    weight = None
+    if found["weight"] is not None:
+        try:
+            weight = float(found["weight"])
+        except ValueError:
+            weight = math.nan
+        require(
+            0 <= weight < math.inf,
+            f"the weight of a task must be a number, at least 0, got {text!r}",
+        )
+    name = found["name"].strip()
+    return TaskSpec(name, kind, positive, weight)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableConfig:
+    """What to learn of a table, and how to read its columns."""
+
+    tasks: tuple[str, ...] = ()
+    """What `--task COLUMN=KIND` adds to: binary, multi_class, multi_label (a list, or
+    labels between delimiters), squared or auto; perhaps COLUMN=binary[VALUE]; perhaps
+    with :WEIGHT after it."""
+    categorical: tuple[str, ...] = ()
+    """Columns to read as categories, whatever they hold."""
+    numeric: tuple[str, ...] = ()
+    """Columns to read as numbers."""
+    drop: tuple[str, ...] = ()
+    """Columns to leave out: what is not known when predicting, above all."""
+    dim: int = 8
+    """Features that a category is looked up as."""
+    wide: bool = True
+    """Add a linear model of every category and number to the tasks' outputs."""
+    min_count: int = 2
+    """Values in fewer training rows are read as unseen ones are."""
+    max_categories: int = 100_000
+    """The rarest values of a column beyond so many likewise."""
+    longest_tail: float = 3.0
+    """Numbers of a larger skewness are read on a logarithmic scale."""
+    split: Literal["random", "order"] = "random"
+    """How missing validation and test splits are cut off: at random, every target in
+    proportion; or in the file's order, the last rows for the test (a log by time)."""
+
+    def __post_init__(self) -> None:
+        check_choices(self, "table")
+        require_numbers(
+            self,
+            "table",
+            at_least_one=("dim", "min_count", "max_categories"),
+            positive=("longest_tail",),
+        )
+        names = [spec.name for spec in self.specs]
+        for name in names:
+            require(names.count(name) == 1, f"task {name!r} is named twice")
+            for setting in ("categorical", "numeric", "drop"):
+                require(
+                    name not in getattr(self, setting),
+                    f"column {name!r} is a task, so it is no input: take it out of "
+                    f"table.{setting}",
+                )
+        for name in self.drop:
+            require(
+                name not in (*self.categorical, *self.numeric),
+                f"column {name!r} is in table.drop and is to be read too: choose one",
+            )
+
+    @property
+    def specs(self) -> tuple[TaskSpec, ...]:
+        """The tasks, read."""
+        return tuple(map(parse_task, self.tasks))
+
+
+def check_table_run(config: Any) -> None:
+    """Refuses settings of texts in a run over a table, and the other way round.
+
+    Args:
+        config: the whole `config.Config`.
+
+    Raises:
+        ConfigError: two settings that contradict each other.
+    """
+    table = config.table
+    if not table.tasks:
+        require(
+            table == TableConfig(),
+            "table.* is read only with a task of a table, --task COLUMN=KIND, got "
+            f"{'; '.join(differences(TableConfig(), table))}",
+        )
+        require(
+            config.training.selection_metric != TABLE_METRIC,
+            f"training.selection_metric='{TABLE_METRIC}' is of tasks of a table, "
+            "--task COLUMN=KIND",
+        )
+        return
+    require(bool(config.data.data), "a task COLUMN=KIND needs --data FILE, a table")
+    for name in _TEXT_DATA:
+        require(
+            not getattr(config.data, name),
+            f"data.{name} is of labelled texts and --task COLUMN=KIND of a table: "
+            f"choose one, got {getattr(config.data, name)!r}",
+        )
+    for name in _TEXT_SECTIONS:
+        section = getattr(config, name)
+        require(
+            section == type(section)(),
+            f"a run over a table reads no {name}.*: leave it at its defaults, got "
+            f"{'; '.join(differences(type(section)(), section))}",
+        )
+    given = [spec.name for spec in table.specs if spec.weight is not None]
+    require(
+        not given or not config.mixture.task_weights,
+        "mixture.task_weights and a weight in --task COLUMN=KIND:WEIGHT both weigh "
+        "the tasks: choose one",
+    )
+    require(
+        not given or config.mixture.weighting == "given",
+        "mixture.weighting='uncertainty' learns the weights that --task "
+        "COLUMN=KIND:WEIGHT gives: choose one",
+    )
+    require(
+        not given or any(task_weights(config)), "the weights of all tasks must not be 0"
+    )
+    config.mixture.weights(tuple(spec.name for spec in table.specs))
+
+
+def task_weights(config: Any) -> tuple[float, ...]:
+    """The given weight of each task of a table's run; 1 where none is."""
+    specs = config.table.specs
+    if config.mixture.task_weights:
+        return tuple(config.mixture.task_weights)
+    return tuple(1.0 if spec.weight is None else spec.weight for spec in specs)
+
+
+def resolved_table_run(config: ConfigT) -> ConfigT:
+    """The same run over a table with every setting that was left open written out."""
+    whole: Any = config
+    mixture, training = whole.mixture, whole.training
+    several = len(whole.table.tasks) > 1
+    open_towers = mixture.towers is None
+    mixture = dataclasses.replace(
+        mixture,
+        kind=(
+            ("mmoe" if several else "shared_bottom")
+            if mixture.kind == "none"
+            else mixture.kind
+        ),
+        hidden=mixture.hidden or TABLE_SETTINGS["hidden"],
+        towers=TABLE_SETTINGS["towers"] if open_towers else mixture.towers,
+    )
+    training = dataclasses.replace(training, selection_metric=TABLE_METRIC)
+    if training.learning_rate is None:
+        rate = TABLE_SETTINGS["learning_rate"]
+        training = dataclasses.replace(training, learning_rate=rate)
+    return dataclasses.replace(whole, mixture=mixture, training=training)

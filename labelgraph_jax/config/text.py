@@ -1,0 +1,159 @@
+"""What is read and how documents become vectors: the settings of data and text."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from labelgraph_jax.config.settings import (
+    check_choices,
+    require,
+    require_numbers,
+)
+
+POOLINGS: dict[str, tuple[str, ...]] = {
+    "bag": (),
+    "cnn": ("max",),
+    "bilstm": ("last", "mean", "max"),
+    "transformer": ("mean", "max", "cls"),
+}
+"""What turns token vectors into one, by kind of encoder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which documents, and how they are split."""
+
+    corpus: str = "stdlib_docs"
+    """A named corpus (`labelgraph data list`); ignored where `data` is given.
+    `reuters21578+goemotions` learns two together, each as a task of its own."""
+    data: str = ""
+    """Own training file: JSONL, TSV, CSV, parquet or LIBSVM, plain, .gz or .xz; or a
+    folder as the Extreme Classification Repository has them."""
+    validation: str = ""
+    """Own validation file; cut off the training documents when empty."""
+    test: str = ""
+    """Own test file; cut off the training documents when empty."""
+    data_dir: str = ""
+    """Folder of local corpus copies; else LABELGRAPH_DATA, else the public home."""
+    protocol: str = ""
+    """Split protocol of a named corpus (reuters21578: modapte, random80)."""
+    task: str = ""
+    """Label set to learn where the documents carry several (Reuters: topics, ...);
+    `topics,places` or `all` learn several at once. Of a table COLUMN=KIND, as often as
+    there are tasks; see table.tasks."""
+    taxonomy: str = ""
+    """Own label taxonomy, a line `parent<TAB>child<TAB>child...` per parent."""
+    taxonomy_shape: Literal["dag", "tree"] = "dag"
+    """tree: a label with two parents is an error."""
+    text_column: str = ""
+    """Name of the text column of a CSV or parquet file; found by name when empty."""
+    label_columns: tuple[str, ...] = ()
+    """CSV or parquet: 0/1 columns, or one column of delimited labels."""
+    label_delimiter: str = ""
+    """What separates labels in a delimited column; guessed when empty."""
+    validation_fraction: float = 0.1
+    """Share of the training documents cut off where no validation split is given."""
+    test_fraction: float = 0.2
+    """Share of all documents cut off where no test split is given."""
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choices(self, "data")
+        require_numbers(self, "data", not_negative=("split_seed",))
+        for name in ("validation_fraction", "test_fraction"):
+            value = getattr(self, name)
+            require(0.0 < value < 0.9, f"data.{name} must lie in (0, 0.9), got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """The text side: token ids -> one vector per document."""
+
+    encoder: Literal["bag", "cnn", "bilstm", "transformer"] = "bag"
+    vectors: Literal["random", "file", "pretrained"] = "random"
+    """Token vectors: learned from nothing, from a word-vector file, or contextual."""
+    pretrained: str = "minilm"
+    """Pretrained encoder: local folder, installed package, or hub id."""
+    vectors_file: str = ""
+    """GloVe or word2vec file, text or binary, plain or .gz."""
+    trainable: bool = True
+    """Fine-tune the token vectors; false freezes them (contextual ones are cached)."""
+    trained_layers: int | None = None
+    """Fine-tune only so many of a pretrained encoder's last layers; what lies below is
+    computed once and cached. All of them by default."""
+    max_length: int = 256
+    """Tokens read of one document, or of one window."""
+    long_documents: Literal["head", "windows"] = "head"
+    """Read the head of a longer document, or windows whose vectors are pooled."""
+    max_windows: int = 4
+    vocabulary_size: int = 30_000
+    ngrams: bool | None = None
+    """A bag's tokens: words, word pairs and parts of words, or words alone; by default
+    the former where the vectors are learned from nothing."""
+    min_count: int = 2
+    """Own vocabulary: words in fewer training documents than this are unknown."""
+    dim: int = 256
+    """Width of learned token vectors."""
+    hidden: int = 250
+    """BiLSTM units per direction, or CNN channels per width."""
+    layers: int = 2
+    """Layers of a transformer that is not pretrained."""
+    pooling: Literal["default", "mean", "max", "cls", "last"] = "default"
+    """How token vectors become one: mean for a transformer, the last states for a
+    BiLSTM, unless said otherwise."""
+    window_pooling: Literal["mean", "max"] = "mean"
+    """How the vectors of a long document's windows become one."""
+    dropout: float | None = None
+    """Dropout on vectors; what suits the encoder where none is given."""
+    token_dropout: float | None = None
+    """Share of the tokens hidden at each training step; what suits the encoder."""
+    attention_dropout: float = 0.0
+    """Dropout on a transformer's attention weights."""
+
+    def __post_init__(self) -> None:
+        check_choices(self, "text")
+        require_numbers(
+            self,
+            "text",
+            shares=("dropout", "token_dropout", "attention_dropout"),
+            at_least_one=(
+                "max_length",
+                "max_windows",
+                "vocabulary_size",
+                "min_count",
+                "dim",
+                "layers",
+                "hidden",
+                "trained_layers",
+            ),
+        )
+        require(
+            not self.ngrams or (self.encoder == "bag" and self.vectors == "random"),
+            "text.ngrams needs text.encoder='bag' and text.vectors='random'",
+        )
+        require(
+            self.vectors != "file" or bool(self.vectors_file),
+            "text.vectors='file' needs text.vectors_file",
+        )
+        require(
+            self.vectors == "file" or not self.vectors_file,
+            f"text.vectors_file is read only with text.vectors='file', "
+            f"got '{self.vectors}'",
+        )
+        require(
+            self.trained_layers is None
+            or (self.vectors == "pretrained" and self.trainable),
+            "text.trained_layers needs text.vectors='pretrained' and text.trainable",
+        )
+        allowed = ("default", *POOLINGS[self.encoder])
+        require(
+            self.pooling in allowed,
+            f"text.pooling of a {self.encoder} must be one of {list(allowed)}, "
+            f"got '{self.pooling}'",
+        )
+
+    @property
+    def reads_ngrams(self) -> bool:
+        """Whether the tokens are n-grams."""
+        if self.ngrams is None:
+            return self.encoder == "bag" and self.vectors == "random"
+        return self.ngrams

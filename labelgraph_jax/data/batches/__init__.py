@@ -1,0 +1,1 @@
+"""Examples of one split, and the batches that are cut from them."""

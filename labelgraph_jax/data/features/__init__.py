@@ -1,0 +1,1 @@
+"""Documents that are features with values rather than texts."""

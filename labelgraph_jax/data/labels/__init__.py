@@ -1,0 +1,1 @@
+"""Label sets, taxonomies, descriptions and vectors of labels."""

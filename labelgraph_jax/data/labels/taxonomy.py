@@ -1,0 +1,225 @@
+"""Taxonomy files: which label lies above which.
+
+A line names a parent and its children, with tabs between them:
+
+    Root<TAB>economy<TAB>politics
+    economy<TAB>trade<TAB>prices
+
+`Root` (or ROOT) stands above everything and is no label, unless some document carries
+a label of that name. A line without a tab in which `--` occurs is a path from the top
+down, `economy--trade--tariffs`; where a label of the corpus has `--` in its name, that
+is no longer clear and such a line is refused. Both kinds may stand in one file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from labelgraph_jax.data.documents import Corpus, DataError
+from labelgraph_jax.data.labels.parents import parents_above
+from labelgraph_jax.data.readers.lines import read_lines
+
+ROOTS = ("Root", "ROOT")
+PATH_SEPARATOR = "--"
+SHAPES = ("dag", "tree")
+_EXAMPLES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Taxonomy:
+    """What a taxonomy file says.
+
+    Attributes:
+        source: the file.
+        parents: for a name its parents, in the order of the file; a name that stands
+            under `Root` alone has none.
+        lines: for every name but `Root` the line where it stands first.
+    """
+
+    source: str
+    parents: Mapping[str, tuple[str, ...]]
+    lines: Mapping[str, int]
+
+
+def attach_taxonomy(corpus: Corpus, path: str | Path, *, shape: str = "dag") -> Corpus:
+    """The corpus with the taxonomy of a file in place of its own, if it had one.
+
+    Every name of the file must be a label that some document carries, or stand above
+    one: an inner node needs no documents, but a leaf without any is a misspelling or
+    belongs to other data. Labels that the file does not name have no parent; a note
+    says how many.
+
+    Args:
+        corpus: with the labels, under the names that training gives them.
+        path: see `read_taxonomy`.
+        shape: dag, or tree where a label with two parents is an error.
+
+    Raises:
+        DataError: as `read_taxonomy`; a name that is no label and above none.
+    """
+    labels = {
+        label
+        for documents in corpus.splits.values()
+        for document in documents
+        for label in document.labels
+    }
+    taxonomy = read_taxonomy(path, labels=labels, shape=shape)
+    parents = parents_above(sorted(labels), taxonomy.parents)
+    inner = {above for every in parents.values() for above in every} - labels
+    _check_names(taxonomy, labels, labels | inner)
+    outside = len(labels - taxonomy.lines.keys())
+    note = (
+        f"taxonomy {Path(taxonomy.source).name}: {len(labels & parents.keys()):,} of "
+        f"{len(labels):,} labels have a parent, {len(inner):,} inner nodes are no "
+        f"labels, {outside:,} labels do not stand in it"
+    )
+    return dataclasses.replace(corpus, parents=parents, notes=(*corpus.notes, note))
+
+
+def read_taxonomy(
+    path: str | Path, *, labels: Collection[str] = (), shape: str = "dag"
+) -> Taxonomy:
+    """Reads the parents of labels from a file as above, plain or .gz or .xz.
+
+    Spaces around a name are dropped, blank lines passed over; an edge may stand there
+    twice.
+
+    Args:
+        path: the file, UTF-8.
+        labels: the corpus's labels, which decide whether `Root` and `--` are parts of
+            names.
+        shape: dag, or tree where a label with two parents is an error.
+
+    Raises:
+        DataError: the file is absent, empty, no UTF-8, or a line is not as above;
+            `Root` is a child; an edge closes a cycle; two parents in a tree.
+    """
+    if shape not in SHAPES:
+        raise DataError(f"shape must be one of {', '.join(SHAPES)}; got {shape!r}")
+    path = Path(path)
+    builder = _Builder(str(path), [r for r in ROOTS if r not in labels], shape)
+    paths = next((name for name in sorted(labels) if PATH_SEPARATOR in name), None)
+    for number, line in read_lines(path):
+        if line.strip():
+            for parent, child in _edges(line, f"{path}:{number}", paths):
+                builder.add(parent, child, number)
+    if not builder.lines:
+        raise DataError(f"{path}: must hold at least one line parent<TAB>child")
+    parents = {
+        name: tuple(parent for parent in found if parent not in builder.roots)
+        for name, found in builder.parents.items()
+    }
+    return Taxonomy(
+        str(path), {n: above for n, above in parents.items() if above}, builder.lines
+    )
+
+
+def _edges(
+    line: str, where: str, label_with_separator: str | None
+) -> Iterator[tuple[str, str]]:
+    """Yields (parent, child) of one line."""
+    names = [name.strip() for name in line.rstrip().split("\t")]
+    is_path = len(names) == 1 and PATH_SEPARATOR in names[0]
+    if is_path and label_with_separator is not None:
+        raise DataError(
+            f"{where}: must be parent<TAB>child: whether {PATH_SEPARATOR!r} separates "
+            f"names is not clear, for a label is called {label_with_separator!r}"
+        )
+    if is_path:
+        names = [name.strip() for name in names[0].split(PATH_SEPARATOR)]
+    if len(names) < 2:
+        raise DataError(
+            f"{where}: must be a parent and its children with tabs between them; got "
+            f"{names[0]!r} without child"
+        )
+    if not all(names):
+        between = repr(PATH_SEPARATOR) if is_path else "tab"
+        raise DataError(
+            f"{where}: a name must stand on either side of each {between}; got {line!r}"
+        )
+    if is_path:
+        yield from itertools.pairwise(names)
+    else:
+        yield from ((names[0], child) for child in names[1:])
+
+
+class _Builder:
+    """The edges read so far, which never hold a cycle."""
+
+    def __init__(self, source: str, roots: list[str], shape: str):
+        self.source = source
+        self.roots = roots
+        self.shape = shape
+        self.parents: dict[str, dict[str, int]] = {}
+        self.lines: dict[str, int] = {}
+
+    def add(self, parent: str, child: str, number: int) -> None:
+        """Adds an edge that line `number` gives; a known one changes nothing."""
+        where = f"{self.source}:{number}"
+        if child in self.roots:
+            raise DataError(
+                f"{where}: {child} stands above every label and can be nobody's child; "
+                f"got it under {parent!r}"
+            )
+        for name in (parent, child):
+            if name not in self.roots:
+                self.lines.setdefault(name, number)
+        known = self.parents.setdefault(child, {})
+        if parent in known:
+            return
+        if self.shape == "tree" and known:
+            other, line = next(iter(known.items()))
+            raise DataError(
+                f"{where}: in a tree (data.taxonomy_shape) a label has one parent; "
+                f"{child!r} stands under {parent!r} here and under {other!r} in line "
+                f"{line}"
+            )
+        cycle = self._way_up(parent, child)
+        if cycle:
+            names = " < ".join(repr(name) for name in (child, *cycle))
+            raise DataError(
+                f"{where}: a taxonomy must have no cycle; this line closes {names} "
+                "(each under the next)"
+            )
+        known[parent] = number
+
+    def _way_up(self, start: str, goal: str) -> list[str]:
+        """The names from `start` up to `goal`; empty where none leads there."""
+        came_from: dict[str, str | None] = {start: None}
+        waiting = [start]
+        while waiting:
+            name = waiting.pop()
+            if name == goal:
+                way: list[str] = []
+                step: str | None = name
+                while step is not None:
+                    way.append(step)
+                    step = came_from[step]
+                return way[::-1]
+            for above in self.parents.get(name, {}):
+                if above not in came_from:
+                    came_from[above] = name
+                    waiting.append(above)
+        return []
+
+
+def _check_names(
+    taxonomy: Taxonomy, labels: Collection[str], known: Collection[str]
+) -> None:
+    unknown = [name for name in taxonomy.lines if name not in known]
+    if not unknown:
+        return
+    first = unknown[0]
+    near = difflib.get_close_matches(first, sorted(labels), n=1)
+    others = ", ".join(repr(name) for name in unknown[1 : 1 + _EXAMPLES])
+    more = ", ..." if len(unknown) > 1 + _EXAMPLES else ""
+    raise DataError(
+        f"{taxonomy.source}:{taxonomy.lines[first]}: a name must be a label that some "
+        f"document carries, or stand above one; {first!r} is neither"
+        + (f" - did you mean {near[0]!r}?" if near else "")
+        + (f" ({len(unknown) - 1:,} more: {others}{more})" if others else "")
+    )

@@ -1,0 +1,1 @@
+"""Files of documents: readers and writers of every format."""

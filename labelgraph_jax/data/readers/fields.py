@@ -1,0 +1,205 @@
+"""The fields of one document as a file gives them, checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from labelgraph_jax.data.documents import DataError, Document
+from labelgraph_jax.data.features.values import Features
+
+_BREAKS = re.compile(r"[\t\r\n\v\f]")
+
+
+def shown(value: Any) -> str:
+    """A value as an error message shows it: one short line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def check_text(value: Any, where: str, name: str = "text") -> str:
+    """The text of a document.
+
+    Raises:
+        DataError: not a string, blank, or not valid Unicode.
+    """
+    if not isinstance(value, str):
+        raise DataError(f'{where}: "{name}" must be a string; got {shown(value)}')
+    if not value.strip():
+        raise DataError(f'{where}: "{name}" must not be empty; got {shown(value)}')
+    _check_unicode(value, where, name)
+    return value
+
+
+def check_id(value: Any, where: str) -> str:
+    """The id of a document, as a string.
+
+    Raises:
+        DataError: neither a string with something in it nor an integer.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(
+            f'{where}: "id" must be a non-empty string or an integer; '
+            f"got {shown(value)}"
+        )
+    _check_unicode(value, where, "id")
+    return value
+
+
+def check_labels(value: Any, where: str, name: str = "labels") -> tuple[str, ...]:
+    """The labels of a document, in order; a repeated one is kept once.
+
+    Raises:
+        DataError: not a list of strings, or a label that is empty, has spaces
+            around it, or has a tab or line break in it.
+    """
+    if not isinstance(value, list):
+        raise DataError(
+            f'{where}: "{name}" must be a list of strings; got {shown(value)}'
+        )
+    for label in value:
+        if not isinstance(label, str):
+            raise DataError(
+                f'{where}: "{name}" must be a list of strings; it holds {shown(label)}'
+            )
+        if not label.strip():
+            raise DataError(f"{where}: a label must not be empty; got {shown(label)}")
+        if label != label.strip():
+            raise DataError(
+                f"{where}: a label must have no spaces around it; got {shown(label)}"
+            )
+        if _BREAKS.search(label):
+            raise DataError(
+                f"{where}: a label must have no tab or line break in it; "
+                f"got {shown(label)}"
+            )
+        _check_unicode(label, where, "labels")
+    return tuple(dict.fromkeys(value))
+
+
+def check_features(fields: Mapping[str, Any], where: str) -> Features:
+    """The features of a document, `{"ids": [...], "values": [...]}`.
+
+    Raises:
+        DataError: no such object.
+    """
+    value = fields["features"]
+    try:
+        ids = np.asarray(value["ids"], None if value["ids"] else np.int64)
+        return Features(ids, np.asarray(value["values"], np.float32))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DataError(
+            f'{where}: "features" must be {{"ids": [...], "values": [...]}}; {error}'
+        ) from None
+
+
+def check_tasks(value: Any, where: str) -> dict[str, tuple[str, ...] | None] | None:
+    """The labels per task of a document; null stands for not annotated.
+
+    Raises:
+        DataError: not an object of lists of strings and nulls.
+    """
+    if value is None:
+        return None
+    if isinstance(value, list) and all(isinstance(v, tuple) for v in value):
+        value = dict(value)  # a parquet map
+    if not isinstance(value, Mapping):
+        raise DataError(
+            f'{where}: "tasks" must be an object of label lists; got {shown(value)}'
+        )
+    return {
+        str(task): None
+        if labels is None
+        else check_labels(labels, where, f"tasks.{task}")
+        for task, labels in value.items()
+    }
+
+
+def split_labels(cell: str, delimiter: str | None, where: str) -> tuple[str, ...]:
+    """The labels of one delimited field; spaces around a label are dropped.
+
+    Args:
+        cell: the field; blank means no label.
+        delimiter: what stands between labels; None or a blank stand for spaces.
+        where: for the error.
+
+    Raises:
+        DataError: nothing between two delimiters.
+    """
+    if not cell.strip():
+        return ()
+    if delimiter is None or not delimiter.strip(" "):
+        return check_labels(cell.split(), where)
+    parts = [part.strip() for part in cell.split(delimiter)]
+    if not all(parts):
+        raise DataError(
+            f"{where}: a label must stand on either side of each {delimiter!r}; "
+            f"got {shown(cell)}"
+        )
+    return check_labels(parts, where)
+
+
+class DocumentList:
+    """Collects the documents of one file and keeps their ids apart."""
+
+    def __init__(self, name: str):
+        self._name = name
+        self._lines: dict[str, int] = {}
+        self.documents: list[Document] = []
+
+    def add(
+        self,
+        line: int,
+        text: str,
+        labels: tuple[str, ...],
+        *,
+        id: str | None = None,
+        tasks: Mapping[str, tuple[str, ...] | None] | None = None,
+        unannotated: tuple[str, ...] = (),
+        features: Features | None = None,
+    ) -> None:
+        """Adds a document; without an id it is called after its line.
+
+        Raises:
+            DataError: another document has the id; a label is not annotated.
+        """
+        id = f"line-{line}" if id is None else id
+        where = f"{self._name}:{line}"
+        if id in self._lines:
+            raise DataError(
+                f"{where}: ids must differ; line {self._lines[id]} has {id!r} too"
+            )
+        self._lines[id] = line
+        document = Document(id, text, labels, tasks, where, unannotated, features)
+        both = [label for label in labels if not document.is_annotated(label)]
+        if both:
+            raise DataError(
+                f'{where}: a label must not stand in "labels" and in "unannotated"; '
+                f"got {shown(both[0])} in both"
+            )
+        self.documents.append(document)
+
+    def finish(self) -> list[Document]:
+        """The documents.
+
+        Raises:
+            DataError: there are none.
+        """
+        if not self.documents:
+            raise DataError(f"{self._name}: must hold at least one document; got none")
+        return self.documents
+
+
+def _check_unicode(value: str, where: str, name: str) -> None:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f'{where}: "{name}" must be valid Unicode; character {error.start + 1} is '
+            "half of a surrogate pair"
+        ) from None

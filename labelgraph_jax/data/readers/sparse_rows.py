@@ -1,0 +1,224 @@
+"""Rows of `id:value` pairs, as LIBSVM and the Extreme Classification Repository write.
+
+    rows features labels        of a bag-of-words file of the repository (with header)
+    3,17 0:0.5 12:1.25          labels between commas, then the features
+     4:2                        a row that begins with a blank has no label
+
+    rows columns                of a matrix of the repository, such as trn_X_Y.txt
+    17:1.0 3:1.0                one row of it
+
+What a row gets wrong is a `DataError` with file and line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from labelgraph_jax.data.documents import DataError, Document
+from labelgraph_jax.data.features.values import Features
+from labelgraph_jax.data.readers.fields import shown
+from labelgraph_jax.data.readers.lines import Line
+
+_PAIRS = re.compile(r"\s*(?:[0-9]+:[^\s:]+(?:\s+|$))*")
+_PAIR = re.compile(r"[0-9]+:[^\s:]+")
+_HEADER = re.compile(r"\s*[0-9]+(?:\s+[0-9]+){1,2}\s*")
+_LARGEST = np.iinfo(np.int32).max
+
+
+class Header(NamedTuple):
+    """The first line of a file of the repository: rows, columns, perhaps labels."""
+
+    sizes: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        return self.sizes[0]
+
+    @property
+    def columns(self) -> int:
+        return self.sizes[1]
+
+
+def header_of(line: str, count: int) -> Header | None:
+    """The header that a line of `count` whole numbers is; None of another line."""
+    if not _HEADER.fullmatch(line):
+        return None
+    sizes = tuple(int(part) for part in line.split())
+    return Header(sizes) if len(sizes) == count else None
+
+
+def parse_pairs(
+    text: str, where: str, *, columns: int | None, increasing: bool, what: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ids and values of one row.
+
+    Args:
+        text: `id:value id:value`, perhaps nothing.
+        where: for the error.
+        columns: ids lie below it, where that is known.
+        increasing: ids must increase; else each may stand there once, in any order.
+        what: an id is called, for the error.
+
+    Returns:
+        int64 [S] and float64 [S].
+
+    Raises:
+        DataError: a malformed pair, an id out of range, twice or out of order, or a
+            value that is no finite number.
+    """
+    if not _PAIRS.fullmatch(text):
+        wrong = next(p for p in text.split() if not _PAIR.fullmatch(p))
+        raise DataError(
+            f"{where}: must be pairs `{what}:value` between blanks, the {what} a whole "
+            f"number from 0; got {shown(wrong)}"
+        )
+    numbers = text.replace(":", " ").split()
+    try:
+        values = np.array(numbers[1::2], np.float64)
+    except ValueError:
+        wrong = next(p for p in text.split() if not _is_number(p.partition(":")[2]))
+        raise DataError(
+            f"{where}: a value must be a number; got {shown(wrong)}"
+        ) from None
+    try:
+        ids = np.array(numbers[::2], np.int64)
+    except (ValueError, OverflowError):
+        ids = np.full(len(values), _LARGEST + 1)
+    pairs = text.split()
+    finite = np.abs(values) <= np.finfo(np.float32).max
+    if not finite.all():
+        place = int(np.argmin(finite))
+        raise DataError(
+            f"{where}: a value must be a finite number; got {shown(pairs[place])}"
+        )
+    least = _LARGEST if columns is None else columns - 1
+    if ids.size and ids.max() > least:
+        pair = pairs[int(np.argmax(ids > least))]
+        known = f"below {columns:,}" if columns is not None else "a 32-bit number"
+        raise DataError(f"{where}: a {what} must be {known}; got {shown(pair)}")
+    _check_order(ids, where, increasing, what)
+    return ids, values
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_order(ids: np.ndarray, where: str, increasing: bool, what: str) -> None:
+    steps = np.diff(ids if increasing else np.sort(ids))
+    if not steps.size or steps.min() > 0:
+        return
+    place = int(np.argmax(steps <= 0))
+    if increasing and steps[place] < 0:
+        raise DataError(
+            f"{where}: {what}s must increase; {ids[place + 1]} stands after "
+            f"{ids[place]}"
+        )
+    twice = (ids if increasing else np.sort(ids))[place]
+    raise DataError(f"{where}: a {what} must stand there once; got {twice} twice")
+
+
+def labelled_rows(
+    lines: Iterator[Line], name: str, *, need_header: bool, ignore_labels: bool = False
+) -> list[Document]:
+    """The documents of a LIBSVM or bag-of-words file.
+
+    Labels are called after what the file writes; documents after their line.
+
+    Args:
+        lines: of the file, blank ones at its end too.
+        name: of the file, for errors.
+        need_header: refuse a file without a header, which may be plain text.
+        ignore_labels: pass over them.
+
+    Raises:
+        DataError: see the module; a header that says other sizes than the file has.
+    """
+    documents: list[Document] = []
+    header: Header | None = None
+    seen = 0
+    for number, line in lines:
+        where = f"{name}:{number}"
+        if number == 1:
+            header = header_of(line, 3)
+            if header is not None:
+                continue
+            if need_header:
+                raise DataError(
+                    f"{where}: a .txt of documents must begin with a header `rows "
+                    "features labels`, as the Extreme Classification Repository "
+                    f"writes it (a LIBSVM file is called .svm); got {shown(line)}"
+                )
+        if header is not None and len(documents) == header.rows and not line.strip():
+            continue  # a blank line after the last row
+        if header is None and not line.strip():
+            seen += 1
+            continue
+        _refuse_hole(seen, where)
+        documents.append(_labelled(line, where, number, header, ignore_labels))
+    if header is not None and len(documents) != header.rows:
+        raise DataError(
+            f"{name}: the header says {header.rows:,} rows; the file has "
+            f"{len(documents):,}"
+        )
+    if not documents:
+        raise DataError(f"{name}: must hold at least one document; got none")
+    return documents
+
+
+def _refuse_hole(blank: int, where: str) -> None:
+    if blank:
+        raise DataError(
+            f"{where}: a row must not follow a blank line; there are {blank} before it"
+        )
+
+
+def _labelled(
+    line: str, where: str, number: int, header: Header | None, ignore_labels: bool
+) -> Document:
+    first, rest = "", line
+    if line and not line[0].isspace():
+        parts = line.split(maxsplit=1)
+        if ":" not in parts[0]:
+            first, rest = parts[0], parts[1] if len(parts) > 1 else ""
+    columns = None if header is None else header.columns
+    # svmlight allows a remark after the pairs.
+    ids, values = parse_pairs(
+        rest.partition("#")[0], where, columns=columns, increasing=True, what="feature"
+    )
+    labels: tuple[str, ...] = ()
+    if first and not ignore_labels:
+        labels = _labels(first, where, None if header is None else header.sizes[2])
+    features = Features(ids.astype(np.int32), values.astype(np.float32))
+    return Document(f"line-{number}", "", labels, None, where, features=features)
+
+
+def _labels(cell: str, where: str, count: int | None) -> tuple[str, ...]:
+    labels = tuple(cell.split(","))
+    for label in labels:
+        if not label:
+            raise DataError(
+                f"{where}: a label must stand on either side of each ','; got "
+                f"{shown(cell)}"
+            )
+        if count is None:
+            continue
+        if not (label.isascii() and label.isdigit()) or int(label) >= count:
+            raise DataError(
+                f"{where}: a label must be a whole number below {count:,}, as the "
+                f"header says; got {shown(label)}"
+            )
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise DataError(
+            f"{where}: a label must stand in a row once; got {twice!r} twice"
+        )
+    return labels

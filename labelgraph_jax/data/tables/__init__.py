@@ -1,0 +1,1 @@
+"""Rows with columns: files, schema, targets and encoded rows."""

@@ -1,0 +1,334 @@
+"""Files -> columns: CSV, TSV, parquet and JSONL tables, plain or .gz or .xz.
+
+A column is what all of its fields are: numbers, texts, or (parquet and JSONL alone)
+lists of texts. Whatever a file gets wrong is a `DataError` of one line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import difflib
+import itertools
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.columns import csv_table, parquet_table
+from labelgraph_jax.data.readers.fields import shown
+from labelgraph_jax.data.readers.lines import (
+    Line,
+    decoded_lines,
+    read_lines,
+    split_suffix,
+)
+from labelgraph_jax.data.tables.values import LARGEST_WHOLE, parse_number
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null"})
+"""What stands in a field of which nothing is known, in any case of letters."""
+
+# In a column of numbers these are no text that somebody meant either.
+_MISSING_NUMBERS = MISSING_TEXTS | {"?", "none", "-", "."}
+_CHUNK = 8_192
+_LISTS = (list, tuple, np.ndarray)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """Named columns of one length.
+
+    Attributes:
+        name: where it comes from, for errors.
+        columns: numbers as float64 with NaN where missing; texts as objects: str, ""
+            for an empty field, None for one that says that it is missing; lists as
+            objects, tuple of str or None.
+        lines: number of the line of each row in its file, int64 `[M]`; or None.
+
+    Raises:
+        DataError: no column, or columns of different lengths.
+    """
+
+    name: str
+    columns: Mapping[str, np.ndarray]
+    lines: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise DataError(f"{self.name}: must have at least one column; got none")
+        sizes = {name: len(values) for name, values in self.columns.items()}
+        if len(set(sizes.values())) > 1:
+            raise DataError(
+                f"{self.name}: columns must be of one length; got {shown(sizes)}"
+            )
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def select(self, rows: np.ndarray | Sequence[int] | slice) -> Table:
+        """The table of some rows, given by number or as a mask."""
+        index: Any = rows if isinstance(rows, slice) else np.asarray(rows)
+        lines = None if self.lines is None else self.lines[index]
+        columns = {name: values[index] for name, values in self.columns.items()}
+        return Table(self.name, columns, lines)
+
+    def drop(self, names: Iterable[str]) -> Table:
+        """The table without some of its columns.
+
+        Raises:
+            DataError: no such column, or none is left.
+        """
+        names = tuple(names)
+        for name in names:
+            self.column(name)
+        kept = {n: values for n, values in self.columns.items() if n not in names}
+        return Table(self.name, kept, self.lines)
+
+    def column(self, name: str) -> np.ndarray:
+        """The values of a column.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        if name not in self.columns:
+            near = difflib.get_close_matches(name, self.columns, n=1, cutoff=0.5)
+            nearest = f"the nearest is {near[0]!r}; " if near else ""
+            raise DataError(
+                f"{self.name}: no column {name!r}; {nearest}the columns are: "
+                f"{', '.join(self.columns)}"
+            )
+        return self.columns[name]
+
+    def where(self, row: int) -> str:
+        """A row as errors name it: `file:line`."""
+        return f"{self.name}:{row + 1 if self.lines is None else self.lines[row]}"
+
+
+def read_table(path: str | Path, *, format: str | None = None) -> Table:
+    """Reads a table; the suffix says the format, .gz or .xz after it compression.
+
+    CSV (comma, or semicolon where the header has no comma) and TSV need a header.
+    JSONL: an object a line, keys are columns; a key that a line lacks is missing
+    there. Spaces around a text are dropped. Missing: an empty field, null, NA, N/A or
+    NaN; in a column of numbers also ?, None, - and a lone point. A column is one of
+    numbers where all that is not missing is a number without leading zeros; true and
+    false of JSONL and parquet are 1 and 0, times are seconds since 1970.
+
+    Args:
+        path: the file; `-` reads standard input, CSV unless `format` says otherwise.
+        format: csv, tsv, jsonl or parquet, against the suffix.
+
+    Raises:
+        DataError: the file is missing, damaged, holds no row, or a field is not as
+            above; the message names file and line.
+    """
+    name, lines = str(path), None
+    if name == "-":
+        name, format = "stdin", format or "csv"
+        lines = decoded_lines(sys.stdin.buffer, name)
+    path = Path(path)
+    suffix = split_suffix(path)[0]
+    known = list(dict.fromkeys(FORMATS.values()))
+    if format is not None and format not in known:
+        raise DataError(f"format must be one of {', '.join(known)}; got {format!r}")
+    if format is None and suffix not in FORMATS:
+        raise DataError(
+            f"{path}: the name of a table must end in one of {', '.join(FORMATS)} "
+            f"(perhaps with .gz or .xz after it); got {suffix or 'no suffix'!r}"
+        )
+    format = format or FORMATS[suffix]
+    if format == "parquet":
+        if lines is not None:
+            raise DataError(f"{name}: a stream must be csv, tsv or jsonl")
+        read = parquet_table(path)
+        header, rows = read.header, read.rows
+    else:
+        lines = read_lines(path) if lines is None else lines
+        if format == "jsonl":
+            header, rows = _json_rows(lines, name)
+        else:
+            read = csv_table(lines, name, delimiter="\t" if format == "tsv" else None)
+            header, rows = read.header, read.rows
+    return _table(name, header, rows)
+
+
+def table_of(name: str, columns: Mapping[str, Iterable[Any]]) -> Table:
+    """A table from columns in memory, each as a column of a file would be read.
+
+    Raises:
+        DataError: a value that no column may hold; no row; different lengths.
+    """
+    lists = [list(values) for values in columns.values()]
+    if len({len(values) for values in lists}) > 1:
+        sizes = dict(zip(columns, map(len, lists), strict=True))
+        raise DataError(f"{name}: columns must be of one length; got {shown(sizes)}")
+    return _table(name, tuple(columns), enumerate(zip(*lists, strict=True), start=1))
+
+
+class _Codes(dict[Any, int]):
+    """Numbers the distinct fields of a column in the order they come."""
+
+    def __missing__(self, field: Any) -> int:
+        self[field] = len(self)
+        return len(self) - 1
+
+    def of(self, fields: Sequence[Any]) -> np.ndarray:
+        try:
+            return np.fromiter(map(self.__getitem__, fields), np.int32, len(fields))
+        except TypeError:  # lists, which no dictionary takes
+            hashable = [tuple(f) if isinstance(f, _LISTS) else f for f in fields]
+            return np.fromiter(map(self.__getitem__, hashable), np.int32, len(fields))
+
+
+def _table(
+    name: str, header: Sequence[str], rows: Iterable[tuple[int, Sequence[Any]]]
+) -> Table:
+    numbers: list[int] = []
+    # A table has many rows and few distinct fields: only those are looked at.
+    codes = [_Codes() for _ in header]
+    parts: list[list[np.ndarray]] = [[] for _ in header]
+    iterator = iter(rows)
+    while chunk := list(itertools.islice(iterator, _CHUNK)):
+        numbers += [number for number, _ in chunk]
+        fields = zip(*(row for _, row in chunk), strict=True)
+        for column, coded, part, values in zip(
+            header, codes, parts, fields, strict=True
+        ):
+            try:
+                part.append(coded.of(values))
+            except TypeError:
+                row = next(i for i, v in enumerate(values) if _is_nested(v))
+                raise DataError(
+                    f"{name}:{chunk[row][0]}: column {column!r} must hold numbers, "
+                    f"texts or lists of texts; got {shown(values[row])}"
+                ) from None
+    if not numbers:
+        raise DataError(f"{name}: must hold at least one row; got none")
+    lines = np.array(numbers, np.int64)
+    columns = {
+        column: _column(list(coded), np.concatenate(part), name, lines, column)
+        for column, coded, part in zip(header, codes, parts, strict=True)
+    }
+    return Table(name, columns, lines)
+
+
+def _is_nested(value: Any) -> bool:
+    """Whether a field is an object, or a list that holds objects or lists."""
+    items = value if isinstance(value, _LISTS) else [value]
+    return any(isinstance(item, (Mapping, *_LISTS)) for item in items)
+
+
+def _column(
+    distinct: list[Any], codes: np.ndarray, name: str, lines: np.ndarray, column: str
+) -> np.ndarray:
+    """The fields of a column as numbers where they all are, else as texts or lists."""
+    listed = any(isinstance(value, tuple) for value in distinct)
+    read: list[Any] = []
+    for code, value in enumerate(distinct):
+        try:
+            read.append(_list(value) if listed else _scalar(value))
+        except TypeError:
+            must = "lists of texts" if listed else "numbers, texts or lists of texts"
+            line = lines[int(np.argmax(codes == code))]
+            raise DataError(
+                f"{name}:{line}: column {column!r} must hold {must}; got {shown(value)}"
+            ) from None
+    if not listed:
+        numbers = [_as_number(field) for field in read]
+        if None not in numbers:
+            return np.array(numbers, np.float64)[codes]
+        read = [
+            _as_text(field, value) for field, value in zip(read, distinct, strict=True)
+        ]
+    # One by one: numpy would make two dimensions of tuples.
+    values = np.empty(len(read), object)
+    for i, field in enumerate(read):
+        values[i] = field
+    return values[codes]
+
+
+def _scalar(value: Any) -> float | str | None:
+    """A field of a file as a number, a text or nothing."""
+    if value is None or isinstance(value, str):
+        return None if value is None else value.strip()
+    if isinstance(value, (bool, np.bool_)):
+        return float(value)
+    if isinstance(value, (int, np.integer)):
+        return float(value) if abs(int(value)) <= LARGEST_WHOLE else str(value)
+    if isinstance(value, (float, np.floating, decimal.Decimal)):
+        return None if math.isnan(value) else float(value)
+    if isinstance(value, (datetime.date, np.datetime64)):
+        moment: Any = value  # datetime64 takes both, its stub does not say so
+        return float(np.datetime64(moment, "us").astype(np.int64)) / 1e6
+    raise TypeError
+
+
+def _as_number(field: float | str | None) -> float | None:
+    """NaN where missing; None where it is no number."""
+    if field is None:
+        return math.nan
+    if isinstance(field, str):
+        return math.nan if field.lower() in _MISSING_NUMBERS else parse_number(field)
+    return field
+
+
+def _as_text(field: float | str | None, original: Any) -> str | None:
+    if isinstance(field, float):
+        whole = isinstance(original, (bool, np.bool_))
+        return str(original).lower() if whole else str(original)
+    is_missing = field is None or (field != "" and field.lower() in MISSING_TEXTS)
+    return None if is_missing else field
+
+
+def _list(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, tuple) or not all(
+        isinstance(item, str) and item.strip() for item in value
+    ):
+        raise TypeError
+    return tuple(dict.fromkeys(item.strip() for item in value))
+
+
+def _json_rows(
+    lines: Iterator[Line], name: str
+) -> tuple[tuple[str, ...], list[tuple[int, tuple[Any, ...]]]]:
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    header: dict[str, None] = {}
+    objects: list[tuple[int, dict[str, Any]]] = []
+    for number, line in lines:
+        try:
+            fields = decoder.decode(line)
+        except (ValueError, RecursionError) as error:
+            reason = "got a blank line" if not line.strip() else str(error)
+            raise DataError(
+                f"{name}:{number}: must be one JSON object; {reason}"
+            ) from None
+        if not isinstance(fields, dict):
+            raise DataError(
+                f"{name}:{number}: must be one JSON object; got {shown(fields)}"
+            )
+        header |= dict.fromkeys(fields)
+        objects.append((number, fields))
+    names = tuple(header)
+    return names, [
+        (number, tuple(fields.get(column) for column in names))
+        for number, fields in objects
+    ]
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON value")

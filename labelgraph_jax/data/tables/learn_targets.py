@@ -1,0 +1,204 @@
+"""What a task over a table predicts, learned from its column's training rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+
+import numpy as np
+
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.tables.files import Table
+from labelgraph_jax.data.tables.targets import (
+    SQUARED_MUST,
+    Target,
+    TargetKind,
+    label_lists,
+)
+from labelgraph_jax.data.tables.values import (
+    category_name,
+    number_column,
+    parse_number,
+    value_names,
+)
+
+NEGATIVE_NAMES = frozenset({"0", "false", "no", "n", "f", "off"})
+POSITIVE_NAMES = frozenset({"1", "true", "yes", "y", "t", "on"})
+_DELIMITERS = ("|", ";", ",")
+_FEW_CLASSES = 10
+_OTHERS = {"0": "1", "1": "0"} | {"no": "yes", "yes": "no", "n": "y", "y": "n"}
+_OTHERS |= {"false": "true", "true": "false", "f": "t", "t": "f"}
+_OTHERS |= {"off": "on", "on": "off"}
+
+
+def learn_target(
+    table: Table,
+    name: str,
+    kind: str = "auto",
+    *,
+    positive: str = "",
+    delimiter: str = "",
+) -> Target:
+    """What a task predicts, from the training rows alone.
+
+    `auto`: lists, and texts of which some hold a delimiter, are multi_label; two values
+    are binary; further texts multi_class, further numbers squared. Of two numbers the
+    larger one is positive; of two texts true, yes, y, t or on, else the rarer one. In a
+    column of 0 and 1, -1 stands for not annotated.
+
+    Args:
+        table: the training rows.
+        name: of the column.
+        kind: binary, multi_class, multi_label, squared or auto.
+        positive: binary: this value against all others.
+        delimiter: multi_label: what stands between labels; by default that one of | ; ,
+            which occurs.
+
+    Raises:
+        DataError: no such column, no target in any row, or values that such a task
+            cannot have.
+    """
+    values = table.column(name)
+    if kind == "auto":
+        kind = _guess(table, name, values, delimiter)
+    match kind:
+        case "squared":
+            target = _squared(table, name)
+        case "multi_label":
+            target = _multi_label(table, name, delimiter)
+        case "multi_class":
+            target = _multi_class(table, name)
+        case _:
+            target = _binary(table, name, positive)
+    encoded, known, _ = target.encode(table)
+    rows = int(known.sum())
+    if not rows:
+        raise DataError(
+            f"{table.name}: column {name!r} holds no target in any of the "
+            f"{len(table):,} training rows"
+        )
+    prior: tuple[float, ...] = ()
+    if kind != "squared":
+        prior = tuple(encoded[known].mean(axis=0, dtype=np.float64).tolist())
+    return dataclasses.replace(target, prior=prior, rows=rows)
+
+
+def _guess(table: Table, name: str, values: np.ndarray, delimiter: str) -> TargetKind:
+    if any(isinstance(value, tuple) for value in values):
+        return "multi_label"
+    names = {n for n in value_names(table, name)[1] if n is not None}
+    delimiters = (delimiter,) if delimiter else ("|", ";")
+    if values.dtype == object and any(d in n for n in names for d in delimiters):
+        return "multi_label"
+    if len(names - {"-1"} if {"0", "1"} <= names else names) <= 2:
+        return "binary"
+    return "multi_class" if values.dtype == object else "squared"
+
+
+def _squared(table: Table, name: str) -> Target:
+    numbers = number_column(table, name, SQUARED_MUST)
+    known = numbers[~np.isnan(numbers)]
+    mean = float(known.mean()) if len(known) else 0.0
+    scale = float(known.std()) if len(known) else 0.0
+    return Target(name, "squared", mean=mean, scale=scale)
+
+
+def _counts(table: Table, name: str) -> Counter[str]:
+    index, names = value_names(table, name)
+    counts: Counter[str] = Counter()
+    for value, count in zip(names, np.bincount(index).tolist(), strict=True):
+        if value is not None:
+            counts[value] += count
+    return counts
+
+
+def _binary(table: Table, name: str, positive: str) -> Target:
+    counts = _counts(table, name)
+    if positive:
+        positive = category_name(positive)
+        if positive not in counts:
+            raise DataError(
+                f"{table.name}: no training row of column {name!r} holds {positive!r}; "
+                f"{_most_frequent(counts)}"
+            )
+        return Target(name, "binary", ("", positive))
+    if {"0", "1"} <= counts.keys():
+        counts.pop("-1", None)
+    if len(counts) > 2:
+        numbers = table.columns[name].dtype != object
+        other = "squared or multi_class" if numbers else "multi_class"
+        raise DataError(
+            f"{table.name}: column {name!r} holds {len(counts):,} different values, so "
+            f"a binary task must say which is positive: "
+            f"--task '{name}=binary[{counts.most_common(1)[0][0]}]'; or it is "
+            f"{other}. {_most_frequent(counts)}"
+        )
+    if len(counts) < 2:
+        only = next(iter(counts), "1")
+        other_value = _OTHERS.get(only.lower(), "")
+        if only.lower() in NEGATIVE_NAMES:
+            return Target(name, "binary", (only, other_value))
+        return Target(name, "binary", (other_value, only))
+    return Target(name, "binary", _ordered(counts))
+
+
+def _ordered(counts: Counter[str]) -> tuple[str, str]:
+    """The negative and the positive one of two values."""
+    one, other = sorted(counts)
+    first, second = parse_number(one), parse_number(other)
+    if first is not None and second is not None:
+        return (one, other) if first < second else (other, one)
+    lower = {one.lower(): one, other.lower(): other}
+    for name, value in lower.items():
+        rest = other if value == one else one
+        if name in POSITIVE_NAMES:
+            return rest, value
+        if name in NEGATIVE_NAMES:
+            return value, rest
+    return (other, one) if counts[one] < counts[other] else (one, other)
+
+
+def _multi_class(table: Table, name: str) -> Target:
+    counts = _counts(table, name)
+    rows = counts.total()
+    if len(counts) < 2:
+        raise DataError(
+            f"{table.name}: column {name!r} must hold two classes or more to learn "
+            f"multi_class; got {_most_frequent(counts) or 'none'}"
+        )
+    if len(counts) > max(rows // 2, _FEW_CLASSES):
+        raise DataError(
+            f"{table.name}: column {name!r} holds {len(counts):,} different values in "
+            f"{rows:,} rows: these are no classes; "
+            + ("squared?" if table.columns[name].dtype != object else "free text?")
+        )
+
+    def order(value: str) -> tuple[float, str]:
+        number = parse_number(value)
+        return (math.inf if number is None else number), value
+
+    return Target(name, "multi_class", tuple(sorted(counts, key=order)))
+
+
+def _multi_label(table: Table, name: str, delimiter: str) -> Target:
+    values = table.column(name)
+    if not delimiter and values.dtype == object:
+        texts = [value for value in set(values) if isinstance(value, str)]
+        found = [d for d in _DELIMITERS if any(d in text for text in texts)]
+        delimiter = found[0] if found else ""
+    counts: Counter[str] = Counter()
+    for labels in label_lists(table, name, delimiter):
+        counts.update(labels or ())
+    if not counts:
+        raise DataError(
+            f"{table.name}: no training row of column {name!r} carries a label"
+        )
+    return Target(name, "multi_label", tuple(sorted(counts)), delimiter=delimiter)
+
+
+def _most_frequent(counts: Counter[str]) -> str:
+    if not counts:
+        return ""
+    shown_values = ", ".join(f"{v!r} ({n:,})" for v, n in counts.most_common(4))
+    return f"the most frequent: {shown_values}" + (", ..." if len(counts) > 4 else "")

@@ -1,0 +1,208 @@
+"""Target columns of a table: what a task predicts, and its targets as numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.fields import shown
+from labelgraph_jax.data.tables.files import Table
+from labelgraph_jax.data.tables.values import (
+    category_name,
+    number_column,
+    value_names,
+)
+
+TargetKind = Literal["binary", "multi_class", "multi_label", "squared"]
+
+SQUARED_MUST = "numbers for a squared task"
+# In a column of labels: annotated, and none applies.
+_NO_LABELS = frozenset({"", "-", "none", "[]"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One task over a table, as learned from the training rows.
+
+    Attributes:
+        name: of the column.
+        kind: how it is learned.
+        values: binary: the negative value ("" for every other one) and the positive
+            one; classes or labels of the other kinds; () of a squared task.
+        prior: share of each target column's ones in training; () of a squared task.
+        mean, scale: a squared target y is learned as (y - mean) / scale.
+        delimiter: what stands between the labels of a multi_label field.
+        rows: training rows that are annotated for it.
+    """
+
+    name: str
+    kind: TargetKind
+    values: tuple[str, ...] = ()
+    prior: tuple[float, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+    delimiter: str = ""
+    rows: int = 0
+
+    @property
+    def width(self) -> int:
+        """Columns of outputs and targets."""
+        return len(self.values) if self.kind.startswith("multi") else 1
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether training holds one value alone."""
+        if self.kind == "squared":
+            return self.scale == 0.0
+        return all(share in (0.0, 1.0) for share in self.prior)
+
+    def encode(self, table: Table) -> tuple[np.ndarray, np.ndarray, Counter[str]]:
+        """Targets of the rows.
+
+        Returns:
+            Targets float32 `[M, width]`; which of them are annotated, bool `[M]`; and
+            classes or labels that training lacks, counted: rows of such a class count
+            as not annotated, such labels are left out.
+
+        Raises:
+            DataError: there is no such column, or a field is not of this kind.
+        """
+        if self.kind == "squared":
+            numbers = number_column(table, self.name, SQUARED_MUST)
+            known = ~np.isnan(numbers)
+            scaled = (np.where(known, numbers, self.mean) - self.mean) / (
+                self.scale or 1.0
+            )
+            return scaled[:, None].astype(np.float32), known, Counter()
+        if self.kind == "multi_label":
+            return self._labels(table)
+        index, names = value_names(table, self.name)
+        codes = np.array([self._code(table, index, i, n) for i, n in enumerate(names)])
+        known = codes[index] >= 0
+        unseen: Counter[str] = Counter()
+        for code, name, count in zip(
+            codes, names, np.bincount(index, minlength=len(names)), strict=True
+        ):
+            if code == -2 and count:
+                unseen[str(name)] += int(count)
+        if self.kind == "binary":
+            return (codes[index] == 1).astype(np.float32)[:, None], known, unseen
+        targets = np.zeros((len(table), self.width), np.float32)
+        rows = np.flatnonzero(known)
+        targets[rows, codes[index][rows]] = 1.0
+        return targets, known, unseen
+
+    def _code(
+        self, table: Table, index: np.ndarray, number: int, name: str | None
+    ) -> int:
+        """Which value a field holds; -1: none, -2: one that training lacks."""
+        if name is None or (self.kind == "binary" and self._is_not_annotated(name)):
+            return -1
+        if name in self.values:
+            return self.values.index(name)
+        if self.kind == "multi_class":
+            return -2
+        if self.values[0] == "":
+            return 0
+        row = int(np.argmax(index == number))
+        raise DataError(
+            f"{table.where(row)}: column {self.name!r} must hold {self.values[0]} or "
+            f"{self.values[1]}; got {shown(table.columns[self.name][row])}"
+        )
+
+    def _is_not_annotated(self, name: str) -> bool:
+        return name == "-1" and "-1" not in self.values and self.values[0] != ""
+
+    def _labels(self, table: Table) -> tuple[np.ndarray, np.ndarray, Counter[str]]:
+        place = {label: i for i, label in enumerate(self.values)}
+        targets = np.zeros((len(table), self.width), np.float32)
+        known = np.zeros(len(table), bool)
+        unseen: Counter[str] = Counter()
+        for row, labels in enumerate(label_lists(table, self.name, self.delimiter)):
+            known[row] = labels is not None
+            for label in labels or ():
+                if label in place:
+                    targets[row, place[label]] = 1.0
+                else:
+                    unseen[label] += 1
+        return targets, known, unseen
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values that a person can read."""
+        fields = dataclasses.asdict(self)
+        kept = ("mean", "scale") if self.kind == "squared" else ("values", "prior")
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in fields.items()
+            if name in ("name", "kind", "rows", *kept)
+            or (name == "delimiter" and value)
+        }
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Target:
+        """Reads what `to_json` made.
+
+        Raises:
+            DataError: it is something else.
+        """
+        try:
+            kept: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values.items()
+            }
+            return Target(**kept)
+        except (TypeError, AttributeError) as error:
+            raise DataError(f"must be a task of a table; {error}") from None
+
+
+def encode_targets(
+    targets: Sequence[Target], table: Table, *, absent: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray, dict[str, Counter[str]]]:
+    """The targets of all tasks side by side.
+
+    Args:
+        targets: the tasks.
+        table: the rows.
+        absent: tasks whose column the table lacks: not annotated in any row.
+
+    Returns:
+        Targets float32 `[M, O]`, which are annotated bool `[M, O]`, and per task what
+        `Target.encode` counts, where there is anything.
+    """
+    arrays, masks = [], []
+    unseen: dict[str, Counter[str]] = {}
+    for target in targets:
+        if target.name in absent:
+            array = np.zeros((len(table), target.width), np.float32)
+            known = np.zeros(len(table), bool)
+        else:
+            array, known, unknown = target.encode(table)
+            if unknown:
+                unseen[target.name] = unknown
+        arrays.append(array)
+        masks.append(np.repeat(known[:, None], target.width, axis=1))
+    return np.concatenate(arrays, axis=1), np.concatenate(masks, axis=1), unseen
+
+
+def label_lists(
+    table: Table, name: str, delimiter: str
+) -> list[tuple[str, ...] | None]:
+    """The labels of each row; None where it is not annotated."""
+    values = table.column(name)
+    if values.dtype != object:
+        return [None if np.isnan(v) else (category_name(v),) for v in values]
+    known: dict[Any, tuple[str, ...] | None] = {}
+    for value in dict.fromkeys(values):
+        if value is None or isinstance(value, tuple):
+            known[value] = value
+        elif value.lower() in _NO_LABELS:
+            known[value] = ()
+        else:
+            parts = value.split(delimiter) if delimiter else [value]
+            known[value] = tuple(dict.fromkeys(p.strip() for p in parts if p.strip()))
+    return [known[value] for value in values]

@@ -1,0 +1,1 @@
+"""Text or features to ids: words, n-grams, features, word vectors."""

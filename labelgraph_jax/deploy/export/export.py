@@ -1,0 +1,199 @@
+"""A trained model as a directory that needs jax and not this package.
+
+    program.jaxexport   StableHLO for CPU, CUDA and TPU, any number of documents and any
+                        length, as `jax.export` serializes it
+    weights.npz         what it is called with beside the documents
+    tokenizer.json      or ngrams.json, or features.json: how a text becomes ids
+    labels.json  taxonomy.json  thresholds.json     what its numbers mean
+    load_example.py     predicts with it
+    export.json         inputs, outputs, versions, and the SHA-256 of every file
+    README.md           the model card
+
+Nothing in it executes when it is read, and it is written whole or not at all.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import numpy as np
+
+from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
+from labelgraph_jax.data.tokenizers.words import Tokenizer
+from labelgraph_jax.deploy.export.check import check_program, reads_windows
+from labelgraph_jax.deploy.export.example import TextRule, example
+from labelgraph_jax.deploy.export.manifest import (
+    PROGRAM,
+    WEIGHTS,
+    file_entries,
+    make_manifest,
+)
+from labelgraph_jax.deploy.export.model_card import model_card
+from labelgraph_jax.deploy.export.program import ExportError, Program, export_program
+from labelgraph_jax.predictors.decision import Decision
+from labelgraph_jax.predictors.ensemble import Ensemble
+from labelgraph_jax.predictors.evaluation import run_documents
+from labelgraph_jax.predictors.hierarchy import label_ancestors
+from labelgraph_jax.predictors.label_model import Model, load
+from labelgraph_jax.predictors.workdir import Workdir, write_json, write_text
+
+Say = Callable[[str], None]
+
+
+def export_model(
+    workdir: str | Path,
+    out: str | Path,
+    *,
+    data: str = "",
+    data_dir: str = "",
+    limit: int = 0,
+    say: Say = lambda line: None,
+) -> dict[str, Any]:
+    """Writes a finished run as a directory that jax alone can load.
+
+    What was written is read again and compared with `predict`; a directory that does
+    not agree is not left.
+
+    Args:
+        workdir: of the run.
+        out: a directory that is absent or empty.
+        data: a labelled file to compare on; by default the test split of the run.
+        data_dir: where the local corpus copies lie now, if they have moved.
+        limit: compare on so many documents, spread evenly; on all, if 0.
+        say: takes one line about what is going on.
+
+    Returns:
+        The manifest, `export.json`.
+
+    Raises:
+        ExportError: the model cannot be exported, `out` cannot be made, or what was
+            exported differs from `predict`.
+        WorkdirError: no finished run stands there.
+        DataError: the documents cannot be read.
+    """
+    target = Path(out)
+    _require_free(target)
+    place = Workdir.existing(workdir)
+    if place.is_table:
+        raise ExportError(
+            f"{workdir}: a run over a table reads columns and not texts, which an "
+            "export has no file for; only models of texts or features are exported"
+        )
+    results = place.results()
+    model = load(workdir)
+    require_exportable(model)
+    split, documents = run_documents(
+        model.config.data, model.label_space, data=data, data_dir=data_dir
+    )
+    if not documents:
+        raise ExportError(f"{split}: has no document to compare the export on")
+    say("tracing and lowering the model")
+    program = export_program(model)
+    for platform, reason in program.refused.items():
+        say(f"it does not lower for {platform}: {reason}")
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        write_model(folder, model, program)
+        say(f"comparing it with predict on {limit or len(documents):,} documents")
+        where = Path(data).name if data else "test"
+        call = loaded(folder)
+        check = check_program(model, call, documents, where=where, limit=limit)
+        rule = text_rule(model)
+        manifest = make_manifest(model, program, rule, check)
+        script = (folder / "load_example.py").read_text(encoding="utf-8")
+        counts = model.classifier.graph.counts.astype(int).tolist()
+        card = model_card(manifest, results, counts=counts, script=script)
+        write_text(folder / "README.md", card)
+        manifest["files"] = file_entries(folder)
+        write_json(folder / "export.json", manifest)
+        folder.chmod(0o755)
+        folder.replace(target)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return manifest
+
+
+def require_exportable(model: Model) -> None:
+    """Refuses models that are more than one program.
+
+    Raises:
+        ExportError: an ensemble, or a memory that has a say.
+    """
+    path = model.workdir.path
+    if isinstance(model, Ensemble):
+        raise ExportError(
+            f"{path}: an ensemble reads every text in the way of each of its members, "
+            "which one program cannot; export its members"
+        )
+    memory = model.memory
+    if memory is not None and (memory.choice.weight or len(memory.unseen)):
+        raise ExportError(
+            f"{path}: its memory has a say in the probabilities (weight "
+            f"{memory.choice.weight:g}, {len(memory.unseen)} labels known by their "
+            "text alone) and is no part of an export; `labelgraph memory RUN "
+            "--memory.kind none` takes it away"
+        )
+
+
+def loaded(folder: Path) -> Callable[[dict[str, Any]], Any]:
+    """What was written, inputs -> outputs."""
+    serialized = bytearray((folder / PROGRAM).read_bytes())
+    program = jax.jit(jax.export.deserialize(serialized).call)
+    with np.load(folder / WEIGHTS, allow_pickle=False) as stored:
+        weights = jax.device_put(dict(stored))
+    return lambda inputs: program(weights, inputs)
+
+
+def _require_free(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise ExportError(f"{target}: no such folder {target.parent}")
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if target.exists() or target.is_symlink():
+        raise ExportError(f"{target}: must be absent or an empty directory")
+
+
+def write_model(folder: Path, model: Model, program: Program) -> None:
+    """What computes, and what says how texts go in and labels come out."""
+    (folder / PROGRAM).write_bytes(program.serialized)
+    with (folder / WEIGHTS).open("wb") as file:
+        np.savez(file, allow_pickle=False, **program.weights)
+    model.tokenizer.save(folder)
+    write_text(folder / "labels.json", model.label_space.to_json() + "\n")
+    write_json(folder / "thresholds.json", _decision(model.decision))
+    if not model.label_chunk:
+        above = label_ancestors(model.label_space)
+        if above is not None:
+            rows = [np.flatnonzero(row).tolist() for row in above]
+            write_json(folder / "taxonomy.json", {"ancestors": rows})
+    rule = text_rule(model)
+    script = example(rule, model.decision, ranked=model.label_chunk > 0)
+    write_text(folder / "load_example.py", script)
+
+
+def text_rule(model: Model) -> TextRule:
+    """How the model reads a text."""
+    text, tokenizer = model.config.text, model.tokenizer
+    kind, empty = "features", 0
+    if isinstance(tokenizer, NgramTokenizer):
+        kind, empty = "ngrams", 1
+    elif isinstance(tokenizer, Tokenizer):
+        kind, empty = "tokenizer", tokenizer.empty_id
+    windowed = reads_windows(model)
+    windows = text.max_windows if windowed else 1
+    return TextRule(kind, text.max_length, windows, tokenizer.pad_id, empty, windowed)
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    """thresholds.json: one number for all labels, or one for each in their order."""
+    values = decision.thresholds
+    same = bool((values == values[0]).all())
+    return {
+        **decision.summary(),
+        "thresholds": float(values[0]) if same else values.tolist(),
+    }

@@ -1,0 +1,174 @@
+"""The model card: README.md beside an exported model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from labelgraph_jax.deploy.export.check import TOLERANCE
+
+SHOWN = (
+    "micro_f1",
+    "macro_f1",
+    "samples_f1",
+    "micro_precision",
+    "micro_recall",
+    "hamming_loss",
+    "subset_accuracy",
+    "P@1",
+    "P@5",
+    "nDCG@5",
+    "LRAP",
+    "mAP",
+    "hierarchical_f1",
+)
+FEW = 10
+"""Training documents below which a label is called rare."""
+
+
+def model_card(
+    manifest: Mapping[str, Any],
+    results: Mapping[str, Any],
+    *,
+    counts: list[int],
+    script: str,
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        manifest: of the export, without its files.
+        results: of the finished run.
+        counts: training documents with each label.
+        script: what `load_example.py` holds.
+    """
+    sections = [
+        _head(manifest, results),
+        _data(results, counts),
+        _metrics(manifest, results),
+        _limits(manifest, results, counts),
+        _loading(manifest, script),
+    ]
+    return "\n".join(sections)
+
+
+def _head(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    made = manifest["made_with"]
+    return f"""# Multi-label text classifier, {results["corpus"]}
+
+{results["labels"]:,} labels, {results["parameters"]:,} trained parameters;
+{manifest["model"]}. Trained and exported with labelgraph_jax
+{made["labelgraph_jax"]} (jax {made["jax"]}); it loads without that package.
+"""
+
+
+def _data(results: Mapping[str, Any], counts: list[int]) -> str:
+    splits = results["documents"]
+    rows = "\n".join(f"| {name} | {count:,} |" for name, count in splits.items())
+    notes = "\n".join(f"- {note}" for note in results.get("notes", []))
+    seen = sorted(counts)
+    return f"""## Data
+
+{results["corpus"]}. A label stands on {seen[0]:,} to {seen[-1]:,} training documents,
+the median one on {seen[len(seen) // 2]:,}.
+
+| split | documents |
+|---|---|
+{rows}
+
+{notes}
+"""
+
+
+def _metrics(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    intervals = manifest["check"]["intervals"]
+    where = _where(manifest["check"])
+    drawn = [
+        f"| {name} | {value:.4f} | {low:.4f} to {high:.4f} |"
+        for name, (value, low, high) in intervals.items()
+    ]
+    lines = ["## Metrics", "", *_measured(manifest, results["test"]), ""]
+    if drawn:
+        lines += [
+            f"At the export, on {where}, with the middle 95 of 100 bootstrap resamples "
+            "of the documents (1,000 drawn; it holds no variation between trainings, "
+            "and macro-F1 lies lower in resamples, which miss rare labels):",
+            "",
+            "| metric | value | 95 % interval |",
+            "|---|---|---|",
+            *drawn,
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _measured(manifest: Mapping[str, Any], test: Mapping[str, Any] | None) -> list[str]:
+    """What training ended with."""
+    if test is None:
+        return ["The run had no test split: nothing was measured after training."]
+    metrics = test["metrics"]
+    return [
+        f"Of {test['documents']:,} test documents, at the thresholds of "
+        f"thresholds.json (rule: {manifest['decision']['kind']}), as measured after "
+        "training:",
+        "",
+        "| metric | value |",
+        "|---|---|",
+        *(f"| {name} | {metrics[name]:.4f} |" for name in SHOWN if name in metrics),
+    ]
+
+
+def _limits(
+    manifest: Mapping[str, Any], results: Mapping[str, Any], counts: list[int]
+) -> str:
+    text, check = manifest["text"], manifest["check"]
+    rare = sum(count < FEW for count in counts)
+    units = {"tokenizer": "tokens", "ngrams": "words", "features": "features"}
+    read = f"{text['max_length']:,} {units[text['kind']]}"
+    if text["max_windows"] > 1:
+        read += f" in each of {text['max_windows']} windows"
+    test = results["test"]
+    cut = f"{test['truncated_documents']:,} test documents were longer" if test else ""
+    longer = f"; {cut}" if cut else ""
+    coarse = check["tolerance"] > TOLERANCE
+    rounded = "; vectors of the frozen layers are rounded to float16" if coarse else ""
+    lines = [
+        "## Limits",
+        "",
+        f"- It knows the {results['labels']:,} labels of labels.json and no other, and "
+        "texts like those it was trained on; elsewhere its probabilities mean little.",
+        f"- It reads the first {read} of a document{longer}.",
+        f"- {rare:,} labels stand on fewer than {FEW} training documents: what it says "
+        "about them is uncertain.",
+        f"- Compared with the model it was made from on {_where(check)}: the largest "
+        f"difference of a probability was {check['largest_difference']:.1e}, on "
+        f"{check['device']}{rounded}. Products are in full float32 precision on every "
+        "platform.",
+        f"- Platforms: {', '.join(manifest['platforms'])}.",
+    ]
+    for platform, reason in manifest["refused_platforms"].items():
+        lines.append(f"- Not for {platform}: {reason}")
+    lines += [
+        "- Every new shape of a batch is compiled once: pad to few lengths.",
+        "- jax reads what an older jax exported for six months at least.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _loading(manifest: Mapping[str, Any], script: str) -> str:
+    return f"""## Loading
+
+`pip install {" ".join(manifest["needs"])}`; `python load_example.py "a text"` prints
+labels with their probabilities. That script, whole:
+
+```python
+{script.strip()}
+```
+
+`export.json` says what goes in and comes out, and holds the SHA-256 of every file.
+"""
+
+
+def _where(check: Mapping[str, Any]) -> str:
+    named = "test documents" if check["where"] == "test" else check["where"]
+    whole = check["documents"] == check["of"]
+    count = "all" if whole else f"{check['documents']:,} of"
+    return f"{count} {check['of']:,} {named}"

@@ -1,0 +1,250 @@
+"""The addresses of a service."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from swagger_ui_bundle import swagger_ui_path
+
+from labelgraph_jax.deploy.serve.about import label_rows
+from labelgraph_jax.deploy.serve.asking import (
+    Answers,
+    Question,
+    Refusal,
+    columns_of,
+    read_question,
+)
+from labelgraph_jax.deploy.serve.errors import RefusedError, error_body
+from labelgraph_jax.deploy.serve.guard import App, Guard, read_body
+from labelgraph_jax.deploy.serve.limits import Limits
+from labelgraph_jax.deploy.serve.metrics import Metrics
+from labelgraph_jax.deploy.serve.scoring import Asked
+from labelgraph_jax.deploy.serve.service import Service
+
+PATHS = frozenset(
+    f"/{name}"
+    for name in (
+        *("predict", "labels", "model", "healthz", "livez", "metrics", "docs"),
+        "openapi.json",
+    )
+)
+DOCS = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>labelgraph</title>
+<link rel="stylesheet" href="assets/swagger-ui.css">
+<link rel="icon" href="assets/favicon-32x32.png"></head>
+<body><div id="swagger-ui"></div>
+<script src="assets/swagger-ui-bundle.js"></script>
+<script src="docs.js"></script></body></html>
+"""
+SCRIPT = """SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui",
+  deepLinking: true, validatorUrl: null});
+"""
+POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "frame-ancestors 'none'"
+)
+PAGE = 100
+"""Labels on a page, unless told otherwise."""
+
+
+def _responses(*codes: int) -> dict[int | str, dict[str, Any]]:
+    return {code: {"model": Refusal} for code in codes}
+
+
+def make_app(
+    service: Service,
+    limits: Limits,
+    metrics: Metrics,
+    *,
+    version: str,
+    log: Callable[[str], None] | None = None,
+) -> App:
+    """The whole application, as a server runs it.
+
+    Args:
+        service: does the work.
+        limits: of the service.
+        metrics: where it counts.
+        version: of this package.
+        log: takes a line per request; None for none.
+    """
+    app = FastAPI(
+        title="labelgraph",
+        version=version,
+        description="Labels of texts, from a trained model.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    # The version that the page's files read.
+    app.openapi_version = "3.0.3"
+    app.add_exception_handler(RefusedError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(RequestValidationError, _refuse_invalid)
+    app.add_exception_handler(Exception, _fail)
+    _add_prediction(app, service, limits)
+    _add_model(app, service)
+    _add_state(app, service, metrics)
+    _add_docs(app)
+    return Guard(app, limits, metrics, PATHS, log)
+
+
+def _json(value: Any, status: int = 200, **headers: str) -> Response:
+    body = json.dumps(value, ensure_ascii=False).encode()
+    return Response(body, status, headers, media_type="application/json")
+
+
+def _add_prediction(app: FastAPI, service: Service, limits: Limits) -> None:
+    schema = Question.model_json_schema()
+    example = {"texts": ["Wheat exports rose in March"], "top_k": 3}
+    content = {"application/json": {"schema": schema, "example": example}}
+
+    @app.post(
+        "/predict",
+        summary="Labels of one text or several",
+        openapi_extra={"requestBody": {"required": True, "content": content}},
+        response_model=Answers,
+        responses=_responses(400, 408, 413, 415, 422, 503, 504),
+    )
+    async def predict(request: Request) -> Response:
+        headers = request.headers
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise RefusedError(
+                415,
+                "the body must be JSON, Content-Type application/json; got "
+                + (repr(kind[:60]) if kind else "none"),
+                "bad_type",
+            )
+        declared = headers.get("content-length")
+        try:
+            body = await read_body(headers, request.stream(), limits, declared=declared)
+        except ClientDisconnect:
+            raise RefusedError(400, "the body must be whole", "gone") from None
+        texts, asked, names = read_question(body, limits)
+        model = service.model
+        if model.label_chunk:
+            _check_chunked(model, asked, names)
+        if names:
+            asked = Asked(
+                asked.top_k, asked.scores, columns_of(names, model.label_space)
+            )
+        rows = await service.answer(texts, asked)
+        return _json({"model": service.about["model"], "documents": rows})
+
+
+def _check_chunked(model: Any, asked: Asked, names: tuple[str, ...]) -> None:
+    kept = min(model.config.head.kept_labels, len(model.labels))
+    if asked.scores or names:
+        raise RefusedError(
+            422,
+            f"scores and labels need all {len(model.labels):,} labels at once, and "
+            f"this model scores them in chunks: ask for top_k, up to {kept:,}",
+            "many_labels",
+        )
+    if asked.top_k > kept:
+        raise RefusedError(
+            422,
+            f"top_k must lie in 0..{kept:,}, what this model keeps of a text; got "
+            f"{asked.top_k:,}",
+            "bad_request",
+        )
+
+
+def _add_model(app: FastAPI, service: Service) -> None:
+    @app.get(
+        "/labels",
+        summary="The labels, with thresholds and descriptions, a page at a time",
+        responses=_responses(422, 503),
+    )
+    async def labels(
+        offset: int = Query(0, ge=0, le=2**31), limit: int = Query(PAGE, ge=1, le=1000)
+    ) -> Response:
+        return _json(label_rows(service.model, offset, limit))
+
+    @app.get(
+        "/model",
+        summary="What the model is, and how well it does on its test documents",
+        responses=_responses(503),
+    )
+    async def model() -> Response:
+        assert service.model is not None
+        return _json(service.about)
+
+
+def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    @app.head("/healthz", include_in_schema=False)
+    @app.get(
+        "/healthz",
+        summary="200 once every shape is compiled, else 503",
+        responses=_responses(503),
+    )
+    async def healthz() -> Response:
+        if service.state == "ready":
+            seconds = round(service.seconds, 3)
+            ready = {"status": "ready", "shapes": service.shapes, "seconds": seconds}
+            return _json(ready)
+        reason = f"the service must be ready; it is {service.state}"
+        found = {"error": reason, "status": service.state}
+        return _json(found, 503, **{"Retry-After": "1"})
+
+    @app.get("/livez", summary="200 as long as the process answers")
+    async def livez() -> Response:
+        return _json({"status": "alive"})
+
+    @app.get("/metrics", summary="For Prometheus", response_class=Response)
+    async def numbers() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_docs(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(DOCS, headers={"Content-Security-Policy": POLICY})
+
+    @app.get("/docs.js", include_in_schema=False)
+    async def script() -> Response:
+        return Response(SCRIPT, media_type="text/javascript")
+
+    app.mount("/assets", StaticFiles(directory=Path(str(swagger_ui_path))))
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError)
+    request.scope["refused"].append(error.kind)
+    body = error_body(error.reason)
+    return Response(body, error.status, error.headers, media_type="application/json")
+
+
+async def _refuse_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path, headers = ascii(request.scope["path"])[:80], dict(error.headers or {})
+    if error.status_code == 404:
+        reason = f"the path must be one of {', '.join(sorted(PATHS))}; got {path}"
+        refused = RefusedError(404, reason, "no_such_path")
+    else:
+        allowed = headers.get("Allow", headers.get("allow", "GET"))
+        reason = f"{path} takes {allowed}; got {ascii(request.method)[:40]}"
+        refused = RefusedError(error.status_code, reason, "bad_method", headers)
+    return await _refuse(request, refused)
+
+
+async def _refuse_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name, got = first["loc"][-1], ascii(first.get("input"))[:60]
+    reason = f"{name}: {str(first['msg'])[:200]}; got {got}"
+    return await _refuse(request, RefusedError(422, reason, "bad_request"))
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    reason = "the service failed at this request; its log says where"
+    return await _refuse(request, RefusedError(500, reason, "failure"))

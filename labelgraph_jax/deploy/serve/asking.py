@@ -1,0 +1,229 @@
+"""The body of a request, read and checked by hand: each refusal says what must hold."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from labelgraph_jax.data.documents import LabelSpace
+from labelgraph_jax.deploy.serve.errors import RefusedError
+from labelgraph_jax.deploy.serve.limits import Limits
+from labelgraph_jax.deploy.serve.scoring import Asked
+
+KNOWN = ("text", "texts", "top_k", "scores", "labels")
+NEAREST_AMONG = 20_000
+"""Labels among which the nearest name is looked for."""
+
+
+class Question(BaseModel):
+    """What /predict takes: `text` or `texts`, one of the two."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field("", description="One text.")
+    texts: list[str] = Field([], description="Several texts.")
+    top_k: int = Field(
+        0, ge=0, description="So many labels of each, whether decided for or not."
+    )
+    scores: bool = Field(False, description="Also the probability of every label.")
+    labels: list[str] = Field([], description="Also the probabilities of these.")
+
+
+class ModelName(BaseModel):
+    """Which model answered."""
+
+    name: str = Field(description="Name of the work directory.")
+    step: int = Field(description="Step of its checkpoint.")
+
+
+class Answer(BaseModel):
+    """Labels of a document, the most probable first; as `labelgraph predict` writes."""
+
+    id: str = Field(description="Place of the text in the request, from 0.")
+    labels: list[str]
+    scores: list[float] = Field(description="Their probabilities.")
+    tasks: dict[str, list[str]] = Field(
+        {}, description="The labels by label set, of a model of several sets."
+    )
+    all_scores: dict[str, float] = Field({}, description="With `scores`.")
+    label_scores: dict[str, float] = Field({}, description="With `labels`.")
+
+
+class Answers(BaseModel):
+    """What /predict gives."""
+
+    model: ModelName
+    documents: list[Answer]
+
+
+class Refusal(BaseModel):
+    """What every refusal gives."""
+
+    error: str = Field(description="What must hold, and what was got.")
+
+
+def read_json(body: bytes) -> Any:
+    """A JSON value.
+
+    Raises:
+        RefusedError: 400, it is none, or no UTF-8.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RefusedError(
+            400,
+            f"the body must be UTF-8; byte {error.start} is {body[error.start]:#04x}",
+            "bad_utf8",
+        ) from None
+    try:
+        return json.loads(text, parse_constant=_no_constant, parse_int=_integer)
+    except RecursionError:
+        raise RefusedError(
+            400, "the body must be one JSON object; it nests too deeply", "bad_json"
+        ) from None
+    except ValueError as error:
+        raise RefusedError(
+            400, f"the body must be one JSON object; {error}", "bad_json"
+        ) from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20:
+        raise ValueError(f"an integer of {len(digits):,} digits is too large")
+    return int(digits)
+
+
+def read_question(
+    body: bytes, limits: Limits
+) -> tuple[list[str], Asked, tuple[str, ...]]:
+    """The texts, what is asked of them, and the labels that are named.
+
+    Raises:
+        RefusedError: 400 for what is no JSON, 422 for anything else.
+    """
+    fields = read_json(body)
+    if not isinstance(fields, dict):
+        raise _wrong(f"the body must be a JSON object; got {_kind(fields)}")
+    for name in fields:
+        if name not in KNOWN:
+            near = difflib.get_close_matches(name[:100], KNOWN, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise _wrong(
+                f"the fields must be among {', '.join(KNOWN)}; got {_short(name)}{hint}"
+            )
+    texts = _texts(fields, limits)
+    scores = fields.get("scores", False)
+    if not isinstance(scores, bool):
+        raise _wrong(f"scores must be true or false; got {_kind(scores)}")
+    asked = Asked(top_k=_top_k(fields, limits), scores=scores)
+    return texts, asked, _names(fields, limits)
+
+
+def _texts(fields: Mapping[str, Any], limits: Limits) -> list[str]:
+    if ("text" in fields) == ("texts" in fields):
+        got = "both" if "text" in fields else "neither"
+        raise _wrong(f"there must be either text or texts; got {got}")
+    if "text" in fields:
+        return [_text(fields["text"], "text", limits)]
+    texts = fields["texts"]
+    if not isinstance(texts, list):
+        raise _wrong(f"texts must be a list of strings; got {_kind(texts)}")
+    if not texts:
+        raise _wrong("texts must hold at least one text; got an empty list")
+    if len(texts) > limits.max_texts:
+        raise _wrong(
+            f"a request may hold at most {limits.max_texts:,} texts; got "
+            f"{len(texts):,}",
+            "too_many_texts",
+        )
+    return [_text(text, f"text {i}", limits) for i, text in enumerate(texts)]
+
+
+def _text(text: Any, where: str, limits: Limits) -> str:
+    if not isinstance(text, str):
+        raise _wrong(f"{where} must be a string; got {_kind(text)}")
+    if len(text) > limits.max_characters:
+        raise _wrong(
+            f"{where} must have at most {limits.max_characters:,} characters; got "
+            f"{len(text):,}",
+            "too_long",
+        )
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise _wrong(
+            f"{where} must be Unicode text; character {error.start} is half of a "
+            f"surrogate pair, \\u{ord(text[error.start]):04x}"
+        ) from None
+    return text
+
+
+def _top_k(fields: Mapping[str, Any], limits: Limits) -> int:
+    top_k = fields.get("top_k", 0)
+    if type(top_k) is not int:
+        raise _wrong(f"top_k must be an integer; got {_kind(top_k)}")
+    if not 0 <= top_k <= limits.max_top_k:
+        raise _wrong(f"top_k must lie in 0..{limits.max_top_k:,}; got {top_k:,}")
+    return top_k
+
+
+def _names(fields: Mapping[str, Any], limits: Limits) -> tuple[str, ...]:
+    names = fields.get("labels", [])
+    if not isinstance(names, list):
+        raise _wrong(f"labels must be a list of names; got {_kind(names)}")
+    if len(names) > limits.max_labels:
+        raise _wrong(
+            f"a request may name at most {limits.max_labels:,} labels; got "
+            f"{len(names):,}",
+            "too_many_labels",
+        )
+    for place, name in enumerate(names):
+        if not isinstance(name, str):
+            raise _wrong(f"label {place} must be a name; got {_kind(name)}")
+    return tuple(names)
+
+
+def columns_of(names: tuple[str, ...], labels: LabelSpace) -> tuple[int, ...]:
+    """The columns of some labels.
+
+    Raises:
+        RefusedError: 422, the model has no such label; the nearest one is named.
+    """
+    for name in names:
+        if name not in labels.index:
+            known = labels.names[:NEAREST_AMONG]
+            near = difflib.get_close_matches(name[:100], known, 1, 0.0)
+            raise _wrong(
+                f"labels must be among the model's; {_short(name)} is none: the "
+                f"nearest is {near[0]!r}",
+                "unknown_label",
+            )
+    return tuple(labels.index[name] for name in names)
+
+
+def _wrong(reason: str, kind: str = "bad_request") -> RefusedError:
+    return RefusedError(422, reason, kind)
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= 60 else value[:57] + "...")
+
+
+def _kind(value: Any) -> str:
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        bool: "true or false",
+        int: "an integer",
+        float: "a number",
+        type(None): "null",
+    }
+    return names.get(type(value), type(value).__name__)

@@ -1,0 +1,176 @@
+"""Around the addresses: what is counted, refused in JSON, or takes too long."""
+
+import asyncio
+import contextlib
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from labelgraph_jax.deploy.serve.errors import RefusedError
+from labelgraph_jax.deploy.serve.limits import Limits
+from labelgraph_jax.deploy.serve.metrics import Metrics
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LINGER = 2.0
+"""Seconds in which the rest of a refused body is read and thrown away: a connection
+that is closed on unread bytes takes the answer with it."""
+LINGER_BYTES = 256 * 2**20
+
+
+class Guard:
+    """The outermost part of the application.
+
+    Args:
+        app: what answers.
+        limits: of the service.
+        metrics: where it counts.
+        paths: those that are counted by name.
+        log: takes a line per request; None for none.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        limits: Limits,
+        metrics: Metrics,
+        paths: frozenset[str],
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self._app, self._limits, self._metrics = app, limits, metrics
+        self._paths, self._log = paths, log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        exchange = Exchange(scope, receive, send, self._limits.timeout)
+        scope["refused"] = refused = []
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except TimeoutError:
+            # The client does not read its answer: nothing more can be said to it.
+            refused.append("slow_reader")
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+        for kind in refused:
+            self._metrics.rejected.labels(kind).inc()
+        path = scope["path"] if scope["path"] in self._paths else "other"
+        took = time.perf_counter() - started
+        self._metrics.requests.labels(path, str(exchange.status)).inc()
+        self._metrics.seconds.labels(path).observe(took)
+        if self._log is not None:
+            shown = ascii(scope["path"])[1:-1]
+            self._log(f"{scope['method']} {shown} {exchange.status} {took:.4f} s")
+
+
+class Exchange:
+    """One request and its answer.
+
+    Attributes:
+        status: that was sent, 0 before.
+    """
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, timeout: float
+    ) -> None:
+        self.status = 0
+        self._receive, self._send, self._timeout = receive, send, timeout
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        # What is left of the request's body.
+        self._open = length != b"0" or b"transfer-encoding" in headers
+        # Asking for the rest would tell the client to send it.
+        self._expects = b"expect" in headers
+
+    async def receive(self) -> Message:
+        """From the client."""
+        message = await self._receive()
+        self._expects = False
+        self._open = message["type"] == "http.request" and bool(
+            message.get("more_body", False)
+        )
+        return message
+
+    async def send(self, message: Message) -> None:
+        """To the client.
+
+        Raises:
+            TimeoutError: it does not read.
+        """
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self._open:
+                close = (b"connection", b"close")
+                message = {**message, "headers": [*message["headers"], close]}
+        elif self._open and not message.get("more_body", False):
+            await self._write({**message, "more_body": True})
+            if not self._expects:
+                await self._discard_the_rest()
+            message = {**message, "body": b""}
+        await self._write(message)
+
+    async def _write(self, message: Message) -> None:
+        async with asyncio.timeout(self._timeout):
+            await self._send(message)
+
+    async def _discard_the_rest(self) -> None:
+        left = LINGER_BYTES
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                while self._open and left > 0:
+                    left -= len((await self.receive()).get("body", b""))
+
+
+async def read_body(
+    headers: Any, chunks: Any, limits: Limits, *, declared: str | None
+) -> bytes:
+    """The body of a request, no longer than it may be.
+
+    Args:
+        headers: of the request.
+        chunks: asynchronous, its bytes.
+        limits: of the service.
+        declared: its Content-Length.
+
+    Raises:
+        RefusedError: it is too long (413), too slow (408), or encoded (415).
+    """
+    if encoding := headers.get("content-encoding", "identity") != "identity":
+        encoding = headers["content-encoding"]
+        raise RefusedError(
+            415,
+            f"the body must not be compressed; got Content-Encoding {encoding!r}",
+            "bad_type",
+        )
+    most = limits.max_body
+    if declared is not None and declared.isdigit() and int(declared[:18]) > most:
+        raise _too_large(most, f"{int(declared[:18]):,}")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.body_timeout):
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > most:
+                    raise _too_large(most, f"{len(body):,} and more")
+    except TimeoutError:
+        raise RefusedError(
+            408,
+            f"the body must come within {limits.body_timeout:g} seconds; {len(body):,} "
+            "bytes came",
+            "slow_body",
+        ) from None
+    return bytes(body)
+
+
+def _too_large(most: int, got: str) -> RefusedError:
+    return RefusedError(
+        413, f"the body must have at most {most:,} bytes; got {got}", "too_large"
+    )

@@ -1,0 +1,349 @@
+"""Texts -> what `predict` writes of them, in shapes that are compiled beforehand.
+
+There is no second way through the model: tokens, scores, memory and decisions come from
+the functions that `Model.predict` uses, only that every batch is padded to a shape of
+the service's own.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from labelgraph_jax.data.batches.batches import Examples
+from labelgraph_jax.data.documents import Document
+from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
+from labelgraph_jax.deploy.serve.errors import RefusedError
+from labelgraph_jax.deploy.serve.limits import Limits
+from labelgraph_jax.deploy.serve.shapes import (
+    Bucket,
+    Costs,
+    buckets,
+    fits,
+    lengths,
+    row_counts,
+    rows_of,
+)
+from labelgraph_jax.predictors.ensemble import Ensemble, combine
+from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
+from labelgraph_jax.predictors.label_model import Model, document_row
+from labelgraph_jax.predictors.memory.texts import FrozenReader
+from labelgraph_jax.predictors.prepare import encode_documents
+from labelgraph_jax.predictors.ranking import top_rows
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.training.many_labels import TopLabels
+
+NGRAMS_PER_WORD = 64
+"""A word of twenty letters has so many parts and pairs; a text beyond that many per
+word that the model reads is refused."""
+
+TIMED = 3
+"""Batches of a shape that are timed; the fastest counts."""
+
+Windows = Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request wants of each of its texts.
+
+    Attributes:
+        top_k: so many labels in place of those that the model decides for; 0 for these.
+        scores: the probability of every label, too.
+        columns: of these labels, too.
+    """
+
+    top_k: int = 0
+    scores: bool = False
+    columns: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text as the model (each member of an ensemble) reads it.
+
+    Attributes:
+        document: the raw text.
+        windows: of token ids, per member.
+        buckets: what it is padded to, per member.
+    """
+
+    document: Document
+    windows: tuple[Windows, ...]
+    buckets: tuple[Bucket, ...]
+
+
+def require_texts(workdir: str | Path) -> Workdir:
+    """The work directory, if its model reads texts.
+
+    Raises:
+        WorkdirError: it is no work directory, or its model reads something else.
+    """
+    place = Workdir.existing(workdir)
+    if place.is_table:
+        raise WorkdirError(
+            f"{workdir}: a run over a table reads rows, and `serve` serves models that "
+            "read texts; `labelgraph predict` reads rows from a file"
+        )
+    return place
+
+
+class Member:
+    """One model whose batches all have shapes from a list.
+
+    Attributes:
+        model: parameters on the device, encoders limited to these shapes.
+        buckets: what texts are padded to, short ones first.
+        rows: texts of a batch.
+    """
+
+    def __init__(self, model: Model, limits: Limits) -> None:
+        text = model.config.text
+        if model.reads_features:
+            raise WorkdirError(
+                f"{model.workdir.path}: its model reads features, and `serve` serves "
+                "models that read texts; `labelgraph predict` reads features"
+            )
+        self.rows = row_counts(limits.max_batch)
+        is_bag = isinstance(model.tokenizer, NgramTokenizer)
+        windows = text.max_windows if text.long_documents == "windows" else 1
+        longest = text.max_length * (NGRAMS_PER_WORD if is_bag else 1)
+        self.buckets = buckets(longest, windows, limits.buckets, full=not is_bag)
+        self.model = _placed(model, self.rows, limits.buckets)
+
+    def read(self, documents: Sequence[Document]) -> list[Windows]:
+        """Token ids of each document."""
+        model = self.model
+        encoded = encode_documents(
+            documents, model.label_space, model.tokenizer, model.config.text
+        )
+        assert encoded.examples.windows is not None
+        return list(encoded.examples.windows)
+
+    def bucket(self, windows: Windows) -> Bucket:
+        """The smallest bucket that a text fits into.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        size = max(len(windows), 1), max(map(len, windows), default=1)
+        for bucket in self.buckets:
+            if fits(size, bucket):
+                return bucket
+        raise RefusedError(
+            422,
+            f"a text must have at most {self.buckets[-1][1]:,} words and parts of "
+            f"words that the model reads; got {size[1]:,}",
+            "too_many_tokens",
+        )
+
+    def score(
+        self, documents: Sequence[Document], windows: Sequence[Windows], bucket: Bucket
+    ) -> np.ndarray | TopLabels:
+        """Probabilities `[M, N]`, or the best labels, of as many texts as a batch has
+        rows."""
+        model, count = self.model, len(documents)
+        chunked = model.label_chunk > 0
+        shape = (count, len(model.classifier.graph.counts))
+        examples = Examples(
+            windows=windows,
+            targets=csr_array(shape) if chunked else np.zeros(shape, np.float32),
+            pad_id=getattr(model.tokenizer, "pad_id", 0),
+            sparse_targets=chunked,
+            padded_to=bucket,
+        )
+        if model.encoder is not None:
+            examples = model.encoder.encode(examples)
+        if chunked:
+            top = model.rank(examples, batch_size=count)
+            return model.mix_top(documents, examples, top)
+        probabilities = model.score(examples, batch_size=count)
+        return model.mix(documents, examples, probabilities)
+
+
+def _placed(model: Model, rows: tuple[int, ...], count: int) -> Model:
+    """The model with its parameters on the device and its encoders limited."""
+    changes: dict[str, Any] = {"params": model._run.place_params(model.params)}
+    if model.encoder is not None:
+        known = lengths(model.config.text.max_length, count)
+        changes["encoder"] = dataclasses.replace(
+            model.encoder, rows=rows, lengths=known, cache=None
+        )
+    memory = model.memory
+    if memory is not None and isinstance(memory.reader, FrozenReader):
+        reader = memory.reader
+        longest = min(reader.max_length, reader.encoder.shape.max_positions // 8 * 8)
+        encoder = dataclasses.replace(
+            reader.encoder, rows=rows, lengths=lengths(longest, count), cache=None
+        )
+        reader = dataclasses.replace(reader, encoder=encoder)
+        changes["memory"] = dataclasses.replace(memory, reader=reader)
+    return dataclasses.replace(model, **changes)
+
+
+class Scorer:
+    """A model, or an ensemble of several, behind shapes that are compiled beforehand.
+
+    Attributes:
+        model: whose labels and decision count.
+        members: the models that score.
+        costs: seconds of a batch, per member, bucket and rows; from `compile_all`.
+    """
+
+    def __init__(self, model: Model, limits: Limits) -> None:
+        self.model = model
+        joined = isinstance(model, Ensemble)
+        parts = model.members if isinstance(model, Ensemble) else (model,)
+        self.members = tuple(Member(part, limits) for part in parts)
+        if not joined:
+            self.model = self.members[0].model
+        self.costs: list[dict[Bucket, dict[int, float]]] = [{} for _ in self.members]
+        self._of_keys: dict[tuple[Bucket, ...], Costs] = {}
+
+    @cached_property
+    def encoders(self) -> list[FrozenEncoder]:
+        """Those that are compiled by themselves."""
+        found = []
+        for member in self.members:
+            if member.model.encoder is not None:
+                found.append(member.model.encoder)
+            reader = getattr(member.model.memory, "reader", None)
+            if isinstance(reader, FrozenReader):
+                found.append(reader.encoder)
+        return found
+
+    def shapes(self) -> Iterator[tuple[int, Bucket, int]]:
+        """Member, bucket and rows of all that is compiled."""
+        for number, member in enumerate(self.members):
+            for bucket in member.buckets:
+                for rows in rows_of(bucket, member.rows):
+                    yield number, bucket, rows
+
+    def compile_all(self, going_on: Callable[[], bool] = lambda: True) -> int:
+        """Scores a batch of every shape, and again to learn what it costs.
+
+        Args:
+            going_on: asked before each; false breaks off.
+
+        Returns:
+            How many shapes there are.
+        """
+        for encoder in self.encoders:
+            if not going_on():
+                return 0
+            encoder.compile_all()
+        count = 0
+        for number, bucket, rows in self.shapes():
+            if not going_on():
+                return 0
+            member = self.members[number]
+            windows = [[np.ones(bucket[1], np.int32)] * bucket[0]] * rows
+            documents = [Document("0", "text", ())] * rows
+            member.score(documents, windows, bucket)
+            took = float("inf")
+            for _ in range(TIMED):
+                started = time.perf_counter()
+                member.score(documents, windows, bucket)
+                took = min(took, time.perf_counter() - started)
+            self.costs[number].setdefault(bucket, {})[rows] = took
+            count += 1
+        # Decisions and what is written compile nothing, but import a little.
+        texts = [text for text in self.read(["text"]) if isinstance(text, Text)]
+        self.answer(texts, [Asked()])
+        return count
+
+    def cost(self, key: tuple[Bucket, ...]) -> Costs:
+        """Seconds of a batch of a key, by its rows."""
+        if key not in self._of_keys:
+            each = [self.costs[i][bucket] for i, bucket in enumerate(key)]
+            shared = set.intersection(*(set(costs) for costs in each))
+            sums = {rows: sum(costs[rows] for costs in each) for rows in sorted(shared)}
+            self._of_keys[key] = sums
+        return self._of_keys[key]
+
+    def join(self, keys: Sequence[tuple[Bucket, ...]]) -> tuple[Bucket, ...]:
+        """The smallest key that texts of all these fit into."""
+        if len(keys) == 1:
+            return keys[0]
+        found = []
+        for member, own in zip(self.members, zip(*keys, strict=True), strict=True):
+            size = max(b[0] for b in own), max(b[1] for b in own)
+            found.append(next(b for b in member.buckets if fits(size, b)))
+        return tuple(found)
+
+    def read(self, texts: Sequence[str]) -> list[Text | RefusedError]:
+        """Texts as the members read them, or why one is not read."""
+        documents = [Document(str(i), text, ()) for i, text in enumerate(texts)]
+        read = [member.read(documents) for member in self.members]
+        found: list[Text | RefusedError] = []
+        for document, *windows in zip(documents, *read, strict=True):
+            pairs = zip(self.members, windows, strict=True)
+            try:
+                own = tuple(member.bucket(each) for member, each in pairs)
+            except RefusedError as refused:
+                found.append(refused)
+            else:
+                found.append(Text(document, tuple(windows), own))
+        return found
+
+    def answer(
+        self, texts: Sequence[Text], asked: Sequence[Asked]
+    ) -> list[dict[str, Any]]:
+        """What `labelgraph predict` writes of each text, and what else was asked.
+
+        Args:
+            texts: at most as many as the largest batch of their buckets.
+            asked: of each.
+        """
+        count = len(texts)
+        key = self.join([text.buckets for text in texts])
+        rows = min(n for n in self._rows(key) if n >= count)
+        filled = [*texts, *[texts[-1]] * (rows - count)]
+        documents = [text.document for text in filled]
+        scored = [
+            member.score(documents, [text.windows[i] for text in filled], key[i])
+            for i, member in enumerate(self.members)
+        ]
+        return self._rows_of(texts, asked, scored)
+
+    def _rows(self, key: tuple[Bucket, ...]) -> list[int]:
+        each = [
+            set(rows_of(bucket, member.rows))
+            for member, bucket in zip(self.members, key, strict=True)
+        ]
+        return sorted(set.intersection(*each))
+
+    def _rows_of(
+        self, texts: Sequence[Text], asked: Sequence[Asked], scored: list[Any]
+    ) -> list[dict[str, Any]]:
+        model = self.model
+        if isinstance(scored[0], TopLabels):
+            found = []
+            for row, (text, each) in enumerate(zip(texts, asked, strict=True)):
+                own = TopLabels(*(array[row : row + 1] for array in scored[0]))
+                found += top_rows(model, [text.document], own, each.top_k)
+            return found
+        probabilities = scored[0]
+        if isinstance(model, Ensemble):
+            probabilities = combine(scored, model.weights, model.bias)
+        return [
+            _row(model, text.document, scores, each)
+            for text, scores, each in zip(texts, probabilities, asked, strict=False)
+        ]
+
+
+def _row(
+    model: Model, document: Document, scores: np.ndarray, asked: Asked
+) -> dict[str, Any]:
+    row = document_row(model, document, scores, asked.scores, asked.top_k)
+    if asked.columns:
+        row["label_scores"] = {
+            model.labels[i]: round(float(scores[i]), 6) for i in asked.columns
+        }
+    return row

@@ -1,0 +1,230 @@
+"""The beginning and the end of a service."""
+
+import contextlib
+import errno
+import importlib.util
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from labelgraph_jax import __version__
+from labelgraph_jax.deploy.serve.compilations import Compilations
+from labelgraph_jax.deploy.serve.errors import ServeError
+from labelgraph_jax.deploy.serve.limits import Limits
+from labelgraph_jax.deploy.serve.scoring import require_texts
+from labelgraph_jax.predictors.label_model import load
+from labelgraph_jax.predictors.workdir import Workdir
+
+NEEDED = ("fastapi", "uvicorn", "prometheus_client", "swagger_ui_bundle")
+BACKLOG = 1024
+SWITCH_SECONDS = 0.001
+"""How long one thread may keep another from running: a batch's tokens are no reason to
+let a client wait."""
+
+Say = Callable[[str], None]
+
+
+def require_extra() -> None:
+    """Refuses to go on without the packages that only a service needs.
+
+    Raises:
+        ServeError: one is not installed.
+    """
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ServeError(
+            f"a service needs {', '.join(missing)}: pip install 'labelgraph_jax[serve]'"
+        )
+
+
+def serve(
+    workdir: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    limits: Limits | None = None,
+    say: Say = lambda line: None,
+    log: Say | None = None,
+) -> int:
+    """Serves a trained model until SIGTERM or Ctrl-C, and finishes what it holds.
+
+    Args:
+        workdir: what `labelgraph train` left.
+        host: address to listen on; whoever reaches it can ask.
+        port: 0 takes any free one.
+        limits: of requests and waiting.
+        say: takes a line about what is going on.
+        log: takes a line per request; None for none.
+
+    Returns:
+        0, or 1 where requests were left unanswered at the end.
+
+    Raises:
+        ServeError: a package is missing, or the address cannot be had.
+        WorkdirError: no model that reads texts stands there.
+    """
+    require_extra()
+    place = require_texts(workdir)
+    limits = limits or Limits()
+    listening = listen(host, port)
+    with contextlib.closing(listening):
+        if not is_loopback(listening):
+            say(
+                f"warning: {host} can be reached from other machines, and the service "
+                "asks nobody who they are: put it behind something that does"
+            )
+        return _run(place, listening, limits, say, log)
+
+
+def _run(
+    place: Workdir, listening: socket.socket, limits: Limits, say: Say, log: Say | None
+) -> int:
+    import uvicorn
+
+    from labelgraph_jax.deploy.serve.app import make_app
+    from labelgraph_jax.deploy.serve.metrics import Metrics
+    from labelgraph_jax.deploy.serve.protocol import connections
+    from labelgraph_jax.deploy.serve.service import Service
+
+    Compilations.listen()
+    metrics = Metrics()
+    service = Service(lambda: load(place.path), limits, metrics)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+    config = uvicorn.Config(
+        make_app(service, limits, metrics, version=__version__, log=log),
+        http=connections(limits, metrics),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=limits.keep_alive,  # type: ignore[arg-type]
+        timeout_graceful_shutdown=limits.drain,  # type: ignore[arg-type]
+    )
+    address = url_of(listening)
+    say(f"{place.path} on {address}: loading and compiling")
+
+    class Server(uvicorn.Server):
+        """One that ends with what it holds answered, and with an exit code."""
+
+        stopped_by = ""
+        unfinished = 0
+
+        async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
+            service.start(self.told)
+            await super()._serve(sockets)
+
+        def told(self) -> None:
+            """The service is ready, or has failed."""
+            if service.state == "ready":
+                say(
+                    f"ready: {place.path} on {address} ({service.shapes} shapes "
+                    f"compiled in {service.seconds:.1f} s), docs at {address}/docs"
+                )
+            elif service.failure is not None:
+                self.should_exit = True
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().shutdown(sockets)
+            self.unfinished = len(self.server_state.tasks)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if self.stopped_by and sig == signal.SIGINT:
+                os._exit(130)
+            if not self.stopped_by:
+                held = len(self.server_state.tasks)
+                say(f"stopping: {held} requests are still answered")
+            self.stopped_by = signal.Signals(sig).name
+            self.should_exit = True
+            if service.state != "failed":
+                service.state = "draining"
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            numbers = (signal.SIGTERM, signal.SIGINT)
+            before = {n: signal.signal(n, self.handle_exit) for n in numbers}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    server = Server(config)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        server.run([listening])
+    finally:
+        sys.setswitchinterval(before)
+        ended = service.stop()
+    return _end(service, server.unfinished, ended, limits, say)
+
+
+def _end(
+    service: "object", unfinished: int, ended: bool, limits: Limits, say: Say
+) -> int:
+    failure = getattr(service, "failure", None)
+    if failure is not None:
+        raise failure
+    if unfinished:
+        say(f"{unfinished} requests were not answered within {limits.drain:g} seconds")
+    else:
+        say("stopped: everything was answered")
+    if not ended:
+        # A thread that still compiles would be torn down half-way.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1 if unfinished else 0)
+    return 1 if unfinished else 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections.
+
+    Raises:
+        ServeError: the address does not exist, or is taken.
+    """
+    if not 0 <= port <= 65_535:
+        raise ServeError(f"--port must lie in 0..65535, got {port}")
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ServeError(
+            f"--host must be an address of this machine: {error}"
+        ) from None
+    family, kind, protocol, _, address = found[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ServeError(
+                f"port {port} of {host} is in use: name another with --port, or 0 for "
+                "any that is free"
+            ) from None
+        raise ServeError(
+            f"{host} port {port} cannot be listened on: {error.strerror}"
+        ) from None
+    listening.setblocking(False)
+    return listening
+
+
+def is_loopback(listening: socket.socket) -> bool:
+    """Whether only this machine can reach a socket."""
+    return ipaddress.ip_address(listening.getsockname()[0].split("%")[0]).is_loopback
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where to ask."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

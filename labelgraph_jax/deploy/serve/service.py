@@ -1,0 +1,322 @@
+"""The work behind the addresses: load, compile, tokenise, wait, score, answer.
+
+Two threads work beside the one that talks to clients: one tokenises what comes in, one
+scores what waits, so that JAX has one caller and all cores.
+"""
+
+import asyncio
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from labelgraph_jax.deploy.serve.about import about_model
+from labelgraph_jax.deploy.serve.compilations import Compilations
+from labelgraph_jax.deploy.serve.errors import RefusedError
+from labelgraph_jax.deploy.serve.limits import Limits
+from labelgraph_jax.deploy.serve.metrics import Metrics
+from labelgraph_jax.deploy.serve.queues import Queues, Waiting
+from labelgraph_jax.deploy.serve.scoring import Asked, Scorer
+from labelgraph_jax.predictors.label_model import Model
+
+WAIT_SHARE = 0.25
+"""Share of a batch's time that the next one waits for more texts, at most."""
+READ_TOGETHER = 64
+"""Texts that are tokenised at a time."""
+RETRY_AFTER = {"Retry-After": "1"}
+
+Outcome = tuple[Waiting, "dict[str, Any] | Exception"]
+
+
+@dataclass(eq=False)
+class Job:
+    """A request that is being answered."""
+
+    texts: Sequence[str]
+    asked: Asked
+    future: "asyncio.Future[None]"
+    rows: list[Any] = field(default_factory=list)
+    left: int = 0
+    cancelled: bool = False
+
+
+class Service:
+    """A model that answers many requests at a time.
+
+    Args:
+        load: gives the model; called in the thread that scores.
+        limits: of the service.
+        metrics: where it counts.
+
+    Attributes:
+        state: `loading`, `compiling`, `ready`, `draining` or `failed`.
+        failure: what `load` or compiling raised.
+        shapes, seconds: how many were compiled, in what time.
+        about: what /model tells, once there is a model.
+    """
+
+    def __init__(
+        self, load: Callable[[], Model], limits: Limits, metrics: Metrics
+    ) -> None:
+        self.limits, self.metrics = limits, metrics
+        self.state = "loading"
+        self.failure: BaseException | None = None
+        self.shapes, self.seconds = 0, 0.0
+        self.scorer: Scorer | None = None
+        self.about: dict[str, Any] = {}
+        self._load = load
+        self._changed = threading.Condition()
+        self._inbox: deque[Job] = deque()
+        self._waiting = 0
+        self._stopped = False
+        self._queues: Queues | None = None
+        self._threads: list[threading.Thread] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._on_change: Callable[[], None] = lambda: None
+
+    def start(self, on_change: Callable[[], None] = lambda: None) -> None:
+        """Begins to load; to be called in the event loop.
+
+        Args:
+            on_change: called in the event loop once it is ready, or has failed.
+        """
+        self._loop, self._on_change = asyncio.get_running_loop(), on_change
+        self.metrics.waiting.set_function(lambda: self._waiting)
+        for target in (self._score_all, self._read_all):
+            thread = threading.Thread(
+                target=target, name=f"serve{target.__name__}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self, seconds: float = 5.0) -> bool:
+        """Ends both threads; whether they have ended within so many seconds."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def model(self) -> Model:
+        """The model.
+
+        Raises:
+            RefusedError: it is not ready.
+        """
+        if self.scorer is None or self.state not in ("ready", "draining"):
+            raise RefusedError(
+                503,
+                f"the service must be ready; it is {self.state}: come back later",
+                "not_ready",
+                RETRY_AFTER,
+            )
+        return self.scorer.model
+
+    async def answer(self, texts: Sequence[str], asked: Asked) -> list[dict[str, Any]]:
+        """What `predict` writes of each text.
+
+        Raises:
+            RefusedError: not ready, too much waits, it takes too long, or a text is
+                not read.
+        """
+        assert self._loop is not None
+        if not texts:
+            return []
+        job = Job(texts, asked, self._loop.create_future(), [None] * len(texts))
+        job.left = len(texts)
+        with self._changed:
+            if self._stopped or self._waiting + len(texts) > self.limits.max_queue:
+                raise RefusedError(
+                    503,
+                    f"at most {self.limits.max_queue:,} texts may wait; "
+                    f"{self._waiting:,} do, and {len(texts):,} came: come back later",
+                    "queue_full",
+                    RETRY_AFTER,
+                )
+            self._waiting += len(texts)
+            self._inbox.append(job)
+            self._changed.notify_all()
+        try:
+            async with asyncio.timeout(self.limits.timeout):
+                await job.future
+        except TimeoutError:
+            raise RefusedError(
+                504,
+                f"an answer must come within {self.limits.timeout:g} seconds, and did "
+                "not: ask for fewer texts at once",
+                "timeout",
+            ) from None
+        finally:
+            job.cancelled = True
+        return job.rows
+
+    def _read_all(self) -> None:
+        """The thread that tokenises."""
+        while True:
+            with self._changed:
+                while not self._stopped and (not self._inbox or self._queues is None):
+                    self._changed.wait()
+                if self._stopped:
+                    return
+                jobs: list[Job] = []
+                count = 0
+                while self._inbox and count < READ_TOGETHER:
+                    jobs.append(self._inbox.popleft())
+                    count += len(jobs[-1].texts)
+            self._read(jobs)
+
+    def _read(self, jobs: list[Job]) -> None:
+        assert self.scorer is not None
+        texts = [text for job in jobs if not job.cancelled for text in job.texts]
+        read: Sequence[Any]
+        try:
+            read = self.scorer.read(texts)
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            read = [error] * len(texts)
+        now, results = time.monotonic(), iter(read)
+        ready: list[Waiting] = []
+        failed: list[Outcome] = []
+        gone = 0
+        for job in jobs:
+            if job.cancelled:
+                gone += len(job.texts)
+                continue
+            for place in range(len(job.texts)):
+                found = next(results, None)
+                waiting = Waiting(job, place, found, now)  # type: ignore[arg-type]
+                if isinstance(found, Exception):
+                    failed.append((waiting, found))
+                else:
+                    ready.append(waiting)
+        with self._changed:
+            self._waiting -= len(failed) + gone
+            assert self._queues is not None
+            for waiting in ready:
+                self._queues.add(waiting)
+            self._changed.notify_all()
+        self._deliver(failed)
+
+    def _score_all(self) -> None:
+        """The thread that loads, compiles and scores."""
+        if not self._prepare():
+            return
+        answered, took = 0, 0.0
+        while batch := self._next(answered, took):
+            started = time.monotonic()
+            self._deliver(self._scored(batch))
+            answered, took = len(batch), time.monotonic() - started
+
+    def _prepare(self) -> bool:
+        try:
+            scorer = Scorer(self._load(), self.limits)
+            self.about = about_model(scorer.model)
+            self.state = "compiling"
+            started = time.perf_counter()
+            self.shapes = scorer.compile_all(lambda: not self._stopped)
+            self.seconds = time.perf_counter() - started
+        except BaseException as error:
+            self.failure, self.state = error, "failed"
+            self._call(self._on_change)
+            return False
+        self.metrics.before_ready.set(Compilations.count)
+        with self._changed:
+            self.scorer, self._queues = scorer, Queues(scorer.cost, scorer.join)
+            if self.state == "compiling":
+                self.state = "ready"
+            self._changed.notify_all()
+        self._call(self._on_change)
+        return True
+
+    def _next(self, answered: int, took: float) -> list[Waiting]:
+        """The next batch, once there is one; nothing once the service is stopped.
+
+        Args:
+            answered: texts of the last batch. Whoever got an answer may well ask
+                again: so many, and those that wait already, are waited for as long as
+                they keep coming.
+            took: seconds of the last batch; the wait is a fraction of them.
+        """
+        queues = self._queues
+        assert queues is not None
+        with self._changed:
+            expected = min(answered + len(queues), self.limits.max_batch)
+            pause = self.limits.wait / 1000
+            latest = time.monotonic() + pause + WAIT_SHARE * took
+            held = -1
+            while not self._stopped:
+                if len(queues) >= max(expected, 1):
+                    break
+                if len(queues) > held:
+                    held = len(queues)
+                    end = min(latest, time.monotonic() + pause)
+                left = end - time.monotonic()
+                if left <= 0:
+                    if len(queues):
+                        break
+                    expected = 1
+                    self._changed.wait()
+                else:
+                    self._changed.wait(left)
+            while not self._stopped:
+                before = len(queues)
+                batch = queues.take()
+                self._waiting -= before - len(queues)
+                if batch:
+                    return batch
+                self._changed.wait()
+        return []
+
+    def _scored(self, batch: list[Waiting]) -> list[Outcome]:
+        assert self.scorer is not None
+        started = time.perf_counter()
+        try:
+            rows = self.scorer.answer(
+                [waiting.text for waiting in batch],
+                [waiting.job.asked for waiting in batch],
+            )
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            return [(waiting, error) for waiting in batch]
+        self.metrics.batch_seconds.observe(time.perf_counter() - started)
+        self.metrics.batch_texts.observe(len(batch))
+        self.metrics.documents.inc(len(batch))
+        return list(zip(batch, rows, strict=True))
+
+    def _deliver(self, outcomes: list[Outcome]) -> None:
+        if outcomes:
+            self._call(lambda: _hand_over(outcomes))
+
+    def _call(self, what: Callable[[], None]) -> None:
+        """In the event loop, if there still is one."""
+        assert self._loop is not None
+        if not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(what)
+            except RuntimeError:
+                return
+
+
+def _hand_over(outcomes: list[Outcome]) -> None:
+    for waiting, outcome in outcomes:
+        job = waiting.job
+        if job.future.done():
+            continue
+        if isinstance(outcome, RefusedError) and len(job.texts) > 1:
+            reason = f"text {waiting.place}: {outcome.reason}"
+            outcome = RefusedError(outcome.status, reason, outcome.kind)
+        if isinstance(outcome, Exception):
+            job.cancelled = True
+            job.future.set_exception(outcome)
+            continue
+        job.rows[waiting.place] = outcome | {"id": str(waiting.place)}
+        job.left -= 1
+        if not job.left:
+            job.future.set_result(None)

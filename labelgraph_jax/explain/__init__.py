@@ -1,6 +1,0 @@
-"""Why a model predicted what it predicted: words, label graph, gates, documents."""
-
-from labelgraph_jax.explain.explainer import ExplainError, explain
-from labelgraph_jax.explain.explanation import Explanation, LabelExplanation
-
-__all__ = ["ExplainError", "Explanation", "LabelExplanation", "explain"]

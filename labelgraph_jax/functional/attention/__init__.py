@@ -1,0 +1,1 @@
+"""Multi-head graph attention, dense, complete, sparse and of chosen receivers."""

@@ -1,0 +1,123 @@
+"""To whom some labels listen: their rows of the attention, whatever N is."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Shaped
+
+from labelgraph_jax.functional.attention.forms import bent_scores
+from labelgraph_jax.functional.attention.inputs import AdjacencyRole, EdgeFactors
+from labelgraph_jax.functional.attention.relu import relu_attention_weights
+from labelgraph_jax.functional.attention.rows import score_halves
+from labelgraph_jax.functional.attention.weights import (
+    factor_weights,
+    fixed_attention,
+    softmax_attention,
+)
+from labelgraph_jax.functional.graph.convolution import (
+    normalise_adjacency,
+    normalise_edges,
+)
+from labelgraph_jax.functional.graph.edges import Edges
+
+
+def receiver_scores(
+    receivers: Int[Array, " R"],
+    nodes: Float[Array, "N D"],
+    kernel: Float[Array, "D H F"],
+    receiver_vector: Float[Array, "H F"],
+    sender_vector: Float[Array, "H F"],
+) -> Float[Array, "H R N"]:
+    """The scores of `graph_attention` and `relu_graph_attention`, before the kink."""
+    projected = jnp.einsum("nd,dhf->nhf", nodes, kernel)
+    own, senders = score_halves(projected, receiver_vector, sender_vector)
+    return own[:, receivers, None] + senders[:, None, :]
+
+
+def receiver_scores_v2(
+    receivers: Int[Array, " R"],
+    nodes: Float[Array, "N D"],
+    receiver_kernel: Float[Array, "D H F"],
+    sender_kernel: Float[Array, "D H F"],
+    vector: Float[Array, "H F"],
+    *,
+    negative_slope: float = 0.2,
+) -> Float[Array, "H R N"]:
+    """The scores of `graph_attention_v2`, its LeakyReLU included."""
+    senders = jnp.einsum("nd,dhf->nhf", nodes, sender_kernel)
+    own = jnp.einsum("nd,dhf->nhf", nodes[receivers], receiver_kernel)
+    return bent_scores(own, senders, vector, negative_slope, 1)
+
+
+def receiver_attention(
+    receivers: Int[Array, " Q"],
+    scores: Float[Array, "H Q N"],
+    *,
+    form: str = "gat",
+    role: AdjacencyRole = "additive",
+    edge_weights: Float[Array, "N N"] | None = None,
+    edge_bias: Float[Array, "N N"] | Float[Array, "E"] | None = None,
+    edges: Edges | None = None,
+    edge_factors: EdgeFactors | None = None,
+    negative_slope: float = 0.2,
+) -> Float[Array, "H Q N"]:
+    """Rows of the attention weights that a label graph applies, without the others.
+
+    Args:
+        receivers: the Q labels that listen (R is the rank of `edge_factors`).
+        scores: theirs, from `receiver_scores` or `receiver_scores_v2`.
+        form: `gat`, `gatv2` or `relu`; scores of gatv2 are bent already.
+        role, edge_weights, edge_bias, edges, edge_factors, negative_slope: as
+            `graph_attention` takes them.
+
+    Returns:
+        float32; entry (h, r, j) is what head h of label receivers[r] gives label j.
+
+    Raises:
+        ValueError: another form.
+    """
+    if form not in ("gat", "gatv2", "relu"):
+        raise ValueError(f"form must be gat, gatv2 or relu, got {form!r}")
+    listed, weights, bias = None, None, None
+    if edges is not None:
+        size = scores.shape[2]
+        listed = edge_rows(edges, jnp.ones_like(edges.weights), receivers, size)
+        weights = edge_rows(edges, edges.weights, receivers, size)
+        if edge_bias is not None:
+            bias = edge_rows(edges, edge_bias, receivers, size)
+    else:
+        weights = None if edge_weights is None else edge_weights[receivers]
+        bias = None if edge_bias is None else edge_bias[receivers]
+    if edge_factors is not None:
+        weights = factor_weights((edge_factors[0][receivers], edge_factors[1]))
+    if role == "none":
+        weights = None
+    if role == "fixed":
+        return fixed_attention(weights, listed, heads=scores.shape[0])
+    if form == "relu":
+        return relu_attention_weights(scores, role, listed, weights)
+    if form == "gat":
+        scores = jax.nn.leaky_relu(scores, negative_slope)
+    return softmax_attention(scores, role, listed, weights, bias)
+
+
+def receiver_convolution(
+    receivers: Int[Array, " R"], adjacency: Shaped[Array, "N N"] | Edges, n: int
+) -> Float[Array, "1 R N"]:
+    """Rows of the weights that `graph_convolution` applies, as of one head."""
+    if isinstance(adjacency, Edges):
+        weights = normalise_edges(adjacency, n)
+        return edge_rows(adjacency, weights, receivers, n)[None]
+    return normalise_adjacency(adjacency)[receivers][None]
+
+
+def edge_rows(
+    edges: Edges,
+    values: Shaped[Array, "E"],
+    receivers: Int[Array, " R"],
+    n: int,
+) -> Float[Array, "R N"]:
+    """Values of listed edges as rows of a matrix, 0 where no edge is listed."""
+    own = edges.receivers[None, :] == receivers[:, None]
+    kept = jnp.where(own, values.astype(jnp.float32)[None, :], 0.0)
+    rows = jnp.zeros((len(receivers), n), jnp.float32)
+    return rows.at[:, edges.senders].add(kept)

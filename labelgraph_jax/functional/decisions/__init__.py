@@ -1,0 +1,1 @@
+"""Probabilities to labels: thresholds and how they are fitted."""

@@ -1,0 +1,175 @@
+"""Losses over (document, label) cells, taken for some of the labels at a time.
+
+Every loss of `losses.py` and `balanced_losses.py` is a sum over cells. Cut into slices
+of labels it stays the same sum, once what a slice cannot know is computed beforehand:
+the mean weight of all labels, or the sum over a document's labels.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, Shaped
+
+from labelgraph_jax.functional.losses.balanced import (
+    class_balanced_loss,
+    class_balanced_weights,
+    distribution_balanced_loss,
+    drawing_chance,
+    negative_tolerant_cells,
+    rebalance,
+)
+from labelgraph_jax.functional.losses.elementwise import (
+    LossSum,
+    TwoLosses,
+    focal_cells,
+    sum_over_cells,
+)
+
+
+class SlicedLoss(NamedTuple):
+    """A loss and what it must know, taken apart by what is cut with the labels.
+
+    Attributes:
+        loss: `loss(logits, targets, *, target_mask, example_mask, **...)` with the
+            three below as keywords, those `of_labels` cut to the slice.
+        options: pairs of a name and a Python value.
+        of_labels: arrays [N].
+        of_documents: arrays [B, 1].
+    """
+
+    loss: Callable[..., LossSum]
+    options: tuple[tuple[str, Any], ...]
+    of_labels: dict[str, Array]
+    of_documents: dict[str, Array]
+
+
+def slice_loss(
+    loss: Callable[..., LossSum],
+    options: Mapping[str, Any],
+    positives: Int[ArrayLike, "B P"],
+    labels: int,
+) -> SlicedLoss:
+    """Prepare a loss for slices of the labels; their sum is the loss of all.
+
+    Args:
+        loss: one of `losses.py` or `balanced_losses.py`, whole or a `partial` of it; or
+            another sum over (document, label) cells with the same arguments, in which
+            no label's cells depend on another label.
+        options: its keywords. Arrays must be one number per label, and are cut with
+            the labels; all else must be plain Python values.
+        positives: ids of every document's labels, -1 where there is none.
+        labels: N.
+
+    Raises:
+        ValueError: an array is not one number per label, or the loss lacks the counts
+            that it weighs by.
+    """
+    keywords = dict(options)
+    while isinstance(loss, partial):
+        if loss.args:
+            raise ValueError("a loss that is cut by labels takes keywords alone")
+        keywords = {**loss.keywords, **keywords}
+        loss = loss.func
+    of_labels: dict[str, Array] = {}
+    plain: dict[str, Any] = {}
+    for name, value in keywords.items():
+        if np.ndim(value) == 0:
+            plain[name] = value.item() if isinstance(value, np.generic) else value
+        elif np.shape(value) == (labels,):
+            of_labels[name] = jnp.asarray(value)
+        else:
+            raise ValueError(
+                f"{name} must be one number per label, got the shape "
+                f"{np.shape(value)} for {labels} labels"
+            )
+    of_documents: dict[str, Array] = {}
+    if loss in (class_balanced_loss, distribution_balanced_loss):
+        if "counts" not in of_labels:
+            raise ValueError(f"{loss.__name__} needs counts, one for every label")
+        if loss is class_balanced_loss:
+            beta = {"beta": plain.pop("beta")} if "beta" in plain else {}
+            counts = of_labels.pop("counts")
+            of_labels["label_weight"] = class_balanced_weights(counts, **beta)
+            loss = _class_balanced
+        else:
+            of_documents["drawn"] = _drawn(positives, of_labels["counts"])
+            loss = _distribution_balanced
+    return SlicedLoss(loss, tuple(sorted(plain.items())), of_labels, of_documents)
+
+
+def _drawn(
+    positives: Int[ArrayLike, "B P"], counts: Shaped[Array, " N"]
+) -> Float[Array, "B 1"]:
+    """The chance, up to a constant, of drawing a document for any of its labels."""
+    ids = jnp.asarray(positives)
+    chance = drawing_chance(counts)[jnp.maximum(ids, 0)]
+    return jnp.where(ids >= 0, chance, 0.0).sum(axis=1, keepdims=True)
+
+
+def _class_balanced(
+    logits: Float[Array, "B C"],
+    targets: Shaped[Array, "B C"],
+    *,
+    label_weight: Float[Array, " C"],
+    gamma: float = 2.0,
+    target_mask: Bool[Array, "B C"],
+    example_mask: Bool[Array, " B"] | None,
+    label_smoothing: float = 0.0,
+) -> LossSum:
+    if not gamma >= 0:
+        raise ValueError(f"gamma must be >= 0, got {gamma}")
+
+    def cells(x: Float[Array, "B C"]) -> TwoLosses:
+        return focal_cells(x, gamma), focal_cells(-x, gamma)
+
+    return sum_over_cells(
+        cells,
+        logits,
+        targets,
+        target_mask,
+        example_mask,
+        None,
+        label_smoothing,
+        cell_weight=label_weight[None],
+    )
+
+
+def _distribution_balanced(
+    logits: Float[Array, "B C"],
+    targets: Shaped[Array, "B C"],
+    *,
+    counts: Shaped[Array, " C"],
+    documents: Shaped[ArrayLike, ""] | Shaped[ArrayLike, " C"],
+    drawn: Float[Array, "B 1"],
+    alpha: float = 0.1,
+    map_beta: float = 10.0,
+    map_gamma: float = 0.9,
+    negative_scale: float = 2.0,
+    logit_bias: float = 0.05,
+    gamma: float = 2.0,
+    target_mask: Bool[Array, "B C"],
+    example_mask: Bool[Array, " B"] | None,
+    label_smoothing: float = 0.0,
+) -> LossSum:
+    if not gamma >= 0:
+        raise ValueError(f"gamma must be >= 0, got {gamma}")
+    return sum_over_cells(
+        negative_tolerant_cells(counts, documents, negative_scale, logit_bias, gamma),
+        logits,
+        targets,
+        target_mask,
+        example_mask,
+        None,
+        label_smoothing,
+        cell_weight=rebalance(
+            drawing_chance(counts),
+            drawn,
+            alpha=alpha,
+            map_beta=map_beta,
+            map_gamma=map_gamma,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Labels in blocks, lists of the best labels, nearest neighbours."""

@@ -1,0 +1,1 @@
+"""Metrics of labels, rankings and tasks, and their intervals."""

@@ -1,0 +1,233 @@
+"""Metrics of single tasks, on the host in float64: AUC, PR-AUC, log-loss, RMSE, ...
+
+An area under a curve is not a mean over rows: it cannot be added up over batches, so
+these read all scores of a split at once. What is undefined is None, never 0.5 or 0.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from labelgraph_jax.functional.losses.tasks import Task, task_slices
+
+Metrics = dict[str, float | None]
+
+
+def roc_auc(
+    scores: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
+) -> float | None:
+    """Probability that a positive scores above a negative; ties count half.
+
+    None where the targets are constant: there is no pair to compare.
+
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> lg.functional.roc_auc(np.array([0.1, 0.4, 0.8]), np.array([0, 1, 1]))
+        1.0
+
+    Reference: Mann and Whitney 1947; equal to scikit-learn's roc_auc_score.
+    """
+    scores, positive = _scores_and_positives(scores, targets)
+    positives = int(positive.sum())
+    negatives = len(positive) - positives
+    if not positives or not negatives:
+        return None
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    middle_ranks = np.cumsum(counts) - (counts - 1) / 2
+    rank_sum = float(middle_ranks[inverse][positive].sum())
+    return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def pr_auc(
+    scores: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
+) -> float | None:
+    """Area under the precision-recall curve, as average precision (no interpolation).
+
+        sum_k (recall_k - recall_{k-1}) precision_k
+
+    over the distinct scores, from the largest down. None without a positive or without
+    a negative, where every ranking is as good as any other.
+
+    Reference: equal to scikit-learn's average_precision_score.
+    """
+    scores, positive = _scores_and_positives(scores, targets)
+    if not positive.any() or positive.all():
+        return None
+    values, inverse = np.unique(-scores, return_inverse=True)
+    rows = np.bincount(inverse, minlength=len(values))
+    hits = np.bincount(inverse, weights=positive, minlength=len(values))
+    precision = np.cumsum(hits) / np.cumsum(rows)
+    return float((precision * hits).sum() / positive.sum())
+
+
+def log_loss(
+    logits: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
+) -> float | None:
+    """Mean binary cross-entropy, in nats, from logits; None without rows."""
+    logits, targets = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
+    if not len(logits):
+        return None
+    return float(np.mean(np.logaddexp(0.0, logits) - targets * logits))
+
+
+def rmse(
+    values: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
+) -> float | None:
+    """Root of the mean squared error; None without rows.
+
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> round(lg.functional.rmse(np.array([1.0, 2.0]), np.array([1.0, 4.0])), 3)
+        1.414
+    """
+    error = np.asarray(values, np.float64) - np.asarray(targets, np.float64)
+    return float(np.sqrt(np.mean(np.square(error)))) if len(error) else None
+
+
+def explained_variance(
+    values: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
+) -> float | None:
+    """R^2 = 1 - squared error / squared deviation from the mean; None where the targets
+    do not vary."""
+    values, targets = np.asarray(values, np.float64), np.asarray(targets, np.float64)
+    total = float(np.square(targets - targets.mean()).sum()) if len(targets) else 0.0
+    if total <= 0.0:
+        return None
+    return 1.0 - float(np.square(values - targets).sum()) / total
+
+
+def task_metrics(
+    outputs: Float[np.ndarray, "M O"],
+    targets: Shaped[np.ndarray, "M O"],
+    tasks: Sequence[Task],
+    *,
+    target_mask: Bool[np.ndarray, "M O"] | None = None,
+) -> dict[str, Metrics]:
+    """Measure every task by what its kind asks for, over the rows annotated for it.
+
+    Args:
+        outputs: logits, or values of squared tasks, of all rows of a split.
+        targets: of the same layout; a multi_class task one-hot.
+        tasks: which columns are whose.
+        target_mask: True where a target is annotated.
+
+    Returns:
+        For every task `rows` (annotated) and: of a binary task `auc`, `pr_auc`,
+        `log_loss`, `f1` (decided at probability 0.5), `positives` (share); of a
+        multi_label task `auc` and `pr_auc` (means over the labels that have both
+        kinds of target), `log_loss`, `micro_f1`, `macro_f1`, `labels` (how many the
+        means are over); of a multi_class task `accuracy`, `macro_f1`, `log_loss`; of a
+        squared task `rmse`, `mae`, `r2`. None where undefined: a constant target has no
+        AUC.
+
+    Raises:
+        ValueError: the tasks are malformed, or own another number of columns.
+    """
+    slices = task_slices(tasks)
+    outputs, targets = np.asarray(outputs), np.asarray(targets)
+    if outputs.shape != targets.shape or outputs.shape[-1] != slices[-1].stop:
+        raise ValueError(
+            f"outputs and targets must be [M, {slices[-1].stop}], the columns of the "
+            f"tasks; got {outputs.shape} and {targets.shape}"
+        )
+    mask = np.ones(outputs.shape, bool) if target_mask is None else target_mask
+    measures = {
+        "binary": _multi_label,
+        "multi_label": _multi_label,
+        "multi_class": _multi_class,
+        "squared": _squared,
+    }
+    return {
+        task.name: measures[task.kind](
+            task, outputs[:, columns], targets[:, columns], mask[:, columns]
+        )
+        for task, columns in zip(tasks, slices, strict=True)
+    }
+
+
+def _multi_label(
+    task: Task, logits: np.ndarray, targets: np.ndarray, mask: np.ndarray
+) -> Metrics:
+    columns = [
+        (logits[mask[:, n], n], targets[mask[:, n], n]) for n in range(task.width)
+    ]
+    aucs = [roc_auc(*column) for column in columns]
+    areas = [pr_auc(*column) for column in columns]
+    chosen, true = (logits > 0) & mask, (targets > 0.5) & mask
+    hits = (chosen & true).sum(axis=0)
+    sizes = chosen.sum(axis=0) + true.sum(axis=0)
+    f1 = 2 * hits / np.maximum(sizes, 1)
+    pooled = float(2 * hits.sum() / max(sizes.sum(), 1))
+    common: Metrics = {
+        "rows": float(mask.any(axis=1).sum()),
+        "auc": _mean(aucs),
+        "pr_auc": _mean(areas),
+        "log_loss": log_loss(logits[mask], targets[mask]),
+    }
+    if task.kind == "binary":
+        cells = int(mask.sum())
+        share = float(true.sum() / cells) if cells else None
+        return common | {"f1": pooled if cells else None, "positives": share}
+    return common | {
+        "micro_f1": pooled if mask.any() else None,
+        "macro_f1": float(f1.mean()) if mask.any() else None,
+        "labels": float(sum(auc is not None for auc in aucs)),
+    }
+
+
+def _multi_class(
+    task: Task, logits: np.ndarray, targets: np.ndarray, mask: np.ndarray
+) -> Metrics:
+    rows = mask.all(axis=1)
+    logits, targets = logits[rows].astype(np.float64), targets[rows].astype(np.float64)
+    if not len(logits):
+        return {"rows": 0.0, "accuracy": None, "macro_f1": None, "log_loss": None}
+    chosen, true = logits.argmax(axis=1), targets.argmax(axis=1)
+    hits = np.bincount(true[chosen == true], minlength=task.width)
+    sizes = np.bincount(chosen, minlength=task.width) + np.bincount(
+        true, minlength=task.width
+    )
+    present = sizes > 0
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return {
+        "rows": float(len(logits)),
+        "accuracy": float(np.mean(chosen == true)),
+        "macro_f1": float((2 * hits[present] / sizes[present]).mean()),
+        "log_loss": float(-(targets * logs).sum(axis=1).mean()),
+    }
+
+
+def _squared(
+    task: Task, values: np.ndarray, targets: np.ndarray, mask: np.ndarray
+) -> Metrics:
+    predicted, true = values[mask], targets[mask]
+    absolute = np.abs(predicted.astype(np.float64) - true)
+    return {
+        "rows": float(mask.any(axis=1).sum()),
+        "rmse": rmse(predicted, true),
+        "mae": float(absolute.mean()) if len(absolute) else None,
+        "r2": explained_variance(predicted, true),
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def _scores_and_positives(
+    scores: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
+) -> tuple[Float[np.ndarray, " M"], Bool[np.ndarray, " M"]]:
+    scores, targets = np.asarray(scores, np.float64), np.asarray(targets)
+    if scores.shape != targets.shape or scores.ndim != 1:
+        raise ValueError(
+            f"scores and targets must be two arrays [M]; got {scores.shape} and "
+            f"{targets.shape}"
+        )
+    if np.isnan(scores).any():
+        raise ValueError("scores must not be NaN")
+    return scores, targets > 0.5

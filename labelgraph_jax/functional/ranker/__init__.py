@@ -1,0 +1,1 @@
+"""Position bias and combined scores of a ranker."""

@@ -1,0 +1,1 @@
+"""Tokens to document vectors: pooling, recurrence, attention."""

@@ -1,0 +1,6 @@
+"""Why a model predicted what it predicted: words, label graph, gates, documents."""
+
+from labelgraph_jax.inspection.explain.explainer import ExplainError, explain
+from labelgraph_jax.inspection.explain.explanation import Explanation, LabelExplanation
+
+__all__ = ["ExplainError", "Explanation", "LabelExplanation", "explain"]

@@ -1,0 +1,415 @@
+"""A model, a text -> why these labels."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import expit
+
+from labelgraph_jax.data.documents import Document
+from labelgraph_jax.functional.many_labels.label_lists import scores_at
+from labelgraph_jax.inspection.explain.attribute import METHODS, Method
+from labelgraph_jax.inspection.explain.explanation import (
+    Explanation,
+    LabelExplanation,
+    MemoryShare,
+    NearDocument,
+    Neighbour,
+)
+from labelgraph_jax.inspection.explain.neighbours import Listening, listening
+from labelgraph_jax.inspection.explain.training_documents import (
+    TrainingDocuments,
+    document_vectors,
+    training_documents,
+)
+from labelgraph_jax.inspection.explain.words import WordSums, explain_words
+from labelgraph_jax.modules.magnet import Magnet
+from labelgraph_jax.predictors.network import MODEL_INPUTS
+from labelgraph_jax.predictors.ranking import ranked_labels, top_of_texts
+from labelgraph_jax.training.local_batches import own_batches
+
+if TYPE_CHECKING:
+    from labelgraph_jax.predictors.label_model import Model
+
+STEPS = 32
+NEIGHBOURS = 5
+DOCUMENTS = 5
+
+Say = Callable[[str], None]
+
+
+class ExplainError(ValueError):
+    """What was asked to be explained cannot be."""
+
+
+def explain(
+    model: "Model",
+    text: Any,
+    labels: Sequence[str] | None = None,
+    *,
+    top_k: int = 0,
+    method: Method = "integrated-gradients",
+    steps: int = STEPS,
+    neighbours: int = NEIGHBOURS,
+    documents: int = DOCUMENTS,
+    say: Say = lambda line: None,
+) -> Explanation:
+    """What moved the predictions of a model for one document.
+
+    Args:
+        model: from `lg.load`; it reads texts, or features.
+        text: one text, or of a model that reads features one row of them.
+        labels: which labels to explain, predicted or not; those predicted by default,
+            and the most probable one where none is.
+        top_k: in place of them the k most probable labels.
+        method: integrated-gradients, which adds up; or gradient-x-input, one gradient.
+        steps: points on the path; doubled, up to 512, until it adds up.
+        neighbours: labels to name that a label listens to; 0 for none.
+        documents: training documents to name; 0 for none. The first call encodes
+            all training documents and keeps their vectors in the work directory.
+        say: takes one line about what takes its time.
+
+    Raises:
+        ExplainError: no text, several, no word that could be explained; a label that
+            the model does not have; a method that is unknown, or a negative number.
+        DataError: the text is not one that the model can read.
+    """
+    _check(method, steps, top_k, neighbours, documents)
+    document = _one_document(model, text)
+    notes: list[str] = []
+    chosen, probabilities, predicted = _choose(model, document, labels, top_k, notes)
+    trained = len(model.classifier.graph.counts)
+    columns = np.asarray([model.label_space.index[name] for name in chosen])
+    known = columns[columns < trained]
+    traced, sums, read, without = explain_words(
+        model, document, known, method=method, steps=steps
+    )
+    if not traced.names:
+        notes.append(
+            "no word of this text is known to the model: all that speaks is "
+            "what it says of any document"
+        )
+    by_column = dict(zip(known.tolist(), sums, strict=True))
+    heard = _listening(model, known) if neighbours else {}
+    store, near = _training(model, document, documents, notes, say)
+    vector = _document_vector(model, document) if heard else None
+    found = tuple(
+        _label(
+            model,
+            int(column),
+            predicted=name in predicted,
+            probability=probabilities[name],
+            sums=by_column.get(int(column)),
+            heard=heard.get(int(column)),
+            neighbours=neighbours,
+            store=store,
+            vector=vector,
+            memory=_memory_share(model, document, int(column), by_column),
+        )
+        for name, column in zip(chosen, columns, strict=True)
+    )
+    if neighbours and not heard:
+        notes.append(_no_graph(model))
+    gates = _gates(model, document)
+    return Explanation(
+        text=document.text,
+        spans=traced.words,
+        words=traced.names,
+        labels=found,
+        documents=near,
+        gates=gates,
+        read=read,
+        baseline=without,
+        notes=tuple(notes),
+    )
+
+
+def _check(
+    method: str, steps: int, top_k: int, neighbours: int, documents: int
+) -> None:
+    if method not in METHODS:
+        raise ExplainError(
+            f"method must be one of {', '.join(METHODS)}, got {method!r}"
+        )
+    if steps < 1:
+        raise ExplainError(f"steps must be at least 1, got {steps}")
+    counts = {"top_k": top_k, "neighbours": neighbours, "documents": documents}
+    for name, count in counts.items():
+        if count < 0:
+            raise ExplainError(f"{name} must not be negative, got {count}")
+
+
+def _one_document(model: "Model", text: Any) -> Document:
+    documents = model._documents(text)
+    if len(documents) != 1:
+        raise ExplainError(
+            f"one document is explained at a time, got {len(documents)}; "
+            "`labelgraph predict` takes many"
+        )
+    document = documents[0]
+    empty = document.features is None and not document.text.strip()
+    if empty or (document.features is not None and not len(document.features.ids)):
+        raise ExplainError("the document is empty: there is nothing to explain")
+    return document
+
+
+def _choose(
+    model: "Model",
+    document: Document,
+    labels: Sequence[str] | None,
+    top_k: int,
+    notes: list[str],
+) -> tuple[list[str], dict[str, float], set[str]]:
+    """Which labels are explained, what they are given, and which are predicted."""
+    if labels and top_k:
+        raise ExplainError("name labels, or ask for the top_k: not both")
+    asked = list(dict.fromkeys(labels or ()))
+    for name in asked:
+        if name not in model.label_space.index:
+            raise ExplainError(_unknown(name, model.labels))
+    kept = len(model.labels)
+    if model.label_chunk:
+        kept = min(kept, model.config.head.kept_labels)
+        predicted = ranked_labels(model, [document])[0]
+        best = top_of_texts(model, [document], kept)[0]
+        probabilities = dict(best)
+    else:
+        row = model.score_documents([document])[1][0]
+        predicted = model.decide(row)
+        probabilities = dict(zip(model.labels, map(float, row), strict=True))
+    if top_k:
+        order = sorted(probabilities, key=lambda name: -probabilities[name])
+        chosen = order[:top_k]
+    elif asked:
+        chosen = asked
+    elif predicted:
+        chosen = predicted
+    else:
+        chosen = [max(probabilities, key=lambda name: probabilities[name])]
+        notes.append("no label is predicted; this is the most probable one")
+    missing = [name for name in chosen if name not in probabilities]
+    if missing:
+        columns = np.asarray([[model.label_space.index[name] for name in missing]])
+        examples = model.encode([document]).examples
+        at = model.classifier_at([document], examples)
+        probabilities |= dict(
+            zip(missing, map(float, at(slice(0, 1), columns)[0]), strict=True)
+        )
+    return chosen, {name: probabilities[name] for name in chosen}, set(predicted)
+
+
+def _unknown(name: str, labels: Sequence[str]) -> str:
+    lower = {label.lower(): label for label in labels}
+    near = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
+    near += [low for low in lower if name.lower() in low and low not in near]
+    meant = ", ".join(repr(lower[found]) for found in near[:5])
+    said = f"the model has no label {name!r}"
+    return said + (f"; near it are {meant}" if meant else f" among its {len(labels):,}")
+
+
+def _label(
+    model: "Model",
+    column: int,
+    *,
+    predicted: bool,
+    probability: float,
+    sums: WordSums | None,
+    heard: Listening | None,
+    neighbours: int,
+    store: TrainingDocuments | None,
+    vector: np.ndarray | None,
+    memory: MemoryShare | None,
+) -> LabelExplanation:
+    name = model.labels[column]
+    threshold = float(model.decision.thresholds[column])
+    basis: dict[str, Any] = {
+        "label": name,
+        "title": _title(model, name),
+        "predicted": predicted,
+        "probability": probability,
+        "threshold": None if model.decision.kind == "top_k" else threshold,
+        "memory": memory,
+    }
+    if sums is None:
+        note = (
+            "no training document carries this label: its probability comes from its "
+            "text and the memory alone, and no word of the document has a part in a "
+            "logit"
+        )
+        return LabelExplanation(**basis, note=note)
+    message = None
+    named: tuple[Neighbour, ...] = ()
+    itself: tuple[float, ...] = ()
+    if heard is not None:
+        named, itself = _neighbours(model, heard, neighbours, store)
+        if heard.message is not None and vector is not None:
+            message = float(heard.message @ vector)
+    return LabelExplanation(
+        **basis,
+        logit=sums.logit,
+        baseline_logit=sums.baseline_logit,
+        words=tuple(float(value) for value in sums.words),
+        frame=sums.frame,
+        check=sums.check,
+        other=sums.other,
+        neighbours=named,
+        itself=itself,
+        message=message,
+    )
+
+
+def _title(model: "Model", name: str) -> str:
+    """What a label is called whose own name says nothing to a reader."""
+    described = model.label_space.descriptions.get(name, "")
+    return "" if any(c.isalpha() for c in name) else described.split(";")[0]
+
+
+def _neighbours(
+    model: "Model", heard: Listening, count: int, store: TrainingDocuments | None
+) -> tuple[tuple[Neighbour, ...], tuple[float, ...]]:
+    """The labels that one listens to most, and how much it listens to itself."""
+    means = np.stack([layer.mean(axis=0) for layer in heard.layers])  # [layers, N]
+    own = int(np.searchsorted(heard.senders, heard.label))
+    strength = np.abs(means).mean(axis=0)
+    strength[own] = 0.0
+    order = np.argsort(-strength, kind="stable")[:count]
+    counts, carried = None, 0
+    if store is not None:
+        counts, carried = store.together(heard.label, len(model.labels))
+
+    def at(values: np.ndarray | None, place: int) -> float | None:
+        return None if values is None else float(values[place])
+
+    found = []
+    for place in order[strength[order] > 0].tolist():
+        column = int(heard.senders[place])
+        together = None if counts is None else int(counts[column])
+        found.append(
+            Neighbour(
+                model.labels[column],
+                tuple(float(mean[place]) for mean in means),
+                tuple(
+                    tuple(float(head) for head in layer[:, place])
+                    for layer in heard.layers
+                ),
+                at(heard.start, place),
+                at(heard.learned, place),
+                together,
+                together / carried if together is not None and carried else None,
+                _title(model, model.labels[column]),
+            )
+        )
+    return tuple(found), tuple(float(mean[own]) for mean in means)
+
+
+def _listening(model: "Model", columns: np.ndarray) -> dict[int, Listening]:
+    """Whom labels listen to; of an ensemble in the member that has a graph and weighs
+    most."""
+    members = getattr(model, "members", None)
+    if members is None:
+        return listening(model.classifier, model.params, columns)
+    order = np.argsort(-np.asarray(model.weights), kind="stable")  # type: ignore[attr-defined]
+    for member in order:
+        found = listening(members[member].classifier, members[member].params, columns)
+        if found:
+            # The message meets the vectors of that member alone.
+            return {
+                column: Listening(
+                    heard.label, heard.senders, heard.layers, heard.start, heard.learned
+                )
+                for column, heard in found.items()
+            }
+    return {}
+
+
+def _no_graph(model: "Model") -> str:
+    if hasattr(model, "members"):
+        return "no member of this ensemble has a label graph: labels listen to no other"
+    if model.config.head.kind == "recurrent":
+        return (
+            "this model has no label graph: its decoder writes one label after the "
+            "other (head.kind='recurrent')"
+        )
+    if model.config.graph.layers == 0:
+        return (
+            "this model has no label graph (graph.layers=0): every label decides for "
+            "itself"
+        )
+    return "no label that was asked about is part of the label graph"
+
+
+def _document_vector(model: "Model", document: Document) -> np.ndarray | None:
+    if hasattr(model, "members") or not isinstance(model.classifier.module, Magnet):
+        return None
+    batch = _batch(model, document)
+    return np.asarray(jax.jit(model.classifier.document_side)(model.params, batch)[0])
+
+
+def _batch(model: "Model", document: Document) -> dict[str, np.ndarray]:
+    (batch,) = own_batches(model.encode([document]).examples, batch_size=1)
+    return {name: batch[name] for name in MODEL_INPUTS if name in batch}
+
+
+def _gates(model: "Model", document: Document) -> dict[str, tuple[float, ...]]:
+    """The weight of every expert for this document, per label set."""
+    if hasattr(model, "members") or not model.classifier.has_gates:
+        return {}
+    weights = jax.jit(model.classifier.gate_weights)(
+        model.params, _batch(model, document)
+    )[0]
+    names = model.task_names if len(weights) == len(model.task_names) else ("all sets",)
+    return {
+        name: tuple(float(weight) for weight in row)
+        for name, row in zip(names, np.asarray(weights), strict=True)
+    }
+
+
+def _training(
+    model: "Model", document: Document, count: int, notes: list[str], say: Say
+) -> tuple[TrainingDocuments | None, tuple[NearDocument, ...]]:
+    """The training documents, and the nearest to one; of an ensemble as the member of
+    the largest weight reads them."""
+    if not count:
+        return None, ()
+    reader = model
+    if members := getattr(model, "members", None):
+        reader = members[int(np.argmax(model.weights))]  # type: ignore[attr-defined]
+    store, why = training_documents(reader, say=say)
+    if store is None:
+        notes.append(why)
+        return None, ()
+    query = document_vectors(reader, reader.encode([document]).examples)[0]
+    if not query.any():
+        notes.append("the document has no vector to compare with training documents")
+        return store, ()
+    found = []
+    for row, similarity in store.nearest(query, count):
+        columns = store.labels[row]
+        names = tuple(model.labels[c] for c in columns[columns >= 0].tolist())
+        start = str(store.starts[row])
+        found.append(NearDocument(str(store.ids[row]), names, start, similarity))
+    return store, tuple(found)
+
+
+def _memory_share(
+    model: "Model", document: Document, column: int, sums: dict[int, WordSums]
+) -> MemoryShare | None:
+    memory = model.memory
+    if memory is None:
+        return None
+    examples = model.encode([document]).examples
+    queries = memory.queries([document], examples)
+    unseen = np.flatnonzero(memory.unseen == column)
+    if len(unseen):
+        said = float(memory.text_probabilities(queries)[0, unseen[0]])
+        return MemoryShare(1.0, 0.0, said)
+    own = float(expit(sums[column].logit))
+    weight = float(memory.choice.weight)
+    if not weight:
+        return MemoryShare(0.0, own, 0.0)
+    ids = jnp.asarray([[column]])
+    scores: jax.Array = scores_at(memory.found(queries), ids)
+    return MemoryShare(weight, own, float(scores[0, 0]))

@@ -1,0 +1,51 @@
+"""A run -> the report of its gates."""
+
+from pathlib import Path
+
+from labelgraph_jax.inspection.gate_report import GateReport
+from labelgraph_jax.predictors.evaluation import run_documents
+from labelgraph_jax.predictors.label_model import load
+from labelgraph_jax.predictors.table_model import load_table
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.runs.table_evaluation import run_rows
+
+
+def run_gates(workdir: str | Path, *, data: str = "", data_dir: str = "") -> GateReport:
+    """What the gates of a trained model do, on its own test split or on a file.
+
+    Args:
+        workdir: what `labelgraph train` left.
+        data: a file in any format that training reads; its labels do not matter.
+        data_dir: where the local corpus copies lie now, if they have moved.
+
+    Raises:
+        WorkdirError: no finished run stands there, or its model has no gates.
+        DataError: a document or file is malformed.
+    """
+    if Workdir.existing(workdir).is_table:
+        return _table_gates(workdir, data)
+    model = load(workdir)
+    kind = model.config.mixture.kind
+    if not model.classifier.has_gates:
+        raise WorkdirError(
+            f"{workdir}: a model with mixture.kind='{kind}' has no gates; those of "
+            "kind mmoe and omoe have (labelgraph train --task all --mixture.kind mmoe)"
+        )
+    name, documents = run_documents(
+        model.config.data, model.label_space, data=data, data_dir=data_dir
+    )
+    statistics = model.gate_statistics(documents)
+    assert statistics is not None
+    return GateReport.make(name, len(documents), model.task_names, statistics)
+
+
+def _table_gates(workdir: str | Path, data: str) -> GateReport:
+    model = load_table(workdir)
+    name, rows = run_rows(model, data)
+    statistics = model.gate_statistics(rows)
+    if statistics is None:
+        raise WorkdirError(
+            f"{workdir}: a model with mixture.kind='{model.config.mixture.kind}' has "
+            "no gates; those of kind mmoe and omoe have"
+        )
+    return GateReport.make(name, len(rows), model.task_names, statistics)

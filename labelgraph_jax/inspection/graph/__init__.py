@@ -1,0 +1,1 @@
+"""What a label graph is made of."""

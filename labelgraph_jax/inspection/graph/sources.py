@@ -1,0 +1,260 @@
+"""Where a label graph comes from: training documents, a saved file, or a run."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from labelgraph_jax import __version__
+from labelgraph_jax.config import Config, ConfigError
+from labelgraph_jax.data.documents import Corpus, LabelSpace
+from labelgraph_jax.data.labels.cooccurrence import cooccurrence_counts
+from labelgraph_jax.functional.graph.adjacency import (
+    annotated_counts,
+    conditional_adjacency,
+    cooccurrence,
+)
+from labelgraph_jax.functional.graph.edges import Edges, adjacency_from_edges
+from labelgraph_jax.inspection.graph.report import (
+    GraphReport,
+    compare,
+    describe,
+    threshold,
+)
+from labelgraph_jax.modules.label_graph import log_edge_weights
+from labelgraph_jax.modules.pretrained import find_pretrained
+from labelgraph_jax.predictors.adjacency_file import read_adjacency
+from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
+from labelgraph_jax.predictors.many_labels import MANY, require_room
+from labelgraph_jax.predictors.prepare import (
+    document_tokenizer,
+    fingerprint,
+    label_features,
+    read_corpus,
+    require_labels,
+    starting_adjacency,
+)
+from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.training.checkpoint import CheckpointStore
+
+TAUS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+"""Thresholds that a report compares."""
+
+
+@dataclass(frozen=True)
+class FoundGraph:
+    """A label graph and its report; `write_adjacency` takes the first three."""
+
+    labels: tuple[str, ...]
+    adjacency: np.ndarray
+    about: Mapping[str, Any]
+    report: GraphReport
+
+
+def built_graph(config: Config, *, strongest: int = 10) -> FoundGraph:
+    """Builds the adjacency that training with these settings would start from.
+
+    From the training split alone: what validation and test need is cut off first.
+
+    Args:
+        config: `data` and `graph`, `text` for a graph of the labels' names, and the
+            seed of a drawn one.
+        strongest: how many edges to report.
+
+    Raises:
+        ConfigError, DataError: as training with these settings.
+    """
+    corpus = read_corpus(config.data)
+    require_labels(corpus.train, corpus)
+    labels = LabelSpace.from_documents(
+        corpus.train, corpus.label_descriptions, corpus.parents, corpus.learned_tasks
+    )
+    require_room(
+        len(labels),
+        len(labels),
+        "the label graph as a matrix",
+        "training takes a list of edges in its place: graph.method='sparse'",
+    )
+    counts, annotated = _counts(corpus, labels)
+    features = _name_features(config, corpus, labels)
+    adjacency = np.asarray(
+        starting_adjacency(config, labels, counts, annotated, features), np.float32
+    )
+    about = _about(config, corpus)
+    conditional = np.array(conditional_adjacency(counts, annotated))
+    np.fill_diagonal(conditional, 0.0)
+    taus: tuple[float, ...] = ()
+    if config.graph.initialisation in ("cooccurrence", "thresholded"):
+        chosen = config.graph.initialisation == "thresholded"
+        taus = tuple(sorted({*TAUS, config.graph.tau} if chosen else TAUS))
+    report = dataclasses.replace(
+        describe(
+            corpus.name,
+            labels.names,
+            adjacency,
+            about,
+            strongest=strongest,
+            counts=counts,
+            conditional=conditional,
+        ),
+        documents=len(corpus.train),
+        cooccurring_pairs=int((conditional > 0).sum()),
+        thresholds=tuple(threshold(conditional, tau) for tau in taus),
+        titles=titles_of_numbers(labels),
+    )
+    return FoundGraph(labels.names, adjacency, about, report)
+
+
+def _counts(corpus: Corpus, labels: LabelSpace) -> tuple[np.ndarray, np.ndarray | None]:
+    """Co-occurrence in the training split; where annotations are missing, also what
+    it is to be divided by."""
+    mask = labels.target_mask(corpus.train)
+    if mask is None:
+        return cooccurrence_counts(corpus.train, labels), None
+    targets, _ = labels.targets(corpus.train)
+    counts = np.asarray(cooccurrence(targets, mask), np.float32)
+    return counts, np.asarray(annotated_counts(targets, mask))
+
+
+def _name_features(
+    config: Config, corpus: Corpus, labels: LabelSpace
+) -> np.ndarray | None:
+    """The encoded names that a graph of alike labels is built from."""
+    if config.graph.initialisation != "similarity":
+        return None
+    tokenizer = document_tokenizer(config.text, corpus.train)
+    encoder = None
+    if config.text.vectors == "pretrained":
+        encoder = FrozenEncoder.load(find_pretrained(config.text.pretrained))
+    return label_features(config, labels, tokenizer, encoder)
+
+
+def saved_graph(path: Path, *, strongest: int = 10) -> FoundGraph:
+    """Reads what `labelgraph graph --out` wrote.
+
+    Raises:
+        ConfigError: there is no such file, or it is none of these.
+    """
+    read_adjacency(path, ())  # refuses a file that is none
+    with np.load(path, allow_pickle=False) as archive:
+        labels = tuple(str(name) for name in archive["labels"])
+        text = str(archive["about"]) if "about" in archive.files else "{}"
+    try:
+        about = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{path}: 'about' must be JSON: {error}") from None
+    if not isinstance(about, dict):
+        raise ConfigError(f"{path}: 'about' must be a JSON object, got {text[:40]!r}")
+    adjacency = read_adjacency(path, labels)
+    report = describe(str(path), labels, adjacency, about, strongest=strongest)
+    return FoundGraph(labels, adjacency, about, report)
+
+
+def run_graph(path: Path, *, strongest: int = 10) -> FoundGraph:
+    """The adjacency that a run started from, and what training made of it.
+
+    Returns:
+        The learned adjacency of the best checkpoint where there is one, else the
+        initial one; the report describes the initial one and what changed.
+
+    Raises:
+        WorkdirError: it is no work directory.
+        ConfigError: its model has no label graph.
+    """
+    place = Workdir.existing(path)
+    config, labels = place.config(), place.labels()
+    if config.graph.layers == 0 or config.head.kind == "recurrent":
+        raise ConfigError(
+            f"{path}: this run has no label graph (graph.layers={config.graph.layers}, "
+            f"head.kind='{config.head.kind}')"
+        )
+    start = _matrix(place)
+    about = {
+        "run": str(path),
+        "initialisation": config.graph.initialisation,
+        "role": config.graph.role,
+    }
+    report = dataclasses.replace(
+        describe(str(path), labels.names, start, about, strongest=strongest),
+        titles=titles_of_numbers(labels),
+    )
+    weights = _learned_weights(place, start)
+    if weights is None:
+        return FoundGraph(labels.names, start, about, report)
+    before, after = weights
+    report = dataclasses.replace(
+        report, learned=compare(labels.names, before, after, strongest)
+    )
+    return FoundGraph(labels.names, after, about | {"learned": True}, report)
+
+
+def _matrix(place: Workdir) -> np.ndarray:
+    """The adjacency that a run started from, as a matrix."""
+    arrays = place.label_graph()
+    size = len(arrays.counts)
+    if isinstance(arrays.adjacency, np.ndarray):
+        return arrays.adjacency
+    if arrays.adjacency is None or size > MANY:
+        raise ConfigError(
+            f"{place.path}: the graph of its {size:,} labels has no matrix to show or "
+            "save: it is "
+            + ("complete" if arrays.adjacency is None else "a list of edges")
+        )
+    return np.asarray(adjacency_from_edges(arrays.adjacency, size))
+
+
+def _learned_weights(
+    place: Workdir, adjacency: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Weights before and after training; None where they are no parameter."""
+    if not place.has_checkpoints:
+        return None
+    with CheckpointStore(place.checkpoints) as store:
+        graph = store.restore_params("best").get("label_graph", {})
+    edges = place.label_graph().adjacency
+    if isinstance(edges, Edges) and graph.keys() & {"edge_bias", "edge_weights"}:
+        if "edge_bias" in graph:
+            learned = np.exp(np.asarray(graph["edge_bias"], np.float32))
+        else:
+            learned = np.asarray(graph["edge_weights"], np.float32)
+        edges = edges._replace(weights=jnp.asarray(learned))
+        return adjacency, np.asarray(adjacency_from_edges(edges, len(adjacency)))
+    if "edge_bias" in graph:
+        before = np.exp(np.asarray(log_edge_weights(jnp.asarray(adjacency))))
+        return before, np.exp(np.asarray(graph["edge_bias"], np.float32))
+    if "edge_weights" in graph:
+        return adjacency, np.asarray(graph["edge_weights"], np.float32)
+    return None
+
+
+def _about(config: Config, corpus: Corpus) -> dict[str, Any]:
+    graph = config.graph
+    about: dict[str, Any] = {"initialisation": graph.initialisation}
+    if graph.initialisation == "thresholded":
+        about |= {"tau": graph.tau, "p": graph.p}
+    if graph.initialisation == "similarity":
+        text = config.text
+        vectors = text.pretrained if text.vectors == "pretrained" else text.vectors
+        about |= {"neighbours": graph.neighbours, "vectors": vectors}
+    if graph.initialisation in ("random", "xavier"):
+        about |= {"seed": config.training.seed}
+    return about | {
+        "corpus": corpus.name,
+        "training_documents": len(corpus.train),
+        "training_fingerprint": fingerprint(corpus.train),
+        "labelgraph_jax": __version__,
+    }
+
+
+def titles_of_numbers(labels: LabelSpace) -> dict[str, str]:
+    """Titles of the labels whose own name says nothing to a reader."""
+    return {
+        name: labels.descriptions[name].split(";")[0]
+        for name in labels.names
+        if name in labels.descriptions and not any(c.isalpha() for c in name)
+    }

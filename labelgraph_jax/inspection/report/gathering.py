@@ -1,0 +1,387 @@
+"""From a finished run over labelled texts to what its report says."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelgraph_jax.cli.tables import result_rows, verdict
+from labelgraph_jax.data.documents import Corpus, DataError, Document
+from labelgraph_jax.functional.mixture.experts import GateStatistics
+from labelgraph_jax.inspection.gate_report import GateReport
+from labelgraph_jax.inspection.graph.sources import titles_of_numbers
+from labelgraph_jax.inspection.report.contents import (
+    Gates,
+    Graph,
+    Metric,
+    Overall,
+    Report,
+    Scored,
+    Vectors,
+    Worst,
+)
+from labelgraph_jax.inspection.report.graph_section import (
+    graph_section,
+    vectors_section,
+)
+from labelgraph_jax.inspection.report.intervals import (
+    RESAMPLES,
+    TITLES,
+    interval,
+    resampled,
+)
+from labelgraph_jax.inspection.report.label_side import (
+    first_params,
+    has_label_graph,
+    label_sides,
+)
+from labelgraph_jax.inspection.report.measured import score
+from labelgraph_jax.inspection.report.worst_documents import worst
+from labelgraph_jax.predictors.evaluation import run_documents
+from labelgraph_jax.predictors.kept_predictions import KeptPredictions, read_kept
+from labelgraph_jax.predictors.label_model import Model, load
+from labelgraph_jax.predictors.memory.metrics import with_unknown_labels
+from labelgraph_jax.predictors.prepare import fingerprint, read_corpus
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a report is made of.
+
+    Attributes:
+        place: the work directory.
+        results: as of results.json; `test` may be of another file.
+        model: restored from it.
+        train: training documents, or why they are not there.
+        test: documents that were measured, or why they are not there.
+        kept: what was predicted of them, or why it is not there.
+    """
+
+    place: Workdir
+    results: Mapping[str, Any]
+    model: Model
+    train: tuple[Document, ...] | str
+    test: tuple[Document, ...] | str
+    kept: KeptPredictions | str
+
+
+def gather(
+    place: Workdir, *, data: str = "", data_dir: str = "", say: Say = lambda line: None
+) -> Report:
+    """Everything that the report of a run over labelled texts says.
+
+    Args:
+        place: a finished run.
+        data: a labelled file to measure on; without it the run's own test split.
+        data_dir: where the local corpus copies lie now, if they have moved.
+        say: takes one line about what is going on.
+
+    Raises:
+        WorkdirError: no finished run stands there, or its test data has changed.
+        DataError: the file is malformed.
+    """
+    results = dict(place.results())
+    model = load(place.path)
+    source = _source(place, results, model, data, data_dir, say)
+    names, titles = model.labels, titles_of_numbers(model.label_space)
+    counts = with_unknown_labels(model.classifier.graph, len(names)).counts
+    decision = model.decision
+    scored: Scored | str
+    bad: Worst | str
+    if isinstance(source.kept, str):
+        scored = bad = source.kept
+    else:
+        scored = score(source.kept, names, titles, counts, decision)
+        bad = worst(source.kept, names, titles, source.test)
+    graph, vectors = _label_side(source, counts, titles)
+    return Report(
+        title=_title(source, data),
+        facts=_facts(source),
+        notes=_notes(source),
+        history=read_history(place),
+        overall=overall(source),
+        scored=scored,
+        graph=graph,
+        vectors=vectors,
+        gates=_gates(source),
+        worst=bad,
+    )
+
+
+def _source(
+    place: Workdir,
+    results: dict[str, Any],
+    model: Model,
+    data: str,
+    data_dir: str,
+    say: Say,
+) -> Source:
+    train, test = _documents(place, model, data, data_dir)
+    if results.get("test") is None and not data:
+        why = "There is no test split, so nothing was measured."
+        return Source(place, results, model, train, why, why)
+    kept = None if data else read_kept(place)
+    known = (results.get("test") or {}).get("fingerprint")
+    if kept is not None and kept.fingerprint == known:
+        if not isinstance(test, str) and fingerprint(test) != known:
+            test = "the test documents are no longer those of the run"
+        return Source(place, results, model, train, test, kept)
+    if isinstance(test, str):
+        why = (
+            "The predictions of the test documents are not kept in this directory, and "
+            f"the documents cannot be scored again: {test}"
+        )
+        return Source(place, results, model, train, test, why)
+    if not data and fingerprint(test) != known:
+        raise WorkdirError(
+            f"{place.path}: the test documents are not those of the training run "
+            "(the data, or for stdlib_docs the Python version, has changed); "
+            "name the file to report on with --data"
+        )
+    what = data or "the test split, whose predictions are not kept here"
+    say(f"scoring {len(test):,} documents of {what}")
+    found: list[KeptPredictions] = []
+    measured = model.evaluate(test, keep=found.append)
+    if data:
+        results = {**results, "test": measured, "split": "file", "baseline": None}
+    return Source(place, results, model, train, test, found[0])
+
+
+def _documents(
+    place: Workdir, model: Model, data: str, data_dir: str
+) -> tuple[tuple[Document, ...] | str, tuple[Document, ...] | str]:
+    """Training and measured documents, each of them or why it is not there."""
+    corpus: Corpus | str
+    try:
+        config = model.config.data
+        if data_dir:
+            import dataclasses
+
+            config = dataclasses.replace(config, data_dir=data_dir)
+        corpus = read_corpus(config)
+    except (ValueError, OSError) as error:
+        corpus = " ".join(str(error).split())
+    train: tuple[Document, ...] | str = corpus if isinstance(corpus, str) else ""
+    if not isinstance(corpus, str):
+        same = fingerprint(corpus.train) == place.data().get("train")
+        changed = "the training documents are no longer those of the run"
+        train = corpus.train if same else changed
+    if data:
+        _, documents = run_documents(model.config.data, model.label_space, data=data)
+        if not documents:
+            raise DataError(f"{data}: there is no document to report on")
+        return train, documents
+    return train, corpus if isinstance(corpus, str) else corpus.test
+
+
+def _title(source: Source, data: str) -> str:
+    return Path(data).name if data else str(source.results["corpus"])
+
+
+def _facts(source: Source) -> tuple[tuple[str, str], ...]:
+    results, config = source.results, source.model.config
+    test = results.get("test") or {}
+    training = results.get("training") or {}
+    documents = results.get("documents") or {}
+    facts = [
+        ("labels", f"{len(source.model.labels):,}"),
+        ("training documents", f"{documents.get('train', 0):,}"),
+        (
+            "documents measured"
+            if results.get("split") == "file"
+            else "test documents",
+            f"{test.get('documents', 0):,}",
+        ),
+        ("encoder", _encoder(source)),
+        ("label graph", _graph_words(source)),
+        ("parameters", f"{results.get('parameters', 0):,}"),
+    ]
+    if config.mixture.kind != "none":
+        facts.append(("mixture", f"{config.mixture.kind}, {config.mixture.experts}"))
+    if "seconds" in training:
+        facts.append(("training time", _seconds(training["seconds"])))
+    if training.get("best_step") is not None:
+        facts.append(("best step", f"{training['best_step']:,}"))
+    facts.append(("seed", f"{results.get('seed', 0)}"))
+    if results.get("memory"):
+        facts.append(("memory", str(results["memory"]["summary"])))
+    return tuple(facts)
+
+
+def _encoder(source: Source) -> str:
+    if source.place.is_ensemble:
+        return f"{len(source.results['ensemble']['weights'])} models joined"
+    text = source.model.config.text
+    if text.vectors == "pretrained":
+        return f"{text.encoder}, {Path(text.pretrained).name}"
+    return text.encoder
+
+
+def _graph_words(source: Source) -> str:
+    if source.place.is_ensemble:
+        return "of its members"
+    graph, head = source.model.config.graph, source.model.config.head
+    if head.kind == "recurrent" or graph.layers == 0:
+        return "none"
+    layers = f"{graph.layers} layer{'s' if graph.layers > 1 else ''}"
+    heads = "" if graph.attention == "convolution" else f", {graph.heads} heads"
+    return f"{graph.attention}, {graph.role}, {layers}{heads}"
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _notes(source: Source) -> tuple[str, ...]:
+    notes = list(source.results.get("notes") or ())
+    test = source.results.get("test") or {}
+    if truncated := test.get("truncated_documents"):
+        notes.append(f"{truncated:,} documents are longer than what the encoder reads")
+    if absent := test.get("absent_labels"):
+        notes.append(
+            f"{absent:,} labels occur in none of these documents and count as 0 in "
+            f"macro F1; without them it is {test['metrics']['macro_f1_present']:.4f}"
+        )
+    if unseen := test.get("unseen_labels"):
+        notes.append(
+            f"{sum(unseen.values()):,} occurrences of {len(unseen):,} labels that "
+            "training never saw are left out"
+        )
+    if cut := test.get("cut_documents"):
+        notes.append(
+            f"{cut:,} documents may have more labels than the "
+            f"{test.get('kept_labels')} that are kept of each"
+        )
+    return tuple(notes)
+
+
+def read_history(place: Workdir) -> tuple[Mapping[str, Any], ...] | str:
+    """The lines of metrics.jsonl, or why there are none."""
+    if place.is_ensemble:
+        return "An ensemble is not trained; its members' directories have their curves."
+    path = place.path / "metrics.jsonl"
+    lines: list[Mapping[str, Any]] = []
+    try:
+        with path.open(encoding="utf-8") as file:
+            for text in file:
+                # A run that was killed may have left half a line.
+                if text.endswith("\n") and (line := _line(text)):
+                    lines.append(line)
+    except OSError:
+        return "This directory has no metrics.jsonl, so there is no curve to draw."
+    return tuple(lines) or "metrics.jsonl holds no line, so there is no curve to draw."
+
+
+def _line(text: str) -> Mapping[str, Any] | None:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def overall(source: Source) -> Overall | str:
+    """The metrics, their intervals, and those of other models beside them."""
+    results = source.results
+    test = results.get("test")
+    if test is None:
+        return "There is no test split, so nothing was measured."
+    values, kept = test["metrics"], source.kept
+    draws: Mapping[str, np.ndarray] = {}
+    note = "No intervals: " + (kept if isinstance(kept, str) else "")
+    if not isinstance(kept, str):
+        draws = resampled(kept)
+        note = (
+            f"Intervals: 95 of 100 of {RESAMPLES:,} resamples of the "
+            f"{len(kept.documents):,} documents, centred on the value; what another "
+            "seed would change is not in them."
+        )
+    metrics = [
+        Metric(
+            name,
+            title,
+            float(values[name]),
+            *(interval(float(values[name]), draws[name]) if name in draws else ()),
+        )
+        for name, title in TITLES.items()
+        if values.get(name) is not None
+    ]
+    rows = result_rows(dict(results))
+    others = {
+        name.strip(): {key: found.get(key) for key in TITLES}
+        for name, found in rows[1:]
+    }
+    baseline = ""
+    if results.get("baseline"):
+        found = results["baseline"]["metrics"]
+        baseline = max(found, key=lambda name: found[name]["micro_f1"])
+    sentence = verdict(dict(results))
+    return Overall(
+        tuple(metrics), others, baseline, note, sentence and _capital(sentence) + "."
+    )
+
+
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
+
+
+def _label_side(
+    source: Source, counts: np.ndarray, titles: Mapping[str, str]
+) -> tuple[Graph | str, Vectors | str]:
+    model, place = source.model, source.place
+    if place.is_ensemble:
+        why = (
+            "An ensemble has no label graph of its own: `labelgraph report` of its "
+            f"members shows theirs ({place.path / 'members'})."
+        )
+        return why, why
+    names = [titles.get(name, name) for name in model.labels]
+    trained = len(model.classifier.graph.counts)
+    sides = None
+    if has_label_graph(model.config):
+        sides = (
+            label_sides(model, first_params(model)),
+            label_sides(model, model.params),
+        )
+    # Labels that were added have no node: they are known by their texts alone.
+    graph = graph_section(model, sides, counts[:trained], names[:trained], source.train)
+    if sides is None:
+        return graph, "A recurrent decoder has no label vectors of a label graph."
+    seed = model.config.training.seed
+    return graph, vectors_section(sides[1], graph, counts[:trained], seed)
+
+
+def _gates(source: Source) -> Gates | str:
+    """The gates on the test documents: from results.json, else read again."""
+    model, kind = source.model, source.model.config.mixture.kind
+    if kind == "none":
+        return "This run has no mixture of experts (mixture.kind='none')."
+    if source.place.is_ensemble or not model.classifier.has_gates:
+        return f"A mixture of kind '{kind}' has no gates."
+    found = source.results.get("gates")
+    if not found or source.results.get("split") == "file":
+        if isinstance(source.test, str):
+            return f"The gates cannot be read: {source.test}"
+        statistics = model.gate_statistics(source.test)
+        assert isinstance(statistics, GateStatistics)
+        report = GateReport.make("", len(source.test), model.task_names, statistics)
+        found = report.to_json()
+    return gates_of(found)
+
+
+def gates_of(found: Mapping[str, Any]) -> Gates:
+    """A section from what results.json says of gates."""
+    return Gates(
+        tuple(found["tasks"]),
+        np.asarray(found["mean_weights"], np.float64),
+        int(found["rows"]),
+        tuple(found["warnings"]),
+    )

@@ -1,0 +1,97 @@
+"""From a finished run over a table to what its report says."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labelgraph_jax.cli.table_results import COLUMNS, CONSTANT
+from labelgraph_jax.inspection.gate_sources import run_gates
+from labelgraph_jax.inspection.report.contents import Gates, Report, TableTask
+from labelgraph_jax.inspection.report.gathering import Say, gates_of, read_history
+from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.runs.table_evaluation import evaluate_table
+
+_NOT_OF_TABLES = "A run over a table has tasks and no labels of documents."
+
+
+def gather_table(
+    place: Workdir, *, data: str = "", say: Say = lambda line: None
+) -> Report:
+    """Everything that the report of a run over a table says.
+
+    Args:
+        place: a finished run.
+        data: a table to measure on; without it the run's own test split.
+        say: takes one line about what is going on.
+
+    Raises:
+        WorkdirError: no finished run stands there.
+        DataError: the table is malformed.
+    """
+    results = dict(place.results())
+    if data:
+        say(f"scoring the rows of {data}")
+        results |= {"test": evaluate_table(place.path, data=data)["test"]}
+        results |= {"baseline": None, "data": Path(data).name}
+    test = results["test"]
+    tasks = () if test is None else tuple(_tasks(results))
+    why = _NOT_OF_TABLES
+    return Report(
+        title=str(results["data"]),
+        facts=_facts(results),
+        notes=tuple(results.get("notes") or ()),
+        history=read_history(place),
+        overall=why if test else "There is no test split, so nothing was measured.",
+        scored=why,
+        graph=why,
+        vectors=why,
+        gates=_gates(place, results, data),
+        worst=why,
+        tasks=tasks,
+    )
+
+
+def _tasks(results: Mapping[str, Any]) -> list[TableTask]:
+    """Per task the model's metrics, the constant prediction's, the baselines'."""
+    found = []
+    for name, task in results["test"]["tasks"].items():
+        columns = COLUMNS[task["kind"]]
+        skill = task["skill"]
+
+        def row(metrics: Mapping[str, Any], skill: float | None) -> dict[str, Any]:
+            shown = {title: metrics.get(key) for key, title in columns.items()}  # noqa: B023
+            return shown | {"skill": skill}
+
+        rows = {"this model": row(task["metrics"], skill)}
+        rows[CONSTANT] = row(task["constant"], None if skill is None else 0.0)
+        for other, of in ((results.get("baseline") or {}).get("models") or {}).items():
+            values = of["tasks"][name]
+            rows[other] = row(values["metrics"], values["skill"])
+        found.append(TableTask(name, task["kind"], rows))
+    return found
+
+
+def _facts(results: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    rows, test = results.get("rows") or {}, results.get("test") or {}
+    facts = [
+        ("tasks", f"{len(test.get('tasks') or ())}"),
+        ("training rows", f"{rows.get('train', 0):,}"),
+        ("test rows", f"{test.get('rows', 0):,}"),
+        ("mixture", str(results.get("mixture"))),
+        ("parameters", f"{results.get('parameters', 0):,}"),
+    ]
+    if test.get("skill") is not None:
+        facts.append(("mean skill", f"{test['skill']:.4f}"))
+    facts.append(("seed", f"{results.get('seed', 0)}"))
+    return tuple(facts)
+
+
+def _gates(place: Workdir, results: Mapping[str, Any], data: str) -> Gates | str:
+    if results.get("mixture") not in ("mmoe", "omoe"):
+        return f"A mixture of kind '{results.get('mixture')}' has no gates."
+    if results.get("test") is None and not data:
+        return "There is no test split whose gates could be read."
+    try:
+        return gates_of(run_gates(place.path, data=data).to_json())
+    except (ValueError, OSError) as error:
+        return f"The gates cannot be read: {' '.join(str(error).split())}"

@@ -1,0 +1,249 @@
+"""How probabilities become labels: chosen on validation, saved beside the model.
+
+Everything that decides goes through `Decision.decide`, so what is measured is what is
+predicted.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from labelgraph_jax.config import ThresholdConfig
+from labelgraph_jax.functional.decisions.fitting import (
+    RULES,
+    ThresholdFits,
+    count_cuts,
+)
+from labelgraph_jax.functional.decisions.selection import (
+    cross_fitted_decisions,
+    simplest_rule,
+)
+from labelgraph_jax.functional.decisions.thresholds import (
+    apply_thresholds,
+    decide_top_k,
+    fit_top_k,
+)
+from labelgraph_jax.functional.graph.taxonomy import imply_ancestors
+from labelgraph_jax.predictors.many_labels import MANY
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+
+HALF = 0.5
+KINDS = ("half", *RULES, "top_k")
+EVERY = "threshold_of_every_label"
+"""What thresholds.json has in place of one number for each of very many labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A rule that turns the probabilities of a document into its labels.
+
+    Attributes:
+        kind: the rule: half, global, sloped, label (all of them thresholds) or top_k.
+        thresholds: per label, float64 `[N]`; predicted where probability >= threshold.
+        k: labels per document of top_k.
+        at_least_one: a document without any label gets its most probable one.
+        consistent: a label implies its ancestors.
+        ancestors: bool `[N, N]`, see `functional.ancestor_matrix`; needed to be
+            consistent.
+        asked: what the settings asked for, `auto` or the rule itself.
+        fit: how it was fitted, JSON values.
+    """
+
+    kind: str
+    thresholds: np.ndarray
+    k: int = 0
+    at_least_one: bool = False
+    consistent: bool = False
+    ancestors: np.ndarray | None = field(default=None, repr=False)
+    asked: str = ""
+    fit: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"the rule must be one of {list(KINDS)}, got {self.kind}")
+        if self.kind == "top_k" and self.k < 1:
+            raise ValueError(f"top_k needs a k of at least 1, got {self.k}")
+        if not np.isfinite(self.thresholds).all():
+            raise ValueError("there must be one number per label")
+        if self.consistent and self.ancestors is None:
+            raise ValueError("labels of which none lies above another imply no other")
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Which labels each document gets, bool `[M, N]`, of probabilities `[M, N]`."""
+        probabilities = np.asarray(probabilities)
+        if self.kind == "top_k":
+            decided = decide_top_k(probabilities, self.k)
+        else:
+            decided = apply_thresholds(
+                probabilities, self.thresholds, at_least_one=self.at_least_one
+            )
+        if self.consistent:
+            assert self.ancestors is not None
+            decided = imply_ancestors(decided, self.ancestors)
+        return decided
+
+    def summary(self) -> dict[str, Any]:
+        """What was asked for and what decides, as JSON values."""
+        return {
+            "asked": self.asked or self.kind,
+            "kind": self.kind,
+            "k": self.k,
+            "at_least_one": self.at_least_one,
+            "consistent": self.consistent,
+        }
+
+
+def at_half(labels: int) -> Decision:
+    """Every label is decided at 0.5."""
+    return Decision(kind="half", thresholds=np.full(labels, HALF))
+
+
+def choose_decision(
+    config: ThresholdConfig,
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    label_counts: np.ndarray,
+    *,
+    target_mask: np.ndarray | None = None,
+    ancestors: np.ndarray | None = None,
+) -> Decision:
+    """Fits what the settings ask for to the validation documents.
+
+    With `auto`, half, global, sloped and label are fitted on nine tenths of them and
+    decide the last tenth, ten times over; each gives way to the next only where that
+    is better in 95 of 100 resamples of the documents (see
+    `functional.simplest_rule`). The chosen rule is fitted again on all of them. Whether
+    every document gets a label is chosen before, in the same way, at 0.5.
+
+    Args:
+        config: what is asked for.
+        probabilities: of the validation documents, `[M, N]`.
+        targets: their truth `[M, N]`.
+        label_counts: training documents with each label, `[N]`.
+        target_mask: True where the document is annotated for the label.
+        ancestors: see `Decision`.
+
+    Returns:
+        The decision. Without validation documents that are positive for a label
+        everything is decided at 0.5, or top_k takes one label where k is open.
+    """
+    truth = np.asarray(targets) > 0
+    if target_mask is not None:
+        truth = truth & target_mask
+    asked = Decision(
+        kind="half",
+        thresholds=np.full(probabilities.shape[1], HALF),
+        at_least_one=bool(config.at_least_one),
+        consistent=config.consistent,
+        ancestors=ancestors,
+        asked=config.kind,
+        fit={"fitted_on": None},
+    )
+    if config.kind == "top_k":
+        if config.k or not truth.any():
+            return dataclasses.replace(asked, kind="top_k", k=config.k or 1)
+        k = fit_top_k(probabilities, truth, target_mask=target_mask)
+        fit = {"fitted_on": "validation"}
+        return dataclasses.replace(asked, kind="top_k", k=k, fit=fit)
+    if config.kind == "half" or not truth.any():
+        return asked
+    fits = ThresholdFits(
+        count_cuts(probabilities, truth, label_counts, target_mask=target_mask),
+        metric=config.metric,
+        shrinkage=config.shrinkage,
+    )
+    if config.kind == "auto":
+        choose = partial(simplest_rule, metric=fits.metric, target_mask=target_mask)
+        free = config.at_least_one is None
+        chosen = _simplest(asked, fits, probabilities, truth, choose, free=free)
+    else:
+        fit = {"fitted_on": "validation", "metric": fits.metric}
+        chosen = dataclasses.replace(asked, kind=config.kind, fit=fit)
+    if chosen.kind == "half":
+        return chosen
+    thresholds = fits.fit([chosen.kind])[chosen.kind]
+    return dataclasses.replace(chosen, thresholds=thresholds)
+
+
+def _simplest(
+    plain: Decision,
+    fits: ThresholdFits,
+    probabilities: np.ndarray,
+    truth: np.ndarray,
+    choose: Callable[..., tuple[str, dict[str, dict[str, Any]]]],
+    *,
+    free: bool,
+) -> Decision:
+    """What `auto` chooses, its thresholds not yet fitted.
+
+    Args:
+        plain: the decision at 0.5.
+        fits, probabilities, truth: of the validation documents.
+        choose: `simplest_rule` with its options.
+        free: choose whether every document gets a label, too.
+    """
+    fit: dict[str, Any] = {"fitted_on": "validation", "metric": fits.metric}
+    if free:
+        forced = dataclasses.replace(plain, at_least_one=True)
+        options = {"half": plain, "at_least_one": forced}
+        decided = {name: rule.decide(probabilities) for name, rule in options.items()}
+        name, fit["at_half"] = choose(decided, truth)
+        plain = options[name]
+
+    def decide(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        return dataclasses.replace(plain, thresholds=thresholds).decide(scores)
+
+    decided = {"half": plain.decide(probabilities)}
+    decided |= cross_fitted_decisions(fits, probabilities, RULES, decide)
+    kind, fit["cross_fitted"] = choose(decided, truth)
+    return dataclasses.replace(plain, kind=kind, fit=fit)
+
+
+def save_decision(place: Workdir, decision: Decision, labels: Sequence[str]) -> None:
+    """Writes thresholds.json: one number per label, or one for all of very many."""
+    pairs = zip(labels, decision.thresholds, strict=True)
+    first = float(decision.thresholds[0])
+    thresholds: dict[str, Any]
+    if len(labels) > MANY and (decision.thresholds == first).all():
+        thresholds = {EVERY: first}
+    else:
+        thresholds = {"thresholds": {name: float(value) for name, value in pairs}}
+    place.save_thresholds({**decision.summary(), **decision.fit, **thresholds})
+
+
+def read_decision(
+    place: Workdir, labels: Sequence[str], ancestors: np.ndarray | None = None
+) -> Decision:
+    """Reads thresholds.json, that of version 0.1 too.
+
+    Raises:
+        WorkdirError: it is absent, or holds no decision for these labels.
+    """
+    stored = place.thresholds()
+    known = ("asked", "kind", "k", "at_least_one", "consistent", "thresholds", EVERY)
+    try:
+        if EVERY in stored:
+            thresholds = np.full(len(labels), float(stored[EVERY]))
+        else:
+            values = stored["thresholds"]
+            thresholds = np.asarray([float(values[name]) for name in labels])
+        before = stored.get("threshold", "half")
+        return Decision(
+            kind=str(stored.get("kind", "label" if before == "auto" else before)),
+            thresholds=thresholds,
+            k=int(stored.get("k", 0)),
+            at_least_one=bool(stored.get("at_least_one", False)),
+            consistent=bool(stored.get("consistent", False)),
+            ancestors=ancestors,
+            asked=str(stored.get("asked", before)),
+            fit={name: value for name, value in stored.items() if name not in known},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise WorkdirError(
+            f"{place.thresholds_path}: must hold one number per label and a rule: "
+            f"{error}"
+        ) from error

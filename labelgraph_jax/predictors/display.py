@@ -1,0 +1,176 @@
+"""A trained model shown: a short text in a terminal, a small table in a notebook."""
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from labelgraph_jax.config import Config
+from labelgraph_jax.predictors.loss_choice import annotated_documents
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+
+if TYPE_CHECKING:
+    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.table_model import TableModel
+
+SHOWN = {
+    "micro_f1": "micro F1",
+    "macro_f1": "macro F1",
+    "P@1": "P@1",
+    "nDCG@5": "nDCG@5",
+}
+"""Test metrics of a model of texts, and their names."""
+TASK_METRICS = ("auc", "accuracy", "micro_f1", "rmse")
+"""Of a task of a table the first of these that it has."""
+MOST_TASKS = 6
+"""Tasks that are named; of further ones their number."""
+
+Facts = list[tuple[str, str]]
+
+
+def model_facts(model: "Model") -> Facts:
+    """What there is to know at a glance of a model of texts: names and words."""
+    config, results = model.config, _results(model.workdir)
+    documents = annotated_documents(model.classifier.graph)
+    most = int(documents.max()) if len(documents) else 0
+    members = getattr(model, "members", ())
+    facts = [
+        ("from", _place(model.workdir)),
+        ("labels", f"{len(model.labels):,}"),
+        ("trained on", f"{most:,} documents{_of_corpus(results)}"),
+    ]
+    if members:
+        facts.append(("members", "; ".join(_encoder(m.config) for m in members)))
+    else:
+        facts += [("encoder", _encoder(config)), ("label graph", _graph(config))]
+    if config.mixture.kind != "none":
+        facts.append(("mixture", _mixture(config)))
+    if model.memory is not None:
+        facts.append(("memory", _memory(model)))
+    facts.append(("decides by", _decision(model)))
+    test = results.get("test")
+    if test is not None:
+        shown = [
+            f"{name} {test['metrics'][metric]:.3f}"
+            for metric, name in SHOWN.items()
+            if metric in test["metrics"]
+        ]
+        facts.append((f"test, {test['documents']:,} documents", ", ".join(shown)))
+    elif model.workdir.path.exists() and not model.workdir.is_finished:
+        facts.append(("training", "not finished"))
+    return facts if members else [*facts, *_checkpoint(model.step)]
+
+
+def table_facts(model: "TableModel") -> Facts:
+    """What there is to know at a glance of a model of a table's tasks."""
+    results = _results(model.workdir)
+    tasks = [f"{target.name} ({target.kind})" for target in model.targets]
+    facts = [
+        ("from", _place(model.workdir)),
+        ("tasks", _some(tasks)),
+        ("columns", f"{len(model.schema.columns):,}"),
+        ("mixture", _mixture(model.config)),
+    ]
+    test = results.get("test")
+    if test is not None:
+        shown = [
+            f"{name}: {metric} {task['metrics'][metric]:.3f}"
+            for name, task in test["tasks"].items()
+            if (metric := _task_metric(task["metrics"]))
+        ]
+        facts.append((f"test, {test['rows']:,} rows", _some(shown)))
+    elif model.workdir.path.exists() and not model.workdir.is_finished:
+        facts.append(("training", "not finished"))
+    return [*facts, *_checkpoint(model.step)]
+
+
+def as_text(kind: str, facts: Facts) -> str:
+    """Facts under one another, for `repr`."""
+    width = max(len(name) for name, _ in facts)
+    return "\n".join([kind, *(f"  {name:<{width}}  {fact}" for name, fact in facts)])
+
+
+def as_html(kind: str, facts: Facts) -> str:
+    """Facts as an HTML table without a style of its own; everything is escaped."""
+    rows = "".join(
+        f'<tr><th style="text-align:left">{escape(name)}</th>'
+        f'<td style="text-align:left">{escape(fact)}</td></tr>'
+        for name, fact in facts
+    )
+    return f"<table><caption>{escape(kind)}</caption><tbody>{rows}</tbody></table>"
+
+
+def _place(place: Workdir) -> str:
+    return str(place.path) if place.path.exists() else "memory"
+
+
+def _results(place: Workdir) -> dict[str, Any]:
+    """Of a finished run; a model is shown whatever became of its folder."""
+    try:
+        return place.results() if place.is_finished else {}
+    except WorkdirError:
+        return {}
+
+
+def _of_corpus(results: dict[str, Any]) -> str:
+    return f" of {results['corpus']}" if "corpus" in results else ""
+
+
+def _encoder(config: Config) -> str:
+    text = config.text
+    if text.encoder == "bag":
+        kind = "bag of n-grams" if text.reads_ngrams else "bag of words"
+    else:
+        kind = {"cnn": "CNN", "bilstm": "BiLSTM"}.get(text.encoder, text.encoder)
+    if text.vectors == "pretrained":
+        state = "fine-tuned" if text.trainable else "frozen"
+        return f"{kind}, {text.pretrained}, {state}"
+    return f"{kind}, vectors of a file" if text.vectors == "file" else kind
+
+
+def _graph(config: Config) -> str:
+    graph = config.graph
+    if graph.layers == 0:
+        return "none: a free vector for every label"
+    layers = "1 layer" if graph.layers == 1 else f"{graph.layers} layers"
+    heads = "" if graph.attention == "convolution" else f", {graph.heads} heads"
+    return f"{layers} of {graph.attention}{heads}, from {graph.initialisation}"
+
+
+def _mixture(config: Config) -> str:
+    return str(config.mixture.kind)
+
+
+def _memory(model: "Model") -> str:
+    assert model.memory is not None
+    added = len(model.memory.added)
+    kind = str(model.config.memory.kind)
+    return f"{kind}, {added:,} labels added after training" if added else kind
+
+
+def _decision(model: "Model") -> str:
+    decision = model.decision
+    if decision.kind == "top_k":
+        words = f"the {decision.k} most probable labels"
+    elif decision.kind == "half":
+        words = "0.5 for every label"
+    elif decision.kind == "global":
+        words = f"one threshold, {decision.thresholds[0]:.3f}"
+    elif decision.kind == "sloped":
+        words = "a threshold that slopes with how often a label occurs"
+    else:
+        words = "a threshold per label"
+    return words + (", at least one label" if decision.at_least_one else "")
+
+
+def _checkpoint(step: int | None) -> Facts:
+    return [] if step is None else [("checkpoint", f"step {step:,}")]
+
+
+def _task_metric(found: dict[str, Any]) -> str:
+    known = (name for name in TASK_METRICS if isinstance(found.get(name), float))
+    return next(known, "")
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - MOST_TASKS
+    shown = ", ".join(names[:MOST_TASKS])
+    return f"{shown} and {more:,} more" if more > 0 else shown

@@ -1,0 +1,1 @@
+"""A memory of training documents and label texts beside a classifier."""

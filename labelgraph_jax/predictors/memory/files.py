@@ -1,0 +1,222 @@
+"""A memory in its work directory.
+
+    memory/memory.json    settings, what validation chose, and what it measured
+    memory/keys.npz       the vectors that are compared, float16, and their labels
+    memory/encoder/       pretrained: the sentence encoder with its tokenizer
+    memory/added.npz      labels added after training: names, texts, vectors
+
+Without memory.json, which is written last, there is no memory.
+"""
+
+import dataclasses
+import filecmp
+import json
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelgraph_jax.config import ConfigError, MemoryConfig
+from labelgraph_jax.config.settings import from_values
+from labelgraph_jax.data.documents import LabelSpace
+from labelgraph_jax.predictors.memory.memory import (
+    AddedLabels,
+    Choice,
+    Keys,
+    Memory,
+    Reader,
+    TextRule,
+)
+from labelgraph_jax.predictors.workdir import (
+    Workdir,
+    WorkdirError,
+    replacing,
+    write_json,
+)
+
+ENCODER_FILES = ("*.json", "*.txt", "*.safetensors*")
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def memory_folder(place: Workdir) -> Path:
+    return place.path / "memory"
+
+
+def encoder_folder(place: Workdir) -> Path:
+    return memory_folder(place) / "encoder"
+
+
+def has_memory(place: Workdir) -> bool:
+    """Whether a memory stands beside the classifier."""
+    return (memory_folder(place) / "memory.json").is_file()
+
+
+def stored_settings(place: Workdir) -> MemoryConfig:
+    """What a work directory's memory was made with.
+
+    Raises:
+        WorkdirError: memory.json is damaged.
+    """
+    path = memory_folder(place) / "memory.json"
+    try:
+        return from_values(_read_json(path)["settings"], MemoryConfig, where="memory")
+    except (ConfigError, KeyError, TypeError) as error:
+        raise WorkdirError(
+            f"{path}: must hold the settings of a memory: {error}"
+        ) from None
+
+
+def save_memory(place: Workdir, memory: Memory) -> None:
+    """Writes all but the encoder and the added labels; takes effect at its end."""
+    folder = memory_folder(place)
+    folder.mkdir(exist_ok=True)
+    (folder / "memory.json").unlink(missing_ok=True)
+    kept = dataclasses.asdict(memory.keys)
+    for name in ("documents", "labels"):
+        kept[name] = kept[name].astype(np.float16)
+    _write_arrays(folder / "keys.npz", kept)
+    write_json(
+        folder / "memory.json",
+        {
+            "settings": dataclasses.asdict(memory.config),
+            "choice": dataclasses.asdict(memory.choice),
+            "text_rule": dataclasses.asdict(memory.text_rule),
+            "about": memory.about,
+        },
+    )
+
+
+def load_memory(place: Workdir, reader: Reader, labels: LabelSpace) -> Memory:
+    """Restores a memory.
+
+    Args:
+        place: the work directory.
+        reader: documents -> vectors.
+        labels: the classifier's.
+
+    Raises:
+        WorkdirError: a file is damaged, or belongs to other labels.
+    """
+    path = memory_folder(place) / "memory.json"
+    config, stored = stored_settings(place), _read_json(path)
+    try:
+        choice, rule = Choice(**stored["choice"]), TextRule(**stored["text_rule"])
+        about = dict(stored["about"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WorkdirError(f"{path}: must say what was chosen: {error}") from None
+    arrays = _read_arrays(memory_folder(place) / "keys.npz")
+    try:
+        keys = Keys(**{name: widened(array) for name, array in arrays.items()})
+    except TypeError as error:
+        raise WorkdirError(f"{memory_folder(place) / 'keys.npz'}: {error}") from None
+    if len(keys.labels) != len(labels):
+        raise WorkdirError(
+            f"{path}: holds {len(keys.labels):,} labels and the model {len(labels):,}; "
+            f"make it again with `labelgraph memory {place.path}`"
+        )
+    return Memory(config, reader, keys, choice, rule, read_added(place), about)
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def remove_memory(place: Workdir) -> None:
+    """Takes the memory away; the added labels, which live in it, too."""
+    (memory_folder(place) / "memory.json").unlink(missing_ok=True)
+    shutil.rmtree(memory_folder(place), ignore_errors=True)
+
+
+def copy_encoder(source: Path, place: Workdir) -> None:
+    """Puts a sentence encoder into the work directory, each file whole or not."""
+    folder = encoder_folder(place)
+    folder.mkdir(parents=True, exist_ok=True)
+    for pattern in ENCODER_FILES:
+        for path in sorted(source.glob(pattern)):
+            target = folder / path.name
+            # Encoders of one shape have files of one size: their bytes tell.
+            if not target.is_file() or not filecmp.cmp(path, target, shallow=False):
+                partial = target.with_name(target.name + ".partial")
+                shutil.copyfile(path, partial)
+                partial.replace(target)
+
+
+def save_added(place: Workdir, added: AddedLabels) -> None:
+    """Writes the added labels, whole or not at all."""
+    _write_arrays(
+        memory_folder(place) / "added.npz",
+        {
+            "names": np.array(added.names, dtype=np.str_),
+            "descriptions": np.array(added.descriptions, dtype=np.str_),
+            "parents": np.array(json.dumps(added.parents)),
+            "keys": added.keys.astype(np.float32),
+        },
+    )
+
+
+def read_added(place: Workdir) -> AddedLabels:
+    """The labels that were added; none where there never were any.
+
+    Raises:
+        WorkdirError: their file is damaged.
+    """
+    path = memory_folder(place) / "added.npz"
+    if not path.is_file():
+        return AddedLabels()
+    arrays = _read_arrays(path)
+    try:
+        parents = json.loads(str(arrays["parents"]))
+        added = AddedLabels(
+            names=tuple(str(name) for name in arrays["names"]),
+            descriptions=tuple(str(text) for text in arrays["descriptions"]),
+            parents=tuple(tuple(str(p) for p in above) for above in parents),
+            keys=arrays["keys"],
+        )
+        lengths = {len(added.descriptions), len(added.parents), len(added.keys)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise WorkdirError(f"{path}: must hold added labels: {error}") from None
+    if lengths != {len(added)}:
+        raise WorkdirError(f"{path}: must hold as many texts and vectors as labels")
+    return added
+
+
+def with_added_labels(labels: LabelSpace, added: AddedLabels) -> LabelSpace:
+    """The label space with the added labels behind its own."""
+    described = zip(added.names, added.descriptions, strict=True)
+    above = zip(added.names, added.parents, strict=True)
+    return dataclasses.replace(
+        labels,
+        names=(*labels.names, *added.names),
+        descriptions={**labels.descriptions, **{n: d for n, d in described if d}},
+        parents={**labels.parents, **{name: p for name, p in above if p}},
+    )
+
+
+def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except _UNREADABLE as error:
+        raise WorkdirError(f"{path}: cannot be read: {error}") from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkdirError(f"{path}: cannot be read: {error}") from error

@@ -1,0 +1,158 @@
+"""Vectors that a memory compares: of documents, and of the texts of labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from labelgraph_jax.config import ConfigError, MemoryConfig, TextConfig
+from labelgraph_jax.data.batches.batches import Examples
+from labelgraph_jax.data.documents import Document, LabelSpace
+from labelgraph_jax.data.tokenizers.words import Tokenizer
+from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
+from labelgraph_jax.predictors.memory.memory import Reader, unit
+from labelgraph_jax.predictors.network import Classifier
+from labelgraph_jax.predictors.prepare import AnyTokenizer, encode_documents, label_text
+from labelgraph_jax.training.evaluate import (
+    compile_probabilities,
+    predict_probabilities,
+)
+from labelgraph_jax.training.hosts import on_first
+from labelgraph_jax.training.local_batches import own_batches
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class FrozenReader:
+    """Documents as a frozen sentence encoder reads their heads.
+
+    Attributes:
+        encoder, tokenizer: of the same folder.
+        max_length: tokens that are read of a document.
+    """
+
+    encoder: FrozenEncoder
+    tokenizer: Tokenizer
+    max_length: int
+
+    def __call__(
+        self, documents: Sequence[Document], examples: Examples | None = None
+    ) -> np.ndarray:
+        texts = [document.text for document in documents]
+
+        def vectors() -> np.ndarray:
+            return self.encoder.document_vectors(
+                texts, self.tokenizer, max_length=self.max_length
+            )
+
+        def fill() -> None:
+            vectors()
+
+        if self.encoder.cache is not None and jax.process_count() > 1:
+            on_first(fill)  # the others find them in the cache
+        return vectors()
+
+
+def frozen_reader(
+    config: MemoryConfig, folder: Path, cache: Path | None
+) -> FrozenReader:
+    """What reads documents with a frozen sentence encoder.
+
+    Args:
+        config: how much of a document is read.
+        folder: the encoder with its tokenizer.
+        cache: folder that keeps vectors from one run to the next, or None.
+
+    Raises:
+        PretrainedError, TokenizerError: the folder holds no readable encoder.
+    """
+    encoder = FrozenEncoder.load(folder, cache=cache)
+    return FrozenReader(encoder, Tokenizer.from_pretrained(folder), config.max_length)
+
+
+def own_reader(
+    classifier: Classifier,
+    params: Any,
+    labels: LabelSpace,
+    tokenizer: AnyTokenizer,
+    text: TextConfig,
+    encoder: FrozenEncoder | None,
+) -> Reader:
+    """Documents as the classifier itself reads them: its document vectors."""
+
+    def document_side(params: Any, batch: Mapping[str, Any], **_: Any) -> jax.Array:
+        return classifier.document_side(params, batch)
+
+    run = compile_probabilities(document_side, link=lambda vectors: vectors)
+
+    def read(
+        documents: Sequence[Document], examples: Examples | None = None
+    ) -> np.ndarray:
+        if examples is None:
+            bare = [Document(d.id, d.text, ()) for d in documents]
+            examples = encode_documents(bare, labels, tokenizer, text, encoder).examples
+        size = min(BATCH_SIZE, max(1, len(documents)))
+        batches = own_batches(examples, batch_size=size)
+        return predict_probabilities(run, params, batches)
+
+    return read
+
+
+def label_vectors(reader: Reader, labels: LabelSpace, names: Sequence[str]) -> Any:
+    """A vector per label from its texts, float32 `[L, D]`, each of length 1.
+
+    The mean of two where the taxonomy knows what lies above the label: of its name and
+    description, and of its first name beside those of its parents.
+
+    Args:
+        reader: of documents; it reads the texts as it reads them.
+        labels: descriptions and parents.
+        names: which labels.
+    """
+    own = [own_text(labels, name) for name in names]
+    family = [family_text(labels, name) for name in names]
+    texts = list(dict.fromkeys([*own, *(text for text in family if text)]))
+    place = {text: row for row, text in enumerate(texts)}
+    vectors = unit(reader([Document(str(i), t, ()) for i, t in enumerate(texts)]))
+    sums = vectors[[place[text] for text in own]]
+    above = [place[text or mine] for text, mine in zip(family, own, strict=True)]
+    return unit(sums + vectors[above])
+
+
+def own_text(labels: LabelSpace, name: str) -> str:
+    """Name and description; of a name without a letter, a number, the latter alone."""
+    described = labels.descriptions.get(name, "").strip()
+    if described and not any(character.isalpha() for character in name):
+        return described
+    return label_text(labels, name)
+
+
+def family_text(labels: LabelSpace, name: str) -> str:
+    """The label and what lies right above it, in words; empty without parents."""
+    above = [_first_name(labels, parent) for parent in labels.parents.get(name, ())]
+    known = [words for words in above if words]
+    return ", ".join([_first_name(labels, name) or name, *known]) if known else ""
+
+
+def _first_name(labels: LabelSpace, name: str) -> str:
+    """A name in words: of a number what its description says up to `;`."""
+    if any(character.isalpha() for character in name):
+        return name.replace("_", " ").replace("-", " ")
+    return labels.descriptions.get(name, "").split(";")[0].strip()
+
+
+def require_texts(documents: Sequence[Document]) -> None:
+    """Refuses documents without words.
+
+    Raises:
+        ConfigError: the documents are features.
+    """
+    if any(getattr(document, "features", None) is not None for document in documents):
+        raise ConfigError(
+            "a memory compares texts with the texts of labels, and these documents are "
+            "features: memory.kind must be 'none'"
+        )

@@ -1,0 +1,203 @@
+"""From the settings of a run over a table to what training reads."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from labelgraph_jax.config import Config
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.splits import iterative_stratification
+from labelgraph_jax.data.tables.examples import TableExamples
+from labelgraph_jax.data.tables.files import Table, read_table
+from labelgraph_jax.data.tables.learn_targets import learn_target
+from labelgraph_jax.data.tables.schema import TableSchema
+from labelgraph_jax.data.tables.targets import Target, encode_targets
+
+_FEWEST_ROWS = 10
+
+
+@dataclass(frozen=True)
+class TableSplits:
+    """The rows of a run.
+
+    Attributes:
+        name: of the file.
+        tables: train, validation and test; a split may be None where it is empty.
+        notes: how missing splits were cut off.
+    """
+
+    name: str
+    tables: dict[str, Table | None]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """The rows of one split as a model reads them.
+
+    Attributes:
+        examples: inputs and targets.
+        unseen: per categorical column the values without an id of their own, counted.
+        unseen_targets: per task the classes or labels that training lacks, counted.
+    """
+
+    examples: TableExamples
+    unseen: dict[str, Counter[str]]
+    unseen_targets: dict[str, Counter[str]]
+
+
+def read_splits(config: Config) -> TableSplits:
+    """Reads the files that the settings name; cuts off the splits that are missing.
+
+    Raises:
+        DataError: a file is missing or malformed, lacks a task's column, or has too few
+            rows to be split.
+    """
+    data = config.data
+    whole = read_table(data.data)
+    for spec in config.table.specs:
+        whole.column(spec.name)
+    tables: dict[str, Table | None] = {"train": whole, "validation": None, "test": None}
+    for split in ("validation", "test"):
+        if path := getattr(data, split):
+            tables[split] = read_table(path)
+    missing = {
+        "validation": data.validation_fraction,
+        "test": data.test_fraction,
+    }
+    missing = {n: share for n, share in missing.items() if tables[n] is None}
+    notes: list[str] = []
+    if missing:
+        if len(whole) < _FEWEST_ROWS:
+            raise DataError(
+                f"{whole.name}: cutting off the {' and '.join(missing)} split needs at "
+                f"least {_FEWEST_ROWS} rows; got {len(whole)}"
+            )
+        fractions = [1.0 - sum(missing.values()), *missing.values()]
+        if fractions[0] <= 0:
+            raise DataError(
+                "data.validation_fraction and data.test_fraction must leave rows to "
+                f"train on; got {data.validation_fraction} and {data.test_fraction}"
+            )
+        parts = _cut(config, whole, fractions)
+        how = "at random, targets in proportion"
+        if config.table.split == "order":
+            how = "the last ones of the file"
+        for split, rows in zip(("train", *missing), parts, strict=True):
+            tables[split] = whole.select(rows)
+            if split != "train":
+                notes.append(
+                    f"no {split} split was given: {len(rows):,} of the {len(whole):,} "
+                    f"rows were cut off for it ({how})"
+                )
+    return TableSplits(Path(data.data).name, tables, tuple(notes))
+
+
+def _cut(config: Config, table: Table, fractions: Sequence[float]) -> list[np.ndarray]:
+    """The rows of each part: the first one trains, the last one is the test."""
+    if config.table.split == "order":
+        ends = np.round(np.cumsum(fractions) * len(table)).astype(int)
+        return [np.arange(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    columns = []
+    for target in learn_targets(config, table):
+        encoded, known, _ = target.encode(table)
+        if target.kind == "squared":
+            encoded = encoded[:, :0]
+        columns += [sparse.csr_matrix(encoded), sparse.csr_matrix(~known[:, None])]
+    strata = sparse.hstack(columns, format="csr")
+    return iterative_stratification(strata, fractions, config.data.split_seed)
+
+
+def learn_targets(config: Config, table: Table) -> tuple[Target, ...]:
+    """What every task predicts, from training rows.
+
+    Raises:
+        DataError: see `data.learn_targets.learn_target`.
+    """
+    return tuple(
+        learn_target(
+            table,
+            spec.name,
+            spec.kind,
+            positive=spec.positive,
+            delimiter=config.data.label_delimiter,
+        )
+        for spec in config.table.specs
+    )
+
+
+def learn_schema(config: Config, table: Table) -> TableSchema:
+    """How every other column is read, from training rows.
+
+    Raises:
+        DataError: see `TableSchema.infer`.
+    """
+    settings = config.table
+    left_out = [*(spec.name for spec in settings.specs), *settings.drop]
+    for name in left_out:
+        table.column(name)
+    if len(left_out) == len(table.columns):
+        raise DataError(f"{table.name}: no column is left to learn the tasks from")
+    return TableSchema.infer(
+        table.drop(left_out),
+        categorical=settings.categorical,
+        numeric=settings.numeric,
+        min_count=settings.min_count,
+        max_categories=settings.max_categories,
+        longest_tail=settings.longest_tail,
+    )
+
+
+def encode_rows(
+    table: Table, schema: TableSchema, targets: Sequence[Target], *, labelled: bool
+) -> EncodedRows:
+    """Rows as a model reads them.
+
+    Args:
+        table: the rows.
+        schema: of the inputs.
+        targets: of the tasks.
+        labelled: read the targets; a task whose column is absent is annotated for no
+            row. Without, no row is annotated for any.
+
+    Raises:
+        DataError: a column that the model reads is absent or of the wrong kind; with
+            `labelled`, no task's column is there.
+    """
+    encoded = schema.encode(table)
+    absent = [t.name for t in targets if not labelled or t.name not in table.columns]
+    if labelled and len(absent) == len(targets):
+        raise DataError(
+            f"{table.name}: must have the column of a task ({', '.join(absent)}); the "
+            f"columns are: {', '.join(table.columns)}"
+        )
+    values, mask, unseen = encode_targets(targets, table, absent=absent)
+    examples = TableExamples(
+        encoded.categories, encoded.numbers, values, None if mask.all() else mask
+    )
+    return EncodedRows(examples, encoded.unseen, unseen)
+
+
+def table_fingerprint(table: Table) -> str:
+    """SHA-256 of names and values, in order: which rows numbers belong to."""
+    digest = hashlib.sha256()
+    for name, values in table.columns.items():
+        digest.update(name.encode("utf-8", "surrogatepass") + b"\x1e")
+        if values.dtype == object:
+            fields = "\x1f".join(map(_field, values))
+            digest.update(fields.encode("utf-8", "surrogatepass"))
+        else:
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _field(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "\x1d".join(value)
+    return "\x00" if value is None else str(value)

@@ -1,0 +1,134 @@
+"""Metrics of a run over a table: per task, and the one number that selects."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from labelgraph_jax.data.tables.targets import Target
+from labelgraph_jax.functional.losses.tasks import Task, task_slices
+from labelgraph_jax.functional.metrics.tasks import Metrics, task_metrics
+from labelgraph_jax.predictors.table_network import constant_outputs
+
+
+def measure_tasks(
+    outputs: np.ndarray,
+    examples_targets: np.ndarray,
+    target_mask: np.ndarray | None,
+    targets: Sequence[Target],
+) -> dict[str, Metrics]:
+    """What `functional.task_metrics` says, squared tasks in the column's own unit.
+
+    Args:
+        outputs: of the model, `[M, O]`.
+        examples_targets: `[M, O]`, standardised where squared.
+        target_mask: `[M, O]`, True where annotated.
+        targets: the tasks.
+    """
+    tasks = table_tasks(targets)
+    outputs = np.asarray(outputs, np.float64).copy()
+    wanted = np.asarray(examples_targets, np.float64).copy()
+    for target, columns in zip(targets, task_slices(tasks), strict=True):
+        if target.kind == "squared":
+            for array in (outputs, wanted):
+                array[:, columns] = array[:, columns] * target.scale + target.mean
+    return task_metrics(outputs, wanted, tasks, target_mask=target_mask)
+
+
+def table_tasks(targets: Sequence[Target]) -> tuple[Task, ...]:
+    """The tasks, as losses and metrics read them."""
+    return tuple(Task(t.name, t.kind, t.width) for t in targets)
+
+
+def measure_constant(
+    examples_targets: np.ndarray,
+    target_mask: np.ndarray | None,
+    targets: Sequence[Target],
+) -> dict[str, Metrics]:
+    """The metrics of predicting training's shares, or its mean, for every row."""
+    outputs = np.concatenate([constant_outputs(target) for target in targets])
+    outputs = np.broadcast_to(outputs, examples_targets.shape)
+    return measure_tasks(outputs, examples_targets, target_mask, targets)
+
+
+def loss_of(kind: str, metrics: Metrics) -> float | None:
+    """The loss that a task is learned by, from its metrics."""
+    if kind != "squared":
+        return metrics["log_loss"]
+    return None if metrics["rmse"] is None else metrics["rmse"] ** 2
+
+
+def skills(
+    metrics: Mapping[str, Metrics],
+    constant: Mapping[str, Metrics],
+    targets: Sequence[Target],
+) -> dict[str, float | None]:
+    """Per task `1 - loss / loss of the constant prediction`.
+
+    0 is no better than knowing the shares of training, 1 is perfect. None where there
+    is no target, or where the constant prediction is perfect.
+    """
+    found: dict[str, float | None] = {}
+    for target in targets:
+        loss = loss_of(target.kind, metrics[target.name])
+        least = loss_of(target.kind, constant[target.name])
+        undefined = loss is None or least is None or target.is_constant or least <= 0.0
+        found[target.name] = None if undefined else 1.0 - loss / least  # type: ignore[operator]
+    return found
+
+
+def mean_skill(skill: Mapping[str, float | None], weights: Sequence[float]) -> float:
+    """The mean over the tasks that have one, by their weights; 0 where none has."""
+    pairs = [
+        (value, weight)
+        for value, weight in zip(skill.values(), weights, strict=True)
+        if value is not None and weight > 0
+    ]
+    total = sum(weight for _, weight in pairs)
+    return sum(value * weight for value, weight in pairs) / total if pairs else 0.0
+
+
+def summarise(
+    outputs: np.ndarray,
+    examples_targets: np.ndarray,
+    target_mask: np.ndarray | None,
+    targets: Sequence[Target],
+    weights: Sequence[float],
+) -> dict[str, Any]:
+    """Metrics of the model and of the constant prediction, and the skills."""
+    measured = measure_tasks(outputs, examples_targets, target_mask, targets)
+    constant = measure_constant(examples_targets, target_mask, targets)
+    skill = skills(measured, constant, targets)
+    return {
+        "skill": mean_skill(skill, weights),
+        "tasks": {
+            target.name: {
+                "kind": target.kind,
+                "skill": skill[target.name],
+                "metrics": measured[target.name],
+                "constant": constant[target.name],
+            }
+            for target in targets
+        },
+    }
+
+
+def unseen_lines(unseen: Mapping[str, Any], rows: int) -> Iterator[str]:
+    """A sentence for each column that holds values without an id of their own."""
+    for name, found in unseen.items():
+        yield (
+            f"column {name}: {found['rows']:,} of {rows:,} rows hold a value that "
+            f"training has not seen often enough ({found['values']:,} different)"
+        )
+
+
+def count_unseen(unseen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """How many fields, how many different values, and the most frequent of these."""
+    return {
+        name: {
+            "rows": counts.total(),
+            "values": len(counts),
+            "most_frequent": dict(counts.most_common(5)),
+        }
+        for name, counts in unseen.items()
+    }

@@ -1,0 +1,348 @@
+"""A model trained on a table, in memory: rows in, one prediction per task out."""
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union, overload
+
+import jax
+import numpy as np
+
+from labelgraph_jax.config import Config
+from labelgraph_jax.config.table import task_weights
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.tables.examples import TableExamples
+from labelgraph_jax.data.tables.files import Table, read_table, table_of
+from labelgraph_jax.data.tables.schema import TableSchema
+from labelgraph_jax.data.tables.targets import Target
+from labelgraph_jax.functional.losses.tasks import task_slices
+from labelgraph_jax.functional.mixture.experts import GateStatistics
+from labelgraph_jax.modules.magnet import LOG_VARIANCE
+from labelgraph_jax.predictors.display import as_html, as_text, table_facts
+from labelgraph_jax.predictors.frames import rows_frame, task_probabilities_frame
+from labelgraph_jax.predictors.table_data import (
+    EncodedRows,
+    encode_rows,
+    table_fingerprint,
+)
+from labelgraph_jax.predictors.table_metrics import count_unseen, summarise
+from labelgraph_jax.predictors.table_network import (
+    TableClassifier,
+    build_table_classifier,
+)
+from labelgraph_jax.predictors.table_predictions import prediction
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.training.evaluate import (
+    ProbabilityFn,
+    compile_probabilities,
+    predict_probabilities,
+)
+from labelgraph_jax.training.gates import collect_gate_statistics, compile_gate_sums
+from labelgraph_jax.training.local_batches import own_batches
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+# A name in quotes cannot stand beside |.
+Rows = Union[
+    Table,
+    str,
+    Path,
+    Mapping[str, Iterable[Any]],
+    Sequence[Mapping[str, Any]],
+    "DataFrame",
+]
+"""Rows: a table, the file of one, columns by name, one mapping per row, or a frame."""
+
+
+@dataclass(frozen=True, repr=False)
+class TableModel:
+    """What `lg.load(workdir)` returns for a run over a table.
+
+    Attributes:
+        workdir: where it came from.
+        config: the configuration it was trained with.
+        schema: how columns are read.
+        targets: what every task predicts.
+        classifier: pure `init` and `apply`.
+        params: the best checkpoint's parameters.
+        step: of that checkpoint, where it is known.
+    """
+
+    workdir: Workdir
+    config: Config
+    schema: TableSchema
+    targets: tuple[Target, ...]
+    classifier: TableClassifier
+    params: Any
+    step: int | None = None
+
+    def __repr__(self) -> str:
+        return as_text("TableModel", table_facts(self))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return as_html("TableModel", table_facts(self))
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks, in the order they were named."""
+        return tuple(target.name for target in self.targets)
+
+    @property
+    def learned_weights(self) -> dict[str, float] | None:
+        """exp(-s) of every task's learned log-variance s; None where weights were
+        given."""
+        if LOG_VARIANCE not in self.params:
+            return None
+        weights = np.exp(-np.asarray(self.params[LOG_VARIANCE], np.float64))
+        return dict(zip(self.task_names, weights.tolist(), strict=True))
+
+    @overload
+    def predict_proba(
+        self,
+        rows: Rows,
+        *,
+        as_frame: Literal[False] = ...,
+        batch_size: int | None = ...,
+    ) -> dict[str, np.ndarray]: ...
+
+    @overload
+    def predict_proba(
+        self, rows: Rows, *, as_frame: Literal[True], batch_size: int | None = ...
+    ) -> "DataFrame": ...
+
+    def predict_proba(
+        self, rows: Rows, *, as_frame: bool = False, batch_size: int | None = None
+    ) -> "dict[str, np.ndarray] | DataFrame":
+        """Per task what it says of every row, float32.
+
+        Binary: the probability of the positive value, `[M]`; multi_label and
+        multi_class: one per label or class, `[M, width]`; squared: the predicted
+        value, `[M]`. As a frame a column per task, or `task: class`.
+
+        Raises:
+            DataError: a column is absent or of the wrong kind.
+            ImportError: a frame is asked for and pandas is not installed.
+        """
+        encoded = self.encode(rows, labelled=False)
+        found = self.probabilities(encoded, batch_size=batch_size)
+        return (
+            task_probabilities_frame(rows, found, self.targets) if as_frame else found
+        )
+
+    def probabilities(
+        self, encoded: EncodedRows, *, batch_size: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """As `predict_proba`, of rows that are encoded."""
+        outputs = self.outputs(encoded.examples, batch_size=batch_size)
+        outputs = outputs.astype(np.float64)
+        found: dict[str, np.ndarray] = {}
+        slices = task_slices(self.classifier.tasks)
+        for target, columns in zip(self.targets, slices, strict=True):
+            part = outputs[:, columns]
+            if target.kind == "squared":
+                part = part * target.scale + target.mean
+            elif target.kind == "multi_class":
+                part = np.exp(part - part.max(axis=1, keepdims=True))
+                part /= part.sum(axis=1, keepdims=True)
+            else:
+                part = np.exp(-np.logaddexp(0.0, -part))
+            single = target.kind in ("binary", "squared")
+            found[target.name] = (part[:, 0] if single else part).astype(np.float32)
+        return found
+
+    @overload
+    def predict(
+        self,
+        rows: Rows,
+        *,
+        all_scores: bool = ...,
+        as_frame: Literal[False] = ...,
+        batch_size: int | None = ...,
+    ) -> list[dict[str, dict[str, Any]]]: ...
+
+    @overload
+    def predict(
+        self,
+        rows: Rows,
+        *,
+        all_scores: bool = ...,
+        as_frame: Literal[True],
+        batch_size: int | None = ...,
+    ) -> "DataFrame": ...
+
+    def predict(
+        self,
+        rows: Rows,
+        *,
+        all_scores: bool = False,
+        as_frame: bool = False,
+        batch_size: int | None = None,
+    ) -> "list[dict[str, dict[str, Any]]] | DataFrame":
+        """Per row and task a JSON object.
+
+        `value`: the predicted value of the column (of several labels a list);
+        `probability`: of the positive value, or of the predicted class; with
+        `all_scores`, `probabilities` of every class or label. As a frame a row per
+        row, with the columns `task`, `task probability` ...
+
+        Raises:
+            DataError, ImportError: as `predict_proba`.
+        """
+        encoded = self.encode(rows, labelled=False)
+        found = self.predictions(encoded, all_scores, batch_size=batch_size)
+        return rows_frame(rows, found) if as_frame else found
+
+    def predictions(
+        self,
+        encoded: EncodedRows,
+        all_scores: bool = False,
+        *,
+        batch_size: int | None = None,
+    ) -> list[dict[str, dict[str, Any]]]:
+        """As `predict`, of rows that are encoded."""
+        scores = self.probabilities(encoded, batch_size=batch_size)
+        return [
+            {
+                target.name: prediction(target, scores[target.name][row], all_scores)
+                for target in self.targets
+            }
+            for row in range(len(encoded.examples))
+        ]
+
+    def evaluate(self, rows: Rows, *, batch_size: int | None = None) -> dict[str, Any]:
+        """Metrics of labelled rows, see `table_metrics.summarise`.
+
+        Raises:
+            DataError: there is no task's column, or no target in it.
+        """
+        table = as_table(rows)
+        encoded = self.encode(table, labelled=True)
+        examples = encoded.examples
+        if examples.target_mask is not None and not examples.target_mask.any():
+            raise DataError(f"{table.name}: no row holds a target of any task")
+        outputs = self.outputs(examples, batch_size=batch_size)
+        found = summarise(
+            outputs,
+            examples.targets,
+            examples.target_mask,
+            self.targets,
+            task_weights(self.config),
+        )
+        return {
+            "rows": len(table),
+            "fingerprint": table_fingerprint(table),
+            "unseen": count_unseen(encoded.unseen),
+            "unseen_targets": count_unseen(encoded.unseen_targets),
+            **found,
+        }
+
+    def encode(self, rows: Rows, *, labelled: bool) -> EncodedRows:
+        """Rows as the model reads them, see `table_data.encode_rows`."""
+        table = as_table(rows)
+        return encode_rows(table, self.schema, self.targets, labelled=labelled)
+
+    def outputs(
+        self, examples: TableExamples, *, batch_size: int | None = None
+    ) -> np.ndarray:
+        """Logits, or standardised values, of encoded rows, float32 `[M, O]`."""
+        size = batch_size or self.config.training.evaluation_batch_size
+        batches = own_batches(examples, batch_size=min(size, len(examples)))
+        return predict_probabilities(self._run, self.params, batches)
+
+    def gate_weights(self, rows: Rows) -> np.ndarray | None:
+        """The gates' weights of every row, float32 `[M, T, E]`; None without gates.
+
+        T is 1 where the tasks share one gate (omoe).
+        """
+        if not self.classifier.has_gates:
+            return None
+        examples = self.encode(rows, labelled=False).examples
+        inputs = {"categories": examples.categories, "numbers": examples.numbers}
+        return np.asarray(jax.jit(self.classifier.gate_weights)(self.params, inputs))
+
+    def gate_statistics(
+        self, rows: Rows, *, batch_size: int | None = None
+    ) -> GateStatistics | None:
+        """What the gates do with some rows; None for a model without gates."""
+        if not self.classifier.has_gates:
+            return None
+        examples = self.encode(rows, labelled=False).examples
+        size = batch_size or self.config.training.evaluation_batch_size
+        batches = own_batches(examples, batch_size=min(size, len(examples)))
+        sums = compile_gate_sums(self.classifier.gate_weights)
+        return collect_gate_statistics(sums, self.params, batches)
+
+    @cached_property
+    def _run(self) -> ProbabilityFn:
+        return compile_probabilities(
+            self.classifier.apply, link=lambda outputs: outputs
+        )
+
+
+def as_table(rows: Rows) -> Table:
+    """Rows in any form that `Rows` names, as a table.
+
+    Raises:
+        DataError: no row, or a value that no column may hold.
+    """
+    if isinstance(rows, Table):
+        return rows
+    if isinstance(rows, (str, Path)):
+        return read_table(rows)
+    if isinstance(rows, Mapping):
+        return table_of("rows", rows)
+    if hasattr(rows, "columns"):
+        return table_of("rows", _frame_columns(rows))
+    names = dict.fromkeys(name for row in rows for name in row)
+    return table_of("rows", {name: [row.get(name) for row in rows] for name in names})
+
+
+def _frame_columns(frame: Any) -> dict[str, list[Any]]:
+    """The columns of a pandas frame as plain Python, absent values None."""
+    return {
+        str(name): frame[name].astype(object).where(frame[name].notna(), None).tolist()
+        for name in frame.columns
+    }
+
+
+def save_table_files(
+    place: Workdir, schema: TableSchema, targets: Sequence[Target]
+) -> None:
+    """Writes table.json: what every task predicts, and how every column is read."""
+    values = {"tasks": [target.to_json() for target in targets]}
+    place.save_table(values | json.loads(schema.to_json()))
+
+
+def load_table(workdir: str | Path, *, checkpoint: str | int = "best") -> TableModel:
+    """Restores a model of a table's tasks from its work directory alone.
+
+    Raises:
+        WorkdirError: it is no such work directory, or a file of it is damaged.
+        CheckpointError: no checkpoint can be read.
+    """
+    place = Workdir.existing(workdir)
+    model = restore_table(place, checkpoint=checkpoint)
+    if not place.is_finished:
+        warnings.warn(f"{workdir}: training has not finished", stacklevel=2)
+    return model
+
+
+def restore_table(place: Workdir, *, checkpoint: str | int = "best") -> TableModel:
+    """As `load_table`, without a word about unfinished training."""
+    config = place.config()
+    values = place.table()
+    try:
+        schema = TableSchema.from_json(json.dumps(values))
+        targets = tuple(Target.from_json(fields) for fields in values["tasks"])
+    except (DataError, KeyError, TypeError) as error:
+        raise WorkdirError(f"{place.table_path}: {error}") from None
+    classifier = build_table_classifier(config, schema, targets)
+    with CheckpointStore(place.checkpoints) as store:
+        params, step = store.restore_params(checkpoint), store.step_of(checkpoint)
+    return TableModel(place, config, schema, targets, classifier, params, step)

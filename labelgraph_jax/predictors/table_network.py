@@ -1,0 +1,159 @@
+"""The model and the objective of a run over a table, from its settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from labelgraph_jax.config import Config
+from labelgraph_jax.config.table import task_weights
+from labelgraph_jax.config.tasks import GATED
+from labelgraph_jax.data.tables.schema import TableSchema
+from labelgraph_jax.data.tables.targets import Target
+from labelgraph_jax.functional.losses.tasks import Task
+from labelgraph_jax.modules.magnet import LOG_VARIANCE
+from labelgraph_jax.modules.mixture import (
+    GATES,
+    MultiTaskNetwork,
+    gate_weights_of,
+    l2_constraint,
+)
+from labelgraph_jax.modules.table_encoder import TableEncoder
+from labelgraph_jax.modules.table_network import TableNetwork
+from labelgraph_jax.training.objectives import LossFn, multi_task_objective
+
+# Shares that log-odds are taken of stay this far from 0 and 1.
+PRIOR_FLOOR = 1e-4
+
+
+@dataclass(frozen=True)
+class TableClassifier:
+    """A network over the rows of a table, as pure functions of its parameters.
+
+    Attributes:
+        module: the Flax module; it holds no parameters.
+        targets: what every task predicts.
+        widths: C and Q, the columns of categories and numbers.
+    """
+
+    module: TableNetwork
+    targets: tuple[Target, ...]
+    widths: tuple[int, int]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks, as losses and metrics read them."""
+        return self.module.network.tasks
+
+    def init(self, key: jax.Array) -> Any:
+        """First parameters; outputs start at the shares that training has."""
+        categories = jnp.zeros((1, self.widths[0]), jnp.int32)
+        numbers = jnp.zeros((1, self.widths[1]), jnp.float32)
+        # Compiled whole: array by array it takes longer than the first epoch.
+        variables = jax.jit(self.module.init)({"params": key}, categories, numbers)
+        params = variables["params"]
+        towers = dict(params["network"]["towers"])
+        for number, target in enumerate(self.targets):
+            towers[f"output_bias_{number}"] = jnp.asarray(
+                constant_outputs(target), jnp.float32
+            )
+        return {**params, "network": {**params["network"], "towers": towers}}
+
+    def apply(
+        self,
+        params: Any,
+        batch: Mapping[str, Any],
+        *,
+        key: jax.Array | None = None,
+        train: bool = False,
+    ) -> jax.Array:
+        """Outputs `[B, O]` of a batch; with `train`, dropout from `key`."""
+        outputs = self.module.apply(
+            {"params": params},
+            jnp.asarray(batch["categories"]),
+            jnp.asarray(batch["numbers"]),
+            deterministic=not train,
+            rngs={"dropout": key} if train and key is not None else None,
+        )
+        assert isinstance(outputs, jax.Array)
+        return outputs
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether experts are mixed by gates."""
+        return self.module.network.kind in GATED
+
+    def gate_weights(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
+        """The gates' weights `[B, T, E]` for a batch, of a model that `has_gates`."""
+        _, left = self.module.apply(
+            {"params": params},
+            jnp.asarray(batch["categories"]),
+            jnp.asarray(batch["numbers"]),
+            mutable=GATES,
+        )
+        weights = gate_weights_of(left)
+        assert weights is not None
+        return weights
+
+
+def constant_outputs(target: Target) -> np.ndarray:
+    """The outputs that predict the shares of training, or its mean, for every row."""
+    if target.kind == "squared":
+        return np.zeros(1)
+    prior = np.asarray(target.prior, np.float64)
+    prior = np.clip(prior, PRIOR_FLOOR, 1.0 - PRIOR_FLOOR)
+    if target.kind == "multi_class":
+        return np.log(prior / prior.sum())
+    return np.log(prior) - np.log1p(-prior)
+
+
+def build_table_classifier(
+    config: Config, schema: TableSchema, targets: Sequence[Target]
+) -> TableClassifier:
+    """The model that the settings, the columns and the tasks describe.
+
+    Args:
+        config: resolved settings.
+        schema: of the inputs.
+        targets: of the tasks.
+    """
+    settings = config.resolved().mixture
+    network = MultiTaskNetwork(
+        tasks=tuple(Task(t.name, t.kind, t.width) for t in targets),
+        hidden=tuple(settings.hidden),
+        towers=tuple(settings.towers or ()),
+        dtype=jnp.dtype(config.training.compute_dtype),
+        **settings.network(),
+    )
+    module = TableNetwork(
+        encoder=TableEncoder(schema.cardinalities, config.table.dim, small_start=True),
+        network=network,
+        learn_weights=settings.weighting == "uncertainty",
+        wide=config.table.wide,
+    )
+    widths = (len(schema.cardinalities), schema.number_width)
+    return TableClassifier(module, tuple(targets), widths)
+
+
+def table_objective(config: Config, classifier: TableClassifier) -> LossFn:
+    """The loss of all tasks: one per task, weighed as the settings say."""
+    settings = config.mixture
+    constrained = settings.kind == "l2_constrained"
+    return multi_task_objective(
+        classifier.apply,
+        classifier.tasks,
+        task_weights=np.asarray(task_weights(config), np.float32),
+        log_variance=(
+            (lambda params: params[LOG_VARIANCE])
+            if settings.weighting == "uncertainty"
+            else None
+        ),
+        penalty=(
+            (lambda params: settings.l2 * l2_constraint(params["network"]))
+            if constrained
+            else None
+        ),
+    )

@@ -1,0 +1,358 @@
+"""The work directory: the contract between train, evaluate, predict and export.
+
+    config.json       the resolved configuration
+    data.json         fingerprints of the splits it was trained and measured on
+    labels.json       label names, descriptions, taxonomy
+    label_graph.npz   initial label features, adjacency (or its edges), label prior and
+                      counts
+    table.json        of a run over a table: its tasks, and how its columns are read;
+                      then there are no labels, label graph, thresholds or tokenizer
+    thresholds.json   decision threshold per label, and how it was fitted
+    ensemble.json     of an ensemble: its members (each a work directory) and weights
+    tokenizer/        tokenizer.json
+    encoder/          settings of the pretrained encoder, its weights where frozen
+    checkpoints/      parameters and training state, by step
+    metrics.jsonl     what training did;  tensorboard/  the same as curves
+    results.json      metrics of the finished run, and what data they were measured on
+    test_predictions.npz   what the model made of the test documents
+    report.html       the report, and its pictures in report/
+
+Every file is readable without this package, and reading one executes nothing.
+"""
+
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelgraph_jax.config import Config, ConfigError, differences, from_dict, to_dict
+from labelgraph_jax.data.documents import LabelSpace
+from labelgraph_jax.functional.graph.edges import Edges
+
+
+class WorkdirError(ValueError):
+    """A directory that is not a work directory, or one of another run."""
+
+
+@dataclass(frozen=True)
+class LabelGraphArrays:
+    """What the label graph starts from; all of it from the training split.
+
+    Attributes:
+        features: initial label features, float32 `[N, D]`.
+        adjacency: label adjacency, float32 `[N, N]`; (i, j): i receives from j; or
+            its edges as a list; or None, where every label receives from every label
+            or edge weights are learned at a low rank.
+        prior: share of the training documents with each label, float32 `[N]`.
+        counts: training documents with each label, float32 `[N]`.
+    """
+
+    features: np.ndarray
+    adjacency: np.ndarray | Edges | None
+    prior: np.ndarray
+    counts: np.ndarray
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """Paths of one run, and its small files."""
+
+    path: Path
+
+    @classmethod
+    def existing(cls, path: str | Path) -> "Workdir":
+        """The work directory of a trained model.
+
+        Raises:
+            WorkdirError: the directory is absent or holds no configuration.
+        """
+        workdir = cls(Path(path))
+        if not workdir.path.is_dir():
+            raise WorkdirError(f"{path}: no such work directory")
+        if not workdir.config_path.is_file():
+            raise WorkdirError(
+                f"{path}: must be a work directory that `labelgraph train` left; "
+                "it has no config.json"
+            )
+        return workdir
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether anything was trained here."""
+        return self.checkpoints.is_dir() and any(
+            entry.name.isdecimal() for entry in self.checkpoints.iterdir()
+        )
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.path / "tokenizer"
+
+    @property
+    def encoder(self) -> Path:
+        return self.path / "encoder"
+
+    def check(self, config: Config) -> bool:
+        """Whether `config` may train here; nothing is written.
+
+        Returns:
+            Whether it already was: an earlier run stands here and can be resumed.
+
+        Raises:
+            WorkdirError: it belongs to another configuration (the differences are
+                listed), or it is not empty and no work directory.
+        """
+        if self.config_path.is_file():
+            changed = differences(self.config(), config)
+            if changed and not self.has_checkpoints:
+                return False  # nothing was trained here that could be lost
+            if changed:
+                raise WorkdirError(
+                    f"{self.path}: belongs to a run of another configuration "
+                    f"({'; '.join(changed)}); choose another --workdir, or train "
+                    "with the settings it was made with"
+                )
+            return True
+        if self.path.exists() and not self.path.is_dir():
+            raise WorkdirError(f"{self.path}: must be a directory, it is a file")
+        if self.path.is_dir() and any(e.name != ".lock" for e in self.path.iterdir()):
+            raise WorkdirError(
+                f"{self.path}: must be empty or a work directory; it holds other files"
+            )
+        return False
+
+    def claim(self, config: Config, data: Mapping[str, str]) -> None:
+        """Makes this the work directory of `config`.
+
+        Args:
+            config: of the run.
+            data: fingerprint of each split; a run goes on with the data it began with.
+
+        Raises:
+            WorkdirError: as `check`; or the run began with other documents.
+        """
+        path = self.path / "data.json"
+        if not self.check(config):
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.config_path, to_dict(config))
+        elif path.is_file():
+            before = self._read_json("data.json")
+            changed = [name for name in data if data[name] != before.get(name)]
+            if changed:
+                raise WorkdirError(
+                    f"{self.path}: the {' and '.join(changed)} documents are not those "
+                    "this run began with; bring them back, or choose another --workdir"
+                )
+            return
+        write_json(path, dict(data))
+
+    def config(self) -> Config:
+        """The configuration of the run.
+
+        Raises:
+            WorkdirError: config.json does not hold one.
+        """
+        try:
+            return from_dict(self._read_json("config.json"))
+        except ConfigError as error:
+            raise WorkdirError(f"{self.config_path}: {error}") from error
+
+    def save_labels(self, labels: LabelSpace) -> None:
+        write_text(self.path / "labels.json", labels.to_json())
+
+    def labels(self) -> LabelSpace:
+        """The label space of the model."""
+        path = self.path / "labels.json"
+        try:
+            return LabelSpace.from_json(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise WorkdirError(f"{path}: cannot be read; train first") from error
+        except ValueError as error:
+            raise WorkdirError(f"{path}: {error}") from error
+
+    def save_label_graph(self, arrays: LabelGraphArrays) -> None:
+        adjacency = arrays.adjacency
+        start: dict[str, Any] = {}
+        if isinstance(adjacency, Edges):
+            start = {f"edge_{name}": part for name, part in adjacency._asdict().items()}
+        elif adjacency is not None:
+            start = {"adjacency": adjacency}
+        path = self.path / "label_graph.npz"
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                features=arrays.features,
+                prior=arrays.prior,
+                counts=arrays.counts,
+                **start,
+            )
+
+    def label_graph(self) -> LabelGraphArrays:
+        """What the label graph started from."""
+        path = self.path / "label_graph.npz"
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                adjacency: Any = stored.get("adjacency")
+                if "edge_receivers" in stored:
+                    parts = (stored[f"edge_{name}"] for name in Edges._fields)
+                    adjacency = Edges(*parts)
+                return LabelGraphArrays(
+                    features=stored["features"],
+                    adjacency=adjacency,
+                    prior=stored["prior"],
+                    counts=stored["counts"],
+                )
+        except FileNotFoundError as error:
+            raise WorkdirError(f"{path}: cannot be read; train first") from error
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise WorkdirError(f"{path}: cannot be read: {error}") from error
+
+    @property
+    def table_path(self) -> Path:
+        return self.path / "table.json"
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the run learned tasks of a table."""
+        return self.table_path.is_file()
+
+    def save_table(self, values: Mapping[str, Any]) -> None:
+        write_json(self.table_path, dict(values))
+
+    def table(self) -> Any:
+        """The tasks and the columns of a run over a table, see `table_model`."""
+        return self._read_json(self.table_path.name)
+
+    @property
+    def thresholds_path(self) -> Path:
+        return self.path / "thresholds.json"
+
+    def save_thresholds(self, values: Mapping[str, Any]) -> None:
+        write_json(self.thresholds_path, dict(values))
+
+    @property
+    def has_thresholds(self) -> bool:
+        """Whether training came as far as fitting them."""
+        return self.thresholds_path.is_file()
+
+    def thresholds(self) -> Any:
+        """How labels are decided, see `decisions.read_decision`."""
+        return self._read_json(self.thresholds_path.name)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether training ended and the results were written."""
+        return (self.path / "results.json").is_file()
+
+    def data(self) -> dict[str, str]:
+        """Fingerprint of each split that the run was made with."""
+        known: dict[str, str] = self._read_json("data.json")
+        return known
+
+    @property
+    def ensemble_path(self) -> Path:
+        return self.path / "ensemble.json"
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether several models are kept here, to be used as one."""
+        return self.ensemble_path.is_file()
+
+    def save_results(self, results: dict[str, Any]) -> None:
+        write_json(self.path / "results.json", results)
+
+    def results(self) -> dict[str, Any]:
+        """Metrics of the finished run."""
+        return self._read_json("results.json")
+
+    def history(self) -> list[dict[str, Any]]:
+        """What training logged, a line of metrics.jsonl each, in order.
+
+        A last line that a killed run left half written is passed over.
+
+        Raises:
+            WorkdirError: there is none, or another line is damaged.
+        """
+        path = self.path / "metrics.jsonl"
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise WorkdirError(f"{path}: cannot be read: {error}") from error
+        found = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                found.append(dict(json.loads(line)))
+            except (ValueError, TypeError) as error:
+                if number < len(lines):
+                    raise WorkdirError(f"{path}:{number}: must be JSON") from error
+        return found
+
+    def _read_json(self, name: str) -> Any:
+        path = self.path / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise WorkdirError(
+                f"{path}: cannot be read; has training finished?"
+            ) from error
+        except ValueError as error:
+            raise WorkdirError(f"{path}: must be JSON: {error}") from error
+
+
+def settings_text(config: Config) -> str:
+    """A configuration as text, the same for the same settings."""
+    return json.dumps(to_dict(config), sort_keys=True)
+
+
+class replacing:  # noqa: N801 - used as a function, like contextlib's
+    """A temporary path that takes the place of `path` when all went well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Path:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{self.path.name}.", dir=self.path.parent
+        )
+        os.close(handle)
+        self.temporary = Path(name)
+        return self.temporary
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.temporary.chmod(0o644)
+            self.temporary.replace(self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

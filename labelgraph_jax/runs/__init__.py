@@ -1,0 +1,1 @@
+"""What makes a trained thing: fit, evaluate, restore, baselines."""

@@ -1,0 +1,271 @@
+"""Labels added to a trained work directory, and its memory: no training is done."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelgraph_jax.config import MemoryConfig
+from labelgraph_jax.config.memory import check_memory
+from labelgraph_jax.data.documents import DataError, LabelSpace
+from labelgraph_jax.data.labels.new_labels import NewLabel
+from labelgraph_jax.predictors.label_model import restore
+from labelgraph_jax.predictors.memory.build import encode_added, memory_results
+from labelgraph_jax.predictors.memory.files import (
+    has_memory,
+    read_added,
+    remove_memory,
+    save_added,
+)
+from labelgraph_jax.predictors.memory.memory import AddedLabels
+from labelgraph_jax.predictors.prepare import fingerprint, read_corpus
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.runs.fit import (
+    cache_folder,
+    evaluate_test,
+    fit_decision,
+    remember,
+    validation_scores,
+)
+from labelgraph_jax.runs.lock import WorkdirLock
+
+Say = Callable[[str], None]
+
+
+def make_memory(
+    workdir: str | Path, config: MemoryConfig, *, say: Say = lambda line: None
+) -> dict[str, Any]:
+    """Puts a memory beside the classifier of a finished run, or takes it away.
+
+    What it is chosen by and what its thresholds are fitted on are the run's own
+    validation documents; the test split is measured again. Labels that were added keep
+    their place, with new vectors.
+
+    Args:
+        workdir: of the run.
+        config: the memory; `kind` none takes it away.
+        say: takes one line about what is going on.
+
+    Returns:
+        What `results.json` now holds.
+
+    Raises:
+        WorkdirError: no finished run of texts stands there, its documents have changed,
+            or labels that were added would lose the memory they live in.
+        ConfigError: the run cannot have this memory.
+    """
+    with _at_work(workdir) as place:
+        run = place.config()
+        check_memory(dataclasses.replace(run, memory=config))
+        if config.kind == "none" and len(read_added(place)):
+            raise WorkdirError(
+                f"{workdir}: {len(read_added(place))} labels were added, which nothing "
+                "but a memory knows; remove them first, with `labelgraph labels "
+                f"remove {workdir} NAME`"
+            )
+        corpus = read_corpus(run.data)
+        for name, documents in corpus.splits.items():
+            if fingerprint(documents) != place.data().get(name):
+                raise WorkdirError(
+                    f"{workdir}: the {name} documents are not those of the training run"
+                )
+        results = place.results()
+        model = restore(place, cache=cache_folder(), with_memory=False)
+        examples = model.encode(corpus.validation).examples
+        scores = validation_scores(model, examples)
+        if config.kind == "none":
+            remove_memory(place)
+            model = fit_decision(place, run, scores, examples, model)
+        else:
+            model = remember(place, model, config, corpus, examples, scores, say=say)
+        results["memory"] = memory_results(model.memory) if model.memory else None
+        results["test"] = evaluate_test(place, model, corpus.test)
+        place.save_results(results)
+    return results
+
+
+def add_labels(workdir: str | Path, labels: Sequence[NewLabel]) -> AddedLabels:
+    """Adds labels that training never saw; they are known by their text from now on.
+
+    All of them, or none where one cannot be added.
+
+    Args:
+        workdir: of a finished run with a memory.
+        labels: names, descriptions, parents.
+
+    Returns:
+        All labels that were added so far.
+
+    Raises:
+        WorkdirError: there is no memory; says which command makes one.
+        DataError: a label is there already, or a parent is not.
+    """
+    with _at_work(workdir) as place:
+        _require_memory(place)
+        before, trained = read_added(place), place.labels()
+        _check_new(place, trained, before, labels)
+        model = restore(place)
+        assert model.memory is not None
+        new = AddedLabels(
+            names=tuple(label.name for label in labels),
+            descriptions=tuple(label.description for label in labels),
+            parents=tuple(label.parents for label in labels),
+            keys=np.zeros((len(labels), model.memory.keys.labels.shape[1]), np.float32),
+        )
+        # Those before them are known as parents; their own vectors stay.
+        every = encode_added(model.memory, trained, _joined(before, new))
+        keys = every.keys.copy()
+        if len(before):
+            keys[: len(before)] = before.keys
+        added = dataclasses.replace(every, keys=keys)
+        save_added(place, added)
+    return added
+
+
+def remove_labels(workdir: str | Path, names: Sequence[str]) -> AddedLabels:
+    """Takes added labels away again; returns those that are left.
+
+    Raises:
+        DataError: a label was not added; one that was trained cannot be removed, nor
+            one that lies above an added label which stays.
+    """
+    with _at_work(workdir) as place:
+        _require_memory(place)
+        added = read_added(place)
+        for name in names:
+            if name in added.names:
+                continue
+            if name in place.labels().index:
+                raise DataError(
+                    f"{workdir}: the label {name!r} was trained; only labels that were "
+                    "added can be removed"
+                )
+            raise DataError(
+                f"{workdir}: no label {name!r} was added; added were: "
+                f"{', '.join(added.names[:10]) or 'none'}"
+            )
+        gone = set(names)
+        kept = [row for row, name in enumerate(added.names) if name not in gone]
+        for row in kept:
+            if above := gone.intersection(added.parents[row]):
+                raise DataError(
+                    f"{workdir}: the label {min(above)!r} lies above "
+                    f"{added.names[row]!r}, which was added: remove both"
+                )
+        left = AddedLabels(
+            names=tuple(added.names[row] for row in kept),
+            descriptions=tuple(added.descriptions[row] for row in kept),
+            parents=tuple(added.parents[row] for row in kept),
+            keys=added.keys[kept],
+        )
+        save_added(place, left)
+    return left
+
+
+def list_labels(workdir: str | Path) -> list[dict[str, Any]]:
+    """Every label of a model: its name, description, parents, and whether it was added.
+
+    Raises:
+        WorkdirError: no run of labelled texts stands there.
+    """
+    place = Workdir.existing(workdir)
+    _require_texts(place)
+    trained, added = place.labels(), read_added(place)
+    rows = [
+        {
+            "name": name,
+            "description": trained.descriptions.get(name, ""),
+            "parents": list(trained.parents.get(name, ())),
+            "added": False,
+        }
+        for name in trained.names
+    ]
+    texts = zip(added.names, added.descriptions, added.parents, strict=True)
+    rows += [
+        {"name": name, "description": text, "parents": list(above), "added": True}
+        for name, text, above in texts
+    ]
+    return rows
+
+
+def _check_new(
+    place: Workdir,
+    trained: LabelSpace,
+    before: AddedLabels,
+    labels: Sequence[NewLabel],
+) -> None:
+    """Refuses labels that are there already, or whose parents are not."""
+    for label in labels:
+        if label.name in before.names:
+            raise DataError(f"{place.path}: the label {label.name!r} was added before")
+        if label.name in trained.index:
+            raise DataError(
+                f"{place.path}: the model has the label {label.name!r} already"
+            )
+        if len(trained.tasks) > 1 and not label.name.startswith(
+            tuple(f"{task}/" for task in trained.tasks)
+        ):
+            raise DataError(
+                f"{place.path}: the model has several label sets, so a label must be "
+                f"called {' or '.join(f'{t}/...' for t in trained.tasks)}; got "
+                f"{label.name!r}"
+            )
+    above = {*trained.names, *before.names, *(label.name for label in labels)}
+    above.update(trained.parents, *trained.parents.values())
+    for label in labels:
+        for parent in label.parents:
+            if parent == label.name:
+                raise DataError(
+                    f"{place.path}: a label cannot lie above itself; {parent!r} names "
+                    "itself as its parent"
+                )
+            if parent not in above:
+                raise DataError(
+                    f"{place.path}: the parent {parent!r} of {label.name!r} is no "
+                    "label of the model"
+                )
+
+
+def _joined(one: AddedLabels, other: AddedLabels) -> AddedLabels:
+    return AddedLabels(
+        names=one.names + other.names,
+        descriptions=one.descriptions + other.descriptions,
+        parents=one.parents + other.parents,
+    )
+
+
+@contextmanager
+def _at_work(workdir: str | Path) -> Iterator[Workdir]:
+    """A finished run's work directory, locked.
+
+    Raises:
+        WorkdirError: none stands there, or another process is at work in it.
+    """
+    place = Workdir.existing(workdir)
+    _require_texts(place)
+    if not place.is_finished:
+        raise WorkdirError(f"{workdir}: its training has not finished")
+    with WorkdirLock(place.path):
+        yield place
+
+
+def _require_texts(place: Workdir) -> None:
+    if place.is_table:
+        raise WorkdirError(f"{place.path}: a run over a table has no labels to add")
+    if place.is_ensemble:
+        raise WorkdirError(
+            f"{place.path}: an ensemble has no memory of its own; its members, which "
+            "are runs, can have one before they are joined"
+        )
+
+
+def _require_memory(place: Workdir) -> None:
+    if not has_memory(place):
+        raise WorkdirError(
+            f"{place.path}: has no memory, and a label that was never trained is known "
+            "by nothing else; `labelgraph memory "
+            f"{place.path}` makes one"
+        )

@@ -1,0 +1,170 @@
+"""Baselines on a table: a linear model and gradient boosting for every target."""
+
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from labelgraph_jax.data.tables.examples import TableExamples
+from labelgraph_jax.data.tables.targets import Target
+from labelgraph_jax.predictors.table_metrics import summarise
+from labelgraph_jax.predictors.table_network import PRIOR_FLOOR, constant_outputs
+
+# What the boosting takes as categories; larger columns it reads as ordered numbers,
+# the most frequent category first.
+_MOST_CATEGORIES = 254
+
+
+def table_baselines(
+    train: TableExamples,
+    test: TableExamples,
+    targets: Sequence[Target],
+    cardinalities: Sequence[int],
+    weights: Sequence[float],
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Trains scikit-learn's models on the same rows, one for each target.
+
+    Logistic or ridge regression over one-hot categories and numbers; histogram gradient
+    boosting, stopped early on a tenth of the training rows. A target that does not vary
+    gets the constant prediction.
+
+    Args:
+        train, test: encoded rows.
+        targets: the tasks.
+        cardinalities: of the categorical columns.
+        weights: of the tasks, for the mean skill.
+        seed: of the boosting's own validation split.
+
+    Returns:
+        Seconds, and per model what `table_metrics.summarise` gives for the test rows.
+    """
+    started = time.perf_counter()
+    found = {}
+    for name, fit in (("linear", _Linear), ("boosting", _Boosting)):
+        model = fit(cardinalities, seed)
+        inputs = model.inputs(train), model.inputs(test)
+        outputs = [
+            _outputs(model, target, column, train, *inputs)
+            for target, column in _columns(targets)
+        ]
+        found[name] = summarise(
+            np.concatenate(outputs, axis=1),
+            test.targets,
+            test.target_mask,
+            targets,
+            weights,
+        )
+    return {"seconds": round(time.perf_counter() - started, 1), "models": found}
+
+
+def _columns(targets: Sequence[Target]) -> list[tuple[Target, int]]:
+    starts = np.cumsum([0, *(target.width for target in targets)])
+    return [(t, int(start)) for t, start in zip(targets, starts, strict=False)]
+
+
+def _outputs(
+    model: Any,
+    target: Target,
+    start: int,
+    train: TableExamples,
+    train_inputs: Any,
+    test_inputs: Any,
+) -> np.ndarray:
+    """Logits, or standardised values, of one task for the test rows."""
+    count = test_inputs.shape[0]
+    columns = slice(start, start + target.width)
+    known = np.ones(len(train), bool)
+    if train.target_mask is not None:
+        known = train.target_mask[:, start]
+    inputs, wanted = train_inputs[known], train.targets[known, columns]
+    constant = np.broadcast_to(constant_outputs(target), (count, target.width))
+    if target.kind == "squared":
+        if target.is_constant:
+            return constant
+        return (
+            model.regression().fit(inputs, wanted[:, 0]).predict(test_inputs)[:, None]
+        )
+    if target.kind == "multi_class":
+        # Classes that these rows lack keep the floor's probability.
+        fitted = model.classifier().fit(inputs, wanted.argmax(axis=1))
+        probabilities = np.full((count, target.width), PRIOR_FLOOR / target.width)
+        probabilities[:, fitted.classes_] = fitted.predict_proba(test_inputs)
+        return np.log(np.maximum(probabilities, 1e-12))
+    outputs = np.array(constant)
+    for number in range(target.width):
+        if 0 < wanted[:, number].sum() < len(wanted):
+            fitted = model.classifier().fit(inputs, wanted[:, number])
+            share = np.clip(fitted.predict_proba(test_inputs)[:, 1], 1e-12, 1 - 1e-12)
+            outputs[:, number] = np.log(share) - np.log1p(-share)
+    return outputs
+
+
+class _Linear:
+    """Logistic and ridge regression over one-hot categories."""
+
+    def __init__(self, cardinalities: Sequence[int], seed: int) -> None:
+        self._ends = np.cumsum([0, *cardinalities])
+
+    def inputs(self, examples: TableExamples) -> Any:
+        count, width = examples.categories.shape
+        columns = (examples.categories + self._ends[:-1]).ravel()
+        rows = np.repeat(np.arange(count), width)
+        shape = (count, int(self._ends[-1]))
+        hot = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
+        return sparse.hstack([hot, sparse.csr_matrix(examples.numbers)], format="csr")
+
+    def classifier(self) -> Any:
+        from sklearn.linear_model import LogisticRegression
+
+        return _Quiet(LogisticRegression(max_iter=200))
+
+    def regression(self) -> Any:
+        from sklearn.linear_model import Ridge
+
+        return Ridge()
+
+
+class _Boosting:
+    """Histogram gradient boosting over category ids and numbers."""
+
+    def __init__(self, cardinalities: Sequence[int], seed: int) -> None:
+        self._options = {
+            "categorical_features": [
+                i for i, size in enumerate(cardinalities) if size <= _MOST_CATEGORIES
+            ]
+            or None,
+            "early_stopping": True,
+            "random_state": seed,
+        }
+
+    def inputs(self, examples: TableExamples) -> np.ndarray:
+        return np.concatenate([examples.categories, examples.numbers], axis=1)
+
+    def classifier(self) -> Any:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        return HistGradientBoostingClassifier(**self._options)
+
+    def regression(self) -> Any:
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        return HistGradientBoostingRegressor(**self._options)
+
+
+class _Quiet:
+    """A model whose warning that it stopped before it converged stays unsaid."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def fit(self, inputs: Any, targets: Any) -> Any:
+        from sklearn.exceptions import ConvergenceWarning
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return self._model.fit(inputs, targets)

@@ -1,0 +1,167 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+
+from labelgraph_jax.functional.metrics import ranking
+from tests.reference import metrics as reference
+
+SHAPE = (4, 6)
+AT_K = {
+    "precision_at_k": ranking.precision_at_k,
+    "recall_at_k": ranking.recall_at_k,
+    "r_precision_at_k": ranking.r_precision_at_k,
+    "ndcg_at_k": ranking.ndcg_at_k,
+}
+
+
+def grids(values):
+    """Arrays of SHAPE with few distinct values, so that ties are common."""
+    return st.lists(values, min_size=24, max_size=24).map(
+        lambda cells: np.array(cells, np.float32).reshape(SHAPE)
+    )
+
+
+few_scores = grids(st.sampled_from([-1.0, -0.0, 0.0, 0.25, 0.5, 0.5000001, 3.0]))
+some_targets = grids(st.sampled_from([0.0, 0.0, 1.0]))
+
+
+def rows(function, scores, targets, *rest):
+    return [function(s, t, *rest) for s, t in zip(scores, targets, strict=True)]
+
+
+@pytest.mark.parametrize("k", [1, 3, 6, 9])
+@pytest.mark.parametrize("name", AT_K)
+@settings(max_examples=20, deadline=None)
+@given(few_scores, some_targets)
+def test_a_metric_at_k_equals_its_loop(name, k, scores, targets):
+    result = AT_K[name](scores, targets, k)
+    expected = rows(getattr(reference, name), scores, targets, k)
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
+    jitted = jax.jit(AT_K[name], static_argnums=2)(scores, targets, k)
+    np.testing.assert_allclose(jitted, result, rtol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3, 9])
+@settings(max_examples=20, deadline=None)
+@given(few_scores, some_targets)
+def test_psp_equals_its_loop(k, scores, targets):
+    worth = np.array([1.0, 4.0, 2.5, 1.5, 8.0, 4.0], np.float32)
+    result = ranking.psp_at_k(scores, targets, worth, k)
+    expected = rows(reference.psp_at_k, scores, targets, worth, k)
+    np.testing.assert_allclose(np.stack(result, 1), expected, rtol=1e-6)
+    jitted = jax.jit(ranking.psp_at_k, static_argnums=3)(scores, targets, worth, k)
+    np.testing.assert_allclose(jitted, result, rtol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(few_scores, some_targets)
+def test_lrap_and_average_precision_equal_their_loops(scores, targets):
+    lrap = ranking.label_ranking_average_precision(scores, targets)
+    expected = rows(reference.label_ranking_average_precision, scores, targets)
+    np.testing.assert_allclose(lrap, expected, rtol=1e-6)
+
+    precision = ranking.average_precision(scores, targets)
+    expected = rows(reference.average_precision, scores.T, targets.T)
+    np.testing.assert_allclose(precision, expected, rtol=1e-6)
+    jitted = jax.jit(ranking.average_precision)(scores, targets)
+    np.testing.assert_allclose(jitted, precision, rtol=1e-6)
+    exact = ranking.exact_average_precisions(scores.T, targets.T > 0)
+    np.testing.assert_allclose(exact, expected, rtol=1e-12)
+
+
+def test_average_precision_equals_scikit_learn_with_and_without_ties():
+    rng = np.random.default_rng(0)
+    for scores in (rng.normal(size=(50, 7)), rng.integers(0, 5, (50, 7)) / 4):
+        targets = rng.random((50, 7)) < 0.3
+        expected = sklearn_metrics.average_precision_score(
+            targets, scores, average=None
+        )
+        exact = ranking.exact_average_precisions(scores.T, targets.T)
+        np.testing.assert_allclose(exact, expected, rtol=1e-12)
+        single = ranking.average_precision(jnp.asarray(scores, jnp.float32), targets)
+        np.testing.assert_allclose(single, expected, rtol=1e-5)
+
+
+def test_equal_scores_are_ranked_by_label_index_and_minus_zero_is_zero():
+    scores = jnp.asarray([[-0.0, 1.0, 0.0, 1.0], [0.0, -0.0, 0.0, -0.0]])
+    expected = [[1, 3, 0], [0, 1, 2]]
+    np.testing.assert_array_equal(ranking.top_labels(scores, 3), expected)
+
+
+def test_infinite_scores_rank_first_and_last():
+    scores = jnp.asarray([[-jnp.inf, 0.0, jnp.inf]])
+    np.testing.assert_array_equal(ranking.top_labels(scores, 3), [[2, 1, 0]])
+    targets = jnp.asarray([[1.0, 0.0, 1.0]])
+    lrap = ranking.label_ranking_average_precision(scores, targets)
+    np.testing.assert_allclose(lrap, [(1 + 2 / 3) / 2], rtol=1e-6)
+
+
+def test_precision_divides_by_k_even_above_the_number_of_labels():
+    scores, targets = jnp.asarray([[0.2, 0.1]]), jnp.asarray([[1.0, 1.0]])
+    assert ranking.precision_at_k(scores, targets, 5) == 2 / jnp.float32(5)
+    assert ranking.r_precision_at_k(scores, targets, 5) == 1
+    assert ranking.ndcg_at_k(scores, targets, 5) == 1
+
+
+def test_a_document_without_positives_counts_zero_except_in_lrap():
+    scores, targets = jnp.asarray([[0.2, 0.1]]), jnp.zeros((1, 2))
+    for metric in AT_K.values():
+        assert metric(scores, targets, 1) == 0
+    assert ranking.label_ranking_average_precision(scores, targets) == 1
+
+
+def test_a_perfect_ranking_attains_everything():
+    scores, targets = np.float32([[0.9, 0.1, 0.8]]), np.float32([[1, 0, 1]])
+    worth = np.float32([2, 9, 5])
+    for name in ("recall_at_k", "r_precision_at_k", "ndcg_at_k"):
+        np.testing.assert_allclose(AT_K[name](scores, targets, 2), [1], rtol=1e-6)
+    gained, attainable = ranking.psp_at_k(scores, targets, worth, 2)
+    assert gained == attainable == 3.5
+
+
+def test_permuting_labels_without_ties_changes_no_metric():
+    rng = np.random.default_rng(1)
+    scores = rng.permuted(np.arange(24, dtype=np.float32)).reshape(SHAPE)
+    targets = (rng.random(SHAPE) < 0.5).astype(np.float32)
+    order = rng.permutation(SHAPE[1])
+    for metric in AT_K.values():
+        np.testing.assert_array_equal(
+            metric(scores, targets, 3), metric(scores[:, order], targets[:, order], 3)
+        )
+    np.testing.assert_array_equal(
+        ranking.average_precision(scores, targets)[order],
+        ranking.average_precision(scores[:, order], targets[:, order]),
+    )
+
+
+def test_no_documents_give_no_values():
+    nothing = jnp.zeros((0, 3))
+    assert ranking.ndcg_at_k(nothing, nothing, 2).shape == (0,)
+    assert ranking.label_ranking_average_precision(nothing, nothing).shape == (0,)
+    np.testing.assert_array_equal(ranking.average_precision(nothing, nothing), 0)
+
+
+def test_inverse_propensities_equal_their_formula_and_fall_with_support():
+    counts = np.array([0, 1, 10, 1000])
+    worth = ranking.inverse_propensities(counts, 5000)
+    np.testing.assert_allclose(
+        worth, reference.inverse_propensities(counts, 5000), rtol=1e-14
+    )
+    assert (np.diff(worth) < 0).all()
+    assert (worth >= 1).all()
+    np.testing.assert_array_equal(ranking.inverse_propensities(counts[:2], 1), 1.0)
+
+
+@pytest.mark.parametrize(("counts", "documents"), [([3], 2), ([0], 0), ([-1], 2)])
+def test_impossible_training_counts_are_refused(counts, documents):
+    with pytest.raises(ValueError, match="between 0 and train_documents >= 1; got"):
+        ranking.inverse_propensities(np.array(counts), documents)
+
+
+def test_k_below_one_is_refused():
+    with pytest.raises(ValueError, match="k must be >= 1, got 0"):
+        ranking.precision_at_k(jnp.zeros((1, 2)), jnp.zeros((1, 2)), 0)

@@ -1,0 +1,113 @@
+"""Evaluating a work directory gives back what training measured."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labelgraph_jax.config import SELECTION_METRICS, DataConfig
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.predictors.evaluation import evaluate_workdir, validation_metrics
+from labelgraph_jax.predictors.label_model import load
+from labelgraph_jax.predictors.workdir import WorkdirError
+from tests.tiny import write_jsonl
+
+
+def results_of(workdir: Path) -> dict[str, Any]:
+    return json.loads((workdir / "results.json").read_text())
+
+
+def test_evaluation_reproduces_the_run_s_own_numbers_exactly(trained: Path) -> None:
+    assert evaluate_workdir(trained)["test"] == results_of(trained)["test"]
+
+
+@pytest.mark.parametrize("batch_size", [5, 64])
+def test_the_batch_size_does_not_change_the_numbers(
+    batch_size: int, trained: Path
+) -> None:
+    # Probabilities differ in their last bits, so a metric could move where one of them
+    # lies within 1e-6 of a threshold or of another; here none does.
+    again = evaluate_workdir(trained, batch_size=batch_size)
+    assert again["test"] == results_of(trained)["test"]
+
+
+def test_a_moved_work_directory_gives_the_same_numbers(
+    trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "moved")
+    again = evaluate_workdir(tmp_path / "moved")
+    assert again["test"] == results_of(trained)["test"]
+
+
+def test_a_file_is_evaluated_as_the_test_split_is(
+    trained: Path, tiny_data: DataConfig
+) -> None:
+    from_file = evaluate_workdir(trained, data=tiny_data.test)
+    assert from_file["split"] == "file"
+    assert from_file["test"] == results_of(trained)["test"]
+
+
+def test_labels_unseen_in_training_are_counted_and_reported(
+    trained: Path, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    lines = Path(tiny_data.test).read_text().splitlines()
+    documents = [json.loads(line) for line in lines]
+    for document in documents[:3]:
+        document["labels"].append("tin")
+    documents[0]["labels"].append("gold")
+    file = write_jsonl(tmp_path / "new.jsonl", documents)
+    test = evaluate_workdir(trained, data=str(file))["test"]
+    assert test["unseen_labels"] == {"gold": 1, "tin": 3}
+    assert test["metrics"] == results_of(trained)["test"]["metrics"]
+
+
+def test_changed_test_documents_are_refused(
+    trained: Path, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "w"
+    shutil.copytree(trained, workdir)
+    config = json.loads((workdir / "config.json").read_text())
+    lines = Path(tiny_data.test).read_text().splitlines()
+    (tmp_path / "test.jsonl").write_text("\n".join(lines[1:]) + "\n")
+    config["data"]["test"] = str(tmp_path / "test.jsonl")
+    (workdir / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WorkdirError, match="test documents are not those of the"):
+        evaluate_workdir(workdir)
+
+
+def test_an_unfinished_run_has_no_numbers_to_reproduce(
+    trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "w")
+    (tmp_path / "w" / "results.json").unlink()
+    with pytest.raises(WorkdirError, match=r"results\.json: .* has training finished"):
+        evaluate_workdir(tmp_path / "w")
+
+
+def test_there_must_be_a_document_to_evaluate(trained: Path) -> None:
+    with pytest.raises(DataError, match="there is no document to evaluate"):
+        load(trained).evaluate(())
+
+
+def test_labels_that_no_document_carries_are_counted(
+    trained: Path, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    lines = Path(tiny_data.test).read_text().splitlines()
+    documents = [json.loads(line) for line in lines]
+    kept = [document for document in documents if "ship" not in document["labels"]]
+    file = write_jsonl(tmp_path / "without.jsonl", kept)
+    test = evaluate_workdir(trained, data=str(file))["test"]
+    assert test["absent_labels"] == 1
+    assert results_of(trained)["test"]["absent_labels"] == 0
+    metrics = test["metrics"]
+    assert metrics["macro_f1"] == pytest.approx(metrics["macro_f1_present"] * 4 / 5)
+
+
+def test_validation_gives_every_metric_that_can_select() -> None:
+    targets = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
+    metrics = validation_metrics(np.float32(0.2 + 0.6 * targets), targets)
+    assert set(SELECTION_METRICS) <= set(metrics)
+    assert metrics["micro_f1"] == metrics["LRAP"] == 1.0
