@@ -14,8 +14,8 @@ import numpy as np
 
 from labelgraph_jax.inspection.explain.attribute import METHODS
 from labelgraph_jax.inspection.explain.faithfulness import deletion_test
-from labelgraph_jax.predictors.label_model import load
-from labelgraph_jax.predictors.prepare import read_corpus
+from labelgraph_jax.runs.corpus import read_corpus
+from labelgraph_jax.runs.restore import load
 
 
 def main() -> None:

@@ -30,8 +30,9 @@ from labelgraph_jax.data.estimator_targets import (
     read_names,
 )
 from labelgraph_jax.data.splits import complete_splits
-from labelgraph_jax.predictors.label_model import Model, as_texts, load
+from labelgraph_jax.predictors.label_model import Model, as_texts
 from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.restore import load
 
 FEW = 20
 """Below so many different texts none is kept back for validation: the thresholds are

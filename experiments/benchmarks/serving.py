@@ -118,7 +118,7 @@ def measured(
     workdir: Path, texts: Sequence[str], options: argparse.Namespace
 ) -> dict[str, Any]:
     """Turns of the service and of predict, on the same slices of the texts."""
-    from labelgraph_jax.predictors.label_model import load
+    from labelgraph_jax.runs.restore import load
 
     model = load(workdir)
     if model.encoder is not None:
@@ -212,8 +212,8 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """The whole result as JSON values."""
     from labelgraph_jax.data.corpora import load_corpus
     from labelgraph_jax.data.documents import DataError
-    from labelgraph_jax.predictors.evaluation import run_documents
     from labelgraph_jax.predictors.workdir import Workdir
+    from labelgraph_jax.runs.evaluate import run_documents
 
     with tempfile.TemporaryDirectory() as scratch:
         named = options.workdir

@@ -16,15 +16,11 @@ from labelgraph_jax.config import Config, to_dict
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.modules.pretrained import find_pretrained
+from labelgraph_jax.predictors.documents import Encoded, encode_documents, fingerprint
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
-from labelgraph_jax.predictors.prepare import (
-    Encoded,
-    encode_documents,
-    fingerprint,
-    label_graph_arrays,
-)
 from labelgraph_jax.predictors.workdir import LabelGraphArrays
 from labelgraph_jax.runs.fit import Prepared, cache_folder, prepare
+from labelgraph_jax.runs.label_graph import label_graph_arrays
 
 Arrays = dict[str, np.ndarray]
 Say = Callable[[str], None]

@@ -23,16 +23,16 @@ from experiments.tables.store import SeedRun, identity, run_key
 from labelgraph_jax.config import Config
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.batches.plan import BatchPlan
+from labelgraph_jax.predictors.documents import encode_documents
 from labelgraph_jax.predictors.evaluation import validation_metrics
-from labelgraph_jax.predictors.label_model import load
 from labelgraph_jax.predictors.network import (
     Classifier,
     build_classifier,
     count_parameters,
 )
-from labelgraph_jax.predictors.prepare import encode_documents
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.fit import fit, optimizer_and_step
+from labelgraph_jax.runs.restore import load
 from labelgraph_jax.training.seeds import compile_epoch, stack_trees, train_seeds
 from labelgraph_jax.training.step import init_train_state
 

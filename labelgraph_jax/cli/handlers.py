@@ -142,7 +142,7 @@ def doctor(verb: verbs.Doctor) -> int:
 
 def ensemble(verb: verbs.Ensemble) -> int:
     from labelgraph_jax.cli.tables import print_results
-    from labelgraph_jax.predictors.ensemble import make_ensemble
+    from labelgraph_jax.runs.ensemble import make_ensemble
 
     results = make_ensemble(verb.runs, verb.workdir, say=_remarks(verb.quiet))
     if verb.json:
@@ -154,8 +154,8 @@ def ensemble(verb: verbs.Ensemble) -> int:
 
 def evaluate(verb: verbs.Evaluate) -> int:
     from labelgraph_jax.cli.tables import print_results
-    from labelgraph_jax.predictors.evaluation import evaluate_workdir
     from labelgraph_jax.predictors.workdir import Workdir
+    from labelgraph_jax.runs.evaluate import evaluate_workdir
     from labelgraph_jax.training.hosts import initialise, is_first
 
     initialise()
@@ -194,14 +194,15 @@ def _evaluate_table(verb: verbs.Evaluate) -> int:
 
 
 def predict(verb: verbs.Predict) -> int:
-    from labelgraph_jax.predictors.label_model import load, write_predictions
     from labelgraph_jax.predictors.workdir import Workdir
+    from labelgraph_jax.runs.predict import write_predictions
+    from labelgraph_jax.runs.restore import load
 
     if verb.top_k < 0:
         raise ConfigError(f"--top-k must not be negative, got {verb.top_k}")
     if Workdir(Path(verb.workdir)).is_table:
-        from labelgraph_jax.predictors.table_model import load_table
-        from labelgraph_jax.predictors.table_predictions import write_table_predictions
+        from labelgraph_jax.runs.predict import write_table_predictions
+        from labelgraph_jax.runs.restore import load_table
 
         if verb.top_k:
             raise ConfigError(
@@ -340,7 +341,7 @@ def graph(verb: verbs.Graph) -> int:
         run_graph,
         saved_graph,
     )
-    from labelgraph_jax.predictors.adjacency_file import write_adjacency
+    from labelgraph_jax.runs.adjacency_file import write_adjacency
 
     path = Path(verb.source)
     is_saved = path.suffix.lower() == ".npz"
@@ -374,7 +375,7 @@ def graph(verb: verbs.Graph) -> int:
 def data_stats(verb: verbs.DataStats) -> int:
     from labelgraph_jax.cli.tables import print_statistics
     from labelgraph_jax.data.statistics import corpus_statistics
-    from labelgraph_jax.predictors.prepare import read_corpus
+    from labelgraph_jax.runs.corpus import read_corpus
 
     if verb.table.tasks:
         return _table_stats(verb)
@@ -405,7 +406,7 @@ def _table_stats(verb: verbs.DataStats) -> int:
 def data_validate(verb: verbs.DataValidate) -> int:
     from labelgraph_jax.cli.tables import print_problems
     from labelgraph_jax.data.statistics import validate
-    from labelgraph_jax.predictors.prepare import read_corpus
+    from labelgraph_jax.runs.corpus import read_corpus
 
     corpus = read_corpus(_source_config(verb.source, verb.data_config), split=False)
     problems = validate(corpus)
@@ -418,7 +419,7 @@ def data_validate(verb: verbs.DataValidate) -> int:
 
 def data_export(verb: verbs.DataExport) -> int:
     from labelgraph_jax.data.statistics import write_jsonl
-    from labelgraph_jax.predictors.prepare import read_corpus
+    from labelgraph_jax.runs.corpus import read_corpus
 
     if not re.search(r"\.(jsonl|ndjson)(\.gz|\.xz)?$", verb.out, re.IGNORECASE):
         raise ConfigError(

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from labelgraph_jax.inspection.gate_report import GateReport
-from labelgraph_jax.predictors.evaluation import run_documents
-from labelgraph_jax.predictors.label_model import load
-from labelgraph_jax.predictors.table_model import load_table
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.runs.evaluate import run_documents
+from labelgraph_jax.runs.restore import load, load_table
 from labelgraph_jax.runs.table_evaluation import run_rows
 
 

@@ -4,32 +4,19 @@ Models that err differently (an encoder that knows the language, a bag that know
 word of this corpus) are better together than the best of them alone.
 """
 
-import json
-import os
-import shutil
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from labelgraph_jax.config import ConfigError
 from labelgraph_jax.data.documents import Document
-from labelgraph_jax.predictors.label_model import Model, load
-from labelgraph_jax.predictors.memory.files import read_added
-from labelgraph_jax.predictors.prepare import Encoded, fingerprint, read_corpus
-from labelgraph_jax.predictors.workdir import Workdir, WorkdirError, write_json
-from labelgraph_jax.runs.fit import evaluate_test, fit_decision
+from labelgraph_jax.predictors.documents import Encoded
+from labelgraph_jax.predictors.label_model import Model
 
-MEMBERS = "members"
 SMALLEST = 1e-7
 """Probabilities are kept this far from 0 and 1, so that their logits are finite."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -110,167 +97,6 @@ def fit_weights(
     return found.x[:-1], float(found.x[-1])
 
 
-def make_ensemble(
-    runs: Sequence[str | Path], workdir: str | Path, *, say: Say = lambda line: None
-) -> dict[str, Any]:
-    """Joins finished runs into a work directory of its own, and evaluates it once.
-
-    Weights and thresholds come from the validation documents that the runs share. The
-    members are copied (as links where the file system has them), so that the new
-    directory is all that `evaluate`, `predict` and `lg.load` need.
-
-    Args:
-        runs: work directories of finished runs on the same documents and labels.
-        workdir: absent or empty.
-        say: takes one line about what is going on.
-
-    Returns:
-        What `results.json` holds.
-
-    Raises:
-        ConfigError: fewer than two runs, or no validation documents.
-        WorkdirError: a run is not finished, or runs differ in labels or documents; or
-            `workdir` holds other files.
-    """
-    started = time.perf_counter()
-    if len(runs) < 2:
-        raise ConfigError(f"an ensemble needs at least two runs, got {len(runs)}")
-    place = Workdir(Path(workdir))
-    if place.path.exists() and (not place.path.is_dir() or any(place.path.iterdir())):
-        raise WorkdirError(f"{workdir}: must be absent or an empty directory")
-    places = [Workdir.existing(run) for run in runs]
-    _check_alike(places)
-    members = tuple(load(member.path) for member in places)
-    first = members[0]
-    corpus = read_corpus(first.config.data)
-    known = places[0].data()
-    for name, documents in corpus.splits.items():
-        if fingerprint(documents) != known.get(name):
-            raise WorkdirError(
-                f"{runs[0]}: the {name} documents are not those of its training run"
-            )
-    if not corpus.validation:
-        raise ConfigError("an ensemble is weighed on validation documents: none here")
-    scored = [member.score_documents(corpus.validation) for member in members]
-    examples = scored[0][0].examples
-    probabilities = [probabilities for _, probabilities in scored]
-    targets = examples.multi_hot
-    weights, bias = fit_weights(probabilities, targets, examples.target_mask)
-    shares = ", ".join(f"{w:.2f}" for w in weights)
-    say(f"weights {shares} and bias {bias:.2f}, from {len(targets):,} documents")
-
-    _copy_files(places, place)
-    about = {
-        "members": [f"{MEMBERS}/{number}" for number in range(len(places))],
-        "made_of": [str(member.path) for member in places],
-        "weights": [float(weight) for weight in weights],
-        "bias": bias,
-    }
-    write_json(place.ensemble_path, about)
-    joined = combine(probabilities, weights, bias)
-    model = fit_decision(place, first.config, joined, examples, load_ensemble(place))
-    test = evaluate_test(place, model, corpus.test)
-    results = {
-        **_of_the_first(places),
-        "workdir": str(place.path),
-        "notes": list(corpus.notes),
-        "ensemble": about,
-        "training": {
-            "seconds": round(sum(_training(p)["seconds"] for p in places), 1),
-            "members": [_training(p) for p in places],
-        },
-        "test": test,
-        "test_seconds": round(time.perf_counter() - started, 1),
-    }
-    place.save_results(results)
-    return results
-
-
-def load_ensemble(place: Workdir) -> Ensemble:
-    """Restores an ensemble.
-
-    Raises:
-        WorkdirError: its description is damaged.
-    """
-    path = place.ensemble_path
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        folders = [place.path / str(name) for name in about["members"]]
-        weights = np.asarray([float(weight) for weight in about["weights"]])
-        bias = float(about["bias"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WorkdirError(f"{path}: must name members, weights and a bias") from error
-    if len(weights) != len(folders) or len(weights) < 2:
-        raise WorkdirError(f"{path}: must hold one weight for each of its members")
-    members = tuple(load(folder) for folder in folders)
-    first = {
-        name: getattr(members[0], name)
-        for name in Model.__dataclass_fields__
-        if name not in ("workdir", "memory", "step")  # each member asks its own memory
-    }
-    return Ensemble(workdir=place, members=members, weights=weights, bias=bias, **first)
-
-
 def _logits(probabilities: Sequence[np.ndarray]) -> np.ndarray:
     stacked = np.stack([np.asarray(p, np.float64) for p in probabilities])
     return logit(np.clip(stacked, SMALLEST, 1 - SMALLEST))
-
-
-def _check_alike(places: Sequence[Workdir]) -> None:
-    for place in places:
-        if not place.is_finished:
-            raise WorkdirError(f"{place.path}: its training has not finished")
-        if place.is_ensemble:
-            raise WorkdirError(
-                f"{place.path}: is an ensemble itself; name its members instead"
-            )
-        if len(read_added(place)):
-            raise WorkdirError(
-                f"{place.path}: has labels that were added after training, which the "
-                "other runs do not know; remove them with `labelgraph labels remove`"
-            )
-        if place.labels().names != places[0].labels().names:
-            raise WorkdirError(f"{place.path}: has other labels than {places[0].path}")
-        if place.data() != places[0].data():
-            raise WorkdirError(
-                f"{place.path}: was trained on other documents or another split than "
-                f"{places[0].path}"
-            )
-
-
-def _copy_files(places: Sequence[Workdir], to: Workdir) -> None:
-    to.path.mkdir(parents=True, exist_ok=True)
-    for number, place in enumerate(places):
-        shutil.copytree(
-            place.path,
-            to.path / MEMBERS / str(number),
-            copy_function=_link_or_copy,
-            ignore=shutil.ignore_patterns("tensorboard", "metrics.jsonl"),
-        )
-    for name in ("config.json", "data.json", "labels.json", "label_graph.npz"):
-        shutil.copyfile(places[0].path / name, to.path / name)
-
-
-def _link_or_copy(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-        return target
-    except OSError:
-        return shutil.copy2(source, target)
-
-
-def _of_the_first(places: Sequence[Workdir]) -> dict[str, Any]:
-    """What an ensemble's results share with those of its members."""
-    results = [place.results() for place in places]
-    names = ("corpus", "labels", "split", "documents", "devices")
-    return {
-        **{name: results[0][name] for name in names},
-        "parameters": sum(result["parameters"] for result in results),
-        "seed": results[0]["seed"],
-        "baseline": None,
-    }
-
-
-def _training(place: Workdir) -> dict[str, Any]:
-    trained: dict[str, Any] = place.results()["training"]
-    return trained

@@ -4,28 +4,24 @@
 training run printed are the numbers that its work directory gives back.
 """
 
-import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.config import SELECTION_METRICS, DataConfig
+from labelgraph_jax.config import SELECTION_METRICS
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.functional.decisions.thresholds import fit_global_threshold
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from labelgraph_jax.predictors.decision import HALF, Decision
+from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.predictors.hierarchy import hierarchical_metrics
-from labelgraph_jax.predictors.kept_predictions import KeptPredictions, save_kept
 from labelgraph_jax.predictors.loss_choice import annotated_documents
-from labelgraph_jax.predictors.prepare import fingerprint, read_corpus
-from labelgraph_jax.predictors.workdir import LabelGraphArrays, WorkdirError
+from labelgraph_jax.predictors.workdir import LabelGraphArrays
 from labelgraph_jax.training.evaluate import ProbabilityFn, predict_probabilities
-from labelgraph_jax.training.hosts import on_first
 from labelgraph_jax.training.local_batches import own_batches
 
 KS = (1, 3, 5)
@@ -151,91 +147,3 @@ def summary(
         "metrics_at_half": metrics["half"],
         "tasks": tasks,
     }
-
-
-def evaluate_workdir(
-    workdir: str | Path,
-    *,
-    data: str = "",
-    data_dir: str = "",
-    batch_size: int | None = None,
-) -> dict[str, Any]:
-    """Evaluates a trained model, on its own test split or on a file.
-
-    Args:
-        workdir: what `labelgraph train` left.
-        data: a labelled file in any format that training reads; by default the test
-            split of the run.
-        data_dir: where the local corpus copies lie now, if they have moved.
-        batch_size: documents per batch; it does not change the numbers.
-
-    Returns:
-        JSON values: documents, fingerprint, unseen labels, metrics of the saved
-        decision and at 0.5; for the run's own test split also the baseline, if one
-        was trained.
-
-    Raises:
-        WorkdirError: no finished run stands there, or its test data has changed.
-        DataError: a document or file is malformed.
-    """
-    from labelgraph_jax.predictors.label_model import load
-    from labelgraph_jax.predictors.memory.build import memory_results
-
-    model = load(workdir)
-    finished = model.workdir.results() if not data else {}
-    name, documents = run_documents(
-        model.config.data, model.label_space, data=data, data_dir=data_dir
-    )
-    kept: list[KeptPredictions] = []
-    results = model.evaluate(documents, batch_size=batch_size, keep=kept.append)
-    if not data:
-        before = finished["test"]["fingerprint"]
-        if results["fingerprint"] != before:
-            raise WorkdirError(
-                f"{workdir}: the test documents are not those of the training run "
-                "(the data, or for stdlib_docs the Python version, has changed); "
-                "name the file to evaluate with --data"
-            )
-        # A work directory may be read-only: its numbers are worth the same.
-        with contextlib.suppress(OSError):
-            on_first(lambda: save_kept(model.workdir, kept[0]))
-    return {
-        "corpus": name,
-        "labels": len(model.labels),
-        "workdir": str(workdir),
-        "split": "test" if not data else "file",
-        "memory": memory_results(model.memory) if model.memory else None,
-        "test": results,
-        "baseline": finished.get("baseline"),
-    }
-
-
-def run_documents(
-    config: DataConfig, labels: LabelSpace, *, data: str = "", data_dir: str = ""
-) -> tuple[str, tuple[Document, ...]]:
-    """The documents of a file, or of the test split that a run was trained with.
-
-    Args:
-        config: the run's.
-        labels: the run's; they say which label sets are read.
-        data, data_dir: as in `evaluate_workdir`.
-
-    Returns:
-        What reports call them, and the documents.
-
-    Raises:
-        DataError: a document or file is malformed.
-    """
-    # The model knows its taxonomy; the file may have moved, or say more than `data`.
-    source = dataclasses.replace(config, taxonomy="")
-    if data:
-        source = dataclasses.replace(
-            source, data=data, validation="", test="", protocol=""
-        )
-        corpus = read_corpus(source, split=False, tasks=labels.tasks)
-        # A folder holds both splits.
-        return corpus.name, corpus.test or corpus.train
-    if data_dir:
-        source = dataclasses.replace(source, data_dir=data_dir)
-    corpus = read_corpus(source)
-    return corpus.name, corpus.test

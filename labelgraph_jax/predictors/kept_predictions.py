@@ -18,8 +18,8 @@ from scipy.sparse import csr_array
 
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.functional.metrics.ranked import ranked_hits
+from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.predictors.memory.files import read_added
-from labelgraph_jax.predictors.prepare import fingerprint
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError, replacing
 
 FILE = "test_predictions.npz"

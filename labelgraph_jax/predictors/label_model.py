@@ -1,14 +1,10 @@
 """A trained model in memory: raw text in, labels and probabilities out."""
 
 import dataclasses
-import json
-import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import jax
 import numpy as np
@@ -17,14 +13,17 @@ from labelgraph_jax.config import Config
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.features.documents import feature_documents
-from labelgraph_jax.data.readers.lines import split_suffix
-from labelgraph_jax.data.readers.texts import read_texts
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.functional.attribution import Attribution
 from labelgraph_jax.functional.mixture.experts import GateStatistics
-from labelgraph_jax.modules.pretrained import read_shape
-from labelgraph_jax.predictors.decision import Decision, at_half, read_decision
+from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.display import as_html, as_text, model_facts
+from labelgraph_jax.predictors.documents import (
+    AnyTokenizer,
+    Encoded,
+    encode_documents,
+    require_annotations,
+)
 from labelgraph_jax.predictors.evaluation import (
     measure,
     measure_tasks,
@@ -37,8 +36,7 @@ from labelgraph_jax.predictors.group_results import measure_groups
 from labelgraph_jax.predictors.hierarchy import label_ancestors
 from labelgraph_jax.predictors.kept_predictions import KeptPredictions, keep_dense
 from labelgraph_jax.predictors.many_labels import label_chunk, require_room
-from labelgraph_jax.predictors.memory.build import restore_memory
-from labelgraph_jax.predictors.memory.files import has_memory, with_added_labels
+from labelgraph_jax.predictors.memory.files import with_added_labels
 from labelgraph_jax.predictors.memory.memory import Memory, Reader
 from labelgraph_jax.predictors.memory.metrics import (
     added_label_metrics,
@@ -47,16 +45,6 @@ from labelgraph_jax.predictors.memory.metrics import (
 from labelgraph_jax.predictors.memory.texts import own_reader
 from labelgraph_jax.predictors.network import (
     Classifier,
-    build_classifier,
-    first_trained_layer,
-    token_table,
-)
-from labelgraph_jax.predictors.prepare import (
-    AnyTokenizer,
-    Encoded,
-    encode_documents,
-    load_tokenizer,
-    require_annotations,
 )
 from labelgraph_jax.predictors.ranking import (
     RankFn,
@@ -64,12 +52,10 @@ from labelgraph_jax.predictors.ranking import (
     compile_ranking,
     evaluate_ranked,
     ranked_labels,
-    ranked_rows,
     scores_of_labels,
     top_of_texts,
 )
-from labelgraph_jax.predictors.workdir import Workdir, WorkdirError, replacing
-from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.training.evaluate import ProbabilityFn, compile_probabilities
 from labelgraph_jax.training.gates import collect_gate_statistics, compile_gate_sums
 from labelgraph_jax.training.local_batches import own_batches
@@ -491,198 +477,6 @@ class Model:
     @cached_property
     def _run(self) -> ProbabilityFn:
         return compile_probabilities(self.classifier.apply)
-
-
-def load(
-    workdir: str | Path, *, checkpoint: str | int = "best", cache: Path | None = None
-) -> Model:
-    """Restores a trained model from its work directory alone.
-
-    A run that is still going on, or broke off, has no thresholds yet: its model decides
-    at 0.5, and a warning says so.
-
-    Args:
-        workdir: what `labelgraph train` left.
-        checkpoint: `best`, `last`, or a step.
-        cache: folder that keeps what a frozen encoder makes of documents, or None.
-
-    Raises:
-        WorkdirError: it is no work directory, or a file of it is damaged.
-        CheckpointError: no checkpoint can be read.
-    """
-    place = Workdir.existing(workdir)
-    model = restore(place, checkpoint=checkpoint, cache=cache)
-    if not place.has_thresholds:
-        warnings.warn(
-            f"{workdir}: training has not finished, so every label is decided at 0.5",
-            stacklevel=2,
-        )
-        return model
-    decision = read_decision(place, place.labels().names, model.ancestors)
-    if model.memory is None:
-        return model.with_decision(decision)
-    return model.with_decision(decision).with_memory(model.memory)
-
-
-def restore(
-    place: Workdir,
-    *,
-    checkpoint: str | int = "best",
-    cache: Path | None = None,
-    with_memory: bool = True,
-) -> Model:
-    """As `load`, deciding at 0.5 and without a word about it.
-
-    Args:
-        place, checkpoint, cache: as `load`.
-        with_memory: false leaves out the memory, and with it the added labels.
-    """
-    if place.is_ensemble:
-        from labelgraph_jax.predictors.ensemble import load_ensemble
-
-        return load_ensemble(place)
-    if place.is_table:
-        raise WorkdirError(
-            f"{place.path}: a run over a table reads rows and not texts; "
-            "labelgraph_jax.load gives its model"
-        )
-    config = place.config()
-    labels, graph = place.labels(), place.label_graph()
-    tokenizer = load_tokenizer(config.text, place.tokenizer)
-    encoder = shape = None
-    if config.text.vectors == "pretrained":
-        shape = read_shape(place.encoder)
-        if not config.text.trainable:
-            encoder = FrozenEncoder.load(place.encoder, cache=cache)
-        elif first_layer := first_trained_layer(config.text, shape):
-            encoder = FrozenEncoder.load(place.encoder, layers=first_layer, cache=cache)
-    with CheckpointStore(place.checkpoints) as store:
-        params, step = store.restore_params(checkpoint), store.step_of(checkpoint)
-    table = token_table(params)
-    classifier = build_classifier(
-        config,
-        graph,
-        vocabulary_size=tokenizer.vocabulary_size,
-        transformer=shape,
-        features=None if table is None else table.shape[1],
-        tasks=labels.task_columns,
-    )
-    half = at_half(len(labels))
-    model = Model(
-        place, config, labels, tokenizer, classifier, params, half, encoder, step=step
-    )
-    if not (with_memory and has_memory(place)):
-        return model
-    return model.with_memory(restore_memory(place, model, cache))
-
-
-def write_predictions(
-    model: Model,
-    source: str,
-    output: str,
-    *,
-    format: str | None = None,
-    all_scores: bool = False,
-    top_k: int = 0,
-) -> int:
-    """Predicts every document of a file and writes one JSON object a line.
-
-    Args:
-        source: a file, or `-` for one text a line on standard input; a model that
-            reads features takes LIBSVM rows there, and bag-of-words files `.txt`.
-        output: a file, written whole or not at all, or `-` for standard output.
-        format: of the source, against its suffix, see `data.readers.read_texts`.
-        all_scores: add the probability of every label.
-        top_k: the k most probable labels in place of those above their threshold.
-
-    Returns:
-        How many documents were written.
-
-    Raises:
-        DataError: the file cannot be read, or no file can be made at `output`.
-    """
-    if output != "-" and not Path(output).parent.is_dir():
-        raise DataError(f"{output}: no such folder {Path(output).parent}")
-    documents = _read_source(model, source, format)
-    if model.label_chunk and not all_scores:
-        rows = ranked_rows(model, documents, top_k)
-    else:
-        require_room(
-            len(documents),
-            len(model.labels),
-            "the scores of all labels, an array",
-            "leave --scores out, or give a part of the file"
-            if all_scores
-            else "give a part of the file",
-        )
-        probabilities = model.score_documents(documents)[1]
-        rows = [
-            document_row(model, document, scores, all_scores, top_k)
-            for document, scores in zip(documents, probabilities, strict=True)
-        ]
-    write_rows(rows, output)
-    return len(rows)
-
-
-def _read_source(model: Model, source: str, format: str | None) -> list[Document]:
-    if model.reads_features and format is None:
-        # Elsewhere both hold one text a line.
-        plain = source == "-" or split_suffix(Path(source))[0] == ".txt"
-        format = "svm" if plain else None
-    return read_texts(sys.stdin.buffer if source == "-" else source, format=format)
-
-
-def document_row(
-    model: Model,
-    document: Document,
-    scores: np.ndarray,
-    all_scores: bool,
-    top_k: int,
-) -> dict[str, Any]:
-    """What `labelgraph predict` writes of a document, from its probabilities `[N]`."""
-    index = model.label_space.index
-    if top_k:
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        names = [model.labels[i] for i in best]
-    else:
-        names = model.decide(scores)
-    row: dict[str, Any] = {
-        "id": document.id,
-        "labels": names,
-        "scores": [round(float(scores[index[name]]), 6) for name in names],
-    }
-    tasks = model.label_space.tasks
-    if len(tasks) > 1:
-        row["tasks"] = {
-            task: [
-                n.removeprefix(f"{task}/") for n in names if n.startswith(f"{task}/")
-            ]
-            for task in tasks
-        }
-    if all_scores:
-        row["all_scores"] = {
-            name: round(float(score), 6)
-            for name, score in zip(model.labels, scores, strict=True)
-        }
-    return row
-
-
-def write_rows(rows: Sequence[dict[str, Any]], output: str) -> None:
-    """Writes a JSON object a line: a file, whole or not at all, or `-`."""
-    if output == "-":
-        _write_rows(rows, sys.stdout)
-        return
-    with (
-        replacing(Path(output)) as temporary,
-        temporary.open("w", encoding="utf-8") as file,
-    ):
-        _write_rows(rows, file)
-
-
-def _write_rows(rows: Sequence[dict[str, Any]], file: TextIO) -> None:
-    for row in rows:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    file.flush()
 
 
 def as_texts(texts: Any) -> list[str]:

@@ -1,7 +1,5 @@
 """A model trained on a table, in memory: rows in, one prediction per task out."""
 
-import json
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,11 +29,9 @@ from labelgraph_jax.predictors.table_data import (
 from labelgraph_jax.predictors.table_metrics import count_unseen, summarise
 from labelgraph_jax.predictors.table_network import (
     TableClassifier,
-    build_table_classifier,
 )
 from labelgraph_jax.predictors.table_predictions import prediction
-from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
-from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.training.evaluate import (
     ProbabilityFn,
     compile_probabilities,
@@ -309,40 +305,3 @@ def _frame_columns(frame: Any) -> dict[str, list[Any]]:
         str(name): frame[name].astype(object).where(frame[name].notna(), None).tolist()
         for name in frame.columns
     }
-
-
-def save_table_files(
-    place: Workdir, schema: TableSchema, targets: Sequence[Target]
-) -> None:
-    """Writes table.json: what every task predicts, and how every column is read."""
-    values = {"tasks": [target.to_json() for target in targets]}
-    place.save_table(values | json.loads(schema.to_json()))
-
-
-def load_table(workdir: str | Path, *, checkpoint: str | int = "best") -> TableModel:
-    """Restores a model of a table's tasks from its work directory alone.
-
-    Raises:
-        WorkdirError: it is no such work directory, or a file of it is damaged.
-        CheckpointError: no checkpoint can be read.
-    """
-    place = Workdir.existing(workdir)
-    model = restore_table(place, checkpoint=checkpoint)
-    if not place.is_finished:
-        warnings.warn(f"{workdir}: training has not finished", stacklevel=2)
-    return model
-
-
-def restore_table(place: Workdir, *, checkpoint: str | int = "best") -> TableModel:
-    """As `load_table`, without a word about unfinished training."""
-    config = place.config()
-    values = place.table()
-    try:
-        schema = TableSchema.from_json(json.dumps(values))
-        targets = tuple(Target.from_json(fields) for fields in values["tasks"])
-    except (DataError, KeyError, TypeError) as error:
-        raise WorkdirError(f"{place.table_path}: {error}") from None
-    classifier = build_table_classifier(config, schema, targets)
-    with CheckpointStore(place.checkpoints) as store:
-        params, step = store.restore_params(checkpoint), store.step_of(checkpoint)
-    return TableModel(place, config, schema, targets, classifier, params, step)

@@ -12,7 +12,7 @@ from labelgraph_jax.config import MemoryConfig
 from labelgraph_jax.config.memory import check_memory
 from labelgraph_jax.data.documents import DataError, LabelSpace
 from labelgraph_jax.data.labels.new_labels import NewLabel
-from labelgraph_jax.predictors.label_model import restore
+from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.predictors.memory.build import encode_added, memory_results
 from labelgraph_jax.predictors.memory.files import (
     has_memory,
@@ -21,8 +21,8 @@ from labelgraph_jax.predictors.memory.files import (
     save_added,
 )
 from labelgraph_jax.predictors.memory.memory import AddedLabels
-from labelgraph_jax.predictors.prepare import fingerprint, read_corpus
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.fit import (
     cache_folder,
     evaluate_test,
@@ -31,6 +31,7 @@ from labelgraph_jax.runs.fit import (
     validation_scores,
 )
 from labelgraph_jax.runs.lock import WorkdirLock
+from labelgraph_jax.runs.restore import restore
 
 Say = Callable[[str], None]
 

@@ -31,11 +31,20 @@ from labelgraph_jax.inspection.gate_report import GateReport
 from labelgraph_jax.modules.magnet import TaskMagnet
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.decision import choose_decision, save_decision
+from labelgraph_jax.predictors.documents import (
+    AnyTokenizer,
+    Encoded,
+    document_tokenizer,
+    encode_documents,
+    fingerprint,
+    require_annotations,
+    token_weights,
+)
 from labelgraph_jax.predictors.evaluation import KS, validation_metrics
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder, upper_layers
 from labelgraph_jax.predictors.hierarchy import lacking_ancestors, require_taxonomy
 from labelgraph_jax.predictors.kept_predictions import save_kept
-from labelgraph_jax.predictors.label_model import Model, restore
+from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.predictors.loss_choice import choose_loss
 from labelgraph_jax.predictors.many_labels import label_chunk, require_room
 from labelgraph_jax.predictors.memory.build import Scores, learn_memory, memory_results
@@ -49,18 +58,6 @@ from labelgraph_jax.predictors.network import (
     is_frozen,
     padded_length,
 )
-from labelgraph_jax.predictors.prepare import (
-    AnyTokenizer,
-    Encoded,
-    document_tokenizer,
-    encode_documents,
-    fingerprint,
-    label_graph_arrays,
-    read_corpus,
-    require_annotations,
-    require_labels,
-    token_weights,
-)
 from labelgraph_jax.predictors.ranked_decisions import (
     choose_ranked_decision,
     no_labels,
@@ -69,6 +66,7 @@ from labelgraph_jax.predictors.ranked_decisions import (
 from labelgraph_jax.predictors.ranking import compile_ranking
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.predictors.workdir import LabelGraphArrays, Workdir, WorkdirError
+from labelgraph_jax.runs.corpus import read_corpus, require_labels
 from labelgraph_jax.runs.execution import (
     Execution,
     executing,
@@ -76,6 +74,8 @@ from labelgraph_jax.runs.execution import (
     require_one_run,
     require_same_data,
 )
+from labelgraph_jax.runs.label_graph import label_graph_arrays
+from labelgraph_jax.runs.restore import restore
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.evaluate import (
     compile_probabilities,

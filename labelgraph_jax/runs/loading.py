@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from labelgraph_jax.predictors.label_model import Model
-from labelgraph_jax.predictors.label_model import load as load_model
-from labelgraph_jax.predictors.table_model import TableModel, load_table
+from labelgraph_jax.predictors.table_model import TableModel
 from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.runs.restore import load as load_model
+from labelgraph_jax.runs.restore import load_table
 
 
 def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model | TableModel:

@@ -8,11 +8,11 @@ import numpy as np
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.functional.metrics.label_errors import confused_with, label_f1
 from labelgraph_jax.functional.metrics.labels import label_counts
-from labelgraph_jax.predictors.evaluation import run_documents
+from labelgraph_jax.predictors.documents import require_annotations
 from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.predictors.many_labels import require_room
 from labelgraph_jax.predictors.memory.metrics import with_unknown_labels
-from labelgraph_jax.predictors.prepare import require_annotations
+from labelgraph_jax.runs.evaluate import run_documents
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from typing import Any
 
 from labelgraph_jax.data.tables.files import Table, read_table
 from labelgraph_jax.predictors.table_data import read_splits
-from labelgraph_jax.predictors.table_model import TableModel, load_table
+from labelgraph_jax.predictors.table_model import TableModel
 from labelgraph_jax.predictors.workdir import WorkdirError
+from labelgraph_jax.runs.restore import load_table
 
 
 def evaluate_table(

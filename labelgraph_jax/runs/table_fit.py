@@ -24,7 +24,6 @@ from labelgraph_jax.predictors.table_data import (
     table_fingerprint,
 )
 from labelgraph_jax.predictors.table_metrics import summarise
-from labelgraph_jax.predictors.table_model import restore_table, save_table_files
 from labelgraph_jax.predictors.table_network import (
     TableClassifier,
     build_table_classifier,
@@ -38,6 +37,7 @@ from labelgraph_jax.runs.execution import (
     require_same_data,
 )
 from labelgraph_jax.runs.fit import Say, with_absolute_paths
+from labelgraph_jax.runs.restore import restore_table, save_table_files
 from labelgraph_jax.runs.table_report import suspicions, table_lines
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.evaluate import (

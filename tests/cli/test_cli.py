@@ -16,7 +16,7 @@ import pytest
 from labelgraph_jax.cli.app import forget_half_written_programs, run
 from labelgraph_jax.config import DataConfig, to_dict
 from labelgraph_jax.data.corpora import corpus_names
-from labelgraph_jax.predictors.adjacency_file import read_adjacency
+from labelgraph_jax.runs.adjacency_file import read_adjacency
 from tests.tiny import made_documents, tiny_config, write_jsonl
 
 GOOD = [{"id": str(i), "text": f"text number {i}", "labels": ["a"]} for i in range(9)]

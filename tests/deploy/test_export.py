@@ -27,9 +27,10 @@ from labelgraph_jax.deploy.export.model_card import model_card
 from labelgraph_jax.deploy.export.program import PLATFORMS, ExportError, export_program
 from labelgraph_jax.predictors.decision import Decision, at_half
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
-from labelgraph_jax.predictors.label_model import Model, load
+from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.fit import prepare
+from labelgraph_jax.runs.restore import load
 from labelgraph_jax.training.many_labels import TopLabels
 from tests.tiny import LABELS, tiny_config, write_tiny_bert
 

@@ -12,8 +12,8 @@ import pytest
 from labelgraph_jax.config import Config, ConfigError, DataConfig, GraphConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.inspection.graph.sources import built_graph, run_graph, saved_graph
-from labelgraph_jax.predictors.adjacency_file import write_adjacency
 from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.runs.adjacency_file import write_adjacency
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from tests.tiny import LABELS, made_documents, write_jsonl
 

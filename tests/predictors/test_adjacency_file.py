@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.config import ConfigError
-from labelgraph_jax.predictors.adjacency_file import read_adjacency, write_adjacency
+from labelgraph_jax.runs.adjacency_file import read_adjacency, write_adjacency
 
 NAMES = ("corn", "öl", "ship")
 MATRIX = np.arange(9, dtype=np.float32).reshape(3, 3) - 2

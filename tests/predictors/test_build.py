@@ -19,11 +19,11 @@ from labelgraph_jax.config import (
     LossConfig,
     TextConfig,
 )
-from labelgraph_jax.predictors.evaluation import evaluate_workdir
-from labelgraph_jax.predictors.label_model import load
 from labelgraph_jax.predictors.network import build_classifier
 from labelgraph_jax.predictors.workdir import LabelGraphArrays
+from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.restore import load
 from tests.tiny import LABELS, tiny_config, write_tiny_bert
 
 N, F = 3, 4

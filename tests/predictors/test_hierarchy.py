@@ -11,15 +11,15 @@ import pytest
 from labelgraph_jax.cli.tables import print_results
 from labelgraph_jax.config import Config, ConfigError, DataConfig, ThresholdConfig
 from labelgraph_jax.data.documents import LabelSpace
-from labelgraph_jax.predictors.evaluation import evaluate_workdir
 from labelgraph_jax.predictors.hierarchy import (
     hierarchical_metrics,
     label_ancestors,
     lacking_ancestors,
     require_taxonomy,
 )
-from labelgraph_jax.predictors.label_model import load
+from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.restore import load
 from tests.reference import taxonomy as reference
 from tests.tiny import LABELS, tiny_config
 

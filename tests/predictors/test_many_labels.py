@@ -27,15 +27,7 @@ from labelgraph_jax.functional.graph.adjacency import (
 )
 from labelgraph_jax.functional.graph.edges import adjacency_from_edges
 from labelgraph_jax.predictors.decision import Decision
-from labelgraph_jax.predictors.ensemble import make_ensemble
-from labelgraph_jax.predictors.evaluation import evaluate_workdir
-from labelgraph_jax.predictors.label_edges import (
-    conditional_edges,
-    similar_edges,
-    starting_edges,
-    thresholded_edges,
-)
-from labelgraph_jax.predictors.label_model import Model, write_predictions
+from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.predictors.many_labels import (
     EDGES_FROM,
     MANY,
@@ -49,7 +41,16 @@ from labelgraph_jax.predictors.ranked_decisions import (
     decide_ranked,
 )
 from labelgraph_jax.runs.added_labels import make_memory
+from labelgraph_jax.runs.ensemble import make_ensemble
+from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.label_edges import (
+    conditional_edges,
+    similar_edges,
+    starting_edges,
+    thresholded_edges,
+)
+from labelgraph_jax.runs.predict import write_predictions
 from labelgraph_jax.training.many_labels import TopLabels
 from tests.tiny import LABELS, made_documents, tiny_config, write_corpus, write_jsonl
 

@@ -21,8 +21,6 @@ from labelgraph_jax.config import (
 )
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.labels.new_labels import NewLabel
-from labelgraph_jax.predictors.ensemble import make_ensemble
-from labelgraph_jax.predictors.evaluation import evaluate_workdir
 from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.predictors.memory import choice as memory_choice
 from labelgraph_jax.predictors.memory.files import copy_encoder, encoder_folder
@@ -36,6 +34,8 @@ from labelgraph_jax.predictors.memory.memory import (
 from labelgraph_jax.predictors.memory.texts import family_text, own_text
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.added_labels import add_labels, make_memory, remove_labels
+from labelgraph_jax.runs.ensemble import make_ensemble
+from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.lock import WorkdirLock
 from tests.tiny import LABELS, made_documents, tiny_config, write_jsonl, write_tiny_bert

@@ -22,14 +22,14 @@ from labelgraph_jax.data.readers.xmc_folder import is_xmc_folder
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import TokenizerError
-from labelgraph_jax.predictors.label_model import Model
-from labelgraph_jax.predictors.prepare import (
+from labelgraph_jax.predictors.documents import (
     document_tokenizer,
     encode_documents,
     fingerprint,
-    read_corpus,
 )
+from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.runs.baseline import tfidf_svm_baseline
+from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.fit import fit
 from tests.data.xmc_files import write_repository
 from tests.tiny import tiny_config

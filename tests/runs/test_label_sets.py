@@ -17,10 +17,11 @@ from labelgraph_jax.data.batches.batches import evaluation_batches
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.texts import read_documents
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
-from labelgraph_jax.predictors.evaluation import evaluate_workdir
-from labelgraph_jax.predictors.label_model import load, write_predictions
 from labelgraph_jax.predictors.workdir import WorkdirError
+from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit, optimizer_and_step, prepare
+from labelgraph_jax.runs.predict import write_predictions
+from labelgraph_jax.runs.restore import load
 from labelgraph_jax.training.step import init_train_state
 from tests.reference import adjacency as adjacency_reference
 from tests.tiny import made_documents, tiny_config, write_jsonl

@@ -17,7 +17,6 @@ from labelgraph_jax.config import TableConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.files import table_of
 from labelgraph_jax.data.tables.schema import TableSchema
-from labelgraph_jax.predictors.label_model import load as load_texts
 from labelgraph_jax.predictors.table_data import read_splits
 from labelgraph_jax.predictors.table_metrics import mean_skill, skills
 from labelgraph_jax.predictors.table_model import TableModel
@@ -25,6 +24,7 @@ from labelgraph_jax.predictors.table_predictions import prediction
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs import table_fit
 from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.restore import load as load_texts
 from labelgraph_jax.runs.table_baseline import table_baselines
 from labelgraph_jax.runs.table_evaluation import evaluate_table
 from labelgraph_jax.runs.table_fit import prepare_table

@@ -15,11 +15,11 @@ from labelgraph_jax.config import Config, ConfigError, DataConfig, MixtureConfig
 from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.data.batches.batches import evaluation_batches
 from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
-from labelgraph_jax.predictors.label_model import load
 from labelgraph_jax.predictors.network import build_classifier
-from labelgraph_jax.predictors.prepare import read_corpus
 from labelgraph_jax.predictors.task_network import task_objective
+from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.fit import fit, optimizer_and_step, prepare
+from labelgraph_jax.runs.restore import load
 from labelgraph_jax.training.step import init_train_state
 from tests.runs.test_label_sets import write_sets
 from tests.tiny import tiny_config, write_jsonl

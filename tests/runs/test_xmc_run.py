@@ -11,10 +11,10 @@ import labelgraph_jax as lg
 from labelgraph_jax.config import ConfigError, DataConfig, HeadConfig, TextConfig
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
-from labelgraph_jax.predictors.evaluation import evaluate_workdir
+from labelgraph_jax.predictors.documents import encode_documents
 from labelgraph_jax.predictors.label_model import Model
-from labelgraph_jax.predictors.prepare import encode_documents
 from labelgraph_jax.predictors.ranking import with_missing_last
+from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.training.many_labels import TopLabels
 from tests.tiny import LABELS, made_documents, tiny_config

@@ -36,10 +36,11 @@ from labelgraph_jax.deploy.export.model_card import model_card
 from labelgraph_jax.deploy.export.program import ExportError, Program, export_program
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.ensemble import Ensemble
-from labelgraph_jax.predictors.evaluation import run_documents
 from labelgraph_jax.predictors.hierarchy import label_ancestors
-from labelgraph_jax.predictors.label_model import Model, load
+from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.predictors.workdir import Workdir, write_json, write_text
+from labelgraph_jax.runs.evaluate import run_documents
+from labelgraph_jax.runs.restore import load
 
 Say = Callable[[str], None]
 

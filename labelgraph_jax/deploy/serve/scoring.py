@@ -30,13 +30,14 @@ from labelgraph_jax.deploy.serve.shapes import (
     row_counts,
     rows_of,
 )
+from labelgraph_jax.predictors.documents import encode_documents
 from labelgraph_jax.predictors.ensemble import Ensemble, combine
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
-from labelgraph_jax.predictors.label_model import Model, document_row
+from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.predictors.memory.texts import FrozenReader
-from labelgraph_jax.predictors.prepare import encode_documents
 from labelgraph_jax.predictors.ranking import top_rows
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.runs.predict import document_row
 from labelgraph_jax.training.many_labels import TopLabels
 
 NGRAMS_PER_WORD = 64

@@ -18,8 +18,8 @@ from labelgraph_jax.deploy.serve.compilations import Compilations
 from labelgraph_jax.deploy.serve.errors import ServeError
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.scoring import require_texts
-from labelgraph_jax.predictors.label_model import load
 from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.runs.restore import load
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client", "swagger_ui_bundle")
 BACKLOG = 1024

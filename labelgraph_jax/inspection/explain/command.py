@@ -9,9 +9,9 @@ from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.readers.texts import read_texts
 from labelgraph_jax.inspection.explain.explainer import ExplainError, explain
 from labelgraph_jax.inspection.explain.explanation import Explanation
-from labelgraph_jax.predictors.label_model import load
 from labelgraph_jax.predictors.workdir import Workdir, replacing
 from labelgraph_jax.runs.fit import cache_folder
+from labelgraph_jax.runs.restore import load
 
 if TYPE_CHECKING:
     from labelgraph_jax.predictors.label_model import Model

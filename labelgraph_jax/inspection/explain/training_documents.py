@@ -16,9 +16,10 @@ from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.functional.many_labels.retrieval import nearest_keys
 from labelgraph_jax.functional.text.pooling import masked_mean
+from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.predictors.memory.memory import unit
-from labelgraph_jax.predictors.prepare import fingerprint, read_corpus
 from labelgraph_jax.predictors.workdir import WorkdirError, replacing
+from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.training.evaluate import (
     compile_probabilities,
     predict_probabilities,

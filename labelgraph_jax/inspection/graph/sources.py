@@ -28,18 +28,13 @@ from labelgraph_jax.inspection.graph.report import (
 )
 from labelgraph_jax.modules.label_graph import log_edge_weights
 from labelgraph_jax.modules.pretrained import find_pretrained
-from labelgraph_jax.predictors.adjacency_file import read_adjacency
+from labelgraph_jax.predictors.documents import document_tokenizer, fingerprint
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.many_labels import MANY, require_room
-from labelgraph_jax.predictors.prepare import (
-    document_tokenizer,
-    fingerprint,
-    label_features,
-    read_corpus,
-    require_labels,
-    starting_adjacency,
-)
 from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.runs.adjacency_file import read_adjacency
+from labelgraph_jax.runs.corpus import read_corpus, require_labels
+from labelgraph_jax.runs.label_graph import label_features, starting_adjacency
 from labelgraph_jax.training.checkpoint import CheckpointStore
 
 TAUS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)

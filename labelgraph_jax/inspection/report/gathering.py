@@ -40,12 +40,14 @@ from labelgraph_jax.inspection.report.label_side import (
 )
 from labelgraph_jax.inspection.report.measured import score
 from labelgraph_jax.inspection.report.worst_documents import worst
-from labelgraph_jax.predictors.evaluation import run_documents
+from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.predictors.kept_predictions import KeptPredictions, read_kept
-from labelgraph_jax.predictors.label_model import Model, load
+from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.predictors.memory.metrics import with_unknown_labels
-from labelgraph_jax.predictors.prepare import fingerprint, read_corpus
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.runs.corpus import read_corpus
+from labelgraph_jax.runs.evaluate import run_documents
+from labelgraph_jax.runs.restore import load
 
 Say = Callable[[str], None]
 

@@ -12,10 +12,14 @@ from labelgraph_jax.config import ConfigError, MemoryConfig, TextConfig
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.tokenizers.words import Tokenizer
+from labelgraph_jax.predictors.documents import (
+    AnyTokenizer,
+    encode_documents,
+    label_text,
+)
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.memory.memory import Reader, unit
 from labelgraph_jax.predictors.network import Classifier
-from labelgraph_jax.predictors.prepare import AnyTokenizer, encode_documents, label_text
 from labelgraph_jax.training.evaluate import (
     compile_probabilities,
     predict_probabilities,

@@ -22,7 +22,8 @@ from labelgraph_jax.data.statistics import (
     validate,
     write_jsonl,
 )
-from labelgraph_jax.predictors.prepare import fingerprint, read_corpus
+from labelgraph_jax.predictors.documents import fingerprint
+from labelgraph_jax.runs.corpus import read_corpus
 
 
 def tasked(id: str, **tasks: tuple[str, ...] | None) -> Document:

@@ -15,10 +15,11 @@ from labelgraph_jax.deploy.serve.compilations import Compilations
 from labelgraph_jax.deploy.serve.errors import RefusedError
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.scoring import Asked, Scorer, Text, require_texts
-from labelgraph_jax.predictors.ensemble import make_ensemble
-from labelgraph_jax.predictors.label_model import load, write_predictions
 from labelgraph_jax.predictors.workdir import WorkdirError
+from labelgraph_jax.runs.ensemble import make_ensemble
 from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.predict import write_predictions
+from labelgraph_jax.runs.restore import load
 from tests.tiny import LABELS, made_documents, tiny_config, write_tiny_bert
 
 LIMITS = Limits(max_batch=4, buckets=2)

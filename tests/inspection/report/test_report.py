@@ -20,11 +20,11 @@ from labelgraph_jax.inspection.report.contents import (
 )
 from labelgraph_jax.inspection.report.intervals import interval, resampled
 from labelgraph_jax.inspection.report.page import embedded
-from labelgraph_jax.predictors.evaluation import evaluate_workdir
 from labelgraph_jax.predictors.kept_predictions import FILE, read_kept
-from labelgraph_jax.predictors.label_model import load
-from labelgraph_jax.predictors.prepare import read_corpus
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.runs.corpus import read_corpus
+from labelgraph_jax.runs.evaluate import evaluate_workdir
+from labelgraph_jax.runs.restore import load
 from tests.inspection.report.conftest import data_of
 
 

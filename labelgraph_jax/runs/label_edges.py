@@ -11,9 +11,9 @@ from labelgraph_jax.functional.graph.edges import (
     edges_from_pairs,
     make_edges,
 )
-from labelgraph_jax.predictors.adjacency_file import read_adjacency
 from labelgraph_jax.predictors.hierarchy import require_taxonomy
 from labelgraph_jax.predictors.many_labels import EDGE_STARTS
+from labelgraph_jax.runs.adjacency_file import read_adjacency
 
 _COSINES_AT_ONCE = 2**24
 

@@ -1,0 +1,228 @@
+"""Documents as a model reads them: corpus, tokenizer, ids and targets."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from labelgraph_jax.config import ConfigError, TextConfig
+from labelgraph_jax.data.batches.batches import Examples
+from labelgraph_jax.data.documents import DataError, Document, LabelSpace
+from labelgraph_jax.data.features.documents import reads_features
+from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
+from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
+from labelgraph_jax.data.tokenizers.words import Tokenizer, inverse_document_frequency
+from labelgraph_jax.modules.pretrained import find_pretrained
+from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
+
+AnyTokenizer = Tokenizer | NgramTokenizer | FeatureTokenizer
+
+
+PART_WEIGHT = 0.5
+"""Weight of a part of a word beside a word of the same rarity."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The documents of one split as training and evaluation read them.
+
+    Attributes:
+        examples: token ids or token vectors, and targets.
+        truncated: documents longer than the encoder reads.
+        unseen: labels without a node, and how often they occurred.
+    """
+
+    examples: Examples
+    truncated: int
+    unseen: Counter[str]
+
+
+def fingerprint(documents: Sequence[Document]) -> str:
+    """SHA-256 of ids, texts or features, and labels: which data numbers belong to.
+
+    What a document is not annotated for counts: nothing known is not "no label".
+    """
+    digest = hashlib.sha256()
+    for document in documents:
+        missing = (f"\x1d{name}" for name in sorted(document.unannotated))
+        for part in (document.id, document.text, *sorted(document.labels), *missing):
+            digest.update(part.encode("utf-8", "surrogatepass") + b"\x1f")
+        if document.features is not None:
+            digest.update(document.features.to_bytes())
+        digest.update(b"\x1e")
+    return digest.hexdigest()
+
+
+def document_tokenizer(
+    config: TextConfig, documents: Sequence[Document]
+) -> AnyTokenizer:
+    """What turns documents like the training documents into ids.
+
+    Raises:
+        DataError: texts and features are mixed.
+        ConfigError: settings that documents of features do not allow.
+    """
+    if not reads_features(documents, "training documents"):
+        return make_tokenizer(config, [document.text for document in documents])
+    require_bag(config)
+    return FeatureTokenizer.train(documents, min_count=config.min_count)
+
+
+def require_bag(config: TextConfig) -> None:
+    """Refuses settings that documents of features cannot have.
+
+    Raises:
+        ConfigError: anything but a bag of vectors learned from nothing, or what is of
+            texts alone.
+    """
+    default = TextConfig()
+    for name, value, must in (
+        ("encoder", config.encoder, "bag"),
+        ("vectors", config.vectors, "random"),
+        ("long_documents", config.long_documents, "head"),
+        ("ngrams", config.ngrams or None, None),
+        ("vocabulary_size", config.vocabulary_size, default.vocabulary_size),
+    ):
+        if value != must:
+            raise ConfigError(
+                f"the documents are features, which have no order and no words: "
+                f"text.{name} must be {must!r}, got {value!r}"
+            )
+
+
+def make_tokenizer(config: TextConfig, texts: Sequence[str]) -> AnyTokenizer:
+    """The pretrained encoder's tokenizer, or one made from the training texts."""
+    if config.reads_ngrams:
+        return NgramTokenizer.train(
+            texts,
+            vocabulary_size=config.vocabulary_size,
+            min_count=config.min_count,
+        )
+    if config.vectors == "pretrained":
+        return Tokenizer.from_pretrained(find_pretrained(config.pretrained))
+    return Tokenizer.train_words(
+        texts,
+        vocabulary_size=config.vocabulary_size,
+        min_count=config.min_count,
+    )
+
+
+def encode_documents(
+    documents: Sequence[Document],
+    labels: LabelSpace,
+    tokenizer: AnyTokenizer,
+    config: TextConfig,
+    encoder: FrozenEncoder | None = None,
+    *,
+    sparse_targets: bool = False,
+) -> Encoded:
+    """Documents as token ids, or as a frozen encoder's token vectors, and targets.
+
+    Raises:
+        ConfigError: `sparse_targets`, see `Examples`, of documents of which not all is
+            annotated.
+    """
+    targets, unseen = labels.label_sets(documents)
+    target_mask = None
+    # A label or two that are the same item as the document (`xmc_folder`) are no label
+    # set: they count as absent in training, and are left out in evaluation.
+    if not sparse_targets:
+        target_mask = labels.target_mask(documents)
+    elif any(name.endswith("/") for d in documents for name in d.unannotated):
+        raise ConfigError(
+            "scoring labels in chunks (head.label_chunk) needs documents that are "
+            "annotated for every label: leave label sets (data.task) out that some "
+            "documents lack, or score all labels at once with head.label_chunk=0"
+        )
+    if isinstance(tokenizer, FeatureTokenizer):
+        rows = tokenizer.encode(documents, max_length=config.max_length)
+        examples = Examples(
+            windows=rows.windows,
+            token_values=rows.values,
+            targets=targets,
+            target_mask=target_mask,
+            sparse_targets=sparse_targets,
+        )
+        return Encoded(examples, rows.truncated, unseen)
+    if reads_features(documents):
+        raise DataError(
+            f"{documents[0].source or documents[0].id}: this model reads texts, not "
+            "features: give JSONL, TSV, CSV, parquet or plain text"
+        )
+    windows = config.max_windows if config.long_documents == "windows" else 1
+    encoded = tokenizer.encode(
+        [document.text for document in documents],
+        max_length=config.max_length,
+        max_windows=windows,
+    )
+    examples = Examples(
+        windows=encoded.windows,
+        targets=targets,
+        target_mask=target_mask,
+        pad_id=tokenizer.pad_id,
+        sparse_targets=sparse_targets,
+    )
+    if encoder is not None:
+        examples = encoder.encode(examples)
+    return Encoded(examples, encoded.truncated, unseen)
+
+
+def load_tokenizer(config: TextConfig, folder: Path) -> AnyTokenizer:
+    """The tokenizer that a run saved.
+
+    Raises:
+        TokenizerError: the file is missing or malformed.
+    """
+    if FeatureTokenizer.is_in(folder):
+        return FeatureTokenizer.load(folder)
+    return (NgramTokenizer if config.reads_ngrams else Tokenizer).load(folder)
+
+
+def token_weights(examples: Examples, tokenizer: AnyTokenizer) -> np.ndarray:
+    """Inverse document frequency of every token in training, float32 `[V]`.
+
+    Parts of words outnumber words, so they weigh less. Of features, whose values say
+    what they weigh, ones.
+    """
+    if isinstance(tokenizer, FeatureTokenizer):
+        return np.ones(tokenizer.vocabulary_size, np.float32)
+    assert examples.windows is not None
+    size = tokenizer.vocabulary_size
+    weights = inverse_document_frequency(examples.windows, size, pad_id=examples.pad_id)
+    if isinstance(tokenizer, NgramTokenizer):
+        weights[tokenizer.is_character_part] *= PART_WEIGHT
+    return weights
+
+
+def label_text(labels: LabelSpace, name: str) -> str:
+    """What a label feature is encoded from: its description, or its name in words."""
+    described = labels.descriptions.get(name, "")
+    if len(labels.tasks) > 1:
+        name = name.replace("/", " ", 1)
+    words = name.replace("_", " ").replace("-", " ").replace(":", " ")
+    return f"{words}. {described}" if described else words
+
+
+def require_annotations(
+    documents: Sequence[Document], labels: LabelSpace, what: str = "documents"
+) -> None:
+    """Refuses documents of which none is annotated for a label of the model.
+
+    Args:
+        documents: to measure; none at all is no error.
+        labels: what the model has learned, or will.
+        what: they are, for the error.
+
+    Raises:
+        DataError: there is nothing to measure.
+    """
+    missing = labels.missing_sets(documents)
+    everything = len(documents) * len(labels)
+    if missing is not None and missing.nnz == everything > 0:
+        raise DataError(
+            f"none of the {len(documents):,} {what} is annotated for a label that "
+            "training has"
+        )
