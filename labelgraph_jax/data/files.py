@@ -1,0 +1,144 @@
+"""Files written whole or not at all, files read with errors that say what is wrong.
+
+Append-only logs, caches that are filled in place and folders that are published by a
+rename keep their own ways; everything else that is written goes through `replacing`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""Exceptions that NumPy raises on damaged or foreign `.npz` files."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary file that takes the place of `path` when the block ends well.
+
+    It lies beside `path` under a name that no other process has, is on the disk before
+    it gets its name, has the mode of any new file, and vanishes if the block fails.
+
+    Raises:
+        OSError: the folder does not exist or cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    temporary.touch(exist_ok=False)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, *, error: type[ValueError]) -> Any:
+    """Return what a JSON file holds.
+
+    Args:
+        path: the file.
+        error: class of the exception to raise.
+
+    Raises:
+        ValueError: an `error`; the file cannot be read, or holds no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as reason:
+        raise error(f"{path}: cannot be read: {reason}") from reason
+
+
+def write_npz(
+    path: Path, arrays: Mapping[str, Any], *, compressed: bool = True
+) -> None:
+    """Write an `.npz` of named arrays, whole or not at all."""
+    import numpy as np
+
+    save: Any = np.savez_compressed if compressed else np.savez
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        save(file, **arrays)
+
+
+@contextmanager
+def read_npz(
+    path: Path, *, error: type[ValueError]
+) -> Iterator[Mapping[str, np.ndarray]]:
+    """Open an `.npz`; an array is read where it is asked for, and nothing executes.
+
+    Args:
+        path: the file.
+        error: class of the exception to raise, also where the block raises what damaged
+            files raise, as the `KeyError` of an absent array. An `error` of the block
+            itself passes.
+
+    Raises:
+        ValueError: an `error`; the file cannot be read.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                raise ValueError("it is one array and no .npz")
+            with stored:
+                yield stored
+    except error:
+        raise
+    except UNREADABLE as reason:
+        raise error(f"{path}: cannot be read: {reason}") from reason
+
+
+def cache_folder(*parts: str, environment: Mapping[str, str] | None = None) -> Path:
+    """Return a folder in `labelgraph_jax` of XDG_CACHE_HOME, or else of ~/.cache."""
+    variables = os.environ if environment is None else environment
+    base = variables.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base, "labelgraph_jax", *parts)
+
+
+def digest(files: Iterable[tuple[str, Path]], *, settings: str = "") -> str:
+    """Return the SHA-256 of files, 64 hexadecimal digits.
+
+    Args:
+        files: the name of each, which counts with its bytes unless it is empty, and
+            the file.
+        settings: text that counts, too.
+    """
+    whole = hashlib.sha256()
+    for name, path in files:
+        if name:
+            whole.update(name.encode() + b"\0")
+        with path.open("rb") as stream:
+            whole.update(hashlib.file_digest(stream, "sha256").digest())
+    whole.update(settings.encode())
+    return whole.hexdigest()
+
+
+def code_fingerprint(root: Path = Path(__file__).parents[1]) -> str:
+    """Return the SHA-256 of the Python files below a folder; by default, of ours."""
+    files = sorted(root.rglob("*.py"))
+    return digest((path.relative_to(root).as_posix(), path) for path in files)
