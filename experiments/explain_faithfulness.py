@@ -15,7 +15,7 @@ import numpy as np
 from labelgraph_jax.inspection.explain.attribute import METHODS
 from labelgraph_jax.inspection.explain.faithfulness import deletion_test
 from labelgraph_jax.runs.corpus import read_corpus
-from labelgraph_jax.runs.restore import load
+from labelgraph_jax.runs.restore import load_model
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=200)
     parser.add_argument("--words", type=int, default=3)
     asked = parser.parse_args()
-    model = load(asked.run)
+    model = load_model(asked.run)
     texts = [d.text for d in read_corpus(model.config.data).test[: asked.documents]]
     for method in METHODS:
         started = time.perf_counter()

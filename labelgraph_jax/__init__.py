@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from labelgraph_jax.functional.attention.graph_attention import graph_attention
     from labelgraph_jax.functional.mixture.experts import mix_experts
     from labelgraph_jax.inspection import figures
-    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.model import Model
     from labelgraph_jax.predictors.table_model import TableModel
-    from labelgraph_jax.runs.loading import load
+    from labelgraph_jax.runs.restore import load
     from labelgraph_jax.runs.scored import score_test
 
 _LAZY = {
     "Config": "labelgraph_jax.config",
     "LabelGraphClassifier": "labelgraph_jax.estimator",
-    "Model": "labelgraph_jax.predictors.label_model",
+    "Model": "labelgraph_jax.predictors.model",
     "graph_attention": "labelgraph_jax.functional.attention.graph_attention",
     "TableModel": "labelgraph_jax.predictors.table_model",
-    "load": "labelgraph_jax.runs.loading",
+    "load": "labelgraph_jax.runs.restore",
     "mix_experts": "labelgraph_jax.functional.mixture.experts",
     "score_test": "labelgraph_jax.runs.scored",
 }

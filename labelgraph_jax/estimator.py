@@ -30,9 +30,9 @@ from labelgraph_jax.data.estimator_targets import (
     read_names,
 )
 from labelgraph_jax.data.splits import complete_splits
-from labelgraph_jax.predictors.label_model import Model, as_texts
+from labelgraph_jax.predictors.model import Model, as_texts
 from labelgraph_jax.runs.fit import fit
-from labelgraph_jax.runs.restore import load
+from labelgraph_jax.runs.restore import load_model
 
 FEW = 20
 """Below so many different texts none is kept back for validation: the thresholds are
@@ -148,7 +148,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
             self.classes_ = targets.classes
             self._columns = targets.columns
             self._matrix, self._sparse = targets.matrix, targets.sparse
-            self.model_ = load(place)
+            self.model_ = load_model(place)
             self._files = _pack(place, self.model_.step)
         return self
 
@@ -346,4 +346,4 @@ def _unpack(archive: bytes, folder: Path) -> None:
 def _load_packed(archive: bytes) -> Model:
     with tempfile.TemporaryDirectory(prefix="labelgraph-") as folder:
         _unpack(archive, Path(folder))
-        return load(folder)
+        return load_model(folder)

@@ -118,9 +118,9 @@ def measured(
     workdir: Path, texts: Sequence[str], options: argparse.Namespace
 ) -> dict[str, Any]:
     """Turns of the service and of predict, on the same slices of the texts."""
-    from labelgraph_jax.runs.restore import load
+    from labelgraph_jax.runs.restore import load_model
 
-    model = load(workdir)
+    model = load_model(workdir)
     if model.encoder is not None:
         # What was encoded once would be read from the cache the next time.
         encoder = dataclasses.replace(model.encoder, cache=None)
@@ -213,13 +213,13 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     from labelgraph_jax.data.corpora import load_corpus
     from labelgraph_jax.data.documents import DataError
     from labelgraph_jax.predictors.workdir import Workdir
-    from labelgraph_jax.runs.evaluate import run_documents
+    from labelgraph_jax.runs.records import documents_of_run
 
     with tempfile.TemporaryDirectory() as scratch:
         named = options.workdir
         workdir = Path(named) if named else small_bilstm(Path(scratch) / "bilstm")
         place = Workdir.existing(workdir)
-        corpus, documents = run_documents(place.config().data, place.labels())
+        corpus, documents = documents_of_run(place.config().data, place.labels())
         with contextlib.suppress(DataError):
             reuters = load_corpus("reuters21578")
             corpus, documents = reuters.name, reuters.test

@@ -14,13 +14,14 @@ import numpy as np
 from experiments.pod import whole
 from labelgraph_jax.config import Config, to_dict
 from labelgraph_jax.data.batches.batches import Examples
+from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.documents import Encoded, encode_documents, fingerprint
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.workdir import LabelGraphArrays
-from labelgraph_jax.runs.fit import Prepared, cache_folder, prepare
 from labelgraph_jax.runs.label_graph import label_graph_arrays
+from labelgraph_jax.runs.labels import PreparedTexts, prepare
 
 Arrays = dict[str, np.ndarray]
 Say = Callable[[str], None]
@@ -59,7 +60,7 @@ class TableCorpus:
     """
 
     config: Config
-    prepared: Prepared
+    prepared: PreparedTexts
     test: Encoded
     encoder: RememberingEncoder | None
     folder: Path
@@ -75,7 +76,7 @@ class TableCorpus:
         text, encoder = config.text, None
         if text.vectors == "pretrained":
             found = find_pretrained(text.pretrained)
-            encoder = FrozenEncoder.load(found, cache=cache_folder())
+            encoder = FrozenEncoder.load(found, cache=cache_folder("encodings"))
         test = encode_documents(
             prepared.corpus.test,
             prepared.labels,
@@ -96,8 +97,8 @@ class TableCorpus:
     def arrays(self) -> dict[str, Arrays]:
         """Every split as whole arrays: pooled vectors or token ids, and targets."""
         splits = {
-            "train": self.prepared.train,
-            "validation": self.prepared.validation,
+            "train": self.prepared.train_documents,
+            "validation": self.prepared.validation_documents,
             "test": self.test,
         }
         return {name: self._arrays(name, part) for name, part in splits.items()}
@@ -131,10 +132,10 @@ class TableCorpus:
         return label_graph_arrays(
             config,
             prepared.labels,
-            prepared.train.examples.targets,
+            prepared.train_documents.examples.targets,
             prepared.tokenizer,
             self.encoder,  # type: ignore[arg-type]
-            prepared.train.examples.target_mask,
+            prepared.train_documents.examples.target_mask,
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from labelgraph_jax.predictors.evaluation import KS
 
 from experiments.tables.baselines import baseline_run
 from experiments.tables.cells import Cell, TableSpec
@@ -15,8 +16,8 @@ from experiments.tables.statistics import CellResult, Outcome
 from experiments.tables.store import RunStore, SeedRun
 from labelgraph_jax.config import Config, ThresholdConfig
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
-from labelgraph_jax.predictors.decision import choose_decision
-from labelgraph_jax.predictors.evaluation import KS
+from labelgraph_jax.predictors.choosing import choose_decision
+from labelgraph_jax.predictors.predictions import Predictions
 
 
 def evaluate_cell(
@@ -117,7 +118,9 @@ def decide(
     truth = corpus.arrays["test"]["targets"]
     counts = corpus.prepared.graph.counts
     decision = choose_decision(
-        rule, run.validation, corpus.arrays["validation"]["targets"], counts
+        rule,
+        Predictions.of_all(run.validation, corpus.arrays["validation"]["targets"]),
+        counts,
     )
     decisions = decision.decide(run.test)
     if other is not None and np.array_equal(decisions, other.decisions):
@@ -127,7 +130,7 @@ def decide(
         truth,
         predictions=decisions,
         train_label_counts=counts,
-        train_documents=len(corpus.prepared.train.examples),
+        train_documents=len(corpus.prepared.train),
         ks=KS,
     )
     return Outcome(metrics, decisions, decision.kind)

@@ -23,16 +23,17 @@ from experiments.tables.store import SeedRun, identity, run_key
 from labelgraph_jax.config import Config
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.batches.plan import BatchPlan
-from labelgraph_jax.predictors.documents import encode_documents
-from labelgraph_jax.predictors.evaluation import validation_metrics
+from labelgraph_jax.predictors.measure import validation_metrics
 from labelgraph_jax.predictors.network import (
     Classifier,
     build_classifier,
     count_parameters,
 )
+from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.fit import fit, optimizer_and_step
-from labelgraph_jax.runs.restore import load
+from labelgraph_jax.runs.labels import label_objective
+from labelgraph_jax.runs.restore import restore_network
 from labelgraph_jax.training.seeds import compile_epoch, stack_trees, train_seeds
 from labelgraph_jax.training.step import init_train_state
 
@@ -95,7 +96,7 @@ def train_together(
     all runs' best parameters, stacked.
     """
     started = time.perf_counter()
-    examples = corpus.prepared.train.examples
+    examples = corpus.prepared.train_documents.examples
     arrays, settings = corpus.arrays, config.training
     steps = -(-len(examples) // settings.batch_size)
     total = steps * settings.epochs
@@ -103,7 +104,9 @@ def train_together(
     first = classifiers[0]
     keys = [jax.random.key(seed) for seed in seeds]
     batch = {name: array[:1] for name, array in arrays["train"].items()}
-    optimizer, _ = optimizer_and_step(config, first, keys[0], total_steps=total)
+    optimizer, _ = optimizer_and_step(
+        config, label_objective(config, first), keys[0], total_steps=total
+    )
     states = []
     for classifier, key in zip(classifiers, keys, strict=True):
         params = classifier.init(key, batch, **corpus.prepared.initial_values)
@@ -122,8 +125,8 @@ def train_together(
         )
 
     def make_step(constants: Any, key: jax.Array) -> Any:
-        classifier = with_constants(constants)
-        return optimizer_and_step(config, classifier, key, total_steps=total)[1]
+        objective = label_objective(config, with_constants(constants))
+        return optimizer_and_step(config, objective, key, total_steps=total)[1]
 
     scores = {
         name: _compile_scores(with_constants, varying, arrays[name])
@@ -134,7 +137,9 @@ def train_together(
 
     def evaluate(params: Any) -> list[float]:
         return [
-            validation_metrics(probabilities, truth, known)[settings.selection_metric]
+            validation_metrics(Predictions.of_all(probabilities, truth, known))[
+                settings.selection_metric
+            ]
             for probabilities in scores["validation"](params)
         ]
 
@@ -247,19 +252,11 @@ def finished_workdir(folder: str, config: Config) -> Path | None:
 def read_workdir(laboratory: Laboratory, config: Config, place: Path) -> SeedRun:
     """A finished work directory as a run of a table: its probabilities, once more."""
     results = Workdir.existing(place).results()
-    model = load(place)
+    model = restore_network(Workdir.existing(place))
     corpus = laboratory.corpus(config)
     splits = corpus.prepared.corpus
     validation, test = (
-        model.score(
-            encode_documents(
-                documents,
-                model.label_space,
-                model.tokenizer,
-                config.text,
-                model.encoder,
-            ).examples
-        )
+        model.score_documents(documents)[1]
         if documents
         else np.zeros((0, len(model.labels)), np.float32)
         for documents in (splits.validation, splits.test)

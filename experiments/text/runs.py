@@ -26,8 +26,9 @@ from labelgraph_jax.functional.mixture.experts import (
     gate_statistics,
     gate_sums,
 )
-from labelgraph_jax.predictors.decision import choose_decision
+from labelgraph_jax.predictors.choosing import choose_decision
 from labelgraph_jax.predictors.network import Classifier
+from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.training.gates import gate_warnings
 
 GATE_VALUES = ("mean_weights", "spread", "similarity")
@@ -169,10 +170,10 @@ def _train(corpus: TableCorpus, config: Config, seeds: Sequence[int]) -> Part:
     for number, run in enumerate(runs):
         decision = choose_decision(
             config.threshold,
-            run.validation,
-            validation["targets"],
+            Predictions.of_all(
+                run.validation, validation["targets"], validation.get("target_mask")
+            ),
             counts,
-            target_mask=validation.get("target_mask"),
         )
         decided.append(decision.decide(run.test))
         warnings = []

@@ -153,14 +153,13 @@ def ensemble(verb: verbs.Ensemble) -> int:
 
 
 def evaluate(verb: verbs.Evaluate) -> int:
+    from labelgraph_jax.cli.table_results import print_table_results
     from labelgraph_jax.cli.tables import print_results
     from labelgraph_jax.predictors.workdir import Workdir
     from labelgraph_jax.runs.evaluate import evaluate_workdir
     from labelgraph_jax.training.hosts import initialise, is_first
 
     initialise()
-    if Workdir(Path(verb.workdir)).is_table:
-        return _evaluate_table(verb)
     results = evaluate_workdir(
         verb.workdir,
         data=verb.data,
@@ -171,25 +170,10 @@ def evaluate(verb: verbs.Evaluate) -> int:
         return 0
     if verb.json:
         print(json.dumps(results, indent=2))
+    elif Workdir(Path(verb.workdir)).is_table:
+        print_table_results(results, workdir=verb.workdir)
     else:
         print_results(results, workdir=verb.workdir)
-    return 0
-
-
-def _evaluate_table(verb: verbs.Evaluate) -> int:
-    from labelgraph_jax.cli.table_results import print_table_results
-    from labelgraph_jax.runs.table_evaluation import evaluate_table
-    from labelgraph_jax.training.hosts import is_first
-
-    results = evaluate_table(
-        verb.workdir, data=verb.data, batch_size=verb.batch_size or None
-    )
-    if not is_first():
-        return 0
-    if verb.json:
-        print(json.dumps(results, indent=2))
-    else:
-        print_table_results(results, workdir=verb.workdir)
     return 0
 
 
@@ -200,31 +184,18 @@ def predict(verb: verbs.Predict) -> int:
 
     if verb.top_k < 0:
         raise ConfigError(f"--top-k must not be negative, got {verb.top_k}")
-    if Workdir(Path(verb.workdir)).is_table:
-        from labelgraph_jax.runs.predict import write_table_predictions
-        from labelgraph_jax.runs.restore import load_table
-
-        if verb.top_k:
-            raise ConfigError(
-                "--top-k is of labelled texts; of a table --scores writes every class"
-            )
-        write_table_predictions(
-            load_table(verb.workdir),
-            verb.file,
-            verb.output,
-            format=verb.format or None,
-            all_scores=verb.scores,
-            say=lambda line: _remarks(verb.quiet)(f"labelgraph: {line}"),
+    if verb.top_k and Workdir(Path(verb.workdir)).is_table:
+        raise ConfigError(
+            "--top-k is of labelled texts; of a table --scores writes every class"
         )
-        return 0
-    model = load(verb.workdir)
     write_predictions(
-        model,
+        load(verb.workdir),
         verb.file,
         verb.output,
         format=verb.format or None,
         all_scores=verb.scores,
         top_k=verb.top_k,
+        say=lambda line: _remarks(verb.quiet)(f"labelgraph: {line}"),
     )
     return 0
 
@@ -389,11 +360,12 @@ def data_stats(verb: verbs.DataStats) -> int:
 
 
 def _table_stats(verb: verbs.DataStats) -> int:
-    from labelgraph_jax.runs.table_fit import prepare_table
+    from labelgraph_jax.runs.table import TableProblem
 
     data = dataclasses.replace(verb.data_config, data=verb.source)
     lines: list[str] = []
-    prepared = prepare_table(Config(data=data, table=verb.table), lines.append)
+    problem = TableProblem(Config(data=data, table=verb.table))
+    prepared = problem.prepare(problem.read(), lines.append)
     if verb.json:
         tasks = [target.to_json() for target in prepared.targets]
         found = {"tasks": tasks, **json.loads(prepared.schema.to_json())}

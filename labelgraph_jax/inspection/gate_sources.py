@@ -4,9 +4,8 @@ from pathlib import Path
 
 from labelgraph_jax.inspection.gate_report import GateReport
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
-from labelgraph_jax.runs.evaluate import run_documents
-from labelgraph_jax.runs.restore import load, load_table
-from labelgraph_jax.runs.table_evaluation import run_rows
+from labelgraph_jax.runs.records import documents_of_run, rows_of_run
+from labelgraph_jax.runs.restore import load_model, load_table
 
 
 def run_gates(workdir: str | Path, *, data: str = "", data_dir: str = "") -> GateReport:
@@ -23,14 +22,14 @@ def run_gates(workdir: str | Path, *, data: str = "", data_dir: str = "") -> Gat
     """
     if Workdir.existing(workdir).is_table:
         return _table_gates(workdir, data)
-    model = load(workdir)
+    model = load_model(workdir)
     kind = model.config.mixture.kind
     if not model.classifier.has_gates:
         raise WorkdirError(
             f"{workdir}: a model with mixture.kind='{kind}' has no gates; those of "
             "kind mmoe and omoe have (labelgraph train --task all --mixture.kind mmoe)"
         )
-    name, documents = run_documents(
+    name, documents = documents_of_run(
         model.config.data, model.label_space, data=data, data_dir=data_dir
     )
     statistics = model.gate_statistics(documents)
@@ -40,7 +39,7 @@ def run_gates(workdir: str | Path, *, data: str = "", data_dir: str = "") -> Gat
 
 def _table_gates(workdir: str | Path, data: str) -> GateReport:
     model = load_table(workdir)
-    name, rows = run_rows(model, data)
+    name, rows = rows_of_run(model, data)
     statistics = model.gate_statistics(rows)
     if statistics is None:
         raise WorkdirError(

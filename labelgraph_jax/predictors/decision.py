@@ -4,28 +4,18 @@ Everything that decides goes through `Decision.decide`, so what is measured is w
 predicted.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.config import ThresholdConfig
 from labelgraph_jax.functional.decisions.fitting import (
     RULES,
-    ThresholdFits,
-    count_cuts,
-)
-from labelgraph_jax.functional.decisions.selection import (
-    cross_fitted_decisions,
-    simplest_rule,
 )
 from labelgraph_jax.functional.decisions.thresholds import (
     apply_thresholds,
     decide_top_k,
-    fit_top_k,
 )
 from labelgraph_jax.functional.graph.taxonomy import imply_ancestors
 from labelgraph_jax.predictors.many_labels import MANY
@@ -72,14 +62,25 @@ class Decision:
         if self.consistent and self.ancestors is None:
             raise ValueError("labels of which none lies above another imply no other")
 
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """Which labels each document gets, bool `[M, N]`, of probabilities `[M, N]`."""
+    def decide(
+        self, probabilities: np.ndarray, ids: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Decide which labels each document gets, bool `[M, K]`.
+
+        Args:
+            probabilities: `[M, K]`.
+            ids: labels of the columns `[M, K]`; None where column j is label j. Where a
+                document's least probable column stays below the thresholds, the labels
+                without a column are not decided for either.
+        """
         probabilities = np.asarray(probabilities)
         if self.kind == "top_k":
             decided = decide_top_k(probabilities, self.k)
         else:
             decided = apply_thresholds(
-                probabilities, self.thresholds, at_least_one=self.at_least_one
+                probabilities,
+                self.thresholds if ids is None else self.thresholds[ids],
+                at_least_one=self.at_least_one,
             )
         if self.consistent:
             assert self.ancestors is not None
@@ -100,107 +101,6 @@ class Decision:
 def at_half(labels: int) -> Decision:
     """Every label is decided at 0.5."""
     return Decision(kind="half", thresholds=np.full(labels, HALF))
-
-
-def choose_decision(
-    config: ThresholdConfig,
-    probabilities: np.ndarray,
-    targets: np.ndarray,
-    label_counts: np.ndarray,
-    *,
-    target_mask: np.ndarray | None = None,
-    ancestors: np.ndarray | None = None,
-) -> Decision:
-    """Fits what the settings ask for to the validation documents.
-
-    With `auto`, half, global, sloped and label are fitted on nine tenths of them and
-    decide the last tenth, ten times over; each gives way to the next only where that
-    is better in 95 of 100 resamples of the documents (see
-    `functional.simplest_rule`). The chosen rule is fitted again on all of them. Whether
-    every document gets a label is chosen before, in the same way, at 0.5.
-
-    Args:
-        config: what is asked for.
-        probabilities: of the validation documents, `[M, N]`.
-        targets: their truth `[M, N]`.
-        label_counts: training documents with each label, `[N]`.
-        target_mask: True where the document is annotated for the label.
-        ancestors: see `Decision`.
-
-    Returns:
-        The decision. Without validation documents that are positive for a label
-        everything is decided at 0.5, or top_k takes one label where k is open.
-    """
-    truth = np.asarray(targets) > 0
-    if target_mask is not None:
-        truth = truth & target_mask
-    asked = Decision(
-        kind="half",
-        thresholds=np.full(probabilities.shape[1], HALF),
-        at_least_one=bool(config.at_least_one),
-        consistent=config.consistent,
-        ancestors=ancestors,
-        asked=config.kind,
-        fit={"fitted_on": None},
-    )
-    if config.kind == "top_k":
-        if config.k or not truth.any():
-            return dataclasses.replace(asked, kind="top_k", k=config.k or 1)
-        k = fit_top_k(probabilities, truth, target_mask=target_mask)
-        fit = {"fitted_on": "validation"}
-        return dataclasses.replace(asked, kind="top_k", k=k, fit=fit)
-    if config.kind == "half" or not truth.any():
-        return asked
-    fits = ThresholdFits(
-        count_cuts(probabilities, truth, label_counts, target_mask=target_mask),
-        metric=config.metric,
-        shrinkage=config.shrinkage,
-    )
-    if config.kind == "auto":
-        choose = partial(simplest_rule, metric=fits.metric, target_mask=target_mask)
-        free = config.at_least_one is None
-        chosen = _simplest(asked, fits, probabilities, truth, choose, free=free)
-    else:
-        fit = {"fitted_on": "validation", "metric": fits.metric}
-        chosen = dataclasses.replace(asked, kind=config.kind, fit=fit)
-    if chosen.kind == "half":
-        return chosen
-    thresholds = fits.fit([chosen.kind])[chosen.kind]
-    return dataclasses.replace(chosen, thresholds=thresholds)
-
-
-def _simplest(
-    plain: Decision,
-    fits: ThresholdFits,
-    probabilities: np.ndarray,
-    truth: np.ndarray,
-    choose: Callable[..., tuple[str, dict[str, dict[str, Any]]]],
-    *,
-    free: bool,
-) -> Decision:
-    """What `auto` chooses, its thresholds not yet fitted.
-
-    Args:
-        plain: the decision at 0.5.
-        fits, probabilities, truth: of the validation documents.
-        choose: `simplest_rule` with its options.
-        free: choose whether every document gets a label, too.
-    """
-    fit: dict[str, Any] = {"fitted_on": "validation", "metric": fits.metric}
-    if free:
-        forced = dataclasses.replace(plain, at_least_one=True)
-        options = {"half": plain, "at_least_one": forced}
-        decided = {name: rule.decide(probabilities) for name, rule in options.items()}
-        name, fit["at_half"] = choose(decided, truth)
-        plain = options[name]
-
-    def decide(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-        return dataclasses.replace(plain, thresholds=thresholds).decide(scores)
-
-    decided = {"half": plain.decide(probabilities)}
-    decided |= cross_fitted_decisions(fits, probabilities, RULES, decide)
-    kind, fit["cross_fitted"] = choose(decided, truth)
-    return dataclasses.replace(plain, kind=kind, fit=fit)
 
 
 def save_decision(place: Workdir, decision: Decision, labels: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from labelgraph_jax.predictors.loss_choice import annotated_documents
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
 if TYPE_CHECKING:
-    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.model import Model
     from labelgraph_jax.predictors.table_model import TableModel
 
 SHOWN = {

@@ -4,6 +4,7 @@ Models that err differently (an encoder that knows the language, a bag that know
 word of this corpus) are better together than the best of them alone.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,10 @@ from scipy.special import expit, logit
 
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.predictors.documents import Encoded
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.label_model import LabelModel
+from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.predictors.predictions import Predictions
+from labelgraph_jax.predictors.workdir import Workdir
 
 SMALLEST = 1e-7
 """Probabilities are kept this far from 0 and 1, so that their logits are finite."""
@@ -40,16 +44,56 @@ class Ensemble(Model):
         """0: every member gives all its scores, which are then joined."""
         return 0
 
-    def score_documents(
-        self, documents: Sequence[Document], *, batch_size: int | None = None
-    ) -> tuple[Encoded, np.ndarray]:
-        """Documents as the first member reads them, and their probabilities."""
+    @property
+    def network(self) -> LabelModel:
+        return self.members[0].network
+
+    @property
+    def _shown(self) -> str:
+        return "Ensemble"
+
+    def encode(self, documents: Sequence[Document]) -> Encoded:
+        """Documents as the first member reads them."""
+        return self.members[0].encode(documents)
+
+    def predict_documents(
+        self,
+        documents: Sequence[Document],
+        *,
+        batch_size: int | None = None,
+        every_label: bool = False,
+    ) -> tuple[Encoded, Predictions]:
         scored = [
             member.score_documents(documents, batch_size=batch_size)
             for member in self.members
         ]
         probabilities = [probabilities for _, probabilities in scored]
-        return scored[0][0], combine(probabilities, self.weights, self.bias)
+        return scored[0][0], self.combine(probabilities)
+
+    def combine(self, probabilities: Sequence[np.ndarray]) -> Predictions:
+        """The predictions of the whole from the probabilities of each member."""
+        joined = combine(probabilities, self.weights, self.bias)
+        return Predictions(None, joined, len(self.labels))
+
+
+def join(
+    workdir: Workdir, members: Sequence[Model], weights: np.ndarray, bias: float
+) -> Ensemble:
+    """Models as one; each member asks its own memory.
+
+    Args:
+        workdir: of the ensemble.
+        members: two or more, of the same labels.
+        weights, bias: see `fit_weights`.
+    """
+    first = {
+        field.name: getattr(members[0], field.name)
+        for field in dataclasses.fields(Model)
+        if field.name not in ("workdir", "memory", "step")
+    }
+    return Ensemble(
+        workdir=workdir, members=tuple(members), weights=weights, bias=bias, **first
+    )
 
 
 def combine(

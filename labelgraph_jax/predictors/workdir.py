@@ -41,6 +41,33 @@ class WorkdirError(ValueError):
     """A directory that is not a work directory, or one of another run."""
 
 
+class RunDataChangedError(WorkdirError):
+    """The records are not those that a run was made with.
+
+    Args:
+        path: the run's work directory.
+        split: which of them.
+        what: "documents" or "rows".
+        instead: what to do then.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        split: str,
+        what: str = "documents",
+        *,
+        instead: str = "",
+    ) -> None:
+        why = "the data has changed"
+        if what == "documents":
+            why = "the data, or for stdlib_docs the Python version, has changed"
+        message = (
+            f"{path}: the {split} {what} are not those of the training run ({why})"
+        )
+        super().__init__(f"{message}; {instead}" if instead else message)
+
+
 @dataclass(frozen=True)
 class LabelGraphArrays:
     """What the label graph starts from; all of it from the training split.
@@ -153,9 +180,10 @@ class Workdir:
             before = self._read_json("data.json")
             changed = [name for name in data if data[name] != before.get(name)]
             if changed:
-                raise WorkdirError(
-                    f"{self.path}: the {' and '.join(changed)} documents are not those "
-                    "this run began with; bring them back, or choose another --workdir"
+                raise RunDataChangedError(
+                    self.path,
+                    " and ".join(changed),
+                    instead="bring them back, or choose another --workdir",
                 )
             return
         write_json(path, dict(data))

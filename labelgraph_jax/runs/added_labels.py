@@ -11,8 +11,8 @@ import numpy as np
 from labelgraph_jax.config import MemoryConfig
 from labelgraph_jax.config.memory import check_memory
 from labelgraph_jax.data.documents import DataError, LabelSpace
+from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.labels.new_labels import NewLabel
-from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.predictors.memory.build import encode_added, memory_results
 from labelgraph_jax.predictors.memory.files import (
     has_memory,
@@ -22,16 +22,10 @@ from labelgraph_jax.predictors.memory.files import (
 )
 from labelgraph_jax.predictors.memory.memory import AddedLabels
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
-from labelgraph_jax.runs.corpus import read_corpus
-from labelgraph_jax.runs.fit import (
-    cache_folder,
-    evaluate_test,
-    fit_decision,
-    remember,
-    validation_scores,
-)
+from labelgraph_jax.runs.calibrate import calibrate, evaluate_test
 from labelgraph_jax.runs.lock import WorkdirLock
-from labelgraph_jax.runs.restore import restore
+from labelgraph_jax.runs.records import corpus_of_run
+from labelgraph_jax.runs.restore import restore, restore_network
 
 Say = Callable[[str], None]
 
@@ -67,23 +61,15 @@ def make_memory(
                 "but a memory knows; remove them first, with `labelgraph labels "
                 f"remove {workdir} NAME`"
             )
-        corpus = read_corpus(run.data)
-        for name, documents in corpus.splits.items():
-            if fingerprint(documents) != place.data().get(name):
-                raise WorkdirError(
-                    f"{workdir}: the {name} documents are not those of the training run"
-                )
+        corpus = corpus_of_run(place)
         results = place.results()
-        model = restore(place, cache=cache_folder(), with_memory=False)
+        model = restore_network(place, cache=cache_folder("encodings"))
         examples = model.encode(corpus.validation).examples
-        scores = validation_scores(model, examples)
         if config.kind == "none":
             remove_memory(place)
-            model = fit_decision(place, run, scores, examples, model)
-        else:
-            model = remember(place, model, config, corpus, examples, scores, say=say)
-        results["memory"] = memory_results(model.memory) if model.memory else None
-        results["test"] = evaluate_test(place, model, corpus.test)
+        fitted = calibrate(place, model, config, corpus, examples, say=say)
+        results["memory"] = memory_results(fitted.memory) if fitted.memory else None
+        results["test"] = evaluate_test(place, fitted, corpus.test)
         place.save_results(results)
     return results
 

@@ -1,6 +1,5 @@
 """Several finished runs joined into one work directory."""
 
-import json
 import os
 import shutil
 import time
@@ -8,16 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from labelgraph_jax.config import ConfigError
-from labelgraph_jax.predictors.documents import fingerprint
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.data.files import write_json
+from labelgraph_jax.predictors.ensemble import fit_weights, join
 from labelgraph_jax.predictors.memory.files import read_added
-from labelgraph_jax.predictors.workdir import Workdir, WorkdirError, write_json
-from labelgraph_jax.runs.corpus import read_corpus
-from labelgraph_jax.runs.fit import evaluate_test, fit_decision
-from labelgraph_jax.runs.restore import load
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.runs.calibrate import evaluate_test, fit_decision
+from labelgraph_jax.runs.records import corpus_of_run
+from labelgraph_jax.runs.restore import load_model
 
 MEMBERS = "members"
 
@@ -55,15 +52,8 @@ def make_ensemble(
         raise WorkdirError(f"{workdir}: must be absent or an empty directory")
     places = [Workdir.existing(run) for run in runs]
     _check_alike(places)
-    members = tuple(load(member.path) for member in places)
-    first = members[0]
-    corpus = read_corpus(first.config.data)
-    known = places[0].data()
-    for name, documents in corpus.splits.items():
-        if fingerprint(documents) != known.get(name):
-            raise WorkdirError(
-                f"{runs[0]}: the {name} documents are not those of its training run"
-            )
+    members = tuple(load_model(member.path) for member in places)
+    corpus = corpus_of_run(places[0])
     if not corpus.validation:
         raise ConfigError("an ensemble is weighed on validation documents: none here")
     scored = [member.score_documents(corpus.validation) for member in members]
@@ -82,8 +72,14 @@ def make_ensemble(
         "bias": bias,
     }
     write_json(place.ensemble_path, about)
-    joined = combine(probabilities, weights, bias)
-    model = fit_decision(place, first.config, joined, examples, load_ensemble(place))
+    joined = join(place, members, weights, bias)
+    model = fit_decision(
+        place,
+        joined,
+        joined.combine(probabilities).with_truth(
+            examples.targets, examples.target_mask
+        ),
+    )
     test = evaluate_test(place, model, corpus.test)
     results = {
         **_of_the_first(places),
@@ -99,31 +95,6 @@ def make_ensemble(
     }
     place.save_results(results)
     return results
-
-
-def load_ensemble(place: Workdir) -> Ensemble:
-    """Restores an ensemble.
-
-    Raises:
-        WorkdirError: its description is damaged.
-    """
-    path = place.ensemble_path
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        folders = [place.path / str(name) for name in about["members"]]
-        weights = np.asarray([float(weight) for weight in about["weights"]])
-        bias = float(about["bias"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WorkdirError(f"{path}: must name members, weights and a bias") from error
-    if len(weights) != len(folders) or len(weights) < 2:
-        raise WorkdirError(f"{path}: must hold one weight for each of its members")
-    members = tuple(load(folder) for folder in folders)
-    first = {
-        name: getattr(members[0], name)
-        for name in Model.__dataclass_fields__
-        if name not in ("workdir", "memory", "step")  # each member asks its own memory
-    }
-    return Ensemble(workdir=place, members=members, weights=weights, bias=bias, **first)
 
 
 def _check_alike(places: Sequence[Workdir]) -> None:

@@ -1,63 +1,83 @@
-"""What labelgraph predict writes."""
+"""What `labelgraph predict` writes: a JSON object for every document or row."""
 
 import json
 import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError, Document
+from labelgraph_jax.data.files import replacing
 from labelgraph_jax.data.readers.lines import split_suffix
 from labelgraph_jax.data.readers.texts import read_texts
 from labelgraph_jax.data.tables.files import read_table
 from labelgraph_jax.data.tables.values import category_name
 from labelgraph_jax.predictors.many_labels import require_room
-from labelgraph_jax.predictors.ranking import (
-    ranked_rows,
-)
+from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.table_metrics import count_unseen, unseen_lines
-from labelgraph_jax.predictors.workdir import replacing
-
-if TYPE_CHECKING:
-    from labelgraph_jax.predictors.table_model import TableModel
-if TYPE_CHECKING:
-    pass
+from labelgraph_jax.predictors.table_model import TableModel
+from labelgraph_jax.predictors.table_predictions import json_value
 
 
 def write_predictions(
-    model: Model,
+    model: Model | TableModel,
     source: str,
     output: str,
     *,
     format: str | None = None,
     all_scores: bool = False,
     top_k: int = 0,
+    say: Callable[[str], None] = lambda line: None,
 ) -> int:
-    """Predicts every document of a file and writes one JSON object a line.
+    """Predict every document or row of a file and write one JSON object a line.
+
+    Of a document its `id`, `labels` and their `scores`; of a row of a table `row`,
+    counted from 1, its `id` where the table has such a column, and an object per task,
+    see `TableModel.predict`.
 
     Args:
-        source: a file, or `-` for one text a line on standard input; a model that
-            reads features takes LIBSVM rows there, and bag-of-words files `.txt`.
+        model: from `load`.
+        source: a file, or `-` for standard input: one text a line, or of a table CSV; a
+            model that reads features takes LIBSVM rows there, and bag-of-words files
+            `.txt`.
         output: a file, written whole or not at all, or `-` for standard output.
-        format: of the source, against its suffix, see `data.readers.read_texts`.
-        all_scores: add the probability of every label.
-        top_k: the k most probable labels in place of those above their threshold.
+        format: of the source, against its suffix, see `read_texts` and `read_table`.
+        all_scores: add the probability of every label or class.
+        top_k: the k most probable labels in place of those above their threshold; of
+            documents alone.
+        say: takes a line for each column with values that training has not seen.
 
     Returns:
-        How many documents were written.
+        How many documents or rows were written.
 
     Raises:
         DataError: the file cannot be read, or no file can be made at `output`.
     """
     if output != "-" and not Path(output).parent.is_dir():
         raise DataError(f"{output}: no such folder {Path(output).parent}")
-    documents = _read_source(model, source, format)
-    if model.label_chunk and not all_scores:
-        rows = ranked_rows(model, documents, top_k)
+    if isinstance(model, TableModel):
+        rows = _table_rows(model, source, format, all_scores, say)
     else:
+        rows = _document_rows(model, source, format, all_scores, top_k)
+    write_rows(rows, output)
+    return len(rows)
+
+
+def _document_rows(
+    model: Model, source: str, format: str | None, all_scores: bool, top_k: int
+) -> list[dict[str, Any]]:
+    if model.reads_features and format is None:
+        # Elsewhere both hold one text a line.
+        plain = source == "-" or split_suffix(Path(source))[0] == ".txt"
+        format = "svm" if plain else None
+    documents = read_texts(sys.stdin.buffer if source == "-" else source, format=format)
+    if not documents:
+        return []
+    if all_scores or not model.label_chunk:
         require_room(
             len(documents),
             len(model.labels),
@@ -66,60 +86,92 @@ def write_predictions(
             if all_scores
             else "give a part of the file",
         )
-        probabilities = model.score_documents(documents)[1]
-        rows = [
-            document_row(model, document, scores, all_scores, top_k)
-            for document, scores in zip(documents, probabilities, strict=True)
-        ]
-    write_rows(rows, output)
-    return len(rows)
+    elif top_k:
+        model.require_k(min(top_k, len(model.labels)))
+    _, predictions = model.predict_documents(documents, every_label=all_scores)
+    return prediction_rows(
+        model, documents, predictions, all_scores=all_scores, top_k=top_k
+    )
 
 
-def _read_source(model: Model, source: str, format: str | None) -> list[Document]:
-    if model.reads_features and format is None:
-        # Elsewhere both hold one text a line.
-        plain = source == "-" or split_suffix(Path(source))[0] == ".txt"
-        format = "svm" if plain else None
-    return read_texts(sys.stdin.buffer if source == "-" else source, format=format)
-
-
-def document_row(
+def prediction_rows(
     model: Model,
-    document: Document,
-    scores: np.ndarray,
-    all_scores: bool,
-    top_k: int,
-) -> dict[str, Any]:
-    """What `labelgraph predict` writes of a document, from its probabilities `[N]`."""
-    index = model.label_space.index
-    if top_k:
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        names = [model.labels[i] for i in best]
-    else:
-        names = model.decide(scores)
-    row: dict[str, Any] = {
-        "id": document.id,
-        "labels": names,
-        "scores": [round(float(scores[index[name]]), 6) for name in names],
-    }
+    documents: Sequence[Document],
+    predictions: Predictions,
+    *,
+    all_scores: bool = False,
+    top_k: int = 0,
+) -> list[dict[str, Any]]:
+    """What `labelgraph predict` writes of documents.
+
+    Args:
+        model: whose labels and decision count.
+        documents: M of them.
+        predictions: of them; of all labels, if `all_scores`.
+        all_scores: add the probability of every label.
+        top_k: so many labels of each in place of those that are decided for; 0 for
+            these. More labels than there are means all.
+    """
+    rows = []
     tasks = model.label_space.tasks
-    if len(tasks) > 1:
-        row["tasks"] = {
-            task: [
-                n.removeprefix(f"{task}/") for n in names if n.startswith(f"{task}/")
-            ]
-            for task in tasks
+    decided = predictions.decide(model.decision)
+    every = zip(documents, decided.best_first(), decided.probabilities, strict=True)
+    for document, (ids, scores, chosen), probabilities in every:
+        kept = slice(top_k) if top_k else chosen
+        names = [model.labels[i] for i in ids[kept]]
+        row: dict[str, Any] = {
+            "id": document.id,
+            "labels": names,
+            "scores": [_score(score) for score in scores[kept]],
         }
-    if all_scores:
-        row["all_scores"] = {
-            name: round(float(score), 6)
-            for name, score in zip(model.labels, scores, strict=True)
-        }
-    return row
+        if len(tasks) > 1:
+            row["tasks"] = {
+                task: [
+                    n.removeprefix(f"{task}/")
+                    for n in names
+                    if n.startswith(f"{task}/")
+                ]
+                for task in tasks
+            }
+        if all_scores:
+            pairs = zip(model.labels, probabilities, strict=True)
+            row["all_scores"] = {name: _score(score) for name, score in pairs}
+        rows.append(row)
+    return rows
+
+
+def _score(probability: Any) -> float:
+    return round(float(probability), 6)
+
+
+def _table_rows(
+    model: TableModel,
+    source: str,
+    format: str | None,
+    all_scores: bool,
+    say: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    table = read_table(source, format=format)
+    encoded = model.encode(table, labelled=False)
+    for line in unseen_lines(count_unseen(encoded.unseen), len(table)):
+        say(line)
+    ids = table.columns.get("id")
+    return [
+        {"row": number, **_id(ids, number), **found}
+        for number, found in enumerate(model.predictions(encoded, all_scores), 1)
+    ]
+
+
+def _id(ids: np.ndarray | None, number: int) -> dict[str, Any]:
+    if ids is None:
+        return {}
+    value = ids[number - 1]
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return {"id": None if missing else json_value(category_name(value))}
 
 
 def write_rows(rows: Sequence[dict[str, Any]], output: str) -> None:
-    """Writes a JSON object a line: a file, whole or not at all, or `-`."""
+    """Write a JSON object a line: a file, whole or not at all, or `-`."""
     if output == "-":
         _write_rows(rows, sys.stdout)
         return
@@ -134,53 +186,3 @@ def _write_rows(rows: Sequence[dict[str, Any]], file: TextIO) -> None:
     for row in rows:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
     file.flush()
-
-
-def write_table_predictions(
-    model: "TableModel",
-    source: str,
-    output: str,
-    *,
-    format: str | None = None,
-    all_scores: bool = False,
-    say: Callable[[str], None] = lambda line: None,
-) -> int:
-    """Predicts every row of a table and writes one JSON object a line.
-
-    Each holds `row`, counted from 1, the row's `id` where the table has such a column,
-    and an object per task, see `TableModel.predict`.
-
-    Args:
-        source: a table, or `-` for CSV on standard input.
-        output: a file, written whole or not at all, or `-` for standard output.
-        format: of the source, against its suffix: csv, tsv, jsonl or parquet.
-        all_scores: add the probability of every class and label.
-        say: takes a line for each column with values that training has not seen.
-
-    Returns:
-        How many rows were written.
-
-    Raises:
-        DataError: the table cannot be read, or no file can be made at `output`.
-    """
-    if output != "-" and not Path(output).parent.is_dir():
-        raise DataError(f"{output}: no such folder {Path(output).parent}")
-    table = read_table(source, format=format)
-    encoded = model.encode(table, labelled=False)
-    for line in unseen_lines(count_unseen(encoded.unseen), len(table)):
-        say(line)
-    ids = table.columns.get("id")
-    rows = [
-        {"row": number, **_id(ids, number), **found}
-        for number, found in enumerate(model.predictions(encoded, all_scores), 1)
-    ]
-    write_rows(rows, output)
-    return len(rows)
-
-
-def _id(ids: np.ndarray | None, number: int) -> dict[str, Any]:
-    if ids is None:
-        return {}
-    value = ids[number - 1]
-    missing = value is None or (isinstance(value, float) and math.isnan(value))
-    return {"id": None if missing else _value(category_name(value))}

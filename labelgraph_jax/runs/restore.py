@@ -1,39 +1,66 @@
-"""A work directory -> the trained model that it holds."""
+"""A work directory -> the trained model that it holds, of texts or of a table."""
 
 import json
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from labelgraph_jax.config import MemoryConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.modules.pretrained import read_shape
 from labelgraph_jax.predictors.decision import at_half, read_decision
 from labelgraph_jax.predictors.documents import load_tokenizer
+from labelgraph_jax.predictors.ensemble import Ensemble, join
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
-from labelgraph_jax.predictors.memory.build import restore_memory
-from labelgraph_jax.predictors.memory.files import has_memory
+from labelgraph_jax.predictors.label_model import LabelModel
+from labelgraph_jax.predictors.memory.files import (
+    encoder_folder,
+    has_memory,
+    load_memory,
+    stored_settings,
+)
+from labelgraph_jax.predictors.memory.memory import Reader
+from labelgraph_jax.predictors.memory.model import with_memory
+from labelgraph_jax.predictors.memory.texts import frozen_reader
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import (
     build_classifier,
     first_trained_layer,
     token_table,
 )
-from labelgraph_jax.predictors.table_network import (
-    build_table_classifier,
-)
+from labelgraph_jax.predictors.table_model import TableModel
+from labelgraph_jax.predictors.table_network import build_table_classifier
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.training.checkpoint import CheckpointStore
 
-if TYPE_CHECKING:
-    pass
+
+def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model | TableModel:
+    """Restore a trained model from its work directory alone.
+
+    Args:
+        workdir: what `labelgraph train` left.
+        checkpoint: `best`, `last`, or a step.
+
+    Returns:
+        A `Model`, which reads texts, or of a run over a table a `TableModel`, which
+        reads rows. A run that has not finished gives its best so far, with a warning.
+
+    Raises:
+        WorkdirError: it is no work directory, or a file of it is damaged.
+        CheckpointError: no checkpoint can be read.
+    """
+    if Workdir.existing(workdir).is_table:
+        return load_table(workdir, checkpoint=checkpoint)
+    return load_model(workdir, checkpoint=checkpoint)
 
 
-def load(
+def load_model(
     workdir: str | Path, *, checkpoint: str | int = "best", cache: Path | None = None
 ) -> Model:
-    """Restores a trained model from its work directory alone.
+    """Restore a model of texts from its work directory alone.
 
     A run that is still going on, or broke off, has no thresholds yet: its model decides
     at 0.5, and a warning says so.
@@ -48,17 +75,16 @@ def load(
         CheckpointError: no checkpoint can be read.
     """
     place = Workdir.existing(workdir)
-    model = restore(place, checkpoint=checkpoint, cache=cache)
     if not place.has_thresholds:
+        model = restore(place, checkpoint=checkpoint, cache=cache)
         warnings.warn(
             f"{workdir}: training has not finished, so every label is decided at 0.5",
             stacklevel=2,
         )
         return model
+    model = restore(place, checkpoint=checkpoint, cache=cache, beside=False)
     decision = read_decision(place, place.labels().names, model.ancestors)
-    if model.memory is None:
-        return model.with_decision(decision)
-    return model.with_decision(decision).with_memory(model.memory)
+    return _with_memory(place, model.with_decision(decision), cache)
 
 
 def restore(
@@ -66,18 +92,41 @@ def restore(
     *,
     checkpoint: str | int = "best",
     cache: Path | None = None,
-    with_memory: bool = True,
+    beside: bool = True,
 ) -> Model:
-    """As `load`, deciding at 0.5 and without a word about it.
+    """Restore a model of texts that decides at 0.5, without a warning.
 
     Args:
-        place, checkpoint, cache: as `load`.
-        with_memory: false leaves out the memory, and with it the added labels.
+        place, checkpoint, cache: as of `load_model`.
+        beside: false leaves out the memory, and with it the added labels.
+
+    Raises:
+        WorkdirError, CheckpointError: as `load_model`.
     """
     if place.is_ensemble:
-        from labelgraph_jax.runs.ensemble import load_ensemble
+        return _restore_ensemble(place)
+    model = restore_network(place, checkpoint=checkpoint, cache=cache)
+    return _with_memory(place, model, cache) if beside else model
 
-        return load_ensemble(place)
+
+def _with_memory(place: Workdir, model: Model, cache: Path | None) -> Model:
+    if not isinstance(model, LabelModel) or not has_memory(place):
+        return model
+    reader = reader_of(place, stored_settings(place), model, cache)
+    return with_memory(model, load_memory(place, reader, model.label_space))
+
+
+def restore_network(
+    place: Workdir, *, checkpoint: str | int = "best", cache: Path | None = None
+) -> LabelModel:
+    """Restore the network of a run over texts, deciding at 0.5, without its memory.
+
+    Args:
+        place, checkpoint, cache: as of `load_model`.
+
+    Raises:
+        WorkdirError, CheckpointError: as `load_model`.
+    """
     if place.is_table:
         raise WorkdirError(
             f"{place.path}: a run over a table reads rows and not texts; "
@@ -86,6 +135,7 @@ def restore(
     config = place.config()
     labels, graph = place.labels(), place.label_graph()
     tokenizer = load_tokenizer(config.text, place.tokenizer)
+    # Of an encoder what no training changed lies beside the checkpoint.
     encoder = shape = None
     if config.text.vectors == "pretrained":
         shape = read_shape(place.encoder)
@@ -104,25 +154,49 @@ def restore(
         features=None if table is None else table.shape[1],
         tasks=labels.task_columns,
     )
-    half = at_half(len(labels))
-    model = Model(
-        place, config, labels, tokenizer, classifier, params, half, encoder, step=step
+    return LabelModel(
+        place,
+        config,
+        labels,
+        tokenizer,
+        classifier,
+        params,
+        at_half(len(labels)),
+        encoder,
+        step=step,
     )
-    if not (with_memory and has_memory(place)):
-        return model
-    return model.with_memory(restore_memory(place, model, cache))
 
 
-def save_table_files(
-    place: Workdir, schema: TableSchema, targets: Sequence[Target]
-) -> None:
-    """Writes table.json: what every task predicts, and how every column is read."""
-    values = {"tasks": [target.to_json() for target in targets]}
-    place.save_table(values | json.loads(schema.to_json()))
+def reader_of(
+    place: Workdir, config: MemoryConfig, model: LabelModel, cache: Path | None
+) -> Reader:
+    """Documents -> vectors, for a memory that stands in `place`."""
+    if config.kind == "pretrained":
+        return frozen_reader(config, encoder_folder(place), cache)
+    return model.read
+
+
+def _restore_ensemble(place: Workdir) -> Ensemble:
+    """Restore an ensemble.
+
+    Raises:
+        WorkdirError: its description is damaged.
+    """
+    path = place.ensemble_path
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        folders = [place.path / str(name) for name in about["members"]]
+        weights = np.asarray([float(weight) for weight in about["weights"]])
+        bias = float(about["bias"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WorkdirError(f"{path}: must name members, weights and a bias") from error
+    if len(weights) != len(folders) or len(weights) < 2:
+        raise WorkdirError(f"{path}: must hold one weight for each of its members")
+    return join(place, [load_model(folder) for folder in folders], weights, bias)
 
 
 def load_table(workdir: str | Path, *, checkpoint: str | int = "best") -> TableModel:
-    """Restores a model of a table's tasks from its work directory alone.
+    """Restore a model of a table's tasks from its work directory alone.
 
     Raises:
         WorkdirError: it is no such work directory, or a file of it is damaged.
@@ -136,7 +210,7 @@ def load_table(workdir: str | Path, *, checkpoint: str | int = "best") -> TableM
 
 
 def restore_table(place: Workdir, *, checkpoint: str | int = "best") -> TableModel:
-    """As `load_table`, without a word about unfinished training."""
+    """Restore a model of a table's tasks, without a warning about its training."""
     config = place.config()
     values = place.table()
     try:

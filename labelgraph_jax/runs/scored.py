@@ -9,10 +9,10 @@ from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.functional.metrics.label_errors import confused_with, label_f1
 from labelgraph_jax.functional.metrics.labels import label_counts
 from labelgraph_jax.predictors.documents import require_annotations
-from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.predictors.many_labels import require_room
-from labelgraph_jax.predictors.memory.metrics import with_unknown_labels
-from labelgraph_jax.runs.evaluate import run_documents
+from labelgraph_jax.predictors.measure import with_unknown_labels
+from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.runs.records import documents_of_run
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def score_test(model: Model, *, data: str = "", data_dir: str = "") -> ScoredDoc
         DataError: there is no document, or a file is malformed.
         ConfigError: the arrays have no room in memory.
     """
-    name, documents = run_documents(
+    name, documents = documents_of_run(
         model.config.data, model.label_space, data=data, data_dir=data_dir
     )
     if not documents:

@@ -12,6 +12,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
+from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import DataConfig
 from labelgraph_jax.data.documents import Document
@@ -27,10 +28,9 @@ from labelgraph_jax.deploy.export.model_card import model_card
 from labelgraph_jax.deploy.export.program import PLATFORMS, ExportError, export_program
 from labelgraph_jax.predictors.decision import Decision, at_half
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.fit import prepare
-from labelgraph_jax.runs.restore import load
 from labelgraph_jax.training.many_labels import TopLabels
 from tests.tiny import LABELS, tiny_config, write_tiny_bert
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from labelgraph_jax import load
 from labelgraph_jax.config import (
     Config,
     ConfigError,
@@ -23,7 +24,6 @@ from labelgraph_jax.predictors.network import build_classifier
 from labelgraph_jax.predictors.workdir import LabelGraphArrays
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
-from labelgraph_jax.runs.restore import load
 from tests.tiny import LABELS, tiny_config, write_tiny_bert
 
 N, F = 3, 4

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import ConfigError, DataConfig
 from labelgraph_jax.predictors.ensemble import Ensemble, combine, fit_weights
@@ -15,7 +16,6 @@ from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.ensemble import make_ensemble
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
-from labelgraph_jax.runs.restore import load
 from tests.tiny import tiny_config
 
 TEXTS = ["maize cob the harvest silo", "barrel crude of the port cargo"]

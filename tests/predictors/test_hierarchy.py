@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from labelgraph_jax import load
 from labelgraph_jax.cli.tables import print_results
 from labelgraph_jax.config import Config, ConfigError, DataConfig, ThresholdConfig
 from labelgraph_jax.data.documents import LabelSpace
@@ -19,7 +20,6 @@ from labelgraph_jax.predictors.hierarchy import (
 )
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
-from labelgraph_jax.runs.restore import load
 from tests.reference import taxonomy as reference
 from tests.tiny import LABELS, tiny_config
 

@@ -9,6 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from labelgraph_jax.predictors.ranked_decisions import (
+    choose_ranked_decision,
+    decide_ranked,
+)
 from scipy.sparse import csr_array
 
 import labelgraph_jax as lg
@@ -27,7 +31,6 @@ from labelgraph_jax.functional.graph.adjacency import (
 )
 from labelgraph_jax.functional.graph.edges import adjacency_from_edges
 from labelgraph_jax.predictors.decision import Decision
-from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.predictors.many_labels import (
     EDGES_FROM,
     MANY,
@@ -36,10 +39,7 @@ from labelgraph_jax.predictors.many_labels import (
     require_room,
     uses_edges,
 )
-from labelgraph_jax.predictors.ranked_decisions import (
-    choose_ranked_decision,
-    decide_ranked,
-)
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.runs.added_labels import make_memory
 from labelgraph_jax.runs.ensemble import make_ensemble
 from labelgraph_jax.runs.evaluate import evaluate_workdir

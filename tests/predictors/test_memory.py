@@ -21,7 +21,6 @@ from labelgraph_jax.config import (
 )
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.labels.new_labels import NewLabel
-from labelgraph_jax.predictors.label_model import Model
 from labelgraph_jax.predictors.memory import choice as memory_choice
 from labelgraph_jax.predictors.memory.files import copy_encoder, encoder_folder
 from labelgraph_jax.predictors.memory.memory import (
@@ -32,6 +31,7 @@ from labelgraph_jax.predictors.memory.memory import (
     unit,
 )
 from labelgraph_jax.predictors.memory.texts import family_text, own_text
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.added_labels import add_labels, make_memory, remove_labels
 from labelgraph_jax.runs.ensemble import make_ensemble

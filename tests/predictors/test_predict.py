@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 import labelgraph_jax as lg
+from labelgraph_jax import load
 from labelgraph_jax.config import DataConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.predictors.decision import Decision
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.fit import fit, prepare
 from labelgraph_jax.runs.predict import write_predictions
-from labelgraph_jax.runs.restore import load
 from labelgraph_jax.training.checkpoint import CheckpointError
 from tests.tiny import LABELS, tiny_config, write_jsonl, write_tiny_bert
 

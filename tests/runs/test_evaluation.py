@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from labelgraph_jax.predictors.evaluation import validation_metrics
 
+from labelgraph_jax import load
 from labelgraph_jax.config import SELECTION_METRICS, DataConfig
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.predictors.evaluation import validation_metrics
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.evaluate import evaluate_workdir
-from labelgraph_jax.runs.restore import load
 from tests.tiny import write_jsonl
 
 

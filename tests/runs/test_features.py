@@ -27,7 +27,7 @@ from labelgraph_jax.predictors.documents import (
     encode_documents,
     fingerprint,
 )
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.runs.baseline import tfidf_svm_baseline
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.fit import fit

@@ -13,12 +13,12 @@ import jax
 import numpy as np
 import pytest
 
+from labelgraph_jax import load
 from labelgraph_jax.config import ConfigError, DataConfig
 from labelgraph_jax.data.batches.batches import evaluation_batches
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.fit import fit, prepare
-from labelgraph_jax.runs.restore import load
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.loop import NonFiniteLossError
 from labelgraph_jax.training.parallel import CompiledStep

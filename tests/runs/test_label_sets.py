@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import DataConfig, HeadConfig, LossConfig
 from labelgraph_jax.data.batches.batches import evaluation_batches
@@ -21,7 +22,6 @@ from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit, optimizer_and_step, prepare
 from labelgraph_jax.runs.predict import write_predictions
-from labelgraph_jax.runs.restore import load
 from labelgraph_jax.training.step import init_train_state
 from tests.reference import adjacency as adjacency_reference
 from tests.tiny import made_documents, tiny_config, write_jsonl

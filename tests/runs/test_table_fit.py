@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from labelgraph_jax.runs.table_evaluation import evaluate_table
+from labelgraph_jax.runs.table_fit import prepare_table
 
 import labelgraph_jax as lg
 from labelgraph_jax.cli.app import run
@@ -24,10 +26,8 @@ from labelgraph_jax.predictors.table_predictions import prediction
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs import table_fit
 from labelgraph_jax.runs.fit import fit
-from labelgraph_jax.runs.restore import load as load_texts
+from labelgraph_jax.runs.restore import load_model as load_texts
 from labelgraph_jax.runs.table_baseline import table_baselines
-from labelgraph_jax.runs.table_evaluation import evaluate_table
-from labelgraph_jax.runs.table_fit import prepare_table
 from tests.tiny_table import JOBS, TASKS, made_rows, tiny_table_config, write_rows
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import Config, ConfigError, DataConfig, MixtureConfig
 from labelgraph_jax.config.run import RunConfig
@@ -19,7 +20,6 @@ from labelgraph_jax.predictors.network import build_classifier
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.fit import fit, optimizer_and_step, prepare
-from labelgraph_jax.runs.restore import load
 from labelgraph_jax.training.step import init_train_state
 from tests.runs.test_label_sets import write_sets
 from tests.tiny import tiny_config, write_jsonl

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from labelgraph_jax.predictors.ranking import with_missing_last
 from scipy.sparse import csr_array
 
 import labelgraph_jax as lg
@@ -12,8 +13,7 @@ from labelgraph_jax.config import ConfigError, DataConfig, HeadConfig, TextConfi
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.predictors.documents import encode_documents
-from labelgraph_jax.predictors.label_model import Model
-from labelgraph_jax.predictors.ranking import with_missing_last
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.training.many_labels import TopLabels

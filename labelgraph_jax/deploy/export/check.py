@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,14 +15,12 @@ from labelgraph_jax.deploy.export.program import PRECISION, ExportError
 from labelgraph_jax.functional.metrics.bootstrap import (
     document_draws,
     f1_of_counts,
-    resampled_f1,
 )
-from labelgraph_jax.predictors.ranked_decisions import decide_ranked
-from labelgraph_jax.training.many_labels import TopLabels
+from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.training.progress import track
 
 if TYPE_CHECKING:
-    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.model import Model
 
 TOLERANCE = 1e-5
 ROUNDED_TOLERANCE = 2e-4
@@ -83,25 +80,18 @@ def check_program(
         chosen = np.linspace(0, whole - 1, limit).astype(int)
         documents = [documents[i] for i in chosen]
     with jax.default_matmul_precision(PRECISION):
-        if model.label_chunk:
-            encoded, top = model.rank_documents(documents)
-            expected = {"label_ids": top.ids, "probabilities": top.probabilities}
-        else:
-            encoded, probabilities = model.score_documents(documents)
-            expected = {"probabilities": probabilities}
+        encoded, predictions = model.predict_documents(documents)
     examples = dataclasses.replace(encoded.examples, token_vectors=None)
     found = exported_outputs(model, call, examples)
-    difference = largest_difference(found, expected)
+    difference = largest_difference(found, predictions)
     allowed = tolerance(model)
     if not difference <= allowed:
         raise ExportError(
             f"the exported program differs from predict by {difference:.1e} on "
             f"{len(documents)} documents, more than {allowed}: nothing was written"
         )
-    if model.label_chunk:
-        intervals = ranked_f1_intervals(model, top, examples)
-    else:
-        intervals = f1_intervals(model, expected["probabilities"], examples)
+    decided = predictions.with_truth(examples.targets, examples.target_mask)
+    intervals = f1_intervals(decided.decide(model.decision))
     return Check(len(documents), whole, where, difference, intervals)
 
 
@@ -145,16 +135,16 @@ def reads_windows(model: "Model") -> bool:
     return text.long_documents == "windows" and text.max_windows > 1
 
 
-def largest_difference(found: Outputs, expected: Outputs) -> float:
+def largest_difference(found: Outputs, expected: Predictions) -> float:
     """The largest difference of any probability; of lists of labels also of those
     that stand in one list alone, from the last probability of the other."""
-    ours, theirs = found["probabilities"], expected["probabilities"]
+    ours, theirs = found["probabilities"], expected.probabilities
     if ours.shape != theirs.shape or not np.isfinite(ours).all():
         return float("inf")
     difference = float(np.abs(ours - theirs).max(initial=0))
-    if "label_ids" not in found:
+    if expected.ids is None:
         return difference
-    lists = zip(found["label_ids"], ours, expected["label_ids"], theirs, strict=True)
+    lists = zip(found["label_ids"], ours, expected.ids, theirs, strict=True)
     for own_ids, own, other_ids, other in lists:
         own_scores = dict(zip(own_ids.tolist(), own.tolist(), strict=True))
         other_scores = dict(zip(other_ids.tolist(), other.tolist(), strict=True))
@@ -165,34 +155,26 @@ def largest_difference(found: Outputs, expected: Outputs) -> float:
     return difference
 
 
-def f1_intervals(
-    model: "Model", probabilities: np.ndarray, examples: Examples
-) -> dict[str, tuple[float, float, float]]:
+def f1_intervals(predictions: Predictions) -> dict[str, tuple[float, float, float]]:
     """Micro- and macro-F1 with the middle 95 of 100 resamples of the documents.
 
     Nothing where no document carries a label.
+
+    Args:
+        predictions: with truth and decisions.
     """
-    truth = np.asarray(examples.multi_hot) > 0
-    decided = model.decision.decide(probabilities)
-    if examples.target_mask is not None:
-        truth, decided = truth & examples.target_mask, decided & examples.target_mask
-    if not truth.any():
-        return {}
-    return _intervals(len(truth), partial(resampled_f1, decided, truth))
-
-
-def ranked_f1_intervals(
-    model: "Model", top: TopLabels, examples: Examples
-) -> dict[str, tuple[float, float, float]]:
-    """As `f1_intervals`, of the most probable labels of each document."""
-    truth = csr_array(examples.targets)
-    decided = decide_ranked(model.decision, top)
-    rows = np.repeat(np.arange(len(decided)), decided.sum(axis=1))
-    ones = np.ones(len(rows), np.float32)
-    predicted = csr_array((ones, (rows, top.ids[decided])), shape=truth.shape)
-    positives = (truth > 0).astype(np.float32)
+    truth, known, decided = predictions.truth, predictions.known, predictions.decided
+    assert truth is not None and decided is not None
+    positives = csr_array((truth > 0).astype(np.float32))
+    if known is not None:
+        decided, positives = decided & known, csr_array(positives.multiply(known))
+        positives.eliminate_zeros()
     if not positives.nnz:
         return {}
+    rows = np.repeat(np.arange(len(decided)), decided.sum(axis=1))
+    ones = np.ones(len(rows), np.float32)
+    cells = rows, predictions.columns[decided]
+    predicted = csr_array((ones, cells), shape=truth.shape)
     hits, either = predicted.multiply(positives), predicted + positives
 
     def resampled(draws: np.ndarray) -> dict[str, np.ndarray]:

@@ -37,10 +37,10 @@ from labelgraph_jax.deploy.export.program import ExportError, Program, export_pr
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.ensemble import Ensemble
 from labelgraph_jax.predictors.hierarchy import label_ancestors
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.workdir import Workdir, write_json, write_text
-from labelgraph_jax.runs.evaluate import run_documents
-from labelgraph_jax.runs.restore import load
+from labelgraph_jax.runs.records import documents_of_run
+from labelgraph_jax.runs.restore import load_model
 
 Say = Callable[[str], None]
 
@@ -85,9 +85,9 @@ def export_model(
             "export has no file for; only models of texts or features are exported"
         )
     results = place.results()
-    model = load(workdir)
+    model = load_model(workdir)
     require_exportable(model)
-    split, documents = run_documents(
+    split, documents = documents_of_run(
         model.config.data, model.label_space, data=data, data_dir=data_dir
     )
     if not documents:

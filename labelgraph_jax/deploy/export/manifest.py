@@ -13,7 +13,7 @@ from labelgraph_jax.deploy.export.example import TextRule
 from labelgraph_jax.deploy.export.program import Program
 
 if TYPE_CHECKING:
-    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.model import Model
 
 FORMAT = 1
 PROGRAM = "program.jaxexport"

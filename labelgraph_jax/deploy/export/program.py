@@ -25,7 +25,7 @@ from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.workdir import LabelGraphArrays
 
 if TYPE_CHECKING:
-    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.model import Model
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PRECISION = "highest"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from labelgraph_jax.predictors.ensemble import Ensemble
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.training.checkpoint import CheckpointStore
 

@@ -31,14 +31,16 @@ from labelgraph_jax.deploy.serve.shapes import (
     rows_of,
 )
 from labelgraph_jax.predictors.documents import encode_documents
-from labelgraph_jax.predictors.ensemble import Ensemble, combine
+from labelgraph_jax.predictors.ensemble import Ensemble
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.label_model import LabelModel
+from labelgraph_jax.predictors.memory.model import MemoryModel
 from labelgraph_jax.predictors.memory.texts import FrozenReader
-from labelgraph_jax.predictors.ranking import top_rows
+from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
-from labelgraph_jax.runs.predict import document_row
-from labelgraph_jax.training.many_labels import TopLabels
+from labelgraph_jax.runs.predict import prediction_rows
+from labelgraph_jax.training.evaluate import compile_probabilities
 
 NGRAMS_PER_WORD = 64
 """A word of twenty letters has so many parts and pairs; a text beyond that many per
@@ -105,6 +107,7 @@ class Member:
     """
 
     def __init__(self, model: Model, limits: Limits) -> None:
+        assert isinstance(model, (LabelModel, MemoryModel))
         text = model.config.text
         if model.reads_features:
             raise WorkdirError(
@@ -146,9 +149,8 @@ class Member:
 
     def score(
         self, documents: Sequence[Document], windows: Sequence[Windows], bucket: Bucket
-    ) -> np.ndarray | TopLabels:
-        """Probabilities `[M, N]`, or the best labels, of as many texts as a batch has
-        rows."""
+    ) -> Predictions:
+        """Predictions of as many texts as a batch has rows."""
         model, count = self.model, len(documents)
         chunked = model.label_chunk > 0
         shape = (count, len(model.classifier.graph.counts))
@@ -161,31 +163,38 @@ class Member:
         )
         if model.encoder is not None:
             examples = model.encoder.encode(examples)
-        if chunked:
-            top = model.rank(examples, batch_size=count)
-            return model.mix_top(documents, examples, top)
-        probabilities = model.score(examples, batch_size=count)
-        return model.mix(documents, examples, probabilities)
+        return model.predict_examples(documents, examples, batch_size=count)
 
 
-def _placed(model: Model, rows: tuple[int, ...], count: int) -> Model:
+def _placed(
+    model: LabelModel | MemoryModel, rows: tuple[int, ...], count: int
+) -> LabelModel | MemoryModel:
     """The model with its parameters on the device and its encoders limited."""
-    changes: dict[str, Any] = {"params": model._run.place_params(model.params)}
-    if model.encoder is not None:
-        known = lengths(model.config.text.max_length, count)
-        changes["encoder"] = dataclasses.replace(
-            model.encoder, rows=rows, lengths=known, cache=None
+    network = model.network
+    changes: dict[str, Any] = {
+        "params": compile_probabilities(network.classifier.apply).place_params(
+            network.params
         )
+    }
+    if network.encoder is not None:
+        known = lengths(network.config.text.max_length, count)
+        changes["encoder"] = dataclasses.replace(
+            network.encoder, rows=rows, lengths=known, cache=None
+        )
+    network = dataclasses.replace(network, **changes)
+    if isinstance(model, LabelModel):
+        return network
     memory = model.memory
-    if memory is not None and isinstance(memory.reader, FrozenReader):
+    assert memory is not None
+    if isinstance(memory.reader, FrozenReader):
         reader = memory.reader
         longest = min(reader.max_length, reader.encoder.shape.max_positions // 8 * 8)
         encoder = dataclasses.replace(
             reader.encoder, rows=rows, lengths=lengths(longest, count), cache=None
         )
         reader = dataclasses.replace(reader, encoder=encoder)
-        changes["memory"] = dataclasses.replace(memory, reader=reader)
-    return dataclasses.replace(model, **changes)
+        memory = dataclasses.replace(memory, reader=reader)
+    return dataclasses.replace(model, inner=network, memory=memory, **changes)
 
 
 class Scorer:
@@ -321,30 +330,27 @@ class Scorer:
         return sorted(set.intersection(*each))
 
     def _rows_of(
-        self, texts: Sequence[Text], asked: Sequence[Asked], scored: list[Any]
+        self,
+        texts: Sequence[Text],
+        asked: Sequence[Asked],
+        scored: list[Predictions],
     ) -> list[dict[str, Any]]:
-        model = self.model
-        if isinstance(scored[0], TopLabels):
-            found = []
-            for row, (text, each) in enumerate(zip(texts, asked, strict=True)):
-                own = TopLabels(*(array[row : row + 1] for array in scored[0]))
-                found += top_rows(model, [text.document], own, each.top_k)
-            return found
-        probabilities = scored[0]
+        model, predictions = self.model, scored[0]
         if isinstance(model, Ensemble):
-            probabilities = combine(scored, model.weights, model.bias)
-        return [
-            _row(model, text.document, scores, each)
-            for text, scores, each in zip(texts, probabilities, asked, strict=False)
-        ]
-
-
-def _row(
-    model: Model, document: Document, scores: np.ndarray, asked: Asked
-) -> dict[str, Any]:
-    row = document_row(model, document, scores, asked.scores, asked.top_k)
-    if asked.columns:
-        row["label_scores"] = {
-            model.labels[i]: round(float(scores[i]), 6) for i in asked.columns
-        }
-    return row
+            predictions = model.combine([each.probabilities for each in scored])
+        rows = []
+        for row, (text, each) in enumerate(zip(texts, asked, strict=True)):
+            own = predictions.rows(slice(row, row + 1))
+            rows += prediction_rows(
+                model,
+                [text.document],
+                own,
+                all_scores=each.scores,
+                top_k=each.top_k,
+            )
+            if each.columns:
+                rows[-1]["label_scores"] = {
+                    model.labels[i]: round(float(own.probabilities[0, i]), 6)
+                    for i in each.columns
+                }
+        return rows

@@ -19,7 +19,7 @@ from labelgraph_jax.deploy.serve.errors import ServeError
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.scoring import require_texts
 from labelgraph_jax.predictors.workdir import Workdir
-from labelgraph_jax.runs.restore import load
+from labelgraph_jax.runs.restore import load_model
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client", "swagger_ui_bundle")
 BACKLOG = 1024
@@ -94,7 +94,7 @@ def _run(
 
     Compilations.listen()
     metrics = Metrics()
-    service = Service(lambda: load(place.path), limits, metrics)
+    service = Service(lambda: load_model(place.path), limits, metrics)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
     config = uvicorn.Config(
         make_app(service, limits, metrics, version=__version__, log=log),

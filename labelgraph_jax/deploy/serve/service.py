@@ -21,7 +21,7 @@ from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.metrics import Metrics
 from labelgraph_jax.deploy.serve.queues import Queues, Waiting
 from labelgraph_jax.deploy.serve.scoring import Asked, Scorer
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.model import Model
 
 WAIT_SHARE = 0.25
 """Share of a batch's time that the next one waits for more texts, at most."""

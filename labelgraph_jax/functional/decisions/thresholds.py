@@ -17,7 +17,7 @@ AnyArray = TypeVar("AnyArray", Array, np.ndarray)
 
 def apply_thresholds(
     probabilities: Float[AnyArray, "M N"],
-    thresholds: Float[HostOrDevice, " N"],
+    thresholds: Float[HostOrDevice, "... N"],
     *,
     at_least_one: bool = False,
 ) -> Bool[AnyArray, "M N"]:
@@ -39,7 +39,7 @@ def apply_thresholds(
 
     Args:
         probabilities: one score per document and label.
-        thresholds: one per label.
+        thresholds: one per label, or `[M, N]` one per document and label.
         at_least_one: where no label of a document reaches its threshold, predict
             the most probable label (the first of them on a tie).
 

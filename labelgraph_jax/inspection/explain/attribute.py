@@ -23,7 +23,7 @@ from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.predictors.network import INPUT_VECTORS, MODEL_INPUTS, padded_length
 
 if TYPE_CHECKING:
-    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.model import Model
 
 Method = Literal["integrated-gradients", "gradient-x-input"]
 METHODS: tuple[Method, ...] = ("integrated-gradients", "gradient-x-input")

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelgraph_jax.data.documents import Document
+from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.readers.texts import read_texts
 from labelgraph_jax.inspection.explain.explainer import ExplainError, explain
 from labelgraph_jax.inspection.explain.explanation import Explanation
 from labelgraph_jax.predictors.workdir import Workdir, replacing
-from labelgraph_jax.runs.fit import cache_folder
-from labelgraph_jax.runs.restore import load
+from labelgraph_jax.runs.restore import load_model
 
 if TYPE_CHECKING:
-    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.model import Model
 
 
 def explain_command(
@@ -46,7 +46,7 @@ def explain_command(
         raise ExplainError("--id names a document of --file; there is no --file")
     if html and not Path(html).parent.is_dir():
         raise ExplainError(f"{html}: no such folder {Path(html).parent}")
-    model = load(workdir, cache=cache_folder())
+    model = load_model(workdir, cache=cache_folder("encodings"))
     document = _document(model, text, file, id)
     found = explain(model, document, options.pop("labels") or None, **options)
     if html:

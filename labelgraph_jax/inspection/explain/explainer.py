@@ -28,11 +28,10 @@ from labelgraph_jax.inspection.explain.training_documents import (
 from labelgraph_jax.inspection.explain.words import WordSums, explain_words
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.predictors.network import MODEL_INPUTS
-from labelgraph_jax.predictors.ranking import ranked_labels, top_of_texts
 from labelgraph_jax.training.local_batches import own_batches
 
 if TYPE_CHECKING:
-    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.model import Model
 
 STEPS = 32
 NEIGHBOURS = 5
@@ -143,7 +142,7 @@ def _check(
 
 
 def _one_document(model: "Model", text: Any) -> Document:
-    documents = model._documents(text)
+    documents = model.documents(text)
     if len(documents) != 1:
         raise ExplainError(
             f"one document is explained at a time, got {len(documents)}; "
@@ -170,16 +169,11 @@ def _choose(
     for name in asked:
         if name not in model.label_space.index:
             raise ExplainError(_unknown(name, model.labels))
-    kept = len(model.labels)
-    if model.label_chunk:
-        kept = min(kept, model.config.head.kept_labels)
-        predicted = ranked_labels(model, [document])[0]
-        best = top_of_texts(model, [document], kept)[0]
-        probabilities = dict(best)
-    else:
-        row = model.score_documents([document])[1][0]
-        predicted = model.decide(row)
-        probabilities = dict(zip(model.labels, map(float, row), strict=True))
+    predictions = model.predict_documents([document])[1].decide(model.decision)
+    ids, scores, decided = next(predictions.best_first())
+    names = [model.labels[i] for i in ids]
+    predicted = [name for name, yes in zip(names, decided, strict=True) if yes]
+    probabilities = dict(zip(names, map(float, scores), strict=True))
     if top_k:
         order = sorted(probabilities, key=lambda name: -probabilities[name])
         chosen = order[:top_k]
@@ -193,11 +187,8 @@ def _choose(
     missing = [name for name in chosen if name not in probabilities]
     if missing:
         columns = np.asarray([[model.label_space.index[name] for name in missing]])
-        examples = model.encode([document]).examples
-        at = model.classifier_at([document], examples)
-        probabilities |= dict(
-            zip(missing, map(float, at(slice(0, 1), columns)[0]), strict=True)
-        )
+        scores = predictions.scores_at(slice(0, 1), columns)[0]
+        probabilities |= dict(zip(missing, map(float, scores), strict=True))
     return chosen, {name: probabilities[name] for name in chosen}, set(predicted)
 
 

@@ -12,7 +12,7 @@ from labelgraph_jax.inspection.explain.attribute import Method
 from labelgraph_jax.inspection.explain.words import explain_words
 
 if TYPE_CHECKING:
-    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.model import Model
 
 SMALLEST = 1e-12
 

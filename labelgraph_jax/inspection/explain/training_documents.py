@@ -27,7 +27,7 @@ from labelgraph_jax.training.evaluate import (
 from labelgraph_jax.training.local_batches import own_batches
 
 if TYPE_CHECKING:
-    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.model import Model
 
 FILE = "train_vectors.npz"
 SHOWN_CHARACTERS = 160

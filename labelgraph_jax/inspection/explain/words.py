@@ -11,14 +11,16 @@ from labelgraph_jax.data.tokenizers.traces import Trace, sum_over_words
 from labelgraph_jax.inspection.explain.attribute import (
     METHODS,
     Method,
+    Run,
     TokenInputs,
+    compile_attribution,
     label_targets,
     read_inputs,
 )
 from labelgraph_jax.inspection.explain.explanation import Check
 
 if TYPE_CHECKING:
-    from labelgraph_jax.predictors.label_model import Model
+    from labelgraph_jax.predictors.model import Model
 
 MOST_STEPS = 512
 """Points on the path beyond which no more are tried."""
@@ -90,11 +92,18 @@ def explain_words(
     return joined, sums, both[0], both[1]
 
 
+def _attribution(model: "Model") -> Run:
+    network = model.network
+    if "_attribution" not in network.__dict__:
+        network.__dict__["_attribution"] = compile_attribution(network)
+    return network.__dict__["_attribution"]
+
+
 def _of_label(
     model: "Model", inputs: TokenInputs, target: Any, method: Method, steps: int
 ) -> WordSums:
     def run(method: Method, steps: int) -> tuple[Any, Check]:
-        found = model._attribute(
+        found = _attribution(model)(
             inputs.state,
             inputs.vectors,
             inputs.baseline,

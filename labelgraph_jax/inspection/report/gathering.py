@@ -41,13 +41,14 @@ from labelgraph_jax.inspection.report.label_side import (
 from labelgraph_jax.inspection.report.measured import score
 from labelgraph_jax.inspection.report.worst_documents import worst
 from labelgraph_jax.predictors.documents import fingerprint
-from labelgraph_jax.predictors.kept_predictions import KeptPredictions, read_kept
-from labelgraph_jax.predictors.label_model import Model
-from labelgraph_jax.predictors.memory.metrics import with_unknown_labels
+from labelgraph_jax.predictors.kept import read_kept
+from labelgraph_jax.predictors.measure import with_unknown_labels
+from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.predictors.predictions import KeptPredictions
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.corpus import read_corpus
-from labelgraph_jax.runs.evaluate import run_documents
-from labelgraph_jax.runs.restore import load
+from labelgraph_jax.runs.records import documents_of_run
+from labelgraph_jax.runs.restore import load_model
 
 Say = Callable[[str], None]
 
@@ -89,7 +90,7 @@ def gather(
         DataError: the file is malformed.
     """
     results = dict(place.results())
-    model = load(place.path)
+    model = load_model(place.path)
     source = _source(place, results, model, data, data_dir, say)
     names, titles = model.labels, titles_of_numbers(model.label_space)
     counts = with_unknown_labels(model.classifier.graph, len(names)).counts
@@ -175,7 +176,7 @@ def _documents(
         changed = "the training documents are no longer those of the run"
         train = corpus.train if same else changed
     if data:
-        _, documents = run_documents(model.config.data, model.label_space, data=data)
+        _, documents = documents_of_run(model.config.data, model.label_space, data=data)
         if not documents:
             raise DataError(f"{data}: there is no document to report on")
         return train, documents

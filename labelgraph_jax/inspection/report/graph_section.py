@@ -20,7 +20,7 @@ from labelgraph_jax.inspection.report.label_side import (
     attention,
     edge_weights,
 )
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.model import Model
 
 MOST = 240
 """Labels that are drawn at most, the most frequent ones."""

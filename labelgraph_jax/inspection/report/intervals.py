@@ -12,7 +12,7 @@ from labelgraph_jax.functional.metrics.ranking import (
     recall_from_hits,
 )
 from labelgraph_jax.inspection.report.measured import decided_cells, right_cells
-from labelgraph_jax.predictors.kept_predictions import KeptPredictions
+from labelgraph_jax.predictors.predictions import KeptPredictions
 
 RESAMPLES = 1_000
 TITLES = {

@@ -16,7 +16,7 @@ from labelgraph_jax.inspection.explain.neighbours import learned_rows
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import TaskMagnet
 from labelgraph_jax.modules.seams import ATTENTION, RECEIVERS
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.training.local_batches import own_batches
 

@@ -19,7 +19,7 @@ from labelgraph_jax.inspection.report.contents import (
     Scored,
 )
 from labelgraph_jax.predictors.decision import Decision
-from labelgraph_jax.predictors.kept_predictions import KeptPredictions
+from labelgraph_jax.predictors.predictions import KeptPredictions
 
 SHOWN = 20
 """Labels of a picture of confusion."""

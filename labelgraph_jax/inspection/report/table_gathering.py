@@ -9,7 +9,7 @@ from labelgraph_jax.inspection.gate_sources import run_gates
 from labelgraph_jax.inspection.report.contents import Gates, Report, TableTask
 from labelgraph_jax.inspection.report.gathering import Say, gates_of, read_history
 from labelgraph_jax.predictors.workdir import Workdir
-from labelgraph_jax.runs.table_evaluation import evaluate_table
+from labelgraph_jax.runs.evaluate import evaluate_workdir
 
 _NOT_OF_TABLES = "A run over a table has tasks and no labels of documents."
 
@@ -31,7 +31,7 @@ def gather_table(
     results = dict(place.results())
     if data:
         say(f"scoring the rows of {data}")
-        results |= {"test": evaluate_table(place.path, data=data)["test"]}
+        results |= {"test": evaluate_workdir(place.path, data=data)["test"]}
         results |= {"baseline": None, "data": Path(data).name}
     test = results["test"]
     tasks = () if test is None else tuple(_tasks(results))

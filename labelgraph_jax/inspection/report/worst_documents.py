@@ -6,7 +6,7 @@ import numpy as np
 
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.inspection.report.contents import BadDocument, Given, Worst
-from labelgraph_jax.predictors.kept_predictions import KeptPredictions
+from labelgraph_jax.predictors.predictions import KeptPredictions
 
 MOST = 40
 """Documents that are shown."""

@@ -6,8 +6,9 @@ labels: every candidate is a label that the classifier or the memory ranks high.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from labelgraph_jax.functional.many_labels.label_lists import (
 )
 from labelgraph_jax.functional.metrics.ranking import ndcg_from_hits
 from labelgraph_jax.predictors.memory.memory import Choice, Memory, TextRule, slices
+from labelgraph_jax.predictors.predictions import Predictions
 
 TEMPERATURES = (0.02, 0.05, 0.1, 0.2)
 LABEL_TEMPERATURES = (0.05, 0.1, 0.2)
@@ -45,38 +47,33 @@ class Validation:
 
     Attributes:
         queries: their vectors, from `Memory.queries`.
-        positives: their labels, CSR `[M, N]`.
-        top: ids and probabilities of the classifier's best labels, `[M, K]`.
-        classifier_at: (rows, ids) -> the classifier's probabilities of these labels.
-        target_mask: True where a document is annotated for a label, `[M, N]`, or None.
+        predictions: the classifier's, with their truth.
     """
 
     queries: np.ndarray
-    positives: sparse.csr_matrix
-    top: tuple[np.ndarray, np.ndarray]
-    classifier_at: Callable[[slice, np.ndarray], np.ndarray]
-    target_mask: np.ndarray | None = None
+    predictions: Predictions
 
-    @classmethod
-    def of_matrix(
-        cls,
-        queries: np.ndarray,
-        targets: Any,
-        probabilities: np.ndarray,
-        target_mask: np.ndarray | None = None,
-    ) -> "Validation":
-        """Of probabilities of all labels, `[M, N]`, and targets, dense or sparse."""
-        positives = sparse.csr_matrix(targets)
-        if target_mask is not None:
-            positives = sparse.csr_matrix(positives.multiply(target_mask))
+    @cached_property
+    def positives(self) -> sparse.csr_matrix:
+        """Their labels where they are annotated, CSR `[M, N]`."""
+        positives = sparse.csr_matrix(self.predictions.truth)
+        if self.target_mask is not None:
+            positives = sparse.csr_matrix(positives.multiply(self.target_mask))
         positives.eliminate_zeros()
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :KEPT]
-        top = (best.astype(np.int32), np.take_along_axis(probabilities, best, axis=1))
+        return positives
 
-        def classifier_at(rows: slice, ids: np.ndarray) -> np.ndarray:
-            return np.take_along_axis(probabilities[rows], np.maximum(ids, 0), axis=1)
+    @property
+    def target_mask(self) -> np.ndarray | None:
+        """True where a document is annotated for a label, `[M, N]`; None for all."""
+        return self.predictions.known
 
-        return cls(queries, positives, top, classifier_at, target_mask)
+    @cached_property
+    def best(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and probabilities of the classifier's best labels, `[M, K]`."""
+        best = self.predictions
+        if best.ids is None:
+            best = best.top(KEPT)
+        return best.columns, best.probabilities
 
 
 class _Candidates(NamedTuple):
@@ -159,7 +156,7 @@ def _candidates(
     near = memory.near_documents(queries), memory.near_texts(queries)
     documents = {tau: memory.of_documents(near[0], tau) for tau in taus}
     texts = {tau: memory.of_texts(near[1], tau) for tau in label_taus}
-    top = LabelScores(*(jnp.asarray(part[rows]) for part in validation.top))
+    top = LabelScores(*(jnp.asarray(part[rows]) for part in validation.best))
     lists = (documents[taus[0]], texts[label_taus[0]], top)
     ids = np.asarray(sum_lists(side_by_side(*lists)).ids)
     ids = ids[:, : max(1, int((ids >= 0).sum(axis=1).max()))]
@@ -167,7 +164,7 @@ def _candidates(
     if validation.target_mask is not None:
         mask = validation.target_mask[rows]
         there &= np.take_along_axis(mask, np.maximum(ids, 0), axis=1)
-    classifier = np.where(there, validation.classifier_at(rows, ids), -1.0)
+    classifier = np.where(there, validation.predictions.scores_at(rows, ids), -1.0)
     positives = validation.positives[rows]
     return _Candidates(
         ids,

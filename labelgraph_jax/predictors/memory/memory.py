@@ -12,7 +12,7 @@ from a document than other documents do, and would hardly ever be among the near
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -39,6 +39,7 @@ from labelgraph_jax.functional.many_labels.retrieval import (
     label_votes,
     nearest_keys,
 )
+from labelgraph_jax.predictors.predictions import Predictions
 
 ROWS = 256
 """Documents that are compared with the keys at a time."""
@@ -149,14 +150,28 @@ class Memory:
         """Unit vectors of documents, centred as the keys are, float32 `[M, D]`."""
         return unit(self.reader(documents, examples) - self.keys.centre)
 
-    def mix(self, classifier: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        """Probabilities of the N labels and the added ones, float32 `[M, N + A]`.
+    def mix(self, predictions: Predictions, queries: np.ndarray) -> Predictions:
+        """Predictions of the N labels, with the memory's and the added labels' in them.
+
+        Of all labels, `[M, N + A]`; with weight 0 those of labels with training
+        documents come back exactly. Of the best labels, the best of all: exact as
+        `functional.mix_top_labels` says, if the list holds at least as many labels with
+        training documents as it has places; ids -1 at probability 0 where there are
+        fewer labels.
 
         Args:
-            classifier: probabilities of the N labels `[M, N]`; with weight 0 those of
-                labels with training documents come back exactly.
+            predictions: of the classifier.
             queries: from `queries`.
         """
+        labels = len(self.keys.seen) + len(self.added)
+        if predictions.ids is None:
+            probabilities = self._mix_all(predictions.probabilities, queries)
+            return Predictions(None, probabilities, labels)
+        ids, probabilities = self._mix_best(predictions, queries)
+        elsewhere = predictions.elsewhere
+        return Predictions(ids, probabilities, labels, elsewhere=elsewhere)
+
+    def _mix_all(self, classifier: np.ndarray, queries: np.ndarray) -> np.ndarray:
         trained = classifier.shape[1]
         shape = (len(classifier), trained + len(self.added))
         mixed = np.empty(shape, np.float32)
@@ -170,40 +185,23 @@ class Memory:
             mixed[rows, self.unseen] = self.text_probabilities(part)
         return mixed
 
-    def mix_top(
-        self,
-        classifier: tuple[np.ndarray, np.ndarray],
-        classifier_at: Callable[[slice, np.ndarray], np.ndarray],
-        queries: np.ndarray,
-        *,
-        k: int,
+    def _mix_best(
+        self, predictions: Predictions, queries: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The k most probable labels of each document; nothing has a column per label.
-
-        Exact as `functional.mix_top_labels` says, if the classifier's list holds at
-        least k labels with training documents.
-
-        Args:
-            classifier: its top labels: ids and probabilities `[M, K]`.
-            classifier_at: rows (a slice of the documents) and ids `[B, C]` -> the
-                classifier's probabilities of these labels; an id may be -1, and what
-                is returned for it counts nothing.
-            queries: from `queries`.
-            k: labels per document.
-
-        Returns:
-            ids and probabilities `[M, k]`, -1 and 0 where there are fewer labels.
-        """
+        """The best labels of each document; nothing has a column per label."""
+        assert predictions.ids is not None
+        k = predictions.ids.shape[1]
         ids = np.full((len(queries), k), -1, np.int32)
         scores = np.zeros((len(queries), k), np.float32)
         for rows in slices(len(queries)):
-            part, top = queries[rows], tuple(x[rows] for x in classifier)
+            part = queries[rows]
+            top = predictions.ids[rows], predictions.probabilities[rows]
             known = ~np.isin(top[0], self.unseen)
             own_ids = jnp.asarray(np.where(known, top[0], -1))
             listed = LabelScores(own_ids, jnp.asarray(top[1]))
             if self.choice.weight:
                 found = self.found(part)
-                own = classifier_at(rows, np.asarray(found.ids))
+                own = predictions.scores_at(rows, np.asarray(found.ids))
                 weight = self.choice.weight
                 listed = mix_top_labels(listed, found, own, weight=weight, k=k)
             best = top_scores(side_by_side(listed, self.best_texts(part, k)), k=k)

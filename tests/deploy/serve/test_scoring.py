@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from labelgraph_jax import load
 from labelgraph_jax.config import Config, DataConfig, HeadConfig, MemoryConfig
 from labelgraph_jax.deploy.serve.compilations import Compilations
 from labelgraph_jax.deploy.serve.errors import RefusedError
@@ -19,7 +20,6 @@ from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.ensemble import make_ensemble
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.predict import write_predictions
-from labelgraph_jax.runs.restore import load
 from tests.tiny import LABELS, made_documents, tiny_config, write_tiny_bert
 
 LIMITS = Limits(max_batch=4, buckets=2)

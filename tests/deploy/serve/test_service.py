@@ -22,9 +22,9 @@ from experiments.benchmarks.serving_attack import (
     read_answer,
     reason_of,
 )
+from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.deploy.serve import server
-from labelgraph_jax.runs.restore import load
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from tests.deploy.serve.conftest import Served
 from tests.tiny import made_documents

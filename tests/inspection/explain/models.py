@@ -12,7 +12,7 @@ from labelgraph_jax.data.batches.batches import evaluation_batches
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.decision import at_half
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.fit import prepare
 from tests.tiny import tiny_config

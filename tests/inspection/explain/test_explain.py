@@ -23,7 +23,7 @@ from labelgraph_jax.inspection.explain.html import page
 from labelgraph_jax.inspection.explain.terminal import print_explanation
 from labelgraph_jax.inspection.explain.words import joined_words
 from labelgraph_jax.predictors.ensemble import Ensemble
-from labelgraph_jax.predictors.label_model import Model
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.runs.corpus import read_corpus
 from tests.tiny import LABELS
 

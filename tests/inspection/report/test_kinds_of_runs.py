@@ -19,7 +19,7 @@ from labelgraph_jax.config import (
 from labelgraph_jax.inspection import report as reports
 from labelgraph_jax.inspection.report import write_report
 from labelgraph_jax.inspection.report.contents import Gates, Graph, Scored, Vectors
-from labelgraph_jax.predictors.kept_predictions import read_kept
+from labelgraph_jax.predictors.kept import read_kept
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.added_labels import make_memory
 from labelgraph_jax.runs.ensemble import make_ensemble

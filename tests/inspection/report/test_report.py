@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.functional.metrics.bootstrap import document_draws, resampled_f1
 from labelgraph_jax.inspection.report import WrittenReport, has_report, write_report
@@ -20,11 +21,10 @@ from labelgraph_jax.inspection.report.contents import (
 )
 from labelgraph_jax.inspection.report.intervals import interval, resampled
 from labelgraph_jax.inspection.report.page import embedded
-from labelgraph_jax.predictors.kept_predictions import FILE, read_kept
+from labelgraph_jax.predictors.kept import FILE, read_kept
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.evaluate import evaluate_workdir
-from labelgraph_jax.runs.restore import load
 from tests.inspection.report.conftest import data_of
 
 

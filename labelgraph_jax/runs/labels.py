@@ -1,0 +1,378 @@
+"""The problem of labels of texts: what `fit` asks of it."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from labelgraph_jax.config import Config, ConfigError
+from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
+from labelgraph_jax.data.documents import Corpus, LabelSpace
+from labelgraph_jax.data.files import cache_folder
+from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
+from labelgraph_jax.data.tokenizers.word_vectors import read_word_vectors
+from labelgraph_jax.functional.metrics.labels import evaluate_scores
+from labelgraph_jax.inspection.gate_report import GateReport
+from labelgraph_jax.modules.magnet import TaskMagnet
+from labelgraph_jax.modules.pretrained import find_pretrained
+from labelgraph_jax.predictors.documents import (
+    AnyTokenizer,
+    Encoded,
+    document_tokenizer,
+    encode_documents,
+    require_annotations,
+    token_weights,
+)
+from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder, upper_layers
+from labelgraph_jax.predictors.hierarchy import lacking_ancestors, require_taxonomy
+from labelgraph_jax.predictors.loss_choice import choose_loss
+from labelgraph_jax.predictors.many_labels import label_chunk, require_room
+from labelgraph_jax.predictors.measure import KS, validation_metrics
+from labelgraph_jax.predictors.memory.build import memory_results
+from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.predictors.network import (
+    Classifier,
+    build_classifier,
+    first_trained_layer,
+    padded_length,
+)
+from labelgraph_jax.predictors.scorers import compile_scorer
+from labelgraph_jax.predictors.task_network import task_objective
+from labelgraph_jax.predictors.workdir import LabelGraphArrays, Workdir
+from labelgraph_jax.runs.calibrate import calibrate, evaluate_test
+from labelgraph_jax.runs.corpus import read_corpus, require_labels
+from labelgraph_jax.runs.label_graph import label_graph_arrays
+from labelgraph_jax.runs.problem import Prepared, Say, Validate
+from labelgraph_jax.runs.records import fingerprints
+from labelgraph_jax.runs.restore import restore_network
+from labelgraph_jax.training.many_labels import many_label_objective
+from labelgraph_jax.training.objectives import (
+    Batch,
+    LossFn,
+    Params,
+    multi_label_objective,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedTexts(Prepared):
+    """Documents, labels and network of a run, see `Prepared`."""
+
+    corpus: Corpus
+    labels: LabelSpace
+    tokenizer: AnyTokenizer
+    train_documents: Encoded
+    validation_documents: Encoded
+    graph: LabelGraphArrays
+    classifier: Classifier
+    initial_values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LabelProblem:
+    """Labels of texts, see `Problem`."""
+
+    config: Config
+    what = "documents"
+
+    def read(self, given: Corpus | None = None) -> Corpus:
+        return given or read_corpus(self.config.data)
+
+    def fingerprints(self, records: Corpus) -> dict[str, str]:
+        return fingerprints(records)
+
+    def prepare(self, records: Corpus, say: Say) -> PreparedTexts:
+        return prepare(self.config, say, records)
+
+    def save(self, place: Workdir, prepared: PreparedTexts) -> None:
+        place.save_labels(prepared.labels)
+        place.save_label_graph(prepared.graph)
+        prepared.tokenizer.save(place.tokenizer)
+        text = self.config.text
+        if text.vectors != "pretrained":
+            return
+        # Of an encoder that is trained whole, the checkpoint has the weights.
+        place.encoder.mkdir(exist_ok=True)
+        folder = find_pretrained(text.pretrained)
+        copied = [folder / "config.json"]
+        if not text.trainable or text.trained_layers:
+            copied += sorted(folder.glob("*.safetensors*"))
+        for path in copied:
+            target = place.encoder / path.name
+            if not target.is_file() or target.stat().st_size != path.stat().st_size:
+                partial = target.with_name(target.name + ".partial")
+                shutil.copyfile(path, partial)
+                partial.replace(target)
+
+    def init(self, prepared: PreparedTexts, key: jax.Array) -> Params:
+        batch = evaluation_batches(prepared.train, batch_size=1)[0]
+        return prepared.classifier.init(key, batch, **prepared.initial_values)
+
+    def network(self, prepared: PreparedTexts) -> Classifier:
+        return prepared.classifier
+
+    def objective(self, prepared: PreparedTexts) -> LossFn:
+        return label_objective(self.config, prepared.classifier)
+
+    def validate(self, prepared: PreparedTexts, mesh: Mesh) -> Validate:
+        examples, classifier = prepared.validation, prepared.classifier
+        assert isinstance(examples, Examples)
+        if not label_chunk(self.config, len(prepared.labels)):
+            require_room(
+                len(examples),
+                len(prepared.labels),
+                "the scores of the validation documents, an array",
+                "score labels in chunks with head.label_chunk=4096",
+            )
+        score = compile_scorer(self.config, classifier, mesh)
+
+        def validate(params: Params, batches: Iterable[Batch]) -> dict[str, float]:
+            predictions = score(params, batches)
+            return validation_metrics(
+                predictions.with_truth(examples.targets, examples.target_mask)
+            )
+
+        return validate
+
+    def calibrate(self, place: Workdir, prepared: PreparedTexts, say: Say) -> Model:
+        # The test documents are read twice, for the metrics and for the gates.
+        model = restore_network(place, cache=cache_folder("encodings"))
+        examples = prepared.validation_documents.examples
+        memory, corpus = self.config.memory, prepared.corpus
+        return calibrate(place, model, memory, corpus, examples, say=say)
+
+    def results(
+        self, place: Workdir, prepared: PreparedTexts, model: Model
+    ) -> dict[str, Any]:
+        corpus, splits = prepared.corpus, prepared.corpus.splits
+        unseen = prepared.validation_documents.unseen
+        return {
+            "corpus": corpus.name,
+            "labels": len(prepared.labels),
+            "notes": list(corpus.notes),
+            "documents": {name: len(documents) for name, documents in splits.items()},
+            "truncated_training_documents": prepared.train_documents.truncated,
+            "unseen_validation_labels": dict(sorted(unseen.items())),
+            "memory": memory_results(model.memory) if model.memory else None,
+            "test": evaluate_test(place, model, corpus.test),
+            "gates": _test_gates(model, corpus),
+        }
+
+    def baseline(self, place: Workdir, records: Corpus, say: Say) -> dict[str, Any]:
+        return svm_baseline(records, place.labels(), self.config, say)
+
+
+def prepare(
+    config: Config, say: Say = lambda line: None, corpus: Corpus | None = None
+) -> PreparedTexts:
+    """Read the corpus, or take one, and build what training needs, in memory.
+
+    Args:
+        config: resolved settings.
+        say: takes what there is to know about the documents.
+        corpus: documents in memory, in place of those that the settings name.
+
+    Raises:
+        DataError: the documents are malformed, or carry no label.
+        ConfigError: settings that these documents do not allow.
+    """
+    # Labels: those of the training documents.
+    corpus = corpus or read_corpus(config.data)
+    require_labels(corpus.train, corpus)
+    for note in corpus.notes:
+        say(f"{corpus.name}: {note}")
+    # A label that no training document carries is known by its text alone.
+    also = corpus.candidate_labels if config.memory.kind != "none" else ()
+    labels = LabelSpace.from_documents(
+        corpus.train,
+        corpus.label_descriptions,
+        corpus.parents,
+        corpus.learned_tasks,
+        also=also,
+    )
+    for split in ("validation", "test"):
+        require_annotations(corpus.splits[split], labels, f"{split} documents")
+    require_taxonomy(config, labels)
+
+    # Tokens, and what a frozen encoder makes of them.
+    in_chunks = label_chunk(config, len(labels)) > 0
+    text = config.text
+    tokenizer = document_tokenizer(text, corpus.train)
+    encoder, frozen, first_layer = _encoders(config)
+    if frozen is not None:
+        say("encoding the documents once with the frozen layers (cached)")
+    train, validation = (
+        encode_documents(
+            documents, labels, tokenizer, text, frozen, sparse_targets=in_chunks
+        )
+        for documents in (corpus.train, corpus.validation)
+    )
+
+    # What the parameters start from.
+    values: dict[str, Any] = {}
+    if encoder is not None and text.trainable:
+        values["transformer"] = (
+            upper_layers(encoder.params, first_layer) if first_layer else encoder.params
+        )
+    elif text.encoder == "bag" and encoder is None:
+        values["token_weight"] = token_weights(train.examples, tokenizer)
+    if text.vectors == "file":
+        assert not isinstance(tokenizer, FeatureTokenizer)  # see require_bag
+        vectors = read_word_vectors(text.vectors_file, tokenizer.vocabulary)
+        say(f"{text.vectors_file}: {vectors.coverage:.1%} of the vocabulary found")
+        values["embedding"] = vectors.table
+
+    # The label graph and the network.
+    sets, mask = train.examples.targets, train.examples.target_mask
+    if config.threshold.consistent and (
+        note := lacking_ancestors(labels, sets.toarray(), mask)
+    ):
+        say(f"{corpus.name}: {note}")
+    graph = label_graph_arrays(config, labels, sets, tokenizer, encoder, mask)
+    classifier = build_classifier(
+        config,
+        graph,
+        vocabulary_size=tokenizer.vocabulary_size,
+        transformer=encoder.shape if encoder else None,
+        features=values["embedding"].shape[1] if "embedding" in values else None,
+        tasks=labels.task_columns,
+    )
+    if validation.unseen:
+        say(
+            f"{corpus.name}: {validation.unseen.total():,} occurrences of "
+            f"{len(validation.unseen):,} labels in validation have no training "
+            "document and are left out there"
+        )
+    say(
+        f"{corpus.name}: {len(corpus.train):,} documents to train on, "
+        f"{len(corpus.validation):,} for validation, {len(corpus.test):,} for the "
+        f"test, {len(labels):,} labels; {train.truncated:,} training documents are "
+        f"longer than the {text.max_length} tokens read of a window"
+    )
+    return PreparedTexts(
+        fingerprints=fingerprints(corpus),
+        train=train.examples,
+        validation=validation.examples,
+        batch_size=config.training.batch_size,
+        tasks=tuple(labels.tasks),
+        corpus=corpus,
+        labels=labels,
+        tokenizer=tokenizer,
+        train_documents=train,
+        validation_documents=validation,
+        graph=graph,
+        classifier=classifier,
+        initial_values=values,
+    )
+
+
+def _encoders(
+    config: Config,
+) -> tuple[FrozenEncoder | None, FrozenEncoder | None, int]:
+    """The pretrained encoder, the layers of it that stay frozen, and the first layer
+    that is trained."""
+    text = config.text
+    if text.vectors != "pretrained":
+        return None, None, 0
+    folder, cache = find_pretrained(text.pretrained), cache_folder("encodings")
+    encoder = FrozenEncoder.load(folder, cache=cache)
+    positions = encoder.shape.max_positions
+    if padded_length(text.max_length) > positions:
+        raise ConfigError(
+            f"text.max_length must be at most {positions // 8 * 8} for an encoder "
+            f"of {positions} positions, got {text.max_length}"
+        )
+    first_layer = first_trained_layer(text, encoder.shape)
+    if first_layer:
+        frozen = FrozenEncoder.load(folder, layers=first_layer, cache=cache)
+        return encoder, frozen, first_layer
+    return encoder, None if text.trainable else encoder, 0
+
+
+def label_objective(config: Config, classifier: Classifier) -> LossFn:
+    """The loss that the settings name, over the labels of a network.
+
+    Args:
+        config: resolved settings.
+        classifier: the network; what it reads of the label graph may be traced.
+    """
+    graph = classifier.graph
+    if isinstance(classifier.module, TaskMagnet):
+        return task_objective(config, classifier.module, graph, classifier.apply)
+    if chunk := label_chunk(config, len(graph.counts)):
+        loss = choose_loss(config.loss, graph)
+        return many_label_objective(classifier.factors, loss, chunk=chunk)
+    return classifier.own_loss or multi_label_objective(
+        classifier.apply, choose_loss(config.loss, graph)
+    )
+
+
+def _test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:
+    """What the gates do with the test documents; None where there is no gate."""
+    statistics = model.gate_statistics(corpus.test) if corpus.test else None
+    if statistics is None:
+        return None
+    name, rows = f"{corpus.name}, test", len(corpus.test)
+    return GateReport.make(name, rows, model.task_names, statistics).to_json()
+
+
+def svm_baseline(
+    corpus: Corpus, labels: LabelSpace, config: Config, say: Say
+) -> dict[str, Any]:
+    """TF-IDF + one-vs-rest linear SVM on the same splits, at 0 and tuned."""
+    from labelgraph_jax.runs.baseline import tfidf_svm_baseline
+
+    say("training the baseline: TF-IDF + one-vs-rest linear SVM")
+    # Of documents of features their rows.
+    texts: dict[str, list[Any]] = {
+        name: [d.text if d.features is None else d.features for d in documents]
+        for name, documents in corpus.splits.items()
+    }
+    require_room(
+        len(corpus.train),
+        len(labels),
+        "the baseline's targets, an array",
+        "leave --baseline out",
+    )
+    targets = {
+        name: labels.targets(documents)[0] for name, documents in corpus.splits.items()
+    }
+    masks = {
+        name: labels.target_mask(documents) for name, documents in corpus.splits.items()
+    }
+    fitted = tfidf_svm_baseline(
+        texts["train"],
+        targets["train"],
+        texts["test"],
+        validation_texts=texts["validation"],
+        validation_targets=targets["validation"],
+        train_target_mask=masks["train"],
+        validation_target_mask=masks["validation"],
+        threshold_shrinkage=config.threshold.shrinkage,
+    )
+    counts = targets["train"].sum(axis=0)
+    documents = np.full(len(counts), len(texts["train"]))
+    if masks["train"] is not None:
+        documents = masks["train"].sum(axis=0)
+    rows = {"SVM, tuned": fitted.tuned, "SVM, at 0": fitted.at_zero}
+    return {
+        "c": {name: row.c for name, row in rows.items()},
+        "features": fitted.features,
+        "seconds": round(fitted.seconds, 1),
+        "metrics": {
+            name: evaluate_scores(
+                row.test_scores,
+                targets["test"],
+                row.thresholds,
+                target_mask=masks["test"],
+                train_label_counts=counts,
+                train_documents=documents,
+                ks=KS,
+            )
+            for name, row in rows.items()
+        },
+    }

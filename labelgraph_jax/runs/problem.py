@@ -1,0 +1,95 @@
+"""What a run learns: the parts of `fit` that differ between texts and tables."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+from jax.sharding import Mesh
+
+from labelgraph_jax.config import Config
+from labelgraph_jax.data.batches.batches import Examples
+from labelgraph_jax.data.documents import Corpus
+from labelgraph_jax.data.tables.examples import TableExamples
+from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.training.objectives import Batch, LossFn, Params
+
+Say = Callable[[str], None]
+Validate = Callable[[Params, Iterable[Batch]], dict[str, float]]
+"""`validate(params, batches)` -> the metrics that select a checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What training reads, and nothing it writes; a `Problem` adds what is its own.
+
+    Attributes:
+        fingerprints: of each split.
+        train: what is learned from.
+        validation: what selects a checkpoint; empty or None where there is nothing.
+        batch_size: records of a step.
+        tasks: names of the label sets or tasks that gates mix experts for.
+    """
+
+    fingerprints: Mapping[str, str]
+    train: Examples | TableExamples
+    validation: Examples | TableExamples | None
+    batch_size: int
+    tasks: tuple[str, ...]
+
+
+class Problem(Protocol):
+    """Two of them exist: labels of texts (`runs.labels`), tasks of a table
+    (`runs.table`). Each is made of the resolved settings of a run."""
+
+    @property
+    def config(self) -> Config:
+        """Resolved settings."""
+
+    @property
+    def what(self) -> str:
+        """The records of the run, in words: documents or rows."""
+
+    def read(self, given: Corpus | None = None) -> Any:
+        """The records that the settings name, or those that are given."""
+
+    def fingerprints(self, records: Any) -> Mapping[str, str]:
+        """Which records these are, by split."""
+
+    def prepare(self, records: Any, say: Say) -> Any:
+        """Everything that training reads, in memory: a `Prepared`."""
+
+    def save(self, place: Workdir, prepared: Any) -> None:
+        """What the model is, beside its parameters; the same again on a resumed run."""
+
+    def init(self, prepared: Any, key: jax.Array) -> Params:
+        """The first parameters."""
+
+    def network(self, prepared: Any) -> Any:
+        """The network: `apply`, `has_gates`, `gate_weights`."""
+
+    def objective(self, prepared: Any) -> LossFn:
+        """`loss(params, batch, key)` -> `(loss_sum, weight_sum)`."""
+
+    def validate(self, prepared: Any, mesh: Mesh) -> Validate:
+        """What measures the validation records."""
+
+    def calibrate(self, place: Workdir, prepared: Any, say: Say) -> Any:
+        """The trained model, restored, that decides as its validation records say."""
+
+    def results(self, place: Workdir, prepared: Any, model: Any) -> dict[str, Any]:
+        """What results.json says of this problem; the test split is read once."""
+
+    def baseline(self, place: Workdir, records: Any, say: Say) -> dict[str, Any]:
+        """The rivals, on the same splits."""
+
+
+def problem_of(config: Config) -> Problem:
+    """The problem that resolved settings describe."""
+    if config.table.tasks:
+        from labelgraph_jax.runs.table import TableProblem
+
+        return TableProblem(config)
+    from labelgraph_jax.runs.labels import LabelProblem
+
+    return LabelProblem(config)

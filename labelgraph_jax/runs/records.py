@@ -1,0 +1,103 @@
+"""The documents or rows that a run was made with, or those of a file."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from labelgraph_jax.config import DataConfig
+from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
+from labelgraph_jax.data.tables.files import Table, read_table
+from labelgraph_jax.predictors.documents import fingerprint
+from labelgraph_jax.predictors.table_data import read_splits
+from labelgraph_jax.predictors.table_model import TableModel
+from labelgraph_jax.predictors.workdir import RunDataChangedError, Workdir
+from labelgraph_jax.runs.corpus import read_corpus
+
+USE_DATA = "name the file to evaluate with --data"
+
+
+def documents_of_run(
+    config: DataConfig, labels: LabelSpace, *, data: str = "", data_dir: str = ""
+) -> tuple[str, tuple[Document, ...]]:
+    """The documents of a file, or of the test split that a run was trained with.
+
+    Args:
+        config: the run's.
+        labels: the run's; they say which label sets are read.
+        data: a file in any format that training reads.
+        data_dir: where the local corpus copies lie now, if they have moved.
+
+    Returns:
+        What reports call them, and the documents.
+
+    Raises:
+        DataError: a document or file is malformed.
+    """
+    # The model knows its taxonomy; the file may have moved, or say more than `data`.
+    source = dataclasses.replace(config, taxonomy="")
+    if data:
+        source = dataclasses.replace(
+            source, data=data, validation="", test="", protocol=""
+        )
+        corpus = read_corpus(source, split=False, tasks=labels.tasks)
+        # A folder holds both splits.
+        return corpus.name, corpus.test or corpus.train
+    if data_dir:
+        source = dataclasses.replace(source, data_dir=data_dir)
+    corpus = read_corpus(source)
+    return corpus.name, corpus.test
+
+
+def rows_of_run(model: TableModel, data: str = "") -> tuple[str, Table]:
+    """The rows of a table, by default those of the run's own test split."""
+    if data:
+        return Path(data).name, read_table(data)
+    splits = read_splits(model.config)
+    test = splits.tables["test"]
+    assert test is not None  # a split is cut off where no file gives it
+    return splits.name, test
+
+
+def fingerprints(corpus: Corpus) -> dict[str, str]:
+    """The fingerprint of each split."""
+    return {name: fingerprint(split) for name, split in corpus.splits.items()}
+
+
+def require_same_records(
+    path: str | Path,
+    split: str,
+    found: str | None,
+    known: str | None,
+    *,
+    what: str = "documents",
+    instead: str = "",
+) -> None:
+    """Refuse records that are not those of a run.
+
+    Args:
+        path: the run's work directory.
+        split: their name.
+        found: their fingerprint.
+        known: the fingerprint of the run's.
+        what: "documents" or "rows".
+        instead: what to do then.
+
+    Raises:
+        RunDataChangedError: they differ.
+    """
+    if found != known:
+        raise RunDataChangedError(path, split, what, instead=instead)
+
+
+def corpus_of_run(place: Workdir) -> Corpus:
+    """The corpus that a run of texts was trained with.
+
+    Raises:
+        RunDataChangedError: a split has changed.
+        DataError: a document or file is malformed.
+    """
+    corpus = read_corpus(place.config().data)
+    known: Mapping[str, str] = place.data()
+    for name, own in fingerprints(corpus).items():
+        require_same_records(place.path, name, own, known.get(name))
+    return corpus

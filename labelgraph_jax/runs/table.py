@@ -1,0 +1,192 @@
+"""The problem of a table's tasks: what `fit` asks of it."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from labelgraph_jax.config import Config
+from labelgraph_jax.config.table import task_weights
+from labelgraph_jax.data.documents import Corpus
+from labelgraph_jax.data.tables.examples import TableExamples
+from labelgraph_jax.data.tables.schema import TableSchema
+from labelgraph_jax.data.tables.targets import Target
+from labelgraph_jax.predictors.table_data import (
+    TableSplits,
+    encode_rows,
+    learn_schema,
+    learn_targets,
+    read_splits,
+    table_fingerprint,
+)
+from labelgraph_jax.predictors.table_metrics import summarise
+from labelgraph_jax.predictors.table_model import TableModel
+from labelgraph_jax.predictors.table_network import (
+    TableClassifier,
+    build_table_classifier,
+    table_objective,
+)
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.runs.problem import Prepared, Say, Validate
+from labelgraph_jax.runs.restore import restore_table
+from labelgraph_jax.runs.table_report import suspicions, table_lines
+from labelgraph_jax.training.evaluate import (
+    compile_probabilities,
+    predict_probabilities,
+)
+from labelgraph_jax.training.objectives import Batch, LossFn, Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedTable(Prepared):
+    """Rows, columns and network of a run, see `Prepared`."""
+
+    splits: TableSplits
+    schema: TableSchema
+    targets: tuple[Target, ...]
+    classifier: TableClassifier
+
+
+@dataclass(frozen=True)
+class TableProblem:
+    """Tasks of a table, see `Problem`."""
+
+    config: Config
+    what = "rows"
+
+    def read(self, given: Corpus | None = None) -> TableSplits:
+        return read_splits(self.config)
+
+    def fingerprints(self, records: TableSplits) -> dict[str, str]:
+        tables = records.tables.items()
+        return {n: "" if t is None else table_fingerprint(t) for n, t in tables}
+
+    def prepare(self, records: TableSplits, say: Say) -> PreparedTable:
+        config, name = self.config, records.name
+        table, held = records.tables["train"], records.tables["validation"]
+        assert table is not None
+        for note in records.notes:
+            say(f"{name}: {note}")
+
+        # Tasks and columns, learned from the training rows.
+        targets = learn_targets(config, table)
+        schema = learn_schema(config, table)
+        train = encode_rows(table, schema, targets, labelled=True).examples
+        weights = task_weights(config)
+        for line in table_lines(name, len(table), schema, targets, weights):
+            say(line)
+        for line in suspicions(schema, targets, train):
+            say(line)
+        validation = None
+        if held is not None:
+            encoded = encode_rows(held, schema, targets, labelled=True)
+            validation = encoded.examples
+            for task, counts in encoded.unseen_targets.items():
+                say(
+                    f"task {task}: {counts.total():,} validation targets that training "
+                    f"lacks are left out: {', '.join(list(counts)[:3])}"
+                )
+
+        # Batches of a small table are small, so that an epoch has a few steps.
+        settings = config.training
+        most = max(16, 2 ** int(np.log2(max(len(train) / 8, 16))))
+        size = min(settings.batch_size, most)
+        size = max(size - size % settings.micro_batches, settings.micro_batches)
+        return PreparedTable(
+            fingerprints=self.fingerprints(records),
+            train=train,
+            validation=validation,
+            batch_size=size,
+            tasks=tuple(target.name for target in targets),
+            splits=records,
+            schema=schema,
+            targets=targets,
+            classifier=build_table_classifier(config, schema, targets),
+        )
+
+    def save(self, place: Workdir, prepared: PreparedTable) -> None:
+        values = {"tasks": [target.to_json() for target in prepared.targets]}
+        place.save_table(values | json.loads(prepared.schema.to_json()))
+
+    def init(self, prepared: PreparedTable, key: jax.Array) -> Params:
+        return prepared.classifier.init(key)
+
+    def network(self, prepared: PreparedTable) -> TableClassifier:
+        return prepared.classifier
+
+    def objective(self, prepared: PreparedTable) -> LossFn:
+        return table_objective(self.config, prepared.classifier)
+
+    def validate(self, prepared: PreparedTable, mesh: Mesh) -> Validate:
+        apply, examples = prepared.classifier.apply, prepared.validation
+        assert isinstance(examples, TableExamples)
+        run = compile_probabilities(apply, mesh, link=lambda outputs: outputs)
+
+        def validate(params: Params, batches: Iterable[Batch]) -> dict[str, float]:
+            measured = summarise(
+                predict_probabilities(run, params, batches),
+                examples.targets,
+                examples.target_mask,
+                prepared.targets,
+                task_weights(self.config),
+            )
+            metrics = {"skill": measured["skill"]}
+            for name, task in measured["tasks"].items():
+                for metric, value in task["metrics"].items():
+                    counts = ("rows", "labels", "positives")
+                    if value is not None and metric not in counts:
+                        metrics[f"{name}/{metric}"] = value
+            return metrics
+
+        return validate
+
+    def calibrate(
+        self, place: Workdir, prepared: PreparedTable, say: Say
+    ) -> TableModel:
+        return restore_table(place)
+
+    def results(
+        self, place: Workdir, prepared: PreparedTable, model: TableModel
+    ) -> dict[str, Any]:
+        splits, schema = prepared.splits, prepared.schema
+        test = splits.tables["test"]
+        return {
+            "data": splits.name,
+            "mixture": self.config.mixture.kind,
+            "notes": list(splits.notes),
+            "rows": {n: 0 if t is None else len(t) for n, t in splits.tables.items()},
+            "columns": {
+                "categorical": [c.name for c in schema.categorical],
+                "numeric": [c.name for c in schema.numeric],
+                "left_out": dict(schema.dropped),
+            },
+            "learned_weights": model.learned_weights,
+            "test": None if test is None else model.evaluate(test),
+        }
+
+    def baseline(
+        self, place: Workdir, records: TableSplits, say: Say
+    ) -> dict[str, Any]:
+        """Linear models and gradient boosting, one per target, on the same splits."""
+        from labelgraph_jax.runs.table_baseline import table_baselines
+
+        train, test = records.tables["train"], records.tables["test"]
+        if test is None:
+            raise WorkdirError(
+                "a baseline needs test rows to stand beside; there are none"
+            )
+        assert train is not None
+        say("training the baselines: a linear model and gradient boosting per target")
+        model = restore_table(place)
+        return table_baselines(
+            model.encode(train, labelled=True).examples,
+            model.encode(test, labelled=True).examples,
+            model.targets,
+            model.schema.cardinalities,
+            task_weights(self.config),
+            seed=self.config.training.seed,
+        )
