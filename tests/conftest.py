@@ -14,6 +14,7 @@ os.environ["XLA_FLAGS"] = (
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 
+import tests.examples  # noqa: F401  how many examples hypothesis draws
 from tests.compiled import keep_compiled_programs
 
 keep_compiled_programs()

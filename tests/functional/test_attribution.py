@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.attribution import (
@@ -11,6 +11,7 @@ from labelgraph_jax.functional.attribution import (
     gradient_times_input,
     integrated_gradients,
 )
+from tests.examples import examples
 from tests.reference import attribution as reference
 
 
@@ -43,7 +44,7 @@ def test_both_equal_their_plain_loops_eager_and_compiled(wrap) -> None:
 
 
 @given(seed=st.integers(0, 2**16), rows=st.integers(1, 6))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_of_a_linear_function_gradient_times_input_is_exact(seed: int, rows) -> None:
     x, b, a = (draw(seed + i, rows, 3) for i in range(3))
     found = gradient_times_input(lambda at: jnp.sum(a * at) + 2.0, x, b)
@@ -52,7 +53,7 @@ def test_of_a_linear_function_gradient_times_input_is_exact(seed: int, rows) -> 
 
 
 @given(seed=st.integers(0, 2**16), steps=st.integers(1, 9))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_of_a_quadratic_function_any_number_of_steps_is_exact(seed, steps) -> None:
     x, b, a = (draw(seed + i, 4, 3) for i in range(3))
     found = integrated_gradients(lambda at: jnp.sum(a * at**2), x, b, steps=steps)
@@ -62,7 +63,7 @@ def test_of_a_quadratic_function_any_number_of_steps_is_exact(seed, steps) -> No
 
 
 @given(seed=st.integers(0, 2**16))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_a_row_that_the_function_does_not_read_gets_nothing(seed: int) -> None:
     x = draw(seed, 4, 3)
     found = integrated_gradients(lambda at: jnp.sum(jnp.sin(at[1:])), x, steps=5)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -25,7 +25,6 @@ def made() -> tuple[TableEncoder, dict]:
     return ENCODER, jax.jit(ENCODER.init)(jax.random.key(0), CATEGORIES, NUMBERS)
 
 
-@settings(deadline=None)
 @given(
     arrays(np.int32, (3,), elements=st.integers(0, 2)),
     arrays(np.int32, (3,), elements=st.integers(0, 3)),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -13,11 +13,12 @@ from labelgraph_jax.functional.attention.graph_attention import (
     graph_attention,
     masked_softmax,
 )
+from tests.examples import examples
 from tests.reference import attention as reference
 
 ROLES = ["additive", "multiplicative", "fixed", "mask", "none"]
 LABELS, FEATURES, HEADS, SIZE = 5, 4, 3, 2
-few_examples = settings(max_examples=20, deadline=None)
+few_examples = examples(20)
 masks = hnp.arrays(np.bool_, (LABELS, LABELS))
 compiled = jax.jit(
     graph_attention, static_argnames=("role", "negative_slope", "return_attention")

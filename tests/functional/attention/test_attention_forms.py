@@ -6,18 +6,19 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from labelgraph_jax.functional.attention.forms import graph_attention_v2, message_gate
 from labelgraph_jax.functional.attention.graph_attention import graph_attention
 from labelgraph_jax.functional.attention.relu import relu_graph_attention
+from tests.examples import examples
 from tests.reference import attention as reference
 
 ROLES = ["additive", "multiplicative", "fixed", "mask", "none"]
 LABELS, FEATURES, HEADS, SIZE = 5, 4, 3, 2
-few_examples = settings(max_examples=10, deadline=None)
+few_examples = examples(10)
 masks = hnp.arrays(np.bool_, (LABELS, LABELS))
 static = ("role", "return_attention")
 compiled_v2 = jax.jit(graph_attention_v2, static_argnames=(*static, "negative_slope"))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.attention import methods as attention_methods
@@ -12,6 +12,7 @@ from labelgraph_jax.functional.attention import rows as attention_rows
 from labelgraph_jax.functional.attention.complete import complete_attention
 from labelgraph_jax.functional.attention.graph_attention import graph_attention
 from labelgraph_jax.functional.attention.memory import AttentionSizes, attention_bytes
+from tests.examples import examples
 from tests.functional.attention.test_attention import (
     HEADS,
     SIZE,
@@ -55,7 +56,7 @@ def dense(s: jax.Array, t: jax.Array, v: jax.Array, slope: float) -> jax.Array:
     return jnp.einsum("ijh,jhf->ihf", jax.nn.softmax(logits, axis=1), v)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     st.sampled_from([1, 2, 7]),
     st.sampled_from([0.1, 1.0, 20.0, 1e4]),

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.attention import rows as attention_rows
@@ -16,6 +16,7 @@ from labelgraph_jax.functional.attention import sorted_sums
 from labelgraph_jax.functional.attention.complete_relu import complete_relu_attention
 from labelgraph_jax.functional.attention.graph_attention import graph_attention
 from labelgraph_jax.functional.attention.relu import relu_graph_attention
+from tests.examples import examples
 from tests.functional.attention.test_attention import (
     HEADS,
     SIZE,
@@ -61,7 +62,7 @@ def factors(labels: int, seed: int = 0) -> tuple[jax.Array, jax.Array]:
     return jnp.asarray(pair[0]), jnp.asarray(pair[1])
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     st.sampled_from([1, 2, 9]),
     st.sampled_from([1e-3, 1.0, 1e4]),

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -18,12 +18,13 @@ from labelgraph_jax.functional.graph.adjacency import (
     thresholded_adjacency,
     xavier_adjacency,
 )
+from tests.examples import examples
 from tests.reference import adjacency as reference
 
 # One shape for drawn examples, so that each function is compiled once.
 DOCUMENTS, LABELS = 7, 5
 multi_hot = hnp.arrays(np.bool_, (DOCUMENTS, LABELS))
-few_examples = settings(max_examples=20, deadline=None)
+few_examples = examples(20)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -11,10 +11,11 @@ from labelgraph_jax.functional.graph.convolution import (
     graph_convolution,
     normalise_adjacency,
 )
+from tests.examples import examples
 from tests.reference import convolution as reference
 
 LABELS, FEATURES, SIZE = 5, 4, 3
-few_examples = settings(max_examples=20, deadline=None)
+few_examples = examples(20)
 weights = st.one_of(st.just(0.0), st.floats(-1e3, 1e3, width=32, allow_subnormal=False))
 signed = hnp.arrays(np.float32, (LABELS, LABELS), elements=weights)
 convolve = jax.jit(graph_convolution)

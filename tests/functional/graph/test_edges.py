@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.attention import sparse as sparse_attention
@@ -23,6 +23,7 @@ from labelgraph_jax.functional.graph.edges import (
     edges_from_pairs,
     make_edges,
 )
+from tests.examples import examples
 from tests.functional.attention.test_attention import (
     HEADS,
     SIZE,
@@ -54,7 +55,7 @@ def some_matrix() -> np.ndarray:
     return matrix
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(st.integers(1, 6), st.integers(0, 99))
 def test_a_matrix_is_its_list_of_edges(n: int, seed: int) -> None:
     matrix = np.asarray(some_edges(seed, n))
@@ -67,7 +68,7 @@ def test_a_matrix_is_its_list_of_edges(n: int, seed: int) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=6))
 def test_the_edges_of_a_taxonomy_are_its_adjacency(pairs: list) -> None:
     parents = np.asarray(pairs, np.int64).reshape(-1, 2)

@@ -1,9 +1,10 @@
 import jax
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.graph.node_positions import node_positions
+from tests.examples import examples
 
 
 def two_groups():
@@ -56,7 +57,7 @@ def test_one_step_is_the_formula():
     np.testing.assert_allclose(node_positions(weights, steps=1), moved, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=15)
+@examples(15)
 @given(seed=st.integers(0, 99), density=st.floats(0, 1))
 def test_positions_are_finite_within_the_unit_square_and_apart(seed, density):
     rng = np.random.default_rng(seed)

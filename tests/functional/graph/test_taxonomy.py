@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -16,11 +16,12 @@ from labelgraph_jax.functional.graph.taxonomy import (
     imply_ancestors,
     summarise_hierarchical_counts,
 )
+from tests.examples import examples
 from tests.reference import taxonomy as reference
 
 # One shape for drawn examples, so that each function is compiled once.
 DOCUMENTS, LABELS, EDGES = 5, 6, 8
-few_examples = settings(max_examples=25, deadline=None)
+few_examples = examples(25)
 multi_hot = hnp.arrays(np.bool_, (DOCUMENTS, LABELS))
 shares = hnp.arrays(np.float32, (DOCUMENTS, LABELS), elements=st.floats(0, 1, width=16))
 # Edges go from the label that is earlier in a shuffled order to a later one, so the

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.losses.balanced import (
@@ -19,6 +19,7 @@ from labelgraph_jax.functional.losses.elementwise import (
     binary_cross_entropy,
     focal_loss,
 )
+from tests.examples import examples
 from tests.reference import balanced_losses as reference
 
 SHAPE = (3, 4)
@@ -83,7 +84,7 @@ def test_a_loss_equals_its_loop_eager_and_jitted(name, smoothing, masked):
 
 
 @every_loss
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.lists(
         st.tuples(st.floats(-40, 40, width=32), st.sampled_from([0.0, 0.3, 1.0])),

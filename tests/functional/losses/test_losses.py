@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.losses.elementwise import (
@@ -10,6 +10,7 @@ from labelgraph_jax.functional.losses.elementwise import (
     binary_cross_entropy,
     focal_loss,
 )
+from tests.examples import examples
 from tests.reference import losses as reference
 
 SHAPE = (3, 4)
@@ -57,7 +58,7 @@ def test_a_loss_equals_its_loop_eager_and_jitted(name, smoothing, masked):
 
 
 @every_loss
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     st.lists(
         st.tuples(st.floats(-40, 40, width=32), st.sampled_from([0.0, 0.3, 1.0])),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.decisions.thresholds import (
@@ -24,6 +24,7 @@ from labelgraph_jax.functional.metrics.labels import (
     evaluate_scores,
     label_counts,
 )
+from tests.examples import examples
 from tests.reference import adjacency as adjacency_reference
 from tests.reference import metrics as reference
 
@@ -67,7 +68,7 @@ def no_shape_checker():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(seeds)
 def test_every_metric_equals_the_loop_over_the_annotated_cells(seed):
     scores, targets, thresholds, mask = drawn(seed)
@@ -79,7 +80,7 @@ def test_every_metric_equals_the_loop_over_the_annotated_cells(seed):
         assert result[name] == pytest.approx(expected[name], abs=1e-12), name
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(seeds, st.sampled_from([np.nan, np.inf, -np.inf, 1.0]))
 def test_what_a_masked_cell_holds_never_matters(seed, what):
     scores, targets, thresholds, mask = drawn(seed)
@@ -95,7 +96,7 @@ def test_what_a_masked_cell_holds_never_matters(seed, what):
         np.testing.assert_array_equal(count(other[1], mask), count(targets, mask))
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(seeds)
 def test_a_mask_that_is_true_everywhere_is_no_mask(seed):
     scores, targets, thresholds, _ = drawn(seed)
@@ -245,7 +246,7 @@ def test_propensities_count_the_documents_that_are_annotated_for_each_label():
         ranking.inverse_propensities(counts, np.array([10, 2, 2]))
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(seeds)
 def test_conditional_probabilities_come_from_documents_annotated_for_both(seed):
     _, targets, _, mask = drawn(seed)

@@ -3,11 +3,12 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.losses import tasks as task_losses
 from labelgraph_jax.functional.losses.tasks import Task
+from tests.examples import examples
 from tests.reference import task_losses as reference
 
 TASKS = (
@@ -101,7 +102,7 @@ def test_every_missing_target_has_a_gradient_of_exactly_zero() -> None:
     assert np.isfinite(gradient).all()
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(seed=st.integers(0, 2**20), cut=st.integers(1, ROWS - 1))
 def test_sums_add_up_over_batches(seed: int, cut: int) -> None:
     outputs, targets = made_batch(seed)

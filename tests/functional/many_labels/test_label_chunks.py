@@ -8,7 +8,7 @@ import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import example as example_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.losses.balanced import (
@@ -27,6 +27,7 @@ from labelgraph_jax.functional.many_labels.label_chunks import (
     top_labels,
 )
 from labelgraph_jax.functional.many_labels.label_layout import label_layout
+from tests.examples import examples
 from tests.reference import label_chunks as reference
 
 LABELS = 22
@@ -136,7 +137,7 @@ def test_the_gradient_is_the_same_without_jit():
     )
 
 
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(
     st.integers(1, 4),
     st.integers(1, 30),

@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.many_labels import label_lists, retrieval
 from labelgraph_jax.functional.many_labels.label_lists import LabelScores
+from tests.examples import examples
 from tests.reference import retrieval as reference
 
 LABELS = 6
@@ -102,7 +103,7 @@ def test_negative_and_positive_zero_products_are_a_tie() -> None:
     np.testing.assert_array_equal(near.rows, [[0, 1, 2]])
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3, 1.0]), st.integers(1, 6))
 def test_the_best_of_a_mixture_from_lists_are_the_best_of_the_whole(
     seed: int, weight: float, k: int
@@ -125,7 +126,7 @@ def test_the_best_of_a_mixture_from_lists_are_the_best_of_the_whole(
     np.testing.assert_array_equal(got.scores, expected[1])
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(st.integers(0, 10_000), st.sampled_from([0.01, 0.2, 3.0]))
 def test_the_scores_of_a_query_add_up_to_what_its_neighbours_carry(
     seed: int, temperature: float

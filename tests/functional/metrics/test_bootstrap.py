@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.metrics.bootstrap import (
@@ -15,6 +15,7 @@ from labelgraph_jax.functional.metrics.labels import (
     label_counts,
     summarise_label_counts,
 )
+from tests.examples import examples
 from tests.reference import bootstrap as reference
 
 
@@ -25,7 +26,7 @@ def made(seed: int, documents: int = 12, labels: int = 4) -> tuple[np.ndarray, .
     return targets ^ wrong, targets.astype(np.float32)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(0, 2**16))
 def test_resampled_f1_is_that_of_the_documents_drawn(seed: int) -> None:
     decisions, targets = made(seed)
@@ -52,7 +53,7 @@ def test_draws_put_back_what_they_took_and_follow_from_the_seed() -> None:
     assert (draws != document_draws(20, 8, seed=2)).any()
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**16), st.integers(1, 4))
 def test_an_interval_is_that_of_the_drawn_pairs(seed: int, seeds: int) -> None:
     generator = np.random.default_rng(seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.metrics.bootstrap_ranking import (
@@ -11,10 +11,11 @@ from labelgraph_jax.functional.metrics.bootstrap_ranking import (
     resampled_mean,
 )
 from labelgraph_jax.functional.metrics.tasks import pr_auc, roc_auc
+from tests.examples import examples
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.booleans())
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_areas_equal_those_of_the_drawn_rows_repeated(seed, rows, tied) -> None:
     generator = np.random.default_rng(seed)
     scores = generator.normal(size=rows)

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.metrics.calibration import (
     calibration_bins,
     expected_calibration_error,
 )
+from tests.examples import examples
 from tests.reference import calibration as reference
 
 
@@ -41,7 +42,7 @@ def test_bins_of_two_batches_add_to_those_of_both():
         np.testing.assert_allclose(values, wanted)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(
     values=st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40),
     bins=st.integers(1, 12),

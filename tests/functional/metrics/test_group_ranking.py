@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
@@ -13,6 +13,7 @@ from labelgraph_jax.functional.metrics.groups import (
     ranked_group_metrics,
 )
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
+from tests.examples import examples
 from tests.reference import group_ranking as reference
 
 KS = (1, 3, 5)
@@ -47,7 +48,7 @@ def from_ranking(ids, targets, ks=KS, groups=None):
     )
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(0, 10_000))
 def test_both_ways_equal_the_plain_loops(seed: int) -> None:
     scores, targets = made(seed)

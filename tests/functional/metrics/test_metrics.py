@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
@@ -16,6 +16,7 @@ from labelgraph_jax.functional.metrics.labels import (
     label_counts,
     summarise_label_counts,
 )
+from tests.examples import examples
 from tests.reference import metrics as reference
 
 
@@ -87,7 +88,7 @@ def test_no_document_counts_nothing_and_its_ratios_are_zero():
     assert set(summarise_label_counts(counts).values()) == {0.0}
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(0, 2**31), st.sampled_from([(1, 1), (5, 3), (12, 6)]))
 def test_every_metric_equals_its_loop(seed, shape):
     rng = np.random.default_rng(seed)

@@ -3,7 +3,7 @@
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.decisions.thresholds import fit_global_threshold
@@ -19,6 +19,7 @@ from labelgraph_jax.functional.metrics.ranked import (
     ranked_hits,
     ranked_metrics,
 )
+from tests.examples import examples
 from tests.reference import metrics as reference
 
 
@@ -52,7 +53,7 @@ def example(seed=0, documents=12, labels=15, kept=15, share=0.15):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 9), st.integers(0, 1))
 def test_all_metrics_are_those_of_the_dense_evaluation(seed, documents, labels, some):
     scores, targets, ids, kept_scores, truth = example(
@@ -119,7 +120,7 @@ def test_f1_from_counts_is_that_of_scikit_learn():
     assert found["subset_accuracy"] == metrics.accuracy_score(targets, predictions)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(0, 10**6), st.integers(1, 8), st.sampled_from([0.0, 0.1, 0.3]))
 def test_a_threshold_fitted_above_the_bound_is_that_of_all_scores(seed, kept, share):
     scores, targets, ids, kept_scores, truth = example(seed, 10, 8, kept, share)

@@ -2,11 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from labelgraph_jax.functional.metrics import ranking
+from tests.examples import examples
 from tests.reference import metrics as reference
 
 SHAPE = (4, 6)
@@ -35,7 +36,7 @@ def rows(function, scores, targets, *rest):
 
 @pytest.mark.parametrize("k", [1, 3, 6, 9])
 @pytest.mark.parametrize("name", AT_K)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(few_scores, some_targets)
 def test_a_metric_at_k_equals_its_loop(name, k, scores, targets):
     result = AT_K[name](scores, targets, k)
@@ -46,7 +47,7 @@ def test_a_metric_at_k_equals_its_loop(name, k, scores, targets):
 
 
 @pytest.mark.parametrize("k", [1, 3, 9])
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(few_scores, some_targets)
 def test_psp_equals_its_loop(k, scores, targets):
     worth = np.array([1.0, 4.0, 2.5, 1.5, 8.0, 4.0], np.float32)
@@ -57,7 +58,7 @@ def test_psp_equals_its_loop(k, scores, targets):
     np.testing.assert_allclose(jitted, result, rtol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(few_scores, some_targets)
 def test_lrap_and_average_precision_equal_their_loops(scores, targets):
     lrap = ranking.label_ranking_average_precision(scores, targets)

@@ -2,7 +2,7 @@ import jaxtyping
 import numpy as np
 import pytest
 import sklearn.metrics
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.losses.tasks import Task
@@ -14,6 +14,7 @@ from labelgraph_jax.functional.metrics.tasks import (
     roc_auc,
     task_metrics,
 )
+from tests.examples import examples
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def untyped():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(seed=st.integers(0, 2**20), levels=st.integers(1, 30))
 def test_areas_equal_scikit_learns_also_with_ties(seed: int, levels: int) -> None:
     generator = np.random.default_rng(seed)

@@ -3,10 +3,11 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.mixture import experts
+from tests.examples import examples
 from tests.reference import experts as reference
 
 BATCH, TASKS, EXPERTS, FEATURES = 6, 3, 4, 5
@@ -84,7 +85,7 @@ def test_a_gate_on_one_expert_is_fully_polarised_and_an_even_one_not_at_all() ->
     np.testing.assert_allclose(found.entropy, [0, 1], atol=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(seed=st.integers(0, 2**20), scale=st.sampled_from([0.0, 1.0, 1e4]))
 def test_a_mixture_lies_within_its_experts_and_follows_their_order(
     seed: int, scale: float

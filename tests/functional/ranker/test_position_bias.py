@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.ranker.position_bias import (
@@ -13,6 +13,7 @@ from labelgraph_jax.functional.ranker.position_bias import (
     drop_positions,
     position_logits,
 )
+from tests.examples import examples
 from tests.reference import ranking_scores as reference
 
 TABLE = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 2)), jnp.float32)
@@ -52,7 +53,7 @@ def test_only_the_columns_of_biased_tasks_and_their_places_get_a_gradient() -> N
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.9))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_dropped_positions_are_none_and_the_others_stay(seed, rate) -> None:
     positions = np.arange(1, 2001)
     dropped = np.asarray(drop_positions(jax.random.key(seed), positions, rate))

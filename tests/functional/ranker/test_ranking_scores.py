@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.ranker.scores import weighted_product, weighted_sum
+from tests.examples import examples
 from tests.reference import ranking_scores as reference
 
 VALUES = np.random.default_rng(0).random((7, 3)).astype(np.float32)
@@ -26,7 +27,7 @@ def test_scores_equal_plain_loops(name, wrap) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 10))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_the_scale_of_a_task_does_not_change_the_order_of_products(seed, scale) -> None:
     values = np.random.default_rng(seed).uniform(0.01, 1, (6, 3)).astype(np.float32)
     scaled = values * np.array([1.0, scale, 1.0], np.float32)

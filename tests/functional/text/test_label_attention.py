@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.text import label_attention as attention
+from tests.examples import examples
 from tests.reference import label_attention as reference
 
 B, S, N, D = 3, 5, 7, 4
@@ -119,7 +120,7 @@ def test_a_large_query_finds_the_one_token_that_answers_it() -> None:
     np.testing.assert_allclose(scores[0], np.arange(4.0), atol=1e-6)
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6))
 def test_the_order_and_the_padding_of_the_tokens_do_not_matter(
     seed: int, length: int

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.text.label_decoder import (
@@ -17,6 +17,7 @@ from labelgraph_jax.functional.text.label_decoder import (
     label_sequences,
 )
 from labelgraph_jax.functional.text.recurrent import LstmWeights
+from tests.examples import examples
 from tests.reference import label_decoder as reference
 
 B, N, H, E = 5, 4, 3, 2
@@ -76,7 +77,7 @@ def test_labels_are_written_most_frequent_first_then_stop() -> None:
     )
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6))
 def test_sequences_are_those_of_plain_loops(seed: int, max_labels: int) -> None:
     generator = np.random.default_rng(seed)

@@ -2,10 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.text import pooling
+from tests.examples import examples
 from tests.reference import pooling as reference
 
 IDS = jnp.array([[3, 1, 3, 3, 2], [4, 4, 0, 0, 0], [0, 0, 0, 0, 0]], jnp.int32)
@@ -89,7 +90,7 @@ def test_a_bag_of_values_equals_its_plain_loops(wrap, norm: str) -> None:
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(st.floats(0.01, 100.0))
 def test_a_bag_of_values_does_not_depend_on_their_scale(scale: float) -> None:
     table, values = jnp.eye(5), jnp.abs(draw(2, 3, 5))
@@ -102,7 +103,7 @@ def test_a_bag_of_values_does_not_depend_on_their_scale(scale: float) -> None:
     np.testing.assert_allclose(np.linalg.norm(plain[:2], axis=1), 1, atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.permutations(range(5)))
 def test_a_bag_is_blind_to_the_order_of_tokens(order: list[int]) -> None:
     table = draw(0, 5, 4)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -14,10 +14,11 @@ from labelgraph_jax.functional.text.recurrent import (
     bidirectional_lstm,
     lstm,
 )
+from tests.examples import examples
 from tests.reference import recurrent as reference
 
 BATCH, STEPS, FEATURES, SIZE = 4, 6, 3, 5
-few_examples = settings(max_examples=20, deadline=None)
+few_examples = examples(20)
 masks = hnp.arrays(np.bool_, (BATCH, STEPS))
 compiled = jax.jit(lstm, static_argnames="reverse")
 # Right-padded, full, empty, and padded on the left with a hole.

@@ -2,10 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.text import transformer as F  # noqa: N812
+from tests.examples import examples
 from tests.reference import transformer as reference
 
 
@@ -56,7 +57,7 @@ def test_every_function_equals_its_plain_loops(wrap) -> None:
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.floats(-100, 100), st.integers(0, 100))
 def test_layer_norm_ignores_a_shift_of_its_input(shift: float, seed: int) -> None:
     x = draw(seed, 3, 8)
@@ -66,7 +67,7 @@ def test_layer_norm_ignores_a_shift_of_its_input(shift: float, seed: int) -> Non
     np.testing.assert_allclose(plain, moved, atol=2e-3)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.permutations(range(5)))
 def test_attention_is_blind_to_the_order_of_tokens(order: list[int]) -> None:
     x, mask, *weights = attention_arguments()
