@@ -21,6 +21,7 @@ keep_compiled_programs()
 
 if TYPE_CHECKING:
     from labelgraph_jax.config import DataConfig
+    from tests.zoo import Zoo
 
 
 @pytest.fixture(scope="session")
@@ -34,23 +35,25 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> "DataConfig":
-    """A made corpus of 48, 16 and 24 documents and five labels."""
-    from tests.tiny import write_corpus
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> "Zoo":
+    """Finished runs of every kind, shared by all processes of this test run."""
+    from tests.zoo import Zoo
 
-    return write_corpus(tmp_path_factory.mktemp("tiny_data"))
+    base = tmp_path_factory.getbasetemp()
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    return Zoo((base.parent if parallel else base) / "zoo")
 
 
 @pytest.fixture(scope="session")
-def trained(tiny_data: "DataConfig", tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The work directory of a finished run; tests read it and leave it as it is."""
-    from labelgraph_jax.runs.fit import fit
-    from tests.tiny import tiny_config
+def tiny_data(zoo: "Zoo") -> "DataConfig":
+    """A made corpus of 48, 16 and 24 documents and five labels."""
+    return zoo.data
 
-    workdir = tmp_path_factory.mktemp("trained") / "run"
-    config = tiny_config(tiny_data, training={"epochs": 6, "batch_size": 8})
-    fit(config, workdir, progress=False)
-    return workdir
+
+@pytest.fixture(scope="session")
+def trained(zoo: "Zoo") -> Path:
+    """The work directory of a finished run; tests read it and leave it as it is."""
+    return zoo("bag")
 
 
 @pytest.fixture

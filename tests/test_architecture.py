@@ -139,15 +139,18 @@ def loaded_after(statement: str) -> set[str]:
 HEAVY = {"torch", "tensorflow", "jax", "flax", "optax", "orbax", "grain", "sklearn"}
 
 
+@pytest.mark.process
 def test_importing_the_package_imports_nothing_heavy() -> None:
     assert not loaded_after(f"import {PACKAGE}") & HEAVY
 
 
+@pytest.mark.process
 def test_the_help_of_the_command_line_imports_nothing_heavy() -> None:
     statement = f"from {PACKAGE}.cli import run; run(['--help']); run(['train', '-h'])"
     assert not loaded_after(statement) & HEAVY
 
 
+@pytest.mark.process
 def test_importing_what_trains_and_predicts_needs_neither_torch_nor_tensorflow() -> (
     None
 ):

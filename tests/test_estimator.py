@@ -147,6 +147,7 @@ def test_what_is_not_fitted_says_so(tmp_path: Path) -> None:
             call()
 
 
+@pytest.mark.slow
 def test_a_fit_can_be_repeated_and_a_state_of_numpy_is_a_seed(
     of_names: lg.LabelGraphClassifier,
 ) -> None:
@@ -170,6 +171,7 @@ def test_pickled_it_predicts_the_same(of_names: lg.LabelGraphClassifier) -> None
     assert not hasattr(unfitted, "model_")
 
 
+@pytest.mark.slow
 def test_it_says_nothing_warns_of_nothing_and_leaves_nothing_behind(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +201,7 @@ def test_lists_of_names_come_back_as_lists_of_names(
     assert "from         memory" in repr(of_names.model_)
 
 
+@pytest.mark.slow
 def test_an_indicator_matrix_comes_back_as_one(
     of_matrix: lg.LabelGraphClassifier, of_names: lg.LabelGraphClassifier
 ) -> None:
@@ -217,6 +220,7 @@ def test_an_indicator_matrix_comes_back_as_one(
     )
 
 
+@pytest.mark.slow
 def test_a_sparse_matrix_comes_back_sparse_and_empty_columns_stay() -> None:
     wide = np.concatenate([np.zeros((48, 1), int), MATRIX], axis=1)
     classifier = small(epochs=1).fit(np.array(TEXTS), sparse.csr_matrix(wide))
@@ -237,6 +241,7 @@ def test_the_columns_of_a_frame_are_the_classes() -> None:
 # Pipeline, cross-validation and grid search. ----------------------------------------
 
 
+@pytest.mark.slow
 def test_it_works_in_a_pipeline_and_in_cross_validation() -> None:
     pipeline = Pipeline(
         [
@@ -249,6 +254,7 @@ def test_it_works_in_a_pipeline_and_in_cross_validation() -> None:
     assert found.shape == (2,) and (found > 0.5).all()
 
 
+@pytest.mark.slow
 def test_grid_search_chooses_a_parameter() -> None:
     search = GridSearchCV(
         small(), {"epochs": [1, 8]}, scoring="f1_micro", cv=KFold(2), refit=False
@@ -260,6 +266,7 @@ def test_grid_search_chooses_a_parameter() -> None:
 # Settings, few texts, saving. -----------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("texts", [["a b"], ["a b", "a b"], ["a", "b", "a c"]])
 def test_a_few_texts_are_enough(texts: list[str]) -> None:
     classifier = small(epochs=2).fit(texts, [["x"]] * len(texts))
@@ -290,6 +297,7 @@ def test_a_saved_classifier_is_a_work_directory(
         of_names.save(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_workdir_keeps_the_run(tmp_path: Path) -> None:
     classifier = small(epochs=1, workdir=tmp_path / "run").fit(TEXTS, NAMES)
     assert classifier.model_.workdir.history()[-1]["epoch"] == 1

@@ -377,6 +377,7 @@ def test_other_processes_print_only_what_they_alone_know(
     assert "problem: the others did not join\n  start them" in capsys.readouterr().out
 
 
+@pytest.mark.process
 def test_eight_devices_of_this_machine_add_up_and_nothing_is_wrong(
     tmp_path: Path,
 ) -> None:
@@ -397,6 +398,7 @@ def test_eight_devices_of_this_machine_add_up_and_nothing_is_wrong(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.process
 def test_a_real_run_on_one_worker_of_four_ends_with_2() -> None:
     ran = run_doctor("", XLA_FLAGS="", SLURM_NTASKS="4", SLURM_STEP_NUM_TASKS="1")
     assert ran.returncode == 2, ran.stdout + ran.stderr

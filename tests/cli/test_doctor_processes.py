@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 SCRIPT = """
 import json, sys
 from labelgraph_jax.cli import doctor

@@ -146,6 +146,7 @@ def test_a_shell_without_a_completion_script_is_refused(
     assert "Expected one of ('bash', 'zsh'" in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_bash_completes_a_verb_with_the_script(tmp_path: Any) -> None:
     import shutil
     import subprocess

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from labelgraph_jax.cli.huge_pages import TUNABLES, environment_with_huge_pages
 
 SHOW = (
@@ -25,6 +27,7 @@ def test_another_library_a_set_tunable_and_a_no_leave_the_process_alone():
     assert environment_with_huge_pages({"LABELGRAPH_HUGE_PAGES": "0"}, "glibc") is None
 
 
+@pytest.mark.process
 def test_a_command_starts_over_once_and_keeps_its_arguments():
     done = subprocess.run(
         [sys.executable, "-c", SHOW, "an argument"],

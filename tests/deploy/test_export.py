@@ -82,6 +82,7 @@ def require_the_same(model: Model, folder: Path, texts: list[str]) -> None:
     )
 
 
+@pytest.mark.process
 def test_the_script_beside_the_model_predicts_the_same_without_this_package(
     trained: Path, exported: Path
 ) -> None:
@@ -213,6 +214,7 @@ def documents() -> list[Document]:
     return [Document(str(i), text, ()) for i, text in enumerate(TEXTS)]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", MODELS)
 def test_an_exported_model_says_what_predict_says(
     name: str, tiny_data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -269,6 +271,7 @@ def test_every_rule_is_written_as_python(tiny_data: DataConfig, trained: Path) -
             compile(example(text_rule(model), rule, ranked=ranked), "x.py", "exec")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("rule", "ranked"), [("top_k", False), ("top_k", True), ("consistent", False)]
 )

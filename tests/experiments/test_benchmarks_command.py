@@ -62,6 +62,7 @@ def test_a_failing_benchmark_is_written_down_and_the_rest_goes_on(
     assert str(Path(sys.executable).parent) not in text
 
 
+@pytest.mark.process
 def test_a_benchmark_that_takes_too_long_is_ended_with_what_it_started() -> None:
     code = (
         "import subprocess, sys, time; "

@@ -10,8 +10,8 @@ import pytest
 from experiments.mmoe_text import main
 from experiments.text.runs import WAYS, TextRun
 from experiments.text.statistics import differences, f1_rows, verdict
-from tests.runs.test_label_sets import documents_of_sets
 from tests.tiny import write_jsonl
+from tests.tiny_sets import documents_of_sets
 
 
 def run_of(decisions: np.ndarray, seed: int = 0) -> TextRun:

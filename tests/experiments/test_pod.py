@@ -66,6 +66,7 @@ def test_a_part_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text() == "same" and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.process
 def test_two_processes_write_what_one_writes_and_train_each_part_once(
     tmp_path: Path,
 ) -> None:
@@ -93,6 +94,7 @@ def test_two_processes_write_what_one_writes_and_train_each_part_once(
     assert_same(without_times(one), without_times(two))
 
 
+@pytest.mark.process
 def test_other_arguments_on_one_process_are_an_error_on_both_that_names_them(
     tmp_path: Path,
 ) -> None:
@@ -105,6 +107,7 @@ def test_other_arguments_on_one_process_are_an_error_on_both_that_names_them(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("action", "code", "messages"),
     [
@@ -127,6 +130,7 @@ def test_what_ends_one_process_ends_both_and_finished_parts_are_kept(
     assert kept == set("0123") if action == "write" else {"0"} <= kept <= {"0", "2"}
 
 
+@pytest.mark.process
 def test_folders_that_are_not_shared_are_an_error_on_both(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("here", "there")]
     for folder in folders:

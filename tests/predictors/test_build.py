@@ -61,6 +61,7 @@ HEADS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "text", "graph"), HEADS)
 def test_every_head_learns_words_that_name_the_labels(
     kind: str,
@@ -81,6 +82,7 @@ def test_every_head_learns_words_that_name_the_labels(
     assert results["test"]["metrics_at_half"]["micro_f1"] > 0.7
 
 
+@pytest.mark.slow
 def test_label_attention_reads_the_cached_windows_of_a_frozen_encoder(
     tiny_data: DataConfig, tmp_path: Path, encodings_folder: Path
 ) -> None:

@@ -18,6 +18,7 @@ from labelgraph_jax.predictors.ensemble import Ensemble
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.table_model import TableModel, as_table
 from tests.tiny import LABELS
+from tests.zoo import Zoo
 
 TEXTS = ["maize cob today", "crude barrel of the port cargo", "flour"]
 
@@ -28,14 +29,10 @@ def model(trained: Path) -> Model:
 
 
 @pytest.fixture(scope="module")
-def table_model(tmp_path_factory: pytest.TempPathFactory) -> TableModel:
-    from labelgraph_jax.runs.fit import fit
-    from tests.tiny_table import made_rows, tiny_table_config, write_rows
-
-    folder = tmp_path_factory.mktemp("table")
-    data = write_rows(folder / "rows.csv", made_rows(120, 0))
-    fit(tiny_table_config(data), folder / "run", progress=False)
-    return lg.load(folder / "run")
+def table_model(zoo: Zoo) -> TableModel:
+    loaded = lg.load(zoo("table"))
+    assert isinstance(loaded, TableModel)
+    return loaded
 
 
 class Cells(HTMLParser):

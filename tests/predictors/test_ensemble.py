@@ -10,37 +10,27 @@ import pytest
 
 from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
-from labelgraph_jax.config import ConfigError, DataConfig
+from labelgraph_jax.config import ConfigError
 from labelgraph_jax.predictors.ensemble import Ensemble, combine, fit_weights
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.ensemble import make_ensemble
 from labelgraph_jax.runs.evaluate import evaluate_workdir
-from labelgraph_jax.runs.fit import fit
-from tests.tiny import tiny_config
+from tests.zoo import Zoo
 
 TEXTS = ["maize cob the harvest silo", "barrel crude of the port cargo"]
 
 
 @pytest.fixture(scope="module")
-def other(tiny_data: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other(zoo: Zoo) -> Path:
     """A second finished run on the same documents."""
-    workdir = tmp_path_factory.mktemp("other") / "run"
-    config = tiny_config(tiny_data, graph={"layers": 0}, training={"seed": 1})
-    fit(config, workdir, progress=False)
-    return workdir
+    return zoo("plain")
 
 
 @pytest.fixture(scope="module")
-def joined(trained: Path, other: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def joined(zoo: Zoo) -> tuple[Path, dict[str, Any]]:
     """The ensemble of the two, whose members' own directories are gone."""
-    folder = tmp_path_factory.mktemp("joined")
-    copies = [folder / "a", folder / "b"]
-    for source, copy in zip((trained, other), copies, strict=True):
-        shutil.copytree(source, copy)
-    results = make_ensemble(copies, folder / "both")
-    for copy in copies:
-        shutil.rmtree(copy)
-    return folder / "both", results
+    workdir = zoo("ensemble")
+    return workdir, json.loads((workdir.parent / "returned.json").read_text())
 
 
 def test_logits_are_weighed_and_added() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from labelgraph_jax import load
 from labelgraph_jax.cli.tables import print_results
-from labelgraph_jax.config import Config, ConfigError, DataConfig, ThresholdConfig
+from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.predictors.hierarchy import (
     hierarchical_metrics,
@@ -18,33 +18,21 @@ from labelgraph_jax.predictors.hierarchy import (
     lacking_ancestors,
     require_taxonomy,
 )
+from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.evaluate import evaluate_workdir
-from labelgraph_jax.runs.fit import fit
 from tests.reference import taxonomy as reference
-from tests.tiny import LABELS, tiny_config
+from tests.tiny import LABELS
+from tests.zoo import Zoo
 
-TAXONOMY = "Root\tcrops\tship\ncrops\tgrain\ngrain\tcorn\twheat\n"
 # A label space whose inner node no document carries.
 CHAIN = LabelSpace(("a", "c", "z"), parents={"c": ("b",), "b": ("a",)})
 
 
 @pytest.fixture(scope="module")
-def taxonomic(
-    tiny_data: DataConfig, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, Any]]:
+def taxonomic(zoo: Zoo) -> tuple[Path, dict[str, Any]]:
     """A finished run with a taxonomy file that is gone by now, and its results."""
-    folder = tmp_path_factory.mktemp("taxonomic")
-    path = folder / "t.tsv"
-    path.write_text(TAXONOMY)
-    config = tiny_config(
-        dataclasses.replace(tiny_data, taxonomy=str(path)),
-        graph={"initialisation": "taxonomy"},
-        training={"epochs": 2},
-    )
-    config = dataclasses.replace(config, threshold=ThresholdConfig(consistent=True))
-    results = fit(config, folder / "run", progress=False)
-    path.unlink()
-    return folder / "run", results
+    workdir = zoo("taxonomy")
+    return workdir, Workdir(workdir).results()
 
 
 def test_ancestors_lead_through_nodes_that_are_no_labels() -> None:

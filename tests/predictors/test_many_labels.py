@@ -53,6 +53,7 @@ from labelgraph_jax.runs.label_edges import (
 from labelgraph_jax.runs.predict import write_predictions
 from labelgraph_jax.training.many_labels import TopLabels
 from tests.tiny import LABELS, made_documents, tiny_config, write_corpus, write_jsonl
+from tests.zoo import Zoo
 
 CHUNK = 2
 TEXTS = ["maize cob harvest the", "barrel crude port cargo", ""]
@@ -71,12 +72,9 @@ def run(folder: Path, data: Any, chunk: int, **graph: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def workdirs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def workdirs(zoo: Zoo) -> tuple[Path, Path]:
     """A run that scores all labels at once, and the same one in chunks."""
-    folder = tmp_path_factory.mktemp("many")
-    data = write_corpus(folder)
-    whole = run(folder / "whole", data, 0, method="sparse")
-    return whole, run(folder / "chunks", data, CHUNK, method="sparse")
+    return zoo("whole"), zoo("chunks")
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +162,7 @@ def test_predictions_are_written_alike(
             assert one["scores"] == pytest.approx(other["scores"], abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "graph",
     [

@@ -16,7 +16,6 @@ from labelgraph_jax.config import (
     Config,
     ConfigError,
     DataConfig,
-    HeadConfig,
     MemoryConfig,
 )
 from labelgraph_jax.data.documents import Document, LabelSpace
@@ -36,12 +35,11 @@ from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.added_labels import add_labels, make_memory, remove_labels
 from labelgraph_jax.runs.ensemble import make_ensemble
 from labelgraph_jax.runs.evaluate import evaluate_workdir
-from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.lock import WorkdirLock
-from tests.tiny import LABELS, made_documents, tiny_config, write_jsonl, write_tiny_bert
+from tests.tiny import LABELS, made_documents, tiny_config, write_jsonl
+from tests.zoo import FIXED_SAY, Zoo
 
 TEXTS = ["maize cob today", "crude barrel of the port cargo"]
-FIXED = {"weight": 0.5, "share": 0.5, "temperature": 0.1, "label_temperature": 0.1}
 
 
 def with_memory(data: DataConfig, **memory: Any) -> Config:
@@ -50,19 +48,14 @@ def with_memory(data: DataConfig, **memory: Any) -> Config:
 
 
 @pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_bert(tmp_path_factory.mktemp("bert") / "bert")
+def bert(zoo: Zoo) -> Path:
+    return zoo.bert
 
 
 @pytest.fixture(scope="module")
-def remembering(
-    tiny_data: DataConfig, bert: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def remembering(zoo: Zoo) -> Path:
     """A run whose memory has half the say; tests read it and leave it as it is."""
-    workdir = tmp_path_factory.mktemp("remembering") / "run"
-    config = with_memory(tiny_data, kind="pretrained", pretrained=str(bert), **FIXED)
-    fit(config, workdir, progress=False)
-    return workdir
+    return zoo("memory")
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +250,7 @@ def test_a_memory_can_be_added_to_a_finished_run_and_taken_away(
     shutil.copytree(trained, own)
     before = lg.load(own)
     told = before.predict_proba(TEXTS), before.predict(TEXTS)
-    asked = MemoryConfig(kind="documents", neighbours=8, **FIXED)
+    asked = MemoryConfig(kind="documents", neighbours=8, **FIXED_SAY)
     results = make_memory(own, asked)
     assert results["memory"]["kind"] == "documents"
     again = evaluate_workdir(own)
@@ -403,14 +396,14 @@ def test_settings_that_make_no_sense_are_refused(
 
 
 def test_labels_in_chunks_are_mixed_and_added_as_all_at_once(
-    tiny_data: DataConfig, bert: Path, remembering: Path, tmp_path: Path
+    zoo: Zoo, bert: Path, tmp_path: Path
 ) -> None:
-    config = with_memory(tiny_data, kind="pretrained", pretrained=str(bert), **FIXED)
-    head = HeadConfig(label_chunk=2, kept_labels=len(LABELS))
-    fit(dataclasses.replace(config, head=head), tmp_path / "run", progress=False)
-    whole = tmp_path / "whole"
-    shutil.copytree(remembering, whole)
-    for own in (tmp_path / "run", whole):
+    memory = MemoryConfig(
+        kind="pretrained", pretrained=str(bert), neighbours=8, **FIXED_SAY
+    )
+    whole = zoo.copy("whole", tmp_path / "whole")
+    for own in (zoo.copy("chunks", tmp_path / "run"), whole):
+        make_memory(own, memory)
         add_labels(own, [NewLabel("rice", "silo harvest")])
     one, other = lg.load(whole), lg.load(tmp_path / "run")
     assert (one.label_chunk, other.label_chunk) == (0, 2)

@@ -175,6 +175,7 @@ def test_nothing_is_written_where_the_input_is_wrong(
     assert [path.name for path in tmp_path.iterdir()] == ["new.jsonl"]
 
 
+@pytest.mark.slow
 def test_cached_encodings_give_the_predictions_of_uncached_ones(
     tiny_data: DataConfig, tmp_path: Path, encodings_folder: Path
 ) -> None:

@@ -87,6 +87,7 @@ def model(workdir: Path) -> Model:
     return loaded
 
 
+@pytest.mark.slow
 def test_it_evaluates_as_it_was_trained(workdir: Path, files: DataConfig, capsys):
     assert run(["evaluate", str(workdir), "--json"]) == 0
     own = json.loads(capsys.readouterr().out)["test"]["metrics"]
@@ -94,6 +95,7 @@ def test_it_evaluates_as_it_was_trained(workdir: Path, files: DataConfig, capsys
     assert json.loads(capsys.readouterr().out)["test"]["metrics"] == own
 
 
+@pytest.mark.slow
 def test_it_predicts_files_streams_matrices_and_rows_alike(
     workdir: Path, model: Model, files: DataConfig, capsys, monkeypatch
 ) -> None:
@@ -118,6 +120,7 @@ def test_it_predicts_files_streams_matrices_and_rows_alike(
     assert capsys.readouterr().out == from_file
 
 
+@pytest.mark.slow
 def test_values_are_not_weighed_by_idf_and_scale_does_not_matter(model: Model) -> None:
     weights = model.params["text_encoder"]["token_weight"]
     np.testing.assert_array_equal(weights, 1)

@@ -30,6 +30,7 @@ from tests.tiny import (
     write_tiny_bert,
     write_word_vectors,
 )
+from tests.zoo import Zoo
 
 ENCODERS = ("bag", "cnn", "bilstm", "transformer")
 MODEL_FILES = {
@@ -62,6 +63,7 @@ def assert_sound(workdir: Path, results: dict[str, Any]) -> None:
     assert all(np.isfinite(leaf).all() for leaf in flat(model.params).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "graph"),
     [
@@ -83,6 +85,7 @@ def test_every_encoder_trains_over_random_vectors(
     assert encoder == "bag" or results["truncated_training_documents"] == 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_every_encoder_starts_from_the_vectors_of_a_file(
     encoder: str, tiny_data: DataConfig, tmp_path: Path
@@ -103,6 +106,7 @@ def test_every_encoder_starts_from_the_vectors_of_a_file(
     np.testing.assert_array_equal(table["embedding"][row], np.float32(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "trainable"),
     [
@@ -131,6 +135,7 @@ def test_every_encoder_reads_a_pretrained_one(
     assert ("transformer" in params.get("text_encoder", {})) is trainable
 
 
+@pytest.mark.slow
 def test_the_last_layers_alone_are_fine_tuned_over_cached_vectors(
     tiny_data: DataConfig, tmp_path: Path, encodings_folder: Path
 ) -> None:
@@ -149,6 +154,7 @@ def test_the_last_layers_alone_are_fine_tuned_over_cached_vectors(
     assert all((after[path] != before[path]).any() for path in before if "bias" in path)
 
 
+@pytest.mark.slow
 def test_vectors_of_the_lower_layers_give_what_the_whole_encoder_gives(
     tiny_data: DataConfig, tmp_path: Path
 ) -> None:
@@ -177,6 +183,7 @@ def test_more_trained_layers_than_the_encoder_has_are_refused(
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.pretrained
 @pytest.mark.parametrize(
     ("encoder", "trainable"), [("bilstm", False), ("transformer", True)]
@@ -203,6 +210,7 @@ def test_a_model_learns_a_corpus_whose_words_name_the_labels(trained: Path) -> N
     assert results["training"]["best_validation"] > 0.8
 
 
+@pytest.mark.slow
 def test_long_documents_are_read_in_windows(
     tiny_data: DataConfig, tmp_path: Path
 ) -> None:
@@ -285,6 +293,7 @@ def terminating_step(*, at_step: int) -> Any:
     return stepping
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["last", "best"])
 def test_a_terminated_run_resumes_to_the_same_bits(
     which: str, terminated: Stopped
@@ -298,6 +307,7 @@ def test_a_terminated_run_resumes_to_the_same_bits(
         np.testing.assert_array_equal(leaf, resumed[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_terminated_run_ends_with_the_numbers_of_an_uninterrupted_one(
     terminated: Stopped,
 ) -> None:
@@ -309,6 +319,7 @@ def test_a_terminated_run_ends_with_the_numbers_of_an_uninterrupted_one(
     assert whole["training"]["best_step"] == resumed["training"]["best_step"]
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_can_be_loaded_and_says_that_it_is_unfinished(
     terminated: Stopped,
 ) -> None:
@@ -317,12 +328,14 @@ def test_an_unfinished_run_can_be_loaded_and_says_that_it_is_unfinished(
     assert "training has not finished, so every label is decided at 0.5" in warning
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_only_with_the_documents_it_began_with(
     terminated: Stopped,
 ) -> None:
     assert "the train documents are not those this run began with" in terminated.refusal
 
 
+@pytest.mark.slow
 def test_a_diverging_run_stops_and_keeps_what_was_good(
     tiny_data: DataConfig, tmp_path: Path
 ) -> None:
@@ -384,6 +397,7 @@ def test_training_documents_without_any_label_are_refused(
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_missing_splits_are_cut_off_and_said(tmp_path: Path) -> None:
     documents = made_documents(60, seed=4)
     documents[0]["labels"] = []  # a document without a label is allowed
@@ -396,6 +410,7 @@ def test_missing_splits_are_cut_off_and_said(tmp_path: Path) -> None:
     assert any("no test split was given" in line for line in said)
 
 
+@pytest.mark.slow
 def test_labels_that_only_validation_has_are_counted_and_said(
     tiny_data: DataConfig, tmp_path: Path
 ) -> None:
@@ -412,16 +427,16 @@ def test_labels_that_only_validation_has_are_counted_and_said(
     assert any("1 labels in validation have no training" in line for line in said)
 
 
-def test_the_baseline_stands_beside_the_model(
-    tiny_data: DataConfig, tmp_path: Path
-) -> None:
-    config = tiny_config(tiny_data, training={"epochs": 1})
+def test_the_baseline_stands_beside_the_model(zoo: Zoo, tmp_path: Path) -> None:
+    zoo.copy("bag", tmp_path / "w")
+    config = load(tmp_path / "w").config
     results = fit(config, tmp_path / "w", baseline=True, progress=False)
     assert set(results["baseline"]["metrics"]) == {"SVM, tuned", "SVM, at 0"}
     again = fit(config, tmp_path / "w", baseline=True, progress=False)
     assert again == results
 
 
+@pytest.mark.slow
 def test_reuters_trains_for_some_steps(data_root: Path, tmp_path: Path) -> None:
     if not (data_root / "reuters21578").is_dir():
         pytest.skip(f"no local copy of Reuters-21578 in {data_root}")

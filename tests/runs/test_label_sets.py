@@ -24,51 +24,21 @@ from labelgraph_jax.runs.fit import fit, optimizer_and_step, prepare
 from labelgraph_jax.runs.predict import write_predictions
 from labelgraph_jax.training.step import init_train_state
 from tests.reference import adjacency as adjacency_reference
-from tests.tiny import made_documents, tiny_config, write_jsonl
-
-SETS = {"crops": {"corn", "grain", "wheat"}, "trade": {"oil", "ship"}}
-
-
-def documents_of_sets(count: int, seed: int, never: str = "") -> list[dict[str, Any]]:
-    """A third has no annotation of crops, another one none of trade; `never`: none."""
-    documents = []
-    for number, document in enumerate(made_documents(count, seed)):
-        tasks: dict[str, Any] = {
-            task: sorted(labels & set(document["labels"]))
-            for task, labels in SETS.items()
-        }
-        missing = never if never else (None, "crops", "trade")[number % 3]
-        if missing:
-            tasks[missing] = None
-        fields = {"id": document["id"], "text": document["text"], "tasks": tasks}
-        documents.append(fields)
-    return documents
-
-
-def write_sets(folder: Path, **never: str) -> DataConfig:
-    names = {"data": (48, 1), "validation": (18, 2), "test": (24, 3)}
-    paths = {
-        name: write_jsonl(
-            folder / f"{name}.jsonl", documents_of_sets(*made, never.get(name, ""))
-        )
-        for name, made in names.items()
-    }
-    return DataConfig(**{n: str(path) for n, path in paths.items()}, task="all")
+from tests.tiny import tiny_config, write_jsonl
+from tests.tiny_sets import SETS, write_sets
+from tests.zoo import Zoo
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
+def sets(zoo: Zoo) -> DataConfig:
     """Nobody annotated trade in validation."""
-    return write_sets(tmp_path_factory.mktemp("sets"), validation="trade")
+    return zoo.sets
 
 
 @pytest.fixture(scope="module")
-def workdir(sets: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workdir(zoo: Zoo) -> Path:
     """A finished run; tests read it and leave it as it is."""
-    place = tmp_path_factory.mktemp("sets_run") / "run"
-    config = tiny_config(sets, training={"epochs": 4, "batch_size": 8})
-    fit(config, place, progress=False)
-    return place
+    return zoo("sets")
 
 
 def results_of(workdir: Path) -> dict[str, Any]:

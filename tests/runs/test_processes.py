@@ -17,6 +17,8 @@ from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from tests.tiny import tiny_config
 
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 
 def train_in_two(workdirs: list[Path], options: list[list[str]]) -> list[Any]:
     """Starts both processes, four CPU devices each, and waits for them."""

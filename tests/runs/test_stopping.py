@@ -18,6 +18,8 @@ import pytest
 from labelgraph_jax.config import DataConfig, to_dict
 from tests.tiny import made_documents, tiny_config, write_jsonl
 
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 ROOT = Path(__file__).parents[2]
 EPOCHS, STEPS = 12, 120
 

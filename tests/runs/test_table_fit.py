@@ -1,6 +1,5 @@
 """A run over a table, whole: train, resume, evaluate, predict, look at the gates."""
 
-import contextlib
 import dataclasses
 import io
 import json
@@ -29,40 +28,25 @@ from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.restore import load_model as load_texts
 from labelgraph_jax.runs.table_baseline import table_baselines
 from tests.tiny_table import JOBS, TASKS, made_rows, tiny_table_config, write_rows
+from tests.zoo import Zoo
 
 
 @pytest.fixture(scope="module")
-def table_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_rows(tmp_path_factory.mktemp("table") / "rows.csv", made_rows(240, 0))
+def table_file(zoo: Zoo) -> Path:
+    return zoo.table
 
 
 @pytest.fixture(scope="module")
-def command_output() -> dict[str, str]:
-    return {}
-
-
-@pytest.fixture(scope="module")
-def table_run(
-    table_file: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    command_output: dict[str, str],
-) -> Path:
+def table_run(zoo: Zoo) -> Path:
     """The work directory of a run from the command line; tests leave it as it is."""
-    workdir = tmp_path_factory.mktemp("trained") / "run"
-    settings = (
-        "--table.dim 4 --table.min-count 1 --mixture.experts 2 --mixture.hidden 8"
-    )
-    settings += " --training.epochs 4 --training.learning-rate 0.04 --mixture.towers"
-    tasks = [f"--task={task}" for task in TASKS[1:]]
-    command = ["train", "--data", str(table_file), "--workdir", str(workdir)]
-    command += ["--no-report", "--task", TASKS[0], *tasks, *settings.split()]
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as out,
-        contextlib.redirect_stderr(io.StringIO()) as error,
-    ):
-        assert run(command) == 0, error.getvalue()
-    command_output |= {"out": out.getvalue(), "error": error.getvalue()}
-    return workdir
+    return zoo("table")
+
+
+@pytest.fixture(scope="module")
+def command_output(table_run: Path) -> dict[str, str]:
+    """What the run printed."""
+    files = {name: table_run.parent / f"{name}.txt" for name in ("out", "error")}
+    return {name: path.read_text(encoding="utf-8") for name, path in files.items()}
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +234,7 @@ def test_a_finished_run_is_not_trained_again(
         fit(other, table_run)
 
 
+@pytest.mark.slow
 def test_a_run_that_broke_off_goes_on_without_gates_and_with_learned_weights(
     table_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,15 +21,13 @@ from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.fit import fit, optimizer_and_step, prepare
 from labelgraph_jax.training.step import init_train_state
-from tests.runs.test_label_sets import write_sets
 from tests.tiny import tiny_config, write_jsonl
-
-MMOE = MixtureConfig(kind="mmoe", experts=3, hidden=(6,))
+from tests.zoo import MMOE, Zoo
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
-    return write_sets(tmp_path_factory.mktemp("sets"))
+def sets(zoo: Zoo) -> DataConfig:
+    return zoo.both_sets
 
 
 def config_of(data: DataConfig, mixture: MixtureConfig = MMOE, **training) -> Config:
@@ -42,10 +40,8 @@ def initial(prepared: Any, batch: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def trained(sets: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workdir = tmp_path_factory.mktemp("mixture") / "run"
-    fit(config_of(sets, epochs=4, batch_size=8), workdir, progress=False)
-    return workdir
+def trained(zoo: Zoo) -> Path:
+    return zoo("mixture")
 
 
 def test_a_run_is_evaluated_restored_and_its_gates_are_in_the_results(
@@ -87,6 +83,7 @@ def test_gates_are_printed_drawn_and_written(
     assert json.loads(capsys.readouterr().out)["rows"] == 1
 
 
+@pytest.mark.slow
 def test_a_run_without_gates_says_which_have_them(
     sets: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,6 +54,7 @@ def held(workdir: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+@pytest.mark.process
 def test_a_second_holder_is_refused_with_process_and_host(tmp_path: Path) -> None:
     with held(tmp_path) as owner:
         before = (tmp_path / LOCK_NAME).read_text()
@@ -78,6 +79,7 @@ def test_this_process_cannot_hold_a_directory_twice(tmp_path: Path) -> None:
         assert holder(tmp_path) is not None
 
 
+@pytest.mark.process
 def test_another_process_is_refused_what_this_one_holds(tmp_path: Path) -> None:
     code = (
         "from labelgraph_jax.runs.lock import WorkdirLock\n"
@@ -124,6 +126,7 @@ def test_a_directory_is_let_go_also_after_an_error(tmp_path: Path) -> None:
     lock.__exit__()  # not held: nothing to let go of
 
 
+@pytest.mark.process
 def test_a_directory_is_let_go_by_a_killed_owner(tmp_path: Path) -> None:
     with held(tmp_path) as owner:
         assert holder(tmp_path) is not None
@@ -145,6 +148,7 @@ def test_there_is_no_holder_where_nobody_is(tmp_path: Path) -> None:
     assert not (tmp_path / "absent").exists()
 
 
+@pytest.mark.process
 def test_looking_lets_nobody_in_and_takes_nothing(tmp_path: Path) -> None:
     with held(tmp_path):
         for _ in range(2):
@@ -154,6 +158,7 @@ def test_looking_lets_nobody_in_and_takes_nothing(tmp_path: Path) -> None:
         assert holder(str(tmp_path)) is not None
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("content", ["", "not JSON", "[1]", '{"host": "there"}'])
 def test_an_owner_that_is_not_written_down_yet_still_holds(
     content: str, tmp_path: Path
@@ -202,6 +207,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.process
 def test_training_into_a_held_directory_is_refused_and_changes_nothing(
     tiny_data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def write_folder(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_reciprocal_pairs_are_no_misses_where_labels_are_scored_in_chunks(
     tmp_path: Path,
 ) -> None:

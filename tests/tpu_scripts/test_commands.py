@@ -262,11 +262,13 @@ def test_the_readme_s_commands_are_accepted(shell: Shell) -> None:
     assert not shell.record.exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("file", BASH_FILES, ids=[p.name for p in BASH_FILES])
 def test_every_script_is_bash(file: Path) -> None:
     subprocess.run(["bash", "-n", str(file)], check=True)
 
 
+@pytest.mark.process
 def test_shellcheck_finds_nothing() -> None:
     checker = os.environ.get("SHELLCHECK") or shutil.which("shellcheck")
     if not checker:

@@ -29,6 +29,7 @@ def test_an_unknown_protocol_is_an_error_with_the_list():
         load_corpus("stdlib_docs", protocol="modapte")
 
 
+@pytest.mark.process
 def test_importing_the_corpora_imports_no_tfds():
     code = (
         "import sys, labelgraph_jax.data.corpora as c\n"

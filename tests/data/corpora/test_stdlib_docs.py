@@ -125,6 +125,7 @@ def test_the_table_lists_no_module_twice():
     assert max(subjects.values()) == 1
 
 
+@pytest.mark.process
 def test_a_file_that_hides_a_library_module_is_not_imported(tmp_path):
     (tmp_path / "colorsys.py").write_text("raise SystemExit('imported')")
     code = (
@@ -141,6 +142,7 @@ def test_a_function_that_is_there_to_be_replaced_is_no_document(corpus):
     assert not ids & {"warnings:showwarning", "sys:excepthook"}
 
 
+@pytest.mark.process
 def test_another_process_gives_the_same_corpus_and_prints_nothing(corpus):
     code = (
         "import hashlib, json, sys\n"
@@ -167,6 +169,7 @@ def test_another_process_gives_the_same_corpus_and_prints_nothing(corpus):
     assert done.stderr == ""
 
 
+@pytest.mark.process
 def test_an_interpreter_without_docstrings_is_an_error():
     code = "from labelgraph_jax.data.corpora import load_corpus as f; f('stdlib_docs')"
     done = _run(code, path=[ROOT], flags=["-OO"], check=False)

@@ -110,6 +110,7 @@ def assert_equal_to_predict(workdir: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(given[1][0]["scores"], wrote["scores"], atol=MOST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [ngrams, frozen])
 def test_every_kind_of_model_gives_what_predict_gives(
     make: Callable[[DataConfig, Path], Config],
@@ -127,6 +128,7 @@ def test_an_ensemble_gives_what_predict_gives(trained: Path, tmp_path: Path) -> 
     assert_equal_to_predict(tmp_path / "both", tmp_path)
 
 
+@pytest.mark.slow
 def test_labels_in_chunks_beside_a_memory_give_what_predict_gives(
     tiny_data: DataConfig, tmp_path: Path
 ) -> None:

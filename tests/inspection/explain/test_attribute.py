@@ -10,8 +10,8 @@ from labelgraph_jax.inspection.explain.attribute import read_inputs
 from labelgraph_jax.inspection.explain.words import explain_words
 from labelgraph_jax.predictors.model import Model
 from tests.inspection.explain.models import KINDS, TEXT, settings_of, untrained
-from tests.runs.test_label_sets import write_sets
 from tests.tiny import write_tiny_bert, write_word_vectors
+from tests.tiny_sets import write_sets
 
 
 @pytest.fixture(scope="module", params=KINDS)

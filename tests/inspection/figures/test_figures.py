@@ -337,6 +337,7 @@ def test_what_cannot_be_drawn_is_refused_with_its_shape(message):
     assert not pyplot.get_fignums()
 
 
+@pytest.mark.process
 def test_importing_figures_does_not_import_matplotlib():
     figures = "labelgraph_jax.inspection.figures"
     code = f"import sys, {figures}; print('matplotlib' in sys.modules)"

@@ -12,43 +12,19 @@ import pytest
 from labelgraph_jax.config import DataConfig
 from labelgraph_jax.inspection.report import WrittenReport, write_report
 from labelgraph_jax.runs.fit import fit
-from tests.tiny import made_documents, tiny_config, write_jsonl
-
-NASTY_LABEL = '</script><script>document.title="broken"</script>'
-NASTY_TEXT = (
-    "<img src=x onerror=\"document.title='broken'\"></script><script>1/0</script>"
-)
-
-
-def nasty_documents(count: int, seed: int) -> list[dict[str, Any]]:
-    """Made documents, some with a label and a text that would like to be markup."""
-    documents = made_documents(count, seed)
-    for number, document in enumerate(documents):
-        if number % 4 == 0:
-            document["labels"] = sorted({*document["labels"], NASTY_LABEL})
-            document["text"] = f"{NASTY_TEXT} {document['text']}"
-    return documents
+from tests.tiny import tiny_config
+from tests.zoo import Zoo
 
 
 @pytest.fixture(scope="session")
-def nasty_data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
-    folder = tmp_path_factory.mktemp("nasty")
-    names = {"data": (48, 1), "validation": (16, 2), "test": (24, 3)}
-    return DataConfig(
-        **{
-            name: str(write_jsonl(folder / f"{name}.jsonl", nasty_documents(*made)))
-            for name, made in names.items()
-        }
-    )
+def nasty_data(zoo: Zoo) -> DataConfig:
+    return zoo.nasty
 
 
 @pytest.fixture(scope="session")
-def finished(nasty_data: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(zoo: Zoo) -> Path:
     """A finished run with a learned graph, and a baseline beside it; leave it so."""
-    workdir = tmp_path_factory.mktemp("report") / "run"
-    config = tiny_config(nasty_data, training={"epochs": 3, "batch_size": 8})
-    fit(config, workdir, baseline=True, progress=False)
-    return workdir
+    return zoo("report")
 
 
 @pytest.fixture(scope="session")

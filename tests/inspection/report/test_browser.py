@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from labelgraph_jax.inspection.report import WrittenReport
-from tests.inspection.report.conftest import NASTY_LABEL
+from tests.inspection.report.nasty import NASTY_LABEL
 
 
 class Opened:

@@ -1,6 +1,5 @@
 """Every kind of run gives a report, or a sentence in place of what it does not have."""
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ from labelgraph_jax.config import (
     DataConfig,
     HeadConfig,
     MemoryConfig,
-    MixtureConfig,
     ThresholdConfig,
 )
 from labelgraph_jax.inspection import report as reports
@@ -22,11 +20,8 @@ from labelgraph_jax.inspection.report.contents import Gates, Graph, Scored, Vect
 from labelgraph_jax.predictors.kept import read_kept
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.added_labels import make_memory
-from labelgraph_jax.runs.ensemble import make_ensemble
-from labelgraph_jax.runs.fit import fit
 from tests.inspection.report.conftest import data_of, tiny_run
-from tests.runs.test_label_sets import write_sets
-from tests.tiny_table import made_rows, tiny_table_config, write_rows
+from tests.zoo import Zoo
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +49,7 @@ def keys(graph: Graph | str) -> set[tuple[str, str]]:
     return {(view.key, view.when) for view in graph.views}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("graph", "expected", "note"),
     [
@@ -106,6 +102,7 @@ def test_a_graph_of_any_form_shows_what_it_has(
             np.testing.assert_allclose(view.weights.sum(axis=1), 1.0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["label_attention", "recurrent"])
 def test_heads_that_read_tokens_have_a_report(
     tiny_data: DataConfig, tmp_path: Path, head: Any
@@ -126,6 +123,7 @@ def test_heads_that_read_tokens_have_a_report(
         assert ("attention-2-1", "after") in keys(report.graph)
 
 
+@pytest.mark.slow
 def test_labels_scored_in_chunks_are_reported_from_the_best_of_each_document(
     nasty_data: DataConfig, tmp_path: Path
 ) -> None:
@@ -147,6 +145,7 @@ def test_labels_scored_in_chunks_are_reported_from_the_best_of_each_document(
     )
 
 
+@pytest.mark.slow
 def test_a_fixed_number_of_labels_per_document_has_no_threshold(
     tiny_data: DataConfig, tmp_path: Path
 ) -> None:
@@ -157,32 +156,21 @@ def test_a_fixed_number_of_labels_per_document_has_no_threshold(
     assert "The 2 most probable labels" in report.scored.curves.note
 
 
-def test_a_memory_and_an_ensemble_have_reports(
-    tiny_data: DataConfig, tmp_path: Path
-) -> None:
-    runs = [
-        tiny_run(tmp_path / f"run{n}", tiny_data, training={"epochs": 1, "seed": n})
-        for n in range(2)
-    ]
-    make_ensemble(runs, tmp_path / "both")
-    joined = report_of(tmp_path / "both")
+def test_a_memory_and_an_ensemble_have_reports(zoo: Zoo, tmp_path: Path) -> None:
+    joined = report_of(zoo.copy("ensemble", tmp_path / "both"))
     assert isinstance(joined.scored, Scored)
     assert "An ensemble has no label graph of its own" in str(joined.graph)
     assert "An ensemble is not trained" in str(joined.history)
-    make_memory(runs[0], MemoryConfig(kind="documents"))
-    remembered = report_of(runs[0])
+    run = zoo.copy("plain", tmp_path / "run")
+    make_memory(run, MemoryConfig(kind="documents"))
+    remembered = report_of(run)
     assert "memory" in dict(remembered.facts)
 
 
 def test_several_label_sets_through_a_mixture_show_gates_and_blocks(
-    tmp_path: Path,
+    zoo: Zoo, tmp_path: Path
 ) -> None:
-    data = write_sets(tmp_path)
-    mixture = MixtureConfig(kind="mmoe", experts=3, hidden=(6,))
-    run = tiny_run(
-        tmp_path / "run", data, mixture=mixture, training={"epochs": 2, "batch_size": 8}
-    )
-    report = report_of(run)
+    report = report_of(zoo.copy("mixture", tmp_path / "run"))
     assert isinstance(report.gates, Gates)
     assert report.gates.tasks == ("crops", "trade")
     assert not isinstance(report.overall, str)
@@ -195,14 +183,8 @@ def test_several_label_sets_through_a_mixture_show_gates_and_blocks(
             assert not view.weights[other].any()
 
 
-def test_a_run_over_a_table_has_a_smaller_report(tmp_path: Path) -> None:
-    config = dataclasses.replace(
-        tiny_table_config(
-            write_rows(tmp_path / "rows.csv", made_rows(240, 1)), kind="mmoe"
-        ),
-    )
-    fit(config, tmp_path / "run", progress=False)
-    report = report_of(tmp_path / "run")
+def test_a_run_over_a_table_has_a_smaller_report(zoo: Zoo, tmp_path: Path) -> None:
+    report = report_of(zoo.copy("table", tmp_path / "run"))
     assert report.is_table
     assert {task.name for task in report.tasks} >= {"click", "rating", "genre"}
     assert "this model" in report.tasks[0].rows
