@@ -1,14 +1,16 @@
-"""Settings every test shares: eight CPU devices, no network, and the data folder."""
+"""Settings every test shares: one CPU device, no network, and the data folder."""
 
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+os.environ.setdefault("LABELGRAPH_TEST_DEVICES", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Tests compile much and compute little: without optimisation they take half the time.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
-    + " --xla_force_host_platform_device_count=8"
+    + " --xla_force_host_platform_device_count="
+    + os.environ["LABELGRAPH_TEST_DEVICES"]
     + " --xla_backend_optimization_level=0"
 )
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -19,9 +21,34 @@ from tests.compiled import keep_compiled_programs
 
 keep_compiled_programs()
 
+# Each folder has its number of devices; test_devices.py starts the other one.
+collect_ignore = [] if os.environ["LABELGRAPH_TEST_DEVICES"] == "8" else ["devices"]
+
 if TYPE_CHECKING:
     from labelgraph_jax.config import DataConfig
     from tests.zoo import Zoo
+
+
+# Files that take long begin, so that none of them is left when all others are done.
+LONGEST_FIRST = (
+    "tests/test_devices.py",
+    "tests/runs/test_fit.py",
+    "tests/runs/test_stopping.py",
+    "tests/inspection/report/test_kinds_of_runs.py",
+)
+# What starts other programs does so through one of these fixtures.
+MARKED_BY_FIXTURE = {"browser": "browser", "served": "process", "shell": "process"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests by their fixtures, and begins with the files that take longest."""
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in MARKED_BY_FIXTURE:
+                item.add_marker(MARKED_BY_FIXTURE[fixture])
+    place = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.nodeid.split("::")[0], len(place)))
 
 
 @pytest.fixture(scope="session")

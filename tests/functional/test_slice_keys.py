@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.slice_keys import _product, slice_key, whole_key
+from tests.examples import examples
 
 Draw = Callable[[jax.Array, tuple[int, ...]], jax.Array]
 
@@ -69,7 +70,7 @@ def threefry(key: tuple[int, int], high: int, low: int) -> tuple[int, int]:
     return x, y
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(index=st.integers(0, 47), seed=st.integers(0, 2**32 - 1))
 def test_every_draw_of_a_traced_slice_is_the_slice_of_the_whole(
     index: int, seed: int
@@ -79,7 +80,7 @@ def test_every_draw_of_a_traced_slice_is_the_slice_of_the_whole(
         same(drawn, cut(name, key, index, (3, 2)))
 
 
-@settings(max_examples=4, deadline=None)
+@examples(4)
 @given(
     name=st.sampled_from(["bernoulli", "normal", "uniform"]),
     shape=st.lists(st.integers(1, 4), min_size=1, max_size=2).map(tuple),
@@ -137,17 +138,6 @@ def test_vmap_and_scan_over_the_index_give_the_whole() -> None:
         same(np.asarray(rows).reshape(8, 3), batch)
 
 
-def test_the_place_in_a_pmap_is_a_slice_of_the_batch_over_all_devices() -> None:
-    key = jax.random.key(4)
-
-    def draw(_: jax.Array) -> jax.Array:
-        place = jax.lax.axis_index("data")
-        return jax.random.uniform(slice_key(key, place), (2,))
-
-    rows = jax.pmap(draw, axis_name="data")(jnp.arange(8))
-    same(np.asarray(rows).reshape(16), np.asarray(jax.random.uniform(key, (16,))))
-
-
 def test_the_key_of_the_whole_is_the_base_key() -> None:
     key = jax.random.key(11)
     for index in (0, 5):
@@ -193,7 +183,7 @@ def test_more_numbers_than_a_slice_can_count_are_refused() -> None:
         jax.jit(draw).lower(slice_key(jax.random.key(0), 1))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(index=st.integers(0, 2**16 - 1), size=st.integers(0, 2**32 - 1))
 @example(index=2**16 - 1, size=2**32 - 1)
 @example(index=1, size=2**32 - 1)

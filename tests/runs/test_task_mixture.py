@@ -13,7 +13,6 @@ import pytest
 from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import Config, ConfigError, DataConfig, MixtureConfig
-from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.data.batches.batches import evaluation_batches
 from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.predictors.network import build_classifier
@@ -215,24 +214,6 @@ def test_settings_of_a_mixture_that_contradict_each_other_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         MixtureConfig(**fields)
-
-
-def test_experts_over_devices_give_the_run_of_one_device(
-    sets: DataConfig, tmp_path: Path
-) -> None:
-    results = []
-    mixture = dataclasses.replace(MMOE, experts=4)
-    for mesh in ("data=8", "data=4,model=2"):
-        results.append(
-            fit(
-                config_of(sets, mixture, epochs=1),
-                tmp_path / mesh,
-                progress=False,
-                run=RunConfig(mesh=mesh),
-            )
-        )
-    one, two = (np.asarray(r["gates"]["mean_weights"]) for r in results)
-    np.testing.assert_allclose(one, two, atol=1e-3)
 
 
 def test_two_corpora_are_read_as_one_with_a_task_each(data_root: Path) -> None:

@@ -19,7 +19,6 @@ from labelgraph_jax.training.checkpoint import (
     DamagedCheckpointWarning,
 )
 from labelgraph_jax.training.optimizer import make_optimizer
-from labelgraph_jax.training.parallel import make_mesh, replicated_sharding
 
 from .conftest import assert_same_bits, initial_params
 
@@ -78,40 +77,6 @@ def test_parameters_come_back_without_a_template_as_host_arrays(
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(params))
     np.testing.assert_array_equal(params["head"]["kernel"], PARAMS["head"]["kernel"])
     assert params["half"].dtype == jnp.bfloat16
-
-
-def test_parameters_saved_from_eight_devices_come_back_in_a_process_with_one(
-    store: CheckpointStore,
-) -> None:
-    everywhere = jax.device_put(PARAMS, replicated_sharding(make_mesh()))
-    store.save(3, everywhere, OPTIMIZER.init(everywhere))
-    store.wait()
-    code = f"""
-import jax
-from labelgraph_jax.training.checkpoint import CheckpointStore
-assert len(jax.devices()) == 1
-params = CheckpointStore({str(store.folder)!r}).restore_params("last")
-print(float(jax.numpy.asarray(params["head"]["kernel"]).sum()))
-"""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env={"JAX_PLATFORMS": "cpu", "PATH": ""},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) == pytest.approx(PARAMS["head"]["kernel"].sum(), 1e-5)
-
-
-def test_leaves_go_where_their_template_is(store: CheckpointStore) -> None:
-    save(store, 1)
-    sharding = replicated_sharding(make_mesh())
-    template = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), PARAMS
-    )
-    params = store.restore_params("last", template=template)
-    assert params["head"]["kernel"].sharding == sharding
 
 
 def test_an_optimizer_without_state_is_no_obstacle(store: CheckpointStore) -> None:
@@ -225,6 +190,7 @@ def test_a_failed_save_is_told_and_leaves_the_old_ones_whole(
     assert store.restore_params(1)["scalar"] == 1
 
 
+@pytest.mark.process
 def test_a_disk_that_takes_no_more_leaves_the_old_checkpoint_whole(
     tmp_path: Path,
 ) -> None:

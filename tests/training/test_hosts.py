@@ -209,6 +209,7 @@ def test_a_coordinator_that_comes_late_is_waited_for() -> None:
         late.join()
 
 
+@pytest.mark.process
 def test_a_process_whose_partner_never_comes_ends_with_one_line() -> None:
     address = f"localhost:{closed_port()}"
     code = (

@@ -80,29 +80,6 @@ def test_checkpoints_within_an_epoch_shorten_what_is_lost(tmp_path: Path) -> Non
     )
 
 
-@pytest.mark.parametrize("parallel", ["jit", "pmap"])
-def test_a_run_over_eight_devices_resumes_exactly(
-    tmp_path: Path, parallel: str
-) -> None:
-    eight = compiled_step(8, parallel)
-    whole = train(tmp_path / "whole", compiled=eight)
-    with pytest.raises(RuntimeError):
-        train(tmp_path / "cut", Batches(raise_at=8), compiled=eight)
-    assert_same_bits(whole.state, train(tmp_path / "cut", compiled=eight).state)
-
-
-def test_a_run_moves_from_eight_devices_to_one(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError):
-        train(tmp_path / "moved", Batches(raise_at=8), compiled=compiled_step(8))
-    moved = train(tmp_path / "moved")
-    assert moved.resumed_from == 5
-    whole = train(tmp_path / "whole")
-    for one, other in zip(
-        jax.tree.leaves(moved.state), jax.tree.leaves(whole.state), strict=True
-    ):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-
-
 def test_the_given_state_survives_the_donating_step(tmp_path: Path) -> None:
     from labelgraph_jax.training.loop import train_loop
     from labelgraph_jax.training.step import init_train_state
@@ -196,6 +173,7 @@ def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.process
 def test_a_killed_process_loses_only_the_steps_since_the_last_save(
     tmp_path: Path,
 ) -> None:
@@ -217,6 +195,7 @@ def test_a_killed_process_loses_only_the_steps_since_the_last_save(
     assert [line["step"] for line in logged(work)] == [2, 4, 5, 6, 8, 10, 12, 13]
 
 
+@pytest.mark.process
 def test_sigterm_saves_at_once_and_says_so(tmp_path: Path) -> None:
     work = tmp_path / "stopped"
     body = f"""

@@ -17,6 +17,8 @@ from labelgraph_jax.training.checkpoint import CheckpointStore
 
 from .conftest import STEPS_PER_EPOCH, TOTAL_STEPS, compiled_step, optimizer, train
 
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -22,8 +22,7 @@ from labelgraph_jax.training.step import (
     init_train_state,
     make_train_step,
 )
-
-from .conftest import (
+from tests.training.conftest import (
     Batches,
     apply_linear,
     apply_without_dropout,
