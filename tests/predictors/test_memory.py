@@ -83,7 +83,7 @@ def test_results_tell_what_was_chosen_and_evaluate_repeats_them(
     results = json.loads((remembering / "results.json").read_text())
     memory = results["memory"]
     assert memory["kind"] == "pretrained"
-    assert memory["choice"] == FIXED
+    assert memory["choice"] == FIXED_SAY
     about = memory["validation"]
     assert set(about["with_memory"]) == set(about["without_memory"])
     again = evaluate_workdir(remembering)
