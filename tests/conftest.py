@@ -6,23 +6,19 @@ from typing import TYPE_CHECKING
 
 os.environ.setdefault("LABELGRAPH_TEST_DEVICES", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Tests compile much and compute little: without optimisation they take half the time.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "")
-    + " --xla_force_host_platform_device_count="
-    + os.environ["LABELGRAPH_TEST_DEVICES"]
-    + " --xla_backend_optimization_level=0"
-)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 
 import tests.examples  # noqa: F401  how many examples hypothesis draws
 from tests.compiled import keep_compiled_programs
+from tests.xla import flags
 
+devices = int(os.environ["LABELGRAPH_TEST_DEVICES"])
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags(devices)}"
 keep_compiled_programs()
 
 # Each folder has its number of devices; test_devices.py starts the other one.
-collect_ignore = [] if os.environ["LABELGRAPH_TEST_DEVICES"] == "8" else ["devices"]
+collect_ignore = [] if devices == 8 else ["devices"]
 
 if TYPE_CHECKING:
     from labelgraph_jax.config import DataConfig

@@ -25,6 +25,7 @@ from labelgraph_jax.training.many_labels import (
 )
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.parallel import make_mesh
+from tests.devices.test_processes import ROOT, free_port
 from tests.training.many_label_model import (
     CHUNK,
     LABELS,
@@ -39,7 +40,6 @@ from tests.training.many_label_model import (
     label_fn,
     probabilities,
 )
-from tests.training.test_processes import ROOT, free_port
 
 MESHES = {
     "one": {"devices": jax.devices()[:1]},

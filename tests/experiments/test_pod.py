@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from experiments import pod
 from experiments.pod import ALONE, Pod, share, whole
+from tests.xla import flags
 
 ROOT = Path(__file__).parents[2]
 QUICK = [
@@ -152,7 +153,7 @@ def run_two(
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "XLA_FLAGS": flags(1),
         "LABELGRAPH_COORDINATOR": f"localhost:{port}",
         "LABELGRAPH_PROCESSES": "2",
     }

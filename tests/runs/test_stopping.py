@@ -17,6 +17,7 @@ import pytest
 
 from labelgraph_jax.config import DataConfig, to_dict
 from tests.tiny import made_documents, tiny_config, write_jsonl
+from tests.xla import flags
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -53,7 +54,7 @@ class Command:
                 env={
                     **os.environ,
                     "PYTHONPATH": str(ROOT),
-                    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+                    "XLA_FLAGS": flags(1),
                     "XDG_CACHE_HOME": str(folder / "cache"),
                     "LABELGRAPH_HUGE_PAGES": "0",
                 },

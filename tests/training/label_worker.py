@@ -6,10 +6,10 @@ python -m tests.training.label_worker PORT PROCESSES PROCESS_ID FILE
 import os
 import sys
 
+from tests.xla import flags
+
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
-)
+os.environ["XLA_FLAGS"] = flags(2)
 
 import numpy as np
 

@@ -10,11 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.xla import flags
+
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = (
-    f"--xla_force_host_platform_device_count={sys.argv[6] if len(sys.argv) > 6 else 4} "
-    "--xla_backend_optimization_level=0"
-)
+os.environ["XLA_FLAGS"] = flags(int(sys.argv[6]) if len(sys.argv) > 6 else 4)
 
 import jax
 import numpy as np

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.xla import flags
+
 FAST = ("--max-batch", "4", "--buckets", "1", "--keep-alive", "5")
 QUICK = ("--body-timeout", "1", "--header-timeout", "1")
 
@@ -25,8 +27,11 @@ class Served:
     """
 
     def __init__(self, workdir: Path, *options: str) -> None:
-        flags = "--xla_backend_optimization_level=0"
-        environment = {**os.environ, "XLA_FLAGS": flags, "LABELGRAPH_HUGE_PAGES": "0"}
+        environment = {
+            **os.environ,
+            "XLA_FLAGS": flags(1),
+            "LABELGRAPH_HUGE_PAGES": "0",
+        }
         command = [sys.executable, "-m", "labelgraph_jax", "serve", str(workdir)]
         self.process = subprocess.Popen(
             [*command, "--port", "0", *FAST, *options],

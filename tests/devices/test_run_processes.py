@@ -16,6 +16,7 @@ from labelgraph_jax.config import DataConfig, to_dict
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from tests.tiny import tiny_config
+from tests.xla import flags
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -33,8 +34,7 @@ def train_in_two(workdirs: list[Path], options: list[list[str]]) -> list[Any]:
             "LABELGRAPH_PROCESS_ID": str(process),
             "LABELGRAPH_COMPILATION_CACHE": "0",
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=4 "
-            "--xla_backend_optimization_level=0",
+            "XLA_FLAGS": flags(4),
         }
         command = [sys.executable, "-m", "labelgraph_jax", "train", *own]
         processes.append(

@@ -14,8 +14,13 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.training.checkpoint import CheckpointStore
-
-from .conftest import STEPS_PER_EPOCH, TOTAL_STEPS, compiled_step, optimizer, train
+from tests.training.conftest import (
+    STEPS_PER_EPOCH,
+    TOTAL_STEPS,
+    compiled_step,
+    optimizer,
+    train,
+)
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -126,7 +131,7 @@ def test_a_notice_to_one_process_stops_all_of_them_at_the_same_step(
 def test_a_run_of_one_device_goes_on_in_two_processes(
     together: Path, tmp_path: Path
 ) -> None:
-    from .conftest import Batches
+    from tests.training.conftest import Batches
 
     with pytest.raises(RuntimeError, match="pulled the plug"):
         train(tmp_path, Batches(raise_at=8))
