@@ -33,7 +33,11 @@ LONGEST_FIRST = (
     "tests/inspection/report/test_kinds_of_runs.py",
 )
 # What starts other programs does so through one of these fixtures.
-MARKED_BY_FIXTURE = {"browser": "browser", "served": "process", "shell": "process"}
+MARKED_BY_FIXTURE = {
+    "browser": ("browser", "process"),
+    "served": ("process",),
+    "shell": ("process",),
+}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -41,8 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks tests by their fixtures, and begins with the files that take longest."""
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
-            if fixture in MARKED_BY_FIXTURE:
-                item.add_marker(MARKED_BY_FIXTURE[fixture])
+            for mark in MARKED_BY_FIXTURE.get(fixture, ()):
+                item.add_marker(mark)
     place = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(item.nodeid.split("::")[0], len(place)))
 
