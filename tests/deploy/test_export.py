@@ -20,18 +20,18 @@ from labelgraph_jax.deploy.export.check import (
     check_program,
     f1_intervals,
     largest_difference,
-    ranked_f1_intervals,
 )
 from labelgraph_jax.deploy.export.example import example
 from labelgraph_jax.deploy.export.export import loaded, text_rule, write_model
 from labelgraph_jax.deploy.export.model_card import model_card
 from labelgraph_jax.deploy.export.program import PLATFORMS, ExportError, export_program
+from labelgraph_jax.functional.metrics.bootstrap import resampled_f1
 from labelgraph_jax.predictors.decision import Decision, at_half
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
+from labelgraph_jax.predictors.label_model import LabelModel
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.workdir import Workdir
-from labelgraph_jax.runs.fit import prepare
-from labelgraph_jax.training.many_labels import TopLabels
+from labelgraph_jax.runs.labels import prepare
 from tests.tiny import LABELS, tiny_config, write_tiny_bert
 
 TEXTS = ["maize cob today", "", "crude barrel of the port cargo", "ξένος flour " * 9]
@@ -168,7 +168,7 @@ def untrained(data: DataConfig, settings: dict[str, Any], **parts: Any) -> Model
     encoder = None
     if config.text.vectors == "pretrained" and not config.text.trainable:
         encoder = FrozenEncoder.load(Path(config.text.pretrained))
-    examples = prepared.train.examples
+    examples = prepared.train
     batch = {"token_mask": np.ones((2, 8), bool)}
     if encoder is None:
         batch["token_ids"] = np.ones((2, 8), np.int32)
@@ -179,7 +179,7 @@ def untrained(data: DataConfig, settings: dict[str, Any], **parts: Any) -> Model
     params = prepared.classifier.init(
         jax.random.key(0), batch, **prepared.initial_values
     )
-    return Model(
+    return LabelModel(
         Workdir(Path("none")),
         config,
         prepared.labels,
@@ -309,25 +309,22 @@ def test_the_script_decides_as_the_model_does_by_every_rule(
 def test_intervals_from_lists_of_labels_are_those_from_all_probabilities(
     tiny_data: DataConfig,
 ) -> None:
-    whole = untrained(tiny_data, {"text": {"ngrams": True}})
-    chunked = untrained(
-        tiny_data,
-        {"text": {"ngrams": True}},
-        head={"label_chunk": 2, "kept_labels": 5},
-    )
+    model = untrained(tiny_data, {"text": {"ngrams": True}})
     labelled = [
         Document(str(i), text, (LABELS[i % 5], LABELS[(i * i + 1) % 5]))
         for i, text in enumerate(TEXTS)
     ]
     thresholds = np.linspace(0.4, 0.55, 5)
     decision = Decision(kind="label", thresholds=thresholds)
-    encoded, scores = whole.score_documents(labelled)
-    expected = f1_intervals(whole.with_decision(decision), scores, encoded.examples)
-    encoded, top = chunked.rank_documents(labelled)
-    # The same probabilities: an untrained model of another layout draws others.
-    ids = np.argsort(-scores, axis=1).astype(np.int32)
-    top = TopLabels(ids, np.take_along_axis(scores, ids, axis=1))
-    found = ranked_f1_intervals(chunked.with_decision(decision), top, encoded.examples)
+    encoded, predictions = model.predict_documents(labelled)
+    every = predictions.with_truth(encoded.examples.targets)
+    truth = np.asarray(encoded.examples.multi_hot) > 0
+    decided = decision.decide(predictions.probabilities)
+    plain = resampled_f1(decided, truth, np.ones((1, len(truth)), np.int64))
+    expected = f1_intervals(every.decide(decision))
+    found = f1_intervals(every.top(5).decide(decision))
+    for name, values in plain.items():
+        np.testing.assert_allclose(expected[name][0], values[0], atol=1e-6)
     assert found.keys() == expected.keys() == {"micro_f1", "macro_f1"}
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-6)

@@ -1,6 +1,7 @@
 """Devices of a run: what fits, and what is refused before documents are read."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 from labelgraph_jax.config import Config, ConfigError, DataConfig
 from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.labels import LabelProblem
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.signals import Stop, StoppedError
 from tests.runs.test_execution import run_of
@@ -21,7 +23,7 @@ def nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: Any) -> None:
         pytest.fail("the documents were read first")
 
-    monkeypatch.setattr("labelgraph_jax.runs.fit.read_corpus", read)
+    monkeypatch.setattr("labelgraph_jax.runs.labels.read_corpus", read)
 
 
 def small(data: DataConfig, **text: Any) -> Config:
@@ -40,7 +42,8 @@ def train(config: Config, workdir: Path, **settings: Any) -> list[int]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("labelgraph_jax.runs.fit.CheckpointStore", Noting)
-        patch.setattr("labelgraph_jax.runs.fit._finish", lambda *_: {})
+        patch.setattr(LabelProblem, "calibrate", lambda *_: SimpleNamespace(params={}))
+        patch.setattr(LabelProblem, "results", lambda *_: {})
         fit(config, workdir, progress=False, run=RunConfig(**settings))
     return saved
 

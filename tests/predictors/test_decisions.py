@@ -9,13 +9,14 @@ import pytest
 
 from labelgraph_jax.config import ConfigError, ThresholdConfig
 from labelgraph_jax.functional.decisions.thresholds import fit_top_k
+from labelgraph_jax.predictors.choosing import choose_decision
 from labelgraph_jax.predictors.decision import (
     Decision,
     at_half,
-    choose_decision,
     read_decision,
     save_decision,
 )
+from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from tests.functional.decisions.test_threshold_fitting import made
 
@@ -73,7 +74,9 @@ def test_a_rule_that_cannot_decide_is_refused(
 
 def choose(documents: int = 300, shift: float = -1.5, **config: Any) -> Decision:
     scores, truth, counts = made(documents=documents, shift=shift)
-    return choose_decision(ThresholdConfig(**config), scores, truth, counts)
+    return choose_decision(
+        ThresholdConfig(**config), Predictions.of_all(scores, truth), counts
+    )
 
 
 def test_what_is_asked_for_is_fitted() -> None:
@@ -109,11 +112,13 @@ def test_auto_measures_rules_as_they_will_decide() -> None:
     truth = np.tile(np.eye(4, dtype=bool), (50, 1))
     scores = np.where(truth, 0.4, 0.1) + np.linspace(0, 0.05, 200)[:, None]
     counts = np.ones(4)
-    plain = choose_decision(ThresholdConfig(at_least_one=False), scores, truth, counts)
+    plain = choose_decision(
+        ThresholdConfig(at_least_one=False), Predictions.of_all(scores, truth), counts
+    )
     assert plain.kind == "global"
     for at_least_one in (True, None):
         config = ThresholdConfig(at_least_one=at_least_one)
-        forced = choose_decision(config, scores, truth, counts)
+        forced = choose_decision(config, Predictions.of_all(scores, truth), counts)
         assert (forced.kind, forced.at_least_one) == ("half", True)
         np.testing.assert_array_equal(forced.decide(scores), truth)
     assert forced.fit["at_half"]["at_least_one"]["better"] == 1.0
@@ -122,7 +127,9 @@ def test_auto_measures_rules_as_they_will_decide() -> None:
 def test_a_label_is_not_forced_on_documents_that_have_none() -> None:
     scores, truth, counts = made(documents=300)
     assert not truth.any(axis=1).all()
-    chosen = choose_decision(ThresholdConfig(), scores, truth, counts)
+    chosen = choose_decision(
+        ThresholdConfig(), Predictions.of_all(scores, truth), counts
+    )
     assert not chosen.at_least_one
     assert chosen.fit["at_half"]["at_least_one"]["better"] < 0.5
 
@@ -148,7 +155,9 @@ def test_without_positives_everything_is_decided_at_one_half(
     kind: Any, documents: int
 ) -> None:
     nothing = np.zeros((documents, 3), np.float32)
-    chosen = choose_decision(ThresholdConfig(kind=kind), nothing, nothing, np.ones(3))
+    chosen = choose_decision(
+        ThresholdConfig(kind=kind), Predictions.of_all(nothing, nothing), np.ones(3)
+    )
     assert chosen.kind == ("top_k" if kind == "top_k" else "half")
     assert set(chosen.thresholds) == {0.5}
     assert chosen.fit == {"fitted_on": None}
@@ -160,9 +169,11 @@ def test_only_annotated_cells_choose() -> None:
     other, other_truth = np.where(mask, scores, 0.99), np.where(mask, truth, False)
     for kind in ("auto", "label", "top_k"):
         config = ThresholdConfig(kind=kind, at_least_one=False)  # type: ignore[arg-type]
-        one = choose_decision(config, scores, truth, counts, target_mask=mask)
+        one = choose_decision(config, Predictions.of_all(scores, truth, mask), counts)
         if kind != "top_k":  # which ranks what is not annotated as well
-            two = choose_decision(config, other, other_truth, counts, target_mask=mask)
+            two = choose_decision(
+                config, Predictions.of_all(other, other_truth, mask), counts
+            )
             np.testing.assert_array_equal(one.thresholds, two.thresholds)
         assert one.asked == kind
 

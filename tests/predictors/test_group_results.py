@@ -2,14 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
 
 from labelgraph_jax.cli.tables import print_results
-from labelgraph_jax.predictors.group_results import (
-    measure_groups,
-    measure_groups_ranked,
-)
-from labelgraph_jax.training.many_labels import TopLabels
+from labelgraph_jax.predictors.measure import measure_groups
+from labelgraph_jax.predictors.predictions import Predictions
 
 COUNTS = np.array([90, 50, 49, 1, 0, 0])
 
@@ -22,7 +18,7 @@ def scored() -> tuple[np.ndarray, np.ndarray]:
 
 def test_each_group_is_ranked_by_itself_over_the_documents_that_carry_one() -> None:
     scores, truth = scored()
-    found = measure_groups(scores, truth, COUNTS)
+    found = measure_groups(Predictions.of_all(scores, truth), COUNTS)
     assert list(found) == ["frequent", "few", "zero"]
     for name, columns in (("frequent", [0, 1]), ("few", [2, 3]), ("zero", [4, 5])):
         own, right = scores[:, columns], truth[:, columns]
@@ -36,10 +32,9 @@ def test_each_group_is_ranked_by_itself_over_the_documents_that_carry_one() -> N
 
 def test_groups_from_complete_lists_are_those_from_all_scores() -> None:
     scores, truth = scored()
-    order = np.argsort(-scores, axis=1, kind="stable").astype(np.int32)
-    top = TopLabels(order, np.take_along_axis(scores, order, axis=1))
-    ranked = measure_groups_ranked(top, csr_array(truth), COUNTS)
-    for name, whole in measure_groups(scores, truth, COUNTS).items():
+    every = Predictions.of_all(scores, truth)
+    ranked = measure_groups(every.top(6), COUNTS)
+    for name, whole in measure_groups(every, COUNTS).items():
         assert ranked[name]["complete@5"] == 1.0
         for metric, value in whole.items():
             assert ranked[name][metric] == pytest.approx(value, abs=1e-6)
@@ -48,10 +43,12 @@ def test_groups_from_complete_lists_are_those_from_all_scores() -> None:
 def test_a_group_that_no_document_carries_has_no_mean() -> None:
     scores, truth = scored()
     truth[:, 4:] = 0.0
-    found = measure_groups(scores, truth, COUNTS)
+    found = measure_groups(Predictions.of_all(scores, truth), COUNTS)
     assert found["zero"]["documents"] == 0
     assert found["zero"]["RP@5"] is None
-    assert "zero" not in measure_groups(scores[:, :4], truth[:, :4], COUNTS[:4])
+    assert "zero" not in measure_groups(
+        Predictions.of_all(scores[:, :4], truth[:, :4]), COUNTS[:4]
+    )
 
 
 def test_a_thousand_labels_are_shown_by_group(
@@ -69,7 +66,7 @@ def test_a_thousand_labels_are_shown_by_group(
         "metrics_at_half": metrics,
         "unseen_labels": {},
         "truncated_documents": 0,
-        "groups": measure_groups(scores, truth, COUNTS),
+        "groups": measure_groups(Predictions.of_all(scores, truth), COUNTS),
     }
     for labels in (1000, 999):
         results = {"corpus": "c", "labels": labels, "split": "file", "test": test}

@@ -84,7 +84,9 @@ def test_a_run_with_a_taxonomy_measures_it_and_needs_its_file_no_more(
     taxonomic: tuple[Path, dict[str, Any]],
 ) -> None:
     workdir, results = taxonomic
-    assert any(note.startswith("taxonomy t.tsv: 3 of 5") for note in results["notes"])
+    assert any(
+        note.startswith("taxonomy taxonomy.tsv: 3 of 5") for note in results["notes"]
+    )
     for metrics in (results["test"]["metrics"], results["test"]["metrics_at_half"]):
         assert 0 < metrics["hierarchical_f1"] <= 1
         # In this corpus corn and wheat always come with grain.

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 import labelgraph_jax as lg
 from labelgraph_jax.cli.app import run
@@ -29,8 +28,10 @@ from labelgraph_jax.predictors.memory.memory import (
     Memory,
     unit,
 )
+from labelgraph_jax.predictors.memory.model import with_memory as beside
 from labelgraph_jax.predictors.memory.texts import family_text, own_text
 from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.added_labels import add_labels, make_memory, remove_labels
 from labelgraph_jax.runs.ensemble import make_ensemble
@@ -73,8 +74,7 @@ def own(remembering: Path, tmp_path: Path) -> Path:
 def classified(model: Model) -> np.ndarray:
     """What the classifier alone says of TEXTS."""
     documents = [Document(str(i), text, ()) for i, text in enumerate(TEXTS)]
-    # In a batch of the size that predictions have: others round otherwise.
-    return model.score(model.encode(documents).examples, batch_size=len(TEXTS))
+    return model.network.score_documents(documents)[1]
 
 
 def test_results_tell_what_was_chosen_and_evaluate_repeats_them(
@@ -116,7 +116,7 @@ def test_the_mixture_is_that_of_classifier_and_memory(model: Model) -> None:
 def test_with_weight_0_the_model_is_exactly_its_classifier(model: Model) -> None:
     assert model.memory is not None
     choice = dataclasses.replace(model.memory.choice, weight=0.0)
-    plain = model.with_memory(dataclasses.replace(model.memory, choice=choice))
+    plain = beside(model, dataclasses.replace(model.memory, choice=choice))
     np.testing.assert_array_equal(plain.predict_proba(TEXTS), classified(model))
 
 
@@ -127,19 +127,12 @@ def test_lists_give_the_best_labels_of_the_whole_mixture(model: Model) -> None:
     memory = model.memory.with_added(added)
     documents = [Document(str(i), text, ()) for i, text in enumerate(TEXTS)]
     queries, own = memory.queries(documents), classified(model)
-    whole = memory.mix(own, queries)
-    best = np.argsort(-own, axis=1, kind="stable")[:, :3].astype(np.int32)
-    top = (best, np.take_along_axis(own, best, axis=1))
-
-    def classifier_at(rows: slice, ids: np.ndarray) -> np.ndarray:
-        return np.take_along_axis(own[rows], np.maximum(ids, 0), axis=1)
-
-    ids, scores = memory.mix_top(top, classifier_at, queries, k=3)
-    expected = np.argsort(-whole, axis=1, kind="stable")[:, :3]
-    np.testing.assert_array_equal(ids, expected)
-    np.testing.assert_allclose(
-        scores, np.take_along_axis(whole, expected, axis=1), atol=1e-6
-    )
+    every = Predictions.of_all(own)
+    best = dataclasses.replace(every.top(3), elsewhere=every.scores_at)
+    expected, mixed = memory.mix(every, queries).top(3), memory.mix(best, queries)
+    np.testing.assert_array_equal(mixed.ids, expected.ids)
+    np.testing.assert_allclose(mixed.probabilities, expected.probabilities, atol=1e-6)
+    assert mixed.labels == expected.labels == len(LABELS) + 1
 
 
 def toy_memory(**settings: Any) -> Memory:
@@ -160,7 +153,8 @@ def toy_memory(**settings: Any) -> Memory:
 
 def toy_validation(probabilities: np.ndarray) -> memory_choice.Validation:
     queries = np.eye(3, dtype=np.float32)
-    return memory_choice.Validation.of_matrix(queries, np.eye(3), probabilities)
+    predictions = Predictions.of_all(probabilities, np.eye(3))
+    return memory_choice.Validation(queries, predictions)
 
 
 def test_a_memory_that_knows_better_gets_weight_and_one_that_does_not_gets_none() -> (
@@ -184,9 +178,8 @@ def test_what_the_settings_fix_is_not_chosen() -> None:
 
 
 def test_without_validation_documents_the_classifier_stays_alone() -> None:
-    none = memory_choice.Validation.of_matrix(
-        np.zeros((0, 3), np.float32), sparse.csr_matrix((0, 3)), np.zeros((0, 3))
-    )
+    nothing = np.zeros((0, 3), np.float32)
+    none = memory_choice.Validation(nothing, Predictions.of_all(nothing, nothing))
     choice, measured = memory_choice.choose(toy_memory(), none)
     assert (choice.weight, measured) == (0.0, {})
 

@@ -32,6 +32,7 @@ from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 from labelgraph_jax.predictors.network import Classifier, build_classifier
 from labelgraph_jax.predictors.workdir import LabelGraphArrays, Workdir, WorkdirError
 from labelgraph_jax.runs.fit import fit, optimizer_and_step, with_absolute_paths
+from labelgraph_jax.runs.labels import label_objective
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.step import init_train_state
 from tests.tiny import tiny_config
@@ -325,7 +326,7 @@ def test_a_step_in_half_precision_keeps_the_whole_state_in_float32() -> None:
     config = configured(encoder, **settings).resolved()
     model = classifier(encoder, **settings)
     optimizer, step = optimizer_and_step(
-        config, model, jax.random.key(0), total_steps=5
+        config, label_objective(config, model), jax.random.key(0), total_steps=5
     )
     params = drawn(lambda key: model.init(key, BATCH))
     before = jax.eval_shape(lambda p: init_train_state(p, optimizer), params)

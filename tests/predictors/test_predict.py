@@ -17,7 +17,8 @@ from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.corpus import read_corpus
-from labelgraph_jax.runs.fit import fit, prepare
+from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.labels import prepare
 from labelgraph_jax.runs.predict import write_predictions
 from labelgraph_jax.training.checkpoint import CheckpointError
 from tests.tiny import LABELS, tiny_config, write_jsonl, write_tiny_bert
@@ -194,7 +195,9 @@ def test_cached_encodings_give_the_predictions_of_uncached_ones(
     texts = [row["text"] for row in rows(Path(tiny_data.data))]
     assert model.encoder is not None
     assert model.encoder.cache is None, "a loaded model writes nothing"
-    examples = prepare(config).train.examples
+    examples = prepare(config).train
     np.testing.assert_allclose(
-        model.score(examples), model.predict_proba(texts), atol=1e-3
+        model.predict_examples((), examples).probabilities,
+        model.predict_proba(texts),
+        atol=1e-3,
     )

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labelgraph_jax.predictors.evaluation import validation_metrics
 
 from labelgraph_jax import load
 from labelgraph_jax.config import SELECTION_METRICS, DataConfig
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.predictors.measure import validation_metrics
+from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from tests.tiny import write_jsonl
@@ -109,6 +110,8 @@ def test_labels_that_no_document_carries_are_counted(
 
 def test_validation_gives_every_metric_that_can_select() -> None:
     targets = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
-    metrics = validation_metrics(np.float32(0.2 + 0.6 * targets), targets)
+    metrics = validation_metrics(
+        Predictions.of_all(np.float32(0.2 + 0.6 * targets), targets)
+    )
     assert set(SELECTION_METRICS) <= set(metrics)
     assert metrics["micro_f1"] == metrics["LRAP"] == 1.0

@@ -27,7 +27,7 @@ def nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: Any) -> None:
         pytest.fail("the documents were read first")
 
-    monkeypatch.setattr("labelgraph_jax.runs.fit.read_corpus", read)
+    monkeypatch.setattr("labelgraph_jax.runs.labels.read_corpus", read)
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_a_stop_says_how_far_the_run_had_come() -> None:
 
 
 def test_a_batch_is_the_last_once_a_stop_is_asked_for(tiny_data: DataConfig) -> None:
-    from labelgraph_jax.runs.fit import prepare
+    from labelgraph_jax.runs.labels import prepare
 
     prepared = prepare(tiny_config(tiny_data).resolved())
     run = run_of()
     seen = 0
     with pytest.raises(StopRequestedError):
-        for _ in run.evaluation_batches(prepared.train.examples, batch_size=16):
+        for _ in run.evaluation_batches(prepared.train, batch_size=16):
             seen += 1
             run.stop.requested = seen == 2
     assert seen == 2

@@ -18,7 +18,8 @@ from labelgraph_jax.config import ConfigError, DataConfig
 from labelgraph_jax.data.batches.batches import evaluation_batches
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.predictors.workdir import WorkdirError
-from labelgraph_jax.runs.fit import fit, prepare
+from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.labels import prepare
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.loop import NonFiniteLossError
 from labelgraph_jax.training.parallel import CompiledStep
@@ -164,7 +165,7 @@ def test_vectors_of_the_lower_layers_give_what_the_whole_encoder_gives(
     scores = []
     for extra in ({}, {"trained_layers": 1}):
         prepared = prepare(tiny_config(tiny_data, text={**text, **extra}))
-        batch = evaluation_batches(prepared.train.examples, batch_size=8)[0]
+        batch = evaluation_batches(prepared.train, batch_size=8)[0]
         key = jax.random.key(0)
         classifier = prepared.classifier
         params = classifier.init(key, batch, **prepared.initial_values)
@@ -332,7 +333,9 @@ def test_an_unfinished_run_can_be_loaded_and_says_that_it_is_unfinished(
 def test_a_run_goes_on_only_with_the_documents_it_began_with(
     terminated: Stopped,
 ) -> None:
-    assert "the train documents are not those this run began with" in terminated.refusal
+    refusal = terminated.refusal
+    assert "the train documents are not those of the training run" in refusal
+    assert "bring them back, or choose another --workdir" in refusal
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ from labelgraph_jax.data.readers.texts import read_documents
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.evaluate import evaluate_workdir
-from labelgraph_jax.runs.fit import fit, optimizer_and_step, prepare
+from labelgraph_jax.runs.fit import fit, optimizer_and_step
+from labelgraph_jax.runs.labels import label_objective, prepare
 from labelgraph_jax.runs.predict import write_predictions
 from labelgraph_jax.training.step import init_train_state
 from tests.reference import adjacency as adjacency_reference
@@ -235,10 +236,13 @@ def test_a_missing_target_changes_no_bit_of_a_train_step(
         loss=LossConfig(kind=loss),
     ).resolved()
     prepared = prepare(config)
-    batch = dict(evaluation_batches(prepared.train.examples, batch_size=16)[0])
+    batch = dict(evaluation_batches(prepared.train, batch_size=16)[0])
     params = prepared.classifier.init(jax.random.key(0), batch)
     optimizer, step = optimizer_and_step(
-        config, prepared.classifier, jax.random.key(1), total_steps=10
+        config,
+        label_objective(config, prepared.classifier),
+        jax.random.key(1),
+        total_steps=10,
     )
     state, step = init_train_state(params, optimizer), jax.jit(step)
     mask = batch["target_mask"]

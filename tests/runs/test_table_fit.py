@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labelgraph_jax.runs.table_evaluation import evaluate_table
-from labelgraph_jax.runs.table_fit import prepare_table
 
 import labelgraph_jax as lg
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.cli.table_results import _notes
-from labelgraph_jax.config import TableConfig
+from labelgraph_jax.config import Config, TableConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.files import table_of
 from labelgraph_jax.data.tables.schema import TableSchema
@@ -23,12 +21,20 @@ from labelgraph_jax.predictors.table_metrics import mean_skill, skills
 from labelgraph_jax.predictors.table_model import TableModel
 from labelgraph_jax.predictors.table_predictions import prediction
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
-from labelgraph_jax.runs import table_fit
+from labelgraph_jax.runs import table as table_problem
+from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.restore import load_model as load_texts
+from labelgraph_jax.runs.table import PreparedTable, TableProblem
 from labelgraph_jax.runs.table_baseline import table_baselines
 from tests.tiny_table import JOBS, TASKS, made_rows, tiny_table_config, write_rows
 from tests.zoo import Zoo
+
+
+def prepare_table(config: Config) -> PreparedTable:
+    """What a run over a table with resolved settings would train on."""
+    problem = TableProblem(config)
+    return problem.prepare(problem.read(), lambda line: None)
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +138,8 @@ def test_the_baselines_stand_beside_the_model(
     prepared = prepare_table(Workdir(table_run).config())
     assert prepared.validation is not None
     found = table_baselines(
-        prepared.train.examples,
-        prepared.validation.examples,
+        prepared.train,
+        prepared.validation,
         prepared.targets,
         prepared.schema.cardinalities,
         (1.0,) * 5,
@@ -151,7 +157,7 @@ def test_the_baselines_stand_beside_the_model(
 def test_evaluation_gives_the_numbers_of_training(
     table_run: Path, results: dict[str, Any]
 ) -> None:
-    again = evaluate_table(table_run, batch_size=7)
+    again = evaluate_workdir(table_run, batch_size=7)
     assert again["baseline"] == results["baseline"]
     for name, task in again["test"]["tasks"].items():
         for metric, value in task["metrics"].items():
@@ -167,12 +173,12 @@ def test_a_file_may_lack_the_column_of_a_task_but_not_of_all(
     for row in rows:
         del row["genre"]
         row["job"] = "sailor" if row["id"] == "r3" else row["job"]
-    found = evaluate_table(table_run, data=str(write_rows(tmp_path / "x.csv", rows)))
+    found = evaluate_workdir(table_run, data=str(write_rows(tmp_path / "x.csv", rows)))
     assert found["test"]["tasks"]["genre"]["metrics"]["rows"] == 0
     assert found["test"]["unseen"]["job"]["most_frequent"] == {"sailor": 1}
     bare = [{"job": "clerk", "age": 30}]
     with pytest.raises(DataError, match="must have the column of a task"):
-        evaluate_table(table_run, data=str(write_rows(tmp_path / "y.csv", bare)))
+        evaluate_workdir(table_run, data=str(write_rows(tmp_path / "y.csv", bare)))
 
 
 def test_a_loaded_model_predicts_rows_in_any_form(table_run: Path) -> None:
@@ -246,7 +252,7 @@ def test_a_run_that_broke_off_goes_on_without_gates_and_with_learned_weights(
         weighting="uncertainty",
     )
     seen: list[int] = []
-    whole = table_fit.summarise
+    whole = table_problem.summarise
 
     def stop_in_the_second(*arguments: Any) -> Any:
         seen.append(1)
@@ -254,7 +260,7 @@ def test_a_run_that_broke_off_goes_on_without_gates_and_with_learned_weights(
             raise KeyboardInterrupt
         return whole(*arguments)
 
-    monkeypatch.setattr(table_fit, "summarise", stop_in_the_second)
+    monkeypatch.setattr(table_problem, "summarise", stop_in_the_second)
     with pytest.raises(KeyboardInterrupt):
         fit(config, tmp_path / "run", progress=False)
     with pytest.warns(UserWarning, match="training has not finished"):

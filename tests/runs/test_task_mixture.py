@@ -18,7 +18,8 @@ from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.predictors.network import build_classifier
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.runs.corpus import read_corpus
-from labelgraph_jax.runs.fit import fit, optimizer_and_step, prepare
+from labelgraph_jax.runs.fit import fit, optimizer_and_step
+from labelgraph_jax.runs.labels import label_objective, prepare
 from labelgraph_jax.training.step import init_train_state
 from tests.tiny import tiny_config, write_jsonl
 from tests.zoo import MMOE, Zoo
@@ -99,7 +100,7 @@ def test_labels_of_one_set_do_not_depend_on_the_graph_of_the_other(
     sets: DataConfig,
 ) -> None:
     prepared = prepare(config_of(sets).resolved(), lambda line: None)
-    batch = evaluation_batches(prepared.train.examples, batch_size=4)[0]
+    batch = evaluation_batches(prepared.train, batch_size=4)[0]
     params = prepared.classifier.init(
         jax.random.key(0), batch, **prepared.initial_values
     )
@@ -123,7 +124,7 @@ def test_the_loss_is_the_sum_of_the_sets_mean_losses(sets: DataConfig) -> None:
     config = config_of(sets, weighted).resolved()
     prepared = prepare(config, lambda line: None)
     classifier = prepared.classifier
-    batch = evaluation_batches(prepared.train.examples, batch_size=8)[0]
+    batch = evaluation_batches(prepared.train, batch_size=8)[0]
     params = initial(prepared, batch)
     objective = task_objective(
         config, classifier.module, classifier.graph, classifier.apply
@@ -157,9 +158,12 @@ def test_constrained_networks_and_learned_weights_take_a_step(
     config = config_of(sets, mixture).resolved()
     prepared = prepare(config, lambda line: None)
     optimizer, step = optimizer_and_step(
-        config, prepared.classifier, jax.random.key(0), total_steps=5
+        config,
+        label_objective(config, prepared.classifier),
+        jax.random.key(0),
+        total_steps=5,
     )
-    batch = evaluation_batches(prepared.train.examples, batch_size=8)[0]
+    batch = evaluation_batches(prepared.train, batch_size=8)[0]
     params = prepared.classifier.init(
         jax.random.key(0), batch, **prepared.initial_values
     )

@@ -214,7 +214,7 @@ def test_training_into_a_held_directory_is_refused_and_changes_nothing(
     def read(*_: Any) -> None:
         pytest.fail("the documents were read first")
 
-    monkeypatch.setattr("labelgraph_jax.runs.fit.read_corpus", read)
+    monkeypatch.setattr("labelgraph_jax.runs.labels.read_corpus", read)
     workdir = tmp_path / "run"
     with held(workdir) as owner:
         before = contents(tmp_path)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelgraph_jax.predictors.ranking import with_missing_last
 from scipy.sparse import csr_array
 
 import labelgraph_jax as lg
@@ -14,9 +13,9 @@ from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.predictors.documents import encode_documents
 from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
-from labelgraph_jax.training.many_labels import TopLabels
 from tests.tiny import LABELS, made_documents, tiny_config
 
 
@@ -68,12 +67,13 @@ def test_reciprocal_pairs_are_no_misses_where_labels_are_scored_in_chunks(
 
 def test_labels_that_are_not_annotated_go_to_the_end_of_the_list() -> None:
     ids = np.int32([[3, 1, 2], [0, 1, 2]])
-    top = TopLabels(ids, np.float32([[0.9, 0.5, 0.1], [0.8, 0.7, 0.6]]))
+    top = Predictions(ids, np.float32([[0.9, 0.5, 0.1], [0.8, 0.7, 0.6]]), 4)
+    truth = csr_array((2, 4), dtype=np.float32)
     missing = csr_array(np.array([[0, 0, 0, 1], [0, 0, 0, 0]], bool))
-    moved = with_missing_last(top, missing)
+    moved = top.with_truth(truth, missing=missing)
     assert moved.ids.tolist() == [[1, 2, 3], [0, 1, 2]]
     np.testing.assert_allclose(moved.probabilities, [[0.5, 0.1, 0.0], [0.8, 0.7, 0.6]])
-    assert with_missing_last(top, None) is top
+    assert top.with_truth(truth).ids is ids
 
 
 def test_a_whole_label_set_that_is_missing_is_refused_in_chunks() -> None:

@@ -12,9 +12,10 @@ from labelgraph_jax.data.batches.batches import evaluation_batches
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.decision import at_half
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
+from labelgraph_jax.predictors.label_model import LabelModel
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.workdir import Workdir
-from labelgraph_jax.runs.fit import prepare
+from labelgraph_jax.runs.labels import prepare
 from tests.tiny import tiny_config
 
 TEXT = "Maize cob, the new silo and a barrel of today!"
@@ -24,7 +25,7 @@ def untrained(config: Config, folder: Path) -> Model:
     """The model that a run with these settings would start from."""
     config = config.resolved()
     prepared = prepare(config)
-    batch = evaluation_batches(prepared.train.examples, batch_size=1)[0]
+    batch = evaluation_batches(prepared.train, batch_size=1)[0]
     key = jax.random.key(0)
     init = partial(prepared.classifier.init, batch=batch, **prepared.initial_values)
     params = jax.jit(init)(key)
@@ -35,7 +36,7 @@ def untrained(config: Config, folder: Path) -> Model:
         encoder = FrozenEncoder.load(source, layers=layers)
     elif config.text.vectors == "pretrained" and not config.text.trainable:
         encoder = FrozenEncoder.load(find_pretrained(config.text.pretrained))
-    return Model(
+    return LabelModel(
         Workdir(folder),
         config,
         prepared.labels,

@@ -127,11 +127,13 @@ def test_before_training_is_what_the_run_started_from(finished: Path) -> None:
     import jax
 
     from labelgraph_jax.inspection.report.label_side import first_params
-    from labelgraph_jax.runs.fit import _first_params, prepare
+    from labelgraph_jax.runs.labels import LabelProblem
 
     model = load(finished)
     key = jax.random.key(model.config.training.seed)
-    expected = _first_params(prepare(model.config), key)["label_graph"]
+    problem = LabelProblem(model.config)
+    prepared = problem.prepare(problem.read(), lambda line: None)
+    expected = problem.init(prepared, key)["label_graph"]
     found = first_params(model)["label_graph"]
     assert found.keys() == expected.keys()
     for name, value in expected.items():
