@@ -17,8 +17,10 @@ import jax
 import jax.numpy as jnp
 
 from experiments.extreme.points import limit_memory, make_inputs, measured
-from labelgraph_jax.functional.attention.graph_attention import graph_attention
-from labelgraph_jax.functional.attention.relu import relu_graph_attention
+from labelgraph_jax.functional.attention.graph_attention import (
+    graph_attention,
+    relu_graph_attention,
+)
 from labelgraph_jax.functional.graph.edges import Edges
 
 METHODS = ("dense", "complete", "blocked", "sparse", "low-rank", "relu")

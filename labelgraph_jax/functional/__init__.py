@@ -9,13 +9,13 @@ from labelgraph_jax.functional.attention.forms import (
 from labelgraph_jax.functional.attention.graph_attention import (
     graph_attention,
     masked_softmax,
+    relu_graph_attention,
 )
 from labelgraph_jax.functional.attention.receivers import (
     receiver_attention,
     receiver_scores,
     receiver_scores_v2,
 )
-from labelgraph_jax.functional.attention.relu import relu_graph_attention
 from labelgraph_jax.functional.attribution import (
     completeness,
     gradient_times_input,
@@ -101,6 +101,12 @@ from labelgraph_jax.functional.metrics.calibration import (
     calibration_bins,
     expected_calibration_error,
 )
+from labelgraph_jax.functional.metrics.counts import (
+    LabelCounts,
+    f1_from_counts,
+    label_counts,
+    summarise_label_counts,
+)
 from labelgraph_jax.functional.metrics.groups import (
     group_hits,
     group_ranking_metrics,
@@ -111,14 +117,8 @@ from labelgraph_jax.functional.metrics.label_errors import (
     label_f1,
     missed_together,
 )
-from labelgraph_jax.functional.metrics.labels import (
-    LabelCounts,
-    evaluate_scores,
-    label_counts,
-    summarise_label_counts,
-)
+from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from labelgraph_jax.functional.metrics.ranked import (
-    f1_from_counts,
     fit_global_threshold_ranked,
     ranked_metrics,
 )

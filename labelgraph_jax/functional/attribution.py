@@ -1,4 +1,4 @@
-"""Which rows of an input moved a function's value: gradient x input, and its path."""
+"""Attribution of a function to rows of its input: gradient x input, and its path."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ Scalar = Callable[[Array], Float[Array, ""]]
 
 
 class Attribution(NamedTuple):
-    """What each row of an input adds to a function's value.
+    """Contribution of each row of an input to a function's value.
 
     Attributes:
         rows: one number per row, float32.
@@ -27,7 +27,7 @@ class Attribution(NamedTuple):
 
 
 class Completeness(NamedTuple):
-    """How well attributions add up to what they explain.
+    """Difference between the sum of attributions and what they explain.
 
     Attributes:
         total: the sum of the attributions.
@@ -123,7 +123,7 @@ def integrated_gradients(
 
 
 def completeness(attribution: Attribution) -> Completeness:
-    """Compares the sum of attributions with the difference that they explain."""
+    """Compare the sum of attributions with the difference that they explain."""
     total = attribution.rows.sum()
     difference = attribution.value - attribution.baseline_value
     gap = total - difference

@@ -15,15 +15,17 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from labelgraph_jax.functional.attention.forms import graph_attention_v2, message_gate
-from labelgraph_jax.functional.attention.graph_attention import graph_attention
-from labelgraph_jax.functional.attention.methods import AttentionMethod
+from labelgraph_jax.functional.attention.graph_attention import (
+    graph_attention,
+    relu_graph_attention,
+)
+from labelgraph_jax.functional.attention.plan import AttentionMethod
 from labelgraph_jax.functional.attention.receivers import (
     receiver_attention,
     receiver_convolution,
     receiver_scores,
     receiver_scores_v2,
 )
-from labelgraph_jax.functional.attention.relu import relu_graph_attention
 from labelgraph_jax.functional.graph.convolution import graph_convolution
 from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.functional.slice_keys import whole_key
@@ -241,7 +243,7 @@ class LabelGraph(nn.Module):
     def _message(
         self, layer: int, nodes: Array, width: int, edges: dict[str, Any]
     ) -> Float[Array, "N width"]:
-        """What every label gathers in one layer, the mean over heads."""
+        """Return what every label gathers in one layer, the mean over heads."""
         in_dim = nodes.shape[-1]
         if self.attention == "convolution":
             glorot = nn.initializers.glorot_uniform()
@@ -290,7 +292,7 @@ class LabelGraph(nn.Module):
         self._show(layer, attention)
 
     def _show(self, layer: int, attention: Callable[[Array], Array]) -> None:
-        """Leaves the attention of the labels that a call asks about, see `seams`."""
+        """Sow the attention of the labels that a call asks about, see `seams`."""
         if self.has_variable(RECEIVERS, "labels"):
             labels: Array = self.get_variable(RECEIVERS, "labels")
             self.sow(ATTENTION, f"layer_{layer}", attention(labels))
@@ -386,7 +388,7 @@ class LabelGraph(nn.Module):
 
 
 def log_edge_weights(adjacency: Float[Array, "*edges"]) -> Float[Array, "*edges"]:
-    """Where a learned additive adjacency starts: `log max(A, floor)`.
+    """Return the start of a learned additive adjacency: `log max(A, floor)`.
 
     A signed adjacency (Xavier) has no logarithm; its entries are the log-weights.
     """

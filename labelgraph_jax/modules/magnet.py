@@ -8,7 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from labelgraph_jax.modules.label_graph import LabelGraph
-from labelgraph_jax.modules.mixture import Mixture, TaskLayers
+from labelgraph_jax.modules.mixture import Mixture, Stack
 from labelgraph_jax.modules.parameters import log_odds
 from labelgraph_jax.modules.text_encoder import TextEncoder
 
@@ -17,7 +17,7 @@ Adjacency = Any
 
 
 class Factors(NamedTuple):
-    """What logits are made of: `documents @ labels.T + bias`, float32.
+    """Factors of the logits: `documents @ labels.T + bias`, float32.
 
     Attributes:
         documents: one vector per document `[B, D]`.
@@ -174,7 +174,7 @@ class TaskMagnet(nn.Module):
         )
         task_vectors = self.mixture(documents, deterministic=deterministic)
         if self.towers:
-            task_vectors = TaskLayers(len(self.columns), self.towers, name="towers")(
+            task_vectors = Stack(len(self.columns), self.towers, name="towers")(
                 task_vectors, deterministic=deterministic
             )
         parts = []

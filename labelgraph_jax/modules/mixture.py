@@ -38,8 +38,9 @@ _STITCH_SELF = 0.9
 class Stack(nn.Module):
     """E networks of one shape side by side, ReLU after each layer.
 
-    The first layer of all of them is one matrix product `[B, D] x [D, E * F]`; every
-    kernel is `[in, E, out]`, so that axis 1 can be sharded over devices.
+    They read the same rows `[B, D]`, or one vector of each row per network `[B, E, D]`.
+    The first layer over the same rows is one matrix product `[B, D] x [D, E * F]`;
+    every kernel is `[in, E, out]`, so that axis 1 can be sharded over devices.
 
     Attributes:
         count: E.
@@ -54,9 +55,9 @@ class Stack(nn.Module):
 
     @nn.compact
     def __call__(
-        self, inputs: Float[Array, "B D"], *, deterministic: bool = True
+        self, inputs: Float[Array, "B *networks D"], *, deterministic: bool = True
     ) -> Float[Array, "B E F"]:
-        """What each network says of each row."""
+        """Return the output of each network for each row."""
         for number, units in enumerate(self.hidden):
             features = inputs.shape[-1]
             kernel = self.param(
@@ -65,7 +66,7 @@ class Stack(nn.Module):
             bias = self.param(
                 f"bias_{number}", nn.initializers.zeros, (self.count, units)
             )
-            product = "bd,deu->beu" if number == 0 else "bed,deu->beu"
+            product = "bd,deu->beu" if inputs.ndim == 2 else "bed,deu->beu"
             products = jnp.einsum(product, inputs, kernel.astype(inputs.dtype))
             inputs = nn.relu(products + bias.astype(inputs.dtype))
             inputs = nn.Dropout(self.dropout_rate)(inputs, deterministic=deterministic)
@@ -118,7 +119,7 @@ class Mixture(nn.Module):
 
     @property
     def has_gates(self) -> bool:
-        """Whether experts are mixed by gates."""
+        """True where experts are mixed by gates."""
         return self.kind in ("omoe", "mmoe")
 
     @nn.compact
@@ -175,39 +176,6 @@ class Mixture(nn.Module):
             )
 
 
-class TaskLayers(nn.Module):
-    """Layers that each task has for itself: `[B, T, F]` -> `[B, T, units]`, ReLU.
-
-    Attributes:
-        tasks: T.
-        hidden: units of each layer.
-    """
-
-    tasks: int
-    hidden: tuple[int, ...]
-    dropout_rate: float = 0.0
-
-    @nn.compact
-    def __call__(
-        self, features: Float[Array, "B T F"], *, deterministic: bool = True
-    ) -> Float[Array, "B T U"]:
-        """All tasks' layers as one batched product."""
-        for number, units in enumerate(self.hidden):
-            kernel = self.param(
-                f"kernel_{number}", _PER_EXPERT, (features.shape[-1], self.tasks, units)
-            )
-            bias = self.param(
-                f"bias_{number}", nn.initializers.zeros, (self.tasks, units)
-            )
-            dtype = features.dtype
-            products = jnp.einsum("btf,ftu->btu", features, kernel.astype(dtype))
-            features = nn.relu(products + bias.astype(dtype))
-            features = nn.Dropout(self.dropout_rate)(
-                features, deterministic=deterministic
-            )
-        return features
-
-
 class TaskTowers(nn.Module):
     """A small network per task, and its output columns: `[B, T, F]` -> `[B, O]`.
 
@@ -225,9 +193,7 @@ class TaskTowers(nn.Module):
         self, features: Float[Array, "B T F"], *, deterministic: bool = True
     ) -> Float[Array, "B O"]:
         """Logits, or values, of all tasks side by side, float32."""
-        layers = TaskLayers(
-            len(self.widths), self.hidden, self.dropout_rate, name="layers"
-        )
+        layers = Stack(len(self.widths), self.hidden, self.dropout_rate, name="layers")
         features = layers(features, deterministic=deterministic).astype(jnp.float32)
         outputs = []
         for task, width in enumerate(self.widths):

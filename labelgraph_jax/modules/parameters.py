@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 
 def log_odds(prior: Float[Array, "N"]) -> Float[Array, "N"]:
-    """Where a label's bias starts, so that no step is spent on how rare labels are.
+    """Return the start of a label's bias, so that no step is spent on label frequency.
 
     Finite also for a label that no or every training document carries.
     """

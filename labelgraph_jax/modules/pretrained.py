@@ -4,7 +4,6 @@ Weights are read from safetensors alone and settings from JSON alone: loading a
 published encoder executes nothing that came with it.
 """
 
-import hashlib
 import importlib.util
 import json
 import re
@@ -55,16 +54,6 @@ def find_pretrained(name: str | Path) -> Path:
         f"no pretrained encoder {name!r}: give a folder with config.json and "
         f"*.safetensors, an installed package, or a hub id owner/name"
     )
-
-
-def encoder_fingerprint(folder: str | Path) -> str:
-    """SHA-256 of an encoder's settings and weights: what its vectors depend on."""
-    folder = Path(folder)
-    digest = hashlib.sha256((folder / "config.json").read_bytes())
-    for file in _weight_files(folder):
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _package_folder(package: str) -> Path | None:

@@ -22,7 +22,7 @@ POSITION_USES: tuple[PositionUse, ...] = get_args(PositionUse)
 
 
 class ShallowTower(nn.Module):
-    """What a place adds to the logits of some tasks, whatever stands there.
+    """Logits that a position adds to some tasks, whatever stands there.
 
     One learned number per task for every pair of position and group, that of "no
     position" among them: a model linear in crossed features, the wide part. All start

@@ -1,4 +1,4 @@
-"""Where a model lets its token vectors and its attention be seen, or put in.
+"""Collections through which token vectors and attention are read, or put in.
 
 Nothing of this costs a call that does not ask: a collection that is not given is not
 read, and one that is not `mutable` is not written.
@@ -43,7 +43,7 @@ def at_token_seam(
 
 
 def is_watched(module: nn.Module) -> bool:
-    """Whether this call reads or replaces token vectors."""
+    """Return True where this call reads or replaces token vectors."""
     reads = module.is_mutable_collection(LOOKED_UP) and not module.is_initializing()
     return reads or module.has_variable(SUBSTITUTES, VECTORS)
 

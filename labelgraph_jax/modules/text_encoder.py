@@ -301,22 +301,21 @@ class TextEncoder(nn.Module):
             Lstm(vectors.shape[-1], self.hidden_features, name="forward")(),
             Lstm(vectors.shape[-1], self.hidden_features, name="backward")(),
         )
-        if self.token_level:
-            return outputs
-        if self.pooling == "max":
-            return pooling.masked_max(outputs, mask)
-        if self.pooling == "mean":
-            return pooling.masked_mean(outputs, mask)
-        return last
+        return self._pool(outputs, mask, last)
 
     def _transformer(self, vectors: Array, mask: Array, deterministic: bool) -> Array:
+        return self._pool(vectors, mask)
+
+    def _pool(self, vectors: Array, mask: Array, last: Array | None = None) -> Array:
+        """One vector per document, or with `token_level` those of the tokens."""
         if self.token_level:
             return vectors
-        if self.pooling == "max":
+        how = self.pooling or POOLINGS[self.kind][0]
+        if how == "max":
             return pooling.masked_max(vectors, mask)
-        if self.pooling == "cls":
-            return jnp.where(mask[:, :1], vectors[:, 0], 0)
-        return pooling.masked_mean(vectors, mask)
+        if how == "mean":
+            return pooling.masked_mean(vectors, mask)
+        return jnp.where(mask[:, :1], vectors[:, 0], 0) if last is None else last
 
 
 def _flat(

@@ -196,7 +196,7 @@ class Transformer(nn.Module):
 
 
 def _chunk_rows(batch: int, length: int, tokens: int) -> int:
-    """How many rows to run at a time: about `tokens`, and few rows of padding."""
+    """Choose the rows to run at a time: about `tokens`, with few rows of padding."""
     most = max(1, min(batch, tokens // length))
     candidates = range(most, most // 2, -1)
     return min(candidates, key=lambda rows: -batch % rows)

@@ -16,7 +16,7 @@ from labelgraph_jax.functional.decisions.thresholds import (
     fit_global_threshold,
     fit_label_thresholds,
 )
-from labelgraph_jax.functional.metrics.labels import (
+from labelgraph_jax.functional.metrics.counts import (
     label_counts,
     summarise_label_counts,
 )

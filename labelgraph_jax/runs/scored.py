@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError, Document
+from labelgraph_jax.functional.metrics.counts import label_counts
 from labelgraph_jax.functional.metrics.label_errors import confused_with, label_f1
-from labelgraph_jax.functional.metrics.labels import label_counts
 from labelgraph_jax.predictors.documents import require_annotations
 from labelgraph_jax.predictors.many_labels import require_room
 from labelgraph_jax.predictors.measure import with_unknown_labels

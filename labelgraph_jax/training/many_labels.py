@@ -17,7 +17,7 @@ from labelgraph_jax.functional.many_labels.label_chunks import (
     decision_counts,
     top_labels,
 )
-from labelgraph_jax.functional.metrics.labels import DocumentCounts
+from labelgraph_jax.functional.metrics.counts import DocumentCounts
 from labelgraph_jax.training.evaluate import NOT_INPUTS, own_rows, predict_rows
 from labelgraph_jax.training.objectives import Batch, LossFn, LossSum, Params
 from labelgraph_jax.training.parallel import (

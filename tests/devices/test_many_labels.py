@@ -14,8 +14,8 @@ from labelgraph_jax.functional.losses.elementwise import (
     binary_cross_entropy,
     focal_loss,
 )
+from labelgraph_jax.functional.metrics.counts import f1_from_counts
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
-from labelgraph_jax.functional.metrics.ranked import f1_from_counts
 from labelgraph_jax.training.many_labels import (
     compile_decision_counts,
     compile_top_labels,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from labelgraph_jax.functional.attention.inputs import EdgeFactors
+from labelgraph_jax.functional.attention.plan import EdgeFactors
 from labelgraph_jax.functional.attention.sorted_sums import (
     by_heads,
     divide_heads,

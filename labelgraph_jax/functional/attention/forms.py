@@ -4,16 +4,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Shaped
 
-from labelgraph_jax.functional.attention.inputs import (
+from labelgraph_jax.functional.attention.plan import (
     AdjacencyRole,
+    Neighbours,
     check_dropout,
-    check_edges,
+    check_neighbours,
     check_shapes,
 )
 from labelgraph_jax.functional.attention.weights import (
-    fixed_attention,
+    attention_rows,
+    fixed_rows,
     gather,
-    softmax_attention,
 )
 
 PAIR_FEATURES_AT_ONCE = 2**24
@@ -76,20 +77,22 @@ def graph_attention_v2(
     """
     kernels = {"receiver_kernel": receiver_kernel, "sender_kernel": sender_kernel}
     check_shapes(nodes, kernels, {"vector": vector})
-    check_edges(nodes.shape[0], role, adjacency, edge_weights, edge_bias)
+    neighbours = Neighbours(role, adjacency, edge_weights, edge_bias)
+    check_neighbours(nodes.shape[0], neighbours)
     check_dropout(dropout_rate, key)
     if receivers_at_once is not None and receivers_at_once < 1:
         raise ValueError(
             f"receivers_at_once must be at least 1, got {receivers_at_once}"
         )
     senders = jnp.einsum("nd,dhf->nhf", nodes, sender_kernel)
-    if role == "fixed":
-        attention = fixed_attention(edge_weights, adjacency, heads=vector.shape[0])
+    if role == "fixed":  # no score is needed
+        assert edge_weights is not None
+        attention = fixed_rows(edge_weights, adjacency, heads=vector.shape[0])
     else:
         receivers = jnp.einsum("nd,dhf->nhf", nodes, receiver_kernel)
         at_once = receivers_at_once or _receivers_at_once(senders.size)
-        logits = bent_scores(receivers, senders, vector, negative_slope, at_once)
-        attention = softmax_attention(logits, role, adjacency, edge_weights, edge_bias)
+        scores = pair_scores(receivers, senders, vector, negative_slope, at_once)
+        attention = attention_rows("softmax", role, scores, **neighbours.matrices)
     gathered, attention = gather(senders, attention, dropout_rate, key)
     return (gathered, attention) if return_attention else gathered
 
@@ -102,7 +105,7 @@ def _receivers_at_once(pairs_each: int) -> int:
     return max(1, PAIR_FEATURES_AT_ONCE // pairs_each)
 
 
-def bent_scores(
+def pair_scores(
     receivers: Float[Array, "R H F"],
     senders: Float[Array, "N H F"],
     vector: Float[Array, "H F"],
@@ -133,7 +136,7 @@ def message_gate(
     kernel: Float[Array, "2*D"],
     bias: Float[Array, ""],
 ) -> Float[Array, "N"]:
-    """How much of its message each label takes, between 0 and 1.
+    """Return the share of its message that each label takes, between 0 and 1.
 
         gate_n = sigmoid(kernel . [free_n || message_n] + bias)
 

@@ -1,17 +1,15 @@
-"""To whom some labels listen: their rows of the attention, whatever N is."""
+"""Attention weights of selected receivers, without the full N x N matrix."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from labelgraph_jax.functional.attention.forms import bent_scores
-from labelgraph_jax.functional.attention.inputs import AdjacencyRole, EdgeFactors
-from labelgraph_jax.functional.attention.relu import relu_attention_weights
-from labelgraph_jax.functional.attention.rows import score_halves
+from labelgraph_jax.functional.attention.forms import pair_scores
+from labelgraph_jax.functional.attention.plan import AdjacencyRole, EdgeFactors
 from labelgraph_jax.functional.attention.weights import (
+    attention_rows,
     factor_weights,
-    fixed_attention,
-    softmax_attention,
+    score_halves,
 )
 from labelgraph_jax.functional.graph.convolution import (
     normalise_adjacency,
@@ -45,7 +43,7 @@ def receiver_scores_v2(
     """The scores of `graph_attention_v2`, its LeakyReLU included."""
     senders = jnp.einsum("nd,dhf->nhf", nodes, sender_kernel)
     own = jnp.einsum("nd,dhf->nhf", nodes[receivers], receiver_kernel)
-    return bent_scores(own, senders, vector, negative_slope, 1)
+    return pair_scores(own, senders, vector, negative_slope, 1)
 
 
 def receiver_attention(
@@ -77,27 +75,25 @@ def receiver_attention(
     """
     if form not in ("gat", "gatv2", "relu"):
         raise ValueError(f"form must be gat, gatv2 or relu, got {form!r}")
-    listed, weights, bias = None, None, None
+    rows: dict[str, Array] = {}
+    matrices: dict[str, Array | None] = {
+        "edge_weights": edge_weights,
+        "edge_bias": edge_bias,
+    }
     if edges is not None:
-        size = scores.shape[2]
-        listed = edge_rows(edges, jnp.ones_like(edges.weights), receivers, size)
-        weights = edge_rows(edges, edges.weights, receivers, size)
-        if edge_bias is not None:
-            bias = edge_rows(edges, edge_bias, receivers, size)
-    else:
-        weights = None if edge_weights is None else edge_weights[receivers]
-        bias = None if edge_bias is None else edge_bias[receivers]
+        listed = jnp.ones_like(edges.weights)
+        matrices |= {"adjacency": listed, "edge_weights": edges.weights}
+    for name, values in matrices.items():
+        if values is not None and edges is not None:
+            rows[name] = edge_rows(edges, values, receivers, scores.shape[2])
+        elif values is not None:
+            rows[name] = values[receivers]
     if edge_factors is not None:
-        weights = factor_weights((edge_factors[0][receivers], edge_factors[1]))
-    if role == "none":
-        weights = None
-    if role == "fixed":
-        return fixed_attention(weights, listed, heads=scores.shape[0])
-    if form == "relu":
-        return relu_attention_weights(scores, role, listed, weights)
+        factors = (edge_factors[0][receivers], edge_factors[1])
+        rows["edge_weights"] = factor_weights(factors)
     if form == "gat":
         scores = jax.nn.leaky_relu(scores, negative_slope)
-    return softmax_attention(scores, role, listed, weights, bias)
+    return attention_rows("relu" if form == "relu" else "softmax", role, scores, **rows)
 
 
 def receiver_convolution(

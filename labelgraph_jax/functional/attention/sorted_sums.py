@@ -26,7 +26,7 @@ long as they sum."""
 
 
 class Layout(NamedTuple):
-    """Where the rows of some orders, one per head, lie: `[step, head * block]`."""
+    """Positions of the rows of some orders, one per head: `[step, head * block]`."""
 
     labels: Int[Array, "S HQ"]
     """Which label; the last ones again and again where there is none any more."""

@@ -1,13 +1,12 @@
 """Attention over a list of edges: softmax and sums by segments, in O(edges) memory."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from labelgraph_jax.functional.attention.inputs import AdjacencyRole
-from labelgraph_jax.functional.attention.weights import log_of_positive
 from labelgraph_jax.functional.graph.edges import Edges
 
 EDGE_BYTES = 64 << 20
@@ -25,7 +24,7 @@ def edge_scores(
 
 def edge_softmax(
     logits: Float[Array, "E H"],
-    kept: Bool[Array, "E"],
+    kept: Bool[Array, "E 1"],
     receivers: Int[Array, "E"],
     labels: int,
 ) -> Float[Array, "E H"]:
@@ -33,7 +32,6 @@ def edge_softmax(
     segments = partial(
         _by_receiver, receivers=receivers, labels=labels, total=jax.ops.segment_max
     )
-    kept = kept[:, None]
     hidden = jnp.where(kept, jax.lax.stop_gradient(logits), -jnp.inf)
     largest = segments(hidden)
     raised = jnp.where(kept, jnp.exp(jnp.where(kept, logits - largest, 0.0)), 0.0)
@@ -42,55 +40,21 @@ def edge_softmax(
 
 
 def _by_receiver(
-    x: Array, *, receivers: Array, labels: int, total: object
+    x: Array, *, receivers: Array, labels: int, total: Callable[..., Array]
 ) -> Float[Array, "E H"]:
-    """What all edges of a receiver are together, at each of its edges."""
-    assert callable(total)
+    """Total over all edges of a receiver, at each of its edges."""
     found = total(x, receivers, num_segments=labels, indices_are_sorted=True)
-    back: Array = found.at[receivers].get(indices_are_sorted=True)
-    return back
+    return found.at[receivers].get(indices_are_sorted=True)
 
 
-def sparse_softmax_attention(
-    logits: Float[Array, "E H"],
-    edges: Edges,
-    role: AdjacencyRole,
-    edge_bias: Float[Array, "E"] | None,
-    labels: int,
-) -> Float[Array, "E H"]:
-    """The attention weight of every edge, any role but `fixed`."""
-    if edge_bias is not None:
-        logits = logits + edge_bias.astype(jnp.float32)[:, None]
-    kept = jnp.ones(edges.receivers.shape, bool)
-    weights = edges.weights.astype(jnp.float32)
-    if role == "mask":
-        kept = weights != 0
-    if role == "additive":
-        log_weights, kept = log_of_positive(weights)
-        logits = logits + log_weights[:, None]
-    attention = edge_softmax(logits, kept, edges.receivers, labels)
-    return attention * weights[:, None] if role == "multiplicative" else attention
-
-
-def sparse_relu_attention(
-    scores: Float[Array, "E H"], edges: Edges, role: AdjacencyRole
-) -> Float[Array, "E H"]:
-    """The weight of every edge in `relu_graph_attention`, any role but `fixed`."""
-    weights = edges.weights.astype(jnp.float32)[:, None]
-    attention = jax.nn.relu(scores + weights if role == "additive" else scores)
-    if role == "multiplicative":
-        return attention * weights
-    return jnp.where(weights != 0, attention, 0.0) if role == "mask" else attention
-
-
-def sparse_fixed_attention(
-    edges: Edges, *, heads: int, labels: int
+def fixed_edges(
+    weights: Float[Array, "E"], receivers: Int[Array, "E"], *, heads: int, labels: int
 ) -> Float[Array, "E H"]:
     """The attention of role `fixed`: w_ij / sum_j abs(w_ij), the same in every head."""
-    weights = jax.lax.stop_gradient(edges.weights).astype(jnp.float32)[:, None]
+    weights = jax.lax.stop_gradient(weights).astype(jnp.float32)[:, None]
     total = _by_receiver(
         jnp.abs(weights),
-        receivers=edges.receivers,
+        receivers=receivers,
         labels=labels,
         total=jax.ops.segment_sum,
     )

@@ -1,10 +1,24 @@
-"""The attention weights of some receivers, from their logits and their edges."""
+"""Attention weights from scores and edges, by rows of the matrix."""
+
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, Shaped
 
-from labelgraph_jax.functional.attention.inputs import AdjacencyRole
+from labelgraph_jax.functional.attention.plan import (
+    AdjacencyRole,
+    Neighbours,
+    rows_at_once,
+)
+
+Score = Literal["softmax", "relu"]
+"""How the scores of a receiver become its attention."""
+Normalise = Callable[[Float[Array, "..."], Bool[Array, "..."]], Float[Array, "..."]]
+"""Scores and a mask of the edges that count -> attention."""
+Attend = Callable[[Float[Array, "H R N"], dict[str, Array]], Float[Array, "H R N"]]
+"""The attention of some rows from their scores and from their rows of the matrices."""
 
 
 def masked_softmax(
@@ -33,26 +47,70 @@ def masked_softmax(
     return jax.nn.softmax(logits.astype(jnp.float32), axis=-1, where=mask)
 
 
-def softmax_attention(
-    logits: Float[Array, "H R N"],
+def masked_relu(
+    scores: Float[Array, "*batch R S"], mask: Bool[Array, "*#batch #R #S"]
+) -> Float[Array, "*batch R S"]:
+    """ReLU of the scores where `mask` holds, 0 elsewhere."""
+    return jnp.where(mask, jax.nn.relu(scores), 0.0)
+
+
+def weigh_edges(
+    score: Score,
+    normalise: Normalise,
     role: AdjacencyRole,
-    adjacency: Shaped[Array, "R N"] | None,
-    edge_weights: Float[Array, "R N"] | None,
-    edge_bias: Float[Array, "R N"] | None,
-) -> Float[Array, "H R N"]:
-    """The attention of R receivers, any role but `fixed`; see `graph_attention`."""
-    mask = jnp.ones(logits.shape[1:], bool) if adjacency is None else adjacency != 0
+    scores: Float[Array, "*edges"],
+    mask: Bool[Array, "*#edges"],
+    edge_weights: Float[Array, "*#edges"] | None,
+    edge_bias: Float[Array, "*#edges"] | None,
+) -> Float[Array, "*edges"]:
+    """Attention from scores, in any role but `fixed`; see `graph_attention`.
+
+    Args:
+        score: says how additive weights enter: a ReLU adds them as they are.
+        normalise: scores and mask -> attention.
+        role: how the weights enter.
+        scores: of rows of the matrix, or of listed edges.
+        mask: true where there is an edge.
+        edge_weights, edge_bias: of the same edges.
+    """
     if edge_bias is not None:
-        logits = logits + edge_bias.astype(jnp.float32)
+        scores = scores + edge_bias.astype(jnp.float32)
     if edge_weights is None or role == "none":
-        return masked_softmax(logits, mask[None])
+        return normalise(scores, mask)
     weights = edge_weights.astype(jnp.float32)
-    if role == "mask":
-        return masked_softmax(logits, (mask & (weights != 0))[None])
     if role == "multiplicative":
-        return masked_softmax(logits, mask[None]) * weights
+        return normalise(scores, mask) * jnp.where(mask, weights, 0.0)
+    if role == "mask":
+        return normalise(scores, mask & (weights != 0))
+    if score == "relu":
+        return normalise(scores + weights, mask)
     log_weights, positive = log_of_positive(weights)
-    return masked_softmax(logits + log_weights, (mask & positive)[None])
+    return normalise(scores + log_weights, mask & positive)
+
+
+def attention_rows(
+    score: Score,
+    role: AdjacencyRole,
+    scores: Float[Array, "H R N"],
+    *,
+    adjacency: Shaped[Array, "R N"] | None = None,
+    edge_weights: Float[Array, "R N"] | None = None,
+    edge_bias: Float[Array, "R N"] | None = None,
+) -> Float[Array, "H R N"]:
+    """The attention of R receivers from their rows of the matrices, in any role."""
+    if role == "fixed":
+        assert edge_weights is not None
+        return fixed_rows(edge_weights, adjacency, heads=scores.shape[0])
+    mask = jnp.ones(scores.shape[1:], bool) if adjacency is None else adjacency != 0
+    return weigh_edges(
+        score,
+        masked_softmax if score == "softmax" else masked_relu,
+        role,
+        scores,
+        mask[None],
+        None if edge_weights is None else edge_weights[None],
+        None if edge_bias is None else edge_bias[None],
+    )
 
 
 def log_of_positive(
@@ -65,14 +123,13 @@ def log_of_positive(
     return jnp.log(jnp.where(positive, weights, 1.0)), positive
 
 
-def fixed_attention(
-    edge_weights: Float[Array, "R N"] | None,
+def fixed_rows(
+    edge_weights: Float[Array, "R N"],
     adjacency: Shaped[Array, "R N"] | None,
     *,
     heads: int,
 ) -> Float[Array, "H R N"]:
     """The attention of role `fixed`: w_ij / sum_j abs(w_ij), the same in every head."""
-    assert edge_weights is not None
     weights = jax.lax.stop_gradient(edge_weights).astype(jnp.float32)
     if adjacency is not None:
         weights = jnp.where(adjacency != 0, weights, 0.0)
@@ -112,3 +169,94 @@ def gather(
     attention = drop_weights(attention, dropout_rate, key)
     gathered = jnp.einsum("hij,jhf->ihf", attention.astype(values.dtype), values)
     return gathered, attention
+
+
+def score_halves(
+    projected: Float[Array, "N H F"],
+    receiver_vector: Float[Array, "H F"],
+    sender_vector: Float[Array, "H F"],
+) -> tuple[Float[Array, "H N"], Float[Array, "H N"]]:
+    """receiver_vector . z_i and sender_vector . z_j in float32."""
+
+    def score(vector: Float[Array, "H F"]) -> Float[Array, "H N"]:
+        return jnp.einsum(
+            "nhf,hf->hn", projected, vector, preferred_element_type=jnp.float32
+        )
+
+    return score(receiver_vector), score(sender_vector)
+
+
+def gather_rows(
+    attend: Attend,
+    projected: Float[Array, "N H F"],
+    halves: tuple[Float[Array, "H N"], Float[Array, "H N"]],
+    neighbours: Neighbours,
+    dropout_rate: float,
+    key: Key[Array, ""] | Shaped[Array, "2"] | None,
+    *,
+    blocked: bool,
+) -> tuple[Float[Array, "N H F"], Float[Array, "H N N"] | None]:
+    """Return what every label gathers and, unless blocked, the weights applied.
+
+    Args:
+        attend: scores and rows of the matrices -> attention.
+        projected: what is gathered.
+        halves: the receiver's and the sender's half of the scores.
+        neighbours: its matrices, by their names, are what `attend` reads beside the
+            scores; edge weights of low rank it gets as `edge_weights`.
+        dropout_rate: of the attention weights.
+        key: randomness of the dropout. Every block draws from a key of its own, by its
+            number, so that what is computed again for the gradient drops the same
+            weights.
+        blocked: take a block of receivers at a time; nothing of size N x N is made.
+    """
+    receivers, senders = halves
+    factors = neighbours.edge_factors
+    pieces: dict[str, Any] = {
+        "receivers": receivers.T,
+        "matrices": neighbours.matrices,
+        "factors": None if factors is None else factors[0],
+    }
+
+    def gather_piece(piece: dict[str, Any], key: Any) -> tuple[Array, Array]:
+        scores = piece["receivers"].T[:, :, None] + senders[:, None, :]  # [H, R, N]
+        rows = dict(piece["matrices"])
+        if factors is not None:
+            rows["edge_weights"] = factor_weights((piece["factors"], factors[1]))
+        return gather(projected, attend(scores, rows), dropout_rate, key)
+
+    if not blocked:
+        return gather_piece(pieces, key)
+
+    def block(piece: dict[str, Any], index: Array) -> Array:
+        block_key = None if key is None else jax.random.fold_in(key, index)
+        return gather_piece(piece, block_key)[0]
+
+    labels, heads = projected.shape[:2]
+    return in_row_blocks(block, rows_at_once(labels, heads), labels, pieces), None
+
+
+def in_row_blocks(
+    block: Callable[[Any, Array], Array], rows: int, labels: int, arrays: Any
+) -> Array:
+    """`block(pieces, index)` for blocks of rows one after the other, put end to end.
+
+    What a block computes on the way is not kept for the gradient but computed again.
+
+    Args:
+        block: gets a tree of arrays `[rows, ...]` and the number of the block, and
+            gives `[rows, ...]`.
+        rows: in a block.
+        labels: rows in all; those added to fill the last block are left out again.
+        arrays: a tree of arrays `[labels, ...]`.
+    """
+
+    def split(array: Array) -> Array:
+        padding = [(0, -labels % rows)] + [(0, 0)] * (array.ndim - 1)
+        return jnp.pad(array, padding).reshape(-1, rows, *array.shape[1:])
+
+    pieces = jax.tree.map(split, arrays)
+    index = jnp.arange(-(-labels // rows))
+    again = jax.checkpoint(lambda piece: block(*piece))
+    found = jax.lax.map(again, (pieces, index))
+    return found.reshape(-1, *found.shape[2:])[:labels]

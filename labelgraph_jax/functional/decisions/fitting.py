@@ -19,6 +19,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.decisions.thresholds import check_one_shape
+
 Metric = Literal["micro_f1", "mean_f1"]
 
 RULES = ("global", "sloped", "label")
@@ -33,7 +35,7 @@ EXTREME_LOGIT = 16.0
 
 
 class CutCounts(NamedTuple):
-    """What each block of documents holds at or above each cut, label by label.
+    """Counts of each block of documents at or above each cut, label by label.
 
     Attributes:
         cuts: candidate thresholds as logits, ascending and evenly spaced.
@@ -201,7 +203,7 @@ class ThresholdFits:
         return {rule: fitted[rule] for rule in rules}
 
     def _draws(self, kept: Int[np.ndarray, " L"]) -> Float[np.ndarray, "R K"]:
-        """How often each block stands in each resample of the kept ones.
+        """Return how often each block stands in each resample of the kept ones.
 
         A resample without a positive has nothing to fit and is the whole instead.
         """
@@ -308,11 +310,7 @@ def _check_shapes(
     label_counts: np.ndarray,
     target_mask: np.ndarray | None,
 ) -> None:
-    if scores.ndim != 2 or scores.size == 0 or truth.shape != scores.shape:
-        raise ValueError(
-            "thresholds need scores and targets of one shape [documents, labels], "
-            f"neither of them empty; got {scores.shape} and {truth.shape}"
-        )
+    check_one_shape(scores, truth)
     if label_counts.shape != scores.shape[1:]:
         raise ValueError(
             f"label_counts must be one number for each of {scores.shape[1]} labels, "

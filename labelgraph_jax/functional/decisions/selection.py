@@ -1,4 +1,4 @@
-"""Which rule for decisions? The simplest that no other beats on unseen documents.
+"""Choice of the decision rule: the simplest that none beats on unseen documents.
 
 A rule with more numbers fits the validation documents better whether or not it is
 better, so every rule is fitted on some of them and measured on the others, and gives

@@ -223,25 +223,51 @@ def _checked(
     """Scores in float32 or float64, truth and mask on the host, or a ValueError."""
     scores, truth = np.asarray(probabilities), np.asarray(targets)
     kept = None if target_mask is None else np.asarray(target_mask)
-    if scores.dtype not in (np.float32, np.float64):
-        scores = scores.astype(np.float32)
-    if scores.shape != truth.shape or scores.size == 0:
+    check_one_shape(scores, truth)
+    scores = checked_scores(scores, kept)
+    return scores, truth > 0 if kept is None else (truth > 0) & kept, kept
+
+
+def check_one_shape(scores: np.ndarray, truth: np.ndarray) -> None:
+    """Refuse scores and targets that are empty, or not of one shape.
+
+    Raises:
+        ValueError: either of these.
+    """
+    if scores.ndim != 2 or scores.shape != truth.shape or scores.size == 0:
         raise ValueError(
             "thresholds need scores and targets of one shape [documents, labels], "
             f"neither of them empty; got {scores.shape} and {truth.shape}"
         )
-    if kept is not None and (kept.shape != scores.shape or not kept.any()):
+
+
+def checked_scores(
+    scores: Float[np.ndarray, "M N"], mask: Bool[np.ndarray, "M N"] | None
+) -> Float[np.ndarray, "M N"]:
+    """Scores in float32 or float64.
+
+    Args:
+        scores: of any float type.
+        mask: true where a cell is annotated; the others may be NaN.
+
+    Raises:
+        ValueError: a mask of another shape or without an annotated cell, or an
+            annotated score that is NaN.
+    """
+    if mask is not None and (mask.shape != scores.shape or not mask.any()):
         raise ValueError(
             f"scores of shape {scores.shape} need a target_mask of that shape with at "
-            f"least one annotated cell, got {kept.shape} with {np.count_nonzero(kept)}"
+            f"least one annotated cell, got {mask.shape} with {np.count_nonzero(mask)}"
         )
-    unknown = np.isnan(scores) if kept is None else np.isnan(scores) & kept
+    if scores.dtype not in (np.float32, np.float64):
+        scores = scores.astype(np.float32)
+    unknown = np.isnan(scores) if mask is None else np.isnan(scores) & mask
     if unknown.any():
         document, label = np.argwhere(unknown)[0]
         raise ValueError(
             f"scores must be numbers; document {document}, label {label} is NaN"
         )
-    return scores, truth > 0 if kept is None else (truth > 0) & kept, kept
+    return scores
 
 
 def _cells(

@@ -11,6 +11,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
+from labelgraph_jax.functional.graph.edges import (
+    as_square,
+    check_label_count,
+    check_parents,
+)
+
 
 def cooccurrence(
     targets: Shaped[ArrayLike, "M N"],
@@ -100,7 +106,7 @@ def identity_adjacency(n: int) -> Float[Array, "N N"]:
     Raises:
         ValueError: `n` is smaller than 1.
     """
-    _check_label_count(n)
+    check_label_count(n)
     return jnp.eye(n, dtype=jnp.float32)
 
 
@@ -112,7 +118,7 @@ def random_adjacency(
     Raises:
         ValueError: `n` is smaller than 1.
     """
-    _check_label_count(n)
+    check_label_count(n)
     return jax.random.uniform(key, (n, n), dtype=jnp.float32)
 
 
@@ -130,7 +136,7 @@ def xavier_adjacency(
     Reference: Glorot and Bengio, AISTATS 2010, eq. 16. MAGNET prints a second
     square root inside the bound, which we take for a typing error.
     """
-    _check_label_count(n)
+    check_label_count(n)
     bound = (6.0 / (n + n)) ** 0.5
     return jax.random.uniform(
         key, (n, n), dtype=jnp.float32, minval=-bound, maxval=bound
@@ -164,10 +170,10 @@ def conditional_adjacency(
 
     Reference: Chen et al., ML-GCN, CVPR 2019, section 3.3; MAGNET's M / F.
     """
-    counts = _as_square("counts", counts).astype(jnp.float32)
+    counts = jnp.asarray(as_square("counts", counts), jnp.float32)
     own = jnp.diagonal(counts)[:, None]  # [N, 1]
     if annotated is not None:
-        own = _as_square("annotated", annotated).astype(jnp.float32)
+        own = jnp.asarray(as_square("annotated", annotated), jnp.float32)
         if own.shape != counts.shape:
             raise ValueError(
                 f"counts and annotated must have one shape, got {counts.shape} and "
@@ -248,19 +254,9 @@ def taxonomy_adjacency(parents: Int[ArrayLike, "E 2"], n: int) -> Float[Array, "
         ValueError: `parents` is not `[E, 2]`, or names a label outside 0..n-1 (seen
             only where its values are known, so not under `jit`).
     """
-    _check_label_count(n)
+    check_label_count(n)
     parents = jnp.asarray(parents)
-    if parents.ndim != 2 or parents.shape[1] != 2:
-        raise ValueError(
-            "parents must have shape [edges, 2] of (child, parent), "
-            f"got {parents.shape}"
-        )
-    if not isinstance(parents, jax.core.Tracer) and parents.size:
-        low, high = int(parents.min()), int(parents.max())
-        if low < 0 or high >= n:
-            raise ValueError(
-                f"parents must hold label indices in 0..{n - 1}, got {low}..{high}"
-            )
+    check_parents(parents, n)
     child, parent = parents[:, 0], parents[:, 1]
     adjacency = jnp.eye(n, dtype=jnp.float32)
     return adjacency.at[child, parent].set(1.0).at[parent, child].set(1.0)
@@ -299,7 +295,7 @@ def similarity_adjacency(
     if neighbours < 1:
         raise ValueError(f"neighbours must be at least 1, got {neighbours}")
     n = features.shape[0]
-    _check_label_count(n)
+    check_label_count(n)
     features = features.astype(jnp.float32)
     norms = jnp.linalg.norm(features, axis=1, keepdims=True)
     directions = features / jnp.where(norms > 0, norms, 1.0)
@@ -317,7 +313,7 @@ def similarity_adjacency(
 
 
 class AdjacencyStatistics(NamedTuple):
-    """What a label graph looks like; every field is a scalar array."""
+    """Statistics of a label graph; every field is a scalar array."""
 
     edges: Int[Array, ""]
     """Ordered pairs i <- j, i not j, with a nonzero entry."""
@@ -344,7 +340,7 @@ def adjacency_statistics(adjacency: Shaped[ArrayLike, "N N"]) -> AdjacencyStatis
     Raises:
         ValueError: `adjacency` is not square.
     """
-    connected = _as_square("adjacency", adjacency) != 0
+    connected = jnp.asarray(as_square("adjacency", adjacency)) != 0
     n = connected.shape[0]
     own = jnp.eye(n, dtype=bool)
     others = connected & ~own
@@ -360,18 +356,6 @@ def adjacency_statistics(adjacency: Shaped[ArrayLike, "N N"]) -> AdjacencyStatis
         most_senders=senders.max(),
         reciprocated=both_ways / jnp.maximum(edges, 1).astype(jnp.float32),
     )
-
-
-def _as_square(name: str, matrix: Shaped[ArrayLike, "N N"]) -> Shaped[Array, "N N"]:
-    matrix = jnp.asarray(matrix)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"{name} must have shape [labels, labels], got {matrix.shape}")
-    return matrix
-
-
-def _check_label_count(n: int) -> None:
-    if n < 1:
-        raise ValueError(f"a label graph must have at least 1 label, got n = {n}")
 
 
 def _with_diagonal(

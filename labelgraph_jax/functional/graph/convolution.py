@@ -6,7 +6,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
 from labelgraph_jax.functional.attention.sparse import gather_edges
-from labelgraph_jax.functional.graph.edges import Edges, check_edge_list
+from labelgraph_jax.functional.graph.edges import (
+    Edges,
+    as_square,
+    check_edge_list,
+)
 
 
 def normalise_adjacency(adjacency: Shaped[ArrayLike, "N N"]) -> Float[Array, "N N"]:
@@ -42,12 +46,7 @@ def normalise_adjacency(adjacency: Shaped[ArrayLike, "N N"]) -> Float[Array, "N 
     receives nothing could then send nothing, and a label heard by many would have no
     bound on what it adds, so we take each side's own sums.
     """
-    adjacency = jnp.asarray(adjacency)
-    if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
-        raise ValueError(
-            f"adjacency must have shape [labels, labels], got {adjacency.shape}"
-        )
-    adjacency = adjacency.astype(jnp.float32)
+    adjacency = jnp.asarray(as_square("adjacency", adjacency), jnp.float32)
     size = jnp.abs(adjacency)
     received, sent = size.sum(axis=1, keepdims=True), size.sum(axis=0, keepdims=True)
     return adjacency * _inverse_root(received) * _inverse_root(sent)

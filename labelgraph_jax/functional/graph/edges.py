@@ -33,7 +33,7 @@ def make_edges(
     *,
     n: int,
 ) -> Edges:
-    """Sorts a list of edges by receiver, then by sender, and refuses what is none.
+    """Sort a list of edges by receiver, then by sender, and refuse what is none.
 
     Works on the host: what it is given must have values.
 
@@ -68,7 +68,7 @@ def make_edges(
 
 
 def check_edge_list(edges: Edges, n: int) -> None:
-    """Refuses a list that is not one of edges between n labels.
+    """Refuse a list that is not one of edges between n labels.
 
     Raises:
         ValueError: the three arrays do not have one shape `[E]`, or the ids are not
@@ -117,17 +117,55 @@ def _check_form(receivers: _Known, senders: _Known, weights: _Known) -> None:
             raise ValueError(f"edges.{name} must hold integers, got {ids.dtype}")
 
 
+def as_square(name: str, matrix: Shaped[ArrayLike, "N N"]) -> Shaped[_Known, "N N"]:
+    """A matrix over labels as an array; NumPy stays NumPy.
+
+    Raises:
+        ValueError: it is not square.
+    """
+    matrix = matrix if isinstance(matrix, np.ndarray) else jnp.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{name} must have shape [labels, labels], got {matrix.shape}")
+    return matrix
+
+
+def check_label_count(n: int) -> None:
+    """Refuse a graph without a label.
+
+    Raises:
+        ValueError: n is below 1.
+    """
+    if n < 1:
+        raise ValueError(f"a label graph must have at least 1 label, got n = {n}")
+
+
+def check_parents(parents: Int[_Known, "E 2"], n: int) -> None:
+    """Refuse edges of a taxonomy that are no pairs of labels.
+
+    Raises:
+        ValueError: the shape is not `[E, 2]`; or, where values are known, a label lies
+            outside 0..n-1.
+    """
+    if parents.ndim != 2 or parents.shape[1] != 2:
+        raise ValueError(
+            "parents must have shape [edges, 2] of (child, parent), "
+            f"got {parents.shape}"
+        )
+    if not isinstance(parents, jax.core.Tracer) and parents.size:
+        low, high = int(parents.min()), int(parents.max())
+        if low < 0 or high >= n:
+            raise ValueError(
+                f"parents must hold label indices in 0..{n - 1}, got {low}..{high}"
+            )
+
+
 def edges_from_adjacency(adjacency: Shaped[ArrayLike, "N N"]) -> Edges:
     """The entries of an adjacency other than 0 as a list of edges, on the host.
 
     Raises:
         ValueError: `adjacency` is not square.
     """
-    matrix = np.asarray(adjacency)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(
-            f"adjacency must have shape [labels, labels], got {matrix.shape}"
-        )
+    matrix = as_square("adjacency", np.asarray(adjacency))
     receivers, senders = np.nonzero(matrix)
     weights = matrix[receivers, senders].astype(np.float32)
     return make_edges(receivers, senders, weights, n=len(matrix))
@@ -154,19 +192,9 @@ def edges_from_pairs(parents: Int[ArrayLike, "E 2"], n: int) -> Edges:
         ValueError: `n` is below 1, `parents` is not `[E, 2]`, or names a label outside
             0..n-1.
     """
-    if n < 1:
-        raise ValueError(f"a label graph must have at least 1 label, got n = {n}")
+    check_label_count(n)
     parents = np.asarray(parents, np.int64)
-    if parents.ndim != 2 or parents.shape[1] != 2:
-        raise ValueError(
-            "parents must have shape [edges, 2] of (child, parent), "
-            f"got {parents.shape}"
-        )
-    if parents.size and not (parents.min() >= 0 and parents.max() < n):
-        raise ValueError(
-            f"parents must hold label indices in 0..{n - 1}, "
-            f"got {parents.min()}..{parents.max()}"
-        )
+    check_parents(parents, n)
     own = np.arange(n)
     child, parent = parents.T
     codes = np.concatenate([own * n + own, child * n + parent, parent * n + child])

@@ -1,4 +1,4 @@
-"""Where the nodes of a graph stand in a picture of it: a force-directed layout."""
+"""Positions of the nodes of a graph in a picture: a force-directed layout."""
 
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ CENTRE = 0.1
 def node_positions(
     weights: Float[ArrayLike, "N N"], *, steps: int = 300
 ) -> Float[Array, "N 2"]:
-    """Places nodes so that strongly connected ones stand together.
+    """Place nodes so that strongly connected ones stand together.
 
     Every pair repels with k^2 / d, every edge attracts with w d^2 / k, where
     k = 1 / sqrt(N) and w is the mean of both directions' weights over the largest; a

@@ -23,7 +23,7 @@ HostOrDevice = Array | np.ndarray
 
 
 class HierarchicalCounts(NamedTuple):
-    """What the hierarchical metrics divide; every field is an integer scalar.
+    """Counts that the hierarchical metrics divide; every field is an integer scalar.
 
     `a + b` adds the counts of two batches.
     """
@@ -78,19 +78,9 @@ def ancestor_matrix(parents: Int[ArrayLike, "E 2"], n: int) -> Bool[Array, "N N"
     if n < 1:
         raise ValueError(f"a taxonomy must have at least 1 label, got n = {n}")
     parents = jnp.asarray(parents)
-    if parents.ndim != 2 or parents.shape[1] != 2:
-        raise ValueError(
-            "parents must have shape [edges, 2] of (child, parent), "
-            f"got {parents.shape}"
-        )
-    known = not isinstance(parents, jax.core.Tracer)
-    if known and parents.size:
-        low, high = int(parents.min()), int(parents.max())
-        if low < 0 or high >= n:
-            raise ValueError(
-                f"parents must hold label indices in 0..{n - 1}, got {low}..{high}"
-            )
+    check_parents(parents, n)
     closure = _closure(parents, n)
+    known = not isinstance(parents, jax.core.Tracer)
     if known and (own := np.flatnonzero(np.diagonal(closure))).size:
         raise ValueError(
             f"parents must hold no cycle; label {own[0]} is its own ancestor"

@@ -99,7 +99,30 @@ def class_balanced_loss(
     loss by constants (10 times a focal alpha of one half) where the mean weight here
     is 1.
     """
-    _check(logits, counts, gamma=gamma)
+    _check(logits, counts)
+    return weighted_focal_loss(
+        logits,
+        targets,
+        label_weight=class_balanced_weights(counts, beta=beta),
+        gamma=gamma,
+        target_mask=target_mask,
+        example_mask=example_mask,
+        label_smoothing=label_smoothing,
+    )
+
+
+def weighted_focal_loss(
+    logits: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    *,
+    label_weight: Float[Array, " N"],
+    gamma: float = 2.0,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
+    example_mask: Bool[ArrayLike, " B"] | None = None,
+    label_smoothing: float = 0.0,
+) -> LossSum:
+    """Sum `class_balanced_loss` with weights that are given, for any of the labels."""
+    _check_settings(gamma=gamma)
     return sum_over_cells(
         lambda x: (focal_cells(x, gamma), focal_cells(-x, gamma)),
         logits,
@@ -108,7 +131,7 @@ def class_balanced_loss(
         example_mask,
         None,
         label_smoothing,
-        cell_weight=class_balanced_weights(counts, beta=beta)[None],
+        cell_weight=label_weight[None],
     )
 
 
@@ -170,9 +193,14 @@ def negative_tolerant_loss(
     )
 
 
+def drawing_chance(counts: Shaped[ArrayLike, " N"]) -> Float[Array, " N"]:
+    """1 / count: how often one document is drawn for a label, up to a constant."""
+    return 1 / _counts(counts)
+
+
 def rebalancing_weights(
-    targets: Shaped[ArrayLike, "B N"],
-    counts: Shaped[ArrayLike, " N"],
+    chance: Float[Array, " N"],
+    drawn: Float[Array, "B 1"],
     *,
     alpha: float = 0.1,
     map_beta: float = 10.0,
@@ -188,46 +216,16 @@ def rebalancing_weights(
     labels, which is never drawn, every cell weighs alpha + 1, the limit.
 
     Args:
-        targets: positives, from which P_I is summed.
-        counts: training documents with each label.
+        chance: `drawing_chance` of the labels, which may be a slice of all.
+        drawn: its sum over all the labels of each document.
         alpha: the weight that every cell has.
         map_beta: slope of the map.
         map_gamma: the ratio at which the map is half-way.
 
     Raises:
-        ValueError: alpha or map_gamma is negative, map_beta is not above 0, or counts
-            is not one number per label.
+        ValueError: alpha or map_gamma is negative, or map_beta is not above 0.
 
     Reference: Wu et al., ECCV 2020, the rebalanced weighting; map_gamma is mu there.
-    """
-    _check(targets, counts)
-    chance = drawing_chance(counts)
-    drawn = (jnp.asarray(targets, jnp.float32) * chance).sum(axis=1, keepdims=True)
-    return rebalance(chance, drawn, alpha=alpha, map_beta=map_beta, map_gamma=map_gamma)
-
-
-def drawing_chance(counts: Shaped[ArrayLike, " N"]) -> Float[Array, " N"]:
-    """1 / count: how often one document is drawn for a label, up to a constant."""
-    return 1 / _counts(counts)
-
-
-def rebalance(
-    chance: Float[Array, " N"],
-    drawn: Float[Array, "B 1"],
-    *,
-    alpha: float,
-    map_beta: float,
-    map_gamma: float,
-) -> Float[Array, "B N"]:
-    """The weights of `rebalancing_weights` from what their ratio is made of.
-
-    Args:
-        chance: `drawing_chance` of the labels, which may be a slice of all.
-        drawn: its sum over all the labels of each document.
-        alpha, map_beta, map_gamma: as of `rebalancing_weights`.
-
-    Raises:
-        ValueError: alpha or map_gamma is negative, or map_beta is not above 0.
     """
     _check_settings(alpha=alpha, map_gamma=map_gamma)
     if not map_beta > 0:
@@ -275,15 +273,52 @@ def distribution_balanced_loss(
     Reference: Wu et al., ECCV 2020 (DB loss); Huang et al., EMNLP 2021, whose Reuters
     settings are the defaults. Their constant focal alpha of one half is left out.
     """
-    _check(logits, counts, gamma=gamma)
+    _check(logits, counts)
     kept = kept_cells(jnp.shape(logits), target_mask, example_mask)
-    weights = rebalancing_weights(
-        jnp.where(kept, targets, 0),
-        counts,
+    known = jnp.where(kept, targets, 0).astype(jnp.float32)
+    return rebalanced_loss(
+        logits,
+        targets,
+        counts=counts,
+        documents=documents,
+        drawn=(known * drawing_chance(counts)).sum(axis=1, keepdims=True),
         alpha=alpha,
         map_beta=map_beta,
         map_gamma=map_gamma,
+        negative_scale=negative_scale,
+        logit_bias=logit_bias,
+        gamma=gamma,
+        target_mask=target_mask,
+        example_mask=example_mask,
+        label_smoothing=label_smoothing,
     )
+
+
+def rebalanced_loss(
+    logits: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    *,
+    counts: Shaped[ArrayLike, " N"],
+    documents: Documents,
+    drawn: Float[Array, "B 1"],
+    negative_scale: float = 2.0,
+    logit_bias: float = 0.05,
+    gamma: float = 2.0,
+    target_mask: Bool[ArrayLike, "B N"] | None = None,
+    example_mask: Bool[ArrayLike, " B"] | None = None,
+    label_smoothing: float = 0.0,
+    **weighting: float,
+) -> LossSum:
+    """Sum `distribution_balanced_loss` over any of the labels.
+
+    Args:
+        logits, targets, counts, documents: as there, of these labels.
+        drawn: `drawing_chance` summed over all the labels of each document.
+        negative_scale, logit_bias, gamma, target_mask, example_mask, label_smoothing:
+            as there.
+        weighting: alpha, map_beta and map_gamma of `rebalancing_weights`.
+    """
+    _check_settings(gamma=gamma)
     return sum_over_cells(
         negative_tolerant_cells(counts, documents, negative_scale, logit_bias, gamma),
         logits,
@@ -292,7 +327,7 @@ def distribution_balanced_loss(
         example_mask,
         None,
         label_smoothing,
-        cell_weight=weights,
+        cell_weight=rebalancing_weights(drawing_chance(counts), drawn, **weighting),
     )
 
 

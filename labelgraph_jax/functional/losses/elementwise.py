@@ -186,7 +186,7 @@ def kept_cells(
     target_mask: Bool[ArrayLike, "B N"] | None,
     example_mask: Bool[ArrayLike, " B"] | None,
 ) -> Bool[Array, "B N"]:
-    """Where the document is real and its label annotated."""
+    """Mask of the cells whose document is real and whose label is annotated."""
     kept = jnp.ones(shape, bool)
     if target_mask is not None:
         kept &= jnp.asarray(target_mask)

@@ -1,6 +1,6 @@
 """Losses over (document, label) cells, taken for some of the labels at a time.
 
-Every loss of `losses.py` and `balanced_losses.py` is a sum over cells. Cut into slices
+Every loss of `elementwise.py` and `balanced.py` is a sum over cells. Cut into slices
 of labels it stays the same sum, once what a slice cannot know is computed beforehand:
 the mean weight of all labels, or the sum over a document's labels.
 """
@@ -12,22 +12,17 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
 from labelgraph_jax.functional.losses.balanced import (
     class_balanced_loss,
     class_balanced_weights,
     distribution_balanced_loss,
     drawing_chance,
-    negative_tolerant_cells,
-    rebalance,
+    rebalanced_loss,
+    weighted_focal_loss,
 )
-from labelgraph_jax.functional.losses.elementwise import (
-    LossSum,
-    TwoLosses,
-    focal_cells,
-    sum_over_cells,
-)
+from labelgraph_jax.functional.losses.elementwise import LossSum
 
 
 class SlicedLoss(NamedTuple):
@@ -56,7 +51,7 @@ def slice_loss(
     """Prepare a loss for slices of the labels; their sum is the loss of all.
 
     Args:
-        loss: one of `losses.py` or `balanced_losses.py`, whole or a `partial` of it; or
+        loss: one of `elementwise.py` or `balanced.py`, whole or a `partial` of it; or
             another sum over (document, label) cells with the same arguments, in which
             no label's cells depend on another label.
         options: its keywords. Arrays must be one number per label, and are cut with
@@ -94,10 +89,10 @@ def slice_loss(
             beta = {"beta": plain.pop("beta")} if "beta" in plain else {}
             counts = of_labels.pop("counts")
             of_labels["label_weight"] = class_balanced_weights(counts, **beta)
-            loss = _class_balanced
+            loss = weighted_focal_loss
         else:
             of_documents["drawn"] = _drawn(positives, of_labels["counts"])
-            loss = _distribution_balanced
+            loss = rebalanced_loss
     return SlicedLoss(loss, tuple(sorted(plain.items())), of_labels, of_documents)
 
 
@@ -108,68 +103,3 @@ def _drawn(
     ids = jnp.asarray(positives)
     chance = drawing_chance(counts)[jnp.maximum(ids, 0)]
     return jnp.where(ids >= 0, chance, 0.0).sum(axis=1, keepdims=True)
-
-
-def _class_balanced(
-    logits: Float[Array, "B C"],
-    targets: Shaped[Array, "B C"],
-    *,
-    label_weight: Float[Array, " C"],
-    gamma: float = 2.0,
-    target_mask: Bool[Array, "B C"],
-    example_mask: Bool[Array, " B"] | None,
-    label_smoothing: float = 0.0,
-) -> LossSum:
-    if not gamma >= 0:
-        raise ValueError(f"gamma must be >= 0, got {gamma}")
-
-    def cells(x: Float[Array, "B C"]) -> TwoLosses:
-        return focal_cells(x, gamma), focal_cells(-x, gamma)
-
-    return sum_over_cells(
-        cells,
-        logits,
-        targets,
-        target_mask,
-        example_mask,
-        None,
-        label_smoothing,
-        cell_weight=label_weight[None],
-    )
-
-
-def _distribution_balanced(
-    logits: Float[Array, "B C"],
-    targets: Shaped[Array, "B C"],
-    *,
-    counts: Shaped[Array, " C"],
-    documents: Shaped[ArrayLike, ""] | Shaped[ArrayLike, " C"],
-    drawn: Float[Array, "B 1"],
-    alpha: float = 0.1,
-    map_beta: float = 10.0,
-    map_gamma: float = 0.9,
-    negative_scale: float = 2.0,
-    logit_bias: float = 0.05,
-    gamma: float = 2.0,
-    target_mask: Bool[Array, "B C"],
-    example_mask: Bool[Array, " B"] | None,
-    label_smoothing: float = 0.0,
-) -> LossSum:
-    if not gamma >= 0:
-        raise ValueError(f"gamma must be >= 0, got {gamma}")
-    return sum_over_cells(
-        negative_tolerant_cells(counts, documents, negative_scale, logit_bias, gamma),
-        logits,
-        targets,
-        target_mask,
-        example_mask,
-        None,
-        label_smoothing,
-        cell_weight=rebalance(
-            drawing_chance(counts),
-            drawn,
-            alpha=alpha,
-            map_beta=map_beta,
-            map_gamma=map_gamma,
-        ),
-    )

@@ -30,16 +30,15 @@ from labelgraph_jax.functional.losses.sliced import slice_loss
 from labelgraph_jax.functional.many_labels.label_layout import (
     checked_factors,
     label_layout,
-    scores_of,
 )
-from labelgraph_jax.functional.metrics.labels import DocumentCounts
+from labelgraph_jax.functional.metrics.counts import DocumentCounts
 
 CHUNK = 4096
 """Labels at a time: at 32 documents half a megabyte of logits, which a cache holds."""
 
 
 class DecisionCounts(NamedTuple):
-    """How often labels are decided for, rightly or at all, and how often they are true.
+    """Counts of how often labels are predicted, rightly or at all, and are true.
 
     Attributes:
         true_positives, predicted, positives: per label.
@@ -77,8 +76,8 @@ def chunked_loss(
         labels: label vectors, of any float type.
         bias: of the labels.
         positives: ids of every document's labels, -1 where there is none.
-        loss: `binary_cross_entropy` or any other loss of `losses.py` and
-            `balanced_losses.py`, or a `partial` of one; see `slice_loss` for others.
+        loss: `binary_cross_entropy` or any other loss of `losses`, or a `partial` of
+            one; see `slice_loss` for others.
         example_mask: True where the document is real, False where it is padding.
         chunk: labels at a time, at most.
         **options: of the loss: `positive_weight` [N], `label_smoothing`, `gamma` ...;
@@ -106,8 +105,7 @@ def _loss(
     layout = spec[2]
 
     def add(chunk: Array, sums: LossSum) -> LossSum:
-        piece = layout.take(labels, chunk), layout.take(bias, chunk)
-        logits = scores_of(documents, *piece)
+        logits = layout.scores(documents, labels, bias, chunk)
         found = _cells_loss(spec, logits, constants, chunk)
         return sums[0] + found[0], sums[1] + found[1]
 
@@ -145,10 +143,10 @@ def _loss_and_gradient(
 
     def add(chunk: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
         loss_sum, weight_sum, to_documents, to_labels, to_bias = carry
-        piece, piece_bias = layout.take(labels, chunk), layout.take(bias, chunk)
+        piece = layout.take(labels, chunk)
         (loss, weight), to_logits = jax.value_and_grad(
             lambda logits: _cells_loss(spec, logits, constants, chunk), has_aux=True
-        )(scores_of(silenced, piece, piece_bias))
+        )(layout.scores(silenced, labels, bias, chunk))
         to_documents += jnp.einsum(
             "bc,cd->bd",
             to_logits,
@@ -243,9 +241,7 @@ def top_labels(
         )
 
     def merge(chunk: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
-        logits = scores_of(
-            documents, layout.take(labels, chunk), layout.take(bias, chunk)
-        )
+        logits = layout.scores(documents, labels, bias, chunk)
         logits = jnp.where(logits == 0, 0, logits)  # -0.0 and 0.0 are a tie
         logits = jnp.maximum(logits, jnp.finfo(jnp.float32).min)
         logits = jnp.where(layout.is_new(chunk), logits, -jnp.inf)
@@ -303,9 +299,7 @@ def decision_counts(
     cutoffs = jnp.asarray(thresholds, jnp.float32)
 
     def count(chunk: Array, totals: DecisionCounts) -> DecisionCounts:
-        logits = scores_of(
-            documents, layout.take(labels, chunk), layout.take(bias, chunk)
-        )
+        logits = layout.scores(documents, labels, bias, chunk)
         decided = jax.nn.sigmoid(logits) >= layout.take(cutoffs, chunk)
         decided &= mask[:, None]
         positive = layout.targets(positives, chunk) & mask[:, None]

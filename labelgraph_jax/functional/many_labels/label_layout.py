@@ -1,4 +1,4 @@
-"""How labels are cut into chunks, and what every loop over the chunks shares."""
+"""Layout of labels in chunks, and the parts that every loop over chunks shares."""
 
 from typing import NamedTuple
 
@@ -52,14 +52,26 @@ class LabelLayout(NamedTuple):
         )
         return split.reshape(array.shape)
 
+    def scores(
+        self, documents: Array, labels: Array, bias: Array, chunk: Int[Array, ""]
+    ) -> Float[Array, "B C"]:
+        """Float32 logits of a chunk, in which products of bfloat16 are exact."""
+        piece = self.take(labels, chunk)
+        if documents.dtype != piece.dtype:
+            documents, piece = documents.astype(jnp.float32), piece.astype(jnp.float32)
+        product = jnp.einsum(
+            "bd,cd->bc", documents, piece, preferred_element_type=jnp.float32
+        )
+        return product + self.take(bias, chunk).astype(jnp.float32)
+
     def ids(self, chunk: Int[Array, ""]) -> Int[Array, " C"]:
-        """Which labels a chunk holds, ascending."""
+        """Labels of a chunk, ascending."""
         column = self.start(chunk) + jnp.arange(self.columns, dtype=jnp.int32)
         share = jnp.arange(self.shares, dtype=jnp.int32) * self.share
         return (share[:, None] + column).reshape(-1)
 
     def is_new(self, chunk: Int[Array, ""]) -> Bool[Array, " C"]:
-        """Which labels of a chunk were in none before it."""
+        """Mask of the labels of a chunk that were in none before it."""
         column = self.start(chunk) + jnp.arange(self.columns)
         new = column >= chunk * self.columns
         return jnp.broadcast_to(new, (self.shares, self.columns)).reshape(-1)
@@ -128,13 +140,3 @@ def checked_factors(
             f"{labels.shape}, {bias.shape}, {positives.shape} and {mask.shape}"
         )
     return documents, labels, bias, positives, mask
-
-
-def scores_of(documents: Array, piece: Array, bias: Array) -> Float[Array, "B C"]:
-    """Float32, in which products of bfloat16 numbers are exact."""
-    if documents.dtype != piece.dtype:
-        documents, piece = documents.astype(jnp.float32), piece.astype(jnp.float32)
-    product = jnp.einsum(
-        "bd,cd->bc", documents, piece, preferred_element_type=jnp.float32
-    )
-    return product + bias.astype(jnp.float32)

@@ -122,16 +122,24 @@ def top_scores(found: LabelScores, *, k: int) -> LabelScores:
     """
     if k < 1:
         raise ValueError(f"k must be >= 1, got {k}")
-    last = jnp.iinfo(found.ids.dtype).max
-    ids = jnp.where(found.ids < 0, last, found.ids)
-    order = jnp.argsort(ids, axis=1, stable=True)
-    ids = jnp.take_along_axis(ids, order, axis=1)
-    scores = jnp.take_along_axis(found.scores, order, axis=1)
+    ids, scores, last = _ascending(found)
     ranked = jnp.where(ids == last, -jnp.inf, scores + 0.0)
     best, places = jax.lax.top_k(ranked, min(k, ids.shape[1]))
     ids = jnp.take_along_axis(ids, places, axis=1)
     there = ids != last
     return LabelScores(jnp.where(there, ids, NONE), jnp.where(there, best, 0.0))
+
+
+def _ascending(found: LabelScores) -> tuple[Array, Array, int]:
+    """Ids in ascending order, their scores, and the id that stands for none."""
+    last = int(jnp.iinfo(found.ids.dtype).max)
+    ids = jnp.where(found.ids < 0, last, found.ids)
+    order = jnp.argsort(ids, axis=1, stable=True)
+    return (
+        jnp.take_along_axis(ids, order, axis=1),
+        jnp.take_along_axis(found.scores, order, axis=1),
+        last,
+    )
 
 
 def side_by_side(*found: LabelScores) -> LabelScores:
@@ -149,12 +157,7 @@ def sum_lists(*found: LabelScores) -> LabelScores:
     Returns:
         Labels in ascending order; as many places as all lists together.
     """
-    ids, scores = side_by_side(*found)
-    last = jnp.iinfo(ids.dtype).max
-    ids = jnp.where(ids < 0, last, ids)
-    order = jnp.argsort(ids, axis=1, stable=True)
-    ids = jnp.take_along_axis(ids, order, axis=1)
-    scores = jnp.take_along_axis(scores, order, axis=1)
+    ids, scores, last = _ascending(side_by_side(*found))
     is_new = jnp.concatenate(
         [jnp.zeros_like(ids[:, :1], bool), ids[:, 1:] != ids[:, :-1]], axis=1
     )

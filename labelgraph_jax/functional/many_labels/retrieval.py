@@ -109,30 +109,6 @@ def _nearest(queries: Array, keys: Array, *, k: int, chunk: int) -> Neighbours:
     return jax.lax.scan(step, nothing, jnp.arange(0, count, chunk))[0]
 
 
-def value_weights(documents: int, labels: int, *, share: float) -> Float[Array, " M"]:
-    """What the values of each key weigh: `share` of documents, the rest of label texts.
-
-        V = [share Y; (1 - share) I]
-
-    Args:
-        documents: how many keys are of documents; they come first.
-        labels: how many are of label texts.
-        share: lambda.
-
-    Raises:
-        ValueError: share does not lie in [0, 1], or a number of keys is negative.
-    """
-    if not 0.0 <= share <= 1.0:
-        raise ValueError(f"the share of documents must lie in [0, 1], got {share}")
-    if documents < 0 or labels < 0:
-        raise ValueError(
-            f"numbers of keys must not be negative, got {documents} and {labels}"
-        )
-    return jnp.concatenate(
-        [jnp.full(documents, share, jnp.float32), jnp.full(labels, 1.0 - share)]
-    )
-
-
 def memory_labels(
     queries: Float[ArrayLike, "B D"],
     keys: Float[ArrayLike, "M D"],
@@ -150,7 +126,8 @@ def memory_labels(
     Args:
         queries, keys: as in `nearest_keys`.
         label_ids: the labels of each key, each once, padded with -1.
-        weights: of the values of each key, see `value_weights`; 1 without.
+        weights: of the values of each key, such as a share for documents and the
+            rest for label texts; 1 without.
         temperature: tau; the smaller, the more the nearest key decides.
         k, chunk: as in `nearest_keys`.
 
@@ -182,7 +159,7 @@ def label_votes(
     *,
     temperature: float,
 ) -> LabelScores:
-    """What keys that were found vote for: `memory_labels` after its search.
+    """Return the labels that found keys vote for: `memory_labels` after its search.
 
     Args:
         near: from `nearest_keys`.

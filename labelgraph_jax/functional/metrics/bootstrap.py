@@ -22,7 +22,7 @@ class Interval(NamedTuple):
 def document_draws(
     documents: int, resamples: int, *, seed: int = 0
 ) -> Int[np.ndarray, "R M"]:
-    """How often each document stands in each resample: M drawn from M, put back.
+    """Count each document in each resample: M drawn from M, put back.
 
     Raises:
         ValueError: there is no document or no resample.
@@ -35,7 +35,7 @@ def document_draws(
 
 
 def run_draws(runs: int, resamples: int, *, seed: int = 0) -> Int[np.ndarray, "R S"]:
-    """Which runs stand in each resample: S drawn from S, put back.
+    """Draw the runs of each resample: S drawn from S, put back.
 
     Raises:
         ValueError: there is no run or no resample.

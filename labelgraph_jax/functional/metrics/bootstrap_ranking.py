@@ -15,7 +15,7 @@ _CHUNK = 50
 def group_draws(
     groups: Shaped[np.ndarray, " M"], resamples: int, *, seed: int = 0
 ) -> Int[np.ndarray, "R M"]:
-    """How often each row stands in each resample: G groups drawn from G, put back.
+    """Count each row in each resample: G groups drawn from G, put back.
 
     Args:
         groups: of every row, any values (user ids).

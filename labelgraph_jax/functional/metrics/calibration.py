@@ -24,7 +24,7 @@ class CalibrationBins(NamedTuple):
 
     @property
     def mean_probability(self) -> Float[Host, " K"]:
-        """What the model says of each bin's cells, on average; NaN of an empty bin."""
+        """Mean probability of each bin's cells; NaN of an empty bin."""
         return _shares(self.probability_sum, self.cells)
 
     @property
@@ -41,7 +41,7 @@ def calibration_bins(
     target_mask: Bool[Array | Host, "*cells"] | None = None,
     chunk_size: int = 2**22,
 ) -> CalibrationBins:
-    """Counts cells and positives, and sums probabilities, by bin of probability.
+    """Count cells and positives, and sum probabilities, by bin of probability.
 
     Cells are taken in chunks, and sums are in float64, so that memory beyond the
     arguments stays bounded and any number of cells is counted exactly.

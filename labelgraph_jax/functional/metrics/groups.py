@@ -1,4 +1,4 @@
-"""How well labels are ranked within a group of them, such as the zero-shot labels.
+"""Ranking metrics within a group of labels, such as the zero-shot labels.
 
 Every other label is left out of the ranking and of the truth, and the mean is over the
 documents that carry at least one label of the group: what a rare label's documents get
@@ -29,7 +29,7 @@ Host = np.ndarray
 
 
 class GroupHits(NamedTuple):
-    """What the first labels of a group are to each document.
+    """Hits among the first labels of a group, for each document.
 
     Attributes:
         hits: whether the label of the group at each of the K first ranks is a true one.
@@ -46,7 +46,7 @@ def group_hits(
     group: Int[ArrayLike, " G"],
     k: int,
 ) -> GroupHits:
-    """Ranks the labels of a group by themselves.
+    """Rank the labels of a group by themselves.
 
     Args:
         scores: to rank by; ties by label index.

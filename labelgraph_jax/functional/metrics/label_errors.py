@@ -1,4 +1,4 @@
-"""Which labels a model misses, together and for one another; and the F1 of each."""
+"""Labels that a model misses, together and for one another; and the F1 of each."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from labelgraph_jax.functional.metrics.labels import LabelCounts
+from labelgraph_jax.functional.metrics.counts import LabelCounts
 
 
 def missed_together(

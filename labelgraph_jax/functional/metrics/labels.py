@@ -29,45 +29,29 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from labelgraph_jax.functional.decisions.thresholds import apply_thresholds
+from labelgraph_jax.functional.decisions.thresholds import (
+    apply_thresholds,
+    checked_scores,
+)
+from labelgraph_jax.functional.metrics.counts import (
+    DocumentCounts,
+    LabelCounts,
+    document_counts,
+    label_counts,
+    samples_metrics,
+    summarise_label_counts,
+)
 from labelgraph_jax.functional.metrics.ranking import (
     exact_average_precisions,
-    inverse_propensities,
     mask_scores,
-    ndcg_from_hits,
-    precision_from_hits,
-    r_precision_from_hits,
-    recall_from_hits,
+    means_at_k,
+    psp_at_k,
     top_labels,
 )
 
 Host = np.ndarray
-
-
-class LabelCounts(NamedTuple):
-    """Per label: true and false positives, false negatives, positives in truth.
-
-    `a + b` adds the counts of two batches.
-    """
-
-    tp: Int[Array | Host, " N"]
-    fp: Int[Array | Host, " N"]
-    fn: Int[Array | Host, " N"]
-    support: Int[Array | Host, " N"]
-
-    def __add__(self, other: "LabelCounts") -> "LabelCounts":  # type: ignore[override]
-        return LabelCounts(*(a + b for a, b in zip(self, other, strict=True)))
-
-
-class DocumentCounts(NamedTuple):
-    """Per document: labels rightly predicted, predicted, and true."""
-
-    tp: Int[Array | Host, " B"]
-    predicted: Int[Array | Host, " B"]
-    positives: Int[Array | Host, " B"]
 
 
 class _DocumentValues(NamedTuple):
@@ -77,100 +61,6 @@ class _DocumentValues(NamedTuple):
     top: Int[Host, "B K"]
     hits: Bool[Host, "B K"]
     lrap: Float[Host, " B"]
-
-
-def label_counts(
-    predictions: Bool[ArrayLike, "B N"],
-    targets: Shaped[ArrayLike, "B N"],
-    example_mask: Bool[ArrayLike, " B"] | None = None,
-    target_mask: Bool[ArrayLike, "B N"] | None = None,
-) -> LabelCounts:
-    """Count hits and misses of every label over the documents of a batch.
-
-    Example:
-        >>> import labelgraph_jax as lg
-        >>> import numpy as np
-        >>> decided = np.array([[True, False], [True, True]])
-        >>> counts = lg.functional.label_counts(decided, np.array([[1, 0], [0, 1]]))
-        >>> counts.tp.tolist(), counts.fp.tolist(), counts.fn.tolist()
-        ([1, 1], [1, 0], [0, 0])
-
-    Args:
-        predictions: True where the label is predicted.
-        targets: positive where > 0.
-        example_mask: True where the document is real, False where it is padding.
-        target_mask: True where the label of the document is annotated.
-
-    Returns:
-        Integer counts [N], which add over batches and devices.
-    """
-    predicted, positive = jnp.asarray(predictions), jnp.asarray(targets) > 0
-    if example_mask is not None:
-        predicted &= jnp.asarray(example_mask)[:, None]
-        positive &= jnp.asarray(example_mask)[:, None]
-    if target_mask is not None:
-        predicted &= jnp.asarray(target_mask)
-        positive &= jnp.asarray(target_mask)
-    return LabelCounts(
-        tp=(predicted & positive).sum(0),
-        fp=(predicted & ~positive).sum(0),
-        fn=(~predicted & positive).sum(0),
-        support=positive.sum(0),
-    )
-
-
-def document_counts(
-    predictions: Bool[ArrayLike, "B N"],
-    targets: Shaped[ArrayLike, "B N"],
-    target_mask: Bool[ArrayLike, "B N"] | None = None,
-) -> DocumentCounts:
-    """Count hits, predictions and positives of every document, where annotated.
-
-    They hold all that the samples metrics need: precision tp / predicted, recall
-    tp / positives, F1 2 tp / (predicted + positives), the wrong cells of the Hamming
-    loss predicted + positives - 2 tp, and an exact match where all three are equal.
-    """
-    predicted, positive = jnp.asarray(predictions), jnp.asarray(targets) > 0
-    if target_mask is not None:
-        predicted &= jnp.asarray(target_mask)
-        positive &= jnp.asarray(target_mask)
-    return DocumentCounts(
-        tp=(predicted & positive).sum(1),
-        predicted=predicted.sum(1),
-        positives=positive.sum(1),
-    )
-
-
-def summarise_label_counts(
-    counts: LabelCounts, label_mask: Bool[Host, " N"] | None = None
-) -> dict[str, float]:
-    """Micro and macro precision, recall and F1 from counts, in float64.
-
-    Micro pools the counts of all labels. Macro is the mean of the labels' own
-    ratios (macro F1 is the mean F1, not the F1 of the means) over all labels.
-
-    Args:
-        counts: of all documents.
-        label_mask: True where some document is annotated for the label; others are
-            no part of the macro averages.
-
-    Returns:
-        micro_f1, micro_precision, micro_recall, and the same for macro; and
-        macro_f1_present, the mean F1 of the labels with positives (0 without any).
-    """
-    of_labels = [np.asarray(count, np.int64) for count in counts[:3]]
-    if label_mask is not None:
-        of_labels = [count[label_mask] for count in of_labels]
-    pooled = [count.sum(keepdims=True) for count in of_labels]
-    summary = {}
-    for average, (tp, fp, fn) in (("micro", pooled), ("macro", of_labels)):
-        precision, recall, f1 = _precision_recall_f1(tp, tp + fp, tp + fn)
-        summary[f"{average}_precision"] = float(precision.mean())
-        summary[f"{average}_recall"] = float(recall.mean())
-        summary[f"{average}_f1"] = float(f1.mean())
-    present = of_labels[0] + of_labels[2] > 0
-    summary["macro_f1_present"] = float(f1[present].mean()) if present.any() else 0.0
-    return summary
 
 
 def evaluate_scores(
@@ -238,33 +128,26 @@ def evaluate_scores(
         chunk_size = max(1, 2**22 // scores.shape[1])
     if chunk_size < 1 or any(k < 1 for k in ks):
         raise ValueError(f"chunk_size and ks must be >= 1, got {chunk_size} and {ks}")
-    worth = None
-    if train_label_counts is not None:
-        if train_documents is None:
-            raise ValueError("PSP@k needs train_documents beside train_label_counts")
-        a, b = propensity_constants
-        worth = inverse_propensities(
-            np.asarray(train_label_counts), train_documents, a=a, b=b
-        )
-    counts, documents = _count_in_chunks(
+    counts, documents, indices = _count_in_chunks(
         scores, truth, decide, mask, max(ks, default=1), chunk_size
     )
     cells = scores.size if mask is None else int(np.count_nonzero(mask))
     annotated = None if mask is None else np.asarray(mask.any(axis=0))
     summary = summarise_label_counts(counts, annotated)
     summary |= samples_metrics(documents.counts, cells)
-    positives, ranked = np.asarray(documents.counts.positives), documents.hits
-    for k in ks:
-        hits = ranked[:, :k]
-        summary[f"P@{k}"] = precision_from_hits(hits, k).mean()
-        summary[f"R@{k}"] = recall_from_hits(hits, positives).mean()
-        summary[f"RP@{k}"] = r_precision_from_hits(hits, positives, k).mean()
-        summary[f"nDCG@{k}"] = ndcg_from_hits(hits, positives).mean()
-    if worth is not None:
-        gained = ranked * worth[documents.top]
-        best = _most_attainable(truth, mask, worth, ranked.shape[1])
-        for k in ks:
-            summary[f"PSP@{k}"] = gained[:, :k].sum() / (best[:, :k].sum() or 1.0)
+    positives = np.asarray(documents.counts.positives)
+    summary |= means_at_k(documents.hits, positives, ks)
+    if train_label_counts is not None:
+        summary |= psp_at_k(
+            documents.top,
+            documents.hits,
+            np.concatenate([[0], positives.cumsum()]),
+            indices,
+            ks,
+            np.asarray(train_label_counts),
+            train_documents,
+            propensity_constants,
+        )
     summary["LRAP"] = documents.lrap.mean()
     summary["mAP"] = _mean_average_precision(
         scores, truth, mask, np.asarray(counts.support), chunk_size
@@ -289,22 +172,7 @@ def _checked(
             f"scores of shape {scores.shape} need targets of that shape, got "
             f"{truth.shape}"
         )
-    if mask is not None and (mask.shape != scores.shape or not mask.any()):
-        raise ValueError(
-            f"scores of shape {scores.shape} need a target_mask of that shape with at "
-            f"least one annotated cell, got {mask.shape} with {np.count_nonzero(mask)}"
-        )
-    if scores.dtype not in (np.float32, np.float64):
-        scores = scores.astype(np.float32)
-    unknown = np.isnan(scores)
-    if mask is not None:
-        unknown &= mask
-    if unknown.any():
-        document, label = np.argwhere(unknown)[0]
-        raise ValueError(
-            f"scores must be numbers; document {document}, label {label} is NaN"
-        )
-    return scores, truth
+    return checked_scores(scores, mask), truth
 
 
 def _decider(
@@ -313,7 +181,7 @@ def _decider(
     predictions: Bool[Array | Host, "M N"] | None,
     at_least_one: bool,
 ) -> Callable[[slice], Bool[Host, "B N"]]:
-    """What decides a slice of the documents: predictions or thresholds."""
+    """Return the function that decides a slice of documents."""
     if (thresholds is None) == (predictions is None):
         raise ValueError("metrics need either thresholds or predictions")
     if predictions is not None:
@@ -363,13 +231,14 @@ def _count_in_chunks(
     mask: Bool[Host, "M N"] | None,
     k: int,
     chunk_size: int,
-) -> tuple[LabelCounts, _DocumentValues]:
-    """Counts of all labels and the values of all documents, chunk by chunk.
+) -> tuple[LabelCounts, _DocumentValues, Int[Host, " P"]]:
+    """Counts of all labels, values of all documents, true labels in their order.
 
     Documents that are annotated for no label have no values.
     """
     zeros = np.zeros(scores.shape[1], np.int64)
     totals, parts = LabelCounts(zeros, zeros, zeros, zeros), []
+    true: list[np.ndarray] = []
     # In 32 bits, ranking float64 scores would round them and so invent ties.
     double = jax.enable_x64(True) if scores.dtype == np.float64 else nullcontext()
     with double:
@@ -384,6 +253,7 @@ def _count_in_chunks(
             labels, counts, top, hits = jax.device_get(
                 _integers(chunk, decided, positive, k)
             )
+            true.append(np.nonzero(positive)[1])
             lrap = exact_average_precisions(chunk, positive)
             lrap[counts.positives == 0] = 1.0
             totals += labels
@@ -392,49 +262,8 @@ def _count_in_chunks(
                 kept = annotated.any(1)
                 values = jax.tree.map(lambda column, kept=kept: column[kept], values)
             parts.append(values)
-    return totals, jax.tree.map(lambda *values: np.concatenate(values), *parts)
-
-
-def samples_metrics(documents: DocumentCounts, cells: int) -> dict[str, float]:
-    """Means over documents from their counts, and over `cells`, the annotated ones."""
-    tp, predicted, positives = map(np.asarray, documents)
-    precision, recall, f1 = _precision_recall_f1(tp, predicted, positives)
-    wrong = predicted + positives - 2 * tp
-    return {
-        "samples_precision": precision.mean(),
-        "samples_recall": recall.mean(),
-        "samples_f1": f1.mean(),
-        "hamming_loss": wrong.sum(dtype=np.int64) / cells,
-        "subset_accuracy": (wrong == 0).mean(),
-    }
-
-
-def _precision_recall_f1(
-    tp: Int[Host, "*n"], predicted: Int[Host, "*n"], positives: Int[Host, "*n"]
-) -> tuple[Float[Host, "*n"], Float[Host, "*n"], Float[Host, "*n"]]:
-    """tp / predicted, tp / positives, 2 tp / (predicted + positives); 0 / 0 = 0."""
-    return (
-        tp / predicted.clip(1),
-        tp / positives.clip(1),
-        2 * tp / (predicted + positives).clip(1),
-    )
-
-
-def _most_attainable(
-    truth: Shaped[Host, "M N"],
-    mask: Bool[Host, "M N"] | None,
-    worth: Float[Host, " N"],
-    k: int,
-) -> Float[Host, "M K"]:
-    """The inverse propensities of every document's k most valuable positives."""
-    best = np.zeros((len(truth), k))
-    for document, row in enumerate(best):
-        positive = truth[document] > 0
-        if mask is not None:
-            positive &= mask[document]
-        values = np.sort(worth[positive])[::-1][:k]
-        row[: len(values)] = values
-    return best
+    joined = jax.tree.map(lambda *values: np.concatenate(values), *parts)
+    return totals, joined, np.concatenate(true)
 
 
 def _mean_average_precision(

@@ -1,6 +1,6 @@
 """Metrics from the best labels of each document and sparse truth: nothing is `[M, N]`.
 
-Names, values and conventions are those of `metrics.evaluate_scores`. The truth comes as
+Names, values and conventions are those of `evaluate_scores`. The truth comes as
 the rows of a CSR matrix: document m has the labels `indices[indptr[m]:indptr[m + 1]]`,
 in any order and none of them twice.
 """
@@ -11,19 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from labelgraph_jax.functional.decisions.thresholds import best_threshold
-from labelgraph_jax.functional.metrics.labels import (
-    DocumentCounts,
-    LabelCounts,
-    samples_metrics,
-    summarise_label_counts,
-)
-from labelgraph_jax.functional.metrics.ranking import (
-    inverse_propensities,
-    ndcg_from_hits,
-    precision_from_hits,
-    r_precision_from_hits,
-    recall_from_hits,
-)
+from labelgraph_jax.functional.metrics.counts import DocumentCounts, f1_from_counts
+from labelgraph_jax.functional.metrics.ranking import means_at_k, psp_at_k
 
 Host = np.ndarray
 
@@ -31,7 +20,7 @@ Host = np.ndarray
 def ranked_hits(
     ids: Int[Host, "M K"], indptr: Int[Host, "M1"], indices: Int[Host, "P"]
 ) -> Bool[Host, "M K"]:
-    """Whether each of a document's best labels is a true one.
+    """Mark which of a document's best labels are true ones.
 
     Args:
         ids: label ids, best first, none of them twice in a row.
@@ -69,7 +58,7 @@ def ranked_metrics(
     propensity_constants: tuple[float, float] = (0.55, 1.5),
     ks: Sequence[int] = (1, 3, 5),
 ) -> dict[str, float]:
-    """What `evaluate_scores` gives but for LRAP and mAP, which need every score.
+    """Return the metrics of `evaluate_scores`, but for LRAP and mAP (of every score).
 
     Args:
         ids: the K best labels of every document, best first, ties by id.
@@ -104,97 +93,26 @@ def ranked_metrics(
             raise ValueError(
                 f"decided must have the shape of ids {ids.shape}, got {decided.shape}"
             )
-        found |= _decided_metrics(ids, hits, decided, positives, indices, labels)
-    for k in ks:
-        first = hits[:, :k]
-        found[f"P@{k}"] = precision_from_hits(first, k).mean()
-        found[f"R@{k}"] = recall_from_hits(first, positives).mean()
-        found[f"RP@{k}"] = r_precision_from_hits(first, positives, k).mean()
-        found[f"nDCG@{k}"] = ndcg_from_hits(first, positives).mean()
+        right = decided & hits
+        found |= f1_from_counts(
+            np.bincount(ids[right], minlength=labels),
+            np.bincount(ids[decided], minlength=labels),
+            np.bincount(indices, minlength=labels),
+            DocumentCounts(right.sum(axis=1), decided.sum(axis=1), positives),
+        )
+    found |= means_at_k(hits, positives, ks)
     if train_label_counts is not None:
-        if train_documents is None:
-            raise ValueError("PSP@k needs train_documents beside train_label_counts")
-        a, b = propensity_constants
-        worth = inverse_propensities(
-            np.asarray(train_label_counts), train_documents, a=a, b=b
+        found |= psp_at_k(
+            ids,
+            hits,
+            indptr,
+            indices,
+            ks,
+            train_label_counts,
+            train_documents,
+            propensity_constants,
         )
-        gained = hits * worth[ids]
-        best = _best_worth(indptr, indices, worth, min(max(ks, default=1), kept))
-        for k in ks:
-            found[f"PSP@{k}"] = gained[:, :k].sum() / (best[:, :k].sum() or 1.0)
     return {name: float(value) for name, value in found.items()}
-
-
-def f1_from_counts(
-    true_positives: Int[Host, " N"],
-    predicted: Int[Host, " N"],
-    positives: Int[Host, " N"],
-    documents: DocumentCounts | None = None,
-) -> dict[str, float]:
-    """F1 and the like of decisions that were only counted, as of `decision_counts`.
-
-    Args:
-        true_positives, predicted, positives: of every label, over all documents.
-        documents: the same of every document, for the metrics that are means over
-            documents.
-
-    Returns:
-        What `summarise_label_counts` gives; with `documents` also samples_f1,
-        samples_precision, samples_recall, hamming_loss and subset_accuracy.
-
-    Raises:
-        ValueError: a label is predicted or true less often than it is both.
-    """
-    right, chosen, true = (
-        np.asarray(count, np.int64) for count in (true_positives, predicted, positives)
-    )
-    impossible = (right > chosen) | (right > true) | (right < 0)
-    if impossible.any():
-        label = int(impossible.argmax())
-        raise ValueError(
-            "a label is rightly predicted at most as often as it is predicted and as "
-            f"it is true; label {label}: {right[label]} of {chosen[label]} and "
-            f"{true[label]}"
-        )
-    found = summarise_label_counts(
-        LabelCounts(right, chosen - right, true - right, true)
-    )
-    if documents is not None:
-        cells = len(right) * len(documents.tp)
-        found |= samples_metrics(documents, cells)
-    return {name: float(value) for name, value in found.items()}
-
-
-def _decided_metrics(
-    ids: Int[Host, "M K"],
-    hits: Bool[Host, "M K"],
-    decided: Bool[Host, "M K"],
-    positives: Int[Host, " M"],
-    indices: Int[Host, "P"],
-    labels: int,
-) -> dict[str, float]:
-    """F1 and the like, from counts."""
-    right = decided & hits
-    return f1_from_counts(
-        np.bincount(ids[right], minlength=labels),
-        np.bincount(ids[decided], minlength=labels),
-        np.bincount(indices, minlength=labels),
-        DocumentCounts(right.sum(axis=1), decided.sum(axis=1), positives),
-    )
-
-
-def _best_worth(
-    indptr: Int[Host, "M1"], indices: Int[Host, "P"], worth: Float[Host, " N"], k: int
-) -> Float[Host, "M K"]:
-    """The inverse propensities of every document's k most valuable labels."""
-    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    values = worth[indices]
-    order = np.lexsort((-values, rows))
-    place = np.arange(len(rows)) - indptr[rows]
-    best = np.zeros((len(indptr) - 1, k))
-    first = place < k
-    best[rows[first], place[first]] = values[order][first]
-    return best
 
 
 def fit_global_threshold_ranked(

@@ -176,7 +176,7 @@ class GateSums(NamedTuple):
 
 
 class GateStatistics(NamedTuple):
-    """What the gates of a model do, from `gate_sums` over any number of rows.
+    """Statistics of the gates of a model, from `gate_sums` over any number of rows.
 
     Attributes:
         mean_weights: mean gate weight `[T, E]`; rows sum to one.

@@ -1,4 +1,4 @@
-"""What several tasks predict of a candidate, joined into the score it is ranked by."""
+"""Scores of candidates for ranking, joined from the predictions of several tasks."""
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike

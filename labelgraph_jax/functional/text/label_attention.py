@@ -45,7 +45,7 @@ def label_attention_weights(
     mask: Bool[Array, "B S"],
     queries: Float[Array, "N D"],
 ) -> Float[Array, "B N S"]:
-    """How much each label looks at each token: softmax_s(h_bs . u_n), in float32.
+    """Return each label's attention to each token: softmax_s(h_bs . u_n), in float32.
 
     A label's weights sum to one over the tokens where `mask` is true; they are all
     zero for a document without tokens. They say which words made a label's score.

@@ -20,7 +20,7 @@ SMALLEST_HAZARD = 1e-30
 
 
 class DecoderWeights(NamedTuple):
-    """What the decoder learns; M = N + 1 symbols, G = 4 H."""
+    """Parameters of the decoder; M = N + 1 symbols, G = 4 H."""
 
     embedding: Float[Array, "M E"]  # of what was written last; row N: nothing yet
     cell: LstmWeights
@@ -140,7 +140,7 @@ def label_sequence_loss(
 
 
 class Decoded(NamedTuple):
-    """What `greedy_decode` returns."""
+    """Result of `greedy_decode`."""
 
     logits: Float[Array, "B N"]
     symbols: Int[Array, "B T"]  # what was written; N from the stop on

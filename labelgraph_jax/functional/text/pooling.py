@@ -39,7 +39,7 @@ def masked_max(
 def token_counts(
     token_ids: Int[Array, "B S"], mask: Bool[Array, "B S"]
 ) -> Int[Array, "B S"]:
-    """How often the token at each place occurs in its row; 0 at padding.
+    """Count how often the token at each position occurs in its row; 0 at padding.
 
     Counted by binary search in the sorted row, S log S work; comparing every pair is
     13 times slower at 512 tokens.

@@ -23,7 +23,7 @@ _CPU_BLOCK = 8
 
 
 class LstmWeights(NamedTuple):
-    """What one direction of an LSTM learns; G = 4 H, gates in the order i, f, g, o."""
+    """One direction of an LSTM; G = 4 H, gates in the order i, f, g, o."""
 
     input_kernel: Float[Array, "D G"]
     recurrent_kernel: Float[Array, "H G"]
@@ -267,7 +267,7 @@ def _in_blocks_by_step(by_document):
 
 
 def _before(states, first, reverse):
-    """What stood before each step, [blocks, K, ...], where `states` stood after it."""
+    """Return the states before each step, [blocks, K, ...], given those after it."""
     flat = states.reshape(-1, *states.shape[2:])
     parts = [flat[1:], first[None]] if reverse else [first[None], flat[:-1]]
     return jnp.concatenate(parts).reshape(states.shape)

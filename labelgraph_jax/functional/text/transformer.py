@@ -8,7 +8,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Key
 
 
 def layer_norm(
@@ -71,9 +71,8 @@ def dense(
     return x @ kernel.astype(x.dtype) + bias.astype(x.dtype)
 
 
-def embed_tokens(
-    token_ids: Int[Array, "B S"],
-    token_table: Float[Array, "V D"],
+def add_positions(
+    token_vectors: Float[Array, "B S D"],
     position_table: Float[Array, "P D"],
     *,
     position_offset: int = 0,
@@ -81,24 +80,10 @@ def embed_tokens(
     """Sum of each token's vector and its position's vector.
 
     Args:
+        token_vectors: one per token, looked up by its id.
+        position_table: one row per position.
         position_offset: row of `position_table` that the first token takes (RoBERTa
             keeps the first two rows for padding).
-
-    Raises:
-        ValueError: more tokens than positions.
-    """
-    return add_positions(
-        token_table[token_ids], position_table, position_offset=position_offset
-    )
-
-
-def add_positions(
-    token_vectors: Float[Array, "B S D"],
-    position_table: Float[Array, "P D"],
-    *,
-    position_offset: int = 0,
-) -> Float[Array, "B S D"]:
-    """`embed_tokens` of vectors that have been looked up.
 
     Raises:
         ValueError: more tokens than positions.

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from labelgraph_jax.functional.attention.forms import graph_attention_v2, message_gate
-from labelgraph_jax.functional.attention.graph_attention import graph_attention
-from labelgraph_jax.functional.attention.relu import relu_graph_attention
+from labelgraph_jax.functional.attention.graph_attention import (
+    graph_attention,
+    relu_graph_attention,
+)
 from tests.examples import examples
 from tests.reference import attention as reference
 

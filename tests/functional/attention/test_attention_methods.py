@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelgraph_jax.functional.attention import methods as attention_methods
-from labelgraph_jax.functional.attention import rows as attention_rows
+from labelgraph_jax.functional.attention import plan
 from labelgraph_jax.functional.attention.complete import complete_attention
 from labelgraph_jax.functional.attention.graph_attention import graph_attention
-from labelgraph_jax.functional.attention.memory import AttentionSizes, attention_bytes
+from labelgraph_jax.functional.attention.plan import AttentionSizes, attention_bytes
 from tests.examples import examples
 from tests.functional.attention.test_attention import (
     HEADS,
@@ -148,7 +147,7 @@ def test_row_blocks_give_the_matrix_and_its_gradients(
     role: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Two receivers at once: five labels leave a last block that is not full.
-    monkeypatch.setattr(attention_rows, "BLOCK_BYTES", 2 * 4 * HEADS * 5)
+    monkeypatch.setattr(plan, "BLOCK_BYTES", 2 * 4 * HEADS * 5)
     arrays = some_weights()
     edges = {"edge_weights": some_edges(), "adjacency": some_edges(2)}
 
@@ -167,11 +166,11 @@ def test_row_blocks_give_the_matrix_and_its_gradients(
 
 
 def test_auto_takes_the_complete_method_for_many_labels_without_edges() -> None:
-    many = attention_methods.COMPLETE_FROM
+    many = plan.COMPLETE_FROM
 
     def chosen(labels: int = many, method: str = "auto", **options):
         sizes = AttentionSizes(labels, HEADS, SIZE, edges=options.pop("edges", 0))
-        return attention_methods.choose_method(method, sizes, **options)
+        return plan.choose_method(method, sizes, **options)
 
     assert chosen() == "complete"
     assert chosen(labels=many - 1) == "dense"
@@ -217,7 +216,7 @@ def test_a_method_that_cannot_names_those_that_can(options: dict, message: str) 
     with pytest.raises(ValueError, match=message):
         graph_attention(*some_weights(), **options)
     with pytest.raises(ValueError, match="must be one of auto, dense, complete"):
-        attention_methods.choose_method("scattered", AttentionSizes(3, 1, 1))
+        plan.choose_method("scattered", AttentionSizes(3, 1, 1))
     with pytest.raises(ValueError, match=r"negative_slope in \[0, 1\], got 2"):
         complete_attention(*made(3, 1.0, 0), 2.0)
 
@@ -235,7 +234,7 @@ def test_it_maps_and_splits_over_devices_like_any_function() -> None:
 def test_row_blocks_drop_weights_at_their_rate_and_again_the_same(
     role: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention_rows, "BLOCK_BYTES", 2 * 4 * HEADS * 5)
+    monkeypatch.setattr(plan, "BLOCK_BYTES", 2 * 4 * HEADS * 5)
     arrays, weights = some_weights(), jnp.abs(some_edges())
 
     def run(rate: float, key: int, nodes: jax.Array = arrays[0]) -> jax.Array:
@@ -282,6 +281,6 @@ def test_what_does_not_fit_into_memory_is_refused_with_what_does() -> None:
     # One matrix of a million labels: refused, not tried.
     large = AttentionSizes(1_000_000, 4, 64)
     with pytest.raises(ValueError, match="methods that fit: complete, blocked"):
-        attention_methods.choose_method("dense", large, free_bytes=20 << 30)
-    chosen = attention_methods.choose_method("auto", large, free_bytes=20 << 30)
+        plan.choose_method("dense", large, free_bytes=20 << 30)
+    chosen = plan.choose_method("auto", large, free_bytes=20 << 30)
     assert chosen == "complete"

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelgraph_jax.functional.attention import rows as attention_rows
-from labelgraph_jax.functional.attention import sorted_sums
+from labelgraph_jax.functional.attention import plan, sorted_sums
 from labelgraph_jax.functional.attention.complete_relu import complete_relu_attention
-from labelgraph_jax.functional.attention.graph_attention import graph_attention
-from labelgraph_jax.functional.attention.relu import relu_graph_attention
+from labelgraph_jax.functional.attention.graph_attention import (
+    graph_attention,
+    relu_graph_attention,
+)
 from tests.examples import examples
 from tests.functional.attention.test_attention import (
     HEADS,
@@ -148,7 +149,7 @@ def test_heads_one_after_the_other_are_heads_side_by_side(
 def test_weights_of_low_rank_are_their_product_in_every_method(
     form: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention_rows, "BLOCK_BYTES", 2 * 4 * HEADS * 5)
+    monkeypatch.setattr(plan, "BLOCK_BYTES", 2 * 4 * HEADS * 5)
     attend, expected_by, role = FORMS[form]
     arrays, (of_receivers, of_senders) = some_weights(), factors(5)
     # A label that nobody may hear from, and one that hears nobody.

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.functional.attention.forms import graph_attention_v2
-from labelgraph_jax.functional.attention.graph_attention import graph_attention
+from labelgraph_jax.functional.attention.graph_attention import (
+    graph_attention,
+    relu_graph_attention,
+)
 from labelgraph_jax.functional.attention.receivers import (
     receiver_attention,
     receiver_convolution,
     receiver_scores,
     receiver_scores_v2,
 )
-from labelgraph_jax.functional.attention.relu import relu_graph_attention
 from labelgraph_jax.functional.graph.convolution import graph_convolution
 from labelgraph_jax.functional.graph.edges import edges_from_adjacency
 

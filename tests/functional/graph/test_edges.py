@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.attention import sparse as sparse_attention
-from labelgraph_jax.functional.attention.graph_attention import graph_attention
-from labelgraph_jax.functional.attention.relu import relu_graph_attention
+from labelgraph_jax.functional.attention.graph_attention import (
+    graph_attention,
+    relu_graph_attention,
+)
 from labelgraph_jax.functional.graph.adjacency import taxonomy_adjacency
 from labelgraph_jax.functional.graph.convolution import graph_convolution
 from labelgraph_jax.functional.graph.edges import (

@@ -12,6 +12,7 @@ from labelgraph_jax.functional.losses.balanced import (
     class_balanced_loss,
     class_balanced_weights,
     distribution_balanced_loss,
+    drawing_chance,
     negative_tolerant_loss,
     rebalancing_weights,
 )
@@ -215,7 +216,9 @@ def test_a_rare_label_weighs_more_and_the_weights_average_to_one():
 
 def test_a_positive_weighs_most_where_no_frequent_label_shares_its_document():
     targets = np.float32([[1, 0, 0, 0], [1, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]])
-    weights = rebalancing_weights(targets, COUNTS)
+    chance = drawing_chance(COUNTS)
+    drawn = (targets * chance).sum(axis=1, keepdims=True)
+    weights = rebalancing_weights(chance, drawn)
     alone, shared = weights[0, 0], weights[1, 0]
     assert alone == pytest.approx(0.1 + 1 / (1 + np.exp(-1.0)), rel=1e-6)
     assert shared < alone

@@ -167,11 +167,6 @@ def test_keys_without_labels_score_nothing() -> None:
     assert (np.asarray(found.scores) == 0).all()
 
 
-def test_values_weigh_their_share() -> None:
-    got = retrieval.value_weights(2, 1, share=0.25)
-    np.testing.assert_array_equal(got, [0.25, 0.25, 0.75])
-
-
 def test_scores_of_labels_are_looked_up_in_a_list() -> None:
     found = LabelScores(jnp.int32([[1, 4, -1]]), jnp.float32([[0.5, 0.25, 0.0]]))
     got = label_lists.scores_at(found, np.int32([[4, -1, 0, 1, 9]]))
@@ -197,14 +192,6 @@ def memory(queries, keys, ids, weights, **options):
         (
             lambda q, k, i, w: memory(q, k, i, w, temperature=0.0),
             "temperature must be above 0, got 0.0",
-        ),
-        (
-            lambda q, k, i, w: retrieval.value_weights(1, 1, share=1.5),
-            r"share of documents must lie in \[0, 1\], got 1.5",
-        ),
-        (
-            lambda q, k, i, w: retrieval.value_weights(-1, 1, share=0.5),
-            "must not be negative, got -1 and 1",
         ),
         (
             lambda q, k, i, w: label_lists.mix_scores(q, q, weight=-0.1),

@@ -11,7 +11,7 @@ from labelgraph_jax.functional.metrics.bootstrap import (
     resampled_f1,
     run_draws,
 )
-from labelgraph_jax.functional.metrics.labels import (
+from labelgraph_jax.functional.metrics.counts import (
     label_counts,
     summarise_label_counts,
 )

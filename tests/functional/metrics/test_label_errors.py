@@ -2,12 +2,12 @@ import jax
 import numpy as np
 import pytest
 
+from labelgraph_jax.functional.metrics.counts import label_counts
 from labelgraph_jax.functional.metrics.label_errors import (
     confused_with,
     label_f1,
     missed_together,
 )
-from labelgraph_jax.functional.metrics.labels import label_counts
 from tests.reference import label_errors as reference
 
 

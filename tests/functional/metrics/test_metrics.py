@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from labelgraph_jax.functional.metrics.labels import (
+from labelgraph_jax.functional.metrics.counts import (
     LabelCounts,
     document_counts,
-    evaluate_scores,
     label_counts,
     summarise_label_counts,
 )
+from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from tests.examples import examples
 from tests.reference import metrics as reference
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.functional.decisions.thresholds import fit_global_threshold
-from labelgraph_jax.functional.metrics.labels import (
+from labelgraph_jax.functional.metrics.counts import (
     DocumentCounts,
     document_counts,
-    evaluate_scores,
+    f1_from_counts,
     label_counts,
 )
+from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from labelgraph_jax.functional.metrics.ranked import (
-    f1_from_counts,
     fit_global_threshold_ranked,
     ranked_hits,
     ranked_metrics,

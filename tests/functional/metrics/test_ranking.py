@@ -7,15 +7,28 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from labelgraph_jax.functional.metrics import ranking
+from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from tests.examples import examples
 from tests.reference import metrics as reference
 
 SHAPE = (4, 6)
+
+
+def at_k(formula):
+    """A metric of scores from a formula of ranked hits."""
+
+    def metric(scores, targets, k):
+        hits = ranking.hits_at_k(scores, targets, k)
+        return formula(hits, (jnp.asarray(targets) > 0).sum(-1), k)
+
+    return metric
+
+
 AT_K = {
-    "precision_at_k": ranking.precision_at_k,
-    "recall_at_k": ranking.recall_at_k,
-    "r_precision_at_k": ranking.r_precision_at_k,
-    "ndcg_at_k": ranking.ndcg_at_k,
+    "precision_at_k": at_k(lambda hits, _, k: ranking.precision_from_hits(hits, k)),
+    "recall_at_k": at_k(lambda hits, true, _: ranking.recall_from_hits(hits, true)),
+    "r_precision_at_k": at_k(ranking.r_precision_from_hits),
+    "ndcg_at_k": at_k(lambda hits, true, _: ranking.ndcg_from_hits(hits, true)),
 }
 
 
@@ -46,30 +59,10 @@ def test_a_metric_at_k_equals_its_loop(name, k, scores, targets):
     np.testing.assert_allclose(jitted, result, rtol=1e-6)
 
 
-@pytest.mark.parametrize("k", [1, 3, 9])
-@examples(20)
-@given(few_scores, some_targets)
-def test_psp_equals_its_loop(k, scores, targets):
-    worth = np.array([1.0, 4.0, 2.5, 1.5, 8.0, 4.0], np.float32)
-    result = ranking.psp_at_k(scores, targets, worth, k)
-    expected = rows(reference.psp_at_k, scores, targets, worth, k)
-    np.testing.assert_allclose(np.stack(result, 1), expected, rtol=1e-6)
-    jitted = jax.jit(ranking.psp_at_k, static_argnums=3)(scores, targets, worth, k)
-    np.testing.assert_allclose(jitted, result, rtol=1e-6)
-
-
 @examples(40)
 @given(few_scores, some_targets)
-def test_lrap_and_average_precision_equal_their_loops(scores, targets):
-    lrap = ranking.label_ranking_average_precision(scores, targets)
-    expected = rows(reference.label_ranking_average_precision, scores, targets)
-    np.testing.assert_allclose(lrap, expected, rtol=1e-6)
-
-    precision = ranking.average_precision(scores, targets)
+def test_average_precision_equals_its_loop(scores, targets):
     expected = rows(reference.average_precision, scores.T, targets.T)
-    np.testing.assert_allclose(precision, expected, rtol=1e-6)
-    jitted = jax.jit(ranking.average_precision)(scores, targets)
-    np.testing.assert_allclose(jitted, precision, rtol=1e-6)
     exact = ranking.exact_average_precisions(scores.T, targets.T > 0)
     np.testing.assert_allclose(exact, expected, rtol=1e-12)
 
@@ -83,8 +76,6 @@ def test_average_precision_equals_scikit_learn_with_and_without_ties():
         )
         exact = ranking.exact_average_precisions(scores.T, targets.T)
         np.testing.assert_allclose(exact, expected, rtol=1e-12)
-        single = ranking.average_precision(jnp.asarray(scores, jnp.float32), targets)
-        np.testing.assert_allclose(single, expected, rtol=1e-5)
 
 
 def test_equal_scores_are_ranked_by_label_index_and_minus_zero_is_zero():
@@ -96,32 +87,30 @@ def test_equal_scores_are_ranked_by_label_index_and_minus_zero_is_zero():
 def test_infinite_scores_rank_first_and_last():
     scores = jnp.asarray([[-jnp.inf, 0.0, jnp.inf]])
     np.testing.assert_array_equal(ranking.top_labels(scores, 3), [[2, 1, 0]])
-    targets = jnp.asarray([[1.0, 0.0, 1.0]])
-    lrap = ranking.label_ranking_average_precision(scores, targets)
-    np.testing.assert_allclose(lrap, [(1 + 2 / 3) / 2], rtol=1e-6)
+    positive = np.array([[True, False, True]])
+    lrap = ranking.exact_average_precisions(np.asarray(scores), positive)
+    np.testing.assert_allclose(lrap, [(1 + 2 / 3) / 2], rtol=1e-12)
 
 
 def test_precision_divides_by_k_even_above_the_number_of_labels():
     scores, targets = jnp.asarray([[0.2, 0.1]]), jnp.asarray([[1.0, 1.0]])
-    assert ranking.precision_at_k(scores, targets, 5) == 2 / jnp.float32(5)
-    assert ranking.r_precision_at_k(scores, targets, 5) == 1
-    assert ranking.ndcg_at_k(scores, targets, 5) == 1
+    assert AT_K["precision_at_k"](scores, targets, 5) == 2 / jnp.float32(5)
+    assert AT_K["r_precision_at_k"](scores, targets, 5) == 1
+    assert AT_K["ndcg_at_k"](scores, targets, 5) == 1
 
 
-def test_a_document_without_positives_counts_zero_except_in_lrap():
+def test_a_document_without_positives_counts_zero():
     scores, targets = jnp.asarray([[0.2, 0.1]]), jnp.zeros((1, 2))
     for metric in AT_K.values():
         assert metric(scores, targets, 1) == 0
-    assert ranking.label_ranking_average_precision(scores, targets) == 1
 
 
 def test_a_perfect_ranking_attains_everything():
     scores, targets = np.float32([[0.9, 0.1, 0.8]]), np.float32([[1, 0, 1]])
-    worth = np.float32([2, 9, 5])
     for name in ("recall_at_k", "r_precision_at_k", "ndcg_at_k"):
         np.testing.assert_allclose(AT_K[name](scores, targets, 2), [1], rtol=1e-6)
-    gained, attainable = ranking.psp_at_k(scores, targets, worth, 2)
-    assert gained == attainable == 3.5
+    psp = {"train_label_counts": [2, 1, 3], "train_documents": 9, "ks": (2,)}
+    assert evaluate_scores(scores, targets, np.zeros(3), **psp)["PSP@2"] == 1.0
 
 
 def test_permuting_labels_without_ties_changes_no_metric():
@@ -133,17 +122,16 @@ def test_permuting_labels_without_ties_changes_no_metric():
         np.testing.assert_array_equal(
             metric(scores, targets, 3), metric(scores[:, order], targets[:, order], 3)
         )
-    np.testing.assert_array_equal(
-        ranking.average_precision(scores, targets)[order],
-        ranking.average_precision(scores[:, order], targets[:, order]),
-    )
+    precisions = ranking.exact_average_precisions(scores.T, targets.T > 0)
+    permuted = ranking.exact_average_precisions(scores.T[order], targets.T[order] > 0)
+    np.testing.assert_array_equal(precisions[order], permuted)
 
 
 def test_no_documents_give_no_values():
     nothing = jnp.zeros((0, 3))
-    assert ranking.ndcg_at_k(nothing, nothing, 2).shape == (0,)
-    assert ranking.label_ranking_average_precision(nothing, nothing).shape == (0,)
-    np.testing.assert_array_equal(ranking.average_precision(nothing, nothing), 0)
+    assert AT_K["ndcg_at_k"](nothing, nothing, 2).shape == (0,)
+    none = np.zeros((3, 0))
+    np.testing.assert_array_equal(ranking.exact_average_precisions(none, none > 0), 0)
 
 
 def test_inverse_propensities_equal_their_formula_and_fall_with_support():
@@ -165,4 +153,4 @@ def test_impossible_training_counts_are_refused(counts, documents):
 
 def test_k_below_one_is_refused():
     with pytest.raises(ValueError, match="k must be >= 1, got 0"):
-        ranking.precision_at_k(jnp.zeros((1, 2)), jnp.zeros((1, 2)), 0)
+        AT_K["precision_at_k"](jnp.zeros((1, 2)), jnp.zeros((1, 2)), 0)
