@@ -18,7 +18,7 @@ import optax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Key
 
-from labelgraph_jax.data.synthetic import (
+from experiments.mmoe.synthetic import (
     SyntheticSpec,
     SyntheticTasks,
     directions_for,

@@ -14,20 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments import census_income
-from experiments.census import cells, training
+from experiments.census import cells, corpus, training
 from experiments.census.cells import Laboratory, Plan
 from experiments.census.inputs import CensusInputs, encode, one_hot
 from experiments.census.networks import MODELS, Shape, parameter_count, shapes_of
 from experiments.census.statistics import resampled_auc, task_rows
 from experiments.census.training import Schedule, Trained, Trial, train_together
 from experiments.census.verdict import verdict
-from labelgraph_jax.data.corpora import census_income as corpus
 from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.functional.metrics.bootstrap import document_draws
 from labelgraph_jax.functional.metrics.tasks import roc_auc
 from labelgraph_jax.training.seeds import compile_epoch
 from labelgraph_jax.training.step import init_train_state, make_train_step
-from tests import tiny_census
+from tests.experiments import tiny_census
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,12 @@ from scipy import stats
 from experiments import mmoe_synthetic
 from experiments.benchmarks import mmoe_step, synthetic_train
 from experiments.mmoe import synthetic_store
+from experiments.mmoe.synthetic import (
+    PRESETS,
+    directions_for,
+    draw_tasks,
+    target_variance,
+)
 from experiments.mmoe.synthetic_findings import findings
 from experiments.mmoe.synthetic_runs import (
     MODELS,
@@ -34,12 +40,6 @@ from experiments.mmoe.synthetic_statistics import (
     median_gap,
     trainability_rows,
     variance_ratio,
-)
-from labelgraph_jax.data.synthetic import (
-    PRESETS,
-    directions_for,
-    draw_tasks,
-    target_variance,
 )
 
 TOY = Sizes(features=5, batch=4, steps=3, epochs=2, held_out=8)
