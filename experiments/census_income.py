@@ -91,9 +91,9 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     """
     _check(chosen)
     from experiments.census.cells import Laboratory
+    from experiments.census.corpus import load_census_income
     from experiments.census.inputs import encode
     from experiments.magnet_tables import keep_compilations
-    from labelgraph_jax.data.corpora.census_income import load_census_income
 
     say = _say if pod.writes and not chosen.quiet else (lambda line: None)
     keep_compilations(Path(chosen.work) / "compiled")
@@ -236,7 +236,7 @@ def _check(chosen: Arguments) -> None:
             raise ConfigError(
                 f"--{flag} must be at least 1, got {getattr(chosen, name)}"
             )
-    from labelgraph_jax.data.corpora.census_income import group_tasks
+    from experiments.census.corpus import group_tasks
 
     for group in chosen.groups:
         group_tasks(group)

@@ -3,7 +3,7 @@
     python -m experiments.mmoe_synthetic --preset google-research
 
 Shared-bottom, OMoE and MMoE of equal size on pairs of tasks of a known correlation
-(`labelgraph_jax.data.synthetic`), 200 seeds a cell; every seed has its own tasks,
+(`experiments.mmoe.synthetic`), 200 seeds a cell; every seed has its own tasks,
 examples and first parameters. The runs of a cell train together under `vmap`. Writes
 OUT/mmoe-synthetic-PRESET.md, .json and .png: mean loss over the steps, histograms and
 medians of the final loss, the spread of shared-bottom tested against MMoE's, and the
@@ -34,6 +34,7 @@ import tyro
 from experiments.benchmarks import measure
 from experiments.collect import hardware
 from experiments.magnet_tables import commit, keep_compilations
+from experiments.mmoe.synthetic import directions_for, preset
 from experiments.mmoe.synthetic_findings import findings
 from experiments.mmoe.synthetic_report import markdown, plot
 from experiments.mmoe.synthetic_runs import (
@@ -55,7 +56,6 @@ from experiments.mmoe.synthetic_statistics import (
 from experiments.mmoe.synthetic_store import Laboratory, TimedRuns, use_every_core
 from experiments.pod import ALONE, Pod, end, joined
 from labelgraph_jax.config import ConfigError
-from labelgraph_jax.data.synthetic import directions_for, preset
 
 FIRST_TUNING_SEED = 1_000_000
 

@@ -75,6 +75,7 @@ def run(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
             )
     from experiments.magnet_tables import keep_compilations
     from experiments.video.debiasing import position_parts, position_study
+    from experiments.video.kuairand import load_kuairand
     from experiments.video.log import ranking_log
     from experiments.video.mixtures import (
         RATES,
@@ -88,7 +89,6 @@ def run(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     from experiments.video.simulation import Sizes, simulate
     from experiments.video.store import Store
     from experiments.video.training import Plan
-    from labelgraph_jax.data.corpora.kuairand import load_kuairand
 
     keep_compilations(Path(chosen.work) / "compiled")
     log = pod.first_then_others(

@@ -31,9 +31,9 @@ import optax
 
 from experiments.benchmarks import measure
 from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
+from experiments.mmoe.synthetic import preset
 from experiments.mmoe.synthetic_runs import TASKS, Sizes, Trainer, network
 from experiments.mmoe.synthetic_store import use_every_core
-from labelgraph_jax.data.synthetic import preset
 from labelgraph_jax.predictors.network import count_parameters
 from labelgraph_jax.training.step import path_string
 

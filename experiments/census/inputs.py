@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labelgraph_jax.data.corpora.census_income import (
+from experiments.census.corpus import (
     NUMERIC_COLUMNS,
     CensusIncome,
     group_tasks,

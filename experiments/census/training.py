@@ -1,7 +1,7 @@
 """Runs of one network that train together: seeds, or learning rates, or both."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,9 @@ from labelgraph_jax.functional.mixture.experts import (
     gate_sums,
 )
 from labelgraph_jax.modules.mixture import GATES, gate_weights_of, l2_constraint
+from labelgraph_jax.training import seeds
 from labelgraph_jax.training.objectives import multi_task_objective
 from labelgraph_jax.training.optimizer import has_weight_decay, make_schedule
-from labelgraph_jax.training.seeds import gather_batch, stack_trees, train_seeds
 from labelgraph_jax.training.step import (
     TrainState,
     TrainStep,
@@ -114,26 +114,17 @@ def train_together(
     train = _drawn_rows(inputs.splits["train"], schedule.rows)
     steps = -(-len(train["targets"]) // schedule.batch_size)
     total = steps * schedule.epochs
-    constants = stack_trees(
-        [
-            {
-                "learning_rate": np.float32(trial.learning_rate),
-                "weight_decay": np.float32(trial.weight_decay),
-                "constraint": np.float32(trial.constraint),
-            }
-            for trial in trials
-        ]
-    )
 
-    def make_step(constants: Any, key: jax.Array) -> TrainStep:
+    def make_step(trial: seeds.Trial) -> TrainStep:
         penalty = None
         if shape.kind == "l2_constrained":
 
             def penalty(params: Any) -> jax.Array:
-                return constants["constraint"] * l2_constraint(params)
+                return trial.constants * l2_constraint(params)
 
         loss = multi_task_objective(apply_fn(network), inputs.tasks, penalty=penalty)
-        return make_train_step(loss, _optimizer(constants, total), key)
+        key = jax.random.key(1_000_003 + trial.seed)
+        return make_train_step(loss, _optimizer(trial, total), key)
 
     score = _Scorer(network, inputs)
     main = inputs.splits["validation"]["targets"][:, 0]
@@ -142,12 +133,22 @@ def train_together(
         outputs = score(params, "validation")
         return [_auc(run[:, 0], main) for run in outputs]
 
-    result = train_seeds(
-        compile_shared_epoch(make_step, train),
+    # One order for all runs: to read the rows and spell them out costs as much as the
+    # network itself.
+    orders = seeds.batch_orders(
+        len(train["targets"]),
+        batch_size=schedule.batch_size,
+        epochs=schedule.epochs,
+        seeds=[trials[0].seed],
+    )
+    result = seeds.fit_seeds(
+        seeds.compile_epoch(make_step, train, share_batches=True),
         _first_states(network, inputs.width, trials, total),
-        jnp.stack([jax.random.key(1_000_003 + trial.seed) for trial in trials]),
-        constants,
-        _orders(len(train["targets"]), schedule, trials[0].seed),
+        [
+            seeds.Trial(t.seed, t.learning_rate, t.weight_decay, t.constraint)
+            for t in trials
+        ],
+        (rows for (rows,) in orders),
         evaluate=evaluate,
     )
     measured = ("validation", "test") if scores else ("validation",)
@@ -176,7 +177,7 @@ def train_together(
     ]
 
 
-def _optimizer(constants: Any, total: int) -> optax.GradientTransformation:
+def _optimizer(trial: Trial | seeds.Trial, total: int) -> optax.GradientTransformation:
     """AdamW with a linear decay, whose numbers may be traced."""
     decay = make_schedule(1.0, warmup_steps=0, total_steps=total, schedule="linear")
 
@@ -187,16 +188,15 @@ def _optimizer(constants: Any, total: int) -> optax.GradientTransformation:
 
     return optax.chain(
         optax.scale_by_adam(),
-        optax.add_decayed_weights(constants["weight_decay"], mask),
-        optax.scale_by_schedule(lambda step: -constants["learning_rate"] * decay(step)),
+        optax.add_decayed_weights(trial.weight_decay, mask),
+        optax.scale_by_schedule(lambda step: -trial.learning_rate * decay(step)),
     )
 
 
 def _first_states(
     network: Any, width: int, trials: Sequence[Trial], total: int
 ) -> TrainState:
-    optimizer = _optimizer({"learning_rate": 1.0, "weight_decay": 0.0}, total)
-    row = jnp.zeros((1, width))
+    optimizer, row = _optimizer(trials[0], total), jnp.zeros((1, width))
 
     @jax.jit
     @jax.vmap
@@ -212,51 +212,6 @@ def _drawn_rows(train: Arrays, rows: int) -> Arrays:
         return train
     chosen = np.sort(np.random.default_rng(0).permutation(count)[:rows])
     return {name: array[chosen] for name, array in train.items()}
-
-
-def compile_shared_epoch(
-    make_step: Callable[[Any, jax.Array], TrainStep], data: Arrays
-) -> Callable[..., tuple[TrainState, jax.Array]]:
-    """As `training.seeds.compile_epoch`, but the runs see the same batches.
-
-    The rows are 2 to 4 % ones: fetching them and spelling them out as numbers costs as
-    much as the network. Once for all runs, and the first layers of all runs as one
-    matrix product, takes half the time. Runs still differ in their first parameters
-    and their dropout.
-
-    Returns:
-        `epoch(states, keys, constants, rows)` -> `(states, losses [S])`, where rows
-        are `[K, B]`.
-    """
-    placed = {name: jnp.asarray(array) for name, array in data.items()}
-
-    def epoch(
-        data: Any, states: TrainState, keys: Any, constants: Any, rows: Any
-    ) -> tuple[TrainState, jax.Array]:
-        def advance(states: TrainState, rows: Any) -> Any:
-            batch = gather_batch(data, rows)
-            batch["inputs"] = network_inputs(batch)
-
-            def one_run(state: TrainState, key: Any, constants: Any) -> Any:
-                return make_step(constants, key)(state, batch)
-
-            states, metrics = jax.vmap(one_run)(states, keys, constants)
-            return states, (metrics["loss"] * metrics["examples"], metrics["examples"])
-
-        states, (losses, rows) = jax.lax.scan(advance, states, rows)
-        return states, losses.sum(axis=0) / rows.sum(axis=0)
-
-    compiled = jax.jit(epoch, donate_argnums=1)
-    return lambda *arguments: compiled(placed, *arguments)
-
-
-def _orders(count: int, schedule: Schedule, seed: int) -> Iterator[np.ndarray]:
-    """Row numbers `[K, B]` of every epoch, -1 where the last batch is not full."""
-    size = schedule.batch_size
-    for epoch in range(schedule.epochs):
-        order = np.full(-(-count // size) * size, -1, np.int32)
-        order[:count] = np.random.default_rng((seed, epoch)).permutation(count)
-        yield order.reshape(-1, size)
 
 
 def _auc(scores: np.ndarray, targets: np.ndarray) -> float:

@@ -9,16 +9,16 @@ the model has never seen.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Key
 
-from labelgraph_jax.data.synthetic import (
+from experiments.mmoe.synthetic import (
     SyntheticSpec,
     SyntheticTasks,
     directions_for,
@@ -29,8 +29,20 @@ from labelgraph_jax.data.synthetic import (
 from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.mixture import MixtureKind, MultiTaskNetwork
 from labelgraph_jax.training.objectives import multi_task_objective
-from labelgraph_jax.training.parallel import DATA_AXIS, make_mesh
-from labelgraph_jax.training.step import TrainState, init_train_state, make_train_step
+from labelgraph_jax.training.seeds import (
+    Trial,
+    compile_epoch,
+    fit_seeds,
+    over_runs,
+    stack_trials,
+)
+from labelgraph_jax.training.step import (
+    Metrics,
+    TrainState,
+    TrainStep,
+    init_train_state,
+    make_train_step,
+)
 
 MODELS = ("shared-bottom", "omoe", "mmoe")
 EXPERTS, EXPERT_UNITS, TOWER_UNITS = 8, 16, 8
@@ -68,14 +80,6 @@ class Runs(NamedTuple):
     curves: np.ndarray
     losses: np.ndarray
     variances: np.ndarray
-
-
-class Run(NamedTuple):
-    """One run: what is drawn for it, and how fast it learns."""
-
-    key: Key[Array, ""]
-    directions: Float[Array, "T T"]
-    learning_rate: Float[Array, ""]
 
 
 def network(model: str, features: int = 100) -> MultiTaskNetwork:
@@ -122,41 +126,6 @@ def parameter_count(model: str, features: int = 100) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes["params"]))
 
 
-def train_run(
-    run: Run, *, model: MultiTaskNetwork, spec: SyntheticSpec, sizes: Sizes
-) -> tuple[Float[Array, " epochs"], Float[Array, " T"], Float[Array, ""]]:
-    """One run from its key to its final loss, as in `Runs`; pure.
-
-    What is drawn for the data depends on the key alone: runs of other models, rates and
-    correlations with the same key see the same inputs.
-    """
-    tasks_key, data_key, held_out_key, init_key = (
-        jax.random.fold_in(run.key, purpose) for purpose in range(4)
-    )
-    tasks = draw_tasks(tasks_key, spec, run.directions, features=sizes.features)
-    optimizer = optax.adam(run.learning_rate)
-    objective = multi_task_objective(_apply(model), TASKS)
-    step = make_train_step(objective, optimizer, run.key)
-    params = model.init(init_key, jnp.zeros((1, sizes.features)))["params"]
-
-    def advance(state: TrainState, _: None) -> tuple[TrainState, Float[Array, ""]]:
-        key = jax.random.fold_in(data_key, state.step)
-        inputs, targets = draw_examples(key, tasks, sizes.batch)
-        state, metrics = step(state, {"inputs": inputs, "targets": targets})
-        return state, metrics["loss"] / len(TASKS)
-
-    def epoch(state: TrainState, _: None) -> tuple[TrainState, Float[Array, ""]]:
-        state, losses = jax.lax.scan(advance, state, None, length=sizes.steps)
-        return state, losses.mean()
-
-    state = init_train_state(params, optimizer)
-    state, curve = jax.lax.scan(epoch, state, None, length=sizes.epochs)
-    losses = _held_out_losses(
-        partial(model.apply, {"params": state.params}), held_out_key, tasks, sizes
-    )
-    return curve, losses, target_variance(spec, tasks)
-
-
 def _apply(model: MultiTaskNetwork) -> Callable[..., Array]:
     def apply(params: Any, batch: Any, *, key: Any, train: bool) -> Array:
         outputs = model.apply({"params": params}, batch["inputs"])
@@ -193,6 +162,9 @@ class Trainer:
     with the cores as devices that is faster than one `vmap` over all runs, whose
     parameters come from main memory at every step.
 
+    What is drawn for the data of a run depends on its seed alone: runs of other models,
+    rates and correlations with the same seed see the same inputs.
+
     Args:
         model: one of `MODELS`.
         spec: of the data.
@@ -205,22 +177,46 @@ class Trainer:
     ) -> None:
         if together < 1:
             raise ValueError(f"together must be at least 1; got {together}")
-        alone = partial(
-            train_run, model=network(model, sizes.features), spec=spec, sizes=sizes
+        self.sizes = sizes
+        module = network(model, sizes.features)
+        objective = multi_task_objective(_apply(module), TASKS)
+
+        def tasks_of(trial: Trial) -> SyntheticTasks:
+            key = _key(trial, 0)
+            return draw_tasks(key, spec, trial.constants, features=sizes.features)
+
+        def first_state(_: None, trial: Trial) -> TrainState:
+            rows = jnp.zeros((1, sizes.features))
+            params = module.init(_key(trial, 3), rows)["params"]
+            return init_train_state(params, optax.adam(trial.learning_rate))
+
+        def make_step(trial: Trial) -> TrainStep:
+            tasks, data_key = tasks_of(trial), _key(trial, 1)
+            optimizer = optax.adam(trial.learning_rate)
+            step = make_train_step(objective, optimizer, jax.random.key(trial.seed))
+
+            def on_new_examples(
+                state: TrainState, batch: Any, axis_name: str | None = None
+            ) -> tuple[TrainState, Metrics]:
+                key = jax.random.fold_in(data_key, state.step)
+                inputs, targets = draw_examples(key, tasks, sizes.batch)
+                return step(state, {"inputs": inputs, "targets": targets}, axis_name)
+
+            return on_new_examples
+
+        def measure(
+            _: None, run: tuple[Trial, Any]
+        ) -> tuple[Float[Array, " T"], Float[Array, ""]]:
+            trial, params = run
+            tasks, predict = tasks_of(trial), partial(module.apply, {"params": params})
+            losses = _held_out_losses(predict, _key(trial, 2), tasks, sizes)
+            return losses, target_variance(spec, tasks)
+
+        self._first_states = jax.jit(over_runs(first_state, together=together))
+        self._epoch = compile_epoch(
+            make_step, {}, share_batches=True, together=together
         )
-        # With several processes each trains runs of its own.
-        mesh = make_mesh(jax.local_devices())
-        split = PartitionSpec(DATA_AXIS)
-        self.multiple = mesh.size * together
-        self._train = jax.jit(
-            jax.shard_map(
-                lambda runs: jax.lax.map(alone, runs, batch_size=together),
-                mesh=mesh,
-                in_specs=split,
-                out_specs=split,
-                check_vma=False,
-            )
-        )
+        self._measure = jax.jit(over_runs(measure, together=together))
 
     def __call__(
         self,
@@ -233,17 +229,20 @@ class Trainer:
         Raises:
             FloatingPointError: a run's loss is not finite.
         """
-        count = len(seeds)
-        # Padding repeats runs: what is computed twice is thrown away.
-        rows = np.resize(np.arange(count), -(-count // self.multiple) * self.multiple)
-        directions = np.stack([directions_for(p, len(TASKS)) for p in correlations])
-        runs = Run(
-            jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32)[rows]),
-            jnp.asarray(directions, jnp.float32)[rows],
-            jnp.asarray(learning_rates, jnp.float32)[rows],
-        )
-        curves, losses, variances = (
-            np.asarray(part, np.float64)[:count] for part in self._train(runs)
+        trials = [
+            Trial(
+                seed, rate, constants=directions_for(p, len(TASKS)).astype(np.float32)
+            )
+            for seed, p, rate in zip(seeds, correlations, learning_rates, strict=True)
+        ]
+        stacked = stack_trials(trials)
+        # No rows are read: every step draws examples of its own.
+        orders = repeat(np.zeros((self.sizes.steps, 1), np.int32), self.sizes.epochs)
+        states = self._first_states(None, stacked)
+        result = fit_seeds(self._epoch, states, trials, orders)
+        losses, variances = (
+            np.asarray(part, np.float64)
+            for part in self._measure(None, (stacked, result.params))
         )
         if not np.isfinite(losses).all():
             wrong = np.flatnonzero(~np.isfinite(losses).all(axis=1)).tolist()
@@ -251,4 +250,9 @@ class Trainer:
                 f"the loss is not finite in the runs of seeds "
                 f"{[seeds[row] for row in wrong]}"
             )
-        return Runs(curves, losses, variances)
+        return Runs(result.losses.T / len(TASKS), losses, variances)
+
+
+def _key(trial: Trial, purpose: int) -> Key[Array, ""]:
+    """The key of a run's tasks (0), examples (1), held-out examples (2), start (3)."""
+    return jax.random.fold_in(jax.random.key(trial.seed), purpose)

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 
 from experiments.benchmarks import measure
+from experiments.mmoe.synthetic import SyntheticSpec
 from experiments.mmoe.synthetic_runs import Runs, Sizes, Trainer
 from experiments.pod import whole
-from labelgraph_jax.data.synthetic import SyntheticSpec
 
 RUN_FORMAT = 1
 """Raise it where the same settings give other numbers."""

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.tables.chains import tfidf_chain_baseline
 from experiments.tables.corpus import TableCorpus
 from experiments.tables.store import SeedRun
 from labelgraph_jax.runs.baseline import tfidf_svm_baseline
-from labelgraph_jax.runs.chains import tfidf_chain_baseline
 
 FITS: dict[str, Callable[..., Any]] = {
     "svm": tfidf_svm_baseline,

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from labelgraph_jax.predictors.evaluation import KS
 
 from experiments.tables.baselines import baseline_run
 from experiments.tables.cells import Cell, TableSpec
@@ -17,6 +16,7 @@ from experiments.tables.store import RunStore, SeedRun
 from labelgraph_jax.config import Config, ThresholdConfig
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from labelgraph_jax.predictors.choosing import choose_decision
+from labelgraph_jax.predictors.measure import KS
 from labelgraph_jax.predictors.predictions import Predictions
 
 

@@ -34,8 +34,14 @@ from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.fit import fit, optimizer_and_step
 from labelgraph_jax.runs.labels import label_objective
 from labelgraph_jax.runs.restore import restore_network
-from labelgraph_jax.training.seeds import compile_epoch, stack_trees, train_seeds
-from labelgraph_jax.training.step import init_train_state
+from labelgraph_jax.training.seeds import (
+    Trial,
+    compile_epoch,
+    fit_seeds,
+    stack_trees,
+    stack_trials,
+)
+from labelgraph_jax.training.step import TrainStep, init_train_state
 
 
 @dataclass
@@ -98,25 +104,24 @@ def train_together(
     started = time.perf_counter()
     examples = corpus.prepared.train_documents.examples
     arrays, settings = corpus.arrays, config.training
+    rate = settings.learning_rate
+    assert rate is not None
     steps = -(-len(examples) // settings.batch_size)
     total = steps * settings.epochs
     classifiers = [_classifier(corpus, with_seed(config, seed)) for seed in seeds]
     first = classifiers[0]
-    keys = [jax.random.key(seed) for seed in seeds]
     batch = {name: array[:1] for name, array in arrays["train"].items()}
     optimizer, _ = optimizer_and_step(
-        config, label_objective(config, first), keys[0], total_steps=total
+        config, label_objective(config, first), jax.random.key(0), total_steps=total
     )
-    states = []
-    for classifier, key in zip(classifiers, keys, strict=True):
+    states, trials = [], []
+    for classifier, seed in zip(classifiers, seeds, strict=True):
+        key = jax.random.key(seed)
         params = classifier.init(key, batch, **corpus.prepared.initial_values)
         states.append(init_train_state(params, optimizer))
-    varying = stack_trees(
-        [
-            {"features": c.graph.features, "adjacency": c.graph.adjacency}
-            for c in classifiers
-        ]
-    )
+        graph = classifier.graph
+        constants = {"features": graph.features, "adjacency": graph.adjacency}
+        trials.append(Trial(seed, rate, constants=constants))
     parameters = count_parameters(states[0].params)
 
     def with_constants(constants: Any) -> Classifier:
@@ -124,10 +129,12 @@ def train_together(
             first, graph=dataclasses.replace(first.graph, **constants)
         )
 
-    def make_step(constants: Any, key: jax.Array) -> Any:
-        objective = label_objective(config, with_constants(constants))
+    def make_step(trial: Trial) -> TrainStep:
+        objective = label_objective(config, with_constants(trial.constants))
+        key = jax.random.fold_in(jax.random.key(trial.seed), 1)
         return optimizer_and_step(config, objective, key, total_steps=total)[1]
 
+    varying = stack_trials(trials).constants
     scores = {
         name: _compile_scores(with_constants, varying, arrays[name])
         for name in ("validation", "test")
@@ -143,11 +150,10 @@ def train_together(
             for probabilities in scores["validation"](params)
         ]
 
-    result = train_seeds(
+    result = fit_seeds(
         compile_epoch(make_step, arrays["train"]),
         stack_trees(states),
-        jnp.stack([jax.random.fold_in(key, 1) for key in keys]),
-        varying,
+        trials,
         batch_orders(examples, settings.batch_size, settings.epochs, seeds),
         evaluate=evaluate if len(truth) else None,
     )

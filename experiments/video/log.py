@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labelgraph_jax.data.corpora.kuairand import (
+from experiments.video.kuairand import (
     CANDIDATE_COLUMNS,
     CATEGORICAL_COLUMNS,
     INPUT_COLUMNS,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,8 +16,14 @@ from labelgraph_jax.modules.mixture import GATES, gate_weights_of
 from labelgraph_jax.modules.ranker import Ranker
 from labelgraph_jax.training.objectives import multi_task_objective
 from labelgraph_jax.training.optimizer import make_optimizer
-from labelgraph_jax.training.seeds import compile_epoch, stack_trees, train_seeds
-from labelgraph_jax.training.step import TrainState, init_train_state, make_train_step
+from labelgraph_jax.training.seeds import (
+    Trial,
+    batch_orders,
+    compile_epoch,
+    fit_seeds,
+    stack_trees,
+)
+from labelgraph_jax.training.step import TrainStep, init_train_state, make_train_step
 
 Arrays = Mapping[str, np.ndarray]
 _CHUNK = 4_096
@@ -87,29 +93,28 @@ def train_runs(
 
     objective = multi_task_objective(applied(model), tasks)
 
-    def make_step(constants: Any, key: jax.Array) -> Any:
+    def make_step(trial: Trial) -> TrainStep:
         def loss_fn(params: Any, batch: Any, key: jax.Array) -> Any:
             rows = batch["row"]
-            taken = {name: array[rows] for name, array in constants["own"].items()}
+            taken = {name: array[rows] for name, array in trial.constants.items()}
             return objective(params, {**batch, **taken}, key)
 
-        return make_train_step(loss_fn, optimizer(constants["rate"]), key)
+        key = jax.random.fold_in(jax.random.key(trial.seed), 1)
+        return make_train_step(loss_fn, optimizer(trial.learning_rate), key)
 
     first = jax.jit(lambda key: initial_params(model, key, data))
-    state = [
+    states = [
         init_train_state(first(jax.random.key(seed)), optimizer(1.0)) for seed in seeds
     ]
-    constants = {
-        "rate": jnp.asarray(rates, jnp.float32),
-        "own": {name: jnp.asarray(array) for name, array in (own or {}).items()},
-    }
-    epoch = compile_epoch(make_step, {**data, "row": np.arange(count, dtype=np.int32)})
-    result = train_seeds(
-        epoch,
-        _stacked(state),
-        jnp.stack([jax.random.fold_in(jax.random.key(seed), 1) for seed in seeds]),
-        constants,
-        batch_orders(count, plan, seeds),
+    trials = [
+        Trial(seed, rate, constants={n: array[run] for n, array in (own or {}).items()})
+        for run, (seed, rate) in enumerate(zip(seeds, rates, strict=True))
+    ]
+    result = fit_seeds(
+        compile_epoch(make_step, {**data, "row": np.arange(count, dtype=np.int32)}),
+        stack_trees(states),
+        trials,
+        batch_orders(count, batch_size=plan.batch, epochs=plan.epochs, seeds=seeds),
         evaluate=evaluate,
     )
     return Runs(
@@ -208,24 +213,8 @@ def gate_counts(model: Ranker, data: Arrays, params: Any) -> list[GateSums]:
     ]
 
 
-def batch_orders(count: int, plan: Plan, seeds: Sequence[int]) -> Iterator[np.ndarray]:
-    """The rows of every batch, one array `[S, steps, B]` per epoch; -1 is padding."""
-    steps = -(-count // plan.batch)
-    for epoch in range(plan.epochs):
-        rows = np.full((len(seeds), steps * plan.batch), -1, np.int32)
-        for place, seed in enumerate(seeds):
-            generator = np.random.default_rng((seed, epoch))
-            rows[place, :count] = generator.permutation(count)
-        yield rows.reshape(len(seeds), steps, plan.batch)
-
-
 def _run(params: Any, run: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[run], params)
-
-
-def _stacked(states: list[TrainState]) -> TrainState:
-    stacked: TrainState = stack_trees(states)
-    return stacked
 
 
 def _chunked(data: Mapping[str, Any]) -> dict[str, jax.Array]:

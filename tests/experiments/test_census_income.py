@@ -5,29 +5,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments import census_income
-from experiments.census import cells, training
+from experiments.census import cells, corpus
 from experiments.census.cells import Laboratory, Plan
 from experiments.census.inputs import CensusInputs, encode, one_hot
 from experiments.census.networks import MODELS, Shape, parameter_count, shapes_of
 from experiments.census.statistics import resampled_auc, task_rows
 from experiments.census.training import Schedule, Trained, Trial, train_together
 from experiments.census.verdict import verdict
-from labelgraph_jax.data.corpora import census_income as corpus
 from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.functional.metrics.bootstrap import document_draws
 from labelgraph_jax.functional.metrics.tasks import roc_auc
-from labelgraph_jax.training.seeds import compile_epoch
-from labelgraph_jax.training.step import init_train_state, make_train_step
-from tests import tiny_census
+from tests.experiments import tiny_census
 
 
 @pytest.fixture(scope="module")
@@ -85,39 +79,6 @@ def test_all_shapes_of_a_model_have_nearly_as_many_parameters(model: Any) -> Non
 
 def test_the_models_are_those_of_the_package() -> None:
     assert sorted(census_income.MODELS) == sorted(MODELS)
-
-
-def test_runs_over_shared_batches_are_those_of_runs_with_one_order() -> None:
-    generator = np.random.default_rng(0)
-    data = {
-        "inputs": generator.normal(size=(20, 3)).astype(np.float32),
-        "targets": generator.normal(size=20).astype(np.float32),
-    }
-
-    def loss(params: Any, batch: Any, key: Any) -> Any:
-        mask = batch["example_mask"]
-        error = batch["inputs"] @ params["w"] - batch["targets"]
-        return jnp.sum(jnp.where(mask, error**2, 0.0)), mask.sum()
-
-    def make_step(constants: Any, key: Any) -> Any:
-        return make_train_step(loss, optax.sgd(constants), key)
-
-    def states() -> Any:
-        weights = jnp.arange(6.0).reshape(2, 3)
-        return jax.vmap(lambda w: init_train_state({"w": w}, optax.sgd(0.1)))(weights)
-
-    rates, keys = jnp.array([0.1, 0.03]), jax.random.split(jax.random.key(0), 2)
-    order = next(training._orders(20, Schedule(1, 8, 0.0), seed=3))
-    assert order.shape == (3, 8) and (order[2, 4:] == -1).all()
-    assert sorted(order.ravel()[:20].tolist()) == list(range(20))
-    ours, losses = training.compile_shared_epoch(make_step, data)(
-        states(), keys, rates, jnp.asarray(order)
-    )
-    theirs, expected = compile_epoch(make_step, data)(
-        states(), keys, rates, jnp.asarray(np.stack([order, order]))
-    )
-    np.testing.assert_allclose(losses, expected, rtol=1e-5)
-    np.testing.assert_allclose(ours.params["w"], theirs.params["w"], rtol=1e-5)
 
 
 def test_runs_keep_their_best_epoch_and_the_constraint_acts(

@@ -2,29 +2,36 @@
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy import stats
 
 from experiments import mmoe_synthetic
 from experiments.benchmarks import mmoe_step, synthetic_train
 from experiments.mmoe import synthetic_store
+from experiments.mmoe.synthetic import (
+    PRESETS,
+    SyntheticTasks,
+    directions_for,
+    draw_examples,
+    draw_tasks,
+    target_variance,
+)
 from experiments.mmoe.synthetic_findings import findings
 from experiments.mmoe.synthetic_runs import (
     MODELS,
-    Run,
     Runs,
     Sizes,
     Trainer,
     network,
     parameter_count,
     shared_units,
-    train_run,
 )
 from experiments.mmoe.synthetic_statistics import (
     Cell,
@@ -34,12 +41,6 @@ from experiments.mmoe.synthetic_statistics import (
     median_gap,
     trainability_rows,
     variance_ratio,
-)
-from labelgraph_jax.data.synthetic import (
-    PRESETS,
-    directions_for,
-    draw_tasks,
-    target_variance,
 )
 
 TOY = Sizes(features=5, batch=4, steps=3, epochs=2, held_out=8)
@@ -116,18 +117,47 @@ def test_runs_trained_together_are_those_trained_alone(
     (cell,) = json.loads(text)["cells"]
     assert cell["cpu_seconds"] > 0 and len(set(cell["losses"])) == 3
 
-    spec = PRESETS["zoo"]
-    alone = jax.jit(partial(train_run, model=network("mmoe", 5), spec=spec, sizes=TOY))
-    directions = jnp.asarray(directions_for(0.5), jnp.float32)
-    runs = [Run(jax.random.key(s), directions, jnp.float32(0.01)) for s in range(3)]
-    curves, losses, variances = zip(*map(alone, runs), strict=True)
-    means = [loss.mean() for loss in losses]
-    np.testing.assert_allclose(cell["losses"], means, rtol=1e-5)
-    np.testing.assert_allclose(cell["curve_mean"], np.mean(curves, 0), rtol=1e-5)
-    for run, variance in zip(runs, variances, strict=True):
+    runs = Trainer("mmoe", PRESETS["zoo"], TOY, together=2)(
+        range(3), [0.5] * 3, [0.01] * 3
+    )
+    np.testing.assert_allclose(cell["losses"], runs.losses.mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(cell["curve_mean"], runs.curves.mean(axis=0), rtol=1e-5)
+    for seed in range(3):
+        curve, tasks = trained_alone(seed)
+        np.testing.assert_allclose(runs.curves[seed], curve, rtol=1e-4)
         # The tasks are those of the key, whatever the model.
-        tasks = draw_tasks(jax.random.fold_in(run.key, 0), spec, directions, features=5)
-        assert float(variance) == pytest.approx(float(target_variance(spec, tasks)))
+        variance = float(target_variance(PRESETS["zoo"], tasks))
+        assert runs.variances[seed] == pytest.approx(variance)
+
+
+def trained_alone(seed: int) -> tuple[list[float], SyntheticTasks]:
+    """MMoE on a seed's own tasks and examples, step by step: losses of the epochs."""
+    tasks_key, data_key, _, first_key = (
+        jax.random.fold_in(jax.random.key(seed), purpose) for purpose in range(4)
+    )
+    directions = jnp.asarray(directions_for(0.5), jnp.float32)
+    tasks = draw_tasks(tasks_key, PRESETS["zoo"], directions, features=5)
+    module, optimizer = network("mmoe", 5), optax.adam(0.01)
+    params = module.init(first_key, jnp.zeros((1, 5)))["params"]
+    state, losses = optimizer.init(params), []
+
+    @jax.jit
+    def step(params: Any, state: Any, number: Any) -> tuple[Any, Any, jax.Array]:
+        key = jax.random.fold_in(data_key, number)
+        inputs, targets = draw_examples(key, tasks, TOY.batch)
+
+        def loss_of(params: Any) -> jax.Array:
+            outputs: Any = module.apply({"params": params}, inputs)
+            return jnp.square(outputs - targets).mean()
+
+        loss, gradient = jax.value_and_grad(loss_of)(params)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(params, updates), state, loss
+
+    for number in range(TOY.steps * TOY.epochs):
+        params, state, loss = step(params, state, number)
+        losses.append(float(loss))
+    return np.reshape(losses, (TOY.epochs, TOY.steps)).mean(axis=1).tolist(), tasks
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -247,17 +277,12 @@ def test_an_unknown_model_and_no_run_at_a_time_are_refused() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_cell_and_names_the_seed() -> None:
-    class Broken(Trainer):
-        def __init__(self) -> None:
-            self.multiple = 1
-            self._train = lambda runs: (
-                np.ones((2, 1)),
-                np.array([[1.0, 1.0], [1.0, np.nan]]),
-                np.ones(2),
-            )
-
-    with pytest.raises(FloatingPointError, match=r"seeds \[8\]"):
-        Broken()([7, 8], [0.5, 0.5], [1.0, 1.0])
+    trainer = Trainer("mmoe", PRESETS["zoo"], TOY, together=1)
+    with pytest.raises(FloatingPointError, match=r"runs \[1\] of seeds \[8\]"):
+        trainer([7, 8], [0.5, 0.5], [0.01, 1e30])
+    trainer._measure = lambda *_: (np.array([[1.0, 1.0], [1.0, np.nan]]), np.ones(2))
+    with pytest.raises(FloatingPointError, match=r"the runs of seeds \[8\]"):
+        trainer([7, 8], [0.5, 0.5], [0.01, 0.01])
 
 
 def test_benchmarks_measure_ours_and_say_why_there_is_no_rival(

@@ -36,7 +36,6 @@ from experiments.video.simulation import Simulation, Sizes
 from experiments.video.store import Store
 from experiments.video.training import (
     Plan,
-    batch_orders,
     initial_params,
     predictor,
     train_runs,
@@ -246,15 +245,6 @@ def test_runs_of_two_rates_train_together_each_by_its_own_targets() -> None:
     assert after[0] > before[0] and after[1] < before[1]
     np.testing.assert_array_equal(after[2], before[2])
     np.testing.assert_allclose(runs.best_value, after, rtol=1e-5)
-
-
-def test_every_row_stands_once_in_an_epoch_in_an_order_of_its_seed() -> None:
-    epochs = list(batch_orders(10, Plan(epochs=2, batch=4), seeds=[3, 4]))
-    assert [epoch.shape for epoch in epochs] == [(2, 3, 4)] * 2
-    for epoch in epochs:
-        for run in epoch:
-            assert sorted(run.ravel().tolist()) == [-1, -1, *range(10)]
-    assert (epochs[0] != epochs[1]).any() and (epochs[0][0] != epochs[0][1]).any()
 
 
 def test_a_constant_explains_nothing_and_the_truth_nearly_all() -> None:

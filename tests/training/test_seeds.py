@@ -1,5 +1,6 @@
 """Seeds that train together train as they do alone."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -11,10 +12,14 @@ from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer
 from labelgraph_jax.training.seeds import (
     SeedsResult,
+    Trial,
+    batch_orders,
     compile_epoch,
+    fit_seeds,
     gather_batch,
+    over_runs,
     stack_trees,
-    train_seeds,
+    stack_trials,
 )
 from labelgraph_jax.training.step import init_train_state, make_train_step
 from tests.training.conftest import apply_linear, logistic_loss
@@ -31,14 +36,15 @@ def made_data() -> dict[str, np.ndarray]:
     }
 
 
-def make_step(constants: Any, key: jax.Array) -> Any:
+def make_step(trial: Trial) -> Any:
     """A linear model whose logits are shifted by a constant of its own."""
 
     def shifted(params: Any, batch: Any, *, key: Any, train: bool) -> jax.Array:
-        return apply_linear(params, batch, key=key, train=train) + constants
+        logits = apply_linear(params, batch, key=key, train=train)
+        return logits + trial.constants
 
     objective = multi_label_objective(shifted, logistic_loss)
-    return make_train_step(objective, OPTIMIZER, key)
+    return make_train_step(objective, OPTIMIZER, jax.random.key(trial.seed + 100))
 
 
 def initial(seed: int) -> Any:
@@ -47,27 +53,33 @@ def initial(seed: int) -> Any:
     return init_train_state(params, OPTIMIZER)
 
 
-def order(seed: int, epoch: int) -> np.ndarray:
-    rows = np.random.default_rng((seed, epoch)).permutation(DOCUMENTS)
-    padded = np.full(STEPS * BATCH, -1, np.int32)
-    padded[:DOCUMENTS] = rows
-    return padded.reshape(STEPS, BATCH)
+def trials(seeds: Sequence[int]) -> list[Trial]:
+    return [Trial(seed, 0.1, constants=np.float32(0.1 * seed)) for seed in seeds]
 
 
-def orders(seeds: tuple[int, ...]) -> Any:
-    for epoch in range(EPOCHS):
-        yield np.stack([order(seed, epoch) for seed in seeds])
+def orders(seeds: Sequence[int]) -> Iterator[np.ndarray]:
+    return batch_orders(DOCUMENTS, batch_size=BATCH, epochs=EPOCHS, seeds=seeds)
 
 
-def train(seeds: tuple[int, ...], evaluate: Any = None) -> SeedsResult:
-    return train_seeds(
-        compile_epoch(make_step, made_data()),
+def train(seeds: Sequence[int], evaluate: Any = None, together: int = 0) -> SeedsResult:
+    return fit_seeds(
+        compile_epoch(make_step, made_data(), together=together),
         stack_trees([initial(seed) for seed in seeds]),
-        jnp.stack([jax.random.key(seed + 100) for seed in seeds]),
-        jnp.asarray([0.1 * seed for seed in seeds]),
+        trials(seeds),
         orders(seeds),
         evaluate=evaluate,
     )
+
+
+def test_every_document_stands_in_one_batch_of_an_epoch() -> None:
+    epochs = list(orders((3, 4)))
+    assert [rows.shape for rows in epochs] == [(2, STEPS, BATCH)] * EPOCHS
+    for rows in epochs:
+        for run in rows:
+            assert sorted(run.ravel()[run.ravel() >= 0]) == list(range(DOCUMENTS))
+            assert (run[-1, DOCUMENTS % BATCH :] == -1).all()
+    assert (epochs[0] != epochs[1]).any() and (epochs[0][0] != epochs[0][1]).any()
+    np.testing.assert_array_equal(epochs[2][1:], list(orders((4,)))[2])
 
 
 def test_seeds_together_end_as_single_runs_of_the_plain_step_do() -> None:
@@ -75,10 +87,10 @@ def test_seeds_together_end_as_single_runs_of_the_plain_step_do() -> None:
     together = train(seeds)
     data = made_data()
     for place, seed in enumerate(seeds):
-        step = jax.jit(make_step(jnp.float32(0.1 * seed), jax.random.key(seed + 100)))
+        step = jax.jit(make_step(trials(seeds)[place]))
         state = initial(seed)
-        for epoch in range(EPOCHS):
-            for rows in order(seed, epoch):
+        for (epoch,) in orders((seed,)):
+            for rows in epoch:
                 kept = np.maximum(rows, 0)
                 batch = {name: values[kept] for name, values in data.items()}
                 state, _ = step(state, batch | {"example_mask": rows >= 0})
@@ -99,6 +111,47 @@ def test_a_run_does_not_depend_on_those_beside_it() -> None:
     ):
         np.testing.assert_allclose(one[0], two[1], atol=1e-6)
     np.testing.assert_allclose(alone.losses[:, 0], beside.losses[:, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_runs_split_over_devices_end_as_under_one_vmap(together: int) -> None:
+    seeds = range(9)  # on eight devices some compute a run that is thrown away
+    split, whole = train(seeds, together=together), train(seeds)
+    np.testing.assert_allclose(split.losses, whole.losses, rtol=1e-5)
+    for ours, theirs in zip(
+        jax.tree.leaves(split.params), jax.tree.leaves(whole.params), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_function_is_mapped_over_runs_and_shares_its_first_argument() -> None:
+    runs = {"x": jnp.arange(5.0), "y": jnp.arange(10.0).reshape(5, 2)}
+
+    def one_run(shared: Any, run: Any) -> Any:
+        return shared * run["x"] + run["y"].sum()
+
+    expected = 3.0 * np.arange(5) + np.arange(10.0).reshape(5, 2).sum(axis=1)
+    for together in (0, 2):
+        mapped = jax.jit(over_runs(one_run, together=together))
+        np.testing.assert_allclose(mapped(jnp.float32(3), runs), expected)
+
+
+def test_runs_over_shared_batches_are_those_of_runs_with_one_order() -> None:
+    seeds = (0, 3)
+    rows = next(orders((5,)))[0]
+
+    def epoch(rows: np.ndarray, **options: Any) -> Any:
+        states = stack_trees([initial(seed) for seed in seeds])
+        compiled = compile_epoch(make_step, made_data(), **options)
+        return compiled(states, stack_trials(trials(seeds)), rows)
+
+    ours, losses = epoch(rows, share_batches=True)
+    theirs, expected = epoch(np.stack([rows, rows]))
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    for one, other in zip(
+        jax.tree.leaves(ours.params), jax.tree.leaves(theirs.params), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_each_run_keeps_its_own_best_epoch_and_the_first_of_equal_ones() -> None:
@@ -132,24 +185,22 @@ def test_what_cannot_train_together_is_told() -> None:
     with pytest.raises(ValueError, match="arrays of equal shapes"):
         stack_trees([{"a": np.zeros(2)}, {"a": np.zeros(3)}])
     with pytest.raises(ValueError, match="at least one epoch; got none"):
-        train_seeds(
+        fit_seeds(
             compile_epoch(make_step, made_data()),
             stack_trees([initial(0)]),
-            jnp.stack([jax.random.key(0)]),
-            jnp.zeros(1),
+            trials((0,)),
             [],
         )
 
 
 def test_a_loss_that_is_not_finite_names_epoch_and_run() -> None:
-    states = stack_trees([initial(0), initial(1)])
+    states = stack_trees([initial(0), initial(7)])
     kernel = states.params["head"]["kernel"].at[1].set(jnp.nan)
     params = {"head": {**states.params["head"], "kernel": kernel}}
-    with pytest.raises(FloatingPointError, match=r"epoch 1, runs \[1\]"):
-        train_seeds(
+    with pytest.raises(FloatingPointError, match=r"epoch 1, runs \[1\] of seeds \[7\]"):
+        fit_seeds(
             compile_epoch(make_step, made_data()),
             states._replace(params=params),
-            jnp.stack([jax.random.key(0)] * 2),
-            jnp.zeros(2),
-            orders((0, 1)),
+            trials((0, 7)),
+            orders((0, 7)),
         )

@@ -18,7 +18,6 @@ from labelgraph_jax.config import DataConfig
 from labelgraph_jax.data.tokenizers.traces import Trace
 from labelgraph_jax.inspection.explain import ExplainError, Explanation
 from labelgraph_jax.inspection.explain.explanation import Check, merged_words
-from labelgraph_jax.inspection.explain.faithfulness import deletion_test, without
 from labelgraph_jax.inspection.explain.html import page
 from labelgraph_jax.inspection.explain.terminal import print_explanation
 from labelgraph_jax.inspection.explain.words import joined_words
@@ -163,17 +162,6 @@ def test_readers_that_cut_a_text_differently_share_its_words() -> None:
     joined, places = joined_words([one, two])
     assert joined.names == ("don't", "go")
     assert [place.tolist() for place in places] == [[0, 0, 1], [0, 1]]
-
-
-def test_the_named_words_matter_more_than_random_ones(
-    model: Model, tiny_data: DataConfig
-) -> None:
-    texts = [document.text for document in read_corpus(tiny_data).test]
-    measured = deletion_test(model, texts, words=2)
-    assert len(measured.named) == len(texts)
-    assert measured.named.mean() > measured.random.mean() + 0.5
-    assert measured.wins > 0.6
-    assert without("a bb c", [(0, 1), (2, 4), (5, 6)], [1, 2]) == "a  "
 
 
 @given(text=st.text(max_size=30))

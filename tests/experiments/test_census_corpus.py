@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelgraph_jax.data.corpora import census_income
-from labelgraph_jax.data.corpora.census_income import (
+from experiments.census import corpus
+from experiments.census.corpus import (
     COLUMNS,
     GROUPS,
     NUMERIC_COLUMNS,
@@ -17,15 +17,15 @@ from labelgraph_jax.data.corpora.census_income import (
     targets_of,
 )
 from labelgraph_jax.data.documents import DataError
-from tests import tiny_census
+from tests.experiments import tiny_census
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     changed = dataclasses.replace(
-        census_income.SOURCE, downloads=(), sizes={"mmoe": tiny_census.SIZES}
+        corpus.SOURCE, downloads=(), sizes={"mmoe": tiny_census.SIZES}
     )
-    monkeypatch.setattr(census_income, "SOURCE", changed)
+    monkeypatch.setattr(corpus, "SOURCE", changed)
 
 
 def test_the_published_files_and_those_with_a_header_are_the_same_tables(
@@ -141,6 +141,7 @@ def test_without_a_copy_the_home_and_the_files_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("LABELGRAPH_DATA", raising=False)
     with pytest.raises(DataError, match=r"census-income.data.*archive.ics.uci.edu"):
         load_census_income()
 
@@ -156,8 +157,8 @@ def test_the_real_test_half_has_the_published_counts(data_root: Path) -> None:
     path = data_root / "census_income_kdd" / "test.csv.gz"
     if not path.is_file():
         pytest.skip(f"no local copy at {path}")
-    table = census_income._in_order(census_income.read_table(path))
-    census_income._check(table, 99_762)
+    table = corpus._in_order(corpus.read_table(path))
+    corpus._check(table, 99_762)
     assert targets_of(table, "group1").sum(axis=0).tolist() == [6186, 43143]
     assert targets_of(table, "group2-bachelors").sum(axis=0).tolist() == [14687, 43143]
     correlation = np.corrcoef(targets_of(table, "group2").T)[0, 1]

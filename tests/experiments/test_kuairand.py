@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelgraph_jax.data.corpora.kuairand import (
+from experiments.video.kuairand import (
     INPUT_COLUMNS,
     TASKS,
     inputs_of,
@@ -152,6 +152,7 @@ def test_the_published_log_gives_the_same_rows(write: Write) -> None:
 def test_a_copy_that_is_not_there_is_told_what_to_put_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("LABELGRAPH_DATA", raising=False)
     with pytest.raises(DataError, match=r"zenodo\.org/records/10439422"):
         load_kuairand()
     with pytest.raises(DataError, match=r"kuairand_pure_part must hold log_val\.csv"):

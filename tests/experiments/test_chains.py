@@ -6,9 +6,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.multioutput import ClassifierChain
 from sklearn.svm import LinearSVC
 
+from experiments.tables.chains import label_orders, tfidf_chain_baseline
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from labelgraph_jax.runs.baseline import CONSTANT_SCORE, tfidf_svm_baseline
-from labelgraph_jax.runs.chains import label_orders, tfidf_chain_baseline
 
 WORDS = ("wheat", "crude", "silver")
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.synthetic import (
+from experiments.mmoe.synthetic import (
     PRESETS,
     SyntheticSpec,
     directions_for,
@@ -21,6 +20,7 @@ from labelgraph_jax.data.synthetic import (
     preset,
     target_variance,
 )
+from labelgraph_jax.data.documents import DataError
 from tests.reference import synthetic as reference
 
 # Pearson correlation of the labels where the weights have the cosine named first.

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from labelgraph_jax.data.corpora import census_income
-from labelgraph_jax.data.corpora.census_income import COLUMNS
+from experiments.census import corpus
+from experiments.census.corpus import COLUMNS
 
 SIZES = (240, 60, 60)
 
@@ -63,7 +63,7 @@ def write_raw(folder: Path, name: str, people: list[dict[str, str]]) -> None:
 
 def make_copy(parent: Path, *, raw: bool = False, sizes=SIZES) -> Path:
     """A local copy in `parent`; its sizes must be those that the reader expects."""
-    folder = parent / census_income.SOURCE.name
+    folder = parent / corpus.SOURCE.name
     folder.mkdir(parents=True)
     names = ("census-income.data", "census-income.test")
     write = write_raw if raw else write_named
