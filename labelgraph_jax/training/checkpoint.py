@@ -22,6 +22,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from labelgraph_jax.data.files import write_json
 from labelgraph_jax.training.checkpoint_files import (
     CheckpointError,
     CheckpointMismatchError,
@@ -33,7 +34,6 @@ from labelgraph_jax.training.checkpoint_files import (
     nested_tree,
     verify_checksums,
     write_checksums,
-    write_json,
 )
 from labelgraph_jax.training.hosts import gather_text, is_first, together
 from labelgraph_jax.training.step import path_string

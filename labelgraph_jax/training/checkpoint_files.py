@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from labelgraph_jax.data.files import write_json
 from labelgraph_jax.training.step import path_string
 
 
@@ -103,16 +103,6 @@ def decode_json(value: Any) -> Any:
     if isinstance(value, list):
         return [decode_json(entry) for entry in value]
     return value
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file in one piece: whole or not at all."""
-    draft = path.with_name(path.name + ".draft")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _checksum(path: Path) -> int:

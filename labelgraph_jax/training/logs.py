@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from labelgraph_jax.data.files import write_text
 from labelgraph_jax.training.progress import shown
 
 
@@ -50,9 +51,7 @@ class MetricsLog:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):
                 continue
-        draft = self.path.with_name(self.path.name + ".draft")
-        draft.write_text("".join(kept), "utf-8")
-        draft.replace(self.path)
+        write_text(self.path, "".join(kept))
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Append one line; a number that is not finite is written as null."""

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.files import digest, replacing
 
 ENVIRONMENT_VARIABLE = "LABELGRAPH_DATA"
 TIMEOUT_SECONDS = 20.0
@@ -152,12 +153,8 @@ def fingerprint(files: Files, reader: Path) -> str:
         files: the corpus's files.
         reader: the package of the code that reads them.
     """
-    whole = hashlib.sha256()
-    for path in [*sorted(files.values()), *sorted(reader.glob("*.py"))]:
-        with path.open("rb") as stream:
-            whole.update(path.name.encode() + b"\0")
-            whole.update(hashlib.file_digest(stream, "sha256").digest())
-    return whole.hexdigest()[:16]
+    read = [*sorted(files.values()), *sorted(reader.glob("*.py"))]
+    return digest((path.name, path) for path in read)[:16]
 
 
 def _layouts(source: Source, protocol: str) -> list[Layout]:
@@ -221,24 +218,20 @@ def _download_all(source: Source, folder: Path) -> None:
 
 def _download(download: Download, target: Path) -> None:
     """Fetches one file; it appears under its name only when whole and right."""
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    digest = hashlib.sha256()
-    try:
-        with (
-            urllib.request.urlopen(download.url, timeout=TIMEOUT_SECONDS) as response,
-            part.open("wb") as stream,
-        ):
-            while block := response.read(1 << 16):
-                digest.update(block)
-                stream.write(block)
-            promised = response.headers.get("Content-Length")
-            if promised is not None and stream.tell() != int(promised):
-                raise http.client.IncompleteRead(b"", int(promised) - stream.tell())
-        if download.sha256 is not None and digest.hexdigest() != download.sha256:
+    content = hashlib.sha256()
+    with (
+        urllib.request.urlopen(download.url, timeout=TIMEOUT_SECONDS) as response,
+        replacing(target) as part,
+        part.open("wb") as stream,
+    ):
+        while block := response.read(1 << 16):
+            content.update(block)
+            stream.write(block)
+        promised = response.headers.get("Content-Length")
+        if promised is not None and stream.tell() != int(promised):
+            raise http.client.IncompleteRead(b"", int(promised) - stream.tell())
+        if download.sha256 is not None and content.hexdigest() != download.sha256:
             raise DataError(
                 f"{download.url}: the file must have sha256 {download.sha256}; got "
-                f"{digest.hexdigest()}"
+                f"{content.hexdigest()}"
             )
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.features.documents import reads_features
+from labelgraph_jax.data.files import write_text
 from labelgraph_jax.data.tokenizers.words import TokenizerError
 
 FILE = "features.json"
@@ -134,9 +134,7 @@ class FeatureTokenizer:
         """Writes `folder/features.json`, whole or not at all; returns its path."""
         path = Path(folder) / FILE
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(self._to_json(), encoding="utf-8")
-        partial.replace(path)
+        write_text(path, self._to_json())
         return path
 
     @classmethod

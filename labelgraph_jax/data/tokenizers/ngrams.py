@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labelgraph_jax.data.files import write_text
 from labelgraph_jax.data.tokenizers.words import (
     PAD,
     UNKNOWN,
@@ -151,9 +151,7 @@ class NgramTokenizer:
         """Writes `folder/ngrams.json`, whole or not at all; returns its path."""
         path = Path(folder) / FILE
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(self._to_json(), encoding="utf-8")
-        partial.replace(path)
+        write_text(path, self._to_json())
         return path
 
     @classmethod

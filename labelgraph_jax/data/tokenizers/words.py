@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+
+from labelgraph_jax.data.files import write_text
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 _PAD_NAMES = (PAD, "<pad>", "<PAD>")
@@ -154,9 +155,7 @@ class Tokenizer:
         """Write `folder/tokenizer.json`, whole or not at all; return its path."""
         path = Path(folder) / "tokenizer.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(self._to_json(), encoding="utf-8")
-        partial.replace(path)
+        write_text(path, self._to_json())
         return path
 
     def _to_json(self) -> str:

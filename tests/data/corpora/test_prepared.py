@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from labelgraph_jax.data.corpora import load_corpus
-from labelgraph_jax.data.corpora.prepared import default_cache_dir
 from labelgraph_jax.data.documents import DataError
 
 
@@ -100,10 +99,3 @@ def test_nothing_is_printed(made, capfd):
     _load(made)
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
-
-
-def test_the_cache_lies_where_the_system_keeps_caches(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache_dir() == tmp_path / "labelgraph_jax"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache_dir().parts[-2:] == (".cache", "labelgraph_jax")
