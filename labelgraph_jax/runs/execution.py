@@ -1,13 +1,11 @@
 """A run on the machines it is given: processes, devices, batches, and one lock."""
 
 import dataclasses
-import hashlib
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -16,6 +14,7 @@ from jax.sharding import Mesh
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.data.batches.batches import Batch, Examples
+from labelgraph_jax.data.files import code_fingerprint
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError, settings_text
 from labelgraph_jax.runs.lock import WorkdirLock, holder
@@ -243,14 +242,6 @@ def require_same_data(data: Mapping[str, str]) -> None:
         HostsError: they differ.
     """
     require_same({f"the {name} data": value for name, value in data.items()})
-
-
-def code_fingerprint(root: Path = Path(__file__).parents[1]) -> str:
-    """SHA-256 of the Python files below a folder; of this package by default."""
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def _require_shared(place: Workdir) -> None:

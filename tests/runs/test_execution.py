@@ -14,7 +14,7 @@ from labelgraph_jax.config import Config, ConfigError, DataConfig, from_dict, to
 from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs import execution
-from labelgraph_jax.runs.execution import Execution, code_fingerprint, executing
+from labelgraph_jax.runs.execution import Execution, executing
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.signals import Stop, StoppedError, StopRequestedError
@@ -214,21 +214,6 @@ def test_a_model_axis_over_what_cannot_be_split_says_why(
         r"split: .*: 5; .*: 15.* rows do not divide by 2",
     ):
         train(config, tmp_path / "w", mesh="model=2")
-
-
-def test_the_fingerprint_of_the_code_is_that_of_its_files(tmp_path: Path) -> None:
-    assert code_fingerprint() == code_fingerprint()
-    assert len(code_fingerprint()) == 64
-    empty = code_fingerprint(tmp_path)
-    (tmp_path / "a.py").write_text("x = 1\n")
-    one = code_fingerprint(tmp_path)
-    (tmp_path / "a.py").write_text("x = 2\n")
-    two = code_fingerprint(tmp_path)
-    (tmp_path / "a.py").rename(tmp_path / "b.py")
-    renamed = code_fingerprint(tmp_path)
-    (tmp_path / "notes.txt").write_text("of no account")
-    assert len({empty, one, two, renamed}) == 4
-    assert code_fingerprint(tmp_path) == renamed
 
 
 def test_one_process_does_a_task_once() -> None:
