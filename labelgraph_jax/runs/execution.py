@@ -18,6 +18,11 @@ from labelgraph_jax.data.files import code_fingerprint
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError, settings_text
 from labelgraph_jax.runs.lock import WorkdirLock, holder
+from labelgraph_jax.training.compiled_step import (
+    CompiledStep,
+    compile_train_step,
+    compile_train_step_pmap,
+)
 from labelgraph_jax.training.hosts import (
     Hosts,
     gather_text,
@@ -30,9 +35,6 @@ from labelgraph_jax.training.hosts import (
 from labelgraph_jax.training.local_batches import own_batches
 from labelgraph_jax.training.parallel import (
     MODEL_AXIS,
-    CompiledStep,
-    compile_train_step,
-    compile_train_step_pmap,
     make_mesh,
     parse_mesh,
     process_rows,

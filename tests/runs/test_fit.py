@@ -20,8 +20,8 @@ from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.fit import fit, prepare
 from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.training.compiled_step import CompiledStep
 from labelgraph_jax.training.loop import NonFiniteLossError
-from labelgraph_jax.training.parallel import CompiledStep
 from tests.tiny import (
     LABELS,
     made_documents,

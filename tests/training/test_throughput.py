@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelgraph_jax.training import throughput
-from labelgraph_jax.training.loop import NonFiniteLossError
-from labelgraph_jax.training.objectives import multi_label_objective
-from labelgraph_jax.training.parallel import (
+from labelgraph_jax.training.compiled_step import (
     compile_train_step,
     compile_train_step_pmap,
-    make_mesh,
 )
+from labelgraph_jax.training.loop import NonFiniteLossError
+from labelgraph_jax.training.objectives import multi_label_objective
+from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.step import init_train_state, make_train_step
 from labelgraph_jax.training.throughput import (
     ProfileSteps,
