@@ -35,7 +35,7 @@ def load_prepared(
 
     Args:
         source: where the corpus comes from.
-        package: the corpus's package, which holds its builder module.
+        package: the corpus's package, see `builder_class`.
         protocol: one of the source's.
         data_dir: a folder of local copies.
         cache_dir: for downloads and prepared files; `cache_folder()` without it.
@@ -85,9 +85,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _builder(package: str, protocol: str, folder: Path) -> Any:
-    name = package.rpartition(".")[2]
-    module = importlib.import_module(f"{package}.{name}_dataset_builder")
-    return module.Builder(
+    # TFDS takes a second to import.
+    from labelgraph_jax.data.corpora.builder import builder_class
+
+    return builder_class(package)(
         data_dir=str(folder), config=protocol, file_format="array_record"
     )
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.files import digest, replacing
+from labelgraph_jax.data.readers.lines import find_file
 
 ENVIRONMENT_VARIABLE = "LABELGRAPH_DATA"
 TIMEOUT_SECONDS = 20.0
-COMPRESSIONS = ("", ".gz", ".xz")
 
 # What reading a damaged archive raises, from tarfile, zipfile, gzip and lzma.
 DAMAGES = (
@@ -85,9 +85,9 @@ class Source:
 def files_in(source: Source, protocol: str, folder: Path) -> Files | None:
     """The files of the first layout that lies in `folder` whole; None without one."""
     for layout in _layouts(source, protocol):
-        found = {name: _compressed(folder, name) for name in layout.files}
+        found = {name: find_file(folder, name) for name in layout.files}
         if all(found.values()):
-            found |= {name: _compressed(folder, name) for name in layout.optional}
+            found |= {name: find_file(folder, name) for name in layout.optional}
             return {name: path for name, path in found.items() if path}
     return None
 
@@ -165,16 +165,8 @@ def _layouts(source: Source, protocol: str) -> list[Layout]:
     ]
 
 
-def _compressed(folder: Path, name: str) -> Path | None:
-    for suffix in COMPRESSIONS:
-        path = folder / f"{name}{suffix}"
-        if path.is_file():
-            return path
-    return None
-
-
 def _some_file(layouts: list[Layout], folder: Path) -> bool:
-    return any(_compressed(folder, name) for layout in layouts for name in layout.files)
+    return any(find_file(folder, name) for layout in layouts for name in layout.files)
 
 
 def _described(layouts: list[Layout]) -> str:

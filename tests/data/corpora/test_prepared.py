@@ -52,8 +52,7 @@ def test_the_second_load_reads_what_the_first_prepared(made, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("the corpus was read again")
 
-    builder = "goemotions.goemotions_dataset_builder.Builder"
-    monkeypatch.setattr(f"labelgraph_jax.data.corpora.{builder}.read", never)
+    monkeypatch.setattr("labelgraph_jax.data.corpora.goemotions.read", never)
     assert _load(made) == first
 
 
