@@ -241,7 +241,7 @@ def _joined() -> bool:
 def _require_one_experiment(chosen: Any) -> None:
     import jax
 
-    from labelgraph_jax.runs.execution import code_fingerprint
+    from labelgraph_jax.data.files import code_fingerprint
     from labelgraph_jax.training.hosts import require_same
 
     facts = {

@@ -24,9 +24,10 @@ from labelgraph_jax.functional.text.transformer import dense
 from labelgraph_jax.modules.parameters import Dense
 from labelgraph_jax.modules.text_encoder import TextEncoder
 from labelgraph_jax.modules.transformer import TransformerShape
+from labelgraph_jax.training.compiled_step import compile_train_step
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer
-from labelgraph_jax.training.parallel import compile_train_step, make_mesh
+from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.step import init_train_state, make_train_step, path_string
 
 SHAPES = {

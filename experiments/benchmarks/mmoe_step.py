@@ -36,8 +36,9 @@ from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
 from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.mixture import MultiTaskNetwork
 from labelgraph_jax.predictors.network import count_parameters
+from labelgraph_jax.training.compiled_step import compile_train_step
 from labelgraph_jax.training.objectives import multi_task_objective
-from labelgraph_jax.training.parallel import compile_train_step, make_mesh
+from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.step import init_train_state, make_train_step, path_string
 
 VARIANTS = {

@@ -44,9 +44,10 @@ from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.modules.text_encoder import TextEncoder
 from labelgraph_jax.predictors.network import Classifier, count_parameters
 from labelgraph_jax.predictors.workdir import LabelGraphArrays
+from labelgraph_jax.training.compiled_step import compile_train_step
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer
-from labelgraph_jax.training.parallel import compile_train_step, make_mesh
+from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.step import init_train_state, make_train_step, path_string
 
 VARIANTS = ("turned fused", "turned foreach", "turned fused compiled", "packed fused")

@@ -20,8 +20,9 @@ import optax
 from experiments.extreme.points import limit_memory, measured
 from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.modules import LabelGraph, Magnet, TextEncoder
+from labelgraph_jax.training.compiled_step import compile_train_step
 from labelgraph_jax.training.many_labels import many_label_objective
-from labelgraph_jax.training.parallel import compile_train_step, make_mesh
+from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.step import init_train_state, make_train_step
 
 

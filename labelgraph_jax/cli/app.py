@@ -25,6 +25,7 @@ from labelgraph_jax.cli import handlers, help_text, verbs
 from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages
 from labelgraph_jax.config import Config, ConfigError, read_config
 from labelgraph_jax.config.presets import preset
+from labelgraph_jax.data.files import cache_folder
 
 HANDLERS: dict[type, Callable[[Any], int]] = {
     verbs.Train: handlers.train,
@@ -91,9 +92,8 @@ def keep_compiled_programs() -> None:
     """
     if os.environ.get("LABELGRAPH_COMPILATION_CACHE") == "0":
         return
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = str(Path(root) / "labelgraph_jax" / "compiled")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
+    folder = cache_folder("compiled")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2 << 30))
     # Also the many small programs of a start: without them it takes twice as long.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

@@ -6,6 +6,7 @@ from typing import Literal
 from labelgraph_jax.config.settings import (
     check_choices,
     require,
+    require_file,
     require_numbers,
 )
 
@@ -104,17 +105,8 @@ class GraphConfig:
             "graph.attention='convolution' weighs by the adjacency: graph.role must be "
             f"'fixed' or 'multiplicative' (learned), got '{self.role}'",
         )
-        for value, name, file in (
-            (self.initialisation == "file", "initialisation='file'", "adjacency_file"),
-            (
-                self.features == "word_vectors",
-                "features='word_vectors'",
-                "vectors_file",
-            ),
-        ):
-            given = bool(getattr(self, file))
-            require(given or not value, f"graph.{name} needs graph.{file}")
-            require(value or not given, f"graph.{file} is read only with graph.{name}")
+        require_file(self, "graph", "initialisation", "file", "adjacency_file")
+        require_file(self, "graph", "features", "word_vectors", "vectors_file")
         require(
             self.initialisation != "similarity" or self.features != "random",
             "graph.initialisation='similarity' joins labels with similar features: "

@@ -118,15 +118,14 @@ ENCODER_SETTINGS = {
 """What a setting that is left open becomes. The bag's were chosen on the validation
 documents of stdlib_docs."""
 
-MOVED = {
+MOVED: dict[tuple[str, str], tuple[str, str] | None] = {
     ("training", "positive_weight"): ("loss", "positive_weight"),
     ("training", "label_smoothing"): ("loss", "label_smoothing"),
     ("training", "threshold"): ("threshold", "kind"),
     ("training", "threshold_shrinkage"): ("threshold", "shrinkage"),
+    ("mixture", "expert_devices"): None,  # now of the command line: --mesh
 }
-"""Where the settings of version 0.1 stand now, so that its work directories load."""
-DROPPED = {("mixture", "expert_devices")}
-"""Settings of earlier versions that are now of the command line (`--mesh`)."""
+"""Where settings of earlier versions stand now, so that their work directories load."""
 
 
 def from_dict(values: Any) -> Config:
@@ -137,17 +136,15 @@ def from_dict(values: Any) -> Config:
             wrong kind.
     """
     if isinstance(values, dict):
-        for section, name in DROPPED:
+        for (section, name), place in MOVED.items():
             held = values.get(section)
-            if isinstance(held, dict) and name in held:
-                rest = {key: value for key, value in held.items() if key != name}
-                values = {**values, section: rest}
-        for (section, name), (to, new) in MOVED.items():
-            held = values.get(section)
-            if isinstance(held, dict) and name in held:
-                moved = {**values.get(to, {}), new: held[name]}
-                rest = {key: value for key, value in held.items() if key != name}
-                values = {**values, section: rest, to: moved}
+            if not isinstance(held, dict) or name not in held:
+                continue
+            rest = {key: value for key, value in held.items() if key != name}
+            values = {**values, section: rest}
+            if place is not None:
+                to, new = place
+                values[to] = {**values.get(to, {}), new: held[name]}
     return from_values(values, Config)
 
 

@@ -62,6 +62,24 @@ def require_numbers(
     check(shares, lambda x: 0.0 <= x < 1.0, "lie in [0, 1)")
 
 
+def require_file(section: Any, where: str, setting: str, value: str, file: str) -> None:
+    """Refuse a choice without the file that it reads, and the file without it.
+
+    Args:
+        section: the dataclass.
+        where: its name.
+        setting, value: the choice.
+        file: the field that names the file.
+    """
+    chosen, given = getattr(section, setting), bool(getattr(section, file))
+    choice = f"{where}.{setting}='{value}'"
+    require(given or chosen != value, f"{choice} needs {where}.{file}")
+    require(
+        chosen == value or not given,
+        f"{where}.{file} is read only with {choice}, got '{chosen}'",
+    )
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """The configuration as nested dictionaries of JSON values."""
     return json.loads(json.dumps(dataclasses.asdict(config)))

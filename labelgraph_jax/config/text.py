@@ -6,6 +6,7 @@ from typing import Literal
 from labelgraph_jax.config.settings import (
     check_choices,
     require,
+    require_file,
     require_numbers,
 )
 
@@ -130,15 +131,7 @@ class TextConfig:
             not self.ngrams or (self.encoder == "bag" and self.vectors == "random"),
             "text.ngrams needs text.encoder='bag' and text.vectors='random'",
         )
-        require(
-            self.vectors != "file" or bool(self.vectors_file),
-            "text.vectors='file' needs text.vectors_file",
-        )
-        require(
-            self.vectors == "file" or not self.vectors_file,
-            f"text.vectors_file is read only with text.vectors='file', "
-            f"got '{self.vectors}'",
-        )
+        require_file(self, "text", "vectors", "file", "vectors_file")
         require(
             self.trained_layers is None
             or (self.vectors == "pretrained" and self.trainable),

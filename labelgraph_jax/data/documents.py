@@ -226,16 +226,8 @@ class LabelSpace:
             bool [M, N], False where the document's label is not annotated; None,
             at no cost, where every cell is.
         """
-        if not any(document.unannotated for document in documents):
-            return None
-        mask = np.ones((len(documents), len(self.names)), bool)
-        columns: dict[str, np.ndarray] = {}
-        for row, document in enumerate(documents):
-            for name in document.unannotated:
-                if name not in columns:
-                    columns[name] = self._columns(name)
-                mask[row, columns[name]] = False
-        return None if mask.all() else mask
+        missing = self.missing_sets(documents)
+        return None if missing is None or not missing.nnz else ~missing.toarray()
 
     def missing_sets(self, documents: Sequence[Document]) -> csr_array | None:
         """The cells that are not annotated, as sparse rows: no array `[M, N]`.

@@ -77,26 +77,17 @@ def _document_problems(corpus: Corpus) -> Iterator[Problem]:
     for name, documents in corpus.splits.items():
         ids = Counter(document.id for document in documents)
         twice = [id for id, count in ids.items() if count > 1]
-        if twice:
-            yield Problem(
-                "error",
-                f"{name}: {_count(twice, 'id')} given more than once: {_listed(twice)}",
-            )
+        yield from _about("error", f"{name}: ", twice, "id", " given more than once")
         empty = [d for d in documents if not d.content]
         for severity, what, found in (
             ("error", "empty text", [d for d in empty if d.features is None]),
             ("note", "featureless row", [d for d in empty if d.features is not None]),
         ):
-            if found:
-                where = _listed([d.source or d.id for d in found])
-                yield Problem(severity, f"{name}: {_count(found, what)}: {where}")
-        bare = [d.source or d.id for d in documents if not d.labels]
-        if bare and len(bare) < len(documents):
-            yield Problem(
-                "note",
-                f"{name}: {_count(bare, 'document')} of {len(documents):,} without "
-                f"label: {_listed(bare)}",
-            )
+            yield from _about(severity, f"{name}: ", _places(found), what)
+        bare = _places(d for d in documents if not d.labels)
+        if len(bare) < len(documents):
+            where = f" of {len(documents):,} without label"
+            yield from _about("note", f"{name}: ", bare, "document", where)
 
 
 def _label_problems(corpus: Corpus) -> Iterator[Problem]:
@@ -105,12 +96,9 @@ def _label_problems(corpus: Corpus) -> Iterator[Problem]:
         yield Problem("error", "no training document carries a label")
         return
     for name, unseen in unseen_labels(corpus).items():
-        yield Problem(
-            "warning",
-            f"{name}: {_count(unseen, 'label')} without training document, which "
-            f"cannot be learned, on {unseen.total():,} places: "
-            f"{_listed(sorted(unseen))}",
-        )
+        what = " without training document, which cannot be learned, on "
+        what += f"{unseen.total():,} places"
+        yield from _about("warning", f"{name}: ", sorted(unseen), "label", what)
     described = {*corpus.label_descriptions, *corpus.parents}
     everywhere = {
         label for s in corpus.splits.values() for d in s for label in d.labels
@@ -118,37 +106,21 @@ def _label_problems(corpus: Corpus) -> Iterator[Problem]:
     # Inner nodes of a taxonomy need no documents of their own.
     inner = {parent for parents in corpus.parents.values() for parent in parents}
     idle = sorted(described - everywhere - inner)
-    if idle:
-        yield Problem(
-            "warning",
-            f"{_count(idle, 'described label')} without document: {_listed(idle)}",
-        )
+    yield from _about("warning", "", idle, "described label", " without document")
     spellings: dict[str, list[str]] = defaultdict(list)
     for label in sorted(counts):
         spellings[label.casefold()].append(label)
     alike = [" = ".join(names) for names in spellings.values() if len(names) > 1]
-    if alike:
-        yield Problem(
-            "warning",
-            f"{_count(alike, 'label')} spelled in two ways that differ in case alone: "
-            f"{_listed(alike)}",
-        )
+    what = " spelled in two ways that differ in case alone"
+    yield from _about("warning", "", alike, "label", what)
     single = sorted(label for label, count in counts.items() if count == 1)
-    if single:
-        yield Problem(
-            "note",
-            f"train: {_count(single, 'label')} with a single document: "
-            f"{_listed(single)}",
-        )
+    yield from _about("note", "train: ", single, "label", " with a single document")
     missing = _unannotated_counts(corpus.train, counts)
     total = len(corpus.train)
     constant = sorted(n for n, c in counts.items() if c == total - missing[n])
-    if constant and total > 1:
-        yield Problem(
-            "note",
-            f"train: {_count(constant, 'label')} on every document, which teaches "
-            f"nothing: {_listed(constant)}",
-        )
+    if total > 1:
+        what = " on every document, which teaches nothing"
+        yield from _about("note", "train: ", constant, "label", what)
     if counts and max(len(d.labels) for d in corpus.train) == 1:
         yield Problem(
             "note",
@@ -190,12 +162,8 @@ def _annotation_problems(corpus: Corpus) -> Iterator[Problem]:
 
 def _text_problems(corpus: Corpus) -> Iterator[Problem]:
     for first, second, shared in shared_texts(corpus):
-        yield Problem(
-            "warning",
-            f"{second}: {_count(shared, 'text')} of {len(corpus.splits[second]):,} "
-            f"also in {first} (leakage): "
-            f"{_listed([d.source or d.id for d in shared])}",
-        )
+        what = f" of {len(corpus.splits[second]):,} also in {first} (leakage)"
+        yield from _about("warning", f"{second}: ", _places(shared), "text", what)
     for name, documents in corpus.splits.items():
         versions: dict[object, dict[object, Document]] = defaultdict(dict)
         repeated: list[str] = []
@@ -209,19 +177,28 @@ def _text_problems(corpus: Corpus) -> Iterator[Problem]:
             any(_contradict(a, b) for a, b in itertools.combinations(v.values(), 2))
             for v in versions.values()
         )
-        if repeated:
-            yield Problem(
-                "warning",
-                f"{name}: {_count(repeated, 'document')} with an earlier one's text "
-                f"({_count(range(differing), 'text')} under differing labels): "
-                f"{_listed(repeated)}",
-            )
+        what = f" with an earlier one's text ({_count(range(differing), 'text')} "
+        what += "under differing labels)"
+        yield from _about("warning", f"{name}: ", repeated, "document", what)
 
 
 def _contradict(a: Document, b: Document) -> bool:
     """Whether one has a label that the other, annotated for it, has not."""
     differing = set(a.labels).symmetric_difference(b.labels)
     return any(a.is_annotated(n) and b.is_annotated(n) for n in differing)
+
+
+def _about(
+    severity: str, where: str, names: Sequence[str], noun: str, what: str = ""
+) -> Iterator[Problem]:
+    """Say how many things there are, and name some; nothing where there is none."""
+    if names:
+        message = f"{where}{_count(names, noun)}{what}: {_listed(names)}"
+        yield Problem(severity, message)
+
+
+def _places(documents: Iterable[Document]) -> list[str]:
+    return [document.source or document.id for document in documents]
 
 
 def _count(things: Sized, noun: str) -> str:

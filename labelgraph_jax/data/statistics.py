@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+import json
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
+from labelgraph_jax.data.labels.cooccurrence import label_pairs
 from labelgraph_jax.data.problems import (
     Problem,
     shared_texts,
@@ -29,8 +31,6 @@ __all__ = [
 ]
 
 _RAREST = 10
-# Label pairs counted at a time: bounds the memory, not the result.
-_PAIRS_AT_ONCE = 4_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,12 +110,7 @@ class CorpusStatistics:
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain dicts, lists, strings and numbers, for `json.dumps`."""
-        fields = dataclasses.asdict(self)
-        fields["rarest_labels"] = [list(pair) for pair in self.rarest_labels]
-        fields["unseen_labels"] = {s: list(u) for s, u in self.unseen_labels.items()}
-        fields["notes"] = list(self.notes)
-        fields["problems"] = list(fields["problems"])
-        return fields
+        return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
 def corpus_statistics(corpus: Corpus) -> CorpusStatistics:
@@ -138,7 +133,7 @@ def corpus_statistics(corpus: Corpus) -> CorpusStatistics:
             task: {name: _task_statistics(d, task) for name, d in splits.items()}
             for task in tasks
         },
-        cooccurrence_density=_cooccurrence_density(every),
+        cooccurrence_density=_cooccurrence_density(every, space),
         rarest_labels=tuple(rarest[:_RAREST]),
         unseen_labels={
             name: tuple(sorted(labels))
@@ -195,24 +190,11 @@ def _task_statistics(documents: Sequence[Document], task: str) -> TaskStatistics
     )
 
 
-def _cooccurrence_density(documents: Iterable[Document]) -> float:
-    index: dict[str, int] = {}
-    by_size: dict[int, list[list[int]]] = defaultdict(list)
-    for document in documents:
-        columns = sorted(
-            {index.setdefault(label, len(index)) for label in document.labels}
-        )
-        if columns:
-            by_size[len(columns)].append(columns)
-    count = len(index)
-    if count < 2:
+def _cooccurrence_density(
+    documents: Sequence[Document], space: LabelSpace | None
+) -> float:
+    if space is None or len(space) < 2:
         return 0.0
-    pairs = np.empty(0, np.int64)
-    for size, sets in by_size.items():
-        first, second = np.triu_indices(size, 1)
-        step = max(_PAIRS_AT_ONCE // max(len(first), 1), 1)
-        for start in range(0, len(sets), step):
-            block = np.asarray(sets[start : start + step], np.int64)
-            codes = block[:, first] * count + block[:, second]
-            pairs = np.union1d(pairs, codes.ravel())
-    return len(pairs) / (count * (count - 1) / 2)
+    # Both orders of a pair, and every label with itself.
+    pairs = label_pairs(documents, space).nnz - len(space)
+    return pairs / (len(space) * (len(space) - 1))

@@ -11,8 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from labelgraph_jax.data.files import write_text
 from labelgraph_jax.functional.mixture.experts import GateStatistics
-from labelgraph_jax.predictors.workdir import write_text
 from labelgraph_jax.training.gates import gate_warnings
 
 MOST_COLUMNS = 8

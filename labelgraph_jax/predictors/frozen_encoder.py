@@ -1,7 +1,6 @@
 """A frozen pretrained encoder: token ids -> token vectors, computed once and cached."""
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,6 +16,7 @@ from labelgraph_jax.data.encoding_cache import (
     EncodingCacheWriter,
     encoding_key,
 )
+from labelgraph_jax.data.files import digest
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.modules.pretrained import load_transformer
 from labelgraph_jax.modules.seams import LOOKED_UP, looked_up, substitutes
@@ -107,15 +107,14 @@ class FrozenEncoder:
             PretrainedError: the folder holds no readable encoder.
         """
         shape, params = load_transformer(folder)
-        digest = hashlib.sha256()
-        for path in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        settings = ""
         if layers is not None and layers < shape.layers:
-            digest.update(f"{layers} layers".encode())
+            settings = f"{layers} layers"
             params = without_layers(params, range(layers, shape.layers))
             shape = dataclasses.replace(shape, layers=layers)
-        return cls(shape, params, digest.hexdigest(), cache)
+        files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+        fingerprint = digest((("", path) for path in files), settings=settings)
+        return cls(shape, params, fingerprint, cache)
 
     def encode(self, examples: Examples) -> Examples:
         """The same examples with token vectors `[S, D]` in place of token ids.

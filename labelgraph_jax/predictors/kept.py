@@ -7,16 +7,15 @@ labels the best of each document.
 
 import hashlib
 import json
-import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from labelgraph_jax.data.files import read_npz, write_npz
 from labelgraph_jax.predictors.memory.files import read_added
 from labelgraph_jax.predictors.predictions import KeptPredictions
-from labelgraph_jax.predictors.workdir import Workdir, WorkdirError, replacing
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
 FILE = "test_predictions.npz"
 
@@ -42,22 +41,20 @@ def save_kept(place: Workdir, kept: KeptPredictions) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    path = place.path / FILE
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            stamp=stamp(place),
-            fingerprint=kept.fingerprint,
-            documents=json.dumps(kept.documents),
-            ids=kept.ids,
-            probabilities=kept.probabilities,
-            decided=np.packbits(kept.decided, axis=1),
-            known=np.packbits(kept.known, axis=1),
-            truth_starts=kept.truth.indptr,
-            truth_labels=kept.truth.indices,
-            labels=kept.labels,
-            rest=kept.rest,
-        )
+    arrays = {
+        "stamp": stamp(place),
+        "fingerprint": kept.fingerprint,
+        "documents": json.dumps(kept.documents),
+        "ids": kept.ids,
+        "probabilities": kept.probabilities,
+        "decided": np.packbits(kept.decided, axis=1),
+        "known": np.packbits(kept.known, axis=1),
+        "truth_starts": kept.truth.indptr,
+        "truth_labels": kept.truth.indices,
+        "labels": kept.labels,
+        "rest": kept.rest,
+    }
+    write_npz(place.path / FILE, arrays)
 
 
 def read_kept(place: Workdir) -> KeptPredictions | None:
@@ -69,15 +66,8 @@ def read_kept(place: Workdir) -> KeptPredictions | None:
     path = place.path / FILE
     if not path.is_file():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            if str(stored["stamp"]) != stamp(place):
-                return None
-            return _kept(stored)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise WorkdirError(f"{path}: cannot be read: {error}") from error
-    except zlib.error as error:
-        raise WorkdirError(f"{path}: cannot be read: {error}") from error
+    with read_npz(path, error=WorkdirError) as stored:
+        return _kept(stored) if str(stored["stamp"]) == stamp(place) else None
 
 
 def _kept(stored: Any) -> KeptPredictions:

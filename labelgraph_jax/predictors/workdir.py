@@ -21,10 +21,6 @@ Every file is readable without this package, and reading one executes nothing.
 """
 
 import json
-import os
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +30,7 @@ import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError, differences, from_dict, to_dict
 from labelgraph_jax.data.documents import LabelSpace
+from labelgraph_jax.data.files import read_npz, write_json, write_npz, write_text
 from labelgraph_jax.functional.graph.edges import Edges
 
 
@@ -219,42 +216,26 @@ class Workdir:
             start = {f"edge_{name}": part for name, part in adjacency._asdict().items()}
         elif adjacency is not None:
             start = {"adjacency": adjacency}
-        path = self.path / "label_graph.npz"
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                features=arrays.features,
-                prior=arrays.prior,
-                counts=arrays.counts,
-                **start,
-            )
+        for name in ("features", "prior", "counts"):
+            start[name] = getattr(arrays, name)
+        write_npz(self.path / "label_graph.npz", start)
 
     def label_graph(self) -> LabelGraphArrays:
         """What the label graph started from."""
         path = self.path / "label_graph.npz"
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                adjacency: Any = stored.get("adjacency")
-                if "edge_receivers" in stored:
-                    parts = (stored[f"edge_{name}"] for name in Edges._fields)
-                    adjacency = Edges(*parts)
-                return LabelGraphArrays(
-                    features=stored["features"],
-                    adjacency=adjacency,
-                    prior=stored["prior"],
-                    counts=stored["counts"],
-                )
-        except FileNotFoundError as error:
-            raise WorkdirError(f"{path}: cannot be read; train first") from error
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            EOFError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
-            raise WorkdirError(f"{path}: cannot be read: {error}") from error
+        if not path.is_file():
+            raise WorkdirError(f"{path}: cannot be read; train first")
+        with read_npz(path, error=WorkdirError) as stored:
+            adjacency: Any = stored.get("adjacency")
+            if "edge_receivers" in stored:
+                parts: list[Any] = [stored[f"edge_{name}"] for name in Edges._fields]
+                adjacency = Edges(*parts)
+            return LabelGraphArrays(
+                features=stored["features"],
+                adjacency=adjacency,
+                prior=stored["prior"],
+                counts=stored["counts"],
+            )
 
     @property
     def table_path(self) -> Path:
@@ -351,36 +332,3 @@ class Workdir:
 def settings_text(config: Config) -> str:
     """A configuration as text, the same for the same settings."""
     return json.dumps(to_dict(config), sort_keys=True)
-
-
-class replacing:  # noqa: N801 - used as a function, like contextlib's
-    """A temporary path that takes the place of `path` when all went well."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Path:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{self.path.name}.", dir=self.path.parent
-        )
-        os.close(handle)
-        self.temporary = Path(name)
-        return self.temporary
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self.temporary.chmod(0o644)
-            self.temporary.replace(self.path)
-        else:
-            self.temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a whole file or nothing."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -9,7 +9,6 @@ An `.npz` of three arrays, readable without this package:
 
 import json
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from labelgraph_jax.config import ConfigError
-from labelgraph_jax.predictors.workdir import replacing
+from labelgraph_jax.data.files import read_npz, write_npz
 
 SHOWN = 5
 """Labels that an error names; of further ones it gives the number."""
@@ -47,13 +46,12 @@ def write_adjacency(
     _check(f"{path}", matrix, labels)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            adjacency=matrix,
-            labels=np.array(list(labels), np.str_),
-            about=np.array(json.dumps(dict(about), ensure_ascii=False)),
-        )
+    arrays = {
+        "adjacency": matrix,
+        "labels": np.array(list(labels), np.str_),
+        "about": np.array(json.dumps(dict(about), ensure_ascii=False)),
+    }
+    write_npz(path, arrays)
 
 
 def read_adjacency(path: str | Path, labels: Sequence[str]) -> np.ndarray:
@@ -92,19 +90,14 @@ def _read(path: Path) -> tuple[np.ndarray, list[str]]:
         raise ConfigError(f"no adjacency file at {path}")
     if not zipfile.is_zipfile(path):
         raise ConfigError(f"{path}: must be an .npz file, it is none")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            absent = {"adjacency", "labels"} - set(archive.files)
-            if absent:
-                raise ConfigError(
-                    f"{path}: must hold the arrays 'adjacency' and 'labels', lacks "
-                    f"{' and '.join(sorted(absent))}"
-                )
-            matrix, names = archive["adjacency"], archive["labels"]
-    except ConfigError:
-        raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    with read_npz(path, error=ConfigError) as archive:
+        absent = {"adjacency", "labels"} - set(archive)
+        if absent:
+            raise ConfigError(
+                f"{path}: must hold the arrays 'adjacency' and 'labels', lacks "
+                f"{' and '.join(sorted(absent))}"
+            )
+        matrix, names = archive["adjacency"], archive["labels"]
     if matrix.dtype.kind not in "fiub":
         raise ConfigError(
             f"{path}: 'adjacency' must hold numbers, got {matrix.dtype.name}"

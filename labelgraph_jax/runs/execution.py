@@ -1,13 +1,11 @@
 """A run on the machines it is given: processes, devices, batches, and one lock."""
 
 import dataclasses
-import hashlib
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -16,9 +14,15 @@ from jax.sharding import Mesh
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.data.batches.batches import Batch, Examples
+from labelgraph_jax.data.files import code_fingerprint
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError, settings_text
 from labelgraph_jax.runs.lock import WorkdirLock, holder
+from labelgraph_jax.training.compiled_step import (
+    CompiledStep,
+    compile_train_step,
+    compile_train_step_pmap,
+)
 from labelgraph_jax.training.hosts import (
     Hosts,
     gather_text,
@@ -31,9 +35,6 @@ from labelgraph_jax.training.hosts import (
 from labelgraph_jax.training.local_batches import own_batches
 from labelgraph_jax.training.parallel import (
     MODEL_AXIS,
-    CompiledStep,
-    compile_train_step,
-    compile_train_step_pmap,
     make_mesh,
     parse_mesh,
     process_rows,
@@ -243,14 +244,6 @@ def require_same_data(data: Mapping[str, str]) -> None:
         HostsError: they differ.
     """
     require_same({f"the {name} data": value for name, value in data.items()})
-
-
-def code_fingerprint(root: Path = Path(__file__).parents[1]) -> str:
-    """SHA-256 of the Python files below a folder; of this package by default."""
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def _require_shared(place: Workdir) -> None:

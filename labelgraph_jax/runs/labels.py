@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Corpus, LabelSpace
-from labelgraph_jax.data.files import cache_folder
+from labelgraph_jax.data.files import cache_folder, replacing
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.data.tokenizers.word_vectors import read_word_vectors
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
@@ -104,9 +104,8 @@ class LabelProblem:
         for path in copied:
             target = place.encoder / path.name
             if not target.is_file() or target.stat().st_size != path.stat().st_size:
-                partial = target.with_name(target.name + ".partial")
-                shutil.copyfile(path, partial)
-                partial.replace(target)
+                with replacing(target) as partial:
+                    shutil.copyfile(path, partial)
 
     def init(self, prepared: PreparedTexts, key: jax.Array) -> Params:
         batch = evaluation_batches(prepared.train, batch_size=1)[0]

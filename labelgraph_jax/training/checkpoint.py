@@ -19,27 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from labelgraph_jax.data.files import write_json
 from labelgraph_jax.training.checkpoint_files import (
+    ITEMS,
+    JSON_ITEMS,
     CheckpointError,
     CheckpointMismatchError,
-    abstract_leaf,
-    check_fits,
     decode_json,
     encode_json,
-    flat_tree,
+    load_items,
     nested_tree,
-    verify_checksums,
+    orbax_context,
+    require_whole_everywhere,
     write_checksums,
-    write_json,
 )
 from labelgraph_jax.training.hosts import gather_text, is_first, together
-from labelgraph_jax.training.step import path_string
-
-JSON_ITEMS = ("step", "data", "config")
-ITEMS = ("params", "opt_state", *JSON_ITEMS)
 
 
 class DamagedCheckpointWarning(UserWarning):
@@ -82,7 +78,7 @@ class CheckpointStore:
         self._writer: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
         self._best = self._read_best()
-        self._context = _orbax_context()
+        self._context = orbax_context()
 
     def __enter__(self) -> "CheckpointStore":
         return self
@@ -251,12 +247,6 @@ class CheckpointStore:
         """
         return self._candidates(which)[0]
 
-    def restore_config(self, which: int | str = "last") -> dict[str, Any]:
-        """The config saved with a checkpoint."""
-        self.wait()
-        candidates = self._candidates(which)
-        return self._first_readable(candidates, {}, ("config",))["config"]
-
     def _candidates(self, which: int | str) -> list[int]:
         steps = self.steps()
         if not steps:
@@ -281,9 +271,10 @@ class CheckpointStore:
     ) -> dict[str, Any]:
         for candidate in candidates:
             try:
+                folder = self.folder / str(candidate)
                 if agreed:
-                    self._require_whole_everywhere(candidate, items)
-                return self._load(candidate, templates, items)
+                    require_whole_everywhere(folder, items)
+                return load_items(folder, templates, items, self._context)
             except CheckpointMismatchError:
                 raise
             except CheckpointError as error:
@@ -296,69 +287,6 @@ class CheckpointStore:
                         stacklevel=3,
                     )
         raise AssertionError("there is always a candidate")
-
-    def _require_whole_everywhere(self, step: int, items: tuple[str, ...]) -> None:
-        """Refuse a checkpoint that one of several processes finds damaged.
-
-        Raises:
-          CheckpointError: on every process.
-        """
-        if jax.process_count() == 1:
-            return
-        found = ""
-        try:
-            verify_checksums(self.folder / str(step), items)
-        except (CheckpointError, OSError, ValueError) as error:
-            found = str(error) or type(error).__name__
-        said = [reason for reason in gather_text(found) if reason]
-        if said:
-            raise CheckpointError(
-                f"checkpoint {self.folder / str(step)} cannot be read: {said[0]}"
-            )
-
-    def _load(
-        self, step: int, templates: Mapping[str, Any], items: tuple[str, ...]
-    ) -> dict[str, Any]:
-        folder = self.folder / str(step)
-        try:
-            verify_checksums(folder, items)
-            loaded: dict[str, Any] = {}
-            for item in items:
-                if item in JSON_ITEMS:
-                    with self._context:
-                        loaded |= ocp.load_checkpointables(folder, {item: None})
-                else:
-                    loaded[item] = self._load_tree(folder, item, templates.get(item))
-            return loaded
-        except CheckpointMismatchError:
-            raise
-        except Exception as error:
-            cause = str(error.__cause__ or error) or type(error).__name__
-            cause = cause.splitlines()[0]
-            raise CheckpointError(
-                f"checkpoint {folder} cannot be read: {cause}"
-            ) from error
-
-    def _load_tree(self, folder: Path, item: str, template: Any) -> Any:
-        saved: Any = {}
-        if (folder / item).is_dir():
-            with self._context:
-                saved = ocp.checkpointables_metadata(folder).metadata[item]
-        if template is None:
-            abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), saved)
-        else:
-            check_fits(folder, item, flat_tree(saved), flat_tree(template))
-            abstract = nested_tree(jax.tree.map(abstract_leaf, template))
-        if not jax.tree.leaves(abstract):
-            return {} if template is None else template
-        with self._context:
-            tree = ocp.load_checkpointables(folder, {item: abstract})[item]
-        if template is None:
-            return tree
-        leaves = flat_tree(tree)
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: leaves[path_string(path)], template
-        )
 
     def _read_best(self) -> dict[str, Any] | None:
         steps = self.steps()
@@ -427,14 +355,3 @@ class CheckpointStore:
         for entry in self.folder.iterdir():
             if entry.is_dir() and not entry.name.isdecimal():
                 shutil.rmtree(entry, ignore_errors=True)
-
-
-def _orbax_context() -> Any:
-    registry = ocp.handlers.local_registry()
-    for name in JSON_ITEMS:
-        registry.add(ocp.handlers.JsonHandler, checkpointable_name=name)
-    context = ocp.Context()
-    context.checkpointables_options.registry = registry
-    # Weights hardly compress (8 %), and trying takes four times as long.
-    context.array_options.saving.use_compression = False
-    return context

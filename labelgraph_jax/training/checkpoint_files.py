@@ -1,8 +1,7 @@
-"""What a checkpoint's files hold: trees by path, JSON values, checksums."""
+"""The files of one checkpoint: trees by path, JSON values, checksums; reading them."""
 
 import base64
 import json
-import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +9,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from orbax.checkpoint import v1 as ocp
 
+from labelgraph_jax.data.files import write_json
+from labelgraph_jax.training.hosts import gather_text
 from labelgraph_jax.training.step import path_string
+
+JSON_ITEMS = ("step", "data", "config")
+ITEMS = ("params", "opt_state", *JSON_ITEMS)
 
 
 class CheckpointError(ValueError):
@@ -105,16 +110,6 @@ def decode_json(value: Any) -> Any:
     return value
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file in one piece: whole or not at all."""
-    draft = path.with_name(path.name + ".draft")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
 def _checksum(path: Path) -> int:
     value = 0
     with path.open("rb") as file:
@@ -153,3 +148,88 @@ def verify_checksums(folder: Path, items: tuple[str, ...]) -> None:
             raise CheckpointError(f"{name} is missing")
         if _checksum(path) != expected:
             raise CheckpointError(f"{name} is not as it was written")
+
+
+def require_whole_everywhere(folder: Path, items: tuple[str, ...]) -> None:
+    """Refuse a checkpoint that one of several processes finds damaged.
+
+    Raises:
+      CheckpointError: on every process.
+    """
+    if jax.process_count() == 1:
+        return
+    found = ""
+    try:
+        verify_checksums(folder, items)
+    except (CheckpointError, OSError, ValueError) as error:
+        found = str(error) or type(error).__name__
+    said = [reason for reason in gather_text(found) if reason]
+    if said:
+        raise CheckpointError(f"checkpoint {folder} cannot be read: {said[0]}")
+
+
+def load_items(
+    folder: Path, templates: Mapping[str, Any], items: tuple[str, ...], context: Any
+) -> dict[str, Any]:
+    """Load some items of a checkpoint, after its files are compared with checksums.
+
+    Args:
+      folder: of the checkpoint.
+      templates: of the items that are trees, see `CheckpointStore.restore_all`.
+      items: which.
+      context: from `orbax_context`.
+
+    Raises:
+      CheckpointError: a file is damaged or missing.
+      CheckpointMismatchError: a tree is of another model.
+    """
+    try:
+        verify_checksums(folder, items)
+        loaded: dict[str, Any] = {}
+        for item in items:
+            if item in JSON_ITEMS:
+                with context:
+                    loaded |= ocp.load_checkpointables(folder, {item: None})
+            else:
+                loaded[item] = _load_tree(folder, item, templates.get(item), context)
+        return loaded
+    except CheckpointMismatchError:
+        raise
+    except Exception as error:
+        cause = str(error.__cause__ or error) or type(error).__name__
+        cause = cause.splitlines()[0]
+        raise CheckpointError(f"checkpoint {folder} cannot be read: {cause}") from error
+
+
+def _load_tree(folder: Path, item: str, template: Any, context: Any) -> Any:
+    saved: Any = {}
+    if (folder / item).is_dir():
+        with context:
+            saved = ocp.checkpointables_metadata(folder).metadata[item]
+    if template is None:
+        abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), saved)
+    else:
+        check_fits(folder, item, flat_tree(saved), flat_tree(template))
+        abstract = nested_tree(jax.tree.map(abstract_leaf, template))
+    if not jax.tree.leaves(abstract):
+        return {} if template is None else template
+    with context:
+        tree = ocp.load_checkpointables(folder, {item: abstract})[item]
+    if template is None:
+        return tree
+    leaves = flat_tree(tree)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: leaves[path_string(path)], template
+    )
+
+
+def orbax_context() -> Any:
+    """Make what Orbax reads and writes these checkpoints with."""
+    registry = ocp.handlers.local_registry()
+    for name in JSON_ITEMS:
+        registry.add(ocp.handlers.JsonHandler, checkpointable_name=name)
+    context = ocp.Context()
+    context.checkpointables_options.registry = registry
+    # Weights hardly compress (8 %), and trying takes four times as long.
+    context.array_options.saving.use_compression = False
+    return context

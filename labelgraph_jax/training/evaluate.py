@@ -26,16 +26,35 @@ NOT_INPUTS = ("targets", "target_mask", "positives", "example_index")
 
 
 @dataclass(frozen=True)
-class ProbabilityFn:
-    """A compiled `(params, host batch)` -> probabilities `[B, N]` on the devices."""
+class Compiled:
+    """A compiled `(params, host batch)` -> rows `[B, ...]` on the devices.
 
-    run: Callable[[Params, Any], jax.Array]
-    place_params: Callable[[Params], Params]
+    Attributes:
+      run: `(placed params, placed batch)` -> what the model gives.
+      place_params: host or device parameters -> what `run` takes; what it gave it
+        gives back.
+      place_batch: a host batch to the devices.
+    """
+
+    run: Callable[[Any, Any], Any]
+    place_params: Callable[[Any], Any]
     place_batch: Callable[[Batch], Any]
 
-    def __call__(self, params: Params, batch: Batch) -> jax.Array | np.ndarray:
+    def __call__(self, params: Any, batch: Batch) -> jax.Array | np.ndarray:
         """With several processes each passes its own rows, and gets those alone."""
         return own_rows(self.run(params, self.place_batch(batch)))
+
+
+ProbabilityFn = Compiled
+
+
+def place_inputs(batch: Batch, mesh: Mesh) -> dict[str, jax.Array]:
+    """Put what a model is shown of a host batch on a mesh.
+
+    Rows are padded until they divide by the devices; `example_mask` leaves those out.
+    """
+    inputs = {name: batch[name] for name in batch if name not in NOT_INPUTS}
+    return shard_batch(pad_batch(inputs, batch_divisor(mesh)), mesh)
 
 
 def compile_probabilities(
@@ -43,7 +62,7 @@ def compile_probabilities(
     mesh: Mesh | None = None,
     *,
     link: Callable[[jax.Array], jax.Array] = jax.nn.sigmoid,
-) -> ProbabilityFn:
+) -> Compiled:
     """Compile a model for evaluation: float32 probabilities, no dropout.
 
     Compile once and keep the result: every call compiles anew for new batch shapes
@@ -63,14 +82,10 @@ def compile_probabilities(
         logits = apply_fn(params, batch, key=None, train=False)
         return link(logits.astype(jnp.float32))
 
-    def place_batch(batch: Batch) -> dict[str, jax.Array]:
-        inputs = {name: batch[name] for name in batch if name not in NOT_INPUTS}
-        return shard_batch(pad_batch(inputs, batch_divisor(mesh)), mesh)
-
-    return ProbabilityFn(
+    return Compiled(
         jax.jit(probabilities, in_shardings=(replicated, rows), out_shardings=rows),
         partial(place_whole, mesh=mesh),
-        place_batch,
+        partial(place_inputs, mesh=mesh),
     )
 
 
@@ -105,7 +120,7 @@ def predict_probabilities(
     Raises:
       ValueError: the indices are not 0 .. M-1, each once.
     """
-    if isinstance(probability_fn, ProbabilityFn):
+    if isinstance(probability_fn, Compiled):
         params = probability_fn.place_params(params)
     return predict_rows(partial(probability_fn, params), batches, np.float32)
 

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,17 +16,13 @@ from labelgraph_jax.functional.mixture.experts import (
     gate_statistics,
     gate_sums,
 )
-from labelgraph_jax.training.evaluate import NOT_INPUTS
+from labelgraph_jax.training.evaluate import Compiled, place_inputs
 from labelgraph_jax.training.objectives import Batch, Params
 from labelgraph_jax.training.parallel import (
-    batch_divisor,
-    batch_rows,
     batch_sharding,
     make_mesh,
-    pad_batch,
     place_whole,
     replicated_sharding,
-    shard_batch,
 )
 
 POLARISED = 0.9
@@ -40,19 +35,7 @@ ALIKE = 0.9999
 GateFn = Callable[[Params, Batch], Float[Array, "B T E"]]
 
 
-@dataclass(frozen=True)
-class GateSumsFn:
-    """A compiled `(params, host batch)` -> the sums of its gates."""
-
-    run: Callable[[Params, Any], GateSums]
-    place_params: Callable[[Params], Params]
-    place_batch: Callable[[Batch], Any]
-
-    def __call__(self, params: Params, batch: Batch) -> GateSums:
-        return self.run(params, self.place_batch(batch))
-
-
-def compile_gate_sums(gate_fn: GateFn, mesh: Mesh | None = None) -> GateSumsFn:
+def compile_gate_sums(gate_fn: GateFn, mesh: Mesh | None = None) -> Compiled:
     """Compile `gate_fn(params, batch)` -> weights `[B, T, E]` into sums per host batch.
 
     Args:
@@ -65,20 +48,15 @@ def compile_gate_sums(gate_fn: GateFn, mesh: Mesh | None = None) -> GateSumsFn:
     def sums(params: Params, batch: Batch) -> GateSums:
         return gate_sums(gate_fn(params, batch), batch["example_mask"])
 
-    def place_batch(batch: Batch) -> dict[str, jax.Array]:
-        inputs = {name: batch[name] for name in batch if name not in NOT_INPUTS}
-        inputs.setdefault("example_mask", np.ones(batch_rows(batch), bool))
-        return shard_batch(pad_batch(inputs, batch_divisor(mesh)), mesh)
-
-    return GateSumsFn(
+    return Compiled(
         jax.jit(sums, in_shardings=(replicated, rows), out_shardings=replicated),
         partial(place_whole, mesh=mesh),
-        place_batch,
+        partial(place_inputs, mesh=mesh),
     )
 
 
 def collect_gate_statistics(
-    sums_fn: GateSumsFn,
+    sums_fn: Compiled,
     params: Params,
     batches: Iterable[Batch],
 ) -> GateStatistics:
@@ -95,7 +73,7 @@ def collect_gate_statistics(
     total: Any = None
     params = sums_fn.place_params(params)
     for batch in batches:
-        sums = sums_fn(params, batch)
+        sums = sums_fn.run(params, sums_fn.place_batch(batch))
         total = sums if total is None else jax.tree.map(jax.numpy.add, total, sums)
     if total is None:
         raise ValueError("there must be at least one batch to read gates of; got none")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelgraph_jax.training.checkpoint import CheckpointStore
-from labelgraph_jax.training.logs import Display, MetricsLog
+from labelgraph_jax.training.compiled_step import CompiledStep
+from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.objectives import Params
-from labelgraph_jax.training.parallel import CompiledStep
+from labelgraph_jax.training.progress import Display
 from labelgraph_jax.training.run import BatchIterator, NonFiniteLossError, Run
 from labelgraph_jax.training.signals import Stop, StopRequestedError, stop_on_signals
 from labelgraph_jax.training.step import TrainState

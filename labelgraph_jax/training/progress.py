@@ -1,6 +1,7 @@
-"""How far a long pass over documents has come: a bar, or a line now and then.
+"""How far a long pass over documents, or training, has come: a bar, or lines.
 
-Nothing is shown unless `shown` says so: whoever imports the functions sees no output.
+Of a pass nothing is shown unless `shown` says so: whoever imports the functions sees
+no output.
 """
 
 import sys
@@ -57,7 +58,14 @@ def track(
         end()
 
 
-def _bar(total: int, what: str) -> tuple[Any, Any]:
+def terminal_bar(what: str, *columns: str, transient: bool = False) -> Any:
+    """Make a bar for standard error, not yet started.
+
+    Args:
+      what: is being done.
+      *columns: texts behind the numbers, in Rich's format.
+      transient: the bar vanishes when it stops.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -67,15 +75,19 @@ def _bar(total: int, what: str) -> tuple[Any, Any]:
         TimeRemainingColumn,
     )
 
-    bar = Progress(
+    return Progress(
         TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("documents"),
+        *map(TextColumn, columns),
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        transient=True,
+        transient=transient,
     )
+
+
+def _bar(total: int, what: str) -> tuple[Any, Any]:
+    bar = terminal_bar(what, "documents", transient=True)
     task = bar.add_task(what, total=total)
     bar.start()
     return (lambda documents: bar.advance(task, documents)), bar.stop
@@ -96,6 +108,63 @@ def _lines(total: int, what: str) -> tuple[Any, Any]:
         print(said, file=sys.stderr, flush=True)
 
     return advance, lambda: None
+
+
+class Display:
+    """Training on the screen: a bar on a terminal, a line per epoch elsewhere.
+
+    Args:
+      total_steps: where the bar ends.
+      step: where it starts.
+      enabled: False shows nothing at all.
+    """
+
+    def __init__(self, total_steps: int, step: int, *, enabled: bool = True) -> None:
+        self._enabled = enabled
+        self._total = total_steps
+        self._bar: Any = None
+        self._start = step
+        self._mark = time.perf_counter()
+        self._documents = 0.0
+        self._rate = 0.0
+
+    def __enter__(self) -> "Display":
+        self._alone = shown(False)
+        self._alone.__enter__()
+        if self._enabled and sys.stderr.isatty():
+            columns = "loss {task.fields[loss]}", "{task.fields[rate]} documents/s"
+            self._bar = terminal_bar("training", *columns)
+            self._task = self._bar.add_task(
+                "training", total=self._total, completed=self._start, loss="-", rate="-"
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._alone.__exit__(None, None, None)
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, step: int, loss: float, documents: float) -> None:
+        """One step is done."""
+        if self._bar is None:
+            return
+        self._documents += documents
+        elapsed = time.perf_counter() - self._mark
+        if elapsed >= 1.0:
+            self._rate = self._documents / elapsed
+            self._mark, self._documents = time.perf_counter(), 0.0
+        rate = f"{self._rate:,.0f}" if self._rate else "-"
+        self._bar.update(self._task, completed=step, loss=f"{loss:.4f}", rate=rate)
+
+    def say(self, line: str) -> None:
+        """A line above the bar, or by itself."""
+        if not self._enabled:
+            return
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False, markup=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:

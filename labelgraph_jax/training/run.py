@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from labelgraph_jax.training.checkpoint import CheckpointStore
-from labelgraph_jax.training.logs import Display, MetricsLog
+from labelgraph_jax.training.compiled_step import CompiledStep
+from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.objectives import Batch, Params
-from labelgraph_jax.training.parallel import CompiledStep
-from labelgraph_jax.training.progress import clock
+from labelgraph_jax.training.progress import Display, clock
 from labelgraph_jax.training.signals import Stop
 from labelgraph_jax.training.step import Metrics, TrainState
 from labelgraph_jax.training.throughput import ProfileSteps, StepClock

@@ -144,10 +144,7 @@ def test_an_inner_node_of_the_taxonomy_needs_no_document() -> None:
     assert not any("described" in problem.message for problem in validate(corpus))
 
 
-def test_cooccurrence_density_equals_the_loop_over_pairs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("labelgraph_jax.data.statistics._PAIRS_AT_ONCE", 7)
+def test_cooccurrence_density_equals_the_loop_over_pairs() -> None:
     targets = np.random.default_rng(0).random((60, 30)) < 0.08
     train = tuple(
         Document(str(i), f"text {i}", tuple(f"l{j}" for j in np.flatnonzero(row)))

@@ -9,6 +9,7 @@ import pytest
 
 from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.mixture import GATES, MultiTaskNetwork, gate_weights_of
+from labelgraph_jax.training.compiled_step import compile_train_step
 from labelgraph_jax.training.gates import (
     GateWatch,
     collect_gate_statistics,
@@ -16,11 +17,7 @@ from labelgraph_jax.training.gates import (
     gate_warnings,
 )
 from labelgraph_jax.training.objectives import multi_task_objective
-from labelgraph_jax.training.parallel import (
-    compile_train_step,
-    make_mesh,
-    state_sharding,
-)
+from labelgraph_jax.training.parallel import make_mesh, state_sharding
 from labelgraph_jax.training.step import init_train_state, make_train_step
 
 TASKS = (Task("click", "binary"), Task("rating", "squared"))

@@ -14,12 +14,9 @@ from jax.sharding import PartitionSpec
 
 from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.modules.label_graph import LabelGraph
+from labelgraph_jax.training.compiled_step import compile_train_step
 from labelgraph_jax.training.many_labels import many_label_objective
-from labelgraph_jax.training.parallel import (
-    compile_train_step,
-    make_mesh,
-    state_sharding,
-)
+from labelgraph_jax.training.parallel import make_mesh, state_sharding
 from labelgraph_jax.training.step import (
     TrainState,
     init_train_state,

@@ -1,4 +1,4 @@
-"""Labels in chunks train, rank and decide as all labels at once, on any devices."""
+"""Labels in chunks train, rank as all labels at once, on any devices."""
 
 import subprocess
 import sys
@@ -14,12 +14,8 @@ from labelgraph_jax.functional.losses.elementwise import (
     binary_cross_entropy,
     focal_loss,
 )
-from labelgraph_jax.functional.metrics.counts import f1_from_counts
-from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from labelgraph_jax.training.many_labels import (
-    compile_decision_counts,
     compile_top_labels,
-    count_decisions,
     many_label_objective,
     predict_top_labels,
 )
@@ -30,8 +26,6 @@ from tests.training.many_label_model import (
     CHUNK,
     LABELS,
     PARAMS,
-    TARGETS,
-    THRESHOLDS,
     WIDTH,
     apply_fn,
     batches,
@@ -139,37 +133,7 @@ def test_a_document_seen_twice_is_refused() -> None:
         predict_top_labels(rank, PARAMS, broken)
 
 
-@pytest.mark.parametrize("mesh", MESHES)
-@pytest.mark.parametrize("at_least_one", [False, True])
-def test_metrics_from_counts_are_those_of_all_scores(
-    mesh: str, at_least_one: bool
-) -> None:
-    count = compile_decision_counts(
-        document_fn,
-        label_fn,
-        make_mesh(**MESHES[mesh]),
-        at_least_one=at_least_one,
-        chunk=CHUNK,
-    )
-    counts = count_decisions(count, PARAMS, batches(), THRESHOLDS)
-    found = f1_from_counts(
-        counts.true_positives, counts.predicted, counts.positives, counts.documents
-    )
-    expected = evaluate_scores(
-        probabilities(), TARGETS, THRESHOLDS, at_least_one=at_least_one
-    )
-    assert found["macro_f1_present"] > 0
-    for name, value in found.items():
-        assert value == expected[name], name
-
-
-def test_thresholds_of_another_number_are_refused() -> None:
-    count = compile_decision_counts(document_fn, label_fn)
-    with pytest.raises(ValueError, match="each of 30 labels"):
-        count_decisions(count, PARAMS, batches(), np.ones(3, np.float32))
-
-
-def test_two_processes_rank_and_count_as_one(tmp_path: Path) -> None:
+def test_two_processes_rank_as_one(tmp_path: Path) -> None:
     port = str(free_port())
     files = [tmp_path / f"{process}.npz" for process in range(2)]
     workers = [
@@ -190,11 +154,7 @@ def test_two_processes_rank_and_count_as_one(tmp_path: Path) -> None:
     one = make_mesh(jax.devices()[:1])
     rank = compile_top_labels(document_fn, label_fn, one, k=6, chunk=CHUNK)
     top = predict_top_labels(rank, PARAMS, batches())
-    count = compile_decision_counts(document_fn, label_fn, one, chunk=CHUNK)
-    counts = count_decisions(count, PARAMS, batches(), THRESHOLDS)
     for file in files:
         found = np.load(file)
         np.testing.assert_array_equal(found["ids"], top.ids)
         np.testing.assert_allclose(found["probabilities"], top.probabilities, rtol=1e-6)
-        np.testing.assert_array_equal(found["of_labels"], counts[:3])
-        np.testing.assert_array_equal(found["of_documents"], counts.documents)

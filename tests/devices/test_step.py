@@ -8,14 +8,14 @@ import numpy as np
 import optax
 import pytest
 
-from labelgraph_jax.training.objectives import multi_label_objective
-from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
-from labelgraph_jax.training.parallel import (
+from labelgraph_jax.training.compiled_step import (
     CompiledStep,
     compile_train_step,
     compile_train_step_pmap,
-    make_mesh,
 )
+from labelgraph_jax.training.objectives import multi_label_objective
+from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
+from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.step import (
     TrainState,
     TrainStep,

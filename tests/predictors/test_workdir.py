@@ -1,7 +1,6 @@
 """The work directory: whose it is, and files that are whole or not there."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,11 @@ import pytest
 
 from labelgraph_jax.config import Config, TrainingConfig
 from labelgraph_jax.data.documents import LabelSpace
+from labelgraph_jax.data.files import write_json
 from labelgraph_jax.predictors.workdir import (
     LabelGraphArrays,
     Workdir,
     WorkdirError,
-    replacing,
-    write_json,
 )
 
 DATA = {"train": "a", "validation": "b", "test": "c"}
@@ -133,13 +131,3 @@ def test_the_files_of_a_model_come_back_as_they_were(tmp_path: Path) -> None:
     place.save_label_graph(arrays)
     for name, array in vars(arrays).items():
         np.testing.assert_array_equal(getattr(place.label_graph(), name), array)
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "f.json"
-    write_json(path, [1])
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert json.loads(path.read_text()) == [1]
-    assert [entry.name for entry in tmp_path.iterdir()] == ["f.json"]

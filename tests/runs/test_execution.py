@@ -12,7 +12,7 @@ from labelgraph_jax.config import Config, ConfigError, DataConfig, from_dict, to
 from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs import execution
-from labelgraph_jax.runs.execution import Execution, code_fingerprint, executing
+from labelgraph_jax.runs.execution import Execution, executing
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.training.signals import Stop, StoppedError, StopRequestedError
 from tests.tiny import tiny_config
@@ -56,21 +56,6 @@ def test_steps_to_trace_of_another_form_are_refused(
         f"{steps!r}"
     )
     assert not list(tmp_path.iterdir())
-
-
-def test_the_fingerprint_of_the_code_is_that_of_its_files(tmp_path: Path) -> None:
-    assert code_fingerprint() == code_fingerprint()
-    assert len(code_fingerprint()) == 64
-    empty = code_fingerprint(tmp_path)
-    (tmp_path / "a.py").write_text("x = 1\n")
-    one = code_fingerprint(tmp_path)
-    (tmp_path / "a.py").write_text("x = 2\n")
-    two = code_fingerprint(tmp_path)
-    (tmp_path / "a.py").rename(tmp_path / "b.py")
-    renamed = code_fingerprint(tmp_path)
-    (tmp_path / "notes.txt").write_text("of no account")
-    assert len({empty, one, two, renamed}) == 4
-    assert code_fingerprint(tmp_path) == renamed
 
 
 def test_one_process_does_a_task_once() -> None:

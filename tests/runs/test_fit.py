@@ -21,8 +21,8 @@ from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.labels import prepare
 from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.training.compiled_step import CompiledStep
 from labelgraph_jax.training.loop import NonFiniteLossError
-from labelgraph_jax.training.parallel import CompiledStep
 from tests.tiny import (
     LABELS,
     made_documents,

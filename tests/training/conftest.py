@@ -10,16 +10,16 @@ import numpy as np
 import optax
 
 from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.training.compiled_step import (
+    CompiledStep,
+    compile_train_step,
+    compile_train_step_pmap,
+)
 from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.loop import TrainResult, train_loop
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer
-from labelgraph_jax.training.parallel import (
-    CompiledStep,
-    compile_train_step,
-    compile_train_step_pmap,
-    make_mesh,
-)
+from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.step import TrainStep, init_train_state, make_train_step
 
 FEATURES, LABELS = 5, 3

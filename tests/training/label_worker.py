@@ -1,4 +1,4 @@
-"""One process of several that rank and count together.
+"""One process of several that rank together.
 
 python -m tests.training.label_worker PORT PROCESSES PROCESS_ID FILE
 """
@@ -15,9 +15,7 @@ import numpy as np
 
 from labelgraph_jax.training import hosts
 from labelgraph_jax.training.many_labels import (
-    compile_decision_counts,
     compile_top_labels,
-    count_decisions,
     predict_top_labels,
 )
 from tests.training import many_label_model as model
@@ -35,15 +33,7 @@ def main() -> None:
     functions = model.document_fn, model.label_fn
     rank = compile_top_labels(*functions, k=6, chunk=model.CHUNK)
     top = predict_top_labels(rank, model.PARAMS, batches)
-    counting = compile_decision_counts(*functions, chunk=model.CHUNK)
-    counts = count_decisions(counting, model.PARAMS, batches, model.THRESHOLDS)
-    np.savez(
-        file,
-        ids=top.ids,
-        probabilities=top.probabilities,
-        of_labels=np.stack(counts[:3]),
-        of_documents=np.stack(counts.documents),
-    )
+    np.savez(file, ids=top.ids, probabilities=top.probabilities)
 
 
 if __name__ == "__main__":

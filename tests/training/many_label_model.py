@@ -18,7 +18,6 @@ PARAMS = {
     },
     "label_bias": GENERATOR.normal(size=LABELS).astype(np.float32),
 }
-THRESHOLDS = np.linspace(0.8, 0.95, LABELS).astype(np.float32)
 
 
 def document_fn(params: Any, batch: Any) -> jax.Array:

@@ -20,14 +20,13 @@ import numpy as np
 
 from labelgraph_jax.training import hosts
 from labelgraph_jax.training.checkpoint import CheckpointStore
-from labelgraph_jax.training.logs import MetricsLog
-from labelgraph_jax.training.loop import train_loop
-from labelgraph_jax.training.parallel import (
+from labelgraph_jax.training.compiled_step import (
     compile_train_step,
     compile_train_step_pmap,
-    make_mesh,
-    process_rows,
 )
+from labelgraph_jax.training.logs import MetricsLog
+from labelgraph_jax.training.loop import train_loop
+from labelgraph_jax.training.parallel import make_mesh, process_rows
 from labelgraph_jax.training.step import init_train_state
 from tests.training import conftest as linear
 

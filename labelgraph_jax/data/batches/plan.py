@@ -143,16 +143,6 @@ class BatchPlan:
         epoch, place = divmod(number, len(self))
         return self._shape(self.epoch(epoch)[place])
 
-    def padding_fraction(self, epoch: int = 0) -> float:
-        """The share of token places of an epoch that hold no token's document.
-
-        Counts rows up to their own longest window; for documents of one window
-        this is the share of padding.
-        """
-        shapes = [self._shape(rows) for rows in self.epoch(epoch)]
-        places = sum(self.batch_size * s.windows * s.tokens for s in shapes)
-        return 1.0 - float((self._lengths * self._counts).sum()) / places
-
     def _epoch(self, epoch: int) -> list[np.ndarray]:
         """The rows of each batch of an epoch, in reading order."""
         count, size = len(self._lengths), self.batch_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,11 @@ class _LocalInfo(tfds.core.DatasetInfo):
 
 
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder):
-    """Writes the documents of one corpus; a subclass says how to read them.
+    """Writes the documents of one corpus; `builder_class` says how to read them.
 
     An example has `id`, `text`, `labels` and `source`, and for a corpus of several
     tasks `tasks`, a list of labels under each task's name. Label descriptions,
-    taxonomy and notes stand in the metadata. A subclass is called `Builder` and lies
-    in `<name>/<name>_dataset_builder.py`.
+    taxonomy and notes stand in the metadata.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -98,9 +98,25 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder):
             yield number, example
 
 
-def configs(source: Source) -> list[tfds.core.BuilderConfig]:
-    """One TFDS config per protocol, the default first."""
-    return [tfds.core.BuilderConfig(name=protocol) for protocol in source.protocols]
+def builder_class(package: str) -> type[CorpusBuilder]:
+    """Make the builder of a corpus.
+
+    Args:
+        package: of the corpus: it holds `SOURCE`, `read(files, protocol)` and, for a
+            corpus of several tasks, `TASKS`.
+    """
+    corpus = importlib.import_module(package)
+    configs = [tfds.core.BuilderConfig(name=name) for name in corpus.SOURCE.protocols]
+    members = {
+        "__doc__": corpus.__doc__,
+        "__module__": package,
+        "name": corpus.SOURCE.name,
+        "SOURCE": corpus.SOURCE,
+        "TASKS": getattr(corpus, "TASKS", ()),
+        "BUILDER_CONFIGS": configs,  # one per protocol, the default first
+        "read": staticmethod(corpus.read),
+    }
+    return type("Builder", (CorpusBuilder,), members)
 
 
 def check_sizes(source: Source, protocol: str, corpus: Corpus) -> None:

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 
 import numpy as np
 from scipy import sparse
@@ -113,20 +112,6 @@ class Planted:
                 strict=True,
             )
         ]
-
-    def edges_among(self, names: Sequence[str]) -> np.ndarray:
-        """The planted edges between some labels, as places in `names`.
-
-        Args:
-            names: such as those of a label space, in any order.
-
-        Returns:
-            int32 [E, 2], the smaller place first.
-        """
-        place = {name: i for i, name in enumerate(names)}
-        places = np.asarray([place.get(name, -1) for name in self.names], np.int32)
-        pairs = np.sort(places[self.edges], axis=1)
-        return pairs[pairs[:, 0] >= 0]
 
 
 def plant(spec: PlantedSpec) -> Planted:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,12 +13,9 @@ from typing import Any
 from labelgraph_jax.data.corpora import sources
 from labelgraph_jax.data.corpora.sources import Source, files_in, find_folder
 from labelgraph_jax.data.documents import Corpus, DataError, Document
+from labelgraph_jax.data.files import cache_folder
 
-
-def default_cache_dir() -> Path:
-    """`labelgraph_jax` in XDG_CACHE_HOME, or else in ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "labelgraph_jax"
+default_cache_dir = cache_folder  # the name that two corpora still ask for
 
 
 def load_prepared(
@@ -39,15 +35,15 @@ def load_prepared(
 
     Args:
         source: where the corpus comes from.
-        package: the corpus's package, which holds its builder module.
+        package: the corpus's package, see `builder_class`.
         protocol: one of the source's.
         data_dir: a folder of local copies.
-        cache_dir: for downloads and prepared files; `default_cache_dir` without it.
+        cache_dir: for downloads and prepared files; `cache_folder()` without it.
 
     Raises:
         DataError: the files are nowhere, damaged, or not those of the corpus.
     """
-    cache = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
+    cache = Path(cache_dir).expanduser() if cache_dir else cache_folder()
     folder = find_folder(
         source, protocol, data_dir=data_dir, downloads_dir=cache / "downloads"
     )
@@ -89,9 +85,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _builder(package: str, protocol: str, folder: Path) -> Any:
-    name = package.rpartition(".")[2]
-    module = importlib.import_module(f"{package}.{name}_dataset_builder")
-    return module.Builder(
+    # TFDS takes a second to import.
+    from labelgraph_jax.data.corpora.builder import builder_class
+
+    return builder_class(package)(
         data_dir=str(folder), config=protocol, file_format="array_record"
     )
 

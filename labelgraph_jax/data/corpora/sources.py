@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.files import digest, replacing
+from labelgraph_jax.data.readers.lines import find_file
 
 ENVIRONMENT_VARIABLE = "LABELGRAPH_DATA"
 TIMEOUT_SECONDS = 20.0
-COMPRESSIONS = ("", ".gz", ".xz")
 
 # What reading a damaged archive raises, from tarfile, zipfile, gzip and lzma.
 DAMAGES = (
@@ -84,9 +85,9 @@ class Source:
 def files_in(source: Source, protocol: str, folder: Path) -> Files | None:
     """The files of the first layout that lies in `folder` whole; None without one."""
     for layout in _layouts(source, protocol):
-        found = {name: _compressed(folder, name) for name in layout.files}
+        found = {name: find_file(folder, name) for name in layout.files}
         if all(found.values()):
-            found |= {name: _compressed(folder, name) for name in layout.optional}
+            found |= {name: find_file(folder, name) for name in layout.optional}
             return {name: path for name, path in found.items() if path}
     return None
 
@@ -152,12 +153,8 @@ def fingerprint(files: Files, reader: Path) -> str:
         files: the corpus's files.
         reader: the package of the code that reads them.
     """
-    whole = hashlib.sha256()
-    for path in [*sorted(files.values()), *sorted(reader.glob("*.py"))]:
-        with path.open("rb") as stream:
-            whole.update(path.name.encode() + b"\0")
-            whole.update(hashlib.file_digest(stream, "sha256").digest())
-    return whole.hexdigest()[:16]
+    read = [*sorted(files.values()), *sorted(reader.glob("*.py"))]
+    return digest((path.name, path) for path in read)[:16]
 
 
 def _layouts(source: Source, protocol: str) -> list[Layout]:
@@ -168,16 +165,8 @@ def _layouts(source: Source, protocol: str) -> list[Layout]:
     ]
 
 
-def _compressed(folder: Path, name: str) -> Path | None:
-    for suffix in COMPRESSIONS:
-        path = folder / f"{name}{suffix}"
-        if path.is_file():
-            return path
-    return None
-
-
 def _some_file(layouts: list[Layout], folder: Path) -> bool:
-    return any(_compressed(folder, name) for layout in layouts for name in layout.files)
+    return any(find_file(folder, name) for layout in layouts for name in layout.files)
 
 
 def _described(layouts: list[Layout]) -> str:
@@ -221,24 +210,20 @@ def _download_all(source: Source, folder: Path) -> None:
 
 def _download(download: Download, target: Path) -> None:
     """Fetches one file; it appears under its name only when whole and right."""
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    digest = hashlib.sha256()
-    try:
-        with (
-            urllib.request.urlopen(download.url, timeout=TIMEOUT_SECONDS) as response,
-            part.open("wb") as stream,
-        ):
-            while block := response.read(1 << 16):
-                digest.update(block)
-                stream.write(block)
-            promised = response.headers.get("Content-Length")
-            if promised is not None and stream.tell() != int(promised):
-                raise http.client.IncompleteRead(b"", int(promised) - stream.tell())
-        if download.sha256 is not None and digest.hexdigest() != download.sha256:
+    content = hashlib.sha256()
+    with (
+        urllib.request.urlopen(download.url, timeout=TIMEOUT_SECONDS) as response,
+        replacing(target) as part,
+        part.open("wb") as stream,
+    ):
+        while block := response.read(1 << 16):
+            content.update(block)
+            stream.write(block)
+        promised = response.headers.get("Content-Length")
+        if promised is not None and stream.tell() != int(promised):
+            raise http.client.IncompleteRead(b"", int(promised) - stream.tell())
+        if download.sha256 is not None and content.hexdigest() != download.sha256:
             raise DataError(
                 f"{download.url}: the file must have sha256 {download.sha256}; got "
-                f"{digest.hexdigest()}"
+                f"{content.hexdigest()}"
             )
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -18,6 +19,35 @@ def shown(value: Any) -> str:
     """A value as an error message shows it: one short line."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def json_object(line: str, where: str) -> dict[str, Any]:
+    """The JSON object that a line is.
+
+    Raises:
+        DataError: it is something else.
+    """
+    try:
+        fields = _DECODER.decode(line)
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        if not line.strip():
+            reason = "got a blank line"
+        raise DataError(f"{where}: must be one JSON object; {reason}") from None
+    except RecursionError:
+        raise DataError(f"{where}: must be one JSON object; nested too deep") from None
+    except ValueError as error:
+        raise DataError(f"{where}: must be one JSON object; {error}") from None
+    if not isinstance(fields, dict):
+        raise DataError(f"{where}: must be one JSON object; got {shown(fields)}")
+    return fields
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON value")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def check_text(value: Any, where: str, name: str = "text") -> str:

@@ -35,6 +35,16 @@ def split_suffix(path: Path) -> tuple[str, str]:
     return (suffixes[-1] if suffixes else ""), ""
 
 
+def find_file(folder: Path, *names: str) -> Path | None:
+    """The first of some files that a folder has, plain, .gz or .xz."""
+    for name in names:
+        for compression in ("", *_COMPRESSION):
+            path = folder / f"{name}{compression}"
+            if path.is_file():
+                return path
+    return None
+
+
 @contextlib.contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """Opens a file for reading, decompressing .gz and .xz.

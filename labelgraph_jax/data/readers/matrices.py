@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.files import UNREADABLE
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.readers.lines import read_lines, split_suffix
 from labelgraph_jax.data.readers.sparse_rows import header_of, parse_pairs
@@ -86,14 +85,12 @@ def _read_npz(path: Path, what: str) -> sparse.csr_array:
             held = {name: stored[name] for name in stored.files if name in _NPZ}
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except ValueError as error:
+    except UNREADABLE as error:
         if "pickle" in str(error):
             raise DataError(
                 f"{path}: holds pickled objects, which are never loaded; save the "
                 "matrix with scipy.sparse.save_npz"
             ) from None
-        raise DataError(f"{path}: must be a sparse matrix .npz; {error}") from None
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: must be a sparse matrix .npz; {error}") from None
     except TypeError:  # a bare array is no archive
         raise DataError(

@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from labelgraph_jax.data.documents import DataError, Document, task_names
 from labelgraph_jax.data.labels.tasks import documents_of, wanted_tasks
@@ -30,7 +30,7 @@ from labelgraph_jax.data.readers.fields import (
     check_labels,
     check_tasks,
     check_text,
-    shown,
+    json_object,
     split_labels,
 )
 from labelgraph_jax.data.readers.lines import (
@@ -208,12 +208,11 @@ def _of_task(documents: list[Document], task: str, name: str) -> list[Document]:
 def _json_documents(
     lines: Iterator[Line], name: str, options: TableOptions
 ) -> list[Document]:
-    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     documents = DocumentList(name)
     text_key = options.text_column or "text"
     for number, line in lines:
         where = f"{name}:{number}"
-        fields = _json_object(decoder, line, where)
+        fields = json_object(line, where)
         features = None
         if text_key not in fields and "features" in fields:
             features = check_features(fields, where)
@@ -261,27 +260,6 @@ def _no_labels(fields: dict[str, Any], where: str) -> str:
         f'{where}: must have "labels", a list of strings ([] for none); the keys '
         f"are: {', '.join(fields)}"
     )
-
-
-def _json_object(decoder: json.JSONDecoder, line: str, where: str) -> dict[str, Any]:
-    try:
-        fields = decoder.decode(line)
-    except json.JSONDecodeError as error:
-        reason = f"{error.msg.removesuffix(' at')} at column {error.colno}"
-        if not line.strip():
-            reason = "got a blank line"
-        raise DataError(f"{where}: must be one JSON object; {reason}") from None
-    except RecursionError:
-        raise DataError(f"{where}: must be one JSON object; nested too deep") from None
-    except ValueError as error:
-        raise DataError(f"{where}: must be one JSON object; {error}") from None
-    if not isinstance(fields, dict):
-        raise DataError(f"{where}: must be one JSON object; got {shown(fields)}")
-    return fields
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON value")
 
 
 def _tsv_documents(

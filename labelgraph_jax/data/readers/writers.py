@@ -6,13 +6,12 @@ import contextlib
 import gzip
 import json
 import lzma
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 from labelgraph_jax.data.documents import DataError, Document
+from labelgraph_jax.data.files import replacing
 from labelgraph_jax.data.readers.lines import split_suffix
 
 
@@ -26,55 +25,41 @@ def write_jsonl(documents: Iterable[Document], path: str | Path) -> None:
         DataError: the folder does not exist or cannot be written to.
     """
     path = Path(path)
-    with atomic_file(path) as raw, _packed(raw, split_suffix(path)[1]) as stream:
-        for document in documents:
-            fields: dict[str, Any] = {
-                "id": document.id,
-                "text": document.text,
-                "labels": list(document.labels),
-            }
-            if document.features is not None:
-                del fields["text"]
-                fields["features"] = {
-                    "ids": document.features.ids.tolist(),
-                    "values": document.features.values.tolist(),
-                }
-            if document.unannotated:
-                fields["unannotated"] = list(document.unannotated)
-            if document.tasks is not None:
-                fields["tasks"] = {
-                    task: None if labels is None else list(labels)
-                    for task, labels in document.tasks.items()
-                }
-            line = json.dumps(fields, ensure_ascii=False)
-            stream.write(line.encode("utf-8") + b"\n")
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name when the block ends well, and vanishes otherwise.
-
-    Raises:
-        DataError: the folder does not exist or cannot be written to.
-    """
     if path.is_dir():
         raise DataError(f"{path}: must be a file to write; it is a folder")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with (
+            replacing(path) as temporary,
+            temporary.open("wb") as raw,
+            _packed(raw, split_suffix(path)[1]) as stream,
+        ):
+            for document in documents:
+                line = json.dumps(_fields(document), ensure_ascii=False)
+                stream.write(line.encode("utf-8") + b"\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be written; {error.strerror}") from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-        # mkstemp lets nobody else read; a plain new file follows the umask.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+
+
+def _fields(document: Document) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "id": document.id,
+        "text": document.text,
+        "labels": list(document.labels),
+    }
+    if document.features is not None:
+        del fields["text"]
+        fields["features"] = {
+            "ids": document.features.ids.tolist(),
+            "values": document.features.values.tolist(),
+        }
+    if document.unannotated:
+        fields["unannotated"] = list(document.unannotated)
+    if document.tasks is not None:
+        fields["tasks"] = {
+            task: None if labels is None else list(labels)
+            for task, labels in document.tasks.items()
+        }
+    return fields
 
 
 @contextlib.contextmanager

@@ -24,12 +24,11 @@ import numpy as np
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.data.features.values import Features
 from labelgraph_jax.data.readers.fields import check_text
-from labelgraph_jax.data.readers.lines import read_lines
+from labelgraph_jax.data.readers.lines import find_file, read_lines
 from labelgraph_jax.data.readers.matrices import label_rows, read_matrix, read_pairs
 from labelgraph_jax.data.readers.texts import read_documents
 from labelgraph_jax.data.readers.xmc_json import read_json_labels, read_json_split
 
-COMPRESSIONS = ("", ".gz", ".xz")
 LABEL_FILES = ("Y.txt", "lbl.txt", "output-labels.txt", "output-items.txt")
 _SPLITS = {"train": "trn", "test": "tst"}
 
@@ -45,28 +44,18 @@ def read_folder(path: str | Path) -> Corpus:
             said), or a row that is wrong (file and line are said).
     """
     folder = Path(path)
-    if find(folder, "trn.json"):
+    if find_file(folder, "trn.json"):
         return _json_corpus(folder)
-    if find(folder, "train.txt"):
+    if find_file(folder, "train.txt"):
         return _bag_corpus(folder)
     return _matrix_corpus(folder)
 
 
 def is_xmc_folder(folder: Path) -> bool:
     """Whether a folder has the training split of one of the layouts."""
-    if find(folder, "trn.json", "train.txt") is not None:
+    if find_file(folder, "trn.json", "train.txt") is not None:
         return True
     return _labels_of(folder, "trn") is not None
-
-
-def find(folder: Path, *names: str) -> Path | None:
-    """The first of some files that a folder has, perhaps compressed."""
-    for name in names:
-        for compression in COMPRESSIONS:
-            path = folder / f"{name}{compression}"
-            if path.is_file():
-                return path
-    return None
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -81,7 +70,7 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 def _bag_corpus(folder: Path) -> Corpus:
-    train, test = find(folder, "train.txt"), find(folder, "test.txt")
+    train, test = find_file(folder, "train.txt"), find_file(folder, "test.txt")
     assert train is not None
     return Corpus(
         name=folder.name,
@@ -152,11 +141,11 @@ def _matrix_corpus(folder: Path) -> Corpus:
 
 
 def _labels_of(folder: Path, short: str) -> Path | None:
-    return find(folder, f"{short}_X_Y.txt", f"Y.{short}.npz", f"Y.{short}.txt")
+    return find_file(folder, f"{short}_X_Y.txt", f"Y.{short}.npz", f"Y.{short}.txt")
 
 
 def _label_names(folder: Path) -> tuple[Path, list[str]] | None:
-    path = find(folder, *LABEL_FILES)
+    path = find_file(folder, *LABEL_FILES)
     if path is None:
         return None
     lines = read_lines(path, keep_blank=True)
@@ -165,8 +154,8 @@ def _label_names(folder: Path) -> tuple[Path, list[str]] | None:
 
 def _rows(folder: Path, short: str, notes: list[str]) -> list[Document]:
     """The documents of a split, without labels."""
-    text = find(folder, f"{short}_X.txt", f"X.{short}.txt")
-    matrix = find(folder, f"{short}_X_Xf.txt", f"X.{short}.npz")
+    text = find_file(folder, f"{short}_X.txt", f"X.{short}.txt")
+    matrix = find_file(folder, f"{short}_X_Xf.txt", f"X.{short}.npz")
     if text is not None:
         if matrix is not None:
             notes.append(f"{text.name} was read, the features of {matrix.name} not")
@@ -200,7 +189,7 @@ def _rows(folder: Path, short: str, notes: list[str]) -> list[Document]:
 
 
 def _json_corpus(folder: Path) -> Corpus:
-    label_path = find(folder, "lbl.json")
+    label_path = find_file(folder, "lbl.json")
     if label_path is None:
         raise DataError(f"{folder}: trn.json needs lbl.json, which names the labels")
     titles, contents = read_json_labels(label_path)
@@ -208,7 +197,7 @@ def _json_corpus(folder: Path) -> Corpus:
     notes: list[str] = []
     splits: dict[str, tuple[Document, ...]] = {}
     for split, short in _SPLITS.items():
-        path = find(folder, f"{short}.json")
+        path = find_file(folder, f"{short}.json")
         if path is None:
             notes.append(f"the folder has no {split} split")
             continue
@@ -234,7 +223,7 @@ def _filtered(
     notes: list[str],
 ) -> tuple[Document, ...]:
     """The documents, not annotated for the labels that are the same item."""
-    path = find(folder, f"filter_labels_{split}.txt")
+    path = find_file(folder, f"filter_labels_{split}.txt")
     if path is None:
         return tuple(documents)
     pairs = read_pairs(path, len(documents), len(names))

@@ -11,18 +11,17 @@ import datetime
 import decimal
 import difflib
 import itertools
-import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.columns import csv_table, parquet_table
-from labelgraph_jax.data.readers.fields import shown
+from labelgraph_jax.data.readers.fields import json_object, shown
 from labelgraph_jax.data.readers.lines import (
     Line,
     decoded_lines,
@@ -306,21 +305,10 @@ def _list(value: Any) -> tuple[str, ...] | None:
 def _json_rows(
     lines: Iterator[Line], name: str
 ) -> tuple[tuple[str, ...], list[tuple[int, tuple[Any, ...]]]]:
-    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     header: dict[str, None] = {}
     objects: list[tuple[int, dict[str, Any]]] = []
     for number, line in lines:
-        try:
-            fields = decoder.decode(line)
-        except (ValueError, RecursionError) as error:
-            reason = "got a blank line" if not line.strip() else str(error)
-            raise DataError(
-                f"{name}:{number}: must be one JSON object; {reason}"
-            ) from None
-        if not isinstance(fields, dict):
-            raise DataError(
-                f"{name}:{number}: must be one JSON object; got {shown(fields)}"
-            )
+        fields = json_object(line, f"{name}:{number}")
         header |= dict.fromkeys(fields)
         objects.append((number, fields))
     names = tuple(header)
@@ -328,7 +316,3 @@ def _json_rows(
         (number, tuple(fields.get(column) for column in names))
         for number, fields in objects
     ]
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON value")

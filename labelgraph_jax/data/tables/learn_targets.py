@@ -20,6 +20,7 @@ from labelgraph_jax.data.tables.values import (
     category_name,
     number_column,
     parse_number,
+    value_counts,
     value_names,
 )
 
@@ -105,12 +106,8 @@ def _squared(table: Table, name: str) -> Target:
 
 
 def _counts(table: Table, name: str) -> Counter[str]:
-    index, names = value_names(table, name)
-    counts: Counter[str] = Counter()
-    for value, count in zip(names, np.bincount(index).tolist(), strict=True):
-        if value is not None:
-            counts[value] += count
-    return counts
+    counts = value_counts(table, name)
+    return Counter({value: n for value, n in counts.items() if value is not None})
 
 
 def _binary(table: Table, name: str, positive: str) -> Target:

@@ -14,7 +14,12 @@ import numpy as np
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.tables.files import Table
-from labelgraph_jax.data.tables.values import category_name, number_column, value_names
+from labelgraph_jax.data.tables.values import (
+    category_name,
+    number_column,
+    value_counts,
+    value_names,
+)
 
 ColumnKind = Literal["categorical", "numeric"]
 
@@ -278,7 +283,7 @@ def _skewness(values: np.ndarray) -> float:
 def _categorical(
     table: Table, name: str, min_count: int, max_categories: int
 ) -> Column:
-    counts = _value_counts(table, name)
+    counts = value_counts(table, name)
     missing = counts.pop(None, 0)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or ""))
     kept = [value for value, count in ordered if count >= min_count and value]
@@ -290,14 +295,6 @@ def _categorical(
         missing=missing,
         rare=len(ordered) - len(kept),
     )
-
-
-def _value_counts(table: Table, name: str) -> Counter[str | None]:
-    index, names = value_names(table, name)
-    counts: Counter[str | None] = Counter()
-    for value, count in zip(names, np.bincount(index).tolist(), strict=True):
-        counts[value] += count
-    return counts
 
 
 def _category_ids(column: Column, table: Table) -> tuple[np.ndarray, Counter[str]]:

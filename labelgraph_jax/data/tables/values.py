@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,6 +70,19 @@ def value_names(table: Table, name: str) -> tuple[np.ndarray, list[str | None]]:
     known = {value: i for i, value in enumerate(dict.fromkeys(values))}
     index = np.fromiter(map(known.__getitem__, values), np.int64, len(values))
     return index, [None if not v else category_name(v) for v in known]
+
+
+def value_counts(table: Table, name: str) -> Counter[str | None]:
+    """How often each value of a column stands in a row; None for missing ones.
+
+    Raises:
+        DataError: as `value_names`.
+    """
+    index, names = value_names(table, name)
+    counts: Counter[str | None] = Counter()
+    for value, count in zip(names, np.bincount(index).tolist(), strict=True):
+        counts[value] += count
+    return counts
 
 
 def number_column(table: Table, name: str, must: str = "numbers") -> np.ndarray:

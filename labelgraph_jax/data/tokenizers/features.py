@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +11,8 @@ import numpy as np
 
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.features.documents import reads_features
+from labelgraph_jax.data.tokenizers.saved import SavedTokenizer
 from labelgraph_jax.data.tokenizers.words import TokenizerError
-
-FILE = "features.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +32,14 @@ class EncodedFeatures:
     unknown: int
 
 
-class FeatureTokenizer:
+class FeatureTokenizer(SavedTokenizer):
     """Which features a model reads: row 0 is padding, row 1 + i the i-th kept feature.
 
     A feature that too few training documents have would get a vector that was never
     trained, so it is left out wherever it occurs.
     """
+
+    FILE = "features.json"
 
     pad_id = 0
 
@@ -90,11 +89,6 @@ class FeatureTokenizer:
         """Rows that an embedding table of these ids needs."""
         return len(self.kept) + 1
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of everything that decides which rows a document gets."""
-        return hashlib.sha256(self._to_json().encode()).hexdigest()
-
     def encode(
         self, documents: Sequence[Document], *, max_length: int
     ) -> EncodedFeatures:
@@ -130,15 +124,6 @@ class FeatureTokenizer:
             values.append([document.features.values[known]])
         return EncodedFeatures(windows, values, truncated, unknown)
 
-    def save(self, folder: str | Path) -> Path:
-        """Writes `folder/features.json`, whole or not at all; returns its path."""
-        path = Path(folder) / FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(self._to_json(), encoding="utf-8")
-        partial.replace(path)
-        return path
-
     @classmethod
     def load(cls, folder: str | Path) -> FeatureTokenizer:
         """Reads what `save` wrote.
@@ -146,7 +131,7 @@ class FeatureTokenizer:
         Raises:
             TokenizerError: the file is missing or malformed.
         """
-        path = Path(folder) / FILE
+        path = Path(folder) / cls.FILE
         try:
             held = json.loads(path.read_text(encoding="utf-8"))
             return cls(np.asarray(held["kept"], np.int64), int(held["features"]))
@@ -155,10 +140,10 @@ class FeatureTokenizer:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TokenizerError(f"{path} holds no features: {error}") from error
 
-    @staticmethod
-    def is_in(folder: str | Path) -> bool:
+    @classmethod
+    def is_in(cls, folder: str | Path) -> bool:
         """Whether a run saved features rather than a tokenizer of texts there."""
-        return (Path(folder) / FILE).is_file()
+        return (Path(folder) / cls.FILE).is_file()
 
     def _to_json(self) -> str:
         return json.dumps({"features": self.features, "kept": self.kept.tolist()})

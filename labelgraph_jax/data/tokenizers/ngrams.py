@@ -1,8 +1,6 @@
 """Words, word pairs and character n-grams as the tokens of a bag."""
 
-import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labelgraph_jax.data.tokenizers.saved import SavedTokenizer
 from labelgraph_jax.data.tokenizers.words import (
     PAD,
     UNKNOWN,
@@ -18,13 +17,12 @@ from labelgraph_jax.data.tokenizers.words import (
     TokenizerError,
 )
 
-FILE = "ngrams.json"
 CHARACTERS = (3, 4, 5)
 _WORD = re.compile(r"\w+")
 _SPACE = " "
 
 
-class NgramTokenizer:
+class NgramTokenizer(SavedTokenizer):
     """Cuts a text into words, pairs of neighbouring words, and parts of words.
 
     A part of a word is a run of 3 to 5 characters, the word's beginning and end
@@ -35,6 +33,8 @@ class NgramTokenizer:
     Reference: the units of Bojanowski et al., "Enriching Word Vectors with Subword
     Information", TACL 2017; here each has a row of its own instead of a hashed one.
     """
+
+    FILE = "ngrams.json"
 
     pad_id = 0
 
@@ -89,11 +89,6 @@ class NgramTokenizer:
         """Which tokens are parts of words, bool `[V]`."""
         return np.asarray([is_part(token) for token in self.vocabulary])
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of everything that decides which ids a text gets."""
-        return hashlib.sha256(self._to_json().encode()).hexdigest()
-
     def encode(
         self, texts: Sequence[str], *, max_length: int, max_windows: int = 1
     ) -> EncodedTexts:
@@ -147,15 +142,6 @@ class NgramTokenizer:
             windows.append(known or [()])
         return spans, windows
 
-    def save(self, folder: str | Path) -> Path:
-        """Writes `folder/ngrams.json`, whole or not at all; returns its path."""
-        path = Path(folder) / FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(self._to_json(), encoding="utf-8")
-        partial.replace(path)
-        return path
-
     @classmethod
     def load(cls, folder: str | Path) -> "NgramTokenizer":
         """Reads what `save` wrote.
@@ -163,7 +149,7 @@ class NgramTokenizer:
         Raises:
             TokenizerError: the file is missing or malformed.
         """
-        path = Path(folder) / FILE
+        path = Path(folder) / cls.FILE
         try:
             tokens = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

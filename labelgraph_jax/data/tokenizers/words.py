@@ -1,8 +1,6 @@
 """Text to token ids: a vocabulary of one's own words, or a published tokenizer."""
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,8 @@ from typing import Any
 import numpy as np
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+
+from labelgraph_jax.data.tokenizers.saved import SavedTokenizer
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 _PAD_NAMES = (PAD, "<pad>", "<PAD>")
@@ -36,8 +36,10 @@ class EncodedTexts:
         return len(self.windows)
 
 
-class Tokenizer:
+class Tokenizer(SavedTokenizer):
     """A vocabulary and the rule that cuts text into its tokens."""
+
+    FILE = "tokenizer.json"
 
     def __init__(self, inner: tokenizers.Tokenizer, *, pad_token: str = PAD) -> None:
         pad_id = inner.token_to_id(pad_token)
@@ -140,7 +142,7 @@ class Tokenizer:
         Raises:
             TokenizerError: the file is missing or malformed.
         """
-        path = Path(folder) / "tokenizer.json"
+        path = Path(folder) / cls.FILE
         if not path.is_file():
             raise TokenizerError(f"no tokenizer at {path}")
         try:
@@ -150,26 +152,12 @@ class Tokenizer:
         padding = inner.padding or {}
         return cls(inner, pad_token=padding.get("pad_token", PAD))
 
-    def save(self, folder: str | Path) -> Path:
-        """Write `folder/tokenizer.json`, whole or not at all; return its path."""
-        path = Path(folder) / "tokenizer.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(self._to_json(), encoding="utf-8")
-        partial.replace(path)
-        return path
-
     def _to_json(self) -> str:
         self._inner.no_truncation()
         self._inner.enable_padding(pad_id=self.pad_id, pad_token=self._pad_token)
         text = self._inner.to_str()
         self._inner.no_padding()
         return text
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of everything that decides which ids a text gets."""
-        return hashlib.sha256(self._to_json().encode()).hexdigest()
 
     @property
     def vocabulary(self) -> list[str]:

@@ -22,6 +22,7 @@ import jax
 import jax.export
 import numpy as np
 
+from labelgraph_jax.data.files import write_json, write_text
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.deploy.export.check import check_program, reads_windows
@@ -38,7 +39,7 @@ from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.ensemble import Ensemble
 from labelgraph_jax.predictors.hierarchy import label_ancestors
 from labelgraph_jax.predictors.model import Model
-from labelgraph_jax.predictors.workdir import Workdir, write_json, write_text
+from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.records import documents_of_run
 from labelgraph_jax.runs.restore import load_model
 

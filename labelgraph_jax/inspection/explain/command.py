@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelgraph_jax.data.documents import Document
-from labelgraph_jax.data.files import cache_folder
+from labelgraph_jax.data.files import cache_folder, replacing
 from labelgraph_jax.data.readers.texts import read_texts
 from labelgraph_jax.inspection.explain.explainer import ExplainError, explain
 from labelgraph_jax.inspection.explain.explanation import Explanation
-from labelgraph_jax.predictors.workdir import Workdir, replacing
+from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.restore import load_model
 
 if TYPE_CHECKING:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labelgraph_jax.data.files import replacing, write_text
 from labelgraph_jax.inspection.report.contents import Overall, Report, plain
 from labelgraph_jax.predictors.workdir import (
     Workdir,
     WorkdirError,
-    replacing,
-    write_text,
 )
 
 __all__ = ["Report", "WrittenReport", "has_report", "write_report"]

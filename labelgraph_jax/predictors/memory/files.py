@@ -12,16 +12,20 @@ import dataclasses
 import filecmp
 import json
 import shutil
-import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from labelgraph_jax.config import ConfigError, MemoryConfig
 from labelgraph_jax.config.settings import from_values
 from labelgraph_jax.data.documents import LabelSpace
+from labelgraph_jax.data.files import (
+    read_json,
+    read_npz,
+    replacing,
+    write_json,
+    write_npz,
+)
 from labelgraph_jax.predictors.memory.memory import (
     AddedLabels,
     Choice,
@@ -30,22 +34,9 @@ from labelgraph_jax.predictors.memory.memory import (
     Reader,
     TextRule,
 )
-from labelgraph_jax.predictors.workdir import (
-    Workdir,
-    WorkdirError,
-    replacing,
-    write_json,
-)
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
 ENCODER_FILES = ("*.json", "*.txt", "*.safetensors*")
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def memory_folder(place: Workdir) -> Path:
@@ -69,7 +60,8 @@ def stored_settings(place: Workdir) -> MemoryConfig:
     """
     path = memory_folder(place) / "memory.json"
     try:
-        return from_values(_read_json(path)["settings"], MemoryConfig, where="memory")
+        settings = read_json(path, error=WorkdirError)["settings"]
+        return from_values(settings, MemoryConfig, where="memory")
     except (ConfigError, KeyError, TypeError) as error:
         raise WorkdirError(
             f"{path}: must hold the settings of a memory: {error}"
@@ -84,7 +76,7 @@ def save_memory(place: Workdir, memory: Memory) -> None:
     kept = dataclasses.asdict(memory.keys)
     for name in ("documents", "labels"):
         kept[name] = kept[name].astype(np.float16)
-    _write_arrays(folder / "keys.npz", kept)
+    write_npz(folder / "keys.npz", kept)
     write_json(
         folder / "memory.json",
         {
@@ -108,7 +100,7 @@ def load_memory(place: Workdir, reader: Reader, labels: LabelSpace) -> Memory:
         WorkdirError: a file is damaged, or belongs to other labels.
     """
     path = memory_folder(place) / "memory.json"
-    config, stored = stored_settings(place), _read_json(path)
+    config, stored = stored_settings(place), read_json(path, error=WorkdirError)
     try:
         choice, rule = Choice(**stored["choice"]), TextRule(**stored["text_rule"])
         about = dict(stored["about"])
@@ -146,14 +138,13 @@ def copy_encoder(source: Path, place: Workdir) -> None:
             target = folder / path.name
             # Encoders of one shape have files of one size: their bytes tell.
             if not target.is_file() or not filecmp.cmp(path, target, shallow=False):
-                partial = target.with_name(target.name + ".partial")
-                shutil.copyfile(path, partial)
-                partial.replace(target)
+                with replacing(target) as partial:
+                    shutil.copyfile(path, partial)
 
 
 def save_added(place: Workdir, added: AddedLabels) -> None:
     """Writes the added labels, whole or not at all."""
-    _write_arrays(
+    write_npz(
         memory_folder(place) / "added.npz",
         {
             "names": np.array(added.names, dtype=np.str_),
@@ -202,21 +193,6 @@ def with_added_labels(labels: LabelSpace, added: AddedLabels) -> LabelSpace:
     )
 
 
-def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-
-
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except _UNREADABLE as error:
-        raise WorkdirError(f"{path}: cannot be read: {error}") from error
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WorkdirError(f"{path}: cannot be read: {error}") from error
+    with read_npz(path, error=WorkdirError) as stored:
+        return dict(stored)

@@ -32,10 +32,8 @@ def change_source(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Source]:
     def change(name: str, **fields) -> Source:
         package = f"labelgraph_jax.data.corpora.{name}"
         module = importlib.import_module(package)
-        builder = importlib.import_module(f"{package}.{name}_dataset_builder").Builder
         changed = dataclasses.replace(module.SOURCE, **fields)
         monkeypatch.setattr(module, "SOURCE", changed)
-        monkeypatch.setattr(builder, "SOURCE", changed)
         return changed
 
     return change

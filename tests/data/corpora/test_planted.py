@@ -12,7 +12,7 @@ from labelgraph_jax.data.corpora import corpus_names, is_corpus, load_corpus
 from labelgraph_jax.data.corpora.planted import Planted, plant
 from labelgraph_jax.data.corpora.planted_settings import PlantedSpec, read_spec
 from labelgraph_jax.data.corpora.planted_words import made_texts, made_words
-from labelgraph_jax.data.documents import DataError, LabelSpace
+from labelgraph_jax.data.documents import DataError
 
 SMALL = PlantedSpec(labels=60, documents=600, validation=40, test=200, community=10)
 
@@ -126,19 +126,6 @@ def test_the_planted_graph_helps_rare_labels_and_a_random_one_does_not() -> None
     assert round(alone, 3) == 0.369
     assert round(with_graph, 3) == 0.439
     assert abs(with_other - alone) < 0.02
-
-
-def test_the_planted_edges_are_told_between_the_labels_of_a_label_space(
-    small: Planted,
-) -> None:
-    space = LabelSpace.from_documents(small.corpus.train)
-    edges = small.edges_among(space.names)
-    names = {frozenset(small.names[i] for i in pair) for pair in small.edges.tolist()}
-    told = [frozenset(space.names[i] for i in pair) for pair in edges.tolist()]
-    assert set(told) <= names and len(set(told)) == len(told)
-    assert (edges[:, 0] < edges[:, 1]).all()
-    inside = {n for n in names if n <= set(space.names)}
-    assert set(told) == inside
 
 
 def test_features_hold_the_counts_of_the_words_of_the_text(small: Planted) -> None:

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from labelgraph_jax.data.corpora import load_corpus
-from labelgraph_jax.data.corpora.prepared import default_cache_dir
 from labelgraph_jax.data.documents import DataError
 
 
@@ -53,8 +52,7 @@ def test_the_second_load_reads_what_the_first_prepared(made, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("the corpus was read again")
 
-    builder = "goemotions.goemotions_dataset_builder.Builder"
-    monkeypatch.setattr(f"labelgraph_jax.data.corpora.{builder}.read", never)
+    monkeypatch.setattr("labelgraph_jax.data.corpora.goemotions.read", never)
     assert _load(made) == first
 
 
@@ -100,10 +98,3 @@ def test_nothing_is_printed(made, capfd):
     _load(made)
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
-
-
-def test_the_cache_lies_where_the_system_keeps_caches(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache_dir() == tmp_path / "labelgraph_jax"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache_dir().parts[-2:] == (".cache", "labelgraph_jax")

@@ -1,7 +1,6 @@
 """Co-occurrence counted from documents equals that of their dense targets."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,15 +21,3 @@ def test_counts_equal_the_loop_over_dense_targets(sets: list[list[str]]) -> None
     assert counts.dtype == np.float32
     targets, _ = labels.targets(documents)
     np.testing.assert_array_equal(counts, reference.cooccurrence(targets))
-
-
-def test_counting_in_small_chunks_changes_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    documents = [Document(str(i), "t", ("a", "b")[: i % 3]) for i in range(9)]
-    labels = LabelSpace(("a", "b"))
-    whole = cooccurrence.cooccurrence_counts(documents, labels)
-    monkeypatch.setattr(cooccurrence, "_PAIRS_AT_ONCE", 1)
-    np.testing.assert_array_equal(
-        cooccurrence.cooccurrence_counts(documents, labels), whole
-    )

@@ -1,4 +1,7 @@
-"""Reuters-21578, Distribution 1.0: newswire with five sets of categories."""
+"""Reuters-21578, Distribution 1.0: newswire of 1987 with five sets of categories.
+
+For research use only; to be called "Reuters-21578, Distribution 1.0".
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,12 @@ from collections.abc import Iterable, Iterator
 
 from labelgraph_jax.data.corpora.protocols import random80
 from labelgraph_jax.data.corpora.reuters21578 import topics
-from labelgraph_jax.data.corpora.reuters21578.sgml import Story, read_stories, select
+from labelgraph_jax.data.corpora.reuters21578.sgml import (
+    CATEGORY_SETS,
+    Story,
+    read_stories,
+    select,
+)
 from labelgraph_jax.data.corpora.sources import (
     DAMAGES,
     Download,
@@ -20,6 +28,7 @@ from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.data.readers.lines import open_bytes
 
 STORIES = 21_578
+TASKS = CATEGORY_SETS
 SGML_FILES = tuple(f"reut2-{number:03d}.sgm" for number in range(22))
 
 SOURCE = Source(
