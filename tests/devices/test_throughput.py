@@ -6,12 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-from labelgraph_jax.training.objectives import multi_label_objective
-from labelgraph_jax.training.parallel import (
+from labelgraph_jax.training.compiled_step import (
     compile_train_step,
     compile_train_step_pmap,
-    make_mesh,
 )
+from labelgraph_jax.training.objectives import multi_label_objective
+from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.step import init_train_state, make_train_step
 from tests.training.conftest import apply_without_dropout, logistic_loss
 

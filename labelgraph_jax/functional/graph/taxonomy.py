@@ -18,6 +18,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.graph.edges import check_parents
+
 AnyArray = TypeVar("AnyArray", Array, np.ndarray)
 HostOrDevice = Array | np.ndarray
 
