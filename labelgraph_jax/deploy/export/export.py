@@ -22,6 +22,7 @@ import jax
 import jax.export
 import numpy as np
 
+from labelgraph_jax.data.files import write_json, write_text
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.deploy.export.check import check_program, reads_windows
@@ -38,7 +39,7 @@ from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.ensemble import Ensemble
 from labelgraph_jax.predictors.hierarchy import label_ancestors
 from labelgraph_jax.predictors.model import Model
-from labelgraph_jax.predictors.workdir import Workdir, write_json, write_text
+from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.records import documents_of_run
 from labelgraph_jax.runs.restore import load_model
 
@@ -54,7 +55,7 @@ def export_model(
     limit: int = 0,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
-    """Writes a finished run as a directory that jax alone can load.
+    """Write a finished run as a directory that jax alone can load.
 
     What was written is read again and compared with `predict`; a directory that does
     not agree is not left.
@@ -120,7 +121,7 @@ def export_model(
 
 
 def require_exportable(model: Model) -> None:
-    """Refuses models that are more than one program.
+    """Refuse models that are more than one program.
 
     Raises:
         ExportError: an ensemble, or a memory that has a say.
