@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 
+from experiments.word_deletion import deletion_test
 from labelgraph_jax.inspection.explain.attribute import METHODS
-from labelgraph_jax.inspection.explain.faithfulness import deletion_test
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.restore import load_model
 

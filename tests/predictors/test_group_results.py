@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
-
-from labelgraph_jax.cli.tables import print_results
 from labelgraph_jax.predictors.group_results import (
     measure_groups,
     measure_groups_ranked,
 )
+from scipy.sparse import csr_array
+
+from labelgraph_jax.cli.results import print_results
 from labelgraph_jax.training.many_labels import TopLabels
 
 COUNTS = np.array([90, 50, 49, 1, 0, 0])

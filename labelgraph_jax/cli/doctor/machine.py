@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib.util
 import os
 import platform
@@ -20,6 +19,7 @@ import jax
 import labelgraph_jax
 from labelgraph_jax.cli.doctor.facts import Folder, ProcessFacts
 from labelgraph_jax.cli.doctor.timing import time_matrix_product
+from labelgraph_jax.data.files import cache_folder, code_fingerprint
 
 PACKAGES = (
     "jax",
@@ -123,15 +123,9 @@ def read_memory(
 def read_versions() -> dict[str, str]:
     """Python, the packages that a run uses, ourselves and a digest of our code."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        found[name] = package_version(name)
+    found |= {name: package_version(name) for name in PACKAGES}
     found["labelgraph_jax"] = labelgraph_jax.__version__
-    digest = hashlib.sha256()
-    root = Path(labelgraph_jax.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes())
-    return {**found, "code": digest.hexdigest()[:12]}
+    return {**found, "code": code_fingerprint()[:12]}
 
 
 def package_version(name: str) -> str:
@@ -144,18 +138,15 @@ def package_version(name: str) -> str:
 
 def read_folders(environment: Mapping[str, str], workdir: str) -> dict[str, Folder]:
     """The folders that a run uses; the caches are created where absent."""
-    base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    cache = Path(base) / "labelgraph_jax"
-    found = {
-        "current folder": Folder(str(Path.cwd()), free_disk(Path.cwd())),
-        "cache folder": Folder(str(cache), free_disk(cache), writing_trouble(cache)),
-    }
+    cache = cache_folder(environment=environment)
+    tried = {"cache folder": str(cache)}
     compiled = getattr(jax.config, "jax_compilation_cache_dir", None)
     if compiled and "://" not in compiled:
-        path = Path(compiled)
-        found["compilation cache"] = Folder(
-            str(path), free_disk(path), writing_trouble(path)
-        )
+        tried["compilation cache"] = compiled
+    found = {"current folder": Folder(str(Path.cwd()), free_disk(Path.cwd()))}
+    for role, path in tried.items():
+        trouble = writing_trouble(Path(path))
+        found[role] = Folder(path, free_disk(Path(path)), trouble)
     if workdir and "://" not in workdir:
         found["work directory"] = Folder(workdir, free_disk(Path(workdir)))
     return found

@@ -1,9 +1,8 @@
 """The training documents as a model reads them, kept beside it, and the nearest."""
 
+import contextlib
 import hashlib
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,12 @@ import numpy as np
 
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document
+from labelgraph_jax.data.files import read_npz, write_npz
 from labelgraph_jax.functional.many_labels.retrieval import nearest_keys
 from labelgraph_jax.functional.text.pooling import masked_mean
 from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.predictors.memory.memory import unit
-from labelgraph_jax.predictors.workdir import WorkdirError, replacing
+from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.training.evaluate import (
     compile_probabilities,
@@ -167,16 +167,15 @@ def _key(model: "Model", known: str) -> str:
 
 def _read(path: Path, key: str) -> TrainingDocuments | None:
     """What was kept; None where it is of other documents, absent or damaged."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            if str(stored["key"]) != key:
-                return None
+    with (
+        contextlib.suppress(WorkdirError),
+        read_npz(path, error=WorkdirError) as stored,
+    ):
+        if str(stored["key"]) == key:
             return TrainingDocuments(*(stored[name] for name in _FIELDS))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
+    return None
 
 
 def _write(path: Path, key: str, found: TrainingDocuments) -> None:
     arrays = {name: getattr(found, name) for name in _FIELDS}
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, key=np.asarray(key), **arrays)
+    write_npz(path, {"key": np.asarray(key), **arrays}, compressed=False)

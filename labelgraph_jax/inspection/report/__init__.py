@@ -13,13 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labelgraph_jax.data.files import replacing, write_text
 from labelgraph_jax.inspection.report.contents import Overall, Report, plain
-from labelgraph_jax.predictors.workdir import (
-    Workdir,
-    WorkdirError,
-    replacing,
-    write_text,
-)
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
 __all__ = ["Report", "WrittenReport", "has_report", "write_report"]
 
@@ -73,7 +69,7 @@ def write_report(
     data_dir: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> WrittenReport:
-    """Writes report.html and report/*.png of a finished run.
+    """Write report.html and report/*.png of a finished run.
 
     Args:
         workdir: what `labelgraph train` left.
