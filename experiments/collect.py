@@ -18,7 +18,7 @@ from typing import Any
 
 import jax
 
-from labelgraph_jax.cli.tables import result_rows
+from labelgraph_jax.runs.result_rows import result_rows
 
 METRICS = ("micro_f1", "macro_f1", "samples_f1", "hamming_loss", "P@1", "nDCG@5", "mAP")
 

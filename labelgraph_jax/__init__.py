@@ -8,6 +8,7 @@
     lg.load(workdir)   a trained model: .predict(texts), .predict_proba(texts);
                        of a run over a table .predict(rows), .predict_proba(rows)
     lg.LabelGraphClassifier   a scikit-learn estimator: .fit(texts, labels)
+    lg.explain(model, text)   why these labels: words, neighbours, documents
     lg.score_test(model)   its test documents: probabilities, targets, decisions
 
 Nothing is imported before it is asked for, so that `import labelgraph_jax` is quick.
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from labelgraph_jax.functional.attention.graph_attention import graph_attention
     from labelgraph_jax.functional.mixture.experts import mix_experts
     from labelgraph_jax.inspection import figures
+    from labelgraph_jax.inspection.explain import explain
     from labelgraph_jax.predictors.model import Model
     from labelgraph_jax.predictors.table_model import TableModel
     from labelgraph_jax.runs.restore import load
@@ -34,6 +36,7 @@ _LAZY = {
     "Config": "labelgraph_jax.config",
     "LabelGraphClassifier": "labelgraph_jax.estimator",
     "Model": "labelgraph_jax.predictors.model",
+    "explain": "labelgraph_jax.inspection.explain",
     "graph_attention": "labelgraph_jax.functional.attention.graph_attention",
     "TableModel": "labelgraph_jax.predictors.table_model",
     "load": "labelgraph_jax.runs.restore",
@@ -54,6 +57,7 @@ __all__ = [
     "Model",
     "TableModel",
     "__version__",
+    "explain",
     "figures",
     "functional",
     "graph_attention",

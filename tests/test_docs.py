@@ -16,7 +16,7 @@ import pytest
 
 import labelgraph_jax as lg
 from labelgraph_jax.cli import app as cli
-from labelgraph_jax.cli import verbs
+from labelgraph_jax.cli.verbs import named_verbs
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -214,9 +214,9 @@ def test_every_verb_has_its_help_on_the_page_of_verbs() -> None:
     page = (DOCS / "commands.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"^```{verb-help} (.+)$", page, re.M))
     names = {
-        re.sub(r"(?<!^)([A-Z])", r" \1", verb.__name__).lower() for verb in cli.HANDLERS
+        re.sub(r"(?<!^)([A-Z])", r" \1", verb.__name__).lower()
+        for verb in named_verbs([])
     }
-    assert verbs.ShowConfig in cli.HANDLERS
     assert shown == {name.replace("show config", "config") for name in names}
 
 

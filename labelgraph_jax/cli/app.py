@@ -15,48 +15,23 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-from labelgraph_jax.cli import handlers, help_text, verbs
+from labelgraph_jax.cli import help_text
 from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages
+from labelgraph_jax.cli.output import say
+from labelgraph_jax.cli.verbs import VERBS, named_verbs, union_of_verbs
 from labelgraph_jax.config import Config, ConfigError, read_config
 from labelgraph_jax.config.presets import preset
 from labelgraph_jax.data.files import cache_folder
 
-HANDLERS: dict[type, Callable[[Any], int]] = {
-    verbs.Train: handlers.train,
-    verbs.Doctor: handlers.doctor,
-    verbs.Ensemble: handlers.ensemble,
-    verbs.Evaluate: handlers.evaluate,
-    verbs.Predict: handlers.predict,
-    verbs.Serve: handlers.serve,
-    verbs.Export: handlers.export,
-    verbs.Explain: handlers.explain,
-    verbs.Gates: handlers.gates,
-    verbs.Graph: handlers.graph,
-    verbs.DataStats: handlers.data_stats,
-    verbs.DataValidate: handlers.data_validate,
-    verbs.DataExport: handlers.data_export,
-    verbs.DataList: handlers.data_list,
-    verbs.Memory: handlers.memory,
-    verbs.Report: handlers.report,
-    verbs.LabelsAdd: handlers.labels_add,
-    verbs.LabelsList: handlers.labels_list,
-    verbs.LabelsRemove: handlers.labels_remove,
-    verbs.ShowConfig: handlers.show_config,
-    verbs.Completion: handlers.completion,
-}
-
-COMPUTING = {"train", "evaluate", "predict", "serve", "export", "memory", "report"}
-"""Verbs that work on large arrays for long."""
-
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one verb; ends the process with its exit code."""
+    """Run one verb; end the process with its exit code."""
     if arguments is None:
         arguments = sys.argv[1:]
         keep_compiled_programs()
@@ -101,7 +76,7 @@ def keep_compiled_programs() -> None:
 
 
 def forget_half_written_programs(folder: Path) -> None:
-    """Deletes what a killed process left of a program: its bytes without their time.
+    """Delete what a killed process left of a program: its bytes without their time.
 
     JAX reads the times of all programs before it keeps another one, and of one that
     has none it warns at each program that it compiles from then on.
@@ -115,7 +90,7 @@ def forget_half_written_programs(folder: Path) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one verb and returns its exit code.
+    """Run one verb and return its exit code.
 
     A `ValueError`, and so every error that a person's input can cause, becomes one
     line on standard error; set LABELGRAPH_TRACEBACK=1 to see where it came from.
@@ -199,7 +174,7 @@ def _keep_stdout_for_results() -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    handlers.say(f"labelgraph: warning: {' '.join(str(message).split())}")
+    say(f"labelgraph: warning: {' '.join(str(message).split())}")
 
 
 def _one_line(error: BaseException) -> str:
@@ -261,17 +236,16 @@ def _dispatch(arguments: list[str]) -> int:
 
     silent = getattr(verb, "quiet", False) or getattr(verb, "json", False)
     with shown(not silent):
-        return HANDLERS[type(verb)](verb)
+        return int(verb.execute())
 
 
 def _check_name(first: str) -> None:
-    """Raises ConfigError with the nearest name where the first word is no verb."""
-    names = help_text.names(verbs.verbs(Config()))
-    if first.startswith("-") or first in names:
+    """Raise ConfigError with the nearest name where the first word is no verb."""
+    if first.startswith("-") or first in VERBS:
         return
-    nearest = difflib.get_close_matches(first, names, n=1)
+    nearest = difflib.get_close_matches(first, VERBS, n=1)
     meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ConfigError(f"{first!r} is none of the verbs {', '.join(names)}.{meant}")
+    raise ConfigError(f"{first!r} is none of the verbs {', '.join(VERBS)}.{meant}")
 
 
 def _parse(start: Config, arguments: list[str]) -> Any:
@@ -283,10 +257,10 @@ def _parse(start: Config, arguments: list[str]) -> Any:
     """
     said = io.StringIO()
     helps = bool({"-h", "--help"} & set(arguments))
-    union = verbs.verbs(start, brief=helps)
-    named = help_text.named_verbs(union, arguments)
+    union = union_of_verbs(start, brief=helps)
+    named = named_verbs(arguments)
     if helps and len(named) == 1:
-        union = verbs.verbs(start)
+        union = union_of_verbs(start)
         help_text.join_paragraphs(named[0])
     try:
         with contextlib.redirect_stderr(said):

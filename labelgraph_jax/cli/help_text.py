@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Sequence
-from typing import Any, get_args, get_type_hints
+from typing import get_type_hints
 
 EXIT_CODES = {
     0: "done, or stopped by SIGTERM with everything saved",
@@ -54,32 +54,8 @@ def closing_lines(named: Sequence[type], *, all_verbs: bool) -> list[str]:
     return shown
 
 
-def names(union: Any) -> list[str]:
-    """What can be typed first, in the order of the help."""
-    parts = (get_args(annotated)[1:] for annotated in get_args(union))
-    return [m.name for metadata in parts for m in metadata if hasattr(m, "name")]
-
-
-def named_verbs(union: Any, arguments: list[str]) -> list[type]:
-    """The verb that the arguments begin with; those of a group or all, if so many.
-
-    Args:
-        union: of `verbs.verbs`.
-        arguments: as typed, `["data", "stats", "--help"]`.
-    """
-    found: list[type] = []
-    for annotated in get_args(union):
-        part, *metadata = get_args(annotated)
-        name = next((m.name for m in metadata if hasattr(m, "name")), None)
-        is_verb = isinstance(part, type)
-        if arguments and arguments[0] == name:
-            return [part] if is_verb else named_verbs(part, arguments[1:])
-        found += [part] if is_verb else named_verbs(part, [])
-    return found
-
-
 def join_paragraphs(cls: type) -> None:
-    """Lets the parser wrap the text of every field of a dataclass, and of its parts.
+    """Let the parser wrap the text of every field of a dataclass, and of its parts.
 
     The parser keeps the line breaks of an indented docstring, and would wrap what it
     then wraps once more.

@@ -33,7 +33,7 @@ def environment_with_huge_pages(
 
 
 def start_over_with_huge_pages() -> None:
-    """Replaces this process by the same command with huge pages, where that helps."""
+    """Replace this process by the same command with huge pages, where that helps."""
     environment = environment_with_huge_pages(os.environ, platform.libc_ver()[0])
     if environment is not None and sys.executable:
         sys.stdout.flush()

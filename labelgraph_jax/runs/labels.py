@@ -16,7 +16,6 @@ from labelgraph_jax.data.files import cache_folder, replacing
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.data.tokenizers.word_vectors import read_word_vectors
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
-from labelgraph_jax.inspection.gate_report import GateReport
 from labelgraph_jax.modules.magnet import TaskMagnet
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.documents import (
@@ -49,6 +48,7 @@ from labelgraph_jax.runs.label_graph import label_graph_arrays
 from labelgraph_jax.runs.problem import Prepared, Say, Validate
 from labelgraph_jax.runs.records import fingerprints
 from labelgraph_jax.runs.restore import restore_network
+from labelgraph_jax.training.gate_report import GateReport
 from labelgraph_jax.training.many_labels import many_label_objective
 from labelgraph_jax.training.objectives import (
     Batch,

@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from labelgraph_jax.cli.tables import (
+from labelgraph_jax.cli.results import RULES, print_results
+from labelgraph_jax.runs.result_rows import (
     COLUMNS,
     MODEL_AT_HALF,
-    RULES,
-    print_results,
     result_rows,
     verdict,
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labelgraph_jax.cli.tables import print_results
+from labelgraph_jax.cli.results import print_results
 from labelgraph_jax.predictors.measure import measure_groups
 from labelgraph_jax.predictors.predictions import Predictions
 

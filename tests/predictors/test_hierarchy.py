@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from labelgraph_jax import load
-from labelgraph_jax.cli.tables import print_results
+from labelgraph_jax.cli.results import print_results
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.predictors.hierarchy import (

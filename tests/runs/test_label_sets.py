@@ -148,7 +148,7 @@ def test_a_file_annotated_for_one_set_measures_that_one(
 def test_the_table_has_a_row_for_each_set(
     workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from labelgraph_jax.cli.tables import print_results
+    from labelgraph_jax.cli.results import print_results
 
     results = results_of(workdir)
     print_results(results, workdir=str(workdir))

@@ -11,7 +11,7 @@ import pytest
 
 import labelgraph_jax as lg
 from labelgraph_jax.cli.app import run
-from labelgraph_jax.cli.table_results import _notes
+from labelgraph_jax.cli.results import _task_notes
 from labelgraph_jax.config import Config, TableConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.files import table_of
@@ -151,7 +151,7 @@ def test_the_baselines_stand_beside_the_model(
         assert model["tasks"]["rating"]["metrics"]["r2"] > 0.5
         assert model["tasks"]["never"]["metrics"]["auc"] is None
     shown = results | {"baseline": found | {"models": {"linear": results["test"]}}}
-    assert any("ties by 0.0000 against linear" in line for line in _notes(shown))
+    assert any("ties by 0.0000 against linear" in line for line in _task_notes(shown))
 
 
 def test_evaluation_gives_the_numbers_of_training(
@@ -270,7 +270,7 @@ def test_a_run_that_broke_off_goes_on_without_gates_and_with_learned_weights(
     results = fit(config, tmp_path / "run", progress=False)
     assert results["training"]["steps"] == 3 * 11
     assert results["learned_weights"].keys() == {"click", "rating"}
-    assert any("losses, learned: click" in line for line in _notes(results))
+    assert any("losses, learned: click" in line for line in _task_notes(results))
     assert results["test"]["tasks"]["click"]["skill"] > 0.1
     assert np.isfinite(results["test"]["tasks"]["rating"]["metrics"]["rmse"])
     assert run(["gates", str(tmp_path / "run")]) == 2

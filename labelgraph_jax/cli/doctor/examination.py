@@ -1,7 +1,7 @@
 """What this machine and its processes are, and whether a run on them will work.
 
 It measures: who is here, which devices, how fast they add up numbers together, which
-folders can be written. `doctor_checks.py` decides what that means.
+folders can be written. `checks.py` decides what that means.
 """
 
 import contextlib

@@ -123,8 +123,7 @@ def read_memory(
 def read_versions() -> dict[str, str]:
     """Python, the packages that a run uses, ourselves and a digest of our code."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        found[name] = package_version(name)
+    found |= {name: package_version(name) for name in PACKAGES}
     found["labelgraph_jax"] = labelgraph_jax.__version__
     return {**found, "code": code_fingerprint()[:12]}
 
@@ -140,16 +139,14 @@ def package_version(name: str) -> str:
 def read_folders(environment: Mapping[str, str], workdir: str) -> dict[str, Folder]:
     """The folders that a run uses; the caches are created where absent."""
     cache = cache_folder(environment=environment)
-    found = {
-        "current folder": Folder(str(Path.cwd()), free_disk(Path.cwd())),
-        "cache folder": Folder(str(cache), free_disk(cache), writing_trouble(cache)),
-    }
+    tried = {"cache folder": str(cache)}
     compiled = getattr(jax.config, "jax_compilation_cache_dir", None)
     if compiled and "://" not in compiled:
-        path = Path(compiled)
-        found["compilation cache"] = Folder(
-            str(path), free_disk(path), writing_trouble(path)
-        )
+        tried["compilation cache"] = compiled
+    found = {"current folder": Folder(str(Path.cwd()), free_disk(Path.cwd()))}
+    for role, path in tried.items():
+        trouble = writing_trouble(Path(path))
+        found[role] = Folder(path, free_disk(Path(path)), trouble)
     if workdir and "://" not in workdir:
         found["work directory"] = Folder(workdir, free_disk(Path(workdir)))
     return found

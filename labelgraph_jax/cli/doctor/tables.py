@@ -2,23 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from labelgraph_jax.cli.doctor.examination import Examination
 from labelgraph_jax.cli.doctor.facts import GIB, Folder, ProcessFacts
+from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
 
 ROWS = 16
 """Processes that are listed; of further ones the number is given."""
 
 
 def print_examination(examination: Examination) -> None:
-    """Prints what was seen: process 0 everything, the others what they alone know."""
+    """Print what was seen: process 0 everything, the others what they alone know."""
     is_whole = len(examination.processes) == examination.joined
     if examination.process and examination.shared and is_whole:
         return
-    console = Console(highlight=False, markup=False)
+    console = plain_console()
     of = f" of {examination.joined}" if examination.shared else ""
     console.print(
         f"process {examination.process}{of} ({examination.found_by}); "
@@ -41,13 +40,12 @@ def print_examination(examination: Examination) -> None:
 
 
 def _processes_table(processes: Sequence[ProcessFacts]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("process", justify="right")
+    table = plain_table()
+    add_number_columns(table, ("process",))
     table.add_column("host", no_wrap=True, max_width=20)
     table.add_column("devices", max_width=24)
     titles = ("memory\neach", "cores", "RAM free\nof GiB", "disk\nfree", "TFLOP/s")
-    for title in titles:
-        table.add_column(title, justify="right")
+    add_number_columns(table, titles)
     for facts in processes[:ROWS]:
         kinds = ", ".join(
             f"{facts.device_kinds.count(kind)} x {kind}"

@@ -93,7 +93,7 @@ def wrong_sum(got: int, expected: int) -> list[Finding]:
 
 
 def time_all_reduce(megabytes: int) -> AllReduce:
-    """Times the sum of one array per device over all devices, given back to each."""
+    """Time the sum of one array per device over all devices, given back to each."""
     mesh = make_mesh()
     elements = megabytes * 2**20 // 4
     split = NamedSharding(mesh, PartitionSpec(DATA_AXIS))

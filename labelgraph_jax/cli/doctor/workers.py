@@ -7,6 +7,7 @@ from functools import partial
 
 from labelgraph_jax.cli.doctor.facts import Finding
 
+ON_EVERY_WORKER = "start the same command on every worker"
 ON_EVERY_TPU_WORKER = (
     "start it on every worker: `gcloud compute tpus tpu-vm ssh NAME --worker=all "
     "--command='labelgraph ...'`; on GKE in every pod of the job"
@@ -135,25 +136,26 @@ def started_alone(
     return []
 
 
-def setting_failure(error: ValueError, environment: Mapping[str, str]) -> Finding:
-    """That what was said about the processes cannot be."""
+def how_to_start(environment: Mapping[str, str], otherwise: str) -> str:
+    """Return how the environment's scheduler starts every worker."""
     announced = announced_workers(environment)
-    return Finding(str(error), announced.hint if announced else "")
+    return announced.hint if announced else otherwise
+
+
+def setting_failure(error: ValueError, environment: Mapping[str, str]) -> Finding:
+    """Return that what was said about the processes cannot be."""
+    return Finding(str(error), how_to_start(environment, ""))
 
 
 def join_failure(reason: str, environment: Mapping[str, str]) -> Finding:
-    """That the processes did not find each other, with the hint of their scheduler."""
-    announced = announced_workers(environment)
-    hint = announced.hint if announced else ""
-    return Finding(reason, hint or "start the same command on every worker")
+    """Return that the processes did not find each other, and how to start them."""
+    return Finding(reason, how_to_start(environment, ON_EVERY_WORKER))
 
 
 def late(what: str, seconds: float, environment: Mapping[str, str]) -> Finding:
-    """That something did not happen in time, most likely for want of the others."""
-    announced = announced_workers(environment)
-    start = announced.hint if announced else "start the same command on every worker"
+    """Return that something did not happen in time, most likely for want of others."""
     return Finding(
         f"{what} within {seconds:g} s",
-        f"{start}; what do the other processes say, and are the ports between the "
-        "machines open?",
+        f"{how_to_start(environment, ON_EVERY_WORKER)}; what do the other processes "
+        "say, and are the ports between the machines open?",
     )

@@ -61,7 +61,7 @@ def check_program(
     where: str,
     limit: int = 0,
 ) -> Check:
-    """Compares an exported program with the model it was made from.
+    """Compare an exported program with the model it was made from.
 
     Both compute products in full precision, which is what the program does anywhere.
 

@@ -55,7 +55,7 @@ def export_model(
     limit: int = 0,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
-    """Writes a finished run as a directory that jax alone can load.
+    """Write a finished run as a directory that jax alone can load.
 
     What was written is read again and compared with `predict`; a directory that does
     not agree is not left.
@@ -121,7 +121,7 @@ def export_model(
 
 
 def require_exportable(model: Model) -> None:
-    """Refuses models that are more than one program.
+    """Refuse models that are more than one program.
 
     Raises:
         ExportError: an ensemble, or a memory that has a say.

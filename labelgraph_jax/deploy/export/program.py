@@ -65,7 +65,7 @@ class Program:
 
 
 def export_program(model: "Model") -> Program:
-    """Traces a model whole, from token ids to probabilities, and lowers it.
+    """Trace a model whole, from token ids to probabilities, and lower it.
 
     Args:
         model: a classifier with its frozen encoder; its memory is not read.

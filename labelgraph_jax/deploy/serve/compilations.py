@@ -11,7 +11,7 @@ class Compilations:
 
     @classmethod
     def listen(cls) -> None:
-        """Counts from now on."""
+        """Count from now on."""
         if cls._listens:
             return
         from jax import monitoring

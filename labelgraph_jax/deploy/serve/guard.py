@@ -143,8 +143,8 @@ async def read_body(
     Raises:
         RefusedError: it is too long (413), too slow (408), or encoded (415).
     """
-    if encoding := headers.get("content-encoding", "identity") != "identity":
-        encoding = headers["content-encoding"]
+    encoding = headers.get("content-encoding", "identity")
+    if encoding != "identity":
         raise RefusedError(
             415,
             f"the body must not be compressed; got Content-Encoding {encoding!r}",

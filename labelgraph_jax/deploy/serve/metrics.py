@@ -1,5 +1,7 @@
 """What a service counts, for Prometheus."""
 
+from typing import Any
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -24,54 +26,35 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
-        self.requests = Counter(
-            "labelgraph_requests",
-            "Requests answered, by path and status.",
-            ["path", "code"],
-            registry=registry,
+
+        def add(kind: Any, name: str, about: str, *labels: str, **options: Any) -> Any:
+            name = f"labelgraph_{name}"
+            return kind(name, about, labels, registry=registry, **options)
+
+        about = "Requests answered, by path and status."
+        self.requests: Counter = add(Counter, "requests", about, "path", "code")
+        about = "From the head of a request to the end of its answer."
+        self.seconds: Histogram = add(
+            Histogram, "request_seconds", about, "path", buckets=SECONDS
         )
-        self.seconds = Histogram(
-            "labelgraph_request_seconds",
-            "From the head of a request to the end of its answer.",
-            ["path"],
-            buckets=SECONDS,
-            registry=registry,
+        about = "Requests that were refused, by reason."
+        self.rejected: Counter = add(Counter, "rejected", about, "reason")
+        about = "Texts that were scored."
+        self.documents: Counter = add(Counter, "documents", about)
+        about = "Texts that were scored together."
+        self.batch_texts: Histogram = add(
+            Histogram, "batch_texts", about, buckets=SIZES
         )
-        self.rejected = Counter(
-            "labelgraph_rejected",
-            "Requests that were refused, by reason.",
-            ["reason"],
-            registry=registry,
+        about = "From a batch's tokens to what is written of it."
+        self.batch_seconds: Histogram = add(
+            Histogram, "batch_seconds", about, buckets=SECONDS
         )
-        self.documents = Counter(
-            "labelgraph_documents", "Texts that were scored.", registry=registry
-        )
-        self.batch_texts = Histogram(
-            "labelgraph_batch_texts",
-            "Texts that were scored together.",
-            buckets=SIZES,
-            registry=registry,
-        )
-        self.batch_seconds = Histogram(
-            "labelgraph_batch_seconds",
-            "From a batch's tokens to what is written of it.",
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.waiting = Gauge(
-            "labelgraph_waiting_texts", "Texts that wait.", registry=registry
-        )
-        self.before_ready = Gauge(
-            "labelgraph_compilations_before_ready",
-            "Programs compiled until the service was ready.",
-            registry=registry,
-        )
-        Gauge(
-            "labelgraph_compilations",
-            "Programs compiled; beyond those before it was ready there are none.",
-            registry=registry,
-        ).set_function(lambda: Compilations.count)
+        self.waiting: Gauge = add(Gauge, "waiting_texts", "Texts that wait.")
+        about = "Programs compiled until the service was ready."
+        self.before_ready: Gauge = add(Gauge, "compilations_before_ready", about)
+        about = "Programs compiled; beyond those before it was ready there are none."
+        add(Gauge, "compilations", about).set_function(lambda: Compilations.count)
 
     def text(self) -> bytes:
-        """All of them as Prometheus reads them."""
+        """Return all of them as Prometheus reads them."""
         return generate_latest(self.registry)

@@ -77,7 +77,7 @@ class Connection(H11Protocol):
         self._refuse(400, "the request must be valid HTTP/1.1; it is not", "bad_http")
 
     def _await_head(self, *, idle: bool = False) -> None:
-        """Starts or stops the clock: it runs where a head has begun, and not ended."""
+        """Start or stop the clock: it runs where a head has begun, and not ended."""
         cycle = self.cycle
         if (cycle is not None and not cycle.response_complete) or idle:
             self._stop_timer()

@@ -55,7 +55,7 @@ class Queues:
         return sum(map(len, self._queues.values()))
 
     def add(self, waiting: Waiting) -> None:
-        """Takes its place behind those that came before."""
+        """Take its place behind those that came before."""
         self._queues.setdefault(waiting.text.buckets, deque()).append(waiting)
 
     def take(self) -> list[Waiting]:

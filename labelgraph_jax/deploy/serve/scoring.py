@@ -236,7 +236,7 @@ class Scorer:
                     yield number, bucket, rows
 
     def compile_all(self, going_on: Callable[[], bool] = lambda: True) -> int:
-        """Scores a batch of every shape, and again to learn what it costs.
+        """Score a batch of every shape, and again to learn what it costs.
 
         Args:
             going_on: asked before each; false breaks off.

@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 
 def require_extra() -> None:
-    """Refuses to go on without the packages that only a service needs.
+    """Refuse to go on without the packages that only a service needs.
 
     Raises:
         ServeError: one is not installed.
@@ -52,7 +52,7 @@ def serve(
     say: Say = lambda line: None,
     log: Say | None = None,
 ) -> int:
-    """Serves a trained model until SIGTERM or Ctrl-C, and finishes what it holds.
+    """Serve a trained model until SIGTERM or Ctrl-C, and finish what it holds.
 
     Args:
         workdir: what `labelgraph train` left.

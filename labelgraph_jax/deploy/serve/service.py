@@ -79,7 +79,7 @@ class Service:
         self._on_change: Callable[[], None] = lambda: None
 
     def start(self, on_change: Callable[[], None] = lambda: None) -> None:
-        """Begins to load; to be called in the event loop.
+        """Begin to load; to be called in the event loop.
 
         Args:
             on_change: called in the event loop once it is ready, or has failed.
@@ -94,7 +94,7 @@ class Service:
             thread.start()
 
     def stop(self, seconds: float = 5.0) -> bool:
-        """Ends both threads; whether they have ended within so many seconds."""
+        """End both threads; say whether they have ended within so many seconds."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()

@@ -1,6 +1,7 @@
 """Why a model predicted what it predicted: words, label graph, gates, documents."""
 
 from labelgraph_jax.inspection.explain.explainer import ExplainError, explain
-from labelgraph_jax.inspection.explain.explanation import Explanation, LabelExplanation
+from labelgraph_jax.inspection.explain.explanation import Explanation
+from labelgraph_jax.inspection.explain.label_explanation import LabelExplanation
 
 __all__ = ["ExplainError", "Explanation", "LabelExplanation", "explain"]

@@ -1,6 +1,7 @@
 """The logit of a label as a function of a document's token vectors, and its parts."""
 
 import dataclasses
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,13 @@ from labelgraph_jax.functional.attribution import (
     integrated_gradients,
 )
 from labelgraph_jax.modules.magnet import Magnet
-from labelgraph_jax.predictors.network import INPUT_VECTORS, MODEL_INPUTS, padded_length
+from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
+from labelgraph_jax.predictors.network import (
+    INPUT_VECTORS,
+    MODEL_INPUTS,
+    Classifier,
+    padded_length,
+)
 
 if TYPE_CHECKING:
     from labelgraph_jax.predictors.model import Model
@@ -142,18 +149,21 @@ def label_targets(model: "Model", columns: np.ndarray) -> list[Any]:
 
 
 def document_logit(
-    model: "Model", state: dict[str, Any], vectors: jax.Array, target: Any
+    classifier: Classifier,
+    encoder: FrozenEncoder | None,
+    state: dict[str, Any],
+    vectors: jax.Array,
+    target: Any,
 ) -> jax.Array:
-    """The logit of a label for a document of these token vectors; the model's own
-    forward pass."""
-    classifier, params = model.classifier, state["params"]
-    batch = dict(state["batch"])
-    if model.encoder is None:
+    """Return the logit of a label for a document of these token vectors; the model's
+    own forward pass."""
+    params, batch = state["params"], dict(state["batch"])
+    if encoder is None:
         batch[INPUT_VECTORS] = vectors[None]
     else:
         ids, mask = _windows(batch.pop("token_ids")), _windows(batch["token_mask"])
         inputs = vectors.reshape(*ids.shape, -1)
-        made = model.encoder.from_inputs(state["encoder"], ids, mask, inputs)
+        made = encoder.from_inputs(state["encoder"], ids, mask, inputs)
         batch["token_vectors"] = made.reshape(*batch["token_mask"].shape, -1)
     if isinstance(classifier.module, Magnet):
         label, bias = target
@@ -161,8 +171,26 @@ def document_logit(
     return classifier.apply(params, batch)[0, target]
 
 
-def compile_attribution(model: "Model") -> Run:
-    """What attributes the logits of a model; it is compiled once per length."""
+_compiled: dict[int, Run] = {}
+"""By the id of a classifier, as long as it lives."""
+
+
+def compiled_attribution(model: "Model") -> Run:
+    """Return what attributes the logits of a model; it is compiled once per length.
+
+    Models that share a classifier, as those that only decide otherwise, share it.
+    """
+    classifier, key = model.classifier, id(model.classifier)
+    if key not in _compiled:
+        _compiled[key] = _compile(classifier, model.encoder)
+        weakref.finalize(classifier, _compiled.pop, key, None)
+    return _compiled[key]
+
+
+def _compile(classifier: Classifier, encoder: FrozenEncoder | None) -> Run:
+    # What is kept must not keep alive what it is kept for.
+    classifier_of = weakref.ref(classifier)
+    encoder_of = (lambda: None) if encoder is None else weakref.ref(encoder)
 
     def run(
         state: dict[str, Any],
@@ -173,8 +201,11 @@ def compile_attribution(model: "Model") -> Run:
         method: Method,
         steps: int,
     ) -> Attribution:
+        own = classifier_of()
+        assert own is not None
+
         def logit(at: jax.Array) -> jax.Array:
-            return document_logit(model, state, at, target)
+            return document_logit(own, encoder_of(), state, at, target)
 
         if method == "gradient-x-input":
             return gradient_times_input(logit, vectors, baseline)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelgraph_jax.data.documents import Document
-from labelgraph_jax.data.files import cache_folder, replacing
+from labelgraph_jax.data.files import cache_folder, write_text
 from labelgraph_jax.data.readers.texts import read_texts
 from labelgraph_jax.inspection.explain.explainer import ExplainError, explain
 from labelgraph_jax.inspection.explain.explanation import Explanation
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def explain_command(
     workdir: str, text: str, *, file: str, id: str, html: str, **options: Any
 ) -> Explanation:
-    """Explains one document, and writes the page if one is asked for.
+    """Explain one document, and write the page if one is asked for.
 
     Args:
         workdir: what `labelgraph train` left.
@@ -50,8 +50,7 @@ def explain_command(
     document = _document(model, text, file, id)
     found = explain(model, document, options.pop("labels") or None, **options)
     if html:
-        with replacing(Path(html)) as temporary:
-            temporary.write_text(found.to_html(), encoding="utf-8")
+        write_text(Path(html), found.to_html())
     return found
 
 

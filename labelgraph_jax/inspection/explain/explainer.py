@@ -12,20 +12,25 @@ from scipy.special import expit
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.functional.many_labels.label_lists import scores_at
 from labelgraph_jax.inspection.explain.attribute import METHODS, Method
-from labelgraph_jax.inspection.explain.explanation import (
-    Explanation,
+from labelgraph_jax.inspection.explain.explanation import Explanation
+from labelgraph_jax.inspection.explain.label_explanation import (
     LabelExplanation,
     MemoryShare,
     NearDocument,
-    Neighbour,
 )
-from labelgraph_jax.inspection.explain.neighbours import Listening, listening
+from labelgraph_jax.inspection.explain.neighbours import (
+    Received,
+    named_neighbours,
+    received_by,
+    why_no_neighbours,
+)
 from labelgraph_jax.inspection.explain.training_documents import (
     TrainingDocuments,
     document_vectors,
     training_documents,
 )
 from labelgraph_jax.inspection.explain.words import WordSums, explain_words
+from labelgraph_jax.inspection.titles import title_of_number
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.predictors.network import MODEL_INPUTS
 from labelgraph_jax.training.local_batches import own_batches
@@ -92,9 +97,9 @@ def explain(
             "what it says of any document"
         )
     by_column = dict(zip(known.tolist(), sums, strict=True))
-    heard = _listening(model, known) if neighbours else {}
+    received = received_by(model, known) if neighbours else {}
     store, near = _training(model, document, documents, notes, say)
-    vector = _document_vector(model, document) if heard else None
+    vector = _document_vector(model, document) if received else None
     found = tuple(
         _label(
             model,
@@ -102,7 +107,7 @@ def explain(
             predicted=name in predicted,
             probability=probabilities[name],
             sums=by_column.get(int(column)),
-            heard=heard.get(int(column)),
+            received=received.get(int(column)),
             neighbours=neighbours,
             store=store,
             vector=vector,
@@ -110,8 +115,8 @@ def explain(
         )
         for name, column in zip(chosen, columns, strict=True)
     )
-    if neighbours and not heard:
-        notes.append(_no_graph(model))
+    if neighbours and not received:
+        notes.append(why_no_neighbours(model))
     gates = _gates(model, document)
     return Explanation(
         text=document.text,
@@ -208,7 +213,7 @@ def _label(
     predicted: bool,
     probability: float,
     sums: WordSums | None,
-    heard: Listening | None,
+    received: Received | None,
     neighbours: int,
     store: TrainingDocuments | None,
     vector: np.ndarray | None,
@@ -218,7 +223,7 @@ def _label(
     threshold = float(model.decision.thresholds[column])
     basis: dict[str, Any] = {
         "label": name,
-        "title": _title(model, name),
+        "title": title_of_number(name, model.label_space),
         "predicted": predicted,
         "probability": probability,
         "threshold": None if model.decision.kind == "top_k" else threshold,
@@ -231,13 +236,11 @@ def _label(
             "logit"
         )
         return LabelExplanation(**basis, note=note)
-    message = None
-    named: tuple[Neighbour, ...] = ()
-    itself: tuple[float, ...] = ()
-    if heard is not None:
-        named, itself = _neighbours(model, heard, neighbours, store)
-        if heard.message is not None and vector is not None:
-            message = float(heard.message @ vector)
+    if received is not None:
+        named, itself = named_neighbours(model, received, neighbours, store)
+        basis |= {"neighbours": named, "itself": itself}
+        if received.message is not None and vector is not None:
+            basis["message"] = float(received.message @ vector)
     return LabelExplanation(
         **basis,
         logit=sums.logit,
@@ -246,90 +249,7 @@ def _label(
         frame=sums.frame,
         check=sums.check,
         other=sums.other,
-        neighbours=named,
-        itself=itself,
-        message=message,
     )
-
-
-def _title(model: "Model", name: str) -> str:
-    """What a label is called whose own name says nothing to a reader."""
-    described = model.label_space.descriptions.get(name, "")
-    return "" if any(c.isalpha() for c in name) else described.split(";")[0]
-
-
-def _neighbours(
-    model: "Model", heard: Listening, count: int, store: TrainingDocuments | None
-) -> tuple[tuple[Neighbour, ...], tuple[float, ...]]:
-    """The labels that one listens to most, and how much it listens to itself."""
-    means = np.stack([layer.mean(axis=0) for layer in heard.layers])  # [layers, N]
-    own = int(np.searchsorted(heard.senders, heard.label))
-    strength = np.abs(means).mean(axis=0)
-    strength[own] = 0.0
-    order = np.argsort(-strength, kind="stable")[:count]
-    counts, carried = None, 0
-    if store is not None:
-        counts, carried = store.together(heard.label, len(model.labels))
-
-    def at(values: np.ndarray | None, place: int) -> float | None:
-        return None if values is None else float(values[place])
-
-    found = []
-    for place in order[strength[order] > 0].tolist():
-        column = int(heard.senders[place])
-        together = None if counts is None else int(counts[column])
-        found.append(
-            Neighbour(
-                model.labels[column],
-                tuple(float(mean[place]) for mean in means),
-                tuple(
-                    tuple(float(head) for head in layer[:, place])
-                    for layer in heard.layers
-                ),
-                at(heard.start, place),
-                at(heard.learned, place),
-                together,
-                together / carried if together is not None and carried else None,
-                _title(model, model.labels[column]),
-            )
-        )
-    return tuple(found), tuple(float(mean[own]) for mean in means)
-
-
-def _listening(model: "Model", columns: np.ndarray) -> dict[int, Listening]:
-    """Whom labels listen to; of an ensemble in the member that has a graph and weighs
-    most."""
-    members = getattr(model, "members", None)
-    if members is None:
-        return listening(model.classifier, model.params, columns)
-    order = np.argsort(-np.asarray(model.weights), kind="stable")  # type: ignore[attr-defined]
-    for member in order:
-        found = listening(members[member].classifier, members[member].params, columns)
-        if found:
-            # The message meets the vectors of that member alone.
-            return {
-                column: Listening(
-                    heard.label, heard.senders, heard.layers, heard.start, heard.learned
-                )
-                for column, heard in found.items()
-            }
-    return {}
-
-
-def _no_graph(model: "Model") -> str:
-    if hasattr(model, "members"):
-        return "no member of this ensemble has a label graph: labels listen to no other"
-    if model.config.head.kind == "recurrent":
-        return (
-            "this model has no label graph: its decoder writes one label after the "
-            "other (head.kind='recurrent')"
-        )
-    if model.config.graph.layers == 0:
-        return (
-            "this model has no label graph (graph.layers=0): every label decides for "
-            "itself"
-        )
-    return "no label that was asked about is part of the label graph"
 
 
 def _document_vector(model: "Model", document: Document) -> np.ndarray | None:

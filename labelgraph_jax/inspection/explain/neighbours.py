@@ -1,25 +1,23 @@
-"""Whom the labels of a model listen to: rows of attention, read where they are made."""
+"""The labels that a label receives from: rows of attention and of edge weights."""
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from labelgraph_jax.functional.attention.receivers import edge_rows
-from labelgraph_jax.functional.graph.edges import Edges
-from labelgraph_jax.modules.label_decoder import LabelDecoder
-from labelgraph_jax.modules.label_graph import LabelGraph
-from labelgraph_jax.modules.magnet import TaskMagnet
-from labelgraph_jax.modules.seams import ATTENTION, MESSAGE, RECEIVERS
+from labelgraph_jax.inspection.explain.label_explanation import Neighbour
+from labelgraph_jax.inspection.explain.training_documents import TrainingDocuments
+from labelgraph_jax.inspection.label_side import label_sides
+from labelgraph_jax.inspection.titles import title_of_number
 from labelgraph_jax.predictors.network import Classifier
+
+if TYPE_CHECKING:
+    from labelgraph_jax.predictors.model import Model
 
 
 @dataclass(frozen=True)
-class Listening:
-    """Whom one label listens to; the same for every document.
+class Received:
+    """What one label receives from the labels of its graph; for every document alike.
 
     Attributes:
         label: column of the label.
@@ -30,7 +28,7 @@ class Listening:
         learned: the weights that training made of them `[N]`; None where they are no
             parameter.
         message: what of the label's vector came from others `[D]`, None where nothing
-            stands beside it.
+            stands beside it, or the vector is that of a member of an ensemble.
     """
 
     label: int
@@ -38,107 +36,112 @@ class Listening:
     layers: list[np.ndarray]
     start: np.ndarray | None
     learned: np.ndarray | None
-    message: np.ndarray | None = None
+    message: np.ndarray | None
 
 
-def listening(
-    classifier: Classifier, params: Any, labels: np.ndarray
-) -> dict[int, Listening]:
-    """Whom some labels listen to, by column; empty without a label graph.
+def received_by(model: "Model", columns: np.ndarray) -> dict[int, Received]:
+    """Return what some labels receive, by column; empty without a label graph.
 
-    Rows of the attention alone are made, `[H, R, N]` for R labels.
+    Of an ensemble in the member that has a graph and weighs most.
 
     Args:
-        classifier, params: of the model.
-        labels: columns of the labels `[R]`.
+        model: with a label graph or without.
+        columns: of the labels `[R]`.
     """
-    module = classifier.module
-    whole = np.arange(len(classifier.graph.counts))
-    if isinstance(module, LabelDecoder):
-        return {}
-    if not isinstance(module, TaskMagnet):
-        own = params.get("label_graph", {})
-        return _of_graph(module.label_graph, own, classifier, labels, whole)
-    found: dict[int, Listening] = {}
-    for task, columns in enumerate(map(np.asarray, module.columns)):
-        graph, own = module.label_graphs[task], params.get(f"label_graphs_{task}", {})
-        found |= _of_graph(graph, own, classifier, labels, columns)
+    members = getattr(model, "members", None)
+    if members is None:
+        return _received(model.classifier, model.params, columns)
+    order = np.argsort(-np.asarray(model.weights), kind="stable")  # type: ignore[attr-defined]
+    for member in (members[number] for number in order):
+        # The message meets the vectors of that member alone.
+        found = _received(member.classifier, member.params, columns, message=False)
+        if found:
+            return found
+    return {}
+
+
+def _received(
+    classifier: Classifier, params: Any, labels: np.ndarray, *, message: bool = True
+) -> dict[int, Received]:
+    found: dict[int, Received] = {}
+    for side in label_sides(classifier, params):
+        asked = labels[np.isin(labels, side.columns)]
+        if not side.module.layers or not len(asked):
+            continue
+        nodes = np.searchsorted(side.columns, asked)
+        shown = side.show(nodes)
+        start, learned = side.first_weights(nodes), side.learned_weights(nodes)
+        for row, label in enumerate(asked.tolist()):
+            found[label] = Received(
+                label,
+                side.columns,
+                [layer[:, row] for layer in shown.layers],
+                _at(start, row),
+                _at(learned, row),
+                _at(shown.message, row) if message else None,
+            )
     return found
 
 
-def _of_graph(
-    graph: LabelGraph,
-    params: Any,
-    classifier: Classifier,
-    labels: np.ndarray,
-    columns: np.ndarray,
-) -> dict[int, Listening]:
-    asked = labels[np.isin(labels, columns)]
-    if graph.layers == 0 or not len(asked):
-        return {}
-    receivers = jnp.asarray(np.searchsorted(columns, asked))
-    arrays = classifier.graph
-    features, adjacency = arrays.features, arrays.adjacency
-    if len(columns) < len(features):
-        features = features[columns]
-        if isinstance(adjacency, np.ndarray):
-            adjacency = adjacency[np.ix_(columns, columns)]
-    variables = {"params": params, RECEIVERS: {"labels": receivers}}
-    # One compiled program: eager, every operation would be one of its own.
-    _, left = jax.jit(partial(graph.apply, mutable=ATTENTION))(
-        variables, jnp.asarray(features), jax.tree.map(jnp.asarray, adjacency)
-    )
-    shown = left[ATTENTION]
-    layers = [np.asarray(shown[f"layer_{i}"][0]) for i in range(graph.layers)]
-    message = np.asarray(shown[MESSAGE][0]) if MESSAGE in shown else None
-    start = _rows(adjacency, None, receivers, len(columns))
-    if graph.role == "none":
-        start = None
-    learned = learned_rows(params, adjacency, receivers, len(columns))
-    return {
-        int(label): Listening(
-            int(label),
-            columns,
-            [layer[:, row] for layer in layers],
-            None if start is None else start[row],
-            None if learned is None else learned[row],
-            None if message is None else message[row],
-        )
-        for row, label in enumerate(asked)
-    }
+def _at(values: np.ndarray | None, place: int) -> Any:
+    return None if values is None else values[place]
 
 
-def _rows(
-    adjacency: Any, values: Any, receivers: jax.Array, labels: int
-) -> np.ndarray | None:
-    """Rows of edge weights, or of other values of the same edges."""
-    if adjacency is None:
-        return None
-    if isinstance(adjacency, Edges):
-        values = adjacency.weights if values is None else values
-        edges = Edges(*(jnp.asarray(part) for part in adjacency))
-        return np.asarray(edge_rows(edges, jnp.asarray(values), receivers, labels))
-    return np.asarray(adjacency if values is None else values)[np.asarray(receivers)]
-
-
-def learned_rows(
-    params: Any, adjacency: Any, receivers: jax.Array, labels: int
-) -> np.ndarray | None:
-    """Rows of the edge weights that training made, `[R, N]`; None where none are
-    learned.
+def named_neighbours(
+    model: "Model", received: Received, count: int, store: TrainingDocuments | None
+) -> tuple[tuple[Neighbour, ...], tuple[float, ...]]:
+    """Return the labels that one receives from most, and its attention to itself.
 
     Args:
-        params: of the label graph.
-        adjacency: that it started from.
-        receivers: labels `[R]`.
-        labels: N.
+        model: knows the names.
+        received: by the label.
+        count: how many neighbours at most.
+        store: training documents, to count those that carry both.
     """
-    if "edge_bias" in params:
-        weights = np.exp(np.asarray(params["edge_bias"], np.float32))
-        return _rows(adjacency, weights, receivers, labels)
-    if "edge_weights" in params:
-        return _rows(adjacency, params["edge_weights"], receivers, labels)
-    if "receiver_factors" in params:
-        own = jax.nn.softplus(params["receiver_factors"])[receivers]
-        return np.asarray(own @ jax.nn.softplus(params["sender_factors"]).T)
-    return None
+    means = np.stack([layer.mean(axis=0) for layer in received.layers])  # [layers, N]
+    own = int(np.searchsorted(received.senders, received.label))
+    strength = np.abs(means).mean(axis=0)
+    strength[own] = 0.0
+    order = np.argsort(-strength, kind="stable")[:count]
+    counts, carried = None, 0
+    if store is not None:
+        counts, carried = store.together(received.label, len(model.labels))
+
+    def weight(values: np.ndarray | None, place: int) -> float | None:
+        return None if values is None else float(values[place])
+
+    neighbours = []
+    for place in order[strength[order] > 0].tolist():
+        column = int(received.senders[place])
+        together = None if counts is None else int(counts[column])
+        heads = (layer[:, place].tolist() for layer in received.layers)
+        neighbours.append(
+            Neighbour(
+                model.labels[column],
+                tuple(means[:, place].tolist()),
+                tuple(map(tuple, heads)),
+                weight(received.start, place),
+                weight(received.learned, place),
+                together,
+                together / carried if together is not None and carried else None,
+                title_of_number(model.labels[column], model.label_space),
+            )
+        )
+    return tuple(neighbours), tuple(means[:, own].tolist())
+
+
+def why_no_neighbours(model: "Model") -> str:
+    """Return why no label that was asked about receives from others."""
+    if hasattr(model, "members"):
+        return "no member of this ensemble has a label graph: labels listen to no other"
+    if model.config.head.kind == "recurrent":
+        return (
+            "this model has no label graph: its decoder writes one label after the "
+            "other (head.kind='recurrent')"
+        )
+    if model.config.graph.layers == 0:
+        return (
+            "this model has no label graph (graph.layers=0): every label decides for "
+            "itself"
+        )
+    return "no label that was asked about is part of the label graph"

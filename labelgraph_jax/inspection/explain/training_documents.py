@@ -1,9 +1,9 @@
 """The training documents as a model reads them, kept beside it, and the nearest."""
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +167,10 @@ def _key(model: "Model", known: str) -> str:
 
 def _read(path: Path, key: str) -> TrainingDocuments | None:
     """What was kept; None where it is of other documents, absent or damaged."""
-    with suppress(WorkdirError), read_npz(path, error=WorkdirError) as stored:
+    with (
+        contextlib.suppress(WorkdirError),
+        read_npz(path, error=WorkdirError) as stored,
+    ):
         if str(stored["key"]) == key:
             return TrainingDocuments(*(stored[name] for name in _FIELDS))
     return None
@@ -175,4 +178,4 @@ def _read(path: Path, key: str) -> TrainingDocuments | None:
 
 def _write(path: Path, key: str, found: TrainingDocuments) -> None:
     arrays = {name: getattr(found, name) for name in _FIELDS}
-    write_npz(path, arrays | {"key": np.asarray(key)}, compressed=False)
+    write_npz(path, {"key": np.asarray(key), **arrays}, compressed=False)

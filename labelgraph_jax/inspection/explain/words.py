@@ -11,13 +11,12 @@ from labelgraph_jax.data.tokenizers.traces import Trace, sum_over_words
 from labelgraph_jax.inspection.explain.attribute import (
     METHODS,
     Method,
-    Run,
     TokenInputs,
-    compile_attribution,
+    compiled_attribution,
     label_targets,
     read_inputs,
 )
-from labelgraph_jax.inspection.explain.explanation import Check
+from labelgraph_jax.inspection.explain.label_explanation import Check
 
 if TYPE_CHECKING:
     from labelgraph_jax.predictors.model import Model
@@ -92,18 +91,13 @@ def explain_words(
     return joined, sums, both[0], both[1]
 
 
-def _attribution(model: "Model") -> Run:
-    network = model.network
-    if "_attribution" not in network.__dict__:
-        network.__dict__["_attribution"] = compile_attribution(network)
-    return network.__dict__["_attribution"]
-
-
 def _of_label(
     model: "Model", inputs: TokenInputs, target: Any, method: Method, steps: int
 ) -> WordSums:
+    attribute = compiled_attribution(model)
+
     def run(method: Method, steps: int) -> tuple[Any, Check]:
-        found = _attribution(model)(
+        found = attribute(
             inputs.state,
             inputs.vectors,
             inputs.baseline,

@@ -47,7 +47,7 @@ def numbers(what: str, values: Any, shape: str, *, absent: bool = False) -> np.n
 
 
 def same_length(what: str, values: Sized, other: str, count: int) -> None:
-    """Refuses values of another number than there are of something else.
+    """Refuse values of another number than there are of something else.
 
     Raises:
         ValueError: with both numbers.

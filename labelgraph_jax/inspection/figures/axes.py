@@ -106,7 +106,7 @@ def name_points(
     areas: Any = 9.0,
     fontsize: float = SMALL,
 ) -> int:
-    """Writes names beside points where they meet no other name nor leave the axes.
+    """Write names beside points where they meet no other name nor leave the axes.
 
     Args:
         ax: where the points are drawn, its limits final.

@@ -41,7 +41,7 @@ def learning_curves(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draws the training loss, on a log axis, and validation metrics by step.
+    """Draw the training loss, on a log axis, and validation metrics by step.
 
         model = lg.load("workdirs/mine")
         lg.figures.learning_curves(model.workdir.history())
@@ -109,7 +109,7 @@ def threshold_curves(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draws metrics against the one threshold at which every label is decided.
+    """Draw metrics against the one threshold at which every label is decided.
 
         grid = np.linspace(0.05, 0.95, 19)
         f1 = [lg.functional.evaluate_scores(p, y, np.full(N, t))["micro_f1"]
@@ -158,7 +158,7 @@ def reliability_diagram(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draws how often cells of a probability are positive, and how many there are.
+    """Draw how often cells of a probability are positive, and how many there are.
 
     On the diagonal a model means what it says; below it claims too much. The strip
     above counts the cells of each bin, on a log axis. The expected calibration error

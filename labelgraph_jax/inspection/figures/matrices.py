@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def label_confusion(
     columns: str = "in its place",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draws how often labels are missed for, or together with, others.
+    """Draw how often labels are missed for, or together with, others.
 
         scored = lg.score_test(lg.load("workdirs/mine"))
         lg.figures.label_confusion(*scored.most_confused(20))
@@ -70,14 +70,8 @@ def label_confusion(
     written = label_names(names, len(counts))
     beside = np.where(np.eye(len(counts), dtype=bool), 0.0, counts)
     most = max(beside.max() if len(counts) > 1 else counts.max(), 1.0)
-    ax, roomy = _open_matrix(ax, counts.shape, written)
-    _heat(ax, counts, 0.0, most, HEAT, "documents")
-    _number_cells(ax, counts, 0.0, most, "{:.0f}", zero="")
-    _ticks(ax, written, written, roomy=roomy)
-    ax.set_xlabel(columns)
-    ax.set_ylabel(rows)
-    put_title(ax, title)
-    return ax
+    scale = Scale(0.0, most, HEAT, "documents", "{:.0f}")
+    return _draw_square(ax, counts, written, scale, rows, columns, title)
 
 
 def adjacency_heat_map(
@@ -87,7 +81,7 @@ def adjacency_heat_map(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draws an adjacency: which label receives from which, and how strongly.
+    """Draw an adjacency: which label receives from which, and how strongly.
 
         model = lg.load("workdirs/mine")
         lg.figures.adjacency_heat_map(model.classifier.graph.adjacency, model.labels)
@@ -105,16 +99,10 @@ def adjacency_heat_map(
     """
     weights = numbers("matrix", matrix, "[n, n]")
     written = label_names(names, len(weights))
-    ax, roomy = _open_matrix(ax, weights.shape, written)
     most = max(np.abs(weights).max(), 1e-9)
     least, colours = (0.0, HEAT) if weights.min() >= 0 else (-most, DIVERGING)
-    _heat(ax, weights, least, most, colours, "weight")
-    _number_cells(ax, weights, least, most, "{:.2f}", zero="")
-    _ticks(ax, written, written, roomy=roomy)
-    ax.set_xlabel("sender")
-    ax.set_ylabel("receiver")
-    put_title(ax, title)
-    return ax
+    scale = Scale(least, most, colours, "weight", "{:.2f}")
+    return _draw_square(ax, weights, written, scale, "receiver", "sender", title)
 
 
 def gate_weights(
@@ -124,9 +112,9 @@ def gate_weights(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draws the mean weight that the gate of every task gives each expert.
+    """Draw the mean weight that the gate of every task gives each expert.
 
-        report = run_gates("workdirs/mine")    # from inspection.gate_sources
+        report = run_gates("workdirs/mine")    # from inspection.gates
         lg.figures.gate_weights(report.statistics.mean_weights, report.tasks)
 
     Args:
@@ -146,60 +134,71 @@ def gate_weights(
     size = 2.6 + 0.5 * experts, 1.6 + 0.4 * tasks
     roomy = ax is None and max(size) <= MOST_INCHES
     ax = open_axes(ax, size)
-    most = max(mean.max(), 1e-9)
-    _heat(ax, mean, 0.0, most, HEAT, "weight")
-    _number_cells(ax, mean, 0.0, most, "{:.2f}", zero="0")
+    scale = Scale(0.0, max(mean.max(), 1e-9), HEAT, "weight", "{:.2f}")
+    _heat(ax, mean, scale, zero="0")
     _ticks(ax, written, [str(e) for e in range(experts)], roomy=roomy, turned=False)
     ax.set_xlabel("expert")
     put_title(ax, title)
     return ax
 
 
-def _open_matrix(
-    ax: "Axes | None", shape: tuple[int, ...], names: Sequence[str]
-) -> tuple["Axes", bool]:
-    """The axes, and whether they are in a figure with room for every name."""
-    side = max(3.2, (CELL if shape[0] > NUMBERED else 2 * CELL) * shape[0])
+class Scale(NamedTuple):
+    """How numbers become colours: ends, colours, what they are, how one is written."""
+
+    least: float
+    most: float
+    colours: Sequence[str]
+    label: str
+    form: str
+
+
+def _draw_square(
+    ax: "Axes | None",
+    values: np.ndarray,
+    names: Sequence[str],
+    scale: Scale,
+    rows: str,
+    columns: str,
+    title: str,
+) -> "Axes":
+    """A matrix of labels by labels, as large as their names need."""
+    count = len(values)
+    side = max(3.2, (CELL if count > NUMBERED else 2 * CELL) * count)
     longest = 0.065 * min(max(len(name) for name in names), LONGEST)
     size = side + longest + 1.2, side + longest + 0.5
-    return open_axes(ax, size), ax is None and max(size) <= MOST_INCHES
+    roomy = ax is None and max(size) <= MOST_INCHES
+    ax = open_axes(ax, size)
+    _heat(ax, values, scale, zero="")
+    _ticks(ax, names, names, roomy=roomy)
+    ax.set_xlabel(columns)
+    ax.set_ylabel(rows)
+    put_title(ax, title)
+    return ax
 
 
-def _heat(
-    ax: "Axes",
-    values: np.ndarray,
-    least: float,
-    most: float,
-    colours: Sequence[str],
-    label: str,
-) -> None:
+def _heat(ax: "Axes", values: np.ndarray, scale: Scale, *, zero: str) -> None:
+    """Cells with a bar of their colours, and numbers where cells are few."""
     image = ax.imshow(
         values,
-        cmap=colour_map(colours),
-        vmin=least,
-        vmax=most,
+        cmap=colour_map(scale.colours),
+        vmin=scale.least,
+        vmax=scale.most,
         interpolation="nearest",
         aspect="equal" if values.shape[0] == values.shape[1] else "auto",
     )
     figure = ax.get_figure(root=True)
     assert figure is not None
-    beyond = "max" if values.max() > most else "neither"
+    beyond = "max" if values.max() > scale.most else "neither"
     bar = figure.colorbar(image, ax=ax, shrink=0.7, pad=0.02, extend=beyond)
-    bar.set_label(label, fontsize=SMALL, color=ink())
+    bar.set_label(scale.label, fontsize=SMALL, color=ink())
     bar.outline.set_visible(False)  # type: ignore[operator]
     style_axes(bar.ax, spines=())
     style_axes(ax, spines=())
-
-
-def _number_cells(
-    ax: "Axes", values: np.ndarray, least: float, most: float, form: str, zero: str
-) -> None:
-    """Writes every number into its cell, where cells are few."""
     if max(values.shape) > NUMBERED:
         return
     for (i, j), value in np.ndenumerate(values):
-        dark = abs(value) > 0.55 * most
-        text = form.format(value) if value else zero
+        dark = abs(value) > 0.55 * scale.most
+        text = scale.form.format(value) if value else zero
         if text:
             ax.text(
                 j,

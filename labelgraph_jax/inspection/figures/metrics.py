@@ -40,7 +40,7 @@ def metric_intervals(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draws metrics with their intervals, one a row, and a baseline's beside them.
+    """Draw metrics with their intervals, one a row, and a baseline's beside them.
 
         lg.figures.metric_intervals([("micro F1", 0.877, 0.868, 0.885)])
 
@@ -109,7 +109,7 @@ def f1_by_frequency(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draws the F1 of each label against its training documents, on a log axis.
+    """Draw the F1 of each label against its training documents, on a log axis.
 
     Head, middle and tail (a third of all training labels each, see
     `data.label_groups.head_middle_tail`) have colours of their own; a line is the mean

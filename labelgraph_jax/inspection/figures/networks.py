@@ -39,7 +39,7 @@ def label_network(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draws labels as nodes, with the strongest edges that each of them receives.
+    """Draw labels as nodes, with the strongest edges that each of them receives.
 
         model = lg.load("workdirs/mine")
         lg.figures.label_network(model.classifier.graph.adjacency, model.labels)
@@ -107,7 +107,7 @@ def label_vectors(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draws label vectors in two dimensions; near labels are alike to the model.
+    """Draw label vectors in two dimensions; near labels are alike to the model.
 
     Args:
         positions: coordinates `[n, 2]`, as of the first two principal components.

@@ -109,7 +109,7 @@ def describe(
     counts: np.ndarray | None = None,
     conditional: np.ndarray | None = None,
 ) -> GraphReport:
-    """Says of an adjacency what it looks like.
+    """Say of an adjacency what it looks like.
 
     Args:
         name, labels, about: what it belongs to, see `GraphReport`.
@@ -164,17 +164,20 @@ def _edges(
     rows, columns = np.nonzero(values >= least)
     support = np.zeros(len(rows)) if counts is None else counts[rows, columns]
     order = np.lexsort((columns, rows, -support, -values[rows, columns]))[:kept]
+
+    def at(values: np.ndarray | None, place: tuple[int, int]) -> float | None:
+        return None if values is None else float(values[place])
+
     edges = []
-    for i, j in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
-        edge = Edge(labels[i], labels[j], float(adjacency[i, j]))
-        if counts is not None and conditional is not None:
-            edge = dataclasses.replace(
-                edge,
-                probability=float(conditional[i, j]),
-                documents=int(counts[i, j]),
-            )
-        if before is not None:
-            edge = dataclasses.replace(edge, before=float(before[i, j]))
+    for place in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        edge = Edge(
+            labels[place[0]],
+            labels[place[1]],
+            float(adjacency[place]),
+            probability=at(conditional, place),
+            documents=None if counts is None else int(counts[place]),
+            before=at(before, place),
+        )
         edges.append(edge)
     return tuple(edges)
 

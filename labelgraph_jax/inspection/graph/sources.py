@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from labelgraph_jax import __version__
 from labelgraph_jax.config import Config, ConfigError
-from labelgraph_jax.data.documents import Corpus, LabelSpace
+from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
 from labelgraph_jax.data.labels.cooccurrence import cooccurrence_counts
 from labelgraph_jax.functional.graph.adjacency import (
     annotated_counts,
@@ -26,6 +26,8 @@ from labelgraph_jax.inspection.graph.report import (
     describe,
     threshold,
 )
+from labelgraph_jax.inspection.label_side import learned_values
+from labelgraph_jax.inspection.titles import titles_of_numbers
 from labelgraph_jax.modules.label_graph import log_edge_weights
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.documents import document_tokenizer, fingerprint
@@ -52,7 +54,7 @@ class FoundGraph:
 
 
 def built_graph(config: Config, *, strongest: int = 10) -> FoundGraph:
-    """Builds the adjacency that training with these settings would start from.
+    """Build the adjacency that training with these settings would start from.
 
     From the training split alone: what validation and test need is cut off first.
 
@@ -75,7 +77,7 @@ def built_graph(config: Config, *, strongest: int = 10) -> FoundGraph:
         "the label graph as a matrix",
         "training takes a list of edges in its place: graph.method='sparse'",
     )
-    counts, annotated = _counts(corpus, labels)
+    counts, annotated = training_counts(corpus.train, labels)
     features = _name_features(config, corpus, labels)
     adjacency = np.asarray(
         starting_adjacency(config, labels, counts, annotated, features), np.float32
@@ -105,13 +107,19 @@ def built_graph(config: Config, *, strongest: int = 10) -> FoundGraph:
     return FoundGraph(labels.names, adjacency, about, report)
 
 
-def _counts(corpus: Corpus, labels: LabelSpace) -> tuple[np.ndarray, np.ndarray | None]:
-    """Co-occurrence in the training split; where annotations are missing, also what
-    it is to be divided by."""
-    mask = labels.target_mask(corpus.train)
+def training_counts(
+    documents: Sequence[Document], labels: LabelSpace
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Count how often labels stand together in the training split, `[N, N]`.
+
+    Returns:
+        The counts; and where annotations are missing, also what they are to be divided
+        by, else None.
+    """
+    mask = labels.target_mask(documents)
     if mask is None:
-        return cooccurrence_counts(corpus.train, labels), None
-    targets, _ = labels.targets(corpus.train)
+        return cooccurrence_counts(documents, labels), None
+    targets, _ = labels.targets(documents)
     counts = np.asarray(cooccurrence(targets, mask), np.float32)
     return counts, np.asarray(annotated_counts(targets, mask))
 
@@ -130,7 +138,7 @@ def _name_features(
 
 
 def saved_graph(path: Path, *, strongest: int = 10) -> FoundGraph:
-    """Reads what `labelgraph graph --out` wrote.
+    """Read what `labelgraph graph --out` wrote.
 
     Raises:
         ConfigError: there is no such file, or it is none of these.
@@ -211,20 +219,17 @@ def _learned_weights(
         return None
     with CheckpointStore(place.checkpoints) as store:
         graph = store.restore_params("best").get("label_graph", {})
+    learned = learned_values(graph)
+    if learned is None:
+        return None
     edges = place.label_graph().adjacency
-    if isinstance(edges, Edges) and graph.keys() & {"edge_bias", "edge_weights"}:
-        if "edge_bias" in graph:
-            learned = np.exp(np.asarray(graph["edge_bias"], np.float32))
-        else:
-            learned = np.asarray(graph["edge_weights"], np.float32)
+    if isinstance(edges, Edges):
         edges = edges._replace(weights=jnp.asarray(learned))
         return adjacency, np.asarray(adjacency_from_edges(edges, len(adjacency)))
     if "edge_bias" in graph:
         before = np.exp(np.asarray(log_edge_weights(jnp.asarray(adjacency))))
-        return before, np.exp(np.asarray(graph["edge_bias"], np.float32))
-    if "edge_weights" in graph:
-        return adjacency, np.asarray(graph["edge_weights"], np.float32)
-    return None
+        return before, learned
+    return adjacency, learned
 
 
 def _about(config: Config, corpus: Corpus) -> dict[str, Any]:
@@ -243,13 +248,4 @@ def _about(config: Config, corpus: Corpus) -> dict[str, Any]:
         "training_documents": len(corpus.train),
         "training_fingerprint": fingerprint(corpus.train),
         "labelgraph_jax": __version__,
-    }
-
-
-def titles_of_numbers(labels: LabelSpace) -> dict[str, str]:
-    """Titles of the labels whose own name says nothing to a reader."""
-    return {
-        name: labels.descriptions[name].split(";")[0]
-        for name in labels.names
-        if name in labels.descriptions and not any(c.isalpha() for c in name)
     }

@@ -15,10 +15,7 @@ from typing import Any
 
 from labelgraph_jax.data.files import replacing, write_text
 from labelgraph_jax.inspection.report.contents import Overall, Report, plain
-from labelgraph_jax.predictors.workdir import (
-    Workdir,
-    WorkdirError,
-)
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
 __all__ = ["Report", "WrittenReport", "has_report", "write_report"]
 
@@ -72,7 +69,7 @@ def write_report(
     data_dir: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> WrittenReport:
-    """Writes report.html and report/*.png of a finished run.
+    """Write report.html and report/*.png of a finished run.
 
     Args:
         workdir: what `labelgraph train` left.

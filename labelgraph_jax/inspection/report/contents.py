@@ -72,6 +72,12 @@ class LabelTable:
     f1: np.ndarray
     thresholds: np.ndarray
 
+    @property
+    def shown(self) -> list[str]:
+        """What each label is called: its title where it has one."""
+        pairs = zip(self.names, self.titles, strict=True)
+        return [title or name for name, title in pairs]
+
 
 @dataclass(frozen=True)
 class Calibration:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.cli.tables import result_rows, verdict
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.functional.mixture.experts import GateStatistics
-from labelgraph_jax.inspection.gate_report import GateReport
-from labelgraph_jax.inspection.graph.sources import titles_of_numbers
+from labelgraph_jax.inspection.label_side import (
+    first_params,
+    has_label_graph,
+    label_sides,
+)
 from labelgraph_jax.inspection.report.contents import (
     Gates,
     Graph,
@@ -33,13 +35,9 @@ from labelgraph_jax.inspection.report.intervals import (
     interval,
     resampled,
 )
-from labelgraph_jax.inspection.report.label_side import (
-    first_params,
-    has_label_graph,
-    label_sides,
-)
 from labelgraph_jax.inspection.report.measured import score
 from labelgraph_jax.inspection.report.worst_documents import worst
+from labelgraph_jax.inspection.titles import titles_of_numbers
 from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.predictors.kept import read_kept
 from labelgraph_jax.predictors.measure import with_unknown_labels
@@ -49,6 +47,8 @@ from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.records import documents_of_run
 from labelgraph_jax.runs.restore import load_model
+from labelgraph_jax.runs.result_rows import result_rows, verdict
+from labelgraph_jax.training.gate_report import GateReport
 
 Say = Callable[[str], None]
 
@@ -351,8 +351,8 @@ def _label_side(
     sides = None
     if has_label_graph(model.config):
         sides = (
-            label_sides(model, first_params(model)),
-            label_sides(model, model.params),
+            label_sides(model.classifier, first_params(model)),
+            label_sides(model.classifier, model.params),
         )
     # Labels that were added have no node: they are known by their texts alone.
     graph = graph_section(model, sides, counts[:trained], names[:trained], source.train)

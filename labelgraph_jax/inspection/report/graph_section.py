@@ -8,18 +8,11 @@ from scipy.spatial.distance import squareform
 
 from labelgraph_jax.config import Config
 from labelgraph_jax.data.documents import Document, LabelSpace
-from labelgraph_jax.functional.graph.adjacency import (
-    annotated_counts,
-    conditional_adjacency,
-    cooccurrence,
-)
+from labelgraph_jax.functional.graph.adjacency import conditional_adjacency
 from labelgraph_jax.functional.graph.node_positions import node_positions
+from labelgraph_jax.inspection.graph.sources import training_counts
+from labelgraph_jax.inspection.label_side import LabelSide
 from labelgraph_jax.inspection.report.contents import Graph, Vectors, View
-from labelgraph_jax.inspection.report.label_side import (
-    LabelSide,
-    attention,
-    edge_weights,
-)
 from labelgraph_jax.predictors.model import Model
 
 MOST = 240
@@ -75,15 +68,7 @@ def training_cooccurrence(
         Counts and conditional probabilities `[n, n]`, the diagonal of the latter 0.
     """
     part = LabelSpace(tuple(labels.names[i] for i in ids))
-    sets, _ = part.label_sets(documents)
-    mask = part.target_mask(documents)
-    annotated = None
-    if mask is None:
-        counts = (sets.T @ sets).toarray().astype(np.float32)
-    else:
-        targets = sets.toarray()
-        counts = np.asarray(cooccurrence(targets, mask), np.float32)
-        annotated = np.asarray(annotated_counts(targets, mask))
+    counts, annotated = training_counts(documents, part)
     conditional = np.array(conditional_adjacency(counts, annotated), np.float32)
     np.fill_diagonal(conditional, 0.0)
     return counts, conditional
@@ -196,10 +181,10 @@ def learned_views(sides: Sequence[LabelSide], ids: np.ndarray, when: str) -> lis
             continue
         nodes = np.searchsorted(side.columns, ids[own])
         at = np.ix_(own, own)
-        weights = edge_weights(side, nodes)
+        weights = side.learned_weights(nodes)
         if weights is not None:
-            put("edges", "Edge weights", weights, at)
-        for number, heads in enumerate(attention(side, nodes), start=1):
+            put("edges", "Edge weights", weights[:, nodes], at)
+        for number, heads in enumerate(side.attention(nodes), start=1):
             layer = f"attention-{number}"
             if len(heads) > 1:
                 title = f"Attention, layer {number}, mean of heads"

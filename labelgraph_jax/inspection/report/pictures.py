@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from labelgraph_jax.inspection.report.contents import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Draw = Callable[["Axes"], Any]
+Draw = Callable[..., Any]
 Picture = tuple[str, tuple[float, float], Draw]
 """Its name, its size in inches, and what draws it."""
 
@@ -70,7 +71,7 @@ def render(report: Report) -> Iterator[tuple[str, bytes, str]]:
                 figsize=size, layout=None if cut else "constrained", dpi=DPI
             )
             FigureCanvasAgg(figure)
-            draw(figure.add_subplot())
+            draw(ax=figure.add_subplot())
             if not cut:
                 figure.draw_without_rendering()
                 figure.set_layout_engine("none")  # laid out once, saved twice
@@ -112,7 +113,7 @@ def pictures(report: Report) -> Iterator[Picture]:
         yield (
             "learning_curves",
             size,
-            lambda ax: figures.learning_curves(history, metrics=metrics, ax=ax),
+            partial(figures.learning_curves, history, metrics=metrics),
         )
     if isinstance(report.overall, Overall):
         yield from _overall(report.overall)
@@ -127,7 +128,7 @@ def pictures(report: Report) -> Iterator[Picture]:
         yield (
             "gates",
             (2.8 + 0.5 * gates.weights.shape[1], height),
-            lambda ax: figures.gate_weights(gates.weights, gates.tasks, ax=ax),
+            partial(figures.gate_weights, gates.weights, gates.tasks),
         )
 
 
@@ -165,11 +166,11 @@ def _overall(overall: Overall) -> Iterator[Picture]:
     yield (
         "metrics",
         (7.0, 1.0 + 0.32 * len(rows)),
-        lambda ax: figures.metric_intervals(
-            rows,  # type: ignore[arg-type]
+        partial(
+            figures.metric_intervals,
+            rows,
             baseline or None,
             baseline_name=overall.baseline,
-            ax=ax,
         ),
     )
 
@@ -181,9 +182,7 @@ def _scored(scored: Scored) -> Iterator[Picture]:
         yield (
             "f1_by_frequency",
             (7.0, 4.2),
-            lambda ax: figures.f1_by_frequency(
-                labels.train, labels.f1, names=shown, ax=ax
-            ),
+            partial(figures.f1_by_frequency, labels.train, labels.f1, names=shown),
         )
     counted = CalibrationBins(
         calibration.cells, calibration.positives, calibration.probability_sum
@@ -192,13 +191,16 @@ def _scored(scored: Scored) -> Iterator[Picture]:
         yield (
             "reliability",
             (4.8, 5.2),
-            lambda ax: figures.reliability_diagram(counted, ax=ax),
+            partial(figures.reliability_diagram, counted),
         )
     yield (
         "thresholds",
         (6.4, 4.0),
-        lambda ax: figures.threshold_curves(
-            curves.values, curves.thresholds, chosen=curves.chosen, ax=ax
+        partial(
+            figures.threshold_curves,
+            curves.values,
+            curves.thresholds,
+            chosen=curves.chosen,
         ),
     )
     confusion = scored.confusion
@@ -211,16 +213,12 @@ def _scored(scored: Scored) -> Iterator[Picture]:
         ("missed_together", confusion.together, "missed in the same document"),
         ("confused_with", confusion.confused, "predicted in its place"),
     ):
-        yield name, (side + 1, side), _confusion(matrix, chosen, columns)
-
-
-def _confusion(matrix: np.ndarray, names: list[str], columns: str) -> Draw:
-    return lambda ax: figures.label_confusion(matrix, names, columns=columns, ax=ax)
+        draw = partial(figures.label_confusion, matrix, chosen, columns=columns)
+        yield name, (side + 1, side), draw
 
 
 def _shown_names(scored: Scored) -> list[str]:
-    pairs = zip(scored.labels.names, scored.labels.titles, strict=True)
-    return [_short(title or name) for name, title in pairs]
+    return [_short(name) for name in scored.labels.shown]
 
 
 def _short(name: str, most: int = 32) -> str:
@@ -238,11 +236,22 @@ def _graph(report: Report, graph: Graph) -> Iterator[Picture]:
         if view.when == "before" or view.key.startswith("attention"):
             continue  # attention has a picture of its own
         named = "_".join(part for part in ("graph", view.key, view.when) if part)
-        yield named, (side + 1.2, side), _heat(view, names)
+        draw = partial(
+            figures.adjacency_heat_map, view.weights, names, title=_title(view)
+        )
+        yield named, (side + 1.2, side), draw
     for view in graph.views:
         if view.key == "cooccurrence" or (view.when == "after" and view.key == "edges"):
             named = f"network_{view.key}"
-            yield named, (8.0, 8.0), _network(view, names, graph, clusters)
+            draw = partial(
+                figures.label_network,
+                view.weights,
+                names if len(names) <= MOST_NAMED_NETWORK else [""] * len(names),
+                positions=graph.positions,
+                clusters=clusters,
+                title=_title(view),
+            )
+            yield named, (8.0, 8.0), draw
     heads = [view for view in graph.views if view.key.startswith("attention")]
     if heads:
         columns = len({view.key for view in heads})
@@ -259,33 +268,18 @@ def _graph(report: Report, graph: Graph) -> Iterator[Picture]:
         yield (
             "label_vectors",
             (7.4, 6.4),
-            lambda ax: figures.label_vectors(
-                vectors.positions, labels, counts=counts, clusters=colours, ax=ax
+            partial(
+                figures.label_vectors,
+                vectors.positions,
+                labels,
+                counts=counts,
+                clusters=colours,
             ),
         )
 
 
-def _heat(view: View, names: list[str]) -> Draw:
-    title = f"{view.title}{', ' if view.when else ''}{view.when}"
-    return lambda ax: figures.adjacency_heat_map(
-        view.weights, names, title=title, ax=ax
-    )
-
-
-def _network(
-    view: View, names: list[str], graph: Graph, clusters: list[int | None]
-) -> Draw:
-    shown = names
-    if len(names) > MOST_NAMED_NETWORK:
-        shown = ["" for _ in names]
-    return lambda ax: figures.label_network(
-        view.weights,
-        shown,
-        positions=graph.positions,
-        clusters=clusters,
-        title=f"{view.title}{', ' if view.when else ''}{view.when}",
-        ax=ax,
-    )
+def _title(view: View) -> str:
+    return f"{view.title}{', ' if view.when else ''}{view.when}"
 
 
 def _heads(views: list[View]) -> Draw:

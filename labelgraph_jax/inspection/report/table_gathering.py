@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labelgraph_jax.cli.table_results import COLUMNS, CONSTANT
-from labelgraph_jax.inspection.gate_sources import run_gates
+from labelgraph_jax.inspection.gates import run_gates
 from labelgraph_jax.inspection.report.contents import Gates, Report, TableTask
 from labelgraph_jax.inspection.report.gathering import Say, gates_of, read_history
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.evaluate import evaluate_workdir
+from labelgraph_jax.runs.result_rows import TASK_COLUMNS, task_rows
 
 _NOT_OF_TABLES = "A run over a table has tasks and no labels of documents."
 
@@ -54,20 +54,14 @@ def gather_table(
 def _tasks(results: Mapping[str, Any]) -> list[TableTask]:
     """Per task the model's metrics, the constant prediction's, the baselines'."""
     found = []
-    for name, task in results["test"]["tasks"].items():
-        columns = COLUMNS[task["kind"]]
-        skill = task["skill"]
-
-        def row(metrics: Mapping[str, Any], skill: float | None) -> dict[str, Any]:
-            shown = {title: metrics.get(key) for key, title in columns.items()}  # noqa: B023
-            return shown | {"skill": skill}
-
-        rows = {"this model": row(task["metrics"], skill)}
-        rows[CONSTANT] = row(task["constant"], None if skill is None else 0.0)
-        for other, of in ((results.get("baseline") or {}).get("models") or {}).items():
-            values = of["tasks"][name]
-            rows[other] = row(values["metrics"], values["skill"])
-        found.append(TableTask(name, task["kind"], rows))
+    for task, measured in results["test"]["tasks"].items():
+        columns = TASK_COLUMNS[measured["kind"]]
+        rows = {
+            name: {title: metrics.get(key) for key, title in columns.items()}
+            | {"skill": skill}
+            for name, metrics, skill in task_rows(results, task, own="this model")
+        }
+        found.append(TableTask(task, measured["kind"], rows))
     return found
 
 

@@ -1,10 +1,12 @@
 """Explanations of a trained run: what they say, as tables, JSON and a page."""
 
 import dataclasses
+import gc
 import io
 import json
 import shutil
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,14 @@ from hypothesis import strategies as st
 
 import labelgraph_jax as lg
 from labelgraph_jax.cli.app import run
+from labelgraph_jax.cli.explanation import print_explanation
 from labelgraph_jax.config import DataConfig
 from labelgraph_jax.data.tokenizers.traces import Trace
 from labelgraph_jax.inspection.explain import ExplainError, Explanation
-from labelgraph_jax.inspection.explain.explanation import Check, merged_words
-from labelgraph_jax.inspection.explain.html import page
-from labelgraph_jax.inspection.explain.terminal import print_explanation
+from labelgraph_jax.inspection.explain.attribute import compiled_attribution
+from labelgraph_jax.inspection.explain.label_explanation import Check, merged_words
 from labelgraph_jax.inspection.explain.words import joined_words
+from labelgraph_jax.predictors.decision import at_half
 from labelgraph_jax.predictors.ensemble import Ensemble
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.runs.corpus import read_corpus
@@ -45,7 +48,7 @@ def model(workdir: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def found(model: Model) -> Explanation:
-    return model.explain(TEXT, ["corn", "oil", "ship"])
+    return lg.explain(model, TEXT, ["corn", "oil", "ship"])
 
 
 def test_the_words_add_up_to_the_logit_of_predict(
@@ -100,12 +103,12 @@ def test_the_nearest_training_documents_are_kept_and_found_again(
     written = (workdir / "train_vectors.npz").stat().st_mtime_ns
     some = documents[found.documents[0].id]
     said: list[str] = []
-    again = model.explain(some.text, ["corn"], documents=1, say=said.append)
+    again = lg.explain(model, some.text, ["corn"], documents=1, say=said.append)
     assert again.documents[0].similarity == pytest.approx(1.0, abs=1e-3)
     assert not said
     assert (workdir / "train_vectors.npz").stat().st_mtime_ns == written
     (workdir / "train_vectors.npz").write_bytes(b"damaged")
-    model.explain(TEXT, ["corn"], documents=1, say=said.append)
+    lg.explain(model, TEXT, ["corn"], documents=1, say=said.append)
     assert "vectors of 48 training documents" in said[0]
 
 
@@ -116,11 +119,26 @@ def test_documents_that_are_gone_are_a_sentence_and_not_a_failure(
     config = dataclasses.replace(model.config, data=moved)
     place = dataclasses.replace(model.workdir, path=tmp_path)
     other = dataclasses.replace(model, config=config, workdir=place)
-    explained = other.explain(TEXT, ["corn"])
+    explained = lg.explain(other, TEXT, ["corn"])
     assert not explained.documents
     assert "cannot be read any more" in explained.notes[0]
     assert explained.labels[0].neighbours[0].together is None
-    assert not other.explain(TEXT, ["corn"], documents=0).notes
+    assert not lg.explain(other, TEXT, ["corn"], documents=0).notes
+
+
+def test_models_of_one_classifier_share_what_was_compiled_until_it_goes(
+    model: Model,
+) -> None:
+    compiled = compiled_attribution(model)
+    other = model.with_decision(at_half(len(LABELS)))
+    assert compiled_attribution(other) is compiled
+    alone = dataclasses.replace(model, classifier=dataclasses.replace(model.classifier))
+    assert compiled_attribution(alone) is not compiled
+    lg.explain(alone, TEXT, ["corn"], documents=0, neighbours=0)
+    gone = weakref.ref(alone.classifier)
+    del alone
+    gc.collect()
+    assert gone() is None
 
 
 def test_without_a_predicted_label_the_most_probable_one_is_explained(
@@ -129,11 +147,11 @@ def test_without_a_predicted_label_the_most_probable_one_is_explained(
     never = dataclasses.replace(
         model.decision, thresholds=np.full(5, 0.9999), at_least_one=False
     )
-    explained = model.with_decision(never).explain("today of the", documents=0)
+    explained = lg.explain(model.with_decision(never), "today of the", documents=0)
     assert len(explained.labels) == 1
     assert not explained.labels[0].predicted
     assert "no label is predicted" in explained.notes[0]
-    best = model.explain("port cargo", top_k=2, documents=0, neighbours=0)
+    best = lg.explain(model, "port cargo", top_k=2, documents=0, neighbours=0)
     assert best.labels[0].label == "ship"
     assert len(best.labels) == 2
 
@@ -147,7 +165,7 @@ def test_an_ensemble_is_explained_by_the_weighed_sum_of_its_members(
         weights=np.array([0.5, 1.0]),
         bias=0.25,
     )
-    joined = both.explain(TEXT, ["corn"])
+    joined = lg.explain(both, TEXT, ["corn"])
     (label,), alone = joined.labels, found.labels[0]
     assert alone.logit is not None
     assert label.logit == pytest.approx(1.5 * alone.logit + 0.25, rel=1e-5)
@@ -192,7 +210,7 @@ def _label(name: str, words: int):
 
 def test_a_gap_beyond_the_tolerance_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     found = Explanation("a b", ((0, 1), (2, 3)), ("a", "b"), (_label("x", 2),))
-    assert "miss more than 5%" in page(found)
+    assert "miss more than 5%" in found.to_html()
     print_explanation(found)
     assert "miss more than 5%" in " ".join(capsys.readouterr().out.split())
     assert Check("gradient-x-input", 1, 0.0, 0.0).relative == 0
@@ -252,13 +270,13 @@ def test_the_command_prints_a_table_of_80_columns_json_and_a_page(
 )
 def test_what_cannot_be_explained_is_said(model: Model, text, options, said) -> None:
     with pytest.raises(ExplainError, match=said):
-        model.explain(text, **options)
+        lg.explain(model, text, **options)
 
 
 def test_a_text_of_unknown_words_has_finite_attributions(model: Model) -> None:
-    explained = model.explain("xyzzy plugh", ["corn"], documents=0, neighbours=0)
+    explained = lg.explain(model, "xyzzy plugh", ["corn"], documents=0, neighbours=0)
     assert np.isfinite(explained.labels[0].words).all()
-    nothing = model.explain("?!", ["corn"], documents=0, neighbours=0)
+    nothing = lg.explain(model, "?!", ["corn"], documents=0, neighbours=0)
     assert "no word of this text is known" in nothing.notes[0]
 
 

@@ -126,7 +126,7 @@ def test_the_graph_has_views_before_and_after_training(written: WrittenReport) -
 def test_before_training_is_what_the_run_started_from(finished: Path) -> None:
     import jax
 
-    from labelgraph_jax.inspection.report.label_side import first_params
+    from labelgraph_jax.inspection.label_side import first_params
     from labelgraph_jax.runs.labels import LabelProblem
 
     model = load(finished)

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
 from labelgraph_jax.inspection.graph.report import Edge, GraphReport
 
 NAMED = 8
@@ -14,9 +13,8 @@ NAME_WIDTH = 26
 
 
 def print_graph(report: GraphReport, *, out: str = "") -> None:
-    """Prints what a label graph looks like, and where it was saved."""
-    # Labels may have brackets in their names.
-    console = Console(highlight=False, markup=False)
+    """Print what a label graph looks like, and where it was saved."""
+    console = plain_console()
     learned = report.learned
     _print_numbers(console, report)
     title = "strongest edges" + (" before training" if learned else "")
@@ -79,16 +77,12 @@ def _print_edges(
     if not edges:
         return
     console.print(f"\n{title}", style="bold")
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = plain_table()
     table.add_column("receiver", no_wrap=True, max_width=NAME_WIDTH)
     table.add_column("<- sender", no_wrap=True, max_width=NAME_WIDTH)
     counted, compared = edges[0].documents is not None, edges[0].before is not None
-    if compared:
-        table.add_column("before", justify="right")
-    table.add_column("weight", justify="right")
-    if counted:
-        table.add_column("P", justify="right")
-        table.add_column("count", justify="right")
+    numbers = ["before"] * compared + ["weight"] + ["P", "count"] * counted
+    add_number_columns(table, numbers)
     for edge in edges:
         cells = [_called(edge.receiver, titles), _called(edge.sender, titles)]
         if edge.before is not None:
@@ -114,9 +108,8 @@ def _print_thresholds(console: Console, report: GraphReport) -> None:
         f"\nthresholded: edges among {pairs:,} ordered pairs that occur together",
         style="bold",
     )
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("tau", "edges kept", "share", "isolated labels"):
-        table.add_column(column, justify="right")
+    table = plain_table()
+    add_number_columns(table, ("tau", "edges kept", "share", "isolated labels"))
     for row in report.thresholds:
         table.add_row(
             f"{row.tau:g}" + (" *" if row.tau == chosen else "  "),

@@ -1,0 +1,156 @@
+"""Verbs about a corpus or file: data stats, validate, export, list."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labelgraph_jax.cli.options import Data, Json, Quiet, Source
+from labelgraph_jax.cli.output import show, tell
+from labelgraph_jax.config import Config, ConfigError, DataConfig, TableConfig
+
+
+def source_config(source: str, data_config: DataConfig) -> DataConfig:
+    """Return `source` as the corpus or file of a data configuration.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    from labelgraph_jax.data.corpora import corpus_names, is_corpus
+
+    if is_corpus(source):
+        return dataclasses.replace(data_config, corpus=source, data="")
+    if not Path(source).exists():
+        raise ConfigError(
+            f"{source}: neither a file nor a corpus; the corpora are "
+            f"{', '.join(corpus_names())}"
+        )
+    return dataclasses.replace(data_config, data=source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataStats:
+    """Tell what a corpus or file holds: documents, labels, lengths, problems.
+
+    With tasks of a table: how its tasks and columns would be read.
+
+    Examples:
+      labelgraph data stats mine.jsonl
+      labelgraph data stats clicks.parquet --task click=binary --task rating=auto
+    """
+
+    source: Source
+    """A file, or the name of a corpus."""
+    data_config: Data = field(default_factory=DataConfig)
+    table: TableConfig = field(default_factory=TableConfig)
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Read the corpus or the table, and print what it holds."""
+        from labelgraph_jax.cli.corpora import print_statistics
+        from labelgraph_jax.data.statistics import corpus_statistics
+        from labelgraph_jax.runs.corpus import read_corpus
+
+        if self.table.tasks:
+            return self._execute_on_table()
+        corpus = read_corpus(source_config(self.source, self.data_config), split=False)
+        statistics = corpus_statistics(corpus)
+        return show(self, statistics, print_statistics)
+
+    def _execute_on_table(self) -> int:
+        from labelgraph_jax.runs.table import TableProblem
+
+        data = dataclasses.replace(self.data_config, data=self.source)
+        lines: list[str] = []
+        problem = TableProblem(Config(data=data, table=self.table))
+        prepared = problem.prepare(problem.read(), lines.append)
+        tasks = [target.to_json() for target in prepared.targets]
+        found = {"tasks": tasks, **json.loads(prepared.schema.to_json())}
+        return show(self, found, lambda _: print("\n".join(lines)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataValidate:
+    """Check a corpus or file; exit code 2 where training on it would fail.
+
+    Examples:
+      labelgraph data validate mine.jsonl
+      labelgraph data validate mine.csv --label-delimiter ";" --json
+    """
+
+    source: Source
+    data_config: Data = field(default_factory=DataConfig)
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Print the problems; 2 where one of them is an error."""
+        from labelgraph_jax.cli.corpora import print_problems
+        from labelgraph_jax.data.statistics import validate
+        from labelgraph_jax.runs.corpus import read_corpus
+
+        corpus = read_corpus(source_config(self.source, self.data_config), split=False)
+        problems = validate(corpus)
+        show(self, problems, print_problems, name=corpus.name)
+        return 2 if any(p.severity == "error" for p in problems) else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataExport:
+    """Write a split of a corpus as JSONL.
+
+    Example:
+      labelgraph data export stdlib_docs --split test --out test.jsonl
+    """
+
+    source: Source
+    out: str
+    """Output file: .jsonl, .jsonl.gz or .jsonl.xz."""
+    split: str = "test"
+    """train, validation or test."""
+    json: Json = False
+    quiet: Quiet = False
+    data_config: Data = field(default_factory=DataConfig)
+
+    def execute(self) -> int:
+        """Write the documents of the split."""
+        from labelgraph_jax.data.statistics import write_jsonl
+        from labelgraph_jax.runs.corpus import read_corpus
+
+        if not re.search(r"\.(jsonl|ndjson)(\.gz|\.xz)?$", self.out, re.IGNORECASE):
+            raise ConfigError(
+                f"--out must end in .jsonl, .jsonl.gz or .jsonl.xz, got {self.out!r}"
+            )
+        corpus = read_corpus(source_config(self.source, self.data_config))
+        if self.split not in corpus.splits:
+            raise ConfigError(
+                f"--split must be one of {list(corpus.splits)}, got {self.split!r}"
+            )
+        documents = corpus.splits[self.split]
+        write_jsonl(documents, self.out)
+        return tell(
+            self,
+            {"documents": len(documents), "split": self.split, "out": self.out},
+            f"{len(documents):,} documents written to {self.out}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataList:
+    """Name the corpora that can be loaded.
+
+    Example:
+      labelgraph data list
+    """
+
+    json: Json = False
+
+    def execute(self) -> int:
+        """Print the names."""
+        from labelgraph_jax.data.corpora import corpus_names
+
+        return show(self, list(corpus_names()), lambda names: print("\n".join(names)))

@@ -1,0 +1,260 @@
+"""Verbs that show what a model does: report, explain, gates, graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from labelgraph_jax.cli.commands.data import source_config
+from labelgraph_jax.cli.options import Data, FinishedRun, Json, Quiet, Source
+from labelgraph_jax.cli.output import remarks, show, tell
+from labelgraph_jax.config import (
+    Config,
+    ConfigError,
+    DataConfig,
+    GraphConfig,
+    TextConfig,
+    TrainingConfig,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write one page on a finished run that opens without a network, and its pictures.
+
+    Learning curves, metrics with intervals, every label, calibration, thresholds,
+    confusion, the label graph before and after training, and the worst documents.
+
+    Examples:
+      labelgraph report runs/mine
+      labelgraph report runs/mine --out shown/mine --data other.jsonl
+    """
+
+    workdir: FinishedRun
+    out: str = ""
+    """Folder of report.html and report/*.png; the work directory when empty."""
+    data: str = ""
+    """A labelled file to report on; without it the run's own test split."""
+    data_dir: str = ""
+    """Folder of local corpus copies, where it has moved since training."""
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Write the report, and say where it is and what it leaves out."""
+        from labelgraph_jax.inspection.report import write_report
+
+        written = write_report(
+            self.workdir,
+            out=self.out,
+            data=self.data,
+            data_dir=self.data_dir,
+            say=remarks(self.quiet, "labelgraph: "),
+        )
+        left_out = () if written.report.is_table else written.report.sections().items()
+        size = written.page.stat().st_size / 1e6
+        return tell(
+            self,
+            written,
+            *(f"no {name}: {why}" for name, why in left_out if why),
+            f"{written.page}: {size:.1f} MB, {len(written.pictures)} pictures beside "
+            f"it, in {written.seconds:.1f} s",
+            ascii=True,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain:
+    """Why these labels? Words, neighbouring labels, gates and training documents.
+
+    For each predicted label: what every word adds to its logit, and whether that adds
+    up; the labels it listens to; the gates' weights; the nearest training documents.
+
+    Examples:
+      labelgraph explain runs/mine "Wheat exports rose in March"
+      labelgraph explain runs/mine "Wheat exports rose" --label corn --html why.html
+      labelgraph explain runs/mine --file new.jsonl --id doc-7 --json
+    """
+
+    workdir: FinishedRun
+    text: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="[TEXT]")]] = "-"
+    """One document; of a run over features `id:value` pairs; - reads all of standard
+    input as one document."""
+    file: str = ""
+    """In place of a text: a file that `predict` reads, with one document."""
+    id: str = ""
+    """Which document of --file."""
+    label: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Explain this label in place of the predicted ones, predicted or not; may be
+    repeated."""
+    top_k: int = 0
+    """Explain the k most probable labels in place of the predicted ones."""
+    method: Literal["integrated-gradients", "gradient-x-input"] = "integrated-gradients"
+    """The first adds up, the second is one gradient; both are checked."""
+    steps: int = 32
+    """Points on the path of integrated-gradients; doubled, up to 512, until it adds
+    up."""
+    neighbours: int = 5
+    """Labels to name that a label listens to; 0 for none."""
+    documents: int = 5
+    """Nearest training documents to name; 0 for none. The first time all of them are
+    encoded, and kept in the work directory."""
+    html: str = ""
+    """Write a page with the text highlighted."""
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Explain one document, and print why it got its labels."""
+        from labelgraph_jax.cli.explanation import print_explanation
+        from labelgraph_jax.inspection.explain.command import explain_command
+
+        explanation = explain_command(
+            self.workdir,
+            self.text,
+            file=self.file,
+            id=self.id,
+            html=self.html,
+            labels=self.label,
+            top_k=self.top_k,
+            method=self.method,
+            steps=self.steps,
+            neighbours=self.neighbours,
+            documents=self.documents,
+            say=remarks(self.quiet, "labelgraph: "),
+        )
+        return show(self, explanation, print_explanation, ascii=False, html=self.html)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gates:
+    """See the gates of a run that has a mixture of experts: who uses which expert.
+
+    Mean weight of every expert in every task, how much it varies from row to row, how
+    alike the tasks' gates are, and what looks like a collapse.
+
+    Examples:
+      labelgraph gates runs/sets
+      labelgraph gates runs/sets --data new.jsonl --figure gates.png --out gates.json
+    """
+
+    workdir: FinishedRun
+    data: str = ""
+    """A file of rows or documents; without it the run's own test split."""
+    data_dir: str = ""
+    """Folder of local corpus copies, where it has moved since training."""
+    figure: str = ""
+    """Draw experts x tasks as a .png, .svg or .pdf."""
+    out: str = ""
+    """Write the report as JSON."""
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Measure the gates, and print, draw and write what was measured."""
+        from labelgraph_jax.cli.gates import print_gates
+        from labelgraph_jax.inspection.gates import draw_gates, run_gates, write_gates
+
+        report = run_gates(self.workdir, data=self.data, data_dir=self.data_dir)
+        if self.figure:
+            draw_gates(report, self.figure)
+        if self.out:
+            write_gates(report, self.out)
+        return show(self, report, print_gates, out=self.out, figure=self.figure)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Build a label graph from the training documents; look at it, save it.
+
+    Or look at one that was saved, or at what training did to a run's own.
+
+    Examples:
+      labelgraph graph mine.jsonl --out graph.npz
+      labelgraph graph reuters21578 --initialisation thresholded --tau 0.4
+      labelgraph train --graph.initialisation file --graph.adjacency-file graph.npz
+      labelgraph graph graph.npz
+      labelgraph graph runs/mine
+    """
+
+    source: Source
+    """A file, the name of a corpus, a saved .npz, or a work directory."""
+    out: str = ""
+    """Save the adjacency here (.npz); of a work directory the learned one."""
+    initialisation: Literal[
+        "cooccurrence",
+        "identity",
+        "random",
+        "xavier",
+        "thresholded",
+        "taxonomy",
+        "similarity",
+    ] = "cooccurrence"
+    """How the adjacency is built, as graph.initialisation of `train`."""
+    tau: float = GraphConfig.tau
+    """thresholded: smallest conditional probability that counts as an edge."""
+    p: float = GraphConfig.p
+    """thresholded: share of a label's message that comes from its neighbours."""
+    neighbours: int = GraphConfig.neighbours
+    """similarity: how many of the labels most alike a label receives from."""
+    seed: int = TrainingConfig.seed
+    """random, xavier: seed of the draw."""
+    edges: int = 10
+    """How many of the strongest edges to print."""
+    data_config: Data = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    json: Json = False
+    quiet: Quiet = False
+
+    def settings(self, data: DataConfig | None = None) -> Config:
+        """The run that would start from this graph."""
+        return Config(
+            data=data or DataConfig(),
+            text=self.text,
+            graph=GraphConfig(
+                initialisation=self.initialisation,
+                tau=self.tau,
+                p=self.p,
+                neighbours=self.neighbours,
+            ),
+            training=TrainingConfig(seed=self.seed),
+        )
+
+    def execute(self) -> int:
+        """Build or read the graph, print it, and save it where that is asked for."""
+        from labelgraph_jax.cli.graph import print_graph
+        from labelgraph_jax.data.corpora import corpus_names
+        from labelgraph_jax.data.readers.xmc_folder import is_xmc_folder
+        from labelgraph_jax.inspection.graph.sources import (
+            built_graph,
+            run_graph,
+            saved_graph,
+        )
+        from labelgraph_jax.runs.adjacency_file import write_adjacency
+
+        path = Path(self.source)
+        is_saved = path.suffix.lower() == ".npz"
+        is_run = path.is_dir() and self.source not in corpus_names()
+        is_run = is_run and not is_xmc_folder(path)
+        if (is_saved or is_run) and self.settings() != Graph(source="").settings():
+            raise ConfigError(
+                f"{self.source}: has its graph already; --initialisation, --tau, --p, "
+                "--neighbours, --seed and --text are for one built from documents"
+            )
+        if self.out and not self.out.lower().endswith(".npz"):
+            raise ConfigError(f"--out must end in .npz, got {self.out!r}")
+        if self.edges < 0:
+            raise ConfigError(f"--edges must not be negative, got {self.edges}")
+        if is_saved:
+            found = saved_graph(path, strongest=self.edges)
+        elif is_run:
+            found = run_graph(path, strongest=self.edges)
+        else:
+            data = source_config(self.source, self.data_config)
+            found = built_graph(self.settings(data), strongest=self.edges)
+        if self.out:
+            write_adjacency(self.out, found.labels, found.adjacency, found.about)
+        return show(self, found.report, print_graph, out=self.out)

@@ -1,0 +1,117 @@
+"""Verbs about labels that training never saw: labels add, list, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from labelgraph_jax.cli.options import File, FinishedRun, Flag, Json, Quiet
+from labelgraph_jax.cli.output import show, tell
+from labelgraph_jax.config import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsAdd:
+    """Add labels that training never saw; they are known by their text.
+
+    Examples:
+      labelgraph labels add runs/mine new.jsonl
+      labelgraph labels add runs/mine --label whaling --description "Hunting of whales"
+    """
+
+    workdir: FinishedRun
+    file: File = ""
+    """JSONL {"name", "description", "parents"}, or TSV name<TAB>description."""
+    label: str = ""
+    """The name of one label, in place of a file."""
+    description: str = ""
+    """What it means."""
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Add the labels, and say how many there are now."""
+        from labelgraph_jax.data.labels.new_labels import (
+            NewLabel,
+            check_name,
+            read_new_labels,
+        )
+        from labelgraph_jax.runs.added_labels import add_labels
+
+        if bool(self.file) == bool(self.label):
+            raise ConfigError(
+                "name a FILE of labels, or one with --label: one of the two"
+            )
+        if self.file and self.description:
+            raise ConfigError("--description is of --label; a FILE has its own")
+        if self.file:
+            new = read_new_labels(self.file)
+        else:
+            name = check_name(self.label, "--label")
+            new = [NewLabel(name, self.description.strip())]
+        added = add_labels(self.workdir, new)
+        return tell(
+            self,
+            {"added": [label.name for label in new], "added_in_all": len(added)},
+            f"{len(new):,} labels added, {len(added):,} in all",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsList:
+    """Name the labels of a model, and which of them were added.
+
+    Example:
+      labelgraph labels list runs/mine --added
+    """
+
+    workdir: FinishedRun
+    added: Flag = False
+    """Only those that were added."""
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Print the labels."""
+        from labelgraph_jax.runs.added_labels import list_labels
+
+        rows = list_labels(self.workdir)
+        rows = [row for row in rows if row["added"] or not self.added]
+        return show(self, rows, _print_labels, ascii=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsRemove:
+    """Take labels away that were added.
+
+    Example:
+      labelgraph labels remove runs/mine whaling
+    """
+
+    workdir: FinishedRun
+    names: tyro.conf.Positional[
+        Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL [LABEL ...]")]
+    ]
+    """Labels that `labels add` brought."""
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Remove the labels, and say how many are left."""
+        from labelgraph_jax.runs.added_labels import remove_labels
+
+        left, removed = remove_labels(self.workdir, self.names), set(self.names)
+        return tell(
+            self,
+            {"removed": sorted(removed), "added_left": len(left)},
+            f"{len(removed):,} labels removed, {len(left):,} added ones left",
+        )
+
+
+def _print_labels(rows: Sequence[Mapping[str, Any]]) -> None:
+    for row in rows:
+        mark = "added" if row["added"] else "trained"
+        print(f"{row['name']}\t{mark}\t{row['description']}")

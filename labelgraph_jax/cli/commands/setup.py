@@ -1,0 +1,94 @@
+"""Verbs about the machine and the settings: doctor, config."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from labelgraph_jax.cli.options import Flag, Json, Quiet
+from labelgraph_jax.cli.output import show
+from labelgraph_jax.config import Config, ConfigError, to_dict
+from labelgraph_jax.config.presets import PRESETS, preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Will a run work here? Processes, devices, versions, folders, interconnect.
+
+    Start it like the run itself, on every worker.
+
+    Examples:
+      labelgraph doctor
+      srun labelgraph doctor --workdir /shared/runs/mine
+    """
+
+    workdir: str = ""
+    """Also try this folder: writable, the same on every process, held by no run?"""
+    megabytes: int = 16
+    """MiB per device of the timed all-reduce."""
+    coordinator: str = ""
+    """HOST:PORT of process 0, as of `train`."""
+    processes: int | None = None
+    process_id: int | None = None
+    timeout: int = 300
+    """Seconds to wait for the other processes."""
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Examine machine and processes; 2 where there is a problem."""
+        from labelgraph_jax.cli.doctor import end_together, examine, print_examination
+        from labelgraph_jax.training.hosts import Hosts
+
+        hosts = Hosts(self.coordinator, self.processes, self.process_id, self.timeout)
+        found = examine(hosts, workdir=self.workdir, megabytes=self.megabytes)
+        if not self.json or found.process == 0 or not found.shared:
+            show(self, found, print_examination)
+        return end_together(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowConfig:
+    """Print a configuration as JSON: the default, a preset, or a run's own.
+
+    Examples:
+      labelgraph config > mine.json && labelgraph train --config mine.json
+      labelgraph config --list
+    """
+
+    workdir: tyro.conf.Positional[
+        Annotated[str, tyro.conf.arg(metavar="[WORKDIR]")]
+    ] = ""
+    """A run whose configuration is printed."""
+    preset: str = ""
+    """A preset whose configuration is printed."""
+    list: Flag = False
+    """Name the presets, what each reproduces and what it costs."""
+    json: Annotated[Flag, tyro.conf.arg(help="With --list: as JSON.")] = False
+
+    def execute(self) -> int:
+        """Print the configuration, or the list of presets."""
+        from labelgraph_jax.predictors.workdir import Workdir
+
+        if self.list:
+            summaries = {name: summary for name, (summary, _) in PRESETS.items()}
+            return show(self, summaries, _print_presets)
+        if self.workdir and self.preset:
+            raise ConfigError("name a work directory or a preset, not both")
+        if self.workdir:
+            config = Workdir.existing(self.workdir).config()
+        else:
+            config = preset(self.preset) if self.preset else Config()
+        print(json.dumps(to_dict(config), indent=2))
+        return 0
+
+
+def _print_presets(summaries: Mapping[str, str]) -> None:
+    for name, summary in summaries.items():
+        print(name)
+        print(textwrap.indent(textwrap.fill(summary, 72), "    "))

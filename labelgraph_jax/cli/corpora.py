@@ -1,0 +1,53 @@
+"""What a corpus holds, on a terminal."""
+
+from collections.abc import Sequence
+
+from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
+from labelgraph_jax.data.statistics import CorpusStatistics, Problem
+
+
+def print_statistics(statistics: CorpusStatistics) -> None:
+    """Print what a corpus holds: documents, labels, lengths, problems."""
+    console = plain_console()
+    table = plain_table(
+        f"{statistics.name}: {statistics.documents:,} documents, "
+        f"{statistics.labels:,} labels"
+    )
+    table.add_column("split")
+    titles = ("documents", "labels", "labels/doc", "most", "without", "words/doc")
+    add_number_columns(table, titles)
+    for name, split in statistics.splits.items():
+        table.add_row(
+            name,
+            f"{split.documents:,}",
+            f"{split.labels:,}",
+            f"{split.labels_per_document_mean:.2f}",
+            f"{split.labels_per_document_max}",
+            f"{split.without_label_share:.1%}",
+            f"{split.words_median:,.0f} (95%: {split.words_p95:,.0f})",
+        )
+    console.print(table)
+    for task, splits in statistics.tasks.items():
+        parts = [
+            f"{name} {part.annotated:,} annotated, {part.labels:,} labels, "
+            f"{part.labels_per_document_mean:.2f} each"
+            for name, part in splits.items()
+        ]
+        console.print(f"{task}: {'; '.join(parts)}")
+    rarest = ", ".join(f"{name} ({n})" for name, n in statistics.rarest_labels[:5])
+    console.print(
+        f"label pairs that occur together: {statistics.cooccurrence_density:.1%}"
+    )
+    console.print(f"rarest labels: {rarest}")
+    for note in statistics.notes:
+        console.print(f"note: {note}")
+    print_problems(statistics.problems, name=statistics.name)
+
+
+def print_problems(problems: Sequence[Problem], *, name: str) -> None:
+    """Print the problems of a corpus, or that there is none."""
+    console = plain_console()
+    for problem in problems:
+        console.print(f"{problem.severity}: {problem.message}")
+    if not problems:
+        console.print(f"{name}: no problem found")

@@ -1,0 +1,260 @@
+"""Results on a terminal: of labelled texts one table, of a table one per kind of task.
+
+Results are plain values as of results.json; those of texts name a `corpus`, those of a
+table their `data`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+
+from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
+from labelgraph_jax.predictors.table_metrics import unseen_lines
+from labelgraph_jax.runs.result_rows import (
+    COLUMNS,
+    TASK_COLUMNS,
+    gain_in_words,
+    result_rows,
+    task_rows,
+    verdict,
+)
+
+RULES = {
+    "0.5": "every label is decided at 0.5",
+    "global": "one threshold for all labels",
+    "sloped": "a threshold that slopes with how often a label occurs",
+    "label": "a threshold per label",
+}
+"""The rules that `auto` chooses from, in words."""
+
+GROUPS_FROM = 1000
+"""Labels from which on frequent and rare ones are shown apart."""
+GROUP_METRICS = ("R@5", "RP@5", "nDCG@5")
+GROUP_TITLES = {
+    "frequent": "frequent, 50 or more",
+    "few": "few, 1 to 49",
+    "zero": "zero-shot, none",
+}
+
+UNDEFINED = "undefined"
+_COUNTS = ("rows", "positives")
+
+
+def print_results(results: Mapping[str, Any], *, workdir: str) -> None:
+    """Print tables of results, what they were measured on, and what to do next."""
+    console = plain_console()
+    if results["test"] is None:
+        console.print("No test split: nothing was evaluated.")
+        return
+    own = results["split"] == "test"
+    if "corpus" in results:
+        _print_documents(console, results, own=own)
+        notes, soft_wrap = _document_notes(results), False
+    else:
+        _print_tasks(console, results, own=own)
+        notes, soft_wrap = _task_notes(results), True
+    for note in notes:
+        console.print(note, soft_wrap=soft_wrap)
+    if own:
+        console.print(f"Everything else is in {workdir}/results.json")
+
+
+def _print_documents(
+    console: Console, results: Mapping[str, Any], *, own: bool
+) -> None:
+    test = results["test"]
+    table = plain_table(
+        f"{results['corpus']}: {test['documents']:,} "
+        f"{'test ' if own else ''}documents, {results['labels']:,} labels"
+    )
+    table.add_column("model", no_wrap=True)
+    add_number_columns(table, map("\n".join, COLUMNS.values()))
+    for number, (name, metrics) in enumerate(result_rows(results)):
+        if number == 0 and name == "label graph, auto":
+            name = f"graph, auto ({_chosen(test)})"  # longer ones cut the numbers
+        table.add_row(name, *(f"{metrics[key]:.4f}" for key in COLUMNS))
+    console.print(table)
+    if results["labels"] >= GROUPS_FROM and test.get("groups"):
+        _print_groups(console, test)
+
+
+def _print_groups(console: Console, test: Mapping[str, Any]) -> None:
+    """How frequent, rare and unseen labels are ranked among themselves, and all."""
+    table = plain_table()
+    table.add_column("labels, by training documents", no_wrap=True)
+    add_number_columns(table, ("labels", "documents", *GROUP_METRICS))
+    rows = [("all", "", test["documents"], test["metrics"])]
+    for name, group in test["groups"].items():
+        labels = f"{group['labels']:,}"
+        rows.append((GROUP_TITLES.get(name, name), labels, group["documents"], group))
+    for name, labels, documents, metrics in rows:
+        values = (metrics[key] for key in GROUP_METRICS)
+        shown = ("-" if value is None else f"{value:.4f}" for value in values)
+        table.add_row(name, labels, f"{documents:,}", *shown)
+    console.print(table)
+
+
+def _chosen(test: Mapping[str, Any]) -> str:
+    """The rule that `auto` chose; that of version 0.1 had one alone."""
+    kind = test.get("decision", {}).get("kind", "label")
+    return "0.5" if kind == "half" else kind
+
+
+def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
+    test = results["test"]
+    if sentence := verdict(results):
+        yield sentence[0].upper() + sentence[1:] + "."
+    if "hierarchical_f1" in test["metrics"]:
+        yield _taxonomy_sentence(test["metrics"])
+    if test["threshold"] == "auto" and "decision" in test:
+        least = test["decision"]["at_least_one"]
+        yield f"Chosen on validation documents: {RULES[_chosen(test)]}" + (
+            ", and at least one label per document" if least else ""
+        )
+    if unseen := test["unseen_labels"]:
+        shown = ", ".join(
+            f"{name} ({count})" for name, count in list(unseen.items())[:5]
+        )
+        more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
+        yield (
+            f"{sum(unseen.values()):,} occurrences of {len(unseen):,} labels that "
+            f"training never saw are left out of these numbers: {shown}{more}"
+        )
+    for task, found in test.get("tasks", {}).items():
+        if not found["metrics"]:
+            yield (
+                f"{task}: not measured, with {found['labels']:,} labels learned and "
+                f"{found['documents']:,} documents annotated"
+            )
+        elif found["documents"] < test["documents"]:
+            yield (
+                f"{task}: {found['documents']:,} of the {test['documents']:,} "
+                "documents are annotated for it"
+            )
+    if absent := test.get("absent_labels"):
+        yield (
+            f"{absent:,} of {results['labels']:,} labels occur in none of these "
+            "documents and count as 0 in macro-F1; without them it is "
+            f"{test['metrics']['macro_f1_present']:.4f}"
+        )
+    if truncated := test["truncated_documents"]:
+        yield f"{truncated:,} test documents are longer than what the encoder reads"
+    if memory := results.get("memory"):
+        yield f"Memory: {memory['summary']}"
+    if added := test.get("added_labels"):
+        yield _added_sentence(added)
+    if joined := results.get("ensemble"):
+        weights = ", ".join(f"{weight:.2f}" for weight in joined["weights"])
+        yield f"{len(joined['weights'])} models, weights {weights}"
+    training = results.get("training")
+    if training and "steps" in training:
+        yield (
+            f"{training['steps']:,} steps in {training['seconds']:,.0f} s, "
+            f"{training['documents_per_second']:,.0f} documents/s; best "
+            f"{training['selection_metric']} on validation "
+            f"{training['best_validation'] or float('nan'):.4f} at step "
+            f"{training['best_step']}"
+        )
+
+
+def _added_sentence(added: Mapping[str, Any]) -> str:
+    said = (
+        f"{added['labels']:,} labels were added after training; {added['documents']:,} "
+        "documents carry one"
+    )
+    if metrics := added["metrics"]:
+        said += (
+            f": among themselves RP@5 {metrics['RP@5']:.4f}, nDCG@5 "
+            f"{metrics['nDCG@5']:.4f}, micro-F1 {metrics['micro_f1']:.4f}"
+        )
+    return said
+
+
+def _taxonomy_sentence(metrics: Mapping[str, float]) -> str:
+    precision, recall, f1 = (
+        metrics[f"hierarchical_{name}"] for name in ("precision", "recall", "f1")
+    )
+    return (
+        f"Ancestors counted in: hierarchical F1 {f1:.4f} (precision {precision:.4f}, "
+        f"recall {recall:.4f}); {metrics['taxonomy_violations']:.1%} of the documents "
+        "get a label without its ancestors, "
+        f"{metrics['taxonomy_violations_in_truth']:.1%} carry one"
+    )
+
+
+def _print_tasks(console: Console, results: Mapping[str, Any], *, own: bool) -> None:
+    test = results["test"]
+    console.print(
+        f"{results['data']}: {test['rows']:,} {'test ' if own else ''}rows, "
+        f"{len(test['tasks'])} tasks, {results['mixture']}",
+        style="bold",
+    )
+    for kind, columns in TASK_COLUMNS.items():
+        tasks = [n for n, task in test["tasks"].items() if task["kind"] == kind]
+        if not tasks:
+            continue
+        table = plain_table()
+        table.add_column(kind, overflow="fold")
+        add_number_columns(table, (*columns.values(), "skill"), no_wrap=True)
+        for task in tasks:
+            for name, metrics, skill in task_rows(results, task, own=task):
+                inner = name != task
+                cells = [
+                    "" if inner and key in _COUNTS else _cell(key, metrics[key])
+                    for key in columns
+                ]
+                label = f"  {name}" if inner else name
+                table.add_row(label, *cells, _cell("skill", skill))
+        console.print(table)
+
+
+def _cell(key: str, value: float | None) -> str:
+    if value is None:
+        return UNDEFINED
+    if key == "rows":
+        return f"{value:,.0f}"
+    if key == "positives":
+        return f"{value:.1%}" if value >= 0.01 or value == 0 else f"{value:.2%}"
+    if key in ("rmse", "mae"):
+        return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+    return f"{value:.4f}"
+
+
+def _task_notes(results: Mapping[str, Any]) -> Iterator[str]:
+    test = results["test"]
+    for name, task in test["tasks"].items():
+        yield from _undefined(name, task)
+    for line in unseen_lines(test["unseen"], test["rows"]):
+        yield line[0].upper() + line[1:]
+    for name, found in test["unseen_targets"].items():
+        shown = ", ".join(found["most_frequent"])
+        yield (
+            f"Task {name}: {found['rows']:,} targets that training lacks are left out "
+            f"({shown})"
+        )
+    if results.get("learned_weights"):
+        weights = results["learned_weights"].items()
+        shown = ", ".join(f"{name} {weight:.3g}" for name, weight in weights)
+        yield f"Weights of the tasks' losses, learned: {shown}"
+    yield (
+        "Skill: the part of the constant prediction's loss that is saved; 0 is no "
+        f"better than the shares of training, 1 is perfect. Mean {test['skill']:.4f}"
+    )
+    if baseline := results["baseline"]:
+        parts = [
+            f"{gain_in_words(test['skill'] - model['skill'])} against {name}"
+            for name, model in baseline["models"].items()
+        ]
+        yield f"On mean skill the model {' and '.join(parts)}."
+
+
+def _undefined(name: str, task: Mapping[str, Any]) -> Iterator[str]:
+    metrics = task["metrics"]
+    if not metrics["rows"]:
+        yield f"Task {name}: no row has a target, so nothing was measured"
+    elif task["kind"] == "binary" and metrics["auc"] is None:
+        held = "positive" if metrics["positives"] else "negative"
+        yield f"Task {name}: every target is {held}, so its AUC is undefined"
+    elif task["kind"] == "squared" and metrics["r2"] is None:
+        yield f"Task {name}: every target is the same, so R² is undefined"
