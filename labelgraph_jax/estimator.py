@@ -30,7 +30,8 @@ from labelgraph_jax.data.estimator_targets import (
     read_names,
 )
 from labelgraph_jax.data.splits import complete_splits
-from labelgraph_jax.predictors.model import Model, as_texts
+from labelgraph_jax.predictors.documents import as_texts
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.restore import load_model
 

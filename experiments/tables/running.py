@@ -23,12 +23,9 @@ from experiments.tables.store import SeedRun, identity, run_key
 from labelgraph_jax.config import Config
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.batches.plan import BatchPlan
+from labelgraph_jax.predictors.building import build_classifier
 from labelgraph_jax.predictors.measure import validation_metrics
-from labelgraph_jax.predictors.network import (
-    Classifier,
-    build_classifier,
-    count_parameters,
-)
+from labelgraph_jax.predictors.network import Classifier, count_parameters
 from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.fit import fit, optimizer_and_step

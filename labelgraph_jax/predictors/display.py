@@ -1,15 +1,14 @@
 """A trained model shown: a short text in a terminal, a small table in a notebook."""
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from labelgraph_jax.config import Config
+from labelgraph_jax.data.tables.schema import TableSchema
+from labelgraph_jax.data.tables.targets import Target
+from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.loss_choice import annotated_documents
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
-
-if TYPE_CHECKING:
-    from labelgraph_jax.predictors.model import Model
-    from labelgraph_jax.predictors.table_model import TableModel
 
 SHOWN = {
     "micro_f1": "micro F1",
@@ -26,7 +25,41 @@ MOST_TASKS = 6
 Facts = list[tuple[str, str]]
 
 
-def model_facts(model: "Model") -> Facts:
+class TextModel(Protocol):
+    """What is shown of a model of texts."""
+
+    @property
+    def workdir(self) -> Workdir: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def classifier(self) -> Any: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def decision(self) -> Decision: ...
+    @property
+    def memory(self) -> Any: ...
+    @property
+    def step(self) -> int | None: ...
+
+
+class RowModel(Protocol):
+    """What is shown of a model of a table's tasks."""
+
+    @property
+    def workdir(self) -> Workdir: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def schema(self) -> TableSchema: ...
+    @property
+    def targets(self) -> tuple[Target, ...]: ...
+    @property
+    def step(self) -> int | None: ...
+
+
+def model_facts(model: TextModel) -> Facts:
     """What there is to know at a glance of a model of texts: names and words."""
     config, results = model.config, _results(model.workdir)
     documents = annotated_documents(model.classifier.graph)
@@ -59,7 +92,7 @@ def model_facts(model: "Model") -> Facts:
     return facts if members else [*facts, *_checkpoint(model.step)]
 
 
-def table_facts(model: "TableModel") -> Facts:
+def table_facts(model: RowModel) -> Facts:
     """What there is to know at a glance of a model of a table's tasks."""
     results = _results(model.workdir)
     tasks = [f"{target.name} ({target.kind})" for target in model.targets]
@@ -139,14 +172,14 @@ def _mixture(config: Config) -> str:
     return str(config.mixture.kind)
 
 
-def _memory(model: "Model") -> str:
+def _memory(model: TextModel) -> str:
     assert model.memory is not None
     added = len(model.memory.added)
     kind = str(model.config.memory.kind)
     return f"{kind}, {added:,} labels added after training" if added else kind
 
 
-def _decision(model: "Model") -> str:
+def _decision(model: TextModel) -> str:
     decision = model.decision
     if decision.kind == "top_k":
         words = f"the {decision.k} most probable labels"

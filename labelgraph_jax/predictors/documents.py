@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import Tokenizer, inverse_document_frequency
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
+
+if TYPE_CHECKING:
+    pass
 
 AnyTokenizer = Tokenizer | NgramTokenizer | FeatureTokenizer
 
@@ -226,3 +230,30 @@ def require_annotations(
             f"none of the {len(documents):,} {what} is annotated for a label that "
             "training has"
         )
+
+
+def as_texts(texts: Any) -> list[str]:
+    """One text or several, as a list.
+
+    Raises:
+        DataError: they are no strings.
+    """
+    if isinstance(texts, str):
+        return [texts]
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        raise DataError(
+            "texts must be strings in a list, array or Series, got a "
+            f"{type(texts).__name__}; of a frame or mapping give one column"
+        )
+    try:
+        texts = list(texts)
+    except TypeError:
+        raise DataError(
+            f"texts must be strings in a list, array or Series, got {texts!r:.60}"
+        ) from None
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(
+                f"text {position} must be a string, got {type(text).__name__}"
+            )
+    return texts

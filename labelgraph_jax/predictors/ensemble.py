@@ -14,7 +14,6 @@ from scipy.special import expit, logit
 
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.predictors.documents import Encoded
-from labelgraph_jax.predictors.label_model import LabelModel
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.workdir import Workdir
@@ -45,7 +44,7 @@ class Ensemble(Model):
         return 0
 
     @property
-    def network(self) -> LabelModel:
+    def network(self) -> Model:
         return self.members[0].network
 
     @property

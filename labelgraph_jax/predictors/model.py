@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -20,6 +20,7 @@ from labelgraph_jax.predictors.display import as_html, as_text, model_facts
 from labelgraph_jax.predictors.documents import (
     AnyTokenizer,
     Encoded,
+    as_texts,
     require_annotations,
 )
 from labelgraph_jax.predictors.frames import predictions_frame, probabilities_frame
@@ -40,8 +41,6 @@ from labelgraph_jax.training.local_batches import own_batches
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-    from labelgraph_jax.predictors.label_model import LabelModel
 
 Scored = tuple[str, float]
 """A label with its probability."""
@@ -102,7 +101,7 @@ class Model(ABC):
 
     @property
     @abstractmethod
-    def network(self) -> "LabelModel":
+    def network(self) -> "Model":
         """The network that predicts; of several the first."""
 
     @property
@@ -375,30 +374,3 @@ class Model(ABC):
         batches = own_batches(encoded.examples, batch_size=size)
         sums = compile_gate_sums(self.classifier.gate_weights)
         return collect_gate_statistics(sums, self.params, batches)
-
-
-def as_texts(texts: Any) -> list[str]:
-    """One text or several, as a list.
-
-    Raises:
-        DataError: they are no strings.
-    """
-    if isinstance(texts, str):
-        return [texts]
-    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
-        raise DataError(
-            "texts must be strings in a list, array or Series, got a "
-            f"{type(texts).__name__}; of a frame or mapping give one column"
-        )
-    try:
-        texts = list(texts)
-    except TypeError:
-        raise DataError(
-            f"texts must be strings in a list, array or Series, got {texts!r:.60}"
-        ) from None
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise DataError(
-                f"text {position} must be a string, got {type(text).__name__}"
-            )
-    return texts

@@ -26,8 +26,10 @@ from labelgraph_jax.runs.execution import (
     require_one_run,
     require_same_data,
 )
-from labelgraph_jax.runs.problem import Prepared, Problem, Say, problem_of
+from labelgraph_jax.runs.labels import LabelProblem
+from labelgraph_jax.runs.problem import Prepared, Problem, Say
 from labelgraph_jax.runs.records import require_same_records
+from labelgraph_jax.runs.table import TableProblem
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.gates import GateWatch
 from labelgraph_jax.training.hosts import is_first, on_first, together
@@ -125,6 +127,11 @@ def fit(
                     results["baseline"] = problem.baseline(place, records, say)
                 on_first(lambda: place.save_results(results))
                 return results
+
+
+def problem_of(config: Config) -> Problem:
+    """The problem that resolved settings describe."""
+    return TableProblem(config) if config.table.tasks else LabelProblem(config)
 
 
 def _check(

@@ -18,6 +18,11 @@ from labelgraph_jax.data.tokenizers.word_vectors import read_word_vectors
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from labelgraph_jax.modules.magnet import TaskMagnet
 from labelgraph_jax.modules.pretrained import find_pretrained
+from labelgraph_jax.predictors.building import (
+    build_classifier,
+    first_trained_layer,
+    padded_length,
+)
 from labelgraph_jax.predictors.documents import (
     AnyTokenizer,
     Encoded,
@@ -33,12 +38,7 @@ from labelgraph_jax.predictors.many_labels import label_chunk, require_room
 from labelgraph_jax.predictors.measure import KS, validation_metrics
 from labelgraph_jax.predictors.memory.build import memory_results
 from labelgraph_jax.predictors.model import Model
-from labelgraph_jax.predictors.network import (
-    Classifier,
-    build_classifier,
-    first_trained_layer,
-    padded_length,
-)
+from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.scorers import compile_scorer
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.predictors.workdir import LabelGraphArrays, Workdir

@@ -82,14 +82,3 @@ class Problem(Protocol):
 
     def baseline(self, place: Workdir, records: Any, say: Say) -> dict[str, Any]:
         """The rivals, on the same splits."""
-
-
-def problem_of(config: Config) -> Problem:
-    """The problem that resolved settings describe."""
-    if config.table.tasks:
-        from labelgraph_jax.runs.table import TableProblem
-
-        return TableProblem(config)
-    from labelgraph_jax.runs.labels import LabelProblem
-
-    return LabelProblem(config)

@@ -11,6 +11,7 @@ from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.modules.pretrained import read_shape
+from labelgraph_jax.predictors.building import build_classifier, first_trained_layer
 from labelgraph_jax.predictors.decision import at_half, read_decision
 from labelgraph_jax.predictors.documents import load_tokenizer
 from labelgraph_jax.predictors.ensemble import Ensemble, join
@@ -26,11 +27,7 @@ from labelgraph_jax.predictors.memory.memory import Reader
 from labelgraph_jax.predictors.memory.model import with_memory
 from labelgraph_jax.predictors.memory.texts import frozen_reader
 from labelgraph_jax.predictors.model import Model
-from labelgraph_jax.predictors.network import (
-    build_classifier,
-    first_trained_layer,
-    token_table,
-)
+from labelgraph_jax.predictors.network import token_table
 from labelgraph_jax.predictors.table_model import TableModel
 from labelgraph_jax.predictors.table_network import build_table_classifier
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError

@@ -20,7 +20,7 @@ from labelgraph_jax.config import (
     LossConfig,
     TextConfig,
 )
-from labelgraph_jax.predictors.network import build_classifier
+from labelgraph_jax.predictors.building import build_classifier
 from labelgraph_jax.predictors.workdir import LabelGraphArrays
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit

@@ -29,7 +29,8 @@ from labelgraph_jax.modules.mixture import (
     gate_weights_of,
 )
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
-from labelgraph_jax.predictors.network import Classifier, build_classifier
+from labelgraph_jax.predictors.building import build_classifier
+from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.workdir import LabelGraphArrays, Workdir, WorkdirError
 from labelgraph_jax.runs.fit import fit, optimizer_and_step, with_absolute_paths
 from labelgraph_jax.runs.labels import label_objective

@@ -15,7 +15,7 @@ from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import Config, ConfigError, DataConfig, MixtureConfig
 from labelgraph_jax.data.batches.batches import evaluation_batches
 from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
-from labelgraph_jax.predictors.network import build_classifier
+from labelgraph_jax.predictors.building import build_classifier
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.fit import fit, optimizer_and_step

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import shown
-
-if TYPE_CHECKING:
-    from labelgraph_jax.data.tables.files import Table
 
 # 007 is a code and 1_000 is Python: neither is a number in a file.
 _NUMBER = re.compile(
@@ -21,6 +18,17 @@ _NUMBER = re.compile(
 )
 LARGEST_WHOLE = 2**53
 """Beyond it not every whole number has a float64 of its own."""
+
+
+class Columns(Protocol):
+    """Columns by name: a `Table`."""
+
+    @property
+    def name(self) -> str:
+        """What errors call them."""
+
+    def column(self, name: str) -> np.ndarray:
+        """A column's values."""
 
 
 def parse_number(text: str) -> float | None:
@@ -47,7 +55,7 @@ def category_name(value: float | str) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def value_names(table: Table, name: str) -> tuple[np.ndarray, list[str | None]]:
+def value_names(table: Columns, name: str) -> tuple[np.ndarray, list[str | None]]:
     """Which distinct value of a column each row holds, and those values' names.
 
     Returns:
@@ -72,7 +80,7 @@ def value_names(table: Table, name: str) -> tuple[np.ndarray, list[str | None]]:
     return index, [None if not v else category_name(v) for v in known]
 
 
-def value_counts(table: Table, name: str) -> Counter[str | None]:
+def value_counts(table: Columns, name: str) -> Counter[str | None]:
     """How often each value of a column stands in a row; None for missing ones.
 
     Raises:
@@ -85,7 +93,7 @@ def value_counts(table: Table, name: str) -> Counter[str | None]:
     return counts
 
 
-def number_column(table: Table, name: str, must: str = "numbers") -> np.ndarray:
+def number_column(table: Columns, name: str, must: str = "numbers") -> np.ndarray:
     """A column as finite numbers, float64 `[M]`, NaN where missing.
 
     Raises:

@@ -21,13 +21,9 @@ from labelgraph_jax.functional.attribution import (
     integrated_gradients,
 )
 from labelgraph_jax.modules.magnet import Magnet
+from labelgraph_jax.predictors.building import padded_length
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
-from labelgraph_jax.predictors.network import (
-    INPUT_VECTORS,
-    MODEL_INPUTS,
-    Classifier,
-    padded_length,
-)
+from labelgraph_jax.predictors.network import INPUT_VECTORS, MODEL_INPUTS, Classifier
 
 if TYPE_CHECKING:
     from labelgraph_jax.predictors.model import Model
