@@ -15,16 +15,13 @@ import dataclasses
 import functools
 import itertools
 import json
-import shlex
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from experiments.pod import ALONE, Pod, end, joined
+from experiments.pod import ALONE, Pod, end
+from experiments.study import commit, keep_compilations, progress, run_command
 from labelgraph_jax.config import ConfigError
 
 MODELS = (
@@ -67,19 +64,7 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code (2: an argument is wrong)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = tyro.cli(Arguments, args=given, prog="python -m experiments.census_income")
-    try:
-        with joined(chosen) as pod:
-            compute(chosen, shlex.join(given), pod)
-    except KeyboardInterrupt:
-        print("stopped; run the command again to go on", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, FloatingPointError) as error:
-        message = " ".join(str(error).split())
-        print(f"census_income: error: {message}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("census_income", Arguments, compute, arguments)
 
 
 def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
@@ -93,9 +78,8 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     from experiments.census.cells import Laboratory
     from experiments.census.corpus import load_census_income
     from experiments.census.inputs import encode
-    from experiments.magnet_tables import keep_compilations
 
-    say = _say if pod.writes and not chosen.quiet else (lambda line: None)
+    say = progress(pod, quiet=chosen.quiet)
     keep_compilations(Path(chosen.work) / "compiled")
     laboratory = Laboratory(Path(chosen.work), say)
     data = pod.first_then_others(
@@ -141,7 +125,6 @@ def measured(laboratory: Any, inputs: Any, chosen: Arguments) -> dict[str, Any]:
     from experiments.census.statistics import differences, gate_summary, task_rows
     from experiments.census.verdict import verdict
     from experiments.collect import hardware
-    from experiments.magnet_tables import commit
 
     plan = plan_of(chosen, len(inputs.splits["train"]["targets"]))
     cells = [train(laboratory, inputs, name, chosen) for name in names_of(chosen)]
@@ -245,10 +228,6 @@ def _check(chosen: Arguments) -> None:
         raise ConfigError(
             f"--models must be some of {', '.join(MODELS)}; got {unknown[0]!r}"
         )
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,18 +10,15 @@ goes on where it was, and a cell that was computed already is only read.
 
 import dataclasses
 import json
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
-from experiments.pod import ALONE, Pod, end, joined
+from experiments.pod import ALONE, Pod, end
+from experiments.study import commit, keep_compilations, progress, run_command
 from experiments.tables.cells import TABLES, Cell, TableSpec, corpus_settings, table
 from labelgraph_jax.config import ConfigError
 
@@ -63,21 +60,13 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code (2: an argument is wrong)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = tyro.cli(Arguments, args=given, prog="python -m experiments.magnet_tables")
-    try:
-        with joined(chosen) as pod:
-            record = compute(chosen, shlex.join(given), pod)
-            if record:
-                write(record, Path(chosen.out), chosen.table)
-    except KeyboardInterrupt:
-        print("stopped; run the command again to go on", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, FloatingPointError) as error:
-        message = " ".join(str(error).split())
-        print(f"magnet_tables: error: {message}", file=sys.stderr)
-        return 2
-    return 0
+
+    def table_written(chosen: Arguments, command: str, pod: Pod) -> None:
+        record = compute(chosen, command, pod)
+        if record:
+            write(record, Path(chosen.out), chosen.table)
+
+    return run_command("magnet_tables", Arguments, table_written, arguments)
 
 
 def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> dict[str, Any] | None:
@@ -98,7 +87,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> dict[str, Any]
     from experiments.tables.statistics import differences, metric_rows
 
     started = time.perf_counter()
-    say = _say if pod.writes and not chosen.quiet else (lambda line: None)
+    say = progress(pod, quiet=chosen.quiet)
     keep_compilations(Path(chosen.work) / "compiled")
     laboratory = Laboratory(Path(chosen.work), say, chosen.reuse)
     if chosen.table == "embeddings" and not chosen.vectors_file:
@@ -232,29 +221,6 @@ def _with_made_vectors(
     return table(spec.name, vectors_file=str(path), made=True)
 
 
-def keep_compilations(folder: Path) -> None:
-    """Cells that differ in numbers alone compile once, over all tables and calls."""
-    import jax
-
-    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
-
-
-def commit() -> str:
-    """The commit that these numbers were computed at, or 'unknown'."""
-    try:
-        ran = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return ran.stdout.strip()
-
-
 def write(record: dict[str, Any], out: Path, name: str) -> None:
     """Writes the Markdown, the JSON and the plot of a table."""
     from experiments.tables.rendering import markdown, plot
@@ -268,10 +234,6 @@ def write(record: dict[str, Any], out: Path, name: str) -> None:
     (out / f"{stem}.md").write_text(text, encoding="utf-8")
     plot(record, out / f"{stem}.png")
     print(text)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -22,18 +22,14 @@ import dataclasses
 import itertools
 import json
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
 from experiments.benchmarks import measure
 from experiments.collect import hardware
-from experiments.magnet_tables import commit, keep_compilations
 from experiments.mmoe.synthetic import directions_for, preset
 from experiments.mmoe.synthetic_findings import findings
 from experiments.mmoe.synthetic_report import markdown, plot
@@ -54,7 +50,8 @@ from experiments.mmoe.synthetic_statistics import (
     trainability_rows,
 )
 from experiments.mmoe.synthetic_store import Laboratory, TimedRuns, use_every_core
-from experiments.pod import ALONE, Pod, end, joined
+from experiments.pod import ALONE, Pod, end
+from experiments.study import commit, keep_compilations, progress, run_command
 from labelgraph_jax.config import ConfigError
 
 FIRST_TUNING_SEED = 1_000_000
@@ -116,24 +113,15 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code (2: an argument is wrong)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = tyro.cli(
-        Arguments, args=given, prog="python -m experiments.mmoe_synthetic"
+
+    def page_written(chosen: Arguments, command: str, pod: Pod) -> None:
+        record = compute(chosen.resolved(), command, pod)
+        if record:
+            write(record, Path(chosen.out))
+
+    return run_command(
+        "mmoe_synthetic", Arguments, page_written, arguments, before=use_every_core
     )
-    chosen = chosen.resolved()
-    try:
-        with joined(chosen, before=use_every_core) as pod:
-            record = compute(chosen, shlex.join(given), pod)
-            if record:
-                write(record, Path(chosen.out))
-    except KeyboardInterrupt:
-        print("stopped; run the command again to go on", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, FloatingPointError) as error:
-        message = " ".join(str(error).split())
-        print(f"mmoe_synthetic: error: {message}", file=sys.stderr)
-        return 2
-    return 0
 
 
 def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> dict[str, Any] | None:
@@ -150,7 +138,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> dict[str, Any]
     sizes = Sizes(
         chosen.features, chosen.batch, chosen.steps, chosen.epochs, chosen.held_out
     )
-    say = _say if pod.writes and not chosen.quiet else (lambda line: None)
+    say = progress(pod, quiet=chosen.quiet)
     laboratory = Laboratory(
         Path(chosen.work), preset(chosen.preset), sizes, chosen.together, say
     )
@@ -329,10 +317,6 @@ def write(record: dict[str, Any], out: Path) -> None:
     (out / f"{stem}.md").write_text(text, encoding="utf-8")
     plot(record, out / f"{stem}.png")
     print(text)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -16,15 +16,12 @@ Runs are kept in the work folder: a call that was stopped goes on where it was.
 
 import dataclasses
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
-from experiments.pod import ALONE, Pod, end, joined
+from experiments.pod import ALONE, Pod, end
+from experiments.study import commit, keep_compilations, progress, run_command
 from labelgraph_jax.config import ConfigError
 
 ALL_WAYS = ("joint", "single_task", "shared_bottom", "mmoe")
@@ -63,19 +60,7 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code (2: an argument is wrong)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = tyro.cli(Arguments, args=given, prog="python -m experiments.mmoe_text")
-    try:
-        with joined(chosen) as pod:
-            compute(chosen, shlex.join(given), pod)
-    except KeyboardInterrupt:
-        print("stopped; run the command again to go on", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        message = " ".join(str(error).split())
-        print(f"mmoe_text: error: {message}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("mmoe_text", Arguments, compute, arguments)
 
 
 def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
@@ -101,7 +86,6 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
 def measured(chosen: Arguments, pod: Pod = ALONE) -> dict[str, Any] | None:
     """All numbers of a study; None but on process 0."""
     from experiments.collect import hardware
-    from experiments.magnet_tables import commit, keep_compilations
     from experiments.tables.corpus import TableCorpus
     from experiments.tables.settings import command as train_command
     from experiments.text.runs import RATES, configuration, find_or_train
@@ -109,7 +93,7 @@ def measured(chosen: Arguments, pod: Pod = ALONE) -> dict[str, Any] | None:
     from experiments.video.store import Store
     from labelgraph_jax.config import MixtureConfig
 
-    say = _say if pod.writes and not chosen.quiet else (lambda line: None)
+    say = progress(pod, quiet=chosen.quiet)
     store = Store(Path(chosen.work), say)
     keep_compilations(Path(chosen.work) / "compiled")
     ways = [way for way in ALL_WAYS if way in (*chosen.ways, REFERENCE)]
@@ -233,10 +217,6 @@ def draw(record: dict[str, Any], path: Path) -> None:
     gate_weights(mean, record["tasks"], title=title, ax=axes)
     figure.tight_layout()
     figure.savefig(path)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,12 @@ Finished parts are kept in the work folder: a study that was stopped goes on.
 """
 
 import dataclasses
-import shlex
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
-from experiments.pod import ALONE, Pod, end, joined
+from experiments.pod import ALONE, Pod, end
+from experiments.study import commit, keep_compilations, progress, run_command
 from labelgraph_jax.config import ConfigError
 
 
@@ -45,20 +42,7 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code (2: an argument is wrong)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = tyro.cli(Arguments, args=given, prog="python -m experiments.video_ranking")
-    command = shlex.join(["python", "-m", "experiments.video_ranking", *given])
-    try:
-        with joined(chosen) as pod:
-            run(chosen, command, pod)
-    except KeyboardInterrupt:
-        print("stopped; run the command again to go on", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, FloatingPointError) as error:
-        message = " ".join(str(error).split())
-        print(f"video_ranking: error: {message}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("video_ranking", Arguments, run, arguments)
 
 
 def run(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
@@ -73,7 +57,6 @@ def run(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
             raise ConfigError(
                 f"--{name} must be at least 1, got {getattr(chosen, name)}"
             )
-    from experiments.magnet_tables import keep_compilations
     from experiments.video.debiasing import position_parts, position_study
     from experiments.video.kuairand import load_kuairand
     from experiments.video.log import ranking_log
@@ -98,7 +81,7 @@ def run(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
             most_rows=3_000 if chosen.quick else 0,
         ),
     )
-    say = _say if pod.writes and not chosen.quiet else (lambda line: None)
+    say = progress(pod, quiet=chosen.quiet)
     study = Study(
         log=log,
         store=Store(Path(chosen.work), say),
@@ -136,10 +119,9 @@ def run(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
 def _head(study: Any, command: str, pod: Pod) -> dict[str, Any]:
     """What stands over every table."""
     from experiments.collect import hardware
-    from experiments.magnet_tables import commit
 
     return {
-        "command": command,
+        "command": f"python -m experiments.video_ranking {command}".strip(),
         "commit": commit(),
         "hardware": pod.on(hardware()),
         "seconds": round(study.store.seconds, 1),
@@ -151,10 +133,6 @@ def _head(study: Any, command: str, pod: Pod) -> dict[str, Any]:
         "epochs": study.plan.epochs,
         "resamples": study.resamples,
     }
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
