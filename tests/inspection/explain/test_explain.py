@@ -192,9 +192,10 @@ def test_nothing_of_a_text_or_a_label_becomes_markup(text: str) -> None:
         spans.append((at, at + len(word)))
         at += len(word)
     label = dataclasses.replace(_label(EVIL, len(words)), note=EVIL)
-    shown = page(
-        Explanation(text, tuple(spans), words, (label,), notes=(EVIL,), read=EVIL)
+    explanation = Explanation(
+        text, tuple(spans), words, (label,), notes=(EVIL,), read=EVIL
     )
+    shown = explanation.to_html()
     assert "<script" not in shown
     assert "http" not in shown.replace(text, "")
 
