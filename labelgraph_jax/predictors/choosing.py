@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -67,7 +67,7 @@ def choose_decision(
         asked=config.kind,
         fit={"fitted_on": None},
     )
-    fits: _Fits = (
+    fits = (
         _FitsOfAll(config, predictions, label_counts)
         if predictions.ids is None
         else _FitsOfBest(predictions)
@@ -98,37 +98,14 @@ def choose_decision(
     return dataclasses.replace(plain, kind=kind, thresholds=thresholds, fit=fit)
 
 
-class _Fits(Protocol):
-    """Rules fitted to one set of predictions."""
-
-    metric: str
-    about: Mapping[str, Any]
-
-    @property
-    def positives(self) -> int:
-        """How many labels the documents carry, where they are annotated."""
-
-    @property
-    def scores(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """What `Decision.decide` reads."""
-
-    def top_k(self) -> int:
-        """The best number of labels for every document."""
-
-    def simplest(
-        self, decided: Mapping[str, np.ndarray]
-    ) -> tuple[str, Mapping[str, Any]]:
-        """The first of some decisions that is as good as any, and how good each is."""
-
-    def cross_fitted(self, plain: Decision) -> Mapping[str, np.ndarray]:
-        """What each rule decides of documents that it was not fitted on."""
-
-    def thresholds(self, kind: str) -> np.ndarray:
-        """The thresholds `[N]` of a rule, fitted on all documents."""
-
-
 class _FitsOfAll:
-    """Rules fitted to the probabilities of all labels."""
+    """Rules fitted to the probabilities of all labels.
+
+    Attributes:
+        metric: what F1 chooses.
+        about: what the decision says of its fit.
+        scores: what `Decision.decide` reads.
+    """
 
     about: Mapping[str, Any] = {"fitted_on": "validation"}
 
@@ -148,6 +125,7 @@ class _FitsOfAll:
 
     @property
     def positives(self) -> int:
+        """How many labels the documents carry, where they are annotated."""
         return int(self.truth.sum())
 
     @cached_property
@@ -160,27 +138,33 @@ class _FitsOfAll:
         )
 
     def top_k(self) -> int:
+        """The best number of labels for every document."""
         return fit_top_k(self.scores[0], self.truth, target_mask=self.known)
 
     def simplest(
         self, decided: Mapping[str, np.ndarray]
     ) -> tuple[str, Mapping[str, Any]]:
+        """The first of some decisions that is as good as any, and how good each is."""
         return simplest_rule(
             dict(decided), self.truth, metric=self.fits.metric, target_mask=self.known
         )
 
     def cross_fitted(self, plain: Decision) -> Mapping[str, np.ndarray]:
+        """What each rule decides of documents that it was not fitted on."""
+
         def decide(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
             return dataclasses.replace(plain, thresholds=thresholds).decide(scores)
 
         return cross_fitted_decisions(self.fits, self.scores[0], RULES, decide)
 
     def thresholds(self, kind: str) -> np.ndarray:
+        """The thresholds `[N]` of a rule, fitted on all documents."""
         return self.fits.fit([kind])[kind]
 
 
 class _FitsOfBest:
-    """One threshold for all labels, fitted to the best labels of each document."""
+    """One threshold for all labels, fitted to the best labels of each document; as
+    `_FitsOfAll`."""
 
     metric = "micro_f1"
     about: Mapping[str, Any] = {"fitted_on": "validation", "metric": "micro_f1"}

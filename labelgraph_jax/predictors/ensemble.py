@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.predictors.documents import Encoded
 from labelgraph_jax.predictors.model import Model
@@ -55,19 +56,26 @@ class Ensemble(Model):
         """Documents as the first member reads them."""
         return self.members[0].encode(documents)
 
-    def predict_documents(
+    def predict_examples(
         self,
         documents: Sequence[Document],
+        examples: Examples,
         *,
         batch_size: int | None = None,
         every_label: bool = False,
-    ) -> tuple[Encoded, Predictions]:
-        scored = [
-            member.score_documents(documents, batch_size=batch_size)
-            for member in self.members
+    ) -> Predictions:
+        # The first member reads these examples; the others encode for themselves.
+        first, *others = self.members
+        probabilities = [
+            first.predict_examples(
+                documents, examples, batch_size=batch_size, every_label=True
+            ).probabilities
         ]
-        probabilities = [probabilities for _, probabilities in scored]
-        return scored[0][0], self.combine(probabilities)
+        probabilities += [
+            other.score_documents(documents, batch_size=batch_size)[1]
+            for other in others
+        ]
+        return self.combine(probabilities)
 
     def combine(self, probabilities: Sequence[np.ndarray]) -> Predictions:
         """The predictions of the whole from the probabilities of each member."""

@@ -37,18 +37,6 @@ class LabelModel(Model):
             sparse_targets=self.label_chunk > 0,
         )
 
-    def predict_documents(
-        self,
-        documents: Sequence[Document],
-        *,
-        batch_size: int | None = None,
-        every_label: bool = False,
-    ) -> tuple[Encoded, Predictions]:
-        encoded = self.encode(documents)
-        return encoded, self.predict_examples(
-            documents, encoded.examples, batch_size=batch_size, every_label=every_label
-        )
-
     def predict_examples(
         self,
         documents: Sequence[Document],
@@ -57,7 +45,6 @@ class LabelModel(Model):
         batch_size: int | None = None,
         every_label: bool = False,
     ) -> Predictions:
-        """As `predict_documents`, of documents that are encoded."""
         size = batch_size or self.config.training.evaluation_batch_size
         batches = own_batches(examples, batch_size=max(1, min(size, len(examples))))
         if every_label and self.label_chunk:

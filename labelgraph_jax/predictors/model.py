@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from labelgraph_jax.config import Config
+from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.features.documents import feature_documents
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
@@ -83,6 +84,24 @@ class Model(ABC):
         """Documents as the model reads them."""
 
     @abstractmethod
+    def predict_examples(
+        self,
+        documents: Sequence[Document],
+        examples: Examples,
+        *,
+        batch_size: int | None = None,
+        every_label: bool = False,
+    ) -> Predictions:
+        """The model's predictions of documents that are encoded.
+
+        Args:
+            documents: M of them.
+            examples: the same, from `encode`.
+            batch_size: documents at a time; it does not change the numbers.
+            every_label: the probabilities of all labels, where otherwise the best
+                labels alone would be kept.
+        """
+
     def predict_documents(
         self,
         documents: Sequence[Document],
@@ -90,14 +109,12 @@ class Model(ABC):
         batch_size: int | None = None,
         every_label: bool = False,
     ) -> tuple[Encoded, Predictions]:
-        """Documents as the model reads them, and its predictions of them.
-
-        Args:
-            documents: M of them.
-            batch_size: documents at a time; it does not change the numbers.
-            every_label: the probabilities of all labels, where otherwise the best
-                labels alone would be kept.
-        """
+        """Documents as the model reads them, and its predictions of them; arguments as
+        of `predict_examples`."""
+        encoded = self.encode(documents)
+        return encoded, self.predict_examples(
+            documents, encoded.examples, batch_size=batch_size, every_label=every_label
+        )
 
     @property
     @abstractmethod

@@ -36,18 +36,6 @@ class MemoryModel(Model):
         other = dataclasses.replace(self.inner, label_space=self.label_space)
         return other.encode(documents)
 
-    def predict_documents(
-        self,
-        documents: Sequence[Document],
-        *,
-        batch_size: int | None = None,
-        every_label: bool = False,
-    ) -> tuple[Encoded, Predictions]:
-        encoded = self.encode(documents)
-        return encoded, self.predict_examples(
-            documents, encoded.examples, batch_size=batch_size, every_label=every_label
-        )
-
     def predict_examples(
         self,
         documents: Sequence[Document],
@@ -56,7 +44,6 @@ class MemoryModel(Model):
         batch_size: int | None = None,
         every_label: bool = False,
     ) -> Predictions:
-        """As `predict_documents`, of documents that are encoded."""
         predictions = self.inner.predict_examples(
             documents, examples, batch_size=batch_size, every_label=every_label
         )
