@@ -109,7 +109,7 @@ def test_a_perfect_ranking_attains_everything():
     scores, targets = np.float32([[0.9, 0.1, 0.8]]), np.float32([[1, 0, 1]])
     for name in ("recall_at_k", "r_precision_at_k", "ndcg_at_k"):
         np.testing.assert_allclose(AT_K[name](scores, targets, 2), [1], rtol=1e-6)
-    psp = {"train_label_counts": [2, 1, 3], "train_documents": 9, "ks": (2,)}
+    psp = {"train_label_counts": np.array([2, 1, 3]), "train_documents": 9, "ks": (2,)}
     assert evaluate_scores(scores, targets, np.zeros(3), **psp)["PSP@2"] == 1.0
 
 
