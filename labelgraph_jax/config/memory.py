@@ -58,7 +58,7 @@ def check_memory(config: Any) -> None:
     """Refuses a memory that a run cannot have.
 
     Args:
-        config: the whole `config.Config`.
+        config: the whole `Config`.
 
     Raises:
         ConfigError: two settings that contradict each other.

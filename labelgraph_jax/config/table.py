@@ -149,7 +149,7 @@ def check_table_run(config: Any) -> None:
     """Refuses settings of texts in a run over a table, and the other way round.
 
     Args:
-        config: the whole `config.Config`.
+        config: the whole `Config`.
 
     Raises:
         ConfigError: two settings that contradict each other.

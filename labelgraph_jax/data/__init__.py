@@ -1,0 +1,1 @@
+"""What comes in: documents, labels, tables, corpora, tokenizers, splits, batches."""

@@ -77,7 +77,7 @@ class Corpus:
         notes: one sentence each on what was done to the corpus after it was
             read (splits cut off, documents left out), for the report.
         learned_tasks: the tasks whose labels the documents' labels are, see
-            `tasks.select_tasks`; none where nothing was selected.
+            `labels.tasks.select_tasks`; none where nothing was selected.
         candidate_labels: every label that was published with the corpus, in training
             or not, where that is known: what zero-shot labels are drawn from.
     """

@@ -1,5 +1,5 @@
 """One body for several tasks: shared-bottom, mixtures of experts, cross-stitch, and
-towers on top. What is computed with the parameters is `functional.experts`."""
+towers on top. What is computed with the parameters is `functional.mixture`."""
 
 from typing import Any, Literal, get_args
 

@@ -46,7 +46,7 @@ class TextEncoder(nn.Module):
         frozen: no gradient reaches the token vectors.
         pooling: bilstm `last`, `max` or `mean`; transformer `mean`, `max` or `cls`;
             by default the first of these.
-        damping: of a bag's counts, see `functional.pooling.bag_of_embeddings`.
+        damping: of a bag's counts, see `functional.bag_of_embeddings`.
         norm: of a bag.
         rectify: a bag's sum of embeddings goes through relu(x + bias): a wide hidden
             layer over the weighted counts (Galke and Scherp, ACL 2022).

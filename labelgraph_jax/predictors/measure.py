@@ -171,7 +171,7 @@ def _of_columns(predictions: Predictions, columns: np.ndarray | slice) -> Predic
 
 
 def measure_groups(predictions: Predictions, train_counts: np.ndarray) -> Groups:
-    """R@k, RP@k and nDCG@k among the labels of each group, see `label_groups`.
+    """R@k, RP@k and nDCG@k among the labels of each group, see `data.labels.groups`.
 
     Of the best labels alone, where these ran out of labels of a group, the values are
     lower bounds, and `complete@k` is below 1.

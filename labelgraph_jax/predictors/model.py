@@ -340,7 +340,7 @@ class Model(ABC):
         batch_size: int | None = None,
         keep: Callable[[KeptPredictions], None] | None = None,
     ) -> dict[str, Any]:
-        """Metrics of labelled documents, see `measure.evaluation`.
+        """Metrics of labelled documents, see `predictors.measure.evaluation`.
 
         LRAP and mAP need the scores of all labels and are not among them where labels
         are scored in chunks.

@@ -118,7 +118,7 @@ def learn_targets(config: Config, table: Table) -> tuple[Target, ...]:
     """What every task predicts, from training rows.
 
     Raises:
-        DataError: see `data.learn_targets.learn_target`.
+        DataError: see `data.tables.learn_targets.learn_target`.
     """
     return tuple(
         learn_target(

@@ -266,7 +266,7 @@ class Workdir:
         return self.thresholds_path.is_file()
 
     def thresholds(self) -> Any:
-        """How labels are decided, see `decisions.read_decision`."""
+        """How labels are decided, see `decision.read_decision`."""
         return self._read_json(self.thresholds_path.name)
 
     @property

@@ -159,7 +159,7 @@ def compile_train_step_pmap(
 
     Sums run over the devices by `psum`, so the gradient is that of the global batch,
     and every device draws its own rows of that batch's dropout
-    (`functional.slice_key`): the steps are those of the jit form.
+    (`functional.slice_keys`): the steps are those of the jit form.
 
     Args:
       step: from `make_train_step`.

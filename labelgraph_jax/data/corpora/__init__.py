@@ -43,7 +43,7 @@ def load_corpus(
     """Loads a corpus by name.
 
     `stdlib_docs` is collected from the running interpreter. `planted`, or
-    `planted:labels=1000,documents=5000,seed=0`, is drawn, see `data.planted`; the
+    `planted:labels=1000,documents=5000,seed=0`, is drawn, see `corpora.planted`; the
     settings may stand in `protocol` too. The others are public:
     read from a local copy if there is one, else downloaded from their public home,
     and prepared once as TFDS array_record files.

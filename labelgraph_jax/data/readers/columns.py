@@ -49,7 +49,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class TableOptions:
-    """What the caller says about a table; see `readers.read_documents`."""
+    """What the caller says about a table; see `readers.texts.read_documents`."""
 
     text_column: str | None = None
     label_columns: tuple[str, ...] | None = None

@@ -90,7 +90,7 @@ def read_documents(
         text_column: default: text, comment_text, document, content or sentence.
         label_columns: default: labels or label, or else every other column.
         task: takes the labels of this task, of several between commas, or of
-            `all`, named as in `tasks.learn_tasks`; documents that are annotated
+            `all`, named as in `labels.tasks.learn_tasks`; documents that are annotated
             for none of them (null) are left out.
         require_labels: False allows documents that say nothing about labels.
 

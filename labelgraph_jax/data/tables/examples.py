@@ -13,7 +13,7 @@ class TableExamples:
     """M rows, in the order of the table; batched as documents are.
 
     Args:
-        categories: int32 [M, C], see `table_schema.EncodedTable`.
+        categories: int32 [M, C], see `data.tables.schema.EncodedTable`.
         numbers: float32 [M, Q].
         targets: float32 [M, O].
         target_mask: bool [M, O], False where a row is not annotated.

@@ -76,8 +76,8 @@ def chunked_loss(
         labels: label vectors, of any float type.
         bias: of the labels.
         positives: ids of every document's labels, -1 where there is none.
-        loss: `binary_cross_entropy` or any other loss of `losses`, or a `partial` of
-            one; see `slice_loss` for others.
+        loss: `binary_cross_entropy` or any other loss of `functional.losses`, or a
+            `partial` of one; see `slice_loss` for others.
         example_mask: True where the document is real, False where it is padding.
         chunk: labels at a time, at most.
         **options: of the loss: `positive_weight` [N], `label_smoothing`, `gamma` ...;

@@ -5,8 +5,8 @@
 
 Every function takes `ax`, the axes to draw on, and returns them; without, it makes a
 figure with pyplot. `ax.figure.savefig("curves.svg")` saves one. Colours are those of
-`figures.palette`; text follows `text.color` of your own matplotlib style. matplotlib is
-imported when the first figure is drawn.
+`lg.figures.palette`; text follows `text.color` of your own matplotlib style.
+matplotlib is imported when the first figure is drawn.
 """
 
 from labelgraph_jax.inspection.figures import palette

@@ -112,7 +112,7 @@ def f1_by_frequency(
     """Draw the F1 of each label against its training documents, on a log axis.
 
     Head, middle and tail (a third of all training labels each, see
-    `data.label_groups.head_middle_tail`) have colours of their own; a line is the mean
+    `data.labels.groups.head_middle_tail`) have colours of their own; a line is the mean
     of a group. Labels without training documents stand at the left edge.
 
         scored = lg.score_test(lg.load("workdirs/mine"))
@@ -124,7 +124,7 @@ def f1_by_frequency(
         f1: of each label, NaN where no document carries it, `[N]`: those are left out.
         names: of the labels; those that lose most are named where there is room.
         groups: label ids by group, in place of head, middle and tail; see
-            `data.label_groups.label_groups`.
+            `data.labels.groups.label_groups`.
         title: above the axes.
         ax: where to draw; a new figure without.
 
