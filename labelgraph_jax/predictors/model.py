@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 import jax
 import numpy as np
 
+import labelgraph_jax
 from labelgraph_jax.config import Config
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
@@ -373,6 +374,12 @@ class Model(ABC):
             graph=self.classifier.graph,
             ancestors=self.ancestors,
         )
+
+    def explain(
+        self, text: Any, labels: Sequence[str] | None = None, **options: Any
+    ) -> Any:
+        """What moved the prediction for one text: `lg.explain(model, text)`."""
+        return labelgraph_jax.explain(self, text, labels, **options)
 
     def gate_statistics(
         self, documents: Sequence[Document], *, batch_size: int | None = None

@@ -119,7 +119,7 @@ def test_documents_that_are_gone_are_a_sentence_and_not_a_failure(
     config = dataclasses.replace(model.config, data=moved)
     place = dataclasses.replace(model.workdir, path=tmp_path)
     other = dataclasses.replace(model, config=config, workdir=place)
-    explained = lg.explain(other, TEXT, ["corn"])
+    explained = other.explain(TEXT, ["corn"])
     assert not explained.documents
     assert "cannot be read any more" in explained.notes[0]
     assert explained.labels[0].neighbours[0].together is None
