@@ -45,7 +45,7 @@ class LearnedGraph:
 
     Attributes:
         correlation: of the weights before and after; None where one is constant.
-        mean_change: mean of |after - before|.
+        mean_change: mean of `abs(after - before)`.
         strongest: the largest weights after training.
         strengthened, weakened: the edges that gained and lost most.
     """
