@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labelgraph_jax.data.corpora.prepared import default_cache_dir
 from labelgraph_jax.data.corpora.sources import (
     Download,
     Files,
@@ -23,6 +22,7 @@ from labelgraph_jax.data.corpora.sources import (
     find_folder,
 )
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.readers.lines import read_lines
 from labelgraph_jax.data.tables.files import Table, read_table, table_of
@@ -145,7 +145,7 @@ def load_census_income(
     Reference: UCI Machine Learning Repository, data set 117. CC BY 4.0. The split is
     that of Ma et al., KDD 2018, section 6.
     """
-    downloads = default_cache_dir() / "downloads"
+    downloads = cache_folder() / "downloads"
     folder = find_folder(SOURCE, "mmoe", data_dir=data_dir, downloads_dir=downloads)
     files = files_in(SOURCE, "mmoe", folder) or {}
     train, published_test = _tables(files)

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from labelgraph_jax.data.corpora.prepared import default_cache_dir
 from labelgraph_jax.data.corpora.sources import Layout, Source, files_in, find_folder
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.tables.files import Table, read_table
 
@@ -153,7 +153,7 @@ def load_kuairand(
             "validation_days must lie in 1 .. 5: six days stand before the test part; "
             f"got {validation_days}"
         )
-    downloads = default_cache_dir() / "downloads"
+    downloads = cache_folder() / "downloads"
     folder = find_folder(SOURCE, "time", data_dir=data_dir, downloads_dir=downloads)
     files = files_in(SOURCE, "time", folder) or {}
     users, videos = _users(read_table(files[_USERS])), read_table(files[_VIDEOS])

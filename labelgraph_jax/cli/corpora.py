@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
-from labelgraph_jax.data.statistics import CorpusStatistics, Problem
+from labelgraph_jax.data.problems import Problem
+from labelgraph_jax.data.statistics import CorpusStatistics
 
 
 def print_statistics(statistics: CorpusStatistics) -> None:

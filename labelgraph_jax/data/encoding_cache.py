@@ -107,9 +107,10 @@ class EncodingCacheWriter:
                 "a cache needs sequences of at least one token and one feature"
             )
         self._offsets = _offsets(self.lengths)
+        size = (int(self._offsets[-1]), self.features)
+        self._sizes = {"vectors.f16": 2 * size[0] * size[1], "done.u8": len(lengths)}
         if not self._taken_up():
             self._create()
-        size = (int(self._offsets[-1]), self.features)
         self._vectors = np.memmap(
             self._folder / "vectors.f16", np.float16, "r+", shape=size
         )
@@ -124,27 +125,23 @@ class EncodingCacheWriter:
         except EncodingCacheError:
             return False
         same = features == self.features and np.array_equal(lengths, self.lengths)
-        sizes = {
-            "vectors.f16": 2 * int(self._offsets[-1]) * features,
-            "done.u8": len(lengths),
-        }
         return same and all(
             (self._folder / name).is_file()
             and (self._folder / name).stat().st_size == size
-            for name, size in sizes.items()
+            for name, size in self._sizes.items()
         )
 
     def _create(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
-        needed = 2 * int(self._offsets[-1]) * self.features
+        needed = self._sizes["vectors.f16"]
         free = shutil.disk_usage(self._folder).free
         if needed > free:
             raise EncodingCacheError(
                 f"the encodings need {needed / 1e9:.1f} GB at {self._folder.parent}, "
                 f"where {free / 1e9:.1f} GB are free"
             )
-        for name, size in (("vectors.f16", needed), ("done.u8", len(self.lengths))):
+        for name, size in self._sizes.items():
             with (self._folder / name).open("wb") as file:
                 file.truncate(size)
         np.save(self._folder / "lengths.npy", self.lengths)

@@ -18,17 +18,6 @@ from labelgraph_jax.data.problems import (
     unseen_labels,
     validate,
 )
-from labelgraph_jax.data.readers.writers import write_jsonl
-
-__all__ = [
-    "CorpusStatistics",
-    "Problem",
-    "SplitStatistics",
-    "TaskStatistics",
-    "corpus_statistics",
-    "validate",
-    "write_jsonl",
-]
 
 _RAREST = 10
 

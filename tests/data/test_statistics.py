@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.data.documents import Corpus, DataError, Document
+from labelgraph_jax.data.problems import Problem, validate
 from labelgraph_jax.data.readers.texts import read_documents
-from labelgraph_jax.data.statistics import (
-    Problem,
-    corpus_statistics,
-    validate,
-    write_jsonl,
-)
+from labelgraph_jax.data.readers.writers import write_jsonl
+from labelgraph_jax.data.statistics import corpus_statistics
 
 TRAIN = (
     Document("1", "wheat and corn", ("wheat", "corn")),

@@ -90,7 +90,7 @@ class DataValidate:
     def execute(self) -> int:
         """Print the problems; 2 where one of them is an error."""
         from labelgraph_jax.cli.corpora import print_problems
-        from labelgraph_jax.data.statistics import validate
+        from labelgraph_jax.data.problems import validate
         from labelgraph_jax.runs.corpus import read_corpus
 
         corpus = read_corpus(source_config(self.source, self.data_config), split=False)
@@ -118,7 +118,7 @@ class DataExport:
 
     def execute(self) -> int:
         """Write the documents of the split."""
-        from labelgraph_jax.data.statistics import write_jsonl
+        from labelgraph_jax.data.readers.writers import write_jsonl
         from labelgraph_jax.runs.corpus import read_corpus
 
         if not re.search(r"\.(jsonl|ndjson)(\.gz|\.xz)?$", self.out, re.IGNORECASE):

@@ -100,7 +100,8 @@ class Batches(Sequence[Batch]):
         example_mask = index >= 0
         rows = index[example_mask]
         if isinstance(examples, TableExamples):
-            batch = examples.take(rows, len(index))
+            inputs = {"categories": examples.categories, "numbers": examples.numbers}
+            batch = {n: _take(a, rows, len(index), a.dtype) for n, a in inputs.items()}
         else:
             batch = _fill_tokens(examples, rows, len(index), shape)
         if isinstance(examples, Examples) and examples.sparse_targets:

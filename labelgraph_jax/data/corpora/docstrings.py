@@ -7,20 +7,19 @@ that no property, no module `__getattr__` and no metaclass runs.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import importlib.util
 import inspect
-import io
 import re
 import sys
 import sysconfig
 import types
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from labelgraph_jax.data.corpora.quiet import quiet
 
 
 class Found(NamedTuple):
@@ -57,14 +56,8 @@ def import_quietly(name: str) -> types.ModuleType | None:
     top = name.partition(".")[0]
     if top not in sys.stdlib_module_names:
         return None
-    silence = io.StringIO()
     try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(silence),
-            contextlib.redirect_stderr(silence),
-        ):
-            warnings.simplefilter("ignore")
+        with quiet():
             if not _is_of_the_library(top):
                 return None
             importlib.import_module(name)

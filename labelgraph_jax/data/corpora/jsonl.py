@@ -1,34 +1,34 @@
-"""One JSON object a line, for the corpora that are published so."""
+"""Labelled documents a line, for the corpora that are passed on as JSONL."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.readers.lines import read_lines
+from labelgraph_jax.data.documents import Document
+from labelgraph_jax.data.readers.fields import (
+    check_id,
+    check_labels,
+    check_text,
+    read_objects,
+)
 
 
-def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields (line number, object) of a JSONL file, plain or compressed.
+def labelled_objects(path: Path, *, id_key: str = "id") -> Iterator[Document]:
+    """Yields the documents of a file of `{"id": ..., "text": ..., "labels": [...]}`.
+
+    Args:
+        path: the file, plain or compressed.
+        id_key: what the id is called.
 
     Raises:
-        DataError: a line is no JSON object, or the file cannot be read.
+        DataError: a line is something else.
     """
-    for number, line in read_lines(path):
-        yield number, parse_object(line, f"{path}:{number}")
-
-
-def parse_object(text: str | bytes, where: str) -> dict[str, Any]:
-    """The JSON object in `text`; raises a DataError that starts with `where`."""
-    try:
-        fields = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{where}: must be a JSON object; {error}") from None
-    if not isinstance(fields, dict):
-        raise DataError(
-            f"{where}: must be a JSON object; got a {type(fields).__name__}"
+    for number, fields in read_objects(path):
+        where = f"{path}:{number}"
+        yield Document(
+            id=check_id(fields.get(id_key), where),
+            text=check_text(fields.get("text"), where),
+            labels=check_labels(fields.get("labels"), where),
+            source=f"{path.name}:{number}",
         )
-    return fields

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from labelgraph_jax.data.corpora import sources
+from labelgraph_jax.data.corpora.quiet import quiet
 from labelgraph_jax.data.corpora.sources import Source, files_in, find_folder
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.data.files import cache_folder
-
-default_cache_dir = cache_folder  # the name that two corpora still ask for
 
 
 def load_prepared(
@@ -51,7 +47,8 @@ def load_prepared(
     reader = Path(str(importlib.import_module(package).__file__)).parent
     key = sources.fingerprint(files, reader)
     try:
-        with _quiet():
+        # TFDS prints and draws bars, and imports modules that warn.
+        with quiet():
             builder = _builder(package, protocol, cache / "corpora" / key)
             if not builder.is_prepared():
                 _prepare(builder, folder)
@@ -62,26 +59,13 @@ def load_prepared(
             f"{error}; name another folder with cache_dir"
         ) from None
     try:
-        with _quiet():
+        with quiet():
             return _read_back(builder, source.name, protocol)
     except (OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
         raise DataError(
             f"corpus {source.name}: its prepared copy is damaged ({error}); delete "
             f"{builder.data_path} and run again"
         ) from None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing on the terminal: TFDS prints and draws bars, and imports that warn."""
-    silence = io.StringIO()
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(silence),
-        contextlib.redirect_stderr(silence),
-    ):
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _builder(package: str, protocol: str, folder: Path) -> Any:

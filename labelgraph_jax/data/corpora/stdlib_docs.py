@@ -54,14 +54,15 @@ _KINDS = {
     "compiled": "an object implemented in C",
     "deprecated": "an object whose use is discouraged",
 }
-_KIND_PARENTS = {
-    "exception": "class",
-    "abstract class": "class",
-    "iterator": "class",
-    "context manager": "class",
-    "container": "class",
-    "class method": "method",
-    "static method": "method",
+_NARROWER_KINDS = {
+    "class": (
+        "exception",
+        "abstract class",
+        "iterator",
+        "context manager",
+        "container",
+    ),
+    "method": ("class method", "static method"),
 }
 
 
@@ -264,6 +265,6 @@ def _taxonomy(subjects: list[Subject]) -> tuple[dict[str, str], dict[str, str]]:
         descriptions[chapter] = f"{earlier}{comma} {row.subject}"
     for kind, description in _KINDS.items():
         descriptions[f"kind: {kind}"] = f"{kind}: {description}"
-    for kind, parent in _KIND_PARENTS.items():
-        parents[f"kind: {kind}"] = f"kind: {parent}"
+    for parent, kinds in _NARROWER_KINDS.items():
+        parents |= dict.fromkeys((f"kind: {kind}" for kind in kinds), f"kind: {parent}")
     return descriptions, parents

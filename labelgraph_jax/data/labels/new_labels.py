@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from labelgraph_jax.data.corpora.jsonl import read_objects
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.readers.fields import check_labels, shown
+from labelgraph_jax.data.readers.fields import (
+    check_labels,
+    check_string,
+    read_objects,
+    shown,
+)
 from labelgraph_jax.data.readers.lines import read_lines, split_suffix
 
 _KEYS = ("name", "description", "parents")
@@ -70,9 +74,7 @@ def check_name(name: Any, where: str) -> str:
     Raises:
         DataError: no string, empty, with spaces around it, or with a tab or break.
     """
-    if not isinstance(name, str):
-        raise DataError(f'{where}: "name" must be a string; got {shown(name)}')
-    return check_labels([name], where, "name")[0]
+    return check_labels([check_string(name, where, "name")], where, "name")[0]
 
 
 def _objects(path: Path) -> Iterator[tuple[int, NewLabel]]:
@@ -86,10 +88,7 @@ def _objects(path: Path) -> Iterator[tuple[int, NewLabel]]:
                     f"{where}: a label has {', '.join(_KEYS)}; got {shown(key)}"
                 )
         description = fields.get("description") or ""
-        if not isinstance(description, str):
-            raise DataError(
-                f'{where}: "description" must be a string; got {shown(description)}'
-            )
+        description = check_string(description, where, "description")
         parents = check_labels(fields.get("parents") or [], where, "parents")
         name = check_name(fields["name"], where)
         yield number, NewLabel(name, description.strip(), parents)

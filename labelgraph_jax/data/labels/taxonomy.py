@@ -189,20 +189,15 @@ class _Builder:
 
     def _way_up(self, start: str, goal: str) -> list[str]:
         """The names from `start` up to `goal`; empty where none leads there."""
-        came_from: dict[str, str | None] = {start: None}
+        ways = {start: [start]}
         waiting = [start]
         while waiting:
             name = waiting.pop()
             if name == goal:
-                way: list[str] = []
-                step: str | None = name
-                while step is not None:
-                    way.append(step)
-                    step = came_from[step]
-                return way[::-1]
+                return ways[name]
             for above in self.parents.get(name, {}):
-                if above not in came_from:
-                    came_from[above] = name
+                if above not in ways:
+                    ways[above] = [*ways[name], above]
                     waiting.append(above)
         return []
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.features.values import Features
+from labelgraph_jax.data.readers.lines import read_lines
 
 _BREAKS = re.compile(r"[\t\r\n\v\f]")
 
@@ -21,14 +23,24 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def json_object(line: str, where: str) -> dict[str, Any]:
-    """The JSON object that a line is.
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields (line number, object) of a JSONL file, plain or compressed.
+
+    Raises:
+        DataError: a line is no JSON object, or the file cannot be read.
+    """
+    for number, line in read_lines(path):
+        yield number, json_object(line, f"{path}:{number}")
+
+
+def json_object(line: str | bytes, where: str) -> dict[str, Any]:
+    """The JSON object that a line, or a file in UTF-8, is.
 
     Raises:
         DataError: it is something else.
     """
     try:
-        fields = _DECODER.decode(line)
+        fields = _DECODER.decode(line if isinstance(line, str) else line.decode())
     except json.JSONDecodeError as error:
         reason = f"{error.msg.removesuffix(' at')} at column {error.colno}"
         if not line.strip():
@@ -50,18 +62,28 @@ def _refuse_constant(constant: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
+def check_string(value: Any, where: str, name: str) -> str:
+    """A field that is a string, perhaps a blank one.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if not isinstance(value, str):
+        raise DataError(f'{where}: "{name}" must be a string; got {shown(value)}')
+    return value
+
+
 def check_text(value: Any, where: str, name: str = "text") -> str:
     """The text of a document.
 
     Raises:
         DataError: not a string, blank, or not valid Unicode.
     """
-    if not isinstance(value, str):
-        raise DataError(f'{where}: "{name}" must be a string; got {shown(value)}')
-    if not value.strip():
+    text = check_string(value, where, name)
+    if not text.strip():
         raise DataError(f'{where}: "{name}" must not be empty; got {shown(value)}')
-    _check_unicode(value, where, name)
-    return value
+    _check_unicode(text, where, name)
+    return text
 
 
 def check_id(value: Any, where: str) -> str:
@@ -97,17 +119,13 @@ def check_labels(value: Any, where: str, name: str = "labels") -> tuple[str, ...
             raise DataError(
                 f'{where}: "{name}" must be a list of strings; it holds {shown(label)}'
             )
-        if not label.strip():
-            raise DataError(f"{where}: a label must not be empty; got {shown(label)}")
-        if label != label.strip():
-            raise DataError(
-                f"{where}: a label must have no spaces around it; got {shown(label)}"
-            )
-        if _BREAKS.search(label):
-            raise DataError(
-                f"{where}: a label must have no tab or line break in it; "
-                f"got {shown(label)}"
-            )
+        for is_wrong, must in (
+            (not label.strip(), "not be empty"),
+            (label != label.strip(), "have no spaces around it"),
+            (_BREAKS.search(label), "have no tab or line break in it"),
+        ):
+            if is_wrong:
+                raise DataError(f"{where}: a label must {must}; got {shown(label)}")
         _check_unicode(label, where, "labels")
     return tuple(dict.fromkeys(value))
 

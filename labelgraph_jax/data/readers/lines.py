@@ -62,14 +62,11 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         raise DataError(f"{path}: cannot be read; {error.strerror}") from None
     with raw:
         compression = split_suffix(path)[1]
-        if compression == ".gz":
-            with gzip.open(raw) as stream:
-                yield cast("IO[bytes]", stream)
-        elif compression == ".xz":
-            with lzma.open(raw) as stream:
-                yield stream
-        else:
+        if not compression:
             yield raw
+            return
+        with gzip.open(raw) if compression == ".gz" else lzma.open(raw) as stream:
+            yield cast("IO[bytes]", stream)
 
 
 def read_lines(path: Path, *, keep_blank: bool = False) -> Iterator[Line]:
@@ -105,30 +102,26 @@ def decoded_lines(
 
 
 def _raw_lines(stream: IO[bytes] | IO[str], name: str) -> Iterator[bytes | str]:
-    lines = cast("Iterator[bytes | str]", iter(stream))
-    number = 0
-    while True:
-        try:
-            line = next(lines)
-        except StopIteration:
-            return
-        except EOFError:
-            raise DataError(
-                f"{name}:{number + 1}: the compressed file ends too early; it was "
-                "cut off, so copy it again"
-            ) from None
-        except (gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
-            raise DataError(
-                f"{name}:{number + 1}: the compressed data must be intact; {error}"
-            ) from None
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{name}:{number + 1}: must be UTF-8 text; {error.reason}"
-            ) from None
-        except OSError as error:
-            raise DataError(f"{name}: cannot be read; {error}") from None
-        number += 1
-        yield line
+    number = 1
+    try:
+        for line in stream:
+            yield line
+            number += 1
+    except EOFError:
+        raise DataError(
+            f"{name}:{number}: the compressed file ends too early; it was cut off, so "
+            "copy it again"
+        ) from None
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        raise DataError(
+            f"{name}:{number}: the compressed data must be intact; {error}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}:{number}: must be UTF-8 text; {error.reason}"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read; {error}") from None
 
 
 def _decode(line: bytes, name: str, number: int) -> str:

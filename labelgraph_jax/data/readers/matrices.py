@@ -12,7 +12,11 @@ from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.files import UNREADABLE
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.readers.lines import read_lines, split_suffix
-from labelgraph_jax.data.readers.sparse_rows import header_of, parse_pairs
+from labelgraph_jax.data.readers.sparse_rows import (
+    check_row_count,
+    header_of,
+    parse_pairs,
+)
 
 _LARGEST = np.iinfo(np.int32).max
 
@@ -38,7 +42,8 @@ def read_matrix(path: Path, *, what: str, increasing: bool) -> sparse.csr_array:
             f"{path}:{number}: must begin with a header `rows columns`; "
             f"got {shown(first)}"
         )
-    if not 1 <= header.columns <= _LARGEST:
+    rows, columns = header
+    if not 1 <= columns <= _LARGEST:
         raise DataError(
             f"{path}:{number}: the columns of the header must be from 1 to "
             f"{_LARGEST:,}; got {shown(first)}"
@@ -46,22 +51,19 @@ def read_matrix(path: Path, *, what: str, increasing: bool) -> sparse.csr_array:
     ids: list[np.ndarray] = []
     values: list[np.ndarray] = []
     for number, line in lines:
-        if len(ids) == header.rows and not line.strip():
+        if len(ids) == rows and not line.strip():
             continue  # a blank line after the last row
         found = parse_pairs(
             line,
             f"{path}:{number}",
-            columns=header.columns,
+            columns=columns,
             increasing=increasing,
             what=what,
         )
         ids.append(found[0])
         values.append(found[1])
-    if len(ids) != header.rows:
-        raise DataError(
-            f"{path}: the header says {header.rows:,} rows; the file has {len(ids):,}"
-        )
-    return _csr(ids, values, (header.rows, header.columns))
+    check_row_count(str(path), rows, len(ids))
+    return _csr(ids, values, (rows, columns))
 
 
 def _csr(
@@ -174,13 +176,8 @@ def label_rows(
     """The labels of each row of a label matrix.
 
     Raises:
-        DataError: a value that is not positive, or other columns than labels.
+        DataError: a value that is not positive.
     """
-    if matrix.shape[1] != len(names):
-        raise DataError(
-            f"{path}: must have a column for each label; it has {matrix.shape[1]:,} "
-            f"columns for {len(names):,} labels"
-        )
     wrong = matrix.data <= 0
     if wrong.any():
         place = int(np.argmax(wrong))

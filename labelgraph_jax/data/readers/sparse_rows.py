@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -29,26 +28,13 @@ _HEADER = re.compile(r"\s*[0-9]+(?:\s+[0-9]+){1,2}\s*")
 _LARGEST = np.iinfo(np.int32).max
 
 
-class Header(NamedTuple):
-    """The first line of a file of the repository: rows, columns, perhaps labels."""
+def header_of(line: str, count: int) -> tuple[int, ...] | None:
+    """The header that a line of `count` whole numbers is; None of another line.
 
-    sizes: tuple[int, ...]
-
-    @property
-    def rows(self) -> int:
-        return self.sizes[0]
-
-    @property
-    def columns(self) -> int:
-        return self.sizes[1]
-
-
-def header_of(line: str, count: int) -> Header | None:
-    """The header that a line of `count` whole numbers is; None of another line."""
-    if not _HEADER.fullmatch(line):
-        return None
-    sizes = tuple(int(part) for part in line.split())
-    return Header(sizes) if len(sizes) == count else None
+    It says how many rows, columns and perhaps labels there are.
+    """
+    sizes = tuple(map(int, line.split())) if _HEADER.fullmatch(line) else ()
+    return sizes if len(sizes) == count else None
 
 
 def parse_pairs(
@@ -143,7 +129,7 @@ def labelled_rows(
         DataError: see the module; a header that says other sizes than the file has.
     """
     documents: list[Document] = []
-    header: Header | None = None
+    header: tuple[int, ...] | None = None
     seen = 0
     for number, line in lines:
         where = f"{name}:{number}"
@@ -157,21 +143,24 @@ def labelled_rows(
                     "features labels`, as the Extreme Classification Repository "
                     f"writes it (a LIBSVM file is called .svm); got {shown(line)}"
                 )
-        if header is not None and len(documents) == header.rows and not line.strip():
+        if header is not None and len(documents) == header[0] and not line.strip():
             continue  # a blank line after the last row
         if header is None and not line.strip():
             seen += 1
             continue
         _refuse_hole(seen, where)
         documents.append(_labelled(line, where, number, header, ignore_labels))
-    if header is not None and len(documents) != header.rows:
-        raise DataError(
-            f"{name}: the header says {header.rows:,} rows; the file has "
-            f"{len(documents):,}"
-        )
+    if header is not None:
+        check_row_count(name, header[0], len(documents))
     if not documents:
         raise DataError(f"{name}: must hold at least one document; got none")
     return documents
+
+
+def check_row_count(name: str, said: int, rows: int) -> None:
+    """Raises a DataError where a file has other rows than its header says."""
+    if rows != said:
+        raise DataError(f"{name}: the header says {said:,} rows; the file has {rows:,}")
 
 
 def _refuse_hole(blank: int, where: str) -> None:
@@ -182,21 +171,25 @@ def _refuse_hole(blank: int, where: str) -> None:
 
 
 def _labelled(
-    line: str, where: str, number: int, header: Header | None, ignore_labels: bool
+    line: str,
+    where: str,
+    number: int,
+    header: tuple[int, ...] | None,
+    ignore_labels: bool,
 ) -> Document:
     first, rest = "", line
     if line and not line[0].isspace():
         parts = line.split(maxsplit=1)
         if ":" not in parts[0]:
             first, rest = parts[0], parts[1] if len(parts) > 1 else ""
-    columns = None if header is None else header.columns
+    columns, count = (None, None) if header is None else header[1:]
     # svmlight allows a remark after the pairs.
     ids, values = parse_pairs(
         rest.partition("#")[0], where, columns=columns, increasing=True, what="feature"
     )
     labels: tuple[str, ...] = ()
     if first and not ignore_labels:
-        labels = _labels(first, where, None if header is None else header.sizes[2])
+        labels = _labels(first, where, count)
     features = Features(ids.astype(np.int32), values.astype(np.float32))
     return Document(f"line-{number}", "", labels, None, where, features=features)
 

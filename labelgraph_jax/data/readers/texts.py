@@ -213,17 +213,16 @@ def _json_documents(
     for number, line in lines:
         where = f"{name}:{number}"
         fields = json_object(line, where)
-        features = None
-        if text_key not in fields and "features" in fields:
+        text, features = "", None
+        if text_key in fields:
+            text = check_text(fields[text_key], where, text_key)
+        elif "features" in fields:
             features = check_features(fields, where)
-        elif text_key not in fields:
+        else:
             raise DataError(
                 f"{where}: must have {json.dumps(text_key)}; the keys are: "
                 f"{', '.join(fields) or 'none'}"
             )
-        text = ""
-        if features is None:
-            text = check_text(fields[text_key], where, text_key)
         tasks = check_tasks(fields.get("tasks"), where)
         labels: tuple[str, ...] = ()
         if options.labels == "required" and "labels" not in fields:

@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from labelgraph_jax.data.corpora.jsonl import read_objects
 from labelgraph_jax.data.documents import DataError, Document
-from labelgraph_jax.data.readers.fields import DocumentList, check_id, check_text, shown
+from labelgraph_jax.data.readers.fields import (
+    DocumentList,
+    check_id,
+    check_string,
+    check_text,
+    read_objects,
+    shown,
+)
 
 
 def read_json_labels(path: Path) -> tuple[list[str], list[str]]:
@@ -20,8 +26,11 @@ def read_json_labels(path: Path) -> tuple[list[str], list[str]]:
     titles, contents = [], []
     for number, fields in read_objects(path):
         where = f"{path}:{number}"
-        titles.append(" ".join(_string(fields, "title", where).split()))
-        contents.append(_string(fields, "content", where, default="").strip())
+        titles.append(
+            " ".join(check_string(fields.get("title"), where, "title").split())
+        )
+        content = check_string(fields.get("content", ""), where, "content")
+        contents.append(content.strip())
     return titles, contents
 
 
@@ -38,22 +47,13 @@ def read_json_split(path: Path, names: Sequence[str]) -> list[Document]:
     documents = DocumentList(str(path))
     for number, fields in read_objects(path):
         where = f"{path}:{number}"
-        title = _string(fields, "title", where).strip()
-        content = _string(fields, "content", where, default="").strip()
+        title = check_string(fields.get("title"), where, "title").strip()
+        content = check_string(fields.get("content", ""), where, "content").strip()
         text = check_text("\n\n".join(p for p in (title, content) if p), where, "title")
         id = check_id(fields["uid"], where) if "uid" in fields else None
         labels = tuple(names[i] for i in _targets(fields, where, len(names)))
         documents.add(number, text, labels, id=id)
     return documents.finish()
-
-
-def _string(
-    fields: dict[str, Any], name: str, where: str, default: str | None = None
-) -> str:
-    value = fields.get(name, default)
-    if not isinstance(value, str):
-        raise DataError(f'{where}: "{name}" must be a string; got {shown(value)}')
-    return value
 
 
 def _targets(fields: dict[str, Any], where: str, count: int) -> list[int]:

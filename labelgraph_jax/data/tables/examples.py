@@ -53,12 +53,3 @@ class TableExamples:
     def window_counts(self) -> np.ndarray:
         """Ones, int64 [M]."""
         return self.lengths
-
-    def take(self, rows: np.ndarray, count: int) -> dict[str, np.ndarray]:
-        """The inputs of `rows`, followed by zeros up to `count` rows."""
-        batch = {}
-        for name in ("categories", "numbers"):
-            values = getattr(self, name)
-            batch[name] = np.zeros((count, values.shape[1]), values.dtype)
-            batch[name][: len(rows)] = values[rows]
-        return batch

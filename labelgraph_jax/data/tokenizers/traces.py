@@ -45,14 +45,9 @@ def trace(
     """
     if isinstance(tokenizer, FeatureTokenizer):
         return _of_features(tokenizer, document, max_length)
-    if isinstance(tokenizer, NgramTokenizer):
-        spans, sources = tokenizer.sources(
-            document.text, max_length=max_length, max_windows=max_windows
-        )
-    else:
-        spans, sources = tokenizer.sources(
-            document.text, max_length=max_length, max_windows=max_windows
-        )
+    spans, sources = tokenizer.sources(
+        document.text, max_length=max_length, max_windows=max_windows
+    )
     return Trace(
         document.text,
         tuple(spans),

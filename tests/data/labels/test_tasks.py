@@ -14,14 +14,11 @@ from labelgraph_jax.data.labels.tasks import (
     leave_out_unannotated,
     select_tasks,
 )
+from labelgraph_jax.data.problems import validate
 from labelgraph_jax.data.readers.texts import read_documents
+from labelgraph_jax.data.readers.writers import write_jsonl
 from labelgraph_jax.data.splits import complete_splits
-from labelgraph_jax.data.statistics import (
-    TaskStatistics,
-    corpus_statistics,
-    validate,
-    write_jsonl,
-)
+from labelgraph_jax.data.statistics import TaskStatistics, corpus_statistics
 from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.runs.corpus import read_corpus
 

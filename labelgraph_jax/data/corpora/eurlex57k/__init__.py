@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from labelgraph_jax.data.corpora.jsonl import parse_object, read_objects
 from labelgraph_jax.data.corpora.sources import (
     DAMAGES,
     Download,
@@ -18,7 +17,13 @@ from labelgraph_jax.data.corpora.sources import (
     damaged,
 )
 from labelgraph_jax.data.documents import Corpus, DataError, Document
-from labelgraph_jax.data.readers.fields import check_id, check_labels, check_text
+from labelgraph_jax.data.readers.fields import (
+    check_id,
+    check_labels,
+    check_text,
+    json_object,
+    read_objects,
+)
 from labelgraph_jax.data.readers.lines import open_bytes, read_lines
 
 SPLITS = ("train", "dev", "test")
@@ -121,9 +126,9 @@ def _zipped_laws(
         with archive.open(name) as stream:
             for number, line in enumerate(stream, start=1):
                 where = f"{name}:{number}"
-                yield path.stem, where, parse_object(line, where)
+                yield path.stem, where, json_object(line, where)
     elif path.suffix == ".json" and path.parent.name in SPLITS:
-        yield path.parent.name, f"{name}:1", parse_object(archive.read(name), name)
+        yield path.parent.name, f"{name}:1", json_object(archive.read(name), name)
 
 
 def _document(law: Mapping[str, Any], where: str) -> Document:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from labelgraph_jax.data.corpora.jsonl import read_objects
+from labelgraph_jax.data.corpora.jsonl import labelled_objects
 from labelgraph_jax.data.corpora.sources import Download, Files, Layout, Source
 from labelgraph_jax.data.documents import Corpus, DataError, Document
-from labelgraph_jax.data.readers.fields import check_id, check_labels, check_text
 from labelgraph_jax.data.readers.lines import read_lines
 
 # The order of the published emotions.txt: label number i is EMOTIONS[i].
@@ -73,7 +72,7 @@ SOURCE = Source(
 def read(files: Files, protocol: str) -> Corpus:
     """The published splits, from the published TSV files or from JSONL."""
     suffix = "tsv" if "train.tsv" in files else "jsonl"
-    read_split = _read_tsv if suffix == "tsv" else _read_jsonl
+    read_split = _read_tsv if suffix == "tsv" else labelled_objects
     train, validation, test = (
         tuple(read_split(files[f"{split}.{suffix}"]))
         for split in ("train", "dev", "test")
@@ -99,14 +98,3 @@ def _read_tsv(path: Path) -> Iterator[Document]:
                 f"with commas between them; got {numbers!r}"
             ) from None
         yield Document(id, text, tuple(dict.fromkeys(labels)), source=where)
-
-
-def _read_jsonl(path: Path) -> Iterator[Document]:
-    for number, fields in read_objects(path):
-        where = f"{path}:{number}"
-        yield Document(
-            id=check_id(fields.get("id"), where),
-            text=check_text(fields.get("text"), where),
-            labels=check_labels(fields.get("labels"), where),
-            source=f"{path.name}:{number}",
-        )

@@ -8,10 +8,9 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from labelgraph_jax.data.corpora.jsonl import read_objects
+from labelgraph_jax.data.corpora.jsonl import labelled_objects
 from labelgraph_jax.data.corpora.sources import DAMAGES, Files, Layout, Source, damaged
 from labelgraph_jax.data.documents import Corpus, DataError, Document
-from labelgraph_jax.data.readers.fields import check_id, check_labels, check_text
 from labelgraph_jax.data.readers.lines import open_bytes
 
 LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
@@ -45,23 +44,12 @@ def read(files: Files, protocol: str) -> Corpus:
         rows = (
             _comments(files["train.csv"])
             if "train.csv" in files
-            else _rows(files["first20k.jsonl"])
+            else labelled_objects(files["first20k.jsonl"], id_key="row")
         )
         first = tuple(itertools.islice(rows, FIRST_ROWS))
         train, test = first[:FIRST_TRAIN_ROWS], first[FIRST_TRAIN_ROWS:]
         note = "the first 20,000 rows of train.csv, cut 16,000 / 4,000 by row"
     return Corpus(SOURCE.name, train, test=test, notes=(note,))
-
-
-def _rows(path: Path) -> Iterator[Document]:
-    for number, fields in read_objects(path):
-        where = f"{path}:{number}"
-        yield Document(
-            id=check_id(fields.get("row"), where),
-            text=check_text(fields.get("text"), where),
-            labels=check_labels(fields.get("labels"), where),
-            source=f"{path.name}:{number}",
-        )
 
 
 def _comments(path: Path) -> Iterator[Document]:
