@@ -7,7 +7,6 @@ folders can be written. `checks.py` decides what that means.
 import contextlib
 import dataclasses
 import os
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ import jax
 
 from labelgraph_jax.cli.doctor.checks import (
     backend_failure,
-    collective_failure,
     differing_devices,
     notes_of,
     problems_of,
@@ -34,11 +32,11 @@ from labelgraph_jax.cli.doctor.timing import (
     wrong_sum,
 )
 from labelgraph_jax.cli.doctor.workers import (
-    join_failure,
-    late,
-    setting_failure,
+    ON_EVERY_WORKER,
+    how_to_start,
     started_alone,
 )
+from labelgraph_jax.cli.output import say
 from labelgraph_jax.training.hosts import Hosts, HostsError, initialise, scheduler
 
 EXCHANGE_SECONDS = 180.0
@@ -75,7 +73,7 @@ class Examination:
     holder: str
     problems: tuple[Finding, ...]
     notes: tuple[Finding, ...]
-    shared: bool
+    shared: bool = True
 
     @property
     def exit_code(self) -> int:
@@ -118,7 +116,7 @@ def examine(
     try:
         process = hosts.filled(environment).process_id or 0
     except HostsError as error:
-        problem = setting_failure(error, environment)
+        problem = Finding(str(error), how_to_start(environment, ""))
         return _alone(hosts, environment, workdir, hosts.process_id or 0, problem)
     alone = partial(_alone, hosts, environment, workdir, process)
     limit = partial(_within, hosts.timeout, environment)
@@ -130,7 +128,7 @@ def examine(
     except HostsError as error:
         waited = f"{hosts.timeout + SPARE_SECONDS} s"
         said = str(error).replace(waited, f"{hosts.timeout} s")
-        return alone(join_failure(said, environment))
+        return alone(Finding(said, how_to_start(environment, ON_EVERY_WORKER)))
     try:
         with limit("the devices did not start"):
             devices = jax.devices()
@@ -140,7 +138,13 @@ def examine(
     try:
         return _examine_devices(devices, environment, workdir, megabytes, found_by)
     except RuntimeError as error:
-        return alone(collective_failure(str(error)))
+        said = " ".join(str(error).split())[:400]
+        problem = Finding(
+            f"the devices do not compute together: {said}",
+            "does each machine pass alone? Then look at the network between them, and "
+            "at what the other processes say",
+        )
+        return alone(problem)
 
 
 def _examine_devices(
@@ -181,7 +185,6 @@ def _examine_devices(
         holder=held,
         problems=tuple(problems),
         notes=tuple(notes_of(everyone, environment)),
-        shared=True,
     )
 
 
@@ -225,11 +228,10 @@ def _within(
     """End the process with code 2 where the inside takes longer."""
 
     def give_up() -> None:
-        found = late(what, seconds, environment)
-        print(
-            f"labelgraph doctor: problem: {found.what}\n  {found.hint}",
-            file=sys.stderr,
-            flush=True,
+        say(
+            f"labelgraph doctor: problem: {what} within {seconds:g} s\n"
+            f"  {how_to_start(environment, ON_EVERY_WORKER)}; what do the other "
+            "processes say, and are the ports between the machines open?"
         )
         os._exit(2)
 

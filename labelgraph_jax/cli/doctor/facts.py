@@ -84,3 +84,8 @@ def spans(numbers: Sequence[int]) -> str:
         else:
             runs.append([number])
     return ", ".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else f"{r[0]}" for r in runs)
+
+
+def counted(kinds: Sequence[str]) -> str:
+    """How many there are of each kind: `2 x H100, 1 x A100`."""
+    return ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))

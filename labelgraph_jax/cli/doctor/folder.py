@@ -6,7 +6,6 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,8 @@ def examine_workdir(workdir: str) -> tuple[list[Finding], str]:
       What is wrong, and who holds it.
     """
     if "://" in workdir:
-        return [
-            Finding(
-                f"--workdir {workdir}: must be a folder of a file system",
-                "mount the bucket, with Cloud Storage FUSE for one",
-            )
-        ], ""
+        what = f"--workdir {workdir}: must be a folder of a file system"
+        return [Finding(what, "mount the bucket, with Cloud Storage FUSE for one")], ""
     path = Path(workdir)
     first = is_first()
     created = _absent_folders(path) if first else []
@@ -45,40 +40,28 @@ def examine_workdir(workdir: str) -> tuple[list[Finding], str]:
     if not first:
         trouble = "" if written else _read_token(path, token)
     troubles = [text for _, text in gather_json([token, trouble])]
-    held = (holder(path) or "") if first else ""
-    held = gather_json(held)[0]
+    held = gather_json((holder(path) or "") if first else "")[0]
     if first:
         with contextlib.suppress(OSError):
             (path / _token_name(token)).unlink(missing_ok=True)
             for folder in created:
                 folder.rmdir()
-    return workdir_problems(workdir, troubles, held), held
-
-
-def workdir_problems(workdir: str, troubles: Sequence[str], held: str) -> list[Finding]:
-    """What is wrong with a work directory.
-
-    Args:
-      workdir: as given.
-      troubles: what each process says; empty if nothing.
-      held: by whom; nothing if by nobody.
-    """
-    found = [
-        Finding(
-            f"--workdir {workdir}, process "
-            f"{spans([n for n, text in enumerate(troubles) if text == trouble])}: "
-            f"{trouble}",
+    hint = "name a folder that can be written"
+    if len(troubles) > 1:
+        hint = (
             "it must be one folder for every process: on a shared file system, under "
             "the same path on every machine"
-            if len(troubles) > 1
-            else "name a folder that can be written",
         )
-        for trouble in dict.fromkeys(filter(None, troubles))
-    ]
+    found = []
+    for trouble in dict.fromkeys(filter(None, troubles)):
+        numbers = spans([n for n, text in enumerate(troubles) if text == trouble])
+        found.append(
+            Finding(f"--workdir {workdir}, process {numbers}: {trouble}", hint)
+        )
     if held:
         what = f"--workdir {workdir} is in use: {held}"
         found.append(Finding(what, "wait for it to end, or name another folder"))
-    return found
+    return found, held
 
 
 def _absent_folders(path: Path) -> list[Path]:

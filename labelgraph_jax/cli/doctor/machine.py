@@ -32,6 +32,12 @@ PACKAGES = (
     "tensorflow-datasets",
 )
 
+PLUGINS = {
+    "TPU": ("libtpu",),
+    "NVIDIA GPU": ("jax_cuda13_plugin", "jax_cuda12_plugin"),
+    "": (),
+}
+
 
 def machine_facts(
     environment: Mapping[str, str], process: int = 0, workdir: str = ""
@@ -43,10 +49,6 @@ def machine_facts(
         environment.get("XLA_FLAGS", ""),
     )
     kind = machine_accelerator(environment)
-    plugins = {
-        "TPU": ("libtpu",),
-        "NVIDIA GPU": ("jax_cuda13_plugin", "jax_cuda12_plugin"),
-    }.get(kind, ())
     return ProcessFacts(
         process=process,
         host=socket.gethostname(),
@@ -56,7 +58,7 @@ def machine_facts(
         folders=read_folders(environment, workdir),
         versions=read_versions(),
         accelerator=kind,
-        plugin=any(importlib.util.find_spec(name) for name in plugins),
+        plugin=any(importlib.util.find_spec(name) for name in PLUGINS[kind]),
         platforms=environment.get("JAX_PLATFORMS", ""),
         host_devices=int(forced.group(1)) if forced else 0,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from labelgraph_jax.cli.doctor.examination import Examination
-from labelgraph_jax.cli.doctor.facts import GIB, Folder, ProcessFacts
+from labelgraph_jax.cli.doctor.facts import GIB, Folder, ProcessFacts, counted
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
 
 ROWS = 16
@@ -19,22 +19,20 @@ def print_examination(examination: Examination) -> None:
         return
     console = plain_console()
     of = f" of {examination.joined}" if examination.shared else ""
+    devices = f"{examination.devices:,} device" + "s" * (examination.devices != 1)
     console.print(
-        f"process {examination.process}{of} ({examination.found_by}); "
-        f"{_plural(examination.devices, 'device')}",
+        f"process {examination.process}{of} ({examination.found_by}); {devices}",
         style="bold",
     )
     console.print(_processes_table(examination.processes))
     for line in _lines(examination):
         console.print(line, soft_wrap=True)
-    for word, findings in (
-        ("problem", examination.problems),
-        ("note", examination.notes),
-    ):
-        for finding in findings:
-            console.print(f"{word}: {finding.what}", soft_wrap=True)
-            if finding.hint:
-                console.print(f"  {finding.hint}", soft_wrap=True)
+    findings = [("problem", finding) for finding in examination.problems]
+    findings += [("note", finding) for finding in examination.notes]
+    for word, finding in findings:
+        console.print(f"{word}: {finding.what}", soft_wrap=True)
+        if finding.hint:
+            console.print(f"  {finding.hint}", soft_wrap=True)
     if not examination.problems:
         console.print("no problem found")
 
@@ -47,15 +45,11 @@ def _processes_table(processes: Sequence[ProcessFacts]) -> Table:
     titles = ("memory\neach", "cores", "RAM free\nof GiB", "disk\nfree", "TFLOP/s")
     add_number_columns(table, titles)
     for facts in processes[:ROWS]:
-        kinds = ", ".join(
-            f"{facts.device_kinds.count(kind)} x {kind}"
-            for kind in dict.fromkeys(facts.device_kinds)
-        )
         disk = facts.folders.get("current folder", Folder("")).free
         table.add_row(
             str(facts.process),
             facts.host,
-            kinds or "none",
+            counted(facts.device_kinds) or "none",
             _gib(facts.device_memory),
             "unknown" if facts.cores is None else str(facts.cores),
             f"{_gib(facts.memory_free)} / {_gib(facts.memory_total)}",
@@ -65,10 +59,6 @@ def _processes_table(processes: Sequence[ProcessFacts]) -> Table:
     if len(processes) > ROWS:
         table.add_row("...", f"and {len(processes) - ROWS} more")
     return table
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + "s" * (count != 1)
 
 
 def _gib(size: int | None) -> str:

@@ -82,14 +82,9 @@ def expected_sum(kinds: Sequence[Sequence[str]]) -> int:
 
 def wrong_sum(got: int, expected: int) -> list[Finding]:
     """Whether the devices add up wrongly."""
-    if got == expected:
-        return []
-    return [
-        Finding(
-            f"the sum over all devices is {got} and must be {expected}",
-            "the network or a device loses data: start each machine alone to find it",
-        )
-    ]
+    what = f"the sum over all devices is {got} and must be {expected}"
+    hint = "the network or a device loses data: start each machine alone to find it"
+    return [] if got == expected else [Finding(what, hint)]
 
 
 def time_all_reduce(megabytes: int) -> AllReduce:

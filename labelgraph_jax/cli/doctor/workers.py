@@ -14,6 +14,21 @@ ON_EVERY_TPU_WORKER = (
 )
 
 
+OF_SLURM = (
+    "SLURM_STEP_NUM_TASKS",
+    "SLURM_NTASKS",
+    "SLURM_JOB_NUM_NODES",
+    "SLURM_NNODES",
+)
+ASKS_FOR_PART = (
+    "TPU_VISIBLE_CHIPS",
+    "TPU_VISIBLE_DEVICES",
+    "TPU_PROCESS_BOUNDS",
+    "TPU_HOST_BOUNDS",
+)
+"""Variables that give a process a part of a TPU."""
+
+
 @dataclass(frozen=True)
 class Announced:
     """How many processes an environment speaks of, and how to start them all."""
@@ -55,26 +70,25 @@ def _announcements(environment: Mapping[str, str]) -> list[Announced]:
         "--process-id 0 .. N - 1, or the variables LABELGRAPH_COORDINATOR, "
         "LABELGRAPH_PROCESSES and LABELGRAPH_PROCESS_ID"
     )
-    mpi = "start it with `mpirun -n N labelgraph ...`"
     slices = number("MEGASCALE_NUM_SLICES")
-    hosts = max(named("TPU_PROCESS_ADDRESSES"), named("TPU_WORKER_HOSTNAMES"), 1)
-    rows = [
-        (number(name), name, srun)
-        for name in (
-            "SLURM_STEP_NUM_TASKS",
-            "SLURM_NTASKS",
-            "SLURM_JOB_NUM_NODES",
-            "SLURM_NNODES",
-        )
-    ]
-    for name in ("TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES"):
-        rows.append((named(name), name, ON_EVERY_TPU_WORKER))
-    of_slices = ON_EVERY_TPU_WORKER + ", of every slice"
-    rows.append((slices * hosts, "MEGASCALE_NUM_SLICES", of_slices))
-    rows.append((number("OMPI_COMM_WORLD_SIZE"), "OMPI_COMM_WORLD_SIZE", mpi))
+    addresses, names = named("TPU_PROCESS_ADDRESSES"), named("TPU_WORKER_HOSTNAMES")
     ours = pods if environment.get("JOB_COMPLETION_INDEX") else flags
-    rows.append((number("LABELGRAPH_PROCESSES"), "LABELGRAPH_PROCESSES", ours))
-    return [Announced(workers, by, hint) for workers, by, hint in rows]
+    return [
+        *(Announced(number(name), name, srun) for name in OF_SLURM),
+        Announced(addresses, "TPU_PROCESS_ADDRESSES", ON_EVERY_TPU_WORKER),
+        Announced(names, "TPU_WORKER_HOSTNAMES", ON_EVERY_TPU_WORKER),
+        Announced(
+            slices * max(addresses, names, 1),
+            "MEGASCALE_NUM_SLICES",
+            ON_EVERY_TPU_WORKER + ", of every slice",
+        ),
+        Announced(
+            number("OMPI_COMM_WORLD_SIZE"),
+            "OMPI_COMM_WORLD_SIZE",
+            "start it with `mpirun -n N labelgraph ...`",
+        ),
+        Announced(number("LABELGRAPH_PROCESSES"), "LABELGRAPH_PROCESSES", ours),
+    ]
 
 
 def tpu_devices(accelerator_type: str) -> int | None:
@@ -105,57 +119,23 @@ def started_alone(
     """
     announced = announced_workers(environment)
     if processes == 1 and announced:
-        return [
-            Finding(
-                f"started on one worker only: {announced.by} speaks of "
-                f"{announced.workers} workers, and this process is alone",
-                announced.hint,
-            )
-        ]
+        what = (
+            f"started on one worker only: {announced.by} speaks of "
+            f"{announced.workers} workers, and this process is alone"
+        )
+        return [Finding(what, announced.hint)]
     kind = environment.get("TPU_ACCELERATOR_TYPE", "")
     slices = max(_number(environment, "MEGASCALE_NUM_SLICES"), 1)
     expected = (tpu_devices(kind) or 0) * slices
-    asked_for_part = any(
-        environment.get(name)
-        for name in (
-            "TPU_VISIBLE_CHIPS",
-            "TPU_VISIBLE_DEVICES",
-            "TPU_PROCESS_BOUNDS",
-            "TPU_HOST_BOUNDS",
-        )
-    )
-    if platform == "tpu" and devices < expected and not asked_for_part:
-        where = "on one worker only" if processes == 1 else "on some workers only"
-        return [
-            Finding(
-                f"started {where}: {kind} has {expected} devices, and {devices} are "
-                "here",
-                ON_EVERY_TPU_WORKER,
-            )
-        ]
-    return []
+    asked_for_part = any(map(environment.get, ASKS_FOR_PART))
+    if platform != "tpu" or devices >= expected or asked_for_part:
+        return []
+    where = "on one worker only" if processes == 1 else "on some workers only"
+    what = f"started {where}: {kind} has {expected} devices, and {devices} are here"
+    return [Finding(what, ON_EVERY_TPU_WORKER)]
 
 
 def how_to_start(environment: Mapping[str, str], otherwise: str) -> str:
     """Return how the environment's scheduler starts every worker."""
     announced = announced_workers(environment)
     return announced.hint if announced else otherwise
-
-
-def setting_failure(error: ValueError, environment: Mapping[str, str]) -> Finding:
-    """Return that what was said about the processes cannot be."""
-    return Finding(str(error), how_to_start(environment, ""))
-
-
-def join_failure(reason: str, environment: Mapping[str, str]) -> Finding:
-    """Return that the processes did not find each other, and how to start them."""
-    return Finding(reason, how_to_start(environment, ON_EVERY_WORKER))
-
-
-def late(what: str, seconds: float, environment: Mapping[str, str]) -> Finding:
-    """Return that something did not happen in time, most likely for want of others."""
-    return Finding(
-        f"{what} within {seconds:g} s",
-        f"{how_to_start(environment, ON_EVERY_WORKER)}; what do the other processes "
-        "say, and are the ports between the machines open?",
-    )
