@@ -44,8 +44,7 @@ def test_the_printed_command_gives_the_configuration_that_was_run(name: str) -> 
         verb = _parse(Config(), words[1:])
         given = dataclasses.replace(
             config,
-            **{f.name: getattr(verb, f.name) for f in dataclasses.fields(Config)[1:]},
-            data=verb.data_config,
+            **{f.name: getattr(verb, f.name) for f in dataclasses.fields(Config)},
         )
         assert to_dict(given) == to_dict(running.with_seed(config, 3))
 

@@ -37,7 +37,7 @@ def test_the_vectors_give_the_logit_of_predict_and_the_words_add_up(
     model: Model,
 ) -> None:
     document = Document("d", TEXT, ())
-    predicted = logit(model.score(model.encode([document]).examples)[0].astype(float))
+    predicted = logit(model.score_documents([document])[1][0].astype(float))
     columns = np.array([1, len(model.labels) - 1])
     traced, sums, read, without = explain_words(
         model, document, columns, method="integrated-gradients", steps=32
