@@ -30,6 +30,7 @@ from labelgraph_jax.predictors.decision import Decision, at_half
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.label_model import LabelModel
 from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.labels import prepare
 from tests.tiny import LABELS, tiny_config, write_tiny_bert
@@ -248,8 +249,8 @@ def test_a_frozen_encoder_leaves_with_its_model(
 def test_lists_that_differ_in_a_label_of_the_same_score_are_equal() -> None:
     scores = np.float32([[0.9, 0.5]])
     one = {"label_ids": np.array([[3, 1]]), "probabilities": scores}
-    two = {"label_ids": np.array([[3, 2]]), "probabilities": scores}
-    other = {"label_ids": np.array([[1, 3]]), "probabilities": scores}
+    two = Predictions(np.array([[3, 2]]), scores, 4)
+    other = Predictions(np.array([[1, 3]]), scores, 4)
     assert largest_difference(one, two) == 0
     assert largest_difference(one, other) == pytest.approx(0.4)
 
