@@ -200,7 +200,8 @@ def confusion(kept: KeptPredictions) -> Confusion | str:
     upper = together.row < together.col
     pairs = _most(together.row[upper], together.col[upper], together.data[upper])
     confused_pairs = _most(confused.row, confused.col, confused.data)
-    weight = np.bincount(confused.row, confused.data, kept.labels)
+    # Of nothing, bincount counts in whole numbers.
+    weight = np.bincount(confused.row, confused.data, kept.labels).astype(float)
     weight += np.bincount(confused.col, confused.data, kept.labels)
     beside = together.row != together.col
     weight += np.bincount(together.row[beside], together.data[beside], kept.labels)
