@@ -30,6 +30,9 @@ class Columns(Protocol):
     def column(self, name: str) -> np.ndarray:
         """A column's values."""
 
+    def where(self, row: int) -> str:
+        """A row as errors name it."""
+
 
 def parse_number(text: str) -> float | None:
     """The number that a field holds; None where it holds none.
