@@ -1,10 +1,10 @@
 """What a finished run looks like: one page that needs no network, and its pictures.
 
-from labelgraph_jax.inspection.report import write_report
+    from labelgraph_jax.inspection.report import write_report
 
-written = write_report("runs/mine")
-written.page              # runs/mine/report.html
-written.pictures          # runs/mine/report/*.png
+    written = write_report("runs/mine")
+    written.page              # runs/mine/report.html
+    written.pictures          # runs/mine/report/*.png
 """
 
 import time
