@@ -1,5 +1,7 @@
 """What a finished run looks like: one page that needs no network, and its pictures.
 
+From Python:
+
     from labelgraph_jax.inspection.report import write_report
 
     written = write_report("runs/mine")

@@ -43,9 +43,9 @@ from labelgraph_jax.predictors.kept import read_kept
 from labelgraph_jax.predictors.measure import with_unknown_labels
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.predictions import KeptPredictions
-from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.corpus import read_corpus
-from labelgraph_jax.runs.records import documents_of_run
+from labelgraph_jax.runs.records import documents_of_run, require_same_records
 from labelgraph_jax.runs.restore import load_model
 from labelgraph_jax.runs.result_rows import result_rows, verdict
 from labelgraph_jax.training.gate_report import GateReport
@@ -141,11 +141,13 @@ def _source(
             f"the documents cannot be scored again: {test}"
         )
         return Source(place, results, model, train, test, why)
-    if not data and fingerprint(test) != known:
-        raise WorkdirError(
-            f"{place.path}: the test documents are not those of the training run "
-            "(the data, or for stdlib_docs the Python version, has changed); "
-            "name the file to report on with --data"
+    if not data:
+        require_same_records(
+            place.path,
+            "test",
+            fingerprint(test),
+            known,
+            instead="name the file to report on with --data",
         )
     what = data or "the test split, whose predictions are not kept here"
     say(f"scoring {len(test):,} documents of {what}")
