@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from labelgraph_jax.inspection import figures
     from labelgraph_jax.inspection.explain import explain
     from labelgraph_jax.predictors.model import Model
-    from labelgraph_jax.predictors.table_model import TableModel
+    from labelgraph_jax.predictors.tables.model import TableModel
     from labelgraph_jax.runs.restore import load
     from labelgraph_jax.runs.scored import score_test
 
@@ -38,7 +38,7 @@ _LAZY = {
     "Model": "labelgraph_jax.predictors.model",
     "explain": "labelgraph_jax.inspection.explain",
     "graph_attention": "labelgraph_jax.functional.attention.graph_attention",
-    "TableModel": "labelgraph_jax.predictors.table_model",
+    "TableModel": "labelgraph_jax.predictors.tables.model",
     "load": "labelgraph_jax.runs.restore",
     "mix_experts": "labelgraph_jax.functional.mixture.experts",
     "score_test": "labelgraph_jax.runs.scored",

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
-from labelgraph_jax.predictors.table_metrics import unseen_lines
+from labelgraph_jax.predictors.tables.metrics import unseen_lines
 from labelgraph_jax.runs.result_rows import (
     COLUMNS,
     TASK_COLUMNS,

@@ -6,7 +6,7 @@ from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.modules.mixture import Mixture, MultiTaskNetwork, TaskTowers
 from labelgraph_jax.modules.ranker import Ranker, ShallowTower
-from labelgraph_jax.modules.table_encoder import TableEncoder
+from labelgraph_jax.modules.tables import TableEncoder
 from labelgraph_jax.modules.text_encoder import TextEncoder
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 

@@ -15,7 +15,7 @@ from labelgraph_jax.functional.ranker.position_bias import (
     position_logits,
 )
 from labelgraph_jax.modules.mixture import MixtureKind, MultiTaskNetwork
-from labelgraph_jax.modules.table_encoder import TableEncoder
+from labelgraph_jax.modules.tables import TableEncoder
 
 PositionUse = Literal["ignored", "feature", "shallow_tower"]
 POSITION_USES: tuple[PositionUse, ...] = get_args(PositionUse)

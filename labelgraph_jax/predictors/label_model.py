@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import jax
 import numpy as np
+from scipy.sparse import csr_array
 
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document
@@ -36,6 +37,26 @@ class LabelModel(Model):
             self.encoder,
             sparse_targets=self.label_chunk > 0,
         )
+
+    def examples(
+        self, windows: Sequence[Sequence[np.ndarray]], padded_to: tuple[int, int]
+    ) -> Examples:
+        """Texts without labels, from their token ids, as the network reads them.
+
+        Args:
+            windows: of each text, token ids.
+            padded_to: windows and tokens of a text in a batch.
+        """
+        shape = (len(windows), len(self.classifier.graph.counts))
+        chunked = self.label_chunk > 0
+        examples = Examples(
+            windows=windows,
+            targets=csr_array(shape) if chunked else np.zeros(shape, np.float32),
+            pad_id=getattr(self.tokenizer, "pad_id", 0),
+            sparse_targets=chunked,
+            padded_to=padded_to,
+        )
+        return self.encoder.encode(examples) if self.encoder else examples
 
     def predict_examples(
         self,

@@ -44,6 +44,7 @@ from labelgraph_jax.training.local_batches import own_batches
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_FEWER = "ask for predict_top, or for fewer texts at once"
 Scored = tuple[str, float]
 """A label with its probability."""
 
@@ -156,6 +157,11 @@ class Model(ABC):
         return label_chunk(self.config, len(self.classifier.graph.counts))
 
     @property
+    def gives_every_label(self) -> bool:
+        """Whether a document has the probability of every label without being asked."""
+        return not self.label_chunk
+
+    @property
     def most_labels(self) -> int:
         """How many labels of a document have a probability: all, or the best ones."""
         every = len(self.labels)
@@ -217,12 +223,7 @@ class Model(ABC):
         documents = self.documents(texts)
         if not documents:
             return np.zeros((0, len(self.labels)), np.float32)
-        require_room(
-            len(documents),
-            len(self.labels),
-            "probabilities, an array",
-            "ask for predict_top, or for fewer texts at once",
-        )
+        self.require_room(len(documents), _FEWER, every_label=True)
         return self.score_documents(documents, batch_size=batch_size)[1]
 
     def documents(self, texts: Any) -> list[Document]:
@@ -306,18 +307,26 @@ class Model(ABC):
     ) -> Predictions:
         if not documents:
             return no_predictions(len(self.labels)).decide(self.decision)
-        self._require_room(len(documents))
+        self.require_room(len(documents), _FEWER)
         _, predictions = self.predict_documents(documents, batch_size=batch_size)
         return predictions.decide(self.decision)
 
-    def _require_room(self, count: int) -> None:
-        if not self.label_chunk:
-            require_room(
-                count,
-                len(self.labels),
-                "probabilities, an array",
-                "ask for predict_top, or for fewer texts at once",
-            )
+    def require_room(
+        self, count: int, instead: str, *, every_label: bool = False
+    ) -> None:
+        """Refuse more documents than memory has room for the probabilities of.
+
+        Args:
+            count: of documents.
+            instead: what would need less, for the error.
+            every_label: as of `predict_examples`.
+
+        Raises:
+            ConfigError: all labels' probabilities would be made, and do not fit.
+        """
+        if every_label or self.gives_every_label:
+            what = "the probabilities of all labels, an array"
+            require_room(count, len(self.labels), what, instead)
 
     def decide(self, probabilities: np.ndarray) -> list[str]:
         """Labels of one document from its probabilities `[N]`, most probable first."""

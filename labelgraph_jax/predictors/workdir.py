@@ -250,7 +250,7 @@ class Workdir:
         write_json(self.table_path, dict(values))
 
     def table(self) -> Any:
-        """The tasks and the columns of a run over a table, see `table_model`."""
+        """The tasks and the columns of a run over a table, see `tables.model`."""
         return self._read_json(self.table_path.name)
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 from labelgraph_jax.predictors.kept import save_kept
 from labelgraph_jax.predictors.memory.build import memory_results
 from labelgraph_jax.predictors.predictions import KeptPredictions
-from labelgraph_jax.predictors.table_model import TableModel
+from labelgraph_jax.predictors.tables.model import TableModel
 from labelgraph_jax.runs.records import (
     USE_DATA,
     documents_of_run,

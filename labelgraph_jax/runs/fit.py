@@ -29,7 +29,7 @@ from labelgraph_jax.runs.execution import (
 from labelgraph_jax.runs.labels import LabelProblem
 from labelgraph_jax.runs.problem import Prepared, Problem, Say
 from labelgraph_jax.runs.records import require_same_records
-from labelgraph_jax.runs.table import TableProblem
+from labelgraph_jax.runs.tables.problem import TableProblem
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.gates import GateWatch
 from labelgraph_jax.training.hosts import is_first, on_first, together

@@ -15,12 +15,10 @@ from labelgraph_jax.data.readers.lines import split_suffix
 from labelgraph_jax.data.readers.texts import read_texts
 from labelgraph_jax.data.tables.files import read_table
 from labelgraph_jax.data.tables.values import category_name
-from labelgraph_jax.predictors.many_labels import require_room
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.predictions import Predictions
-from labelgraph_jax.predictors.table_metrics import count_unseen, unseen_lines
-from labelgraph_jax.predictors.table_model import TableModel
-from labelgraph_jax.predictors.table_predictions import json_value
+from labelgraph_jax.predictors.tables.metrics import count_unseen, unseen_lines
+from labelgraph_jax.predictors.tables.model import TableModel, json_value
 
 
 def write_predictions(
@@ -77,17 +75,12 @@ def _document_rows(
     documents = read_texts(sys.stdin.buffer if source == "-" else source, format=format)
     if not documents:
         return []
-    if all_scores or not model.label_chunk:
-        require_room(
-            len(documents),
-            len(model.labels),
-            "the scores of all labels, an array",
-            "leave --scores out, or give a part of the file"
-            if all_scores
-            else "give a part of the file",
-        )
+    fewer = "give a part of the file"
+    if all_scores:
+        fewer = f"leave --scores out, or {fewer}"
     elif top_k:
         model.require_k(min(top_k, len(model.labels)))
+    model.require_room(len(documents), fewer, every_label=all_scores)
     _, predictions = model.predict_documents(documents, every_label=all_scores)
     return prediction_rows(
         model, documents, predictions, all_scores=all_scores, top_k=top_k

@@ -40,7 +40,7 @@ class Prepared:
 
 class Problem(Protocol):
     """Two of them exist: labels of texts (`runs.labels`), tasks of a table
-    (`runs.table`). Each is made of the resolved settings of a run."""
+    (`runs.tables.problem`). Each is made of the resolved settings of a run."""
 
     @property
     def config(self) -> Config:

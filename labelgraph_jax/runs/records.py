@@ -8,8 +8,8 @@ from labelgraph_jax.config import DataConfig
 from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
 from labelgraph_jax.data.tables.files import Table, read_table
 from labelgraph_jax.predictors.documents import fingerprint
-from labelgraph_jax.predictors.table_data import read_splits
-from labelgraph_jax.predictors.table_model import TableModel
+from labelgraph_jax.predictors.tables.data import read_splits
+from labelgraph_jax.predictors.tables.model import TableModel
 from labelgraph_jax.predictors.workdir import RunDataChangedError, Workdir
 from labelgraph_jax.runs.corpus import read_corpus
 

@@ -28,8 +28,8 @@ from labelgraph_jax.predictors.memory.model import with_memory
 from labelgraph_jax.predictors.memory.texts import frozen_reader
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import token_table
-from labelgraph_jax.predictors.table_model import TableModel
-from labelgraph_jax.predictors.table_network import build_table_classifier
+from labelgraph_jax.predictors.tables.model import TableModel
+from labelgraph_jax.predictors.tables.network import build_table_classifier
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.training.checkpoint import CheckpointStore
 

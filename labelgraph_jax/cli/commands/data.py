@@ -62,7 +62,7 @@ class DataStats:
         return show(self, statistics, print_statistics)
 
     def _execute_on_table(self) -> int:
-        from labelgraph_jax.runs.table import TableProblem
+        from labelgraph_jax.runs.tables.problem import TableProblem
 
         data = dataclasses.replace(self.data_config, data=self.source)
         lines: list[str] = []

@@ -37,7 +37,6 @@ from labelgraph_jax.deploy.export.model_card import model_card
 from labelgraph_jax.deploy.export.program import ExportError, Program, export_program
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.ensemble import Ensemble
-from labelgraph_jax.predictors.hierarchy import label_ancestors
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.records import documents_of_run
@@ -168,13 +167,11 @@ def write_model(folder: Path, model: Model, program: Program) -> None:
     model.tokenizer.save(folder)
     write_text(folder / "labels.json", model.label_space.to_json() + "\n")
     write_json(folder / "thresholds.json", _decision(model.decision))
-    if not model.label_chunk:
-        above = label_ancestors(model.label_space)
-        if above is not None:
-            rows = [np.flatnonzero(row).tolist() for row in above]
-            write_json(folder / "taxonomy.json", {"ancestors": rows})
+    if model.ancestors is not None:
+        rows = [np.flatnonzero(row).tolist() for row in model.ancestors]
+        write_json(folder / "taxonomy.json", {"ancestors": rows})
     rule = text_rule(model)
-    script = example(rule, model.decision, ranked=model.label_chunk > 0)
+    script = example(rule, model.decision, ranked="label_ids" in program.outputs)
     write_text(folder / "load_example.py", script)
 
 

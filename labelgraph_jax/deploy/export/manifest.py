@@ -59,7 +59,7 @@ def make_manifest(
         "refused_platforms": program.refused,
         "inputs": _with_meanings(program.inputs),
         "constraints": list(program.constraints),
-        "outputs": _with_meanings(outputs, ranked=model.label_chunk > 0),
+        "outputs": _with_meanings(outputs, ranked="label_ids" in outputs),
         "text": {
             "kind": text.kind,
             "file": f"{text.kind}.json",

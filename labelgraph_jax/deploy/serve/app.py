@@ -131,7 +131,7 @@ def _add_prediction(app: FastAPI, service: Service, limits: Limits) -> None:
             raise RefusedError(400, "the body must be whole", "gone") from None
         texts, asked, names = read_question(body, limits)
         model = service.model
-        if model.label_chunk:
+        if not model.gives_every_label:
             _check_chunked(model, asked, names)
         if names:
             asked = Asked(
@@ -142,7 +142,7 @@ def _add_prediction(app: FastAPI, service: Service, limits: Limits) -> None:
 
 
 def _check_chunked(model: Any, asked: Asked, names: tuple[str, ...]) -> None:
-    kept = min(model.config.head.kept_labels, len(model.labels))
+    kept = model.most_labels
     if asked.scores or names:
         raise RefusedError(
             422,

@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
-from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.deploy.serve.errors import RefusedError
@@ -151,19 +149,9 @@ class Member:
         self, documents: Sequence[Document], windows: Sequence[Windows], bucket: Bucket
     ) -> Predictions:
         """Predictions of as many texts as a batch has rows."""
-        model, count = self.model, len(documents)
-        chunked = model.label_chunk > 0
-        shape = (count, len(model.classifier.graph.counts))
-        examples = Examples(
-            windows=windows,
-            targets=csr_array(shape) if chunked else np.zeros(shape, np.float32),
-            pad_id=getattr(model.tokenizer, "pad_id", 0),
-            sparse_targets=chunked,
-            padded_to=bucket,
-        )
-        if model.encoder is not None:
-            examples = model.encoder.encode(examples)
-        return model.predict_examples(documents, examples, batch_size=count)
+        examples = self.model.network.examples(windows, bucket)
+        count = len(documents)
+        return self.model.predict_examples(documents, examples, batch_size=count)
 
 
 def _placed(

@@ -117,7 +117,7 @@ def _gather(
     place: Workdir, data: str, data_dir: str, say: Callable[[str], None]
 ) -> Report:
     if place.is_table:
-        from labelgraph_jax.inspection.report.table_gathering import gather_table
+        from labelgraph_jax.inspection.report.tables import gather_table
 
         return gather_table(place, data=data, say=say)
     from labelgraph_jax.inspection.report.gathering import gather

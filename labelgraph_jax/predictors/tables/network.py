@@ -21,8 +21,7 @@ from labelgraph_jax.modules.mixture import (
     gate_weights_of,
     l2_constraint,
 )
-from labelgraph_jax.modules.table_encoder import TableEncoder
-from labelgraph_jax.modules.table_network import TableNetwork
+from labelgraph_jax.modules.tables import TableEncoder, TableNetwork
 from labelgraph_jax.training.objectives import LossFn, multi_task_objective
 
 # Shares that log-odds are taken of stay this far from 0 and 1.

@@ -16,17 +16,16 @@ from labelgraph_jax.config import Config, TableConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.files import table_of
 from labelgraph_jax.data.tables.schema import TableSchema
-from labelgraph_jax.predictors.table_data import read_splits
-from labelgraph_jax.predictors.table_metrics import mean_skill, skills
-from labelgraph_jax.predictors.table_model import TableModel
-from labelgraph_jax.predictors.table_predictions import prediction
+from labelgraph_jax.predictors.tables.data import read_splits
+from labelgraph_jax.predictors.tables.metrics import mean_skill, skills
+from labelgraph_jax.predictors.tables.model import TableModel, prediction
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
-from labelgraph_jax.runs import table as table_problem
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.restore import load_model as load_texts
-from labelgraph_jax.runs.table import PreparedTable, TableProblem
-from labelgraph_jax.runs.table_baseline import table_baselines
+from labelgraph_jax.runs.tables import problem as table_problem
+from labelgraph_jax.runs.tables.baseline import table_baselines
+from labelgraph_jax.runs.tables.problem import PreparedTable, TableProblem
 from tests.tiny_table import JOBS, TASKS, made_rows, tiny_table_config, write_rows
 from tests.zoo import Zoo
 

@@ -10,8 +10,8 @@ from scipy import sparse
 
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.data.tables.targets import Target
-from labelgraph_jax.predictors.table_metrics import summarise
-from labelgraph_jax.predictors.table_network import PRIOR_FLOOR, constant_outputs
+from labelgraph_jax.predictors.tables.metrics import summarise
+from labelgraph_jax.predictors.tables.network import PRIOR_FLOOR, constant_outputs
 
 # What the boosting takes as categories; larger columns it reads as ordered numbers,
 # the most frequent category first.
@@ -41,7 +41,7 @@ def table_baselines(
         seed: of the boosting's own validation split.
 
     Returns:
-        Seconds, and per model what `table_metrics.summarise` gives for the test rows.
+        Seconds, and per model what `tables.metrics.summarise` gives for the test rows.
     """
     started = time.perf_counter()
     found = {}

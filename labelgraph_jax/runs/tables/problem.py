@@ -15,7 +15,7 @@ from labelgraph_jax.data.documents import Corpus
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
-from labelgraph_jax.predictors.table_data import (
+from labelgraph_jax.predictors.tables.data import (
     TableSplits,
     encode_rows,
     learn_schema,
@@ -23,9 +23,9 @@ from labelgraph_jax.predictors.table_data import (
     read_splits,
     table_fingerprint,
 )
-from labelgraph_jax.predictors.table_metrics import summarise
-from labelgraph_jax.predictors.table_model import TableModel
-from labelgraph_jax.predictors.table_network import (
+from labelgraph_jax.predictors.tables.metrics import summarise
+from labelgraph_jax.predictors.tables.model import TableModel
+from labelgraph_jax.predictors.tables.network import (
     TableClassifier,
     build_table_classifier,
     table_objective,
@@ -33,7 +33,7 @@ from labelgraph_jax.predictors.table_network import (
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.problem import Prepared, Say, Validate
 from labelgraph_jax.runs.restore import restore_table
-from labelgraph_jax.runs.table_report import suspicions, table_lines
+from labelgraph_jax.runs.tables.report import suspicions, table_lines
 from labelgraph_jax.training.evaluate import (
     compile_probabilities,
     predict_probabilities,
@@ -172,7 +172,7 @@ class TableProblem:
         self, place: Workdir, records: TableSplits, say: Say
     ) -> dict[str, Any]:
         """Linear models and gradient boosting, one per target, on the same splits."""
-        from labelgraph_jax.runs.table_baseline import table_baselines
+        from labelgraph_jax.runs.tables.baseline import table_baselines
 
         train, test = records.tables["train"], records.tables["test"]
         if test is None:

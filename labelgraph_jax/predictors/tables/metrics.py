@@ -8,7 +8,7 @@ import numpy as np
 from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.functional.losses.tasks import Task, task_slices
 from labelgraph_jax.functional.metrics.tasks import Metrics, task_metrics
-from labelgraph_jax.predictors.table_network import constant_outputs
+from labelgraph_jax.predictors.tables.network import constant_outputs
 
 
 def measure_tasks(

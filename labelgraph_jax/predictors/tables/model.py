@@ -1,5 +1,6 @@
 """A model trained on a table, in memory: rows in, one prediction per task out."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,21 +17,21 @@ from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.data.tables.files import Table, read_table, table_of
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
+from labelgraph_jax.data.tables.values import parse_number
 from labelgraph_jax.functional.losses.tasks import task_slices
 from labelgraph_jax.functional.mixture.experts import GateStatistics
 from labelgraph_jax.modules.magnet import LOG_VARIANCE
 from labelgraph_jax.predictors.display import as_html, as_text, table_facts
 from labelgraph_jax.predictors.frames import rows_frame, task_probabilities_frame
-from labelgraph_jax.predictors.table_data import (
+from labelgraph_jax.predictors.tables.data import (
     EncodedRows,
     encode_rows,
     table_fingerprint,
 )
-from labelgraph_jax.predictors.table_metrics import count_unseen, summarise
-from labelgraph_jax.predictors.table_network import (
+from labelgraph_jax.predictors.tables.metrics import count_unseen, summarise
+from labelgraph_jax.predictors.tables.network import (
     TableClassifier,
 )
-from labelgraph_jax.predictors.table_predictions import prediction
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.training.evaluate import (
     ProbabilityFn,
@@ -212,7 +213,7 @@ class TableModel:
         ]
 
     def evaluate(self, rows: Rows, *, batch_size: int | None = None) -> dict[str, Any]:
-        """Metrics of labelled rows, see `table_metrics.summarise`.
+        """Metrics of labelled rows, see `tables.metrics.summarise`.
 
         Raises:
             DataError: there is no task's column, or no target in it.
@@ -239,7 +240,7 @@ class TableModel:
         }
 
     def encode(self, rows: Rows, *, labelled: bool) -> EncodedRows:
-        """Rows as the model reads them, see `table_data.encode_rows`."""
+        """Rows as the model reads them, see `tables.data.encode_rows`."""
         table = as_table(rows)
         return encode_rows(table, self.schema, self.targets, labelled=labelled)
 
@@ -305,3 +306,37 @@ def _frame_columns(frame: Any) -> dict[str, list[Any]]:
         str(name): frame[name].astype(object).where(frame[name].notna(), None).tolist()
         for name in frame.columns
     }
+
+
+def prediction(
+    target: Target, scores: np.ndarray, all_scores: bool = False
+) -> dict[str, Any]:
+    """What one task says of one row, as JSON values; see `TableModel.predict`."""
+    if target.kind == "squared":
+        return {"value": _rounded(scores)}
+    if target.kind == "binary":
+        name = target.values[int(scores >= 0.5)] or f"not {target.values[1]}"
+        return {"value": json_value(name), "probability": _rounded(scores)}
+    every = {
+        name: _rounded(score) for name, score in zip(target.values, scores, strict=True)
+    }
+    if target.kind == "multi_class":
+        best = target.values[int(np.argmax(scores))]
+        found: dict[str, Any] = {"value": json_value(best), "probability": every[best]}
+    else:
+        order = np.argsort(-scores, kind="stable")
+        chosen = [target.values[i] for i in order if scores[i] >= 0.5]
+        found = {"value": chosen, "scores": [every[name] for name in chosen]}
+    return found | ({"probabilities": every} if all_scores else {})
+
+
+def json_value(name: str) -> str | int | float:
+    """What a column holds by that name: a number where it is one."""
+    number = parse_number(name)
+    if number is None or math.isinf(number):
+        return name
+    return int(number) if number.is_integer() else number
+
+
+def _rounded(value: Any) -> float:
+    return float(f"{float(value):.6g}")
