@@ -54,7 +54,7 @@ def rows_of(command: str, workdirs: Sequence[str]) -> list[dict[str, Any]]:
                     "corpus": runs[0]["corpus"],
                     "split": runs[0]["split"],
                     "test_documents": runs[0]["test"]["documents"],
-                    "setting": setting,
+                    "setting": setting.strip(),
                     "metric": metric,
                     "mean": statistics.fmean(values),
                     "sd": statistics.stdev(values) if len(values) > 1 else None,

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import labelgraph_jax as lg
 
@@ -59,6 +60,9 @@ def test_the_promised_signatures_are_kept() -> None:
 def test_the_version_is_that_of_the_project_file() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     assert project["project"]["version"] == lg.__version__
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert cited["version"] == lg.__version__
+    assert cited["authors"] == project["project"]["authors"]
 
 
 def test_the_types_are_shipped() -> None:

@@ -213,11 +213,20 @@ def _starting_config(arguments: list[str], default: str) -> Config:
     return read_config(chosen["config"]) if chosen["config"] else preset(default)
 
 
+def _versions() -> str:
+    """This program, JAX and what JAX computes on: what a bug report needs."""
+    import jax
+
+    from labelgraph_jax import __version__
+
+    devices = jax.devices()
+    kinds = sorted({f"{d.platform}:{d.device_kind}" for d in devices})
+    return f"labelgraph {__version__}, jax {jax.__version__}, {', '.join(kinds)}"
+
+
 def _dispatch(arguments: list[str]) -> int:
     if arguments in (["--version"], ["-V"]):
-        from labelgraph_jax import __version__
-
-        print(f"labelgraph {__version__}")
+        print(_versions())
         return 0
     if not arguments:
         with contextlib.suppress(SystemExit):

@@ -14,10 +14,9 @@ from labelgraph_jax.predictors.tables.metrics import unseen_lines
 from labelgraph_jax.runs.result_rows import (
     COLUMNS,
     TASK_COLUMNS,
-    gain_in_words,
     result_rows,
     task_rows,
-    verdict,
+    verdicts,
 )
 
 RULES = {
@@ -68,11 +67,9 @@ def _print_documents(
         f"{results['corpus']}: {test['documents']:,} "
         f"{'test ' if own else ''}documents, {results['labels']:,} labels"
     )
-    table.add_column("model", no_wrap=True)
-    add_number_columns(table, map("\n".join, COLUMNS.values()))
-    for number, (name, metrics) in enumerate(result_rows(results)):
-        if number == 0 and name == "label graph, auto":
-            name = f"graph, auto ({_chosen(test)})"  # longer ones cut the numbers
+    table.add_column("model", overflow="fold")
+    add_number_columns(table, map("\n".join, COLUMNS.values()), no_wrap=True)
+    for name, metrics in result_rows(results):
         table.add_row(name, *(f"{metrics[key]:.4f}" for key in COLUMNS))
     console.print(table)
     if results["labels"] >= GROUPS_FROM and test.get("groups"):
@@ -103,8 +100,10 @@ def _chosen(test: Mapping[str, Any]) -> str:
 
 def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
     test = results["test"]
-    if sentence := verdict(results):
-        yield sentence[0].upper() + sentence[1:] + "."
+    compared = verdicts(results)
+    yield from compared
+    if any("[" in sentence for sentence in compared):
+        yield "Intervals: 95 of 100 resamples of the test documents; one seed."
     if "hierarchical_f1" in test["metrics"]:
         yield _taxonomy_sentence(test["metrics"])
     if test["threshold"] == "auto" and "decision" in test:
@@ -243,10 +242,10 @@ def _task_notes(results: Mapping[str, Any]) -> Iterator[str]:
     )
     if baseline := results["baseline"]:
         parts = [
-            f"{gain_in_words(test['skill'] - model['skill'])} against {name}"
+            f"{test['skill'] - model['skill']:+.4f} against {name}"
             for name, model in baseline["models"].items()
         ]
-        yield f"On mean skill the model {' and '.join(parts)}."
+        yield f"Mean skill of the model: {', '.join(parts)}."
 
 
 def _undefined(name: str, task: Mapping[str, Any]) -> Iterator[str]:

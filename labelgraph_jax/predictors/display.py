@@ -1,6 +1,7 @@
 """A trained model shown: a short text in a terminal, a small table in a notebook."""
 
 from html import escape
+from pathlib import Path
 from typing import Any, Protocol
 
 from labelgraph_jax.config import Config
@@ -157,6 +158,22 @@ def _encoder(config: Config) -> str:
         state = "fine-tuned" if text.trainable else "frozen"
         return f"{kind}, {text.pretrained}, {state}"
     return f"{kind}, vectors of a file" if text.vectors == "file" else kind
+
+
+def model_name(config: Config) -> str:
+    """Name a model of texts by what it is made of: `bag + label graph`."""
+    text, head = config.text, config.head.kind
+    name = {"cnn": "CNN", "bilstm": "BiLSTM"}.get(text.encoder, text.encoder)
+    if text.vectors == "pretrained":
+        own = Path(text.pretrained).name
+        name = own if text.encoder == "transformer" else f"{own}, {name}"
+    if head == "recurrent":
+        return f"{name} + label decoder"
+    if head == "label_attention":
+        name += " + label attention"
+    if config.mixture.kind != "none":
+        name += f" + {config.mixture.kind}"
+    return name + (" + label graph" if config.graph.layers else ", no graph")
 
 
 def _graph(config: Config) -> str:

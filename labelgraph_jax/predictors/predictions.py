@@ -256,6 +256,22 @@ class KeptPredictions(Predictions):
     fingerprint: str
     rest: Float[np.ndarray, " M"]
 
+    @property
+    def decided_cells(self) -> csr_array:
+        """What is predicted, and annotated, 1 in a sparse float32 `[M, N]`."""
+        return self._cells(self.decided & self.known)
+
+    @property
+    def right_cells(self) -> csr_array:
+        """What is rightly predicted, 1 in a sparse float32 `[M, N]`."""
+        return self._cells(self.decided & self.known & self.hits)
+
+    def _cells(self, chosen: Bool[np.ndarray, "M K"]) -> csr_array:
+        rows, columns = np.nonzero(chosen)
+        ones = np.ones(len(rows), np.float32)
+        shape = (len(self), self.labels)
+        return csr_array((ones, (rows, self.ids[rows, columns])), shape=shape)
+
 
 def no_predictions(labels: int) -> Predictions:
     """The predictions of no document."""

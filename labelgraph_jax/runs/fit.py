@@ -5,6 +5,7 @@ is a `Problem`; how a run is spread over devices and processes is `execution`.
 """
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -88,7 +89,7 @@ def fit(
         require_one_run(stored, execution.settings)
         together(lambda: _check(place, stored, problem, execution))
         if place.is_finished:
-            return _finished(place, problem, corpus, baseline, say)
+            return _finished(place, problem, corpus, baseline, execution, progress)
 
         # The records: process 0 reads them first, the others find its caches.
         def prepare() -> tuple[Any, Any]:
@@ -123,10 +124,11 @@ def fit(
                     "test_seconds": round(time.perf_counter() - started, 1),
                     "baseline": None,
                 }
-                if baseline:
-                    results["baseline"] = problem.baseline(place, records, say)
-                on_first(lambda: place.save_results(results))
-                return results
+            if baseline:
+                rivals = _rivals(place, problem, records, execution, progress)
+                results["baseline"] = rivals
+            on_first(lambda: place.save_results(results))
+            return results
 
 
 def problem_of(config: Config) -> Problem:
@@ -148,9 +150,15 @@ def _check(
 
 
 def _finished(
-    place: Workdir, problem: Problem, corpus: Corpus | None, baseline: bool, say: Say
+    place: Workdir,
+    problem: Problem,
+    corpus: Corpus | None,
+    baseline: bool,
+    execution: Execution,
+    progress: bool,
 ) -> dict[str, Any]:
     """The results that stand there, with the baseline if it is new."""
+    say = execution.say
     say(f"{place.path}: training has finished; these are its results")
     results = place.results()
     if baseline and results.get("baseline") is None:
@@ -165,9 +173,49 @@ def _finished(
             what=problem.what,
             instead="a baseline on them would not stand beside the run's numbers",
         )
-        results["baseline"] = problem.baseline(place, records, say)
-        on_first(lambda: place.save_results(results))
+        with execution.holding(place):
+            rivals = _rivals(place, problem, records, execution, progress)
+            results["baseline"] = rivals
+            on_first(lambda: place.save_results(results))
     return results
+
+
+def _rivals(
+    place: Workdir, problem: Problem, records: Any, execution: Execution, progress: bool
+) -> dict[str, Any]:
+    """The baselines, and the same model trained without its label graph.
+
+    That run lies in the work directory for as long as it takes, so that it too goes on
+    where it was stopped.
+    """
+    say, stop = execution.say, execution.stop
+    plain, beside = problem.without_graph(), None
+    if plain is not None:
+        say("training the same model without its label graph")
+        beside = Workdir(place.path / "without_graph")
+        with stop.during(leaving=True):
+            prepared = execution.first_then_others(
+                lambda: plain.prepare(records, lambda line: None)
+            )
+
+        def claim() -> None:
+            beside.claim(with_absolute_paths(plain.config), prepared.fingerprints)
+            plain.save(beside, prepared)
+
+        on_first(claim)
+        result = train(beside, plain, prepared, execution, progress=progress)
+        if result.interrupted:
+            raise StoppedError(stop.by, f"at step {result.step} without the graph")
+    stop.where = "while measuring the baselines; training is saved"
+    with stop.during(leaving=True):
+        if plain is not None and beside is not None:
+            model = plain.calibrate(beside, prepared, say)
+            measured = plain.results(beside, prepared, model)
+            on_first(lambda: beside.save_results(measured))
+        found = problem.baseline(place, records, say, beside)
+        if beside is not None:
+            on_first(lambda: shutil.rmtree(beside.path))
+        return found
 
 
 def _facts(

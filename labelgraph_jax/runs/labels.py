@@ -1,13 +1,14 @@
 """The problem of labels of texts: what `fit` asks of it."""
 
+import dataclasses
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
+from scipy.sparse import csr_array
 
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
@@ -15,7 +16,6 @@ from labelgraph_jax.data.documents import Corpus, LabelSpace
 from labelgraph_jax.data.files import cache_folder, replacing
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.data.tokenizers.word_vectors import read_word_vectors
-from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from labelgraph_jax.modules.magnet import TaskMagnet
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.building import (
@@ -23,6 +23,7 @@ from labelgraph_jax.predictors.building import (
     first_trained_layer,
     padded_length,
 )
+from labelgraph_jax.predictors.display import model_name
 from labelgraph_jax.predictors.documents import (
     AnyTokenizer,
     Encoded,
@@ -35,7 +36,7 @@ from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder, upper_layers
 from labelgraph_jax.predictors.hierarchy import lacking_ancestors, require_taxonomy
 from labelgraph_jax.predictors.loss_choice import choose_loss
 from labelgraph_jax.predictors.many_labels import label_chunk, require_room
-from labelgraph_jax.predictors.measure import KS, validation_metrics
+from labelgraph_jax.predictors.measure import validation_metrics
 from labelgraph_jax.predictors.memory.build import memory_results
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import Classifier
@@ -48,6 +49,12 @@ from labelgraph_jax.runs.label_graph import label_graph_arrays
 from labelgraph_jax.runs.problem import Prepared, Say, Validate
 from labelgraph_jax.runs.records import fingerprints
 from labelgraph_jax.runs.restore import restore_network
+from labelgraph_jax.runs.rivals import (
+    decided_by,
+    differences,
+    label_f1,
+    svm_baseline,
+)
 from labelgraph_jax.training.gate_report import GateReport
 from labelgraph_jax.training.many_labels import many_label_objective
 from labelgraph_jax.training.objectives import (
@@ -151,6 +158,7 @@ class LabelProblem:
         unseen = prepared.validation_documents.unseen
         return {
             "corpus": corpus.name,
+            "model": model_name(self.config),
             "labels": len(prepared.labels),
             "notes": list(corpus.notes),
             "documents": {name: len(documents) for name, documents in splits.items()},
@@ -161,8 +169,32 @@ class LabelProblem:
             "gates": _test_gates(model, corpus),
         }
 
-    def baseline(self, place: Workdir, records: Corpus, say: Say) -> dict[str, Any]:
-        return svm_baseline(records, place.labels(), self.config, say)
+    def without_graph(self) -> "LabelProblem | None":
+        graph, text = self.config.graph, self.config.text
+        costly = text.vectors == "pretrained" and text.trainable
+        if graph.layers == 0 or self.config.head.kind == "recurrent" or costly:
+            return None
+        plain = dataclasses.replace(
+            graph, layers=0, residual=True, gated=False, skip=False, rank=0
+        )
+        return LabelProblem(dataclasses.replace(self.config, graph=plain))
+
+    def baseline(
+        self, place: Workdir, records: Corpus, say: Say, plain: Workdir | None = None
+    ) -> dict[str, Any]:
+        labels = place.labels()
+        found, rivals = svm_baseline(records, labels, self.config, say)
+        if plain is not None:
+            name = model_name(plain.config())
+            test = plain.results()["test"]
+            found["metrics"] = {name: test["metrics"], **found["metrics"]}
+            rivals = {name: decided_by(plain, records.test), **rivals}
+        truth = csr_array(labels.targets(records.test)[0])
+        known = labels.target_mask(records.test)
+        own = decided_by(place, records.test)
+        found["differences"] = differences(own, rivals, truth, known)
+        found["label_f1"] = {n: label_f1(x, truth, known) for n, x in rivals.items()}
+        return found
 
 
 def prepare(
@@ -317,61 +349,3 @@ def _test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:
         return None
     name, rows = f"{corpus.name}, test", len(corpus.test)
     return GateReport.make(name, rows, model.task_names, statistics).to_json()
-
-
-def svm_baseline(
-    corpus: Corpus, labels: LabelSpace, config: Config, say: Say
-) -> dict[str, Any]:
-    """TF-IDF + one-vs-rest linear SVM on the same splits, at 0 and tuned."""
-    from labelgraph_jax.runs.baseline import tfidf_svm_baseline
-
-    say("training the baseline: TF-IDF + one-vs-rest linear SVM")
-    # Of documents of features their rows.
-    texts: dict[str, list[Any]] = {
-        name: [d.text if d.features is None else d.features for d in documents]
-        for name, documents in corpus.splits.items()
-    }
-    require_room(
-        len(corpus.train),
-        len(labels),
-        "the baseline's targets, an array",
-        "leave --baseline out",
-    )
-    targets = {
-        name: labels.targets(documents)[0] for name, documents in corpus.splits.items()
-    }
-    masks = {
-        name: labels.target_mask(documents) for name, documents in corpus.splits.items()
-    }
-    fitted = tfidf_svm_baseline(
-        texts["train"],
-        targets["train"],
-        texts["test"],
-        validation_texts=texts["validation"],
-        validation_targets=targets["validation"],
-        train_target_mask=masks["train"],
-        validation_target_mask=masks["validation"],
-        threshold_shrinkage=config.threshold.shrinkage,
-    )
-    counts = targets["train"].sum(axis=0)
-    documents = np.full(len(counts), len(texts["train"]))
-    if masks["train"] is not None:
-        documents = masks["train"].sum(axis=0)
-    rows = {"SVM, tuned": fitted.tuned, "SVM, at 0": fitted.at_zero}
-    return {
-        "c": {name: row.c for name, row in rows.items()},
-        "features": fitted.features,
-        "seconds": round(fitted.seconds, 1),
-        "metrics": {
-            name: evaluate_scores(
-                row.test_scores,
-                targets["test"],
-                row.thresholds,
-                target_mask=masks["test"],
-                train_label_counts=counts,
-                train_documents=documents,
-                ks=KS,
-            )
-            for name, row in rows.items()
-        },
-    }

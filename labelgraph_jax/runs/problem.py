@@ -80,5 +80,10 @@ class Problem(Protocol):
     def results(self, place: Workdir, prepared: Any, model: Any) -> dict[str, Any]:
         """What results.json says of this problem; the test split is read once."""
 
-    def baseline(self, place: Workdir, records: Any, say: Say) -> dict[str, Any]:
-        """The rivals, on the same splits."""
+    def without_graph(self) -> "Problem | None":
+        """The same problem without a label graph, where that is worth a comparison."""
+
+    def baseline(
+        self, place: Workdir, records: Any, say: Say, plain: Workdir | None = None
+    ) -> dict[str, Any]:
+        """The rivals, on the same splits; `plain` is the run `without_graph`."""

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-MODEL_AT_HALF = "label graph, at 0.5"
+OLD_MODEL = "label graph"
+"""What a model is called whose results do not name it: those of 0.6.0 and before."""
+AT_HALF = "  at 0.5"
 COLUMNS = {
     "micro_f1": ("micro", "F1"),
     "macro_f1": ("macro", "F1"),
@@ -47,57 +49,61 @@ CONSTANT = "constant"
 def result_rows(results: Mapping[str, Any]) -> list[tuple[str, dict[str, float]]]:
     """Return name and metrics of every row of the results of labelled texts.
 
-    Below the model's row stands one for each label set, where there are several.
+    Below the model's row, which is decided as the run decides, stand one for each label
+    set, where there are several, and one that is decided at 0.5.
     """
     test = results["test"]
     if test is None:
         return []
-    asked, decision = test["threshold"], test.get("decision", {})
-    plain = asked == "half" and not (
+    decision = test.get("decision", {})
+    plain = test["threshold"] == "half" and not (
         decision.get("at_least_one") or decision.get("consistent")
     )
-    # The same name for every seed: which rule `auto` chose may differ.
-    own = MODEL_AT_HALF if plain else f"label graph, {asked}"
-    rows = [(own, test["metrics"])]
+    rows = [(results.get("model", OLD_MODEL), test["metrics"])]
     rows += [
         (f"  {task}", found["metrics"])
         for task, found in test.get("tasks", {}).items()
         if found["metrics"]
     ]
     if not plain:
-        rows.append((MODEL_AT_HALF, test["metrics_at_half"]))
+        rows.append((AT_HALF, test["metrics_at_half"]))
     baseline = results.get("baseline")
     if baseline:
         rows += [(name, values) for name, values in baseline["metrics"].items()]
     return rows
 
 
-def verdict(results: Mapping[str, Any]) -> str:
-    """Say in one sentence whether the model or the baseline wins, each at its best.
+def verdicts(results: Mapping[str, Any]) -> list[str]:
+    """Say how the model differs from each rival, a sentence each.
 
-    Empty where there is no baseline, or nothing was measured.
+    A difference has the interval in which 95 of 100 resamples of the test documents
+    lie, and is `level` where that holds zero; results of 0.6.0 have none.
     """
     baseline = results.get("baseline")
     if not baseline or not results["test"]:
-        return ""
-    parts = []
-    for metric in ("micro_f1", "macro_f1"):
-        ours = results["test"]["metrics"][metric]
-        name, theirs = max(
-            ((n, values[metric]) for n, values in baseline["metrics"].items()),
-            key=lambda pair: pair[1],
-        )
-        parts.append(
-            f"on {'-'.join(COLUMNS[metric])} the label graph "
-            f"{gain_in_words(ours - theirs)} against {name.replace(', ', ' ')}"
-        )
-    return "; ".join(parts)
+        return []
+    own = results["test"]["metrics"]
+    model = results.get("model", OLD_MODEL)
+    intervals = baseline.get("differences", {})
+    sentences = []
+    for name, values in baseline["metrics"].items():
+        parts = []
+        for metric in ("micro_f1", "macro_f1"):
+            title = "-".join(COLUMNS[metric])
+            gain = own[metric] - values[metric]
+            found = intervals.get(name, {}).get(metric)
+            parts.append(f"{title} {difference_in_words(gain, found)}")
+        sentences.append(f"{model} against {name}: {', '.join(parts)}")
+    return sentences
 
 
-def gain_in_words(gain: float) -> str:
-    """Return `wins by 0.0123`, or loses, or ties."""
-    word = "wins" if gain > 0 else "loses" if gain < 0 else "ties"
-    return f"{word} by {abs(gain):.4f}"
+def difference_in_words(gain: float, interval: Mapping[str, float] | None) -> str:
+    """Return `+0.0123 [+0.0040, +0.0206]`, and whether that is level."""
+    if interval is None:
+        return f"{gain:+.4f}"
+    low, high = interval["low"], interval["high"]
+    level = " (level)" if low <= 0 <= high else ""
+    return f"{interval['difference']:+.4f} [{low:+.4f}, {high:+.4f}]{level}"
 
 
 def task_rows(

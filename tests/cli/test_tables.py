@@ -7,9 +7,8 @@ import pytest
 from labelgraph_jax.cli.results import RULES, print_results
 from labelgraph_jax.runs.result_rows import (
     COLUMNS,
-    MODEL_AT_HALF,
     result_rows,
-    verdict,
+    verdicts,
 )
 
 
@@ -18,6 +17,7 @@ def results(baseline: float) -> dict[str, Any]:
     rows = {name: dict.fromkeys(COLUMNS, baseline) for name in ("SVM, tuned", "at 0")}
     return {
         "corpus": "made",
+        "model": "bag + label graph",
         "labels": 5,
         "split": "test",
         "test": {
@@ -41,7 +41,7 @@ def test_every_number_of_the_table_fits_into_80_columns(
     print_results(results(0.9876), workdir="w")
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    (ours,) = (line for line in lines if "graph, auto (global)" in line)
+    (ours,) = (line for line in lines if line.startswith(" bag + label graph"))
     assert ours.count("0.1234") == len(COLUMNS)
     assert not any("…" in line for line in lines)
     header = " ".join(lines[1:5])
@@ -58,27 +58,50 @@ def test_results_of_a_file_do_not_point_at_those_of_the_run(
     assert "results.json" not in capsys.readouterr().out
 
 
-def test_a_model_that_loses_is_said_to_lose() -> None:
-    assert "micro-F1 the label graph loses by 0.8642" in verdict(results(0.9876))
-    assert "macro-F1 the label graph wins by 0.1134" in verdict(results(0.01))
-    assert "ties" in verdict(results(0.1234))
+def test_a_difference_to_each_rival_is_told_by_the_models_name() -> None:
+    assert verdicts(results(0.9876)) == [
+        f"bag + label graph against {name}: micro-F1 -0.8642, macro-F1 -0.8642"
+        for name in ("SVM, tuned", "at 0")
+    ]
+    assert "micro-F1 +0.1134" in verdicts(results(0.01))[0]
+    old = results(0.5)
+    del old["model"]
+    assert verdicts(old)[0].startswith("label graph against SVM, tuned: ")
+    assert verdicts(old | {"baseline": None}) == []
+    assert verdicts(old | {"test": None}) == []
+
+
+def test_an_interval_that_holds_zero_is_level() -> None:
+    found = results(0.1)
+    found["baseline"]["differences"] = {
+        "SVM, tuned": {
+            "micro_f1": {"difference": 0.0234, "low": 0.01, "high": 0.0368},
+            "macro_f1": {"difference": 0.0234, "low": -0.002, "high": 0.05},
+        }
+    }
+    assert verdicts(found) == [
+        "bag + label graph against SVM, tuned: micro-F1 +0.0234 [+0.0100, +0.0368], "
+        "macro-F1 +0.0234 [-0.0020, +0.0500] (level)",
+        "bag + label graph against at 0: micro-F1 +0.0234, macro-F1 +0.0234",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("asked", "decision", "rows"),
+    ("asked", "decision", "half"),
     [
-        ("half", {"kind": "half"}, [MODEL_AT_HALF]),
-        ("half", {"at_least_one": True}, ["label graph, half", MODEL_AT_HALF]),
-        ("auto", {"kind": "half"}, ["label graph, auto", MODEL_AT_HALF]),
-        ("auto", {"kind": "label"}, ["label graph, auto", MODEL_AT_HALF]),
-        ("top_k", {"kind": "top_k"}, ["label graph, top_k", MODEL_AT_HALF]),
+        ("half", {"kind": "half"}, False),
+        ("half", {"at_least_one": True}, True),
+        ("auto", {"kind": "half"}, True),
+        ("auto", {"kind": "label"}, True),
+        ("top_k", {"kind": "top_k"}, True),
     ],
 )
-def test_a_row_has_the_name_of_what_was_asked_for(
-    asked: str, decision: dict[str, Any], rows: list[str]
+def test_a_row_at_half_stands_below_a_model_that_decides_otherwise(
+    asked: str, decision: dict[str, Any], half: bool
 ) -> None:
     found = results(0.5)
     found["test"] |= {"threshold": asked, "decision": decision}
+    rows = ["bag + label graph", *(["  at 0.5"] if half else [])]
     assert [name for name, _ in result_rows(found)][:-2] == rows
 
 
@@ -95,7 +118,6 @@ def test_the_table_says_which_rule_was_chosen(
         del found["test"]["decision"]
     print_results(found, workdir="w")
     told = " ".join(capsys.readouterr().out.split())
-    assert f"graph, auto ({shown})" in told
     assert (RULES[shown] in told) == (kind is not None)
     assert ("at least one label per document" in told) == (kind is not None)
 

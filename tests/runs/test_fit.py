@@ -434,7 +434,15 @@ def test_the_baseline_stands_beside_the_model(zoo: Zoo, tmp_path: Path) -> None:
     zoo.copy("bag", tmp_path / "w")
     config = load(tmp_path / "w").config
     results = fit(config, tmp_path / "w", baseline=True, progress=False)
-    assert set(results["baseline"]["metrics"]) == {"SVM, tuned", "SVM, at 0"}
+    baseline = results["baseline"]
+    rivals = ["bag, no graph", "SVM, tuned", "SVM, at 0"]
+    assert list(baseline["metrics"]) == list(baseline["differences"]) == rivals
+    own = results["test"]["metrics"]
+    for name, metrics in baseline["metrics"].items():
+        for metric, found in baseline["differences"][name].items():
+            assert found["difference"] == pytest.approx(own[metric] - metrics[metric])
+            assert found["low"] <= found["difference"] <= found["high"]
+    assert not (tmp_path / "w" / "without_graph").exists()
     again = fit(config, tmp_path / "w", baseline=True, progress=False)
     assert again == results
 

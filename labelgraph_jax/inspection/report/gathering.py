@@ -47,7 +47,7 @@ from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.records import documents_of_run, require_same_records
 from labelgraph_jax.runs.restore import load_model
-from labelgraph_jax.runs.result_rows import result_rows, verdict
+from labelgraph_jax.runs.result_rows import result_rows, verdicts
 from labelgraph_jax.training.gate_report import GateReport
 
 Say = Callable[[str], None]
@@ -328,14 +328,8 @@ def overall(source: Source) -> Overall | str:
     if results.get("baseline"):
         found = results["baseline"]["metrics"]
         baseline = max(found, key=lambda name: found[name]["micro_f1"])
-    sentence = verdict(dict(results))
-    return Overall(
-        tuple(metrics), others, baseline, note, sentence and _capital(sentence) + "."
-    )
-
-
-def _capital(sentence: str) -> str:
-    return sentence[0].upper() + sentence[1:]
+    compared = "; ".join(verdicts(results))
+    return Overall(tuple(metrics), others, baseline, note, compared)
 
 
 def _label_side(

@@ -11,7 +11,6 @@ from labelgraph_jax.functional.metrics.ranking import (
     r_precision_from_hits,
     recall_from_hits,
 )
-from labelgraph_jax.inspection.report.measured import decided_cells, right_cells
 from labelgraph_jax.predictors.predictions import KeptPredictions
 
 RESAMPLES = 1_000
@@ -50,7 +49,7 @@ def resampled(
     """
     draws = document_draws(len(kept.documents), resamples, seed=seed)
     weights = draws.astype(np.float32)
-    right, decided = right_cells(kept), decided_cells(kept)
+    right, decided = kept.right_cells, kept.decided_cells
     tp, predicted, positives = (
         np.asarray(cells.sum(axis=1), np.float64).ravel()
         for cells in (right, decided, kept.truth)

@@ -53,24 +53,6 @@ def score(
     )
 
 
-def decided_cells(kept: KeptPredictions) -> sparse.csr_array:
-    """What is predicted, and annotated, bool `[M, N]`."""
-    return _cells(kept, kept.decided & kept.known)
-
-
-def right_cells(kept: KeptPredictions) -> sparse.csr_array:
-    """What is rightly predicted, bool `[M, N]`."""
-    return _cells(kept, kept.decided & kept.known & kept.hits)
-
-
-def _cells(kept: KeptPredictions, chosen: np.ndarray) -> sparse.csr_array:
-    rows, places = np.nonzero(chosen)
-    columns = kept.ids[rows, places]
-    ones = np.ones(len(rows), np.float32)
-    shape = (len(kept.documents), kept.labels)
-    return sparse.csr_array((ones, (rows, columns)), shape=shape)
-
-
 def label_table(
     kept: KeptPredictions,
     names: Sequence[str],
@@ -79,8 +61,8 @@ def label_table(
     decision: Decision,
 ) -> LabelTable:
     """Counts and ratios of every label; arguments as of `score`."""
-    right = _sums(right_cells(kept))
-    predicted, support = _sums(decided_cells(kept)), _sums(kept.truth)
+    right = _sums(kept.right_cells)
+    predicted, support = _sums(kept.decided_cells), _sums(kept.truth)
     groups = np.full(len(names), "tail", object)
     for group, ids in head_middle_tail(train_counts).items():
         groups[ids] = group
@@ -189,9 +171,9 @@ def _rule(decision: Decision) -> str:
 
 def confusion(kept: KeptPredictions) -> Confusion | str:
     """Which labels are missed together, and what is predicted in their place."""
-    missed = sparse.csr_array(kept.truth - right_cells(kept))
+    missed = sparse.csr_array(kept.truth - kept.right_cells)
     missed.eliminate_zeros()
-    wrong = sparse.csr_array(decided_cells(kept) - right_cells(kept))
+    wrong = sparse.csr_array(kept.decided_cells - kept.right_cells)
     wrong.eliminate_zeros()
     if not missed.nnz:
         return "No label of a test document was missed."

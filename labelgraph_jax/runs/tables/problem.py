@@ -168,8 +168,15 @@ class TableProblem:
             "test": None if test is None else model.evaluate(test),
         }
 
+    def without_graph(self) -> None:
+        return None
+
     def baseline(
-        self, place: Workdir, records: TableSplits, say: Say
+        self,
+        place: Workdir,
+        records: TableSplits,
+        say: Say,
+        plain: Workdir | None = None,
     ) -> dict[str, Any]:
         """Linear models and gradient boosting, one per target, on the same splits."""
         from labelgraph_jax.runs.tables.baseline import table_baselines
