@@ -314,16 +314,8 @@ class Model(ABC):
     def require_room(
         self, count: int, instead: str, *, every_label: bool = False
     ) -> None:
-        """Refuse more documents than memory has room for the probabilities of.
-
-        Args:
-            count: of documents.
-            instead: what would need less, for the error.
-            every_label: as of `predict_examples`.
-
-        Raises:
-            ConfigError: all labels' probabilities would be made, and do not fit.
-        """
+        """Refuse, as a ConfigError, documents whose probabilities memory has no room
+        for; `instead` says what would need less."""
         if every_label or self.gives_every_label:
             what = "the probabilities of all labels, an array"
             require_room(count, len(self.labels), what, instead)
