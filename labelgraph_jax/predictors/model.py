@@ -28,7 +28,7 @@ from labelgraph_jax.predictors.documents import (
 from labelgraph_jax.predictors.frames import predictions_frame, probabilities_frame
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.hierarchy import label_ancestors
-from labelgraph_jax.predictors.many_labels import label_chunk, require_room
+from labelgraph_jax.predictors.many_labels import FEWER, label_chunk, require_room
 from labelgraph_jax.predictors.measure import evaluation
 from labelgraph_jax.predictors.memory.memory import Memory
 from labelgraph_jax.predictors.network import Classifier
@@ -44,7 +44,6 @@ from labelgraph_jax.training.local_batches import own_batches
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_FEWER = "ask for predict_top, or for fewer texts at once"
 Scored = tuple[str, float]
 """A label with its probability."""
 
@@ -223,7 +222,7 @@ class Model(ABC):
         documents = self.documents(texts)
         if not documents:
             return np.zeros((0, len(self.labels)), np.float32)
-        self.require_room(len(documents), _FEWER, every_label=True)
+        self.require_room(len(documents), FEWER, every_label=True)
         return self.score_documents(documents, batch_size=batch_size)[1]
 
     def documents(self, texts: Any) -> list[Document]:
@@ -307,18 +306,18 @@ class Model(ABC):
     ) -> Predictions:
         if not documents:
             return no_predictions(len(self.labels)).decide(self.decision)
-        self.require_room(len(documents), _FEWER)
+        self.require_room(len(documents), FEWER)
         _, predictions = self.predict_documents(documents, batch_size=batch_size)
         return predictions.decide(self.decision)
 
     def require_room(
         self, count: int, instead: str, *, every_label: bool = False
     ) -> None:
-        """Refuse, as a ConfigError, documents whose probabilities memory has no room
-        for; `instead` says what would need less."""
+        """Refuse documents whose probabilities do not fit into memory (ConfigError)."""
         if every_label or self.gives_every_label:
-            what = "the probabilities of all labels, an array"
-            require_room(count, len(self.labels), what, instead)
+            require_room(
+                count, len(self.labels), "the probabilities, an array", instead
+            )
 
     def decide(self, probabilities: np.ndarray) -> list[str]:
         """Labels of one document from its probabilities `[N]`, most probable first."""

@@ -158,9 +158,12 @@ LOOSER = {
     # Validation documents of the same words are equally probable but for the last bit,
     # and this metric ranks them: 3.6e-3 was seen.
     "memory of documents": {".results.memory.validation.without_memory.mAP": 5e-3},
+    # Programs are compiled for the processor at hand, and another one adds in another
+    # order: 5.9e-6 was seen between two of them after training in chunks.
+    "label chunks": {".": 2e-5},
     # The vectors that are compared are kept as float16, of documents that training
     # itself moves: 4.9e-5 was seen.
-    "memory over label chunks": {".predictions": 1e-4},
+    "memory over label chunks": {".": 1e-4},
 }
 """Where a case allows more: the start of a path, and its tolerance."""
 
