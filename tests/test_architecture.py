@@ -38,21 +38,22 @@ NARROWER = {
 BUDGETS = {
     "config": 1_100,
     "functional": 5_500,
-    "modules": 1_750,
+    "modules": 1_740,
     "data": 6_750,
     "training": 2_500,
     "predictors": 3_900,
-    "runs": 2_950,
+    "runs": 3_050,
     "inspection": 4_300,
     "deploy": 2_300,
     "estimator": 230,
     "cli": 2_520,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 33_600
+BUDGET = 33_750
 """Of all parts. 0.6.0 had 34,928; 32,500 is where the first half of the redesign was to
 end, and 27,000 the second: what is written twice in data, deploy, cli and the functions
-of attention has still to be merged."""
+of attention has still to be merged. `runs` gained the rivals of a run: the model without
+its graph, and the intervals of differences."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""
