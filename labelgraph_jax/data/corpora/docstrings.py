@@ -1,25 +1,48 @@
-"""Finding every documented public object of library modules, calling none.
+"""Every documented public object of library modules, as a fresh interpreter has them.
 
-The modules are imported, quietly, and a module that cannot be imported is passed
-over. Everything else is looked up in the modules' and classes' own namespaces, so
-that no property, no module `__getattr__` and no metaclass runs.
+A process of its own reads them (`python -I -S`: no site packages, no variable of the
+environment, nothing imported before), so that neither another package, nor what was
+imported earlier, nor a file that hides a library module can change them. It imports
+the modules, quietly, and passes over a module that this Python lacks. Everything else
+is looked up in the modules' and classes' own namespaces, so that no property, no
+module `__getattr__` and no metaclass runs. What Linux has and macOS has not, or the
+other way round, is left out by name.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
-import importlib.util
 import inspect
+import io
+import json
 import re
+import subprocess
 import sys
-import sysconfig
 import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from labelgraph_jax.data.corpora.quiet import quiet
+ONE_SYSTEM_ONLY = {
+    "posix": (
+        "chflags copy_file_range eventfd eventfd_read eventfd_write fdatasync "
+        "getrandom getresgid getresuid getxattr lchflags lchmod listxattr memfd_create "
+        "pidfd_open pipe2 posix_fadvise posix_fallocate removexattr "
+        "sched_getaffinity sched_getparam sched_getscheduler sched_rr_get_interval "
+        "sched_setaffinity sched_setparam sched_setscheduler setns setresgid setresuid "
+        "setxattr splice timerfd_create timerfd_gettime timerfd_gettime_ns "
+        "timerfd_settime timerfd_settime_ns unshare waitid waitid_result"
+    ),
+    "resource": "prlimit",
+    "select": "devpoll epoll kevent kqueue",
+    "selectors": "DevpollSelector EpollSelector KqueueSelector",
+    "signal": "pidfd_send_signal sigtimedwait sigwaitinfo struct_siginfo",
+    "sqlite3": "Connection.enable_load_extension Connection.load_extension",
+    "time": "pthread_getcpuclockid",
+    "webbrowser": "MacOSX MacOSXOSAScript",
+}
+"""What only some systems or builds have, by module; after the stubs of typeshed."""
 
 
 class Found(NamedTuple):
@@ -31,15 +54,49 @@ class Found(NamedTuple):
     kinds: tuple[str, ...]
 
 
-def documented_objects(modules: list[str]) -> Iterator[Found]:
+@functools.cache
+def documented_objects(modules: tuple[str, ...]) -> tuple[Found, ...]:
     """Every documented public object of the modules, each once, in a fixed order.
 
     An object that several modules show is found in the one it is at home in.
+
+    Args:
+        modules: names of modules of the standard library.
+
+    Returns:
+        The objects, module by module.
+
+    Raises:
+        DataError: the interpreter could not be started once more, or it failed.
     """
+    # Without site packages the process knows the standard library alone.
+    command = [sys.executable, "-I", "-S", "-X", "utf8", __file__, *modules]
+    try:
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
+        rows = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        from labelgraph_jax.data.documents import DataError  # not in the fresh one
+
+        last = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        raise DataError(
+            "docstrings are read by a fresh interpreter, "
+            f"{sys.executable or 'sys.executable'!r}, which failed: {last[-1]}"
+        ) from error
+    found = (Found(module, name, doc, tuple(k)) for module, name, doc, k in rows)
+    return tuple(one for one in found if _is_everywhere(one))
+
+
+def _is_everywhere(found: Found) -> bool:
+    names = {found.qualified_name, found.qualified_name.partition(".")[0]}
+    return not names & set(ONE_SYSTEM_ONLY.get(found.module, "").split())
+
+
+def _read(modules: list[str]) -> Iterator[Found]:
+    """The same, read in this very process."""
     seen: set[int] = set()
     listed = set(modules)
     for name in modules:
-        module = import_quietly(name)
+        module = _imported(name)
         if module is None or id(module) in seen:
             continue
         seen.add(id(module))
@@ -51,36 +108,11 @@ def documented_objects(modules: list[str]) -> Iterator[Found]:
                 yield from _walk(name, public, value, seen)
 
 
-def import_quietly(name: str) -> types.ModuleType | None:
-    """The module, or None where it is missing, fails or is no library module."""
-    top = name.partition(".")[0]
-    if top not in sys.stdlib_module_names:
-        return None
+def _imported(name: str) -> types.ModuleType | None:
     try:
-        with quiet():
-            if not _is_of_the_library(top):
-                return None
-            importlib.import_module(name)
+        return importlib.import_module(name)
     except Exception:
         return None
-    return sys.modules.get(name)
-
-
-@functools.cache
-def _is_of_the_library(top: str) -> bool:
-    """Whether the name leads to the interpreter's file, not to one that hides it."""
-    loaded = sys.modules.get(top)
-    spec = getattr(loaded, "__spec__", None) or importlib.util.find_spec(top)
-    if spec is None:
-        return False
-    if spec.origin in ("built-in", "frozen"):
-        return True
-    paths = sysconfig.get_paths()
-    folders = {Path(paths[key]).resolve() for key in ("stdlib", "platstdlib")}
-    folders.add((Path(sys.base_prefix) / "DLLs").resolve())  # Windows
-    origin = Path(spec.origin or "").resolve()
-    installed = {"site-packages", "dist-packages"} & set(origin.parts)
-    return not installed and any(folder in origin.parents for folder in folders)
 
 
 def _public_members(
@@ -92,9 +124,7 @@ def _public_members(
     names = declared if isinstance(declared, list | tuple) else members
     for name in sorted(name for name in names if isinstance(name, str)):
         value = members.get(name)
-        # A hook (sys.excepthook, ...) is there to be replaced, and often is: our own
-        # command line shows warnings in its own way.
-        if name.startswith("_") or name.endswith(("hook", "showwarning")):
+        if name.startswith("_"):
             continue
         if not isinstance(value, _CALLABLES):
             continue
@@ -194,3 +224,9 @@ _COMPILED = (
     types.GetSetDescriptorType,
     types.MemberDescriptorType,
 )
+
+
+if __name__ == "__main__":
+    with contextlib.redirect_stdout(io.StringIO()):
+        rows = list(_read(sys.argv[1:]))
+    print(json.dumps(rows))

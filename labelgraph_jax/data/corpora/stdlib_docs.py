@@ -8,9 +8,9 @@ itself.
 
 The texts must not give the answer away by name: signature lines are cut off, and
 the object's name, its class and its module are blanked wherever they stand as whole
-words. Nothing of the library is called; its modules are imported, quietly, and a
-module that cannot be imported is passed over. The same interpreter gives the same
-corpus; another version gives a slightly different one.
+words. An interpreter of its own reads the library (`docstrings.py`): the same Python
+gives the same corpus on every machine, whatever else is installed or imported; another
+version gives a slightly different one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from labelgraph_jax.data.corpora.docstrings import documented_objects
-from labelgraph_jax.data.documents import Corpus, DataError, Document
+from labelgraph_jax.data.documents import Corpus, Document
 
 NAME = "stdlib_docs"
 BLANK = "_"
@@ -97,13 +97,8 @@ def stdlib_docs() -> Corpus:
         to chapter and from kind to broader kind.
 
     Raises:
-        DataError: the interpreter has no docstrings.
+        DataError: a fresh interpreter could not read the docstrings.
     """
-    if sys.flags.optimize >= 2:
-        raise DataError(
-            "corpus stdlib_docs needs docstrings; this interpreter runs with -OO "
-            "(PYTHONOPTIMIZE), which leaves them out"
-        )
     subjects = read_subjects()
     documents = list(_documents(subjects))
     splits: dict[str, list[Document]] = {"train": [], "validation": [], "test": []}
@@ -182,7 +177,7 @@ def _documents(subjects: list[Subject]) -> Iterator[Document]:
     place = {module: row for row in subjects for module in row.modules}
     subjects_of = Counter(row.chapter for row in subjects)
     candidates: dict[str, Document] = {}
-    for found in documented_objects(sorted(place)):
+    for found in documented_objects(tuple(sorted(place))):
         text = clean_text(found.docstring, found.module, found.qualified_name)
         if len(text) < MIN_CHARACTERS:
             continue

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from labelgraph_jax.data.corpora import load_corpus, stdlib_docs
+from labelgraph_jax.data.corpora.docstrings import (
+    ONE_SYSTEM_ONLY,
+    documented_objects,
+)
 from labelgraph_jax.data.corpora.stdlib_docs import clean_text, read_subjects
-from labelgraph_jax.data.documents import Corpus
+from labelgraph_jax.data.documents import Corpus, DataError
 
 ROOT = Path(__file__).parents[3]
 
@@ -125,55 +129,60 @@ def test_the_table_lists_no_module_twice():
     assert max(subjects.values()) == 1
 
 
+def test_what_linux_or_macos_has_alone_is_no_document(corpus):
+    ids = {document.id for document in _all(corpus)}
+    assert "posix:fork" in ids and "signal:signal" in ids
+    alone = {
+        f"{m}:{name}" for m, all_ in ONE_SYSTEM_ONLY.items() for name in all_.split()
+    }
+    assert "select:epoll" in alone and "posix:lchflags" in alone
+    assert not [i for i in ids if i in alone or i.startswith("select:epoll.")]
+
+
+def test_it_is_the_same_whatever_was_imported_and_replaced_before(corpus, monkeypatch):
+    import curses.has_key
+    import pdb
+    import warnings
+
+    assert not callable(curses.has_key)
+    monkeypatch.setattr(pdb, "set_trace", lambda: "another docstring of an object")
+    monkeypatch.setattr(warnings, "formatwarning", None)
+    monkeypatch.setattr(sys, "excepthook", print)
+    documented_objects.cache_clear()
+    assert load_corpus("stdlib_docs") == corpus
+    ids = {document.id for document in _all(corpus)}
+    assert ids >= {"curses:has_key", "sys:excepthook", "warnings:formatwarning"}
+
+
 @pytest.mark.process
-def test_a_file_that_hides_a_library_module_is_not_imported(tmp_path):
+def test_another_process_gives_the_same_corpus_and_prints_nothing(corpus, tmp_path):
     (tmp_path / "colorsys.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "sitecustomize.py").write_text("import curses.has_key")
     code = (
-        "from labelgraph_jax.data.corpora.docstrings import import_quietly as get\n"
-        "print(get('colorsys'), get('json').__name__, get('numpy'))"
-    )
-    done = _run(code, path=[tmp_path, ROOT])
-    assert done.stdout.split() == ["None", "json", "None"]
-
-
-def test_a_function_that_is_there_to_be_replaced_is_no_document(corpus):
-    ids = {d.id for documents in corpus.splits.values() for d in documents}
-    assert "warnings:formatwarning" in ids
-    assert not ids & {"warnings:showwarning", "sys:excepthook"}
-
-
-@pytest.mark.process
-def test_another_process_gives_the_same_corpus_and_prints_nothing(corpus):
-    code = (
-        "import hashlib, json, sys\n"
+        "import json, sys\n"
         "from labelgraph_jax.data.corpora import load_corpus\n"
-        "from labelgraph_jax.data.corpora import stdlib_docs\n"
         "c = load_corpus('stdlib_docs')\n"
         "assert 'tensorflow_datasets' not in sys.modules\n"
+        "assert 'colorsys' not in sys.modules\n"
         "print(json.dumps([[[d.id, d.text, d.labels] for d in s]"
         " for s in c.splits.values()]))"
     )
-    done = _run(code, path=[ROOT], flags=["-W", "error"], hash_seed="7")
-    # pytest puts a function of its own in the place of pdb.set_trace, and whoever
-    # imports the module curses.has_key, puts that in the place of the function.
-    replaced = ("pdb:set_trace", "curses:has_key")
-    there = [
-        [row for row in split if row[0] not in replaced]
-        for split in json.loads(done.stdout)
-    ]
+    # Not even `-OO`, which drops docstrings, changes what a fresh interpreter has.
+    flags = ["-W", "error", "-OO"]
+    done = _run(code, path=[tmp_path, ROOT], flags=flags, hash_seed="7")
     here = [
-        [[d.id, d.text, list(d.labels)] for d in split if d.id not in replaced]
+        [[d.id, d.text, list(d.labels)] for d in split]
         for split in corpus.splits.values()
     ]
-    assert there == here
+    assert json.loads(done.stdout) == here
     assert done.stderr == ""
 
 
-@pytest.mark.process
-def test_an_interpreter_without_docstrings_is_an_error():
-    code = "from labelgraph_jax.data.corpora import load_corpus as f; f('stdlib_docs')"
-    done = _run(code, path=[ROOT], flags=["-OO"], check=False)
-    assert "DataError: corpus stdlib_docs needs docstrings" in done.stderr
+@pytest.mark.parametrize("program", ["absent/python", "/bin/false", "/bin/echo", ""])
+def test_an_interpreter_that_cannot_be_started_again_is_an_error(program, monkeypatch):
+    monkeypatch.setattr(sys, "executable", program)
+    with pytest.raises(DataError, match=r"a fresh interpreter, .*, which failed: [^ ]"):
+        documented_objects.__wrapped__(("json",))
 
 
 def _run(code, *, path, flags=(), hash_seed="0", check=True):
