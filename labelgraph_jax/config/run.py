@@ -21,7 +21,11 @@ class RunConfig:
     """Devices along the batch and along the model, as data=4,model=2; all along the
     batch when empty. Over the model axis experts, wide layers and tables are split."""
     checkpoint_every: int = 0
-    """Also save every so many steps; 0 saves at the end of an epoch only."""
+    """Save every so many steps and at the end of each epoch; 0 saves at the end of an
+    epoch, at most once a minute."""
+    keep_optimizer: bool = False
+    """Keep the last checkpoints with the optimizer's state when the run has finished,
+    and not the best parameters alone."""
     profile: str = ""
     """Trace these steps, as 10:20, into profile/ of the work directory."""
     coordinator: str = ""

@@ -145,10 +145,12 @@ class Workdir:
             if changed and not self.has_checkpoints:
                 return False  # nothing was trained here that could be lost
             if changed:
+                instead = "train with the settings it was made with"
+                if self.is_finished:
+                    instead = "keep its model: a finished run is not trained further"
                 raise WorkdirError(
                     f"{self.path}: belongs to a run of another configuration "
-                    f"({'; '.join(changed)}); choose another --workdir, or train "
-                    "with the settings it was made with"
+                    f"({'; '.join(changed)}); choose another --workdir, or {instead}"
                 )
             return True
         if self.path.exists() and not self.path.is_dir():

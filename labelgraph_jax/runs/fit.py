@@ -42,6 +42,9 @@ from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
 from labelgraph_jax.training.signals import StoppedError
 from labelgraph_jax.training.step import TrainStep, init_train_state, make_train_step
 
+SECONDS_BETWEEN_SAVES = 60.0
+"""A run that is killed loses no more than this, and writes no more than it must."""
+
 
 def fit(
     config: Config,
@@ -128,6 +131,9 @@ def fit(
                 rivals = _rivals(place, problem, records, execution, progress)
                 results["baseline"] = rivals
             on_first(lambda: place.save_results(results))
+            if not execution.settings.keep_optimizer:
+                with CheckpointStore(place.checkpoints) as store:
+                    store.keep_parameters()
             return results
 
 
@@ -283,7 +289,12 @@ def train(
     if prepared.validation is not None and len(prepared.validation):
         evaluate = _evaluate(problem, prepared, execution, mesh)
 
-    with CheckpointStore(place.checkpoints, metric=settings.selection_metric) as store:
+    every = execution.settings.checkpoint_every
+    with CheckpointStore(
+        place.checkpoints,
+        metric=settings.selection_metric,
+        seconds_between=0.0 if every else SECONDS_BETWEEN_SAVES,
+    ) as store:
         return train_loop(
             state,
             execution.compile(step, mesh, state),
@@ -304,7 +315,7 @@ def train(
             store=store,
             log=MetricsLog(place.path) if is_first() else None,
             config=to_dict(config),
-            checkpoint_every=execution.settings.checkpoint_every or None,
+            checkpoint_every=every or None,
             progress=progress and is_first(),
             stop=execution.stop,
             profile=execution.profile,

@@ -39,7 +39,8 @@ def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model | Tabl
 
     Args:
         workdir: what `labelgraph train` left.
-        checkpoint: `best`, `last`, or a step.
+        checkpoint: `best`, `last`, or a step. A finished run has kept the best alone,
+            unless it was made with `--keep-optimizer`.
 
     Returns:
         A `Model`, which reads texts, or of a run over a table a `TableModel`, which

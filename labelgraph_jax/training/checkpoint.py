@@ -5,12 +5,13 @@
     checkpoints/best.json                                    which step is the best one
 
 A folder named by its step is complete: it is written under another name and renamed.
-`step`, `data` and `config` are JSON. Nothing that is read can execute.
+`step`, `data` and `config` are JSON. Nothing that is read can execute. A checkpoint
+without `opt_state` and `data` holds parameters alone: it is read, not resumed.
 """
 
 import json
 import math
-import shutil
+import time
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
 from labelgraph_jax.data.files import write_json
@@ -29,10 +31,14 @@ from labelgraph_jax.training.checkpoint_files import (
     CheckpointMismatchError,
     decode_json,
     encode_json,
+    forget_items,
     load_items,
     nested_tree,
     orbax_context,
+    remove,
+    remove_leftovers,
     require_whole_everywhere,
+    unwritten,
     write_checksums,
 )
 from labelgraph_jax.training.hosts import gather_text, is_first, together
@@ -65,16 +71,26 @@ class CheckpointStore:
       metric: name of the metric that decides the best (higher is better).
       keep_last: how many of the newest are kept besides the best; with two, a damaged
         newest one costs the steps between the two, not the run.
+      seconds_between: how long `save` with `if_due` waits after the last save; of a
+        better checkpoint in between the parameters are held in memory until then.
     """
 
     def __init__(
-        self, folder: str | Path, *, metric: str | None = None, keep_last: int = 2
+        self,
+        folder: str | Path,
+        *,
+        metric: str | None = None,
+        keep_last: int = 2,
+        seconds_between: float = 0.0,
     ) -> None:
         if keep_last < 1:
             raise ValueError(f"keep_last must be at least 1; got {keep_last}")
         self.folder = Path(folder).absolute()
         self.metric = metric
         self.keep_last = keep_last
+        self.seconds_between = seconds_between
+        self._saved_at = -math.inf
+        self._held: tuple[int, dict[str, Any]] | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
         self._best = self._read_best()
@@ -116,7 +132,8 @@ class CheckpointStore:
         *,
         metric: float | None = None,
         progress: Mapping[str, Any] | None = None,
-    ) -> None:
+        if_due: bool = False,
+    ) -> bool:
         """Save a checkpoint; it becomes the best where `metric` beats the best so far.
 
         Args:
@@ -126,14 +143,15 @@ class CheckpointStore:
           config: a JSON object, for `restore_all` to hand back.
           metric: validation value at this step, or None where there was no validation.
           progress: JSON values that the loop needs to go on.
+          if_due: only where `seconds_between` have passed since the last save. Several
+            processes, whose clocks differ, save always.
+
+        Returns:
+          Whether it was saved.
 
         Raises:
           OSError: this save, or the writing of the one before it, failed.
         """
-        self.wait()
-        if self._writer is None:
-            self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-            self._clean()
         best = self._best
         better = metric is not None and (best is None or metric > best["value"])
         if metric is not None and better and not math.isnan(metric):
@@ -146,6 +164,35 @@ class CheckpointStore:
             "data": {"state": encode_json(data_state)},
             "config": dict(config or {}),
         }
+        waited = time.monotonic() - self._saved_at
+        if if_due and waited < self.seconds_between and jax.process_count() == 1:
+            if best is not self._best:
+                # The next step may take the buffers for its own.
+                held = {name: items[name] for name in ("params", "step", "config")}
+                held["params"] = jax.tree.map(jnp.copy, held["params"])
+                self._held, self._best = (step, held), best
+            return False
+        if self._held is not None and self._held[0] == step:
+            self._held = None  # this save holds more
+        self.flush()
+        self._write(step, items, best)
+        self._saved_at = time.monotonic()
+        return True
+
+    def flush(self) -> None:
+        """Write the best parameters that are held in memory, if there are any."""
+        if self._held is not None:
+            (step, items), self._held = self._held, None
+            self._write(step, items, items["step"]["best"])
+
+    def _write(
+        self, step: int, items: dict[str, Any], best: dict[str, Any] | None
+    ) -> None:
+        """Begin to write a checkpoint, after the one before it."""
+        self.wait()
+        if self._writer is None:
+            self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+            remove_leftovers(self.folder)
         # A tree without a leaf (the state of plain SGD) has no folder.
         items = {
             name: item for name, item in items.items() if item or name in JSON_ITEMS
@@ -160,7 +207,7 @@ class CheckpointStore:
             try:
                 response.result()
             except (ValueError, RuntimeError) as error:
-                raise self._unwritten(step, error) from error
+                raise unwritten(self.folder, step, self.steps(), error) from error
             self._finish(step, best)
 
         self._pending = self._writer.submit(finish)
@@ -201,7 +248,7 @@ class CheckpointStore:
         """
         self.wait()
         candidates = together(
-            lambda: self._candidates("last" if step is None else step)
+            lambda: self._candidates("last" if step is None else step, whole=True)
         )
         # One choice for all processes, also where one sees a file later than others.
         candidates = json.loads(gather_text(json.dumps(candidates))[0])
@@ -247,10 +294,31 @@ class CheckpointStore:
         """
         return self._candidates(which)[0]
 
-    def _candidates(self, which: int | str) -> list[int]:
+    def keep_parameters(self) -> None:
+        """Leave nothing but the best checkpoint's parameters: the run has finished.
+
+        Breaking off in the midst of it does no harm; it can be called again.
+        """
+        self.wait()
+        if jax.process_index() != 0 or not self.steps():
+            return
+        best = self.step_of("best")
+        for old in set(self.steps()) - {best}:
+            remove(self.folder, str(old))
+        forget_items(self.folder / str(best), ("opt_state", "data"))
+
+    def _is_whole(self, step: int) -> bool:
+        return (self.folder / str(step) / "data").is_dir()
+
+    def _candidates(self, which: int | str, *, whole: bool = False) -> list[int]:
         steps = self.steps()
         if not steps:
             raise CheckpointError(f"no checkpoint in {self.folder}")
+        if whole and not (steps := list(filter(self._is_whole, steps))):
+            raise CheckpointError(
+                f"the checkpoints in {self.folder} hold parameters alone: training "
+                "cannot go on from them"
+            )
         if which == "best" and self.best_step is not None:
             which = self.best_step
         if which in ("best", "last"):
@@ -318,40 +386,13 @@ class CheckpointStore:
         write_checksums(self.folder / str(step), ITEMS)
         if best is not None:
             write_json(self.folder / "best.json", best)
+        if not self._is_whole(step):
+            return  # until a whole one stands, the run may go back to an earlier best
         steps = self.steps()
         # Later steps are of a run that was resumed before them.
-        keep = set([s for s in steps if s <= step][-self.keep_last :])
+        earlier = [s for s in steps if s <= step and self._is_whole(s)]
+        keep = set(earlier[-self.keep_last :])
         if best is not None:
             keep.add(best["step"])
         for old in set(steps) - keep:
-            doomed = self.folder / f"{old}.deleted"
-            shutil.rmtree(doomed, ignore_errors=True)
-            (self.folder / str(old)).rename(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
-
-    def _unwritten(self, step: int, error: Exception) -> OSError:
-        """Take away what a failed save left, so that its space is free again."""
-        if jax.process_index() == 0:
-            for entry in self.folder.glob(f"{step}.*"):
-                shutil.rmtree(entry, ignore_errors=True)
-        free = shutil.disk_usage(self.folder.parent).free / 2**20
-        said = str(error).splitlines()[0]
-        full = "No space left on device" in str(error)
-        kept = self.steps()
-        return OSError(
-            f"the checkpoint of step {step} could not be written to {self.folder}: "
-            + (f"the disk is full ({free:,.0f} MiB free)" if full else said[:300])
-            + (
-                f"; that of step {kept[-1]} is whole"
-                if kept
-                else "; there is none before it"
-            )
-        )
-
-    def _clean(self) -> None:
-        """Remove what a killed run left half-written or half-deleted."""
-        if jax.process_index() != 0 or not self.folder.is_dir():
-            return
-        for entry in self.folder.iterdir():
-            if entry.is_dir() and not entry.name.isdecimal():
-                shutil.rmtree(entry, ignore_errors=True)
+            remove(self.folder, str(old))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -131,6 +132,17 @@ def write_checksums(folder: Path, items: tuple[str, ...]) -> None:
     )
 
 
+def forget_items(folder: Path, items: tuple[str, ...]) -> None:
+    """Remove some items of a checkpoint, their checksums first."""
+    path = folder / "checksums.json"
+    if path.is_file():
+        known = json.loads(path.read_text("utf-8"))
+        left = {n: v for n, v in known.items() if n.split("/", 1)[0] not in items}
+        write_json(path, left)
+    for item in items:
+        shutil.rmtree(folder / item, ignore_errors=True)
+
+
 def verify_checksums(folder: Path, items: tuple[str, ...]) -> None:
     """Compare the files of some items with their checksums, where these exist.
 
@@ -233,3 +245,39 @@ def orbax_context() -> Any:
     # Weights hardly compress (8 %), and trying takes four times as long.
     context.array_options.saving.use_compression = False
     return context
+
+
+def remove(folder: Path, name: str) -> None:
+    """Remove a checkpoint, which is not taken for a whole one meanwhile."""
+    doomed = folder / f"{name}.deleted"
+    shutil.rmtree(doomed, ignore_errors=True)
+    (folder / name).rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed run left half-written or half-deleted."""
+    if jax.process_index() != 0 or not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.name.isdecimal():
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def unwritten(folder: Path, step: int, kept: list[int], error: Exception) -> OSError:
+    """Take away what a failed save left, so that its space is free again.
+
+    Returns:
+      What to raise: what happened, and which checkpoints there are.
+    """
+    if jax.process_index() == 0:
+        for entry in folder.glob(f"{step}.*"):
+            shutil.rmtree(entry, ignore_errors=True)
+    free = shutil.disk_usage(folder.parent).free / 2**20
+    full = "No space left on device" in str(error)
+    said = str(error).splitlines()[0][:300]
+    why = f"the disk is full ({free:,.0f} MiB free)" if full else said
+    left = f"that of step {kept[-1]} is whole" if kept else "there is none before it"
+    return OSError(
+        f"the checkpoint of step {step} could not be written to {folder}: {why}; {left}"
+    )

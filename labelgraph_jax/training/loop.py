@@ -69,10 +69,11 @@ def train_loop(
 ) -> TrainResult:
     """Train to `total_steps`, from the newest checkpoint in `store` if there is one.
 
-    Each epoch ends with a validation and a checkpoint. A run that was stopped anywhere,
-    and goes on with the same arguments on the same devices, ends with the parameters
-    of the uninterrupted run, bit for bit. SIGTERM and Ctrl-C save and return a result
-    with `interrupted`. Losses are read one step late, so the devices never wait.
+    Each epoch ends with a validation and, where it is due, a checkpoint. A run that was
+    stopped anywhere, and goes on with the same arguments on the same devices, ends with
+    the parameters of the uninterrupted run, bit for bit. SIGTERM and Ctrl-C save and
+    return a result with `interrupted`. Losses are read one step late, so the devices
+    never wait.
 
     Args:
       state: the first state, on the host or a device; left as it is.
@@ -150,8 +151,8 @@ def train_loop(
             due = checkpoint_every is not None and at.step % checkpoint_every == 0
             if due and not epoch_ends:
                 run.save()
+        run.save()
         if interrupted:
-            run.save()
             where = "saved" if store is not None else "not saved: there is no store"
             run.display.say(
                 f"stopped by {stop.by} at step {at.step} of {total_steps} ({where})"

@@ -265,11 +265,11 @@ class Run:
             f"{shown}, {rate:,.0f} documents/s"
             + (f", at most {clock(left)} left" if at.step < self.total_steps else "")
         )
-        self.save(value)
+        self.save(value, if_due=True)
         self.last_step_end = time.perf_counter()
 
-    def save(self, value: float | None = None) -> None:
-        """Save this step, unless it is saved or not finite."""
+    def save(self, value: float | None = None, *, if_due: bool = False) -> None:
+        """Save this step, unless it is saved, not yet due or not finite."""
         self.read_all()
         if self.store is None or (value is None and self.saved_step == self.at.step):
             return
@@ -282,7 +282,7 @@ class Run:
             )
         if self.log is not None:
             self.log.flush()
-        self.store.save(
+        if self.store.save(
             self.at.step,
             collected.params,
             collected.opt_state,
@@ -290,8 +290,9 @@ class Run:
             self.config,
             metric=value,
             progress=dataclasses.asdict(self.at),
-        )
-        self.saved_step = self.at.step
+            if_due=if_due,
+        ):
+            self.saved_step = self.at.step
         if self.last_step_end is not None:
             self.last_step_end = time.perf_counter()
         self.tick(training=True)
@@ -301,6 +302,7 @@ class Run:
         self.stop_trace()
         self.write_row()
         if self.store is not None:
+            self.store.flush()
             self.store.wait()
         if self.log is not None:
             self.log.flush()

@@ -81,8 +81,8 @@ def test_what_a_model_says_of_itself_is_escaped(model: Model) -> None:
 
 
 def test_the_checkpoint_that_was_asked_for_is_named(trained: Path) -> None:
-    last = lg.load(trained, checkpoint="last")
-    assert f"step {last.workdir.history()[-1]['step']}" in repr(last)
+    step = lg.load(trained).workdir.results()["training"]["best_step"]
+    assert f"step {step}" in repr(lg.load(trained, checkpoint=step))
 
 
 def test_an_ensemble_names_its_members(model: Model) -> None:

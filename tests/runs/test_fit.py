@@ -15,6 +15,7 @@ import pytest
 
 from labelgraph_jax import load
 from labelgraph_jax.config import ConfigError, DataConfig
+from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.data.batches.batches import evaluation_batches
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.predictors.workdir import WorkdirError
@@ -232,6 +233,27 @@ def test_a_finished_run_is_not_trained_again(trained: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
 
 
+def test_a_finished_run_keeps_its_best_parameters_alone(trained: Path) -> None:
+    store = CheckpointStore(trained / "checkpoints")
+    results = json.loads((trained / "results.json").read_text())
+    assert store.steps() == [results["training"]["best_step"]]
+    (folder,) = (path for path in store.folder.iterdir() if path.is_dir())
+    assert not {"opt_state", "data"} & {entry.name for entry in folder.iterdir()}
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    assert size < 4 * results["parameters"] + 100_000
+
+
+def test_a_finished_run_is_not_trained_further(trained: Path) -> None:
+    config = load(trained).config
+    more = dataclasses.replace(config.training, epochs=config.training.epochs + 5)
+    with pytest.raises(
+        WorkdirError,
+        match=r"training.epochs.*choose another --workdir, or keep its model: a "
+        "finished run is not trained further",
+    ):
+        fit(dataclasses.replace(config, training=more), trained, progress=False)
+
+
 @dataclasses.dataclass
 class Stopped:
     """A run that was never stopped, and one of the same settings that was.
@@ -263,7 +285,9 @@ def terminated(
         training={"epochs": 4},
     )
     whole, stopped = folder / "whole", folder / "stopped"
-    fit(config, whole, progress=False)
+    # The last parameters are compared as well as the best.
+    kept = RunConfig(keep_optimizer=True)
+    fit(config, whole, progress=False, run=kept)
     with pytest.MonkeyPatch.context() as patch:
         # One SIGTERM, in the middle of the second of four epochs.
         patch.setattr(CompiledStep, "__call__", terminating_step(at_step=5))
@@ -277,7 +301,7 @@ def terminated(
     with pytest.raises(WorkdirError) as refusal:
         fit(config, stopped, progress=False)
     (folder / "own.jsonl").write_text(lines)
-    fit(config, stopped, progress=False)
+    fit(config, stopped, progress=False, run=kept)
     warned = [str(warning.message) for warning in caught]
     return Stopped(whole, stopped, warned, probabilities, str(refusal.value))
 

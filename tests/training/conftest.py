@@ -132,7 +132,11 @@ def train(workdir: Path, batches: Any = None, **options: Any) -> TrainResult:
     }
     settings |= options
     with (
-        CheckpointStore(workdir / "checkpoints", metric="accuracy") as store,
+        CheckpointStore(
+            workdir / "checkpoints",
+            metric="accuracy",
+            seconds_between=settings.pop("seconds_between", 0.0),
+        ) as store,
         MetricsLog(workdir, tensorboard=False) as log,
     ):
         return train_loop(

@@ -263,3 +263,78 @@ def test_arrays_saved_before_a_donating_step_are_not_overwritten_by_it(
 def test_keeping_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="keep_last must be at least 1; got 0"):
         CheckpointStore(tmp_path, keep_last=0)
+
+
+def test_of_a_finished_run_the_best_parameters_are_left_alone(
+    store: CheckpointStore,
+) -> None:
+    for step, metric in [(1, 0.1), (2, 0.9), (3, 0.5), (4, 0.4)]:
+        save(store, step, metric)
+    store.wait()
+    best = store.restore_params()
+    store.keep_parameters()
+    assert store.steps() == [2]
+    assert {entry.name for entry in (store.folder / "2").iterdir()} >= {
+        "params",
+        "step",
+        "config",
+        "checksums.json",
+    }
+    assert not list((store.folder / "2").glob("opt_state"))
+    again = CheckpointStore(store.folder)
+    assert_same_bits(again.restore_params(), best)
+    assert_same_bits(again.restore_params("last"), best)
+    with pytest.raises(CheckpointError, match="parameters alone: training cannot"):
+        again.restore_all(params=PARAMS, opt_state=OPT_STATE)
+    damage(again, 2)
+    with pytest.raises(CheckpointError, match="is not as it was written"):
+        again.restore_params()
+
+
+@pytest.mark.parametrize("broken", ["other checkpoints", "checksums", "half an item"])
+def test_leaving_the_parameters_alone_can_be_broken_off_and_done_again(
+    broken: str, store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step, metric in [(1, 0.9), (2, 0.5), (3, 0.4)]:
+        save(store, step, metric)
+    store.wait()
+    module = "labelgraph_jax.training.checkpoint"
+    if broken == "other checkpoints":
+        monkeypatch.setattr(f"{module}.forget_items", _broken_off)
+    else:
+        monkeypatch.setattr("shutil.rmtree", _broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        store.keep_parameters()
+    if broken == "half an item":
+        next((store.folder / "1" / "opt_state").rglob("*")).parent.rename(
+            store.folder / "1" / "opt_state.gone"
+        )
+    monkeypatch.undo()
+    again = CheckpointStore(store.folder)
+    assert float(again.restore_params()["scalar"]) == 1.0
+    again.keep_parameters()
+    assert again.steps() == [1]
+    assert float(again.restore_params()["scalar"]) == 1.0
+
+
+def _broken_off(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_save_that_is_not_due_is_none(tmp_path: Path) -> None:
+    with CheckpointStore(tmp_path / "c", metric="f1", seconds_between=1e9) as store:
+        assert store.save(1, PARAMS, OPT_STATE, metric=0.1, if_due=True)
+        assert not store.save(2, PARAMS, OPT_STATE, metric=0.3, if_due=True)
+        assert not store.save(3, PARAMS, OPT_STATE, metric=0.2, if_due=True)
+        store.wait()
+        assert (store.best_step, store.steps()) == (2, [1])
+        assert store.save(4, PARAMS, OPT_STATE)
+        store.wait()
+        assert store.steps() == [1, 2, 4]
+        assert store.restore_all(params=PARAMS, opt_state=OPT_STATE).step == 4
+        # The best of an interval that is saved itself is saved once.
+        assert not store.save(5, PARAMS, OPT_STATE, metric=0.4, if_due=True)
+        assert store.save(5, PARAMS, OPT_STATE)
+        store.wait()
+        assert store.steps() == [4, 5]
+        assert (store.folder / "5" / "opt_state").is_dir()

@@ -68,6 +68,64 @@ def test_a_run_cut_off_anywhere_ends_bit_identical(tmp_path: Path, cut: int) -> 
     )
 
 
+@pytest.mark.parametrize("cut", [3, 7, 12])
+def test_a_run_that_seldom_saves_ends_bit_identical_and_keeps_its_best(
+    tmp_path: Path, cut: int
+) -> None:
+    whole = train(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        train(tmp_path / "cut", Batches(raise_at=cut), seconds_between=1e9)
+    resumed = train(tmp_path / "cut", seconds_between=1e9)
+    # The first epoch is saved at once, and nothing after it.
+    assert resumed.resumed_from == (STEPS_PER_EPOCH if cut > STEPS_PER_EPOCH else 0)
+    assert_same_bits(whole.state, resumed.state)
+    assert whole.history == resumed.history
+    whole_store, store = (
+        CheckpointStore(tmp_path / name / "checkpoints") for name in ("whole", "cut")
+    )
+    assert store.best_step == whole_store.best_step == whole.best_step
+    assert_same_bits(whole_store.restore_params(), store.restore_params())
+    assert store.steps()[-1] == TOTAL_STEPS
+
+
+def test_between_two_saves_the_best_parameters_are_held_and_then_written(
+    tmp_path: Path,
+) -> None:
+    values = iter([0.5, 0.7, 0.9, 0.6, 0.4, 0.3, 0.2])
+    train(
+        tmp_path / "seldom",
+        steps_per_epoch=2,
+        evaluate_fn=lambda params: {"accuracy": next(values)},
+        seconds_between=1e9,
+    )
+    store = CheckpointStore(tmp_path / "seldom" / "checkpoints")
+    assert (store.best_step, store.best_metric) == (6, 0.9)
+    assert store.steps() == [2, 6, 13]
+    assert not (store.folder / "6" / "opt_state").exists()
+    train(tmp_path / "short", steps_per_epoch=2, total_steps=6)
+    short = CheckpointStore(tmp_path / "short" / "checkpoints")
+    assert_same_bits(store.restore_params("best"), short.restore_params(6))
+
+
+def test_a_diverging_run_that_seldom_saves_keeps_its_best(tmp_path: Path) -> None:
+    class Poisoned(Batches):
+        def __next__(self) -> dict[str, np.ndarray]:
+            batch = super().__next__()
+            if self.position == 12:
+                batch["inputs"][0, 0] = np.nan
+            return batch
+
+    values = iter([0.5, 0.9])
+    with pytest.raises(NonFiniteLossError, match="the checkpoint of step 10 is kept"):
+        train(
+            tmp_path,
+            Poisoned(),
+            evaluate_fn=lambda params: {"accuracy": next(values)},
+            seconds_between=1e9,
+        )
+    assert CheckpointStore(tmp_path / "checkpoints").best_step == 10
+
+
 def test_checkpoints_within_an_epoch_shorten_what_is_lost(tmp_path: Path) -> None:
     whole = train(tmp_path / "whole")
     with pytest.raises(RuntimeError):
