@@ -5,6 +5,8 @@ import io
 import json
 import lzma
 import re
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -461,3 +463,24 @@ def test_the_reader_imports_nothing_that_executes_data() -> None:
     for name in ("texts", "columns", "fields", "lines"):
         source = (folder / f"{name}.py").read_text(encoding="utf-8")
         assert not re.search(r"\b(pickle|eval|exec|literal_eval|yaml)\b", source)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
+def test_reading_parquet_leaves_no_thread_that_frees_memory_at_the_end(
+    tmp_path: Path,
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "d.parquet"
+    parquet.write_table(pyarrow.table({"text": ["a"], "labels": [["x"]]}), path)
+    code = (
+        "import os, sys, pyarrow.parquet\n"
+        "from labelgraph_jax.data.readers.texts import read_documents\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        f"assert len(read_documents({str(path)!r})) == 1\n"
+        "assert len(os.listdir('/proc/self/task')) == before\n"
+        "assert 'pyarrow.dataset' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
