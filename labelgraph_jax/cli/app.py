@@ -22,6 +22,7 @@ from typing import Any
 import tyro
 
 from labelgraph_jax.cli import help_text
+from labelgraph_jax.cli.arguments import spelled_out
 from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages
 from labelgraph_jax.cli.output import say
 from labelgraph_jax.cli.verbs import VERBS, named_verbs, union_of_verbs
@@ -236,16 +237,26 @@ def _dispatch(arguments: list[str]) -> int:
     tasks: list[str] = []
     if arguments[:1] == ["train"] or arguments[:2] == ["data", "stats"]:
         arguments, tasks = _table_tasks(arguments)
+    _check_name(arguments[0])
+    arguments = _spelled_out(arguments)
     if arguments[:1] == ["train"]:
         start = _starting_config(arguments[1:], "table" if tasks else "default")
     arguments = arguments + (["--table.tasks", *tasks] if tasks else [])
-    _check_name(arguments[0])
     verb = _parse(start, arguments)
     from labelgraph_jax.training.progress import shown
 
     silent = getattr(verb, "quiet", False) or getattr(verb, "json", False)
     with shown(not silent):
         return int(verb.execute())
+
+
+def _spelled_out(arguments: list[str]) -> list[str]:
+    """The same with every option in the parser's words."""
+    named, names = named_verbs(arguments), 1 + isinstance(VERBS.get(arguments[0]), dict)
+    if len(named) != 1:
+        return arguments  # a group without its verb, or help about all
+    name, rest = arguments[:names], arguments[names:]
+    return name + spelled_out(named[0], " ".join(name), rest)
 
 
 def _check_name(first: str) -> None:

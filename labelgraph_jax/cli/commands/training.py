@@ -37,7 +37,7 @@ class Train:
 
     Examples:
       labelgraph train
-      labelgraph train --data train.jsonl --workdir runs/mine --baseline
+      labelgraph train train.jsonl --workdir runs/mine --baseline --epochs 30
       labelgraph train --corpus reuters21578 --preset minilm-finetune --workdir runs/r
       labelgraph train --graph.layers 0 --workdir runs/no-graph
       labelgraph train --data clicks.parquet --task click=binary --task rating=squared
