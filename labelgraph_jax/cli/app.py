@@ -12,6 +12,7 @@ import difflib
 import io
 import logging
 import os
+import shlex
 import signal
 import sys
 import warnings
@@ -23,6 +24,7 @@ import tyro
 
 from labelgraph_jax.cli import help_text
 from labelgraph_jax.cli.arguments import spelled_out
+from labelgraph_jax.cli.commands.training import Train
 from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages
 from labelgraph_jax.cli.output import say
 from labelgraph_jax.cli.verbs import VERBS, named_verbs, union_of_verbs
@@ -104,9 +106,10 @@ def run(arguments: list[str]) -> int:
             return _dispatch(arguments)
     except KeyboardInterrupt as stopped:
         # A StoppedError says where; SIGTERM is a scheduler's, and no failure.
-        said = str(stopped) or "stopped"
         agreed = hasattr(stopped, "by")
-        print(f"labelgraph: {said}; run the command again to go on", file=sys.stderr)
+        goes_on = arguments[:1] == ["train"]
+        going_on = f"; go on with `{command(arguments)}`" if goes_on else ""
+        say(f"labelgraph: {str(stopped) or 'stopped'}{going_on}")
         if not agreed and _is_of_several_processes():
             os._exit(130)
         return 0 if getattr(stopped, "by", "") == "SIGTERM" else 130
@@ -119,7 +122,7 @@ def run(arguments: list[str]) -> int:
             raise
         if _says_that_a_process_is_lost(error):
             return _tell_of_a_lost_process(error)
-        print(f"labelgraph: error: {_one_line(error)}", file=sys.stderr)
+        say(f"labelgraph: error: {_one_line(error)}")
         return 2
     except RuntimeError as error:
         if not _is_of_several_processes():
@@ -150,11 +153,10 @@ def _says_that_a_process_is_lost(error: BaseException) -> bool:
 
 
 def _tell_of_a_lost_process(error: BaseException) -> int:
-    print(
+    say(
         "labelgraph: error: another process of this run has died, or cannot be "
         f"reached: {_one_line(error)[:300]}; run the command again, on every worker, "
-        "to go on from the last checkpoint",
-        file=sys.stderr,
+        "to go on from the last checkpoint"
     )
     return 3
 
@@ -176,6 +178,11 @@ def _keep_stdout_for_results() -> None:
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     say(f"labelgraph: warning: {' '.join(str(message).split())}")
+
+
+def command(arguments: list[str]) -> str:
+    """Return what was typed, to be copied into a shell."""
+    return shlex.join(["labelgraph", *arguments])
 
 
 def _one_line(error: BaseException) -> str:
@@ -245,6 +252,8 @@ def _dispatch(arguments: list[str]) -> int:
     verb = _parse(start, arguments)
     from labelgraph_jax.training.progress import shown
 
+    if "jax" not in sys.modules and not _starts_several(os.environ, arguments):
+        _announce(verb)
     silent = getattr(verb, "quiet", False) or getattr(verb, "json", False)
     with shown(not silent):
         return int(verb.execute())
@@ -257,6 +266,18 @@ def _spelled_out(arguments: list[str]) -> list[str]:
         return arguments  # a group without its verb, or help about all
     name, rest = arguments[:names], arguments[names:]
     return name + spelled_out(named[0], " ".join(name), rest)
+
+
+def _announce(verb: Any) -> None:
+    """Say what begins, before JAX is imported, which takes seconds; of verbs that only
+    read a run on a terminal alone."""
+    if getattr(verb, "quiet", False):
+        return
+    if isinstance(verb, Train):
+        source = verb.data.data or verb.data.corpus
+        say(f"labelgraph: training on {source} in {verb.workdir}: loading JAX")
+    elif hasattr(verb, "workdir") and sys.stderr.isatty():
+        say(f"labelgraph: loading {verb.workdir}")
 
 
 def _check_name(first: str) -> None:

@@ -31,7 +31,7 @@ def print_explanation(found: Explanation, *, html: str = "") -> None:
     _print_documents(console, found)
     console.print(f"\nAttributed: {found.read}; against: {found.baseline}.")
     if html:
-        console.print(f"Saved as {html}", soft_wrap=True)
+        console.print(f"Saved as {html}")
 
 
 def _print_label(console: Console, found: Explanation, label: LabelExplanation) -> None:

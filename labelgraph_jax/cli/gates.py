@@ -44,7 +44,7 @@ def print_gates(report: GateReport, *, out: str = "", figure: str = "") -> None:
         console.print(f"warning: {warning}", style="bold")
     saved = [path for path in (out, figure) if path]
     if saved:
-        console.print(f"Saved as {' and '.join(saved)}", soft_wrap=True)
+        console.print(f"Saved as {' and '.join(saved)}")
 
 
 def _print_similarity(console: Console, report: GateReport) -> None:

@@ -36,8 +36,7 @@ def print_graph(report: GraphReport, *, out: str = "") -> None:
     if out:
         console.print(
             f"Saved as {out}; start from it with `labelgraph train "
-            f"--graph.initialisation file --graph.adjacency-file {out}`",
-            soft_wrap=True,
+            f"--graph.initialisation file --graph.adjacency-file {out}`"
         )
 
 

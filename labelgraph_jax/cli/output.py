@@ -4,12 +4,23 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 
 def say(line: str) -> None:
-    """Print one line about what is going on, on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    """Print one line about what is going on, on standard error.
+
+    On a terminal it goes on in further lines and no word is broken.
+    """
+    print(_fitted(line, sys.stderr), file=sys.stderr, flush=True)
+
+
+def _fitted(text: str, stream: TextIO) -> str:
+    if not stream.isatty():
+        return text
+    from labelgraph_jax.cli.terminal import wrapped
+
+    return wrapped(text)
 
 
 def silent(line: str) -> None:
@@ -55,6 +66,6 @@ def tell(verb: Any, result: Any, *sentences: str, ascii: bool = False) -> int:
 
     def describe(_: Any) -> None:
         if not verb.quiet:
-            print("\n".join(sentences))
+            print(_fitted("\n".join(sentences), sys.stdout))
 
     return show(verb, result, describe, ascii=ascii)

@@ -49,12 +49,12 @@ def print_results(results: Mapping[str, Any], *, workdir: str) -> None:
     own = results["split"] == "test"
     if "corpus" in results:
         _print_documents(console, results, own=own)
-        notes, soft_wrap = _document_notes(results), False
+        notes = _document_notes(results)
     else:
         _print_tasks(console, results, own=own)
-        notes, soft_wrap = _task_notes(results), True
+        notes = _task_notes(results)
     for note in notes:
-        console.print(note, soft_wrap=soft_wrap)
+        console.print(note)
     if own:
         console.print(f"Everything else is in {workdir}/results.json")
 

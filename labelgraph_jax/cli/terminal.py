@@ -1,16 +1,51 @@
 """Tables for a terminal: 80 columns wide, colour only where there is a terminal."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 
+class PlainConsole(Console):
+    """A console that prints names as they are, and breaks texts between words alone."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as `rich.console.Console` does; a single text is wrapped here."""
+        if (
+            len(objects) == 1
+            and isinstance(objects[0], str)
+            and "overflow" not in options
+        ):
+            objects = (wrapped(objects[0], self.width),)
+            options["soft_wrap"] = True
+        super().print(*objects, **options)
+
+
 def plain_console() -> Console:
-    """Return a console that prints names as they are, brackets included."""
-    return Console(highlight=False, markup=False)
+    """Return a console that prints names as they are, brackets and colons included."""
+    return PlainConsole(highlight=False, markup=False, emoji=False)
+
+
+def wrapped(text: str, width: int = 0) -> str:
+    """Return a text in lines of a width, that of the terminal when 0.
+
+    A word that is longer stays whole on a line of its own, and so does a command in
+    backticks: paths and commands can be copied.
+    """
+    width, lines = width or plain_console().width, []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in re.findall(r"\s*(?:`[^`]*`|\S)+", paragraph):
+            if line and cell_len(line + word) > width:
+                lines.append(line)
+                word, line = word.lstrip(), ""
+            line += word
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def plain_table(title: str = "", **options: Any) -> Table:

@@ -152,11 +152,6 @@ def train_loop(
             if due and not epoch_ends:
                 run.save()
         run.save()
-        if interrupted:
-            where = "saved" if store is not None else "not saved: there is no store"
-            run.display.say(
-                f"stopped by {stop.by} at step {at.step} of {total_steps} ({where})"
-            )
         run.stop_trace()
     run.finish()
     return TrainResult(

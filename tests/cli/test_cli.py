@@ -439,8 +439,11 @@ def test_ctrl_c_is_exit_code_130(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("labelgraph_jax.cli.app._dispatch", stop)
-    assert run(["train"]) == 130
-    assert "run the command again to go on" in capsys.readouterr().err
+    assert run(["train", "--workdir", "my runs"]) == 130
+    said = "labelgraph: stopped; go on with `labelgraph train --workdir 'my runs'`\n"
+    assert capsys.readouterr().err == said
+    assert run(["predict", "runs/mine"]) == 130
+    assert capsys.readouterr().err == "labelgraph: stopped\n"
 
 
 def test_a_place_that_cannot_be_written_is_one_line(

@@ -138,9 +138,9 @@ def test_sigterm_before_the_first_step_ends_with_0_and_saves_nothing(
 ) -> None:
     ended = story["preparing"]
     assert ended.code == 0, ended.said
-    assert ended.last_line == (
+    assert ended.last_line.startswith(
         "labelgraph: stopped by SIGTERM before the first step, so there was nothing to "
-        "save; run the command again to go on"
+        "save; "
     )
     assert not ended.files
     assert "Traceback" not in ended.said
@@ -150,10 +150,11 @@ def test_ctrl_c_while_training_ends_with_130_and_saves(story: dict[str, Ended]) 
     ended = story["training"]
     assert ended.code == 130, ended.said
     step = step_of(ended)
-    assert ended.last_line == (
-        f"labelgraph: stopped by Ctrl-C at step {step}, which is saved; run the "
-        "command again to go on"
+    assert ended.last_line.startswith(
+        f"labelgraph: stopped by Ctrl-C at step {step}, which is saved; go on with "
+        "`labelgraph train --config "
     )
+    assert ended.said.count("stopped") == 1
     assert 0 < step < STEPS
     assert f"checkpoints/{step}" in ended.files
     assert "Traceback" not in ended.said
@@ -164,7 +165,7 @@ def test_a_second_command_into_a_live_directory_ends_with_2_and_the_owner_s_proc
 ) -> None:
     ended, owner = story["second"], story["owner"].code
     assert ended.code == 2, ended.said
-    (line,) = ended.said.splitlines()
+    _, line = ended.said.splitlines()
     assert line.startswith("labelgraph: error: ")
     assert f"another run is at work here (process {owner} on " in line
 
@@ -177,10 +178,10 @@ def test_sigterm_while_training_ends_with_0_where_the_last_command_went_on(
     assert f"going on after step {before} of {STEPS}" in ended.said
     step = step_of(ended)
     assert before < step < STEPS
-    assert ended.last_line == (
-        f"labelgraph: stopped by SIGTERM at step {step}, which is saved; run the "
-        "command again to go on"
+    assert ended.last_line.startswith(
+        f"labelgraph: stopped by SIGTERM at step {step}, which is saved; go on with `"
     )
+    assert ended.said.count("stopped") == 1
     assert f"checkpoints/{step}" in ended.files
 
 
@@ -189,9 +190,9 @@ def test_sigterm_while_testing_ends_with_0_and_loses_no_step(
 ) -> None:
     ended = story["testing"]
     assert ended.code == 0, ended.said
-    assert ended.last_line == (
+    assert ended.last_line.startswith(
         "labelgraph: stopped by SIGTERM after training, which is saved, while testing; "
-        "run the command again to go on"
+        "go on with `"
     )
     assert f"checkpoints/{STEPS}" in ended.files
     assert "results.json" not in ended.files

@@ -273,7 +273,7 @@ print(result.interrupted, result.step, flush=True)
     interrupted, step = out.split()
     assert interrupted == "True"
     assert 5 <= int(step) < TOTAL_STEPS
-    assert f"stopped by SIGTERM at step {step} of {TOTAL_STEPS} (saved)" in err
+    assert "stopped by" not in err  # who called says it, once
     resumed = train(work)
     assert resumed.resumed_from == int(step)
     assert_same_bits(train(tmp_path / "whole").state, resumed.state)

@@ -26,13 +26,13 @@ def print_examination(examination: Examination) -> None:
     )
     console.print(_processes_table(examination.processes))
     for line in _lines(examination):
-        console.print(line, soft_wrap=True)
+        console.print(line)
     findings = [("problem", finding) for finding in examination.problems]
     findings += [("note", finding) for finding in examination.notes]
     for word, finding in findings:
-        console.print(f"{word}: {finding.what}", soft_wrap=True)
+        console.print(f"{word}: {finding.what}")
         if finding.hint:
-            console.print(f"  {finding.hint}", soft_wrap=True)
+            console.print(f"  {finding.hint}")
     if not examination.problems:
         console.print("no problem found")
 

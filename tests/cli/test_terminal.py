@@ -1,0 +1,132 @@
+"""Lines on a terminal of 80 columns: words and paths whole, and the first one soon."""
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from labelgraph_jax.cli import output
+from labelgraph_jax.cli.results import print_results
+from labelgraph_jax.cli.terminal import plain_console, wrapped
+
+PATH = "/data/" + "a-rather-long-folder-name/" * 5 + "of spaces.jsonl"
+LONG = "machine_learning/" * 8
+
+
+@pytest.fixture(autouse=True)
+def of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def lines_are_whole(printed: str, said: str) -> None:
+    """Nothing but single blanks has become line breaks, and no line is too long that
+    has a blank to be broken at."""
+    assert printed.split() == said.split()
+    assert all(len(line) <= 80 or " " not in line for line in printed.splitlines())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"Everything else is in {PATH}/results.json",
+        f"a note about {LONG} and about {LONG}, twice, and a few words behind them",
+        "many short words " * 20,
+        "ニュース記事の分類 " * 12,
+        "a colon :fire: and [brackets] stay as they are " * 3,
+    ],
+)
+def test_no_word_is_broken_and_every_path_is_whole(
+    said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines_are_whole(wrapped(said), said)
+    plain_console().print(said)
+    lines_are_whole(capsys.readouterr().out, said)
+
+
+def test_a_command_in_backticks_stays_whole() -> None:
+    command = f"`labelgraph train --graph.adjacency-file {PATH} --graph.layers 2`"
+    said = f"Saved as a graph, from which a run starts: {command}, and so on"
+    assert command in wrapped(said)
+    assert wrapped(said).split() == said.split()
+
+
+def test_wide_letters_count_twice() -> None:
+    assert len(wrapped("分類 " * 30).splitlines()) == 2
+
+
+def on_a_terminal(write: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What `write` prints on a standard error that is a terminal."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        write()
+    said = os.read(ours, 10_000).decode().replace("\r\n", "\n")
+    os.close(ours)
+    return said
+
+
+def test_a_remark_is_wrapped_on_a_terminal_and_one_line_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = f"{PATH}: 1,200 documents to train on, 300 for validation, 40 labels"
+    output.say(said)
+    assert capsys.readouterr().err == said + "\n"
+    shown = on_a_terminal(lambda: output.say(said), monkeypatch)
+    assert len(shown.splitlines()) > 1
+    lines_are_whole(shown, said)
+
+
+def test_the_notes_of_results_keep_a_long_work_directory_whole(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    workdir = "/runs/" + "long-name-" * 12
+    task = {
+        "kind": "squared",
+        "metrics": {"rows": 3, "rmse": 1.0, "mae": 1.0, "r2": None},
+        "constant": {"rows": 3, "rmse": 1.0, "mae": 1.0, "r2": None},
+        "skill": 0.0,
+    }
+    test = {
+        "rows": 3,
+        "tasks": {LONG: task},
+        "unseen": {},
+        "unseen_targets": {},
+        "skill": 0.0,
+    }
+    results = {"split": "test", "data": "t.csv", "mixture": "mmoe", "baseline": None}
+    print_results({**results, "test": test}, workdir=workdir)
+    printed = capsys.readouterr().out
+    assert f"{workdir}/results.json" in printed
+    assert f"Task {LONG}:" in printed.replace("\n", " ")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+def test_training_says_what_it_does_before_it_loads_jax(
+    tmp_path: Path, terminal: bool
+) -> None:
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "labelgraph_jax", "train"]
+        + ["--data", "none.jsonl", "--workdir", str(tmp_path / "run")],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    said = b""
+    while b"loading JAX" not in said:
+        said += os.read(ours, 100_000)
+    seconds = time.perf_counter() - started
+    process.kill()
+    process.wait()
+    os.close(ours)
+    assert b"training on none.jsonl in" in said
+    assert not [line for line in said.splitlines() if line.split()[-1:] == [b"jax"]]
+    # A second on a machine that has nothing else to do.
+    assert seconds < 10
