@@ -117,7 +117,7 @@ def corpus_statistics(corpus: Corpus) -> CorpusStatistics:
         name=corpus.name,
         documents=len(every),
         labels=len(counts),
-        splits={name: _split_statistics(d, space) for name, d in splits.items()},
+        splits={name: split_statistics(d, space) for name, d in splits.items()},
         tasks={
             task: {name: _task_statistics(d, task) for name, d in splits.items()}
             for task in tasks
@@ -137,9 +137,15 @@ def corpus_statistics(corpus: Corpus) -> CorpusStatistics:
     )
 
 
-def _split_statistics(
-    documents: Sequence[Document], space: LabelSpace | None
+def split_statistics(
+    documents: Sequence[Document], space: LabelSpace | None = None
 ) -> SplitStatistics:
+    """One split in numbers.
+
+    Args:
+        documents: one or more.
+        space: the labels of all splits; without them every pair counts as annotated.
+    """
     missing = space.missing_sets(documents) if space else None
     cells = len(documents) * len(space) if space else 1
     labels = np.asarray([len(document.labels) for document in documents])

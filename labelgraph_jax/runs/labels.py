@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 from scipy.sparse import csr_array
+from scipy.special import logit
 
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
@@ -58,9 +59,12 @@ from labelgraph_jax.runs.rivals import (
 from labelgraph_jax.training.gate_report import GateReport
 from labelgraph_jax.training.many_labels import many_label_objective
 from labelgraph_jax.training.objectives import (
+    ApplyFn,
     Batch,
     LossFn,
     Params,
+    given_outputs,
+    loss_of_outputs,
     multi_label_objective,
 )
 
@@ -135,12 +139,22 @@ class LabelProblem:
                 "score labels in chunks with head.label_chunk=4096",
             )
         score = compile_scorer(self.config, classifier, mesh)
+        loss = None
+        if not (label_chunk(self.config, len(prepared.labels)) or classifier.own_loss):
+            loss = jax.jit(label_objective(self.config, classifier, given_outputs))
 
         def validate(params: Params, batches: Iterable[Batch]) -> dict[str, float]:
-            predictions = score(params, batches)
-            return validation_metrics(
-                predictions.with_truth(examples.targets, examples.target_mask)
+            predictions = score(params, batches).with_truth(
+                examples.targets, examples.target_mask
             )
+            metrics = validation_metrics(predictions)
+            if loss is not None:
+                known, p = predictions.known, predictions.probabilities
+                logits = logit(np.clip(p, 1e-7, 1 - 1e-7))
+                metrics["loss"] = loss_of_outputs(
+                    loss, params, logits, predictions.targets, known
+                )
+            return metrics
 
         return validate
 
@@ -324,21 +338,26 @@ def _encoders(
     return encoder, None if text.trainable else encoder, 0
 
 
-def label_objective(config: Config, classifier: Classifier) -> LossFn:
+def label_objective(
+    config: Config, classifier: Classifier, apply: ApplyFn | None = None
+) -> LossFn:
     """The loss that the settings name, over the labels of a network.
 
     Args:
         config: resolved settings.
         classifier: the network; what it reads of the label graph may be traced.
+        apply: in place of the network's own, where logits of all labels are there.
     """
     graph = classifier.graph
     if isinstance(classifier.module, TaskMagnet):
-        return task_objective(config, classifier.module, graph, classifier.apply)
+        return task_objective(
+            config, classifier.module, graph, apply or classifier.apply
+        )
     if chunk := label_chunk(config, len(graph.counts)):
         loss = choose_loss(config.loss, graph)
         return many_label_objective(classifier.factors, loss, chunk=chunk)
     return classifier.own_loss or multi_label_objective(
-        classifier.apply, choose_loss(config.loss, graph)
+        apply or classifier.apply, choose_loss(config.loss, graph)
     )
 
 

@@ -29,6 +29,42 @@ class ApplyFn(Protocol):
     ) -> Float[Array, "B N"]: ...
 
 
+ROWS_AT_ONCE = 1024
+"""Rows of outputs whose losses `loss_of_outputs` holds at once."""
+
+
+def given_outputs(
+    params: Params, batch: Batch, *, key: jax.Array | None, train: bool
+) -> Float[Array, "B N"]:
+    """Return the outputs that stand in a batch, as an `ApplyFn` of a model that ran."""
+    return batch["outputs"]
+
+
+def loss_of_outputs(
+    loss_fn: LossFn,
+    params: Params,
+    outputs: Float[np.ndarray, "M N"],
+    targets: Float[np.ndarray, "M N"],
+    target_mask: np.ndarray | None = None,
+) -> float:
+    """Return the mean loss of what a model gave without dropout.
+
+    Args:
+      loss_fn: compiled, of a model that is `given_outputs`.
+      params: of the model that ran; a loss may have a penalty of them.
+      outputs, targets: `[M, N]`.
+      target_mask: True where a row is annotated, `[M, N]`; None for everywhere.
+    """
+    arrays = {"outputs": outputs, "targets": targets, "target_mask": target_mask}
+    given = {name: array for name, array in arrays.items() if array is not None}
+    total = weight = 0.0
+    for start in range(0, len(outputs), ROWS_AT_ONCE):
+        part = {n: array[start : start + ROWS_AT_ONCE] for n, array in given.items()}
+        sums = loss_fn(params, part, jax.random.key(0))
+        total, weight = total + float(sums[0]), weight + float(sums[1])
+    return total / max(weight, 1e-9)
+
+
 def multi_label_objective(
     apply_fn: ApplyFn, loss: Callable[..., LossSum], **options: Any
 ) -> LossFn:

@@ -252,7 +252,7 @@ class Run:
             at.note(value)
         at.evaluated_step = at.step
         at.epoch_loss = at.epoch_documents = 0.0
-        at.history.append({"step": at.step, "epoch": epoch, "loss": loss, **scores})
+        at.history.append({**scores, "step": at.step, "epoch": epoch, "loss": loss})
         named = {f"validation/{name}": score for name, score in scores.items()}
         at.row |= {"step": at.step, "epoch": epoch, "epoch_loss": loss, **named}
         self.write_row()

@@ -113,8 +113,10 @@ def test_training_says_what_it_does_before_it_loads_jax(
     ours, theirs = pty.openpty() if terminal else os.pipe()
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "labelgraph_jax", "train"]
-        + ["--data", "none.jsonl", "--workdir", str(tmp_path / "run")],
+        [
+            *(sys.executable, "-X", "importtime", "-m", "labelgraph_jax", "train"),
+            *("--data", "none.jsonl", "--workdir", str(tmp_path / "run")),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=theirs,
     )

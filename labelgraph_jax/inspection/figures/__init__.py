@@ -12,6 +12,7 @@ matplotlib is imported when the first figure is drawn.
 from labelgraph_jax.inspection.figures import palette
 from labelgraph_jax.inspection.figures.curves import (
     learning_curves,
+    precision_recall_curves,
     reliability_diagram,
     threshold_curves,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "learning_curves",
     "metric_intervals",
     "palette",
+    "precision_recall_curves",
     "reliability_diagram",
     "threshold_curves",
 ]

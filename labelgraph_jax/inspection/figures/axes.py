@@ -70,23 +70,27 @@ def put_title(ax: "Axes", title: str, legend_rows: int = 0) -> None:
 def legend_above(
     ax: "Axes", title: str, *, columns: int = 4, handles: Any = None
 ) -> None:
-    """A legend without a frame above the axes, where it covers nothing, and a title."""
+    """A legend without a frame above the axes, where it covers nothing, and a title;
+    in fewer columns where the figure is too narrow."""
     if handles is None:
         handles = ax.get_legend_handles_labels()[0]
-    columns = max(1, min(columns, len(handles)))
-    put_title(ax, title, -(-len(handles) // columns))
-    ax.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        borderaxespad=0.2,
-        ncols=columns,
-        frameon=False,
-        handletextpad=0.5,
-        columnspacing=1.4,
-        fontsize=SMALL,
-        labelcolor=ink(),
-    )
+    room = cast("Figure", ax.get_figure(root=True)).bbox.width * 0.88
+    for count in range(max(1, min(columns, len(handles))), 0, -1):
+        legend = ax.legend(
+            handles=handles,
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            borderaxespad=0.2,
+            ncols=count,
+            frameon=False,
+            handletextpad=0.5,
+            columnspacing=1.4,
+            fontsize=SMALL,
+            labelcolor=ink(),
+        )
+        if legend.get_window_extent().width <= room:
+            break
+    put_title(ax, title, -(-len(handles) // count))
 
 
 def settled(ax: "Axes") -> "Figure":

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PREFIX = "validation/"
+VALIDATION_LOSS = f"{PREFIX}loss"
 
 
 def learning_curves(
@@ -41,7 +42,9 @@ def learning_curves(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draw the training loss, on a log axis, and validation metrics by step.
+    """Draw the losses, on a log axis, and validation metrics by step.
+
+    The validation loss is that of the training, without dropout.
 
         model = lg.load("workdirs/mine")
         lg.figures.learning_curves(model.workdir.history())
@@ -62,13 +65,16 @@ def learning_curves(
     """
     loss = _series(history, "epoch_loss")
     steps_loss = _series(history, "loss")
+    validation_loss = _series(history, VALIDATION_LOSS)
     known = list(
         dict.fromkeys(n for line in history for n in line if n.startswith(PREFIX))
     )
+    known = [name for name in known if name != VALIDATION_LOSS]
     wanted = [PREFIX + name for name in metrics if PREFIX + name in known]
     found = {name: _series(history, name) for name in wanted or known[:3]}
     found = {name: points for name, points in found.items() if len(points)}
-    if not (len(loss) or len(steps_loss) or found):
+    losses = np.vstack([loss, steps_loss, validation_loss])
+    if not (len(losses) or found):
         raise ValueError(
             f"history: there is nothing to draw in {len(history)} lines; a line must "
             "hold 'step' and 'loss' or 'validation/...'"
@@ -79,10 +85,14 @@ def learning_curves(
         handles += ax.plot(*steps_loss.T, color=GRID, lw=1.0, label="loss of a batch")
     if len(loss):
         handles += ax.plot(*loss.T, color=MUTED, lw=1.6, label="loss of an epoch")
-    if (np.vstack([loss, steps_loss, [[0, 1]]])[:, 1] > 0).all():
+    if len(validation_loss):
+        handles += ax.plot(
+            *validation_loss.T, color=MUTED, lw=1.6, ls="--", label="validation loss"
+        )
+    if (losses[:, 1] > 0).all():
         ax.set_yscale("log")
     ax.set_xlabel("step")
-    ax.set_ylabel("training loss")
+    ax.set_ylabel("loss")
     grid(ax, "x")
     if found:
         right = ax.twinx() if handles else ax
@@ -150,10 +160,48 @@ def threshold_curves(
     return ax
 
 
+def precision_recall_curves(
+    curves: Mapping[str, tuple[Any, Any]],
+    *,
+    title: str = "",
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Draw precision against recall, the first curve thick.
+
+        found = {"all cells": (recall, precision)}
+        lg.figures.precision_recall_curves(found)
+
+    Args:
+        curves: by name recall and precision `[K]`, from the highest threshold down.
+        title: above the axes.
+        ax: where to draw; a new figure without.
+
+    Raises:
+        ValueError: there is no curve, lengths differ, or a number is NaN.
+    """
+    if not curves:
+        raise ValueError("curves: there is nothing to draw, got 0 curves")
+    drawn = []
+    for name, (recall, precision) in curves.items():
+        across = numbers(f"recall of '{name}'", recall, "[K]")
+        up = numbers(f"precision of '{name}'", precision, "[K]")
+        same_length(f"precision of '{name}'", up, "recall", len(across))
+        drawn.append((plain_text(name), across, up))
+    ax = open_axes(ax, (4.8, 4.8))
+    for number, (name, across, up) in enumerate(drawn):
+        width = 1.2 if number else 2.2
+        ax.plot(across, up, color=category(number), lw=width, label=name)
+    ax.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+    grid(ax)
+    legend_above(ax, title, columns=2)
+    return ax
+
+
 def reliability_diagram(
     probabilities: Any,
     targets: Any = None,
     *,
+    predicted: CalibrationBins | None = None,
     bins: int = 10,
     title: str = "",
     ax: "Axes | None" = None,
@@ -171,6 +219,8 @@ def reliability_diagram(
         probabilities: in [0, 1], `[M, N]` or flat; or `CalibrationBins`, for cells that
             are counted in parts, without targets.
         targets: positive where > 0, of the same shape.
+        predicted: the cells that are predicted, in bins of their own: their error
+            stands below that of all cells.
         bins: how many bins of equal width.
         title: above everything.
         ax: where to draw; a new figure without.
@@ -198,16 +248,32 @@ def reliability_diagram(
     said, true = counted.mean_probability[filled], counted.positive_rate[filled]
     ax.plot([0, 1], [0, 1], color=MUTED, lw=1.0, ls="--")
     ax.vlines(said, np.minimum(said, true), np.maximum(said, true), color=SECOND, lw=2)
-    ax.plot(said, true, color=ACCENT, marker="o", markersize=5)
+    ax.plot(said, true, color=ACCENT, marker="o", markersize=5, label="all cells")
+    if predicted is not None and predicted.cells.any():
+        ax.plot(
+            predicted.mean_probability,
+            predicted.positive_rate,
+            color=category(2),
+            marker="s",
+            markersize=8,
+            fillstyle="none",
+            lw=0,
+            label="predicted cells",
+        )
+        ax.legend(loc="lower right", fontsize=SMALL, frameon=False, labelcolor=ink())
     ax.set(xlim=(0, 1), ylim=(0, 1.02))
     ax.set_aspect("equal")
     ax.set_xlabel("mean predicted probability")
     ax.set_ylabel("share that is positive")
     error = expected_calibration_error(counted)
+    told = f"expected calibration error\n{error:.4f} over {total:,} cells"
+    if predicted is not None and (cells := int(predicted.cells.sum())):
+        error = expected_calibration_error(predicted)
+        told += f"\n{error:.4f} over the {cells:,} predicted"
     ax.text(
         0.04,
         0.96,
-        f"expected calibration error {error:.4f}\n{total:,} cells",
+        told,
         transform=ax.transAxes,
         va="top",
         fontsize=SMALL,

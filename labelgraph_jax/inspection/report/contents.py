@@ -2,10 +2,33 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from labelgraph_jax.functional.metrics.calibration import (
+    CalibrationBins,
+    expected_calibration_error,
+)
+
+
+class Inapplicable(str):
+    """A sentence on a part that no run of its kind has: the page need not say it."""
+
+    __slots__ = ()
+
+
+NOT_OF_TABLES = Inapplicable("A run over a table has tasks and no labels of documents.")
+_SECTIONS = {
+    "overall": ("results",),
+    "history": ("training curves",),
+    "scored": ("labels", "probabilities", "confusion"),
+    "graph": ("label graph",),
+    "vectors": ("label vectors",),
+    "worst": ("worst documents",),
+}
+"""What parts of a report are called on its page, where it is not their own name."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +81,7 @@ class LabelTable:
         precision, recall, f1: NaN where nothing is divided by nothing: no document
             carries the label, or none is given it.
         thresholds: NaN where no threshold decides.
+        baseline_f1: of the baseline, NaN where it is not known; None without one.
     """
 
     names: tuple[str, ...]
@@ -71,6 +95,7 @@ class LabelTable:
     recall: np.ndarray
     f1: np.ndarray
     thresholds: np.ndarray
+    baseline_f1: np.ndarray | None = None
 
     @property
     def shown(self) -> list[str]:
@@ -84,16 +109,26 @@ class Calibration:
     """How far probabilities are to be trusted.
 
     Attributes:
-        cells, positives, probability_sum: per bin of equal width.
-        error: the expected calibration error.
+        every: all cells (documents x labels) by their probability.
+        predicted: those of labels that are predicted, the rule of decision obeyed.
         note: which cells were counted.
     """
 
-    cells: np.ndarray
-    positives: np.ndarray
-    probability_sum: np.ndarray
-    error: float
+    every: CalibrationBins
+    predicted: CalibrationBins
     note: str
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error of all cells."""
+        return float(expected_calibration_error(self.every))
+
+    @property
+    def predicted_error(self) -> float | None:
+        """That of the predicted cells; None where nothing is predicted."""
+        if not self.predicted.cells.sum():
+            return None
+        return float(expected_calibration_error(self.predicted))
 
 
 @dataclass(frozen=True)
@@ -138,6 +173,8 @@ class Scored:
     labels: LabelTable
     calibration: Calibration
     curves: Curves
+    trade_offs: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    """Recall and precision at every threshold, of all cells and of a few labels."""
     confusion: Confusion | str
 
 
@@ -260,20 +297,48 @@ class TableTask:
 
 
 @dataclass(frozen=True)
+class Data:
+    """What was learned from and measured on.
+
+    Attributes:
+        columns: titles of the numbers of a split.
+        splits: by name of a split its numbers, as text.
+        labels: the most frequent labels of training, with how many of its documents.
+        notes: sentences on what was left out, cut off or not measured.
+    """
+
+    columns: tuple[str, ...]
+    splits: Mapping[str, tuple[str, ...]]
+    labels: tuple[tuple[str, int], ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of the run and its default, as JSON."""
+
+    name: str
+    value: str
+    default: str
+
+
+@dataclass(frozen=True)
 class Report:
     """All of it. A section that does not apply is a sentence that says why.
 
     Attributes:
         title: what was trained on.
         facts: name and value, for the head of the page.
-        notes: sentences on what was measured.
+        data: the documents or rows.
+        settings: all of them; none of an ensemble, whose members have theirs.
         history: the lines of metrics.jsonl.
         overall, scored, graph, vectors, gates, worst, tasks: the sections.
     """
 
     title: str
     facts: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
+    data: Data
+    settings: tuple[Setting, ...]
     history: tuple[Mapping[str, Any], ...] | str
     overall: Overall | str
     scored: Scored | str
@@ -281,18 +346,28 @@ class Report:
     vectors: Vectors | str
     gates: Gates | str
     worst: Worst | str
-    tasks: tuple[TableTask, ...] = field(default=())
-
-    @property
-    def is_table(self) -> bool:
-        """Whether this is of a run over a table."""
-        return bool(self.tasks)
+    tasks: tuple[TableTask, ...] = ()
+    is_table: bool = False
 
     def sections(self) -> dict[str, str]:
         """Per section the sentence in its place; empty where the section is there."""
         names = ("history", "overall", "scored", "graph", "vectors", "gates", "worst")
         found = {name: getattr(self, name) for name in names}
         return {n: v if isinstance(v, str) else "" for n, v in found.items()}
+
+    def left_out(self) -> dict[str, list[str]]:
+        """By reason the sections that the page lacks, in words; what a run of this kind
+        does not have is not named."""
+        reasons = self.sections()
+        if isinstance(self.scored, Scored) and isinstance(self.scored.confusion, str):
+            reasons["confusion"] = self.scored.confusion
+        if isinstance(self.graph, Graph) and not self.graph.views:
+            reasons["graph"] = " ".join(self.graph.notes)
+        found: dict[str, list[str]] = {}
+        for name, why in reasons.items():
+            if why and not isinstance(why, Inapplicable):
+                found.setdefault(why, []).extend(_SECTIONS.get(name, (name,)))
+        return found
 
 
 def plain(value: Any) -> Any:

@@ -1,8 +1,7 @@
 """From a finished run over labelled texts to what its report says."""
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,15 @@ from labelgraph_jax.inspection.label_side import (
     has_label_graph,
     label_sides,
 )
+from labelgraph_jax.inspection.report.about_run import (
+    data_of_documents,
+    read_history,
+    settings_of,
+)
 from labelgraph_jax.inspection.report.contents import (
     Gates,
     Graph,
+    Inapplicable,
     Metric,
     Overall,
     Report,
@@ -64,6 +69,7 @@ class Source:
         train: training documents, or why they are not there.
         test: documents that were measured, or why they are not there.
         kept: what was predicted of them, or why it is not there.
+        validation: documents that chose the checkpoint, or why they are not there.
     """
 
     place: Workdir
@@ -72,6 +78,14 @@ class Source:
     train: tuple[Document, ...] | str
     test: tuple[Document, ...] | str
     kept: KeptPredictions | str
+    validation: tuple[Document, ...] | str = ()
+
+    @property
+    def splits(self) -> dict[str, tuple[Document, ...] | str]:
+        """The documents by what they are here."""
+        measured = "measured" if self.results.get("split") == "file" else "test"
+        found = {"train": self.train, "validation": self.validation}
+        return {**found, measured: self.test}
 
 
 def gather(
@@ -100,13 +114,17 @@ def gather(
     if isinstance(source.kept, str):
         scored = bad = source.kept
     else:
-        scored = score(source.kept, names, titles, counts, decision)
+        f1 = _baseline_f1(source)
+        scored = score(source.kept, names, titles, counts, decision, f1)
         bad = worst(source.kept, names, titles, source.test)
     graph, vectors = _label_side(source, counts, titles)
     return Report(
         title=_title(source, data),
         facts=_facts(source),
-        notes=_notes(source),
+        data=data_of_documents(
+            source.results, source.splits, counts, [titles.get(n, n) for n in names]
+        ),
+        settings=() if place.is_ensemble else settings_of(model.config),
         history=read_history(place),
         overall=overall(source),
         scored=scored,
@@ -125,22 +143,23 @@ def _source(
     data_dir: str,
     say: Say,
 ) -> Source:
-    train, test = _documents(place, model, data, data_dir)
+    train, validation, test = _documents(place, model, data, data_dir)
+    source = Source(place, results, model, train, test, "", validation)
     if results.get("test") is None and not data:
         why = "There is no test split, so nothing was measured."
-        return Source(place, results, model, train, why, why)
+        return replace(source, test=(), kept=why)
     kept = None if data else read_kept(place)
     known = (results.get("test") or {}).get("fingerprint")
     if kept is not None and kept.fingerprint == known:
         if not isinstance(test, str) and fingerprint(test) != known:
             test = "the test documents are no longer those of the run"
-        return Source(place, results, model, train, test, kept)
+        return replace(source, test=test, kept=kept)
     if isinstance(test, str):
         why = (
             "The predictions of the test documents are not kept in this directory, and "
             f"the documents cannot be scored again: {test}"
         )
-        return Source(place, results, model, train, test, why)
+        return replace(source, kept=why)
     if not data:
         require_same_records(
             place.path,
@@ -155,34 +174,36 @@ def _source(
     measured = model.evaluate(test, keep=found.append)
     if data:
         results = {**results, "test": measured, "split": "file", "baseline": None}
-    return Source(place, results, model, train, test, found[0])
+    return replace(source, results=results, kept=found[0])
 
 
 def _documents(
     place: Workdir, model: Model, data: str, data_dir: str
-) -> tuple[tuple[Document, ...] | str, tuple[Document, ...] | str]:
-    """Training and measured documents, each of them or why it is not there."""
+) -> list[tuple[Document, ...] | str]:
+    """Training, validation and measured documents, or why they are not there."""
     corpus: Corpus | str
     try:
         config = model.config.data
         if data_dir:
-            import dataclasses
-
-            config = dataclasses.replace(config, data_dir=data_dir)
+            config = replace(config, data_dir=data_dir)
         corpus = read_corpus(config)
     except (ValueError, OSError) as error:
         corpus = " ".join(str(error).split())
-    train: tuple[Document, ...] | str = corpus if isinstance(corpus, str) else ""
-    if not isinstance(corpus, str):
-        same = fingerprint(corpus.train) == place.data().get("train")
-        changed = "the training documents are no longer those of the run"
-        train = corpus.train if same else changed
+    found: list[tuple[Document, ...] | str] = []
+    for name in ("train", "validation"):
+        if isinstance(corpus, str):
+            found.append(corpus)
+            continue
+        own, word = corpus.splits[name], {"train": "training"}.get(name, name)
+        same = not own or fingerprint(own) == place.data().get(name)
+        changed = f"the {word} documents are no longer those of the run"
+        found.append(own if same else changed)
     if data:
         _, documents = documents_of_run(model.config.data, model.label_space, data=data)
         if not documents:
             raise DataError(f"{data}: there is no document to report on")
-        return train, documents
-    return train, corpus if isinstance(corpus, str) else corpus.test
+        return [*found, documents]
+    return [*found, corpus if isinstance(corpus, str) else corpus.test]
 
 
 def _title(source: Source, data: str) -> str:
@@ -245,54 +266,6 @@ def _seconds(seconds: float) -> str:
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _notes(source: Source) -> tuple[str, ...]:
-    notes = list(source.results.get("notes") or ())
-    test = source.results.get("test") or {}
-    if truncated := test.get("truncated_documents"):
-        notes.append(f"{truncated:,} documents are longer than what the encoder reads")
-    if absent := test.get("absent_labels"):
-        notes.append(
-            f"{absent:,} labels occur in none of these documents and count as 0 in "
-            f"macro F1; without them it is {test['metrics']['macro_f1_present']:.4f}"
-        )
-    if unseen := test.get("unseen_labels"):
-        notes.append(
-            f"{sum(unseen.values()):,} occurrences of {len(unseen):,} labels that "
-            "training never saw are left out"
-        )
-    if cut := test.get("cut_documents"):
-        notes.append(
-            f"{cut:,} documents may have more labels than the "
-            f"{test.get('kept_labels')} that are kept of each"
-        )
-    return tuple(notes)
-
-
-def read_history(place: Workdir) -> tuple[Mapping[str, Any], ...] | str:
-    """The lines of metrics.jsonl, or why there are none."""
-    if place.is_ensemble:
-        return "An ensemble is not trained; its members' directories have their curves."
-    path = place.path / "metrics.jsonl"
-    lines: list[Mapping[str, Any]] = []
-    try:
-        with path.open(encoding="utf-8") as file:
-            for text in file:
-                # A run that was killed may have left half a line.
-                if text.endswith("\n") and (line := _line(text)):
-                    lines.append(line)
-    except OSError:
-        return "This directory has no metrics.jsonl, so there is no curve to draw."
-    return tuple(lines) or "metrics.jsonl holds no line, so there is no curve to draw."
-
-
-def _line(text: str) -> Mapping[str, Any] | None:
-    try:
-        values = json.loads(text)
-    except ValueError:
-        return None
-    return values if isinstance(values, dict) else None
-
-
 def overall(source: Source) -> Overall | str:
     """The metrics, their intervals, and those of other models beside them."""
     results = source.results
@@ -324,12 +297,20 @@ def overall(source: Source) -> Overall | str:
         name.strip(): {key: found.get(key) for key in TITLES}
         for name, found in rows[1:]
     }
-    baseline = ""
-    if results.get("baseline"):
-        found = results["baseline"]["metrics"]
-        baseline = max(found, key=lambda name: found[name]["micro_f1"])
     compared = "; ".join(verdicts(results))
-    return Overall(tuple(metrics), others, baseline, note, compared)
+    return Overall(tuple(metrics), others, _best_baseline(results), note, compared)
+
+
+def _best_baseline(results: Mapping[str, Any]) -> str:
+    """Name of the row with the best micro F1; empty without a baseline."""
+    found = (results.get("baseline") or {}).get("metrics") or {}
+    return max(found, key=lambda name: found[name]["micro_f1"], default="")
+
+
+def _baseline_f1(source: Source) -> list[float | None] | None:
+    """F1 of each label by the best baseline; None where no run wrote it down."""
+    found = (source.results.get("baseline") or {}).get("label_f1") or {}
+    return found.get(_best_baseline(source.results))
 
 
 def _label_side(
@@ -353,7 +334,8 @@ def _label_side(
     # Labels that were added have no node: they are known by their texts alone.
     graph = graph_section(model, sides, counts[:trained], names[:trained], source.train)
     if sides is None:
-        return graph, "A recurrent decoder has no label vectors of a label graph."
+        why = "A recurrent decoder has no label vectors of a label graph."
+        return graph, Inapplicable(why)
     seed = model.config.training.seed
     return graph, vectors_section(sides[1], graph, counts[:trained], seed)
 
@@ -362,9 +344,9 @@ def _gates(source: Source) -> Gates | str:
     """The gates on the test documents: from results.json, else read again."""
     model, kind = source.model, source.model.config.mixture.kind
     if kind == "none":
-        return "This run has no mixture of experts (mixture.kind='none')."
+        return Inapplicable("This run has no mixture of experts (mixture.kind='none').")
     if source.place.is_ensemble or not model.classifier.has_gates:
-        return f"A mixture of kind '{kind}' has no gates."
+        return Inapplicable(f"A mixture of kind '{kind}' has no gates.")
     found = source.results.get("gates")
     if not found or source.results.get("split") == "file":
         if isinstance(source.test, str):

@@ -1,5 +1,6 @@
 """From kept predictions to numbers: per label, per threshold, per probability."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,10 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from labelgraph_jax.data.labels.groups import head_middle_tail
-from labelgraph_jax.functional.metrics.calibration import (
-    calibration_bins,
-    expected_calibration_error,
-)
+from labelgraph_jax.functional.metrics.calibration import calibration_bins
 from labelgraph_jax.inspection.report.contents import (
     Calibration,
     Confusion,
@@ -25,6 +23,10 @@ SHOWN = 20
 """Labels of a picture of confusion."""
 PAIRS = 200
 """Pairs of labels that a page lists."""
+PER_GROUP = 2
+"""Labels of head, middle and tail each that have a curve of their own."""
+POINTS = 101
+"""Of a curve of precision and recall."""
 GRID = np.round(np.linspace(0.02, 0.98, 49), 2)
 """Thresholds of the curves."""
 
@@ -35,6 +37,7 @@ def score(
     titles: Mapping[str, str],
     train_counts: np.ndarray,
     decision: Decision,
+    baseline_f1: Sequence[float | None] | None = None,
 ) -> Scored:
     """Everything that predictions of N labels say.
 
@@ -44,11 +47,18 @@ def score(
         titles: what labels are called whose name is a mere number.
         train_counts: training documents with each label `[N]`.
         decision: how the model decides.
+        baseline_f1: of the labels that a baseline was trained on, the first ones.
     """
+    labels = label_table(kept, names, titles, train_counts, decision)
+    if baseline_f1 is not None and len(baseline_f1) <= len(names):
+        known = np.full(len(names), np.nan)
+        known[: len(baseline_f1)] = np.asarray(baseline_f1, np.float64)
+        labels = dataclasses.replace(labels, baseline_f1=known)
     return Scored(
-        label_table(kept, names, titles, train_counts, decision),
+        labels,
         calibration(kept),
         curves(kept, decision),
+        trade_offs(kept, labels),
         confusion(kept),
     )
 
@@ -95,18 +105,18 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 def calibration(kept: KeptPredictions, bins: int = 10) -> Calibration:
     """Probabilities against shares, in bins; of the kept cells."""
-    counted = calibration_bins(
-        kept.probabilities, kept.hits, bins=bins, target_mask=kept.known
+    every, predicted = (
+        calibration_bins(kept.probabilities, kept.hits, bins=bins, target_mask=mask)
+        for mask in (kept.known, kept.known & kept.decided)
     )
-    note = "All probabilities of every document are counted."
+    note = "A cell is a label of a document; all of them are counted."
     if not kept.is_whole:
         note = (
-            f"Counted are the {kept.ids.shape[1]:,} most probable of the "
+            "A cell is a label of a document; counted are the "
+            f"{kept.ids.shape[1]:,} most probable of the "
             f"{kept.labels:,} labels of every document; the others were not kept."
         )
-    return Calibration(
-        *counted, error=float(expected_calibration_error(counted)), note=note
-    )
+    return Calibration(every, predicted, note)
 
 
 def curves(kept: KeptPredictions, decision: Decision) -> Curves:
@@ -135,6 +145,45 @@ def curves(kept: KeptPredictions, decision: Decision) -> Curves:
     return Curves(
         GRID, values, float(decision.thresholds[0]) if single else None, _rule(decision)
     )
+
+
+def trade_offs(
+    kept: KeptPredictions, labels: LabelTable
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Recall and precision from the highest threshold down: of all cells together, and
+    of the most frequent labels of head, middle and tail.
+
+    Args:
+        kept: the predictions.
+        labels: what is known of the labels.
+    """
+    found = {"all cells (micro)": (kept.known, int(labels.support.sum()))}
+    for group in ("head", "middle", "tail"):
+        own = np.asarray([name == group for name in labels.groups]) * labels.support
+        for label in np.argsort(-own, kind="stable")[:PER_GROUP]:
+            if own[label]:
+                cells = kept.known & (kept.ids == label)
+                found[labels.shown[label]] = cells, int(own[label])
+    hits, curves = kept.hits, {}
+    for name, (cells, positives) in found.items():
+        if not positives:
+            continue
+        order = np.argsort(-kept.probabilities[cells], kind="stable")
+        scores, right = kept.probabilities[cells][order], hits[cells][order].cumsum()
+        # Of equal probabilities all are predicted, or none.
+        ends = np.flatnonzero(np.diff(scores, append=-1.0))
+        recall, precision = right[ends] / positives, right[ends] / (ends + 1)
+        gained = np.diff(recall, prepend=0.0)
+        title = f"{short(name, 22)}, AP {float((gained * precision).sum()):.2f}"
+        steps = np.searchsorted(recall, np.linspace(0, 1, POINTS))
+        drawn = np.unique(np.minimum(steps, len(ends) - 1))
+        curves[title] = recall[drawn], precision[drawn]
+    return curves
+
+
+def short(name: str, most: int = 32) -> str:
+    """Return a name, or its beginning and an ellipsis where it is long."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _filled(values: np.ndarray) -> np.ndarray:

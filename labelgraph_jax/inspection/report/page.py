@@ -44,7 +44,7 @@ def page(report: Report, pictures: Mapping[str, str], *, source: str) -> str:
         pictures: SVG by name; an empty one is left out.
         source: the work directory, as the reader knows it.
     """
-    parts = [part for part in sections(report, pictures) if part[2]]
+    parts = sections(report, pictures)
     links = (f'<a href="#{key}">{escaped(title)}</a>' for key, title, _ in parts)
     bodies = (
         f'<section id="{key}"><h2>{escaped(title)}</h2>\n{body}</section>\n'

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labelgraph_jax.functional.metrics.calibration import CalibrationBins
 from labelgraph_jax.inspection import figures
 from labelgraph_jax.inspection.figures.palette import (
     CATEGORIES,
@@ -25,6 +24,7 @@ from labelgraph_jax.inspection.report.contents import (
     Scored,
     View,
 )
+from labelgraph_jax.inspection.report.measured import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +42,7 @@ INLINE = (
     "f1_by_frequency",
     "reliability",
     "thresholds",
+    "precision_recall",
     "label_vectors",
 )
 """Pictures that the page shows itself; for the others it has something that answers."""
@@ -107,8 +108,8 @@ def themed(svg: str, name: str) -> str:
 def pictures(report: Report) -> Iterator[Picture]:
     """What there is to draw of a report."""
     history = report.history
-    if not isinstance(history, str) and _has_curves(history):
-        size = (7.0, 3.6)
+    if not isinstance(history, str):
+        size = (4.8, 3.4)
         metrics = _curve_metrics(report)
         yield (
             "learning_curves",
@@ -132,18 +133,6 @@ def pictures(report: Report) -> Iterator[Picture]:
         )
 
 
-def _has_curves(history: Any) -> bool:
-    def known(line: Any, name: str) -> bool:
-        return isinstance(line.get(name), int | float) and line.get("step") is not None
-
-    return any(
-        known(line, name)
-        for line in history
-        for name in line
-        if name == "loss" or name.startswith("validation/")
-    )
-
-
 def _curve_metrics(report: Report) -> tuple[str, ...]:
     if report.is_table:
         return ("skill",)
@@ -165,7 +154,7 @@ def _overall(overall: Overall) -> Iterator[Picture]:
     }
     yield (
         "metrics",
-        (7.0, 1.0 + 0.32 * len(rows)),
+        (4.8, 1.0 + 0.28 * len(rows)),
         partial(
             figures.metric_intervals,
             rows,
@@ -181,21 +170,22 @@ def _scored(scored: Scored) -> Iterator[Picture]:
         shown = _shown_names(scored)
         yield (
             "f1_by_frequency",
-            (7.0, 4.2),
+            (4.8, 3.8),
             partial(figures.f1_by_frequency, labels.train, labels.f1, names=shown),
         )
-    counted = CalibrationBins(
-        calibration.cells, calibration.positives, calibration.probability_sum
-    )
-    if calibration.cells.sum():
-        yield (
-            "reliability",
-            (4.8, 5.2),
-            partial(figures.reliability_diagram, counted),
+    if calibration.every.cells.sum():
+        draw = partial(
+            figures.reliability_diagram,
+            calibration.every,
+            predicted=calibration.predicted,
         )
+        yield "reliability", (4.8, 5.2), draw
+    if scored.trade_offs:
+        draw = partial(figures.precision_recall_curves, scored.trade_offs)
+        yield "precision_recall", (4.8, 5.0), draw
     yield (
         "thresholds",
-        (6.4, 4.0),
+        (4.8, 3.8),
         partial(
             figures.threshold_curves,
             curves.values,
@@ -218,11 +208,7 @@ def _scored(scored: Scored) -> Iterator[Picture]:
 
 
 def _shown_names(scored: Scored) -> list[str]:
-    return [_short(name) for name in scored.labels.shown]
-
-
-def _short(name: str, most: int = 32) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+    return [short(name) for name in scored.labels.shown]
 
 
 def _graph(report: Report, graph: Graph) -> Iterator[Picture]:
@@ -267,7 +253,7 @@ def _graph(report: Report, graph: Graph) -> Iterator[Picture]:
             counts = report.scored.labels.train[vectors.ids]
         yield (
             "label_vectors",
-            (7.4, 6.4),
+            (5.2, 5.2),
             partial(
                 figures.label_vectors,
                 vectors.positions,

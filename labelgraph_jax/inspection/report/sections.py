@@ -8,13 +8,16 @@ from typing import Any
 
 from labelgraph_jax.inspection.report.contents import (
     BadDocument,
+    Calibration,
     Confusion,
+    Data,
     Gates,
     Graph,
     Metric,
     Overall,
     Report,
     Scored,
+    Setting,
     TableTask,
     Vectors,
     Worst,
@@ -33,35 +36,32 @@ Pictures = Mapping[str, str]
 
 
 def sections(report: Report, pictures: Pictures) -> list[tuple[str, str, str]]:
-    """Return key, title and HTML of every section, in order; empty ones too."""
-    training = ("training", "Training", _training(report, pictures))
-    gates = ("gates", "Gates", _part(report.gates, _gates))
-    notes = ("notes", "Notes", _notes(report))
-    if report.is_table:
-        results = "".join(map(_task, report.tasks))
-        return [("results", "Results", results), training, gates, notes]
+    """Return key, title and HTML of every section that has something to show; the last
+    one says what is left out and why."""
     scored = report.scored
     confusion = scored if isinstance(scored, str) else scored.confusion
     names = [] if isinstance(scored, str) else scored.labels.shown
-    return [
-        ("results", "Results", _part(report.overall, _overall, pictures)),
-        training,
+    results = "".join(map(_task, report.tasks))
+    found = [
+        ("results", "Results", results or _part(report.overall, _overall, pictures)),
+        ("training", "Training", _part(report.history, _training, pictures)),
         ("labels", "Labels", _part(scored, _labels, pictures)),
         ("probabilities", "Probabilities", _part(scored, _probabilities, pictures)),
         ("confusion", "Confusion between labels", _part(confusion, _confusion, names)),
         ("graph", "The label graph", _part(report.graph, _graph)),
         ("vectors", "Label vectors", _part(report.vectors, _vectors, pictures)),
-        gates,
+        ("gates", "Gates", _part(report.gates, _gates)),
         ("documents", "Worst documents", _part(report.worst, _worst)),
-        notes,
+        ("corpus", "Data", _data(report.data)),
+        ("settings", "Settings", _settings(report.settings)),
+        ("left-out", "Not on this page", _left_out(report)),
     ]
+    return [part for part in found if part[2]]
 
 
 def _part(content: Any, render: Callable[..., str], *options: Any) -> str:
-    """A section, or the sentence that stands in its place."""
-    if isinstance(content, str):
-        return _said(content)
-    return render(content, *options)
+    """A section; nothing where a sentence says why it is not there."""
+    return "" if isinstance(content, str) else render(content, *options)
 
 
 def escaped(text: Any) -> str:
@@ -123,11 +123,23 @@ def tiles(report: Report) -> str:
     beside = overall.others.get(overall.baseline, {})
     found = [_tile(known[n], beside.get(n)) for n in LEADING if n in known]
     if isinstance(report.scored, Scored):
-        error = report.scored.calibration.error
-        found.append(
-            f'<div class="tile"><b>{error:.4f}</b><span>calibration error</span></div>'
-        )
+        found.append(_calibration_tile(report.scored.calibration))
     return f'<div class="tiles">{"".join(found)}</div>'
+
+
+def _calibration_tile(calibration: Calibration) -> str:
+    """The error of the predicted cells, large; below it that of all cells."""
+    own, every = calibration.predicted_error, calibration.error
+    of_all = f"all {calibration.every.cells.sum():,} cells"
+    if own is None:
+        large, of, small = every, of_all, ""
+    else:
+        large, of = own, f"the {calibration.predicted.cells.sum():,} predicted labels"
+        small = f"<small>{every:.4f} over {of_all}</small>"
+    return (
+        f'<div class="tile"><b>{large:.4f}</b><span>calibration error</span>'
+        f"<small>over {of}</small>{small}</div>"
+    )
 
 
 def _tile(metric: Metric, baseline: float | None) -> str:
@@ -184,12 +196,8 @@ def _cell(column: str, value: float | None) -> str:
     return f"{value:,.0f}" if column == "rows" else f"{value:,.4g}"
 
 
-def _training(report: Report, pictures: Pictures) -> str:
-    if isinstance(report.history, str):
-        return _said(report.history)
-    return _figure(pictures, "learning_curves") or _said(
-        "metrics.jsonl holds neither a loss nor a validation metric."
-    )
+def _training(_: Any, pictures: Pictures) -> str:
+    return _figure(pictures, "learning_curves")
 
 
 def _labels(_: Scored, pictures: Pictures) -> str:
@@ -201,32 +209,54 @@ def _labels(_: Scored, pictures: Pictures) -> str:
 
 
 def _probabilities(scored: Scored, pictures: Pictures) -> str:
+    calibration = scored.calibration
     said = (
-        f"Expected calibration error {scored.calibration.error:.4f}: how far a "
-        "probability lies from the share that is positive, in the mean over cells. "
-        f"{scored.calibration.note}"
+        "Expected calibration error: how far a probability lies from the share that is "
+        "positive, averaged over cells. "
+        f"Over all {calibration.every.cells.sum():,} cells it is "
+        f"{calibration.error:.4f}: most of them are labels that are rightly given "
+        "almost 0. "
     )
-    left = _figure(pictures, "reliability", said)
-    curves = "If one threshold decided every label. " + scored.curves.note
-    return f'<div class="two">{left}{_figure(pictures, "thresholds", curves)}</div>'
+    if (error := calibration.predicted_error) is not None:
+        said += (
+            f"Over the {calibration.predicted.cells.sum():,} cells of predicted labels "
+            f"it is {error:.4f}. "
+        )
+    left = _figure(pictures, "reliability", said + calibration.note)
+    curves = _figure(
+        pictures,
+        "thresholds",
+        "If one threshold decided every label. " + scored.curves.note,
+    )
+    recall = _figure(
+        pictures,
+        "precision_recall",
+        "Precision and recall at every threshold: of all cells together, and of the "
+        "labels of head, middle and tail that most test documents carry. AP is the "
+        "average precision.",
+    )
+    return f'<div class="two"><div>{left}{curves}</div>{recall}</div>'
 
 
 def _confusion(confusion: Confusion, names: Sequence[str]) -> str:
-    together = _pairs(confusion.together_pairs, names, "missed with it")
-    confused = _pairs(confusion.confused_pairs, names, "predicted instead")
-    return f"""<div class="two">
-<div><h3>Missed together</h3><div class="heat" id="heat-together"></div>{together}</div>
-<div><h3>Confused with</h3><div class="heat" id="heat-confused"></div>{confused}</div>
-</div>
-<p class="note">Rows are labels that a document has and was not given. A model of
-several labels does not choose one over another: a pair is a hint, not a proof.</p>"""
+    parts = ""
+    for key, title, pairs, other in (
+        ("together", "Missed together", confusion.together_pairs, "also missed"),
+        ("confused", "Confused with", confusion.confused_pairs, "predicted instead"),
+    ):
+        if pairs:
+            parts += (
+                f'<div><h3>{title}</h3><div class="heat" id="heat-{key}"></div>'
+                f"{_pairs(pairs, names, other)}</div>"
+            )
+    return f"""<div class="two">{parts}</div>
+<p class="note">Rows are labels that a document has but was not given. A multi-label
+model does not choose one label over another: a pair is a hint, not a proof.</p>"""
 
 
 def _pairs(
     pairs: Sequence[tuple[int, int, int]], names: Sequence[str], other: str
 ) -> str:
-    if not pairs:
-        return _said("There is no such pair.")
     rows = "".join(
         f"<tr><td>{escaped(names[i])}</td><td>{escaped(names[j])}</td>"
         f"<td>{count:,}</td></tr>"
@@ -241,13 +271,14 @@ def _pairs(
 
 
 def _graph(graph: Graph) -> str:
-    notes = "".join(map(_said, graph.notes))
-    return f"{notes}\n{asset('graph.html')}" if graph.views else notes
+    if not graph.views:
+        return ""
+    return f"{''.join(map(_said, graph.notes))}\n{asset('graph.html')}"
 
 
 def _vectors(vectors: Vectors, pictures: Pictures) -> str:
     said = vectors.note + " Colours are the clusters of the label graph."
-    return _figure(pictures, "label_vectors", said) or _said("There is no picture.")
+    return _figure(pictures, "label_vectors", said)
 
 
 def _gates(gates: Gates) -> str:
@@ -304,7 +335,45 @@ def _probability(value: float | None) -> str:
     return f" <i>{value:.2f}</i>" if value >= 0.005 else " <i>&lt;0.01</i>"
 
 
-def _notes(report: Report) -> str:
-    if not report.notes:
-        return ""
-    return f"<ul>{''.join(f'<li>{escaped(note)}</li>' for note in report.notes)}</ul>"
+def _data(data: Data) -> str:
+    rows = (_row(split, map(escaped, row)) for split, row in data.splits.items())
+    found = _table(data.columns, rows) if data.splits else ""
+    if data.labels:
+        chips = "".join(
+            f'<span class="chip">{escaped(name)} <i>{count:,}</i></span>'
+            for name, count in data.labels
+        )
+        found += (
+            "<h3>Most frequent labels <small>training documents</small></h3>"
+            f'<p class="chips">{chips}</p>'
+        )
+    if data.notes:
+        notes = "".join(f"<li>{escaped(note)}</li>" for note in data.notes)
+        found += f"<h3>Notes</h3><ul>{notes}</ul>"
+    return found
+
+
+def _settings(settings: Sequence[Setting]) -> str:
+    """Those that differ from the defaults; the others on demand."""
+    changed = [s for s in settings if s.value != s.default]
+    usual = [s for s in settings if s.value == s.default]
+    found = '<p class="note">Every setting has its default.</p>' if settings else ""
+    if changed:
+        rows = (_row(s.name, map(escaped, (s.value, s.default))) for s in changed)
+        found = _table(("this run", "default"), rows, "settings")
+    if usual:
+        rows = (_row(s.name, (escaped(s.value),)) for s in usual)
+        found += (
+            f"<details><summary><span>{len(usual):,} settings that have their default"
+            f"</span></summary>{_table(('value',), rows, 'settings')}</details>"
+        )
+    return found
+
+
+def _left_out(report: Report) -> str:
+    lines = (
+        f"<li>{escaped(', '.join(names).capitalize())}: {escaped(why)}</li>"
+        for why, names in report.left_out().items()
+    )
+    found = "".join(lines)
+    return f"<ul>{found}</ul>" if found else ""

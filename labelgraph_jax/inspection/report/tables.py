@@ -5,13 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from labelgraph_jax.inspection.gates import run_gates
-from labelgraph_jax.inspection.report.contents import Gates, Report, TableTask
-from labelgraph_jax.inspection.report.gathering import Say, gates_of, read_history
+from labelgraph_jax.inspection.report.about_run import (
+    data_of_rows,
+    read_history,
+    settings_of,
+)
+from labelgraph_jax.inspection.report.contents import (
+    NOT_OF_TABLES,
+    Gates,
+    Inapplicable,
+    Report,
+    TableTask,
+)
+from labelgraph_jax.inspection.report.gathering import Say, gates_of
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.result_rows import TASK_COLUMNS, task_rows
-
-_NOT_OF_TABLES = "A run over a table has tasks and no labels of documents."
 
 
 def gather_table(
@@ -35,11 +44,12 @@ def gather_table(
         results |= {"baseline": None, "data": Path(data).name}
     test = results["test"]
     tasks = () if test is None else tuple(_tasks(results))
-    why = _NOT_OF_TABLES
+    why = NOT_OF_TABLES
     return Report(
         title=str(results["data"]),
         facts=_facts(results),
-        notes=tuple(results.get("notes") or ()),
+        data=data_of_rows(results),
+        settings=settings_of(place.config(), table=True),
         history=read_history(place),
         overall=why if test else "There is no test split, so nothing was measured.",
         scored=why,
@@ -48,6 +58,7 @@ def gather_table(
         gates=_gates(place, results, data),
         worst=why,
         tasks=tasks,
+        is_table=True,
     )
 
 
@@ -82,7 +93,8 @@ def _facts(results: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _gates(place: Workdir, results: Mapping[str, Any], data: str) -> Gates | str:
     if results.get("mixture") not in ("mmoe", "omoe"):
-        return f"A mixture of kind '{results.get('mixture')}' has no gates."
+        kind = results.get("mixture")
+        return Inapplicable(f"A mixture of kind '{kind}' has no gates.")
     if results.get("test") is None and not data:
         return "There is no test split whose gates could be read."
     try:

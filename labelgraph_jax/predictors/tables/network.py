@@ -22,7 +22,11 @@ from labelgraph_jax.modules.mixture import (
     l2_constraint,
 )
 from labelgraph_jax.modules.tables import TableEncoder, TableNetwork
-from labelgraph_jax.training.objectives import LossFn, multi_task_objective
+from labelgraph_jax.training.objectives import (
+    ApplyFn,
+    LossFn,
+    multi_task_objective,
+)
 
 # Shares that log-odds are taken of stay this far from 0 and 1.
 PRIOR_FLOOR = 1e-4
@@ -137,12 +141,20 @@ def build_table_classifier(
     return TableClassifier(module, tuple(targets), widths)
 
 
-def table_objective(config: Config, classifier: TableClassifier) -> LossFn:
-    """The loss of all tasks: one per task, weighed as the settings say."""
+def table_objective(
+    config: Config, classifier: TableClassifier, apply: ApplyFn | None = None
+) -> LossFn:
+    """The loss of all tasks: one per task, weighed as the settings say.
+
+    Args:
+        config: resolved settings.
+        classifier: the network.
+        apply: in place of the network's own.
+    """
     settings = config.mixture
     constrained = settings.kind == "l2_constrained"
     return multi_task_objective(
-        classifier.apply,
+        apply or classifier.apply,
         classifier.tasks,
         task_weights=np.asarray(task_weights(config), np.float32),
         log_variance=(

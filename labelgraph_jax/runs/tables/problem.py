@@ -38,7 +38,13 @@ from labelgraph_jax.training.evaluate import (
     compile_probabilities,
     predict_probabilities,
 )
-from labelgraph_jax.training.objectives import Batch, LossFn, Params
+from labelgraph_jax.training.objectives import (
+    Batch,
+    LossFn,
+    Params,
+    given_outputs,
+    loss_of_outputs,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,16 +131,17 @@ class TableProblem:
         apply, examples = prepared.classifier.apply, prepared.validation
         assert isinstance(examples, TableExamples)
         run = compile_probabilities(apply, mesh, link=lambda outputs: outputs)
+        loss = jax.jit(table_objective(self.config, prepared.classifier, given_outputs))
 
         def validate(params: Params, batches: Iterable[Batch]) -> dict[str, float]:
-            measured = summarise(
-                predict_probabilities(run, params, batches),
-                examples.targets,
-                examples.target_mask,
-                prepared.targets,
-                task_weights(self.config),
-            )
-            metrics = {"skill": measured["skill"]}
+            outputs = predict_probabilities(run, params, batches)
+            truth = examples.targets, examples.target_mask
+            weights = task_weights(self.config)
+            measured = summarise(outputs, *truth, prepared.targets, weights)
+            metrics = {
+                "skill": measured["skill"],
+                "loss": loss_of_outputs(loss, params, outputs, *truth),
+            }
             for name, task in measured["tasks"].items():
                 for metric, value in task["metrics"].items():
                     counts = ("rows", "labels", "positives")

@@ -44,6 +44,9 @@ DRAWN = {
     "threshold_curves": lambda **o: lg.figures.threshold_curves(
         {"micro F1": [0.5, 0.7, 0.6]}, [0.2, 0.5, 0.8], chosen=0.5, **o
     ),
+    "precision_recall_curves": lambda **o: lg.figures.precision_recall_curves(
+        {"all": ([0.2, 0.6, 1.0], [1.0, 0.8, 0.4]), "corn": ([1.0], [0.5])}, **o
+    ),
     "label_confusion": lambda **o: lg.figures.label_confusion(MATRIX, NAMES, **o),
     "adjacency_heat_map": lambda **o: lg.figures.adjacency_heat_map(MATRIX, NAMES, **o),
     "label_network": lambda **o: lg.figures.label_network(
@@ -136,6 +139,16 @@ def test_curves_are_the_numbers_of_the_log_and_pass_over_those_that_are_null():
     assert right.get_lines()[0].get_xydata().tolist() == [[20, 0.3], [40, 0.6]]
 
 
+def test_the_validation_loss_stands_beside_that_of_training():
+    history = [{**line, "validation/loss": 0.5} for line in HISTORY[1:]]
+    ax = lg.figures.learning_curves(history)
+    assert ax.get_lines()[-1].get_xydata().tolist() == [[20, 0.5], [40, 0.5]]
+    legend = {text.get_text() for text in ax.get_legend().get_texts()}
+    assert "validation loss" in legend
+    alone = lg.figures.learning_curves([{"step": 1, "validation/loss": 0.5}])
+    assert len(alone.figure.axes) == 1
+
+
 def test_a_log_of_other_metrics_shows_these():
     ax = lg.figures.learning_curves([{"step": 1, "validation/auc": 0.5}])
     assert "validation auc" in texts(ax)
@@ -171,6 +184,33 @@ def test_a_reliability_diagram_of_counted_bins_is_that_of_the_cells():
     for one, other in zip(whole.get_lines(), counted.get_lines(), strict=True):
         np.testing.assert_allclose(one.get_xydata(), other.get_xydata())
     assert any("expected calibration error" in text for text in texts(whole))
+
+
+def test_a_reliability_diagram_tells_the_predicted_cells_apart():
+    predicted = calibration_bins(
+        PROBABILITIES, TARGETS, target_mask=PROBABILITIES > 0.6
+    )
+    ax = lg.figures.reliability_diagram(PROBABILITIES, TARGETS, predicted=predicted)
+    *_, every, own = ax.get_lines()
+    assert (own.get_xdata()[np.isfinite(own.get_xdata())] > 0.6).all()
+    assert len(every.get_xdata()) == 10
+    error = lg.functional.expected_calibration_error(predicted)
+    said = f"{error:.4f} over the {int(predicted.cells.sum()):,} predicted"
+    assert any(said in text for text in texts(ax))
+
+
+def test_a_legend_takes_fewer_columns_where_the_figure_is_narrow():
+    from matplotlib.figure import Figure
+
+    columns = []
+    for width in (12.0, 3.0):
+        ax = Figure(figsize=(width, 3.0), layout="constrained").add_subplot()
+        curves = {f"a rather long name, {n}": [0.5, 0.7] for n in range(4)}
+        lg.figures.threshold_curves(curves, [0.2, 0.5], chosen=None, ax=ax)
+        legend = ax.get_legend()
+        columns.append(legend._ncols)
+        assert legend.get_window_extent().width <= ax.figure.bbox.width
+    assert columns == [4, 1]
 
 
 def test_the_diagonal_of_a_confusion_does_not_set_its_scale():
@@ -291,6 +331,10 @@ WRONG = {
     ),
     "shape (2,) must increase": lambda f: f.threshold_curves(
         {"a": [1.0, 2.0]}, [0.2, 0.2], chosen=None
+    ),
+    "nothing to draw, got 0 curves": lambda f: f.precision_recall_curves({}),
+    "must be as many as recall, 2, got 1": lambda f: f.precision_recall_curves(
+        {"a": ([0.1, 0.2], [1.0])}
     ),
     "chosen must be a number": lambda f: f.threshold_curves(
         {"a": [1.0]}, [0.2], chosen=np.nan

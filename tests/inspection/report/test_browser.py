@@ -1,11 +1,14 @@
 """The page in a real browser: it loads from disk, says what it should, and answers."""
 
+import csv
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labelgraph_jax.inspection.report import WrittenReport
+from labelgraph_jax.inspection.report.contents import Scored
 from tests.inspection.report.nasty import NASTY_LABEL
 
 
@@ -72,13 +75,13 @@ def test_sorting_by_f1_puts_the_labels_in_another_order(wide: Opened) -> None:
     head.get_by_role("button").focus()
     wide.page.keyboard.press("Enter")
     assert head.get_attribute("aria-sort") == "descending"
-    falling = [float(value) for value in wide.column(8)]
+    falling = [float(value) for value in wide.column(11)]
     assert falling == sorted(falling, reverse=True)
     assert len(set(falling)) > 1
     first = wide.column(1)
     wide.page.keyboard.press("Enter")
     assert head.get_attribute("aria-sort") == "ascending"
-    assert [float(value) for value in wide.column(8)] == sorted(falling)
+    assert [float(value) for value in wide.column(11)] == sorted(falling)
     assert wide.column(1) != first
 
 
@@ -94,6 +97,93 @@ def test_filters_leave_fewer_labels_and_say_how_many(wide: Opened) -> None:
     assert set(tail) == {"tail"}
     wide.page.select_option("#label-group", "")
     assert len(wide.column(1)) == every
+
+
+def test_the_columns_of_right_and_wrong_ones_add_up(wide: Opened) -> None:
+    columns = {
+        wide.page.locator(f"#label-table th[data-key={key}]").text_content(): [
+            int(text) for text in wide.column(number)
+        ]
+        for number, key in enumerate(("support", "predicted", "tp", "fp", "fn"), 4)
+    }
+    assert list(columns) == ["test", "predicted", "TP", "FP", "FN"]
+    support, predicted, tp, fp, fn = columns.values()
+    assert [a + b for a, b in zip(tp, fp, strict=True)] == predicted
+    assert [a + b for a, b in zip(tp, fn, strict=True)] == support
+    assert sum(tp) > 0
+
+
+def test_the_label_table_is_downloaded_as_csv_from_a_file_without_a_network(
+    wide: Opened, written: WrittenReport, tmp_path: Path
+) -> None:
+    wide.page.fill("#label-filter", "wheat")  # all labels are in the file anyway
+    with wide.page.expect_download() as download:
+        wide.page.get_by_role("button", name="Download as CSV").click()
+    assert download.value.suggested_filename == "labels.csv"
+    download.value.save_as(tmp_path / "labels.csv")
+    wide.page.fill("#label-filter", "")
+    with (tmp_path / "labels.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert isinstance(written.report.scored, Scored)
+    labels = written.report.scored.labels
+    assert [row["label"] for row in rows] == list(labels.names)
+    assert NASTY_LABEL in [row["label"] for row in rows]
+    for name in ("precision", "recall", "f1"):
+        values = [float(row[name] or "nan") for row in rows]
+        assert values == pytest.approx(list(getattr(labels, name)), nan_ok=True)
+    assert [int(row["true_positives"]) for row in rows] == list(labels.true_positives)
+    assert wide.wrong == []
+
+
+def test_the_pages_of_the_table_are_turned(wide: Opened) -> None:
+    buttons = wide.page.locator(".pager button")
+    assert buttons.all_text_contents() == ["Previous", "Next"]
+    assert all(button.is_disabled() for button in buttons.all())  # six labels, one page
+
+
+@pytest.mark.parametrize("width", [320, 400, 1280])
+def test_no_picture_is_cut_or_scrolls(
+    browser: Any, written: WrittenReport, width: int
+) -> None:
+    size = {"width": width, "height": 900}
+    opened = Opened(browser, written, viewport=size)
+    opened.page.locator("details").evaluate_all(
+        "all => all.forEach(d => d.open = true)"
+    )
+    cut = opened.page.evaluate(
+        """() => [...document.querySelectorAll("figure, svg, canvas, .heat, .tile")]
+        .filter((found) => {
+          const box = found.getBoundingClientRect();
+          return box.width < 100 || box.left < 0 || box.right > innerWidth
+            || (found.tagName !== "svg" && found.scrollWidth > found.clientWidth + 1);
+        }).map((found) => found.className || found.id || found.tagName)"""
+    )
+    assert cut == []
+    # What is written in a picture stands inside of it, at a size that can be read.
+    for name, sizes, outside in opened.page.evaluate(
+        """() => [...document.querySelectorAll(".picture svg")].map((picture) => {
+          const whole = picture.getBoundingClientRect();
+          const texts = [...picture.querySelectorAll("text")]
+            .filter((text) => text.textContent.trim());
+          const boxes = texts.map((text) => text.getBoundingClientRect());
+          return [picture.getAttribute("aria-label"), boxes.map((b) => b.height),
+            texts.filter((_, i) => boxes[i].left < whole.left - 2
+              || boxes[i].right > whole.right + 2).map((text) => text.textContent)];
+        })"""
+    ):
+        assert outside == [], name
+        assert width < 400 or min(sizes) > 6, name
+    opened.page.close()
+
+
+def test_every_link_leads_to_a_section_with_something_in_it(wide: Opened) -> None:
+    sections = wide.page.locator("main > section")
+    links = wide.page.locator("nav a").all_text_contents()
+    assert sections.locator("h2").all_text_contents() == links
+    assert "Gates" not in links and {"Data", "Settings"} <= set(links)
+    for section in sections.all():
+        seen = section.locator("table, svg, canvas, article, li")
+        assert seen.count() > 0, section.text_content()
 
 
 def test_the_network_zooms_by_wheel_and_buttons(wide: Opened) -> None:

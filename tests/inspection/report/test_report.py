@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
@@ -26,6 +27,7 @@ from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from tests.inspection.report.conftest import data_of
+from tests.zoo import Zoo
 
 
 def test_the_page_is_whole_and_its_pictures_lie_beside_it(
@@ -50,6 +52,106 @@ def test_the_page_is_whole_and_its_pictures_lie_beside_it(
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in written.pictures)
     assert written.report.sections()["gates"].startswith("This run has no mixture")
     assert data_of(written.page)["labels"]["names"][1] == "corn"
+
+
+def test_a_part_that_is_not_there_has_no_section(
+    written: WrittenReport, zoo: Zoo, tmp_path: Path
+) -> None:
+    def headings(page: Path) -> list[str]:
+        return re.findall(r"<h2>(.*?)</h2>", page.read_text(encoding="utf-8"))
+
+    assert "Gates" not in headings(written.page)
+    assert written.report.left_out() == {}  # a mixture that was never asked for
+    assert "Gates" in headings(write_report(zoo.copy("mixture", tmp_path / "m")).page)
+    joined = write_report(zoo.copy("ensemble", tmp_path / "both"))
+    assert not {"Training", "The label graph", "Settings"} & set(headings(joined.page))
+    assert headings(joined.page)[-1] == "Not on this page"
+    left_out = {name for names in joined.report.left_out().values() for name in names}
+    assert left_out == {"training curves", "label graph", "label vectors"}
+
+
+def test_the_calibration_of_predicted_cells_stands_beside_that_of_all(
+    written: WrittenReport, finished: Path
+) -> None:
+    kept = read_kept(Workdir(finished))
+    assert kept is not None and isinstance(written.report.scored, Scored)
+    calibration = written.report.scored.calibration
+    for own, cells in (
+        (calibration.every, kept.known),
+        (calibration.predicted, kept.decided & kept.known),
+    ):
+        assert own.cells.sum() == cells.sum() > 0
+        assert own.positives.sum() == kept.hits[cells].sum()
+    page = written.page.read_text(encoding="utf-8")
+    assert calibration.predicted_error is not None
+    for error, cells in (
+        (calibration.error, f"all {calibration.every.cells.sum():,} cells"),
+        (calibration.predicted_error, "predicted"),
+    ):
+        # In the tile, in the diagram and below it.
+        assert page.count(f"{error:.4f}") >= 3 and cells in page
+
+
+def test_curves_of_precision_and_recall_are_those_of_scikit_learn(
+    written: WrittenReport, finished: Path
+) -> None:
+    kept = read_kept(Workdir(finished))
+    assert kept is not None
+    scored = written.report.scored
+    assert isinstance(scored, Scored)
+    first = next(iter(scored.trade_offs))
+    assert first.startswith("all cells (micro), AP ") and len(scored.trade_offs) > 1
+    for recall, precision in scored.trade_offs.values():
+        assert (np.diff(recall) >= 0).all() and recall[-1] == pytest.approx(1)
+        assert ((precision > 0) & (precision <= 1)).sum() >= len(precision) - 1
+    truth, scores = kept.hits[kept.known], kept.probabilities[kept.known]
+    assert first.endswith(f"AP {average_precision_score(truth, scores):.2f}")
+    precision, recall, _ = precision_recall_curve(truth, scores)
+    theirs = set(zip(recall.round(6), precision.round(6), strict=True))
+    ours = zip(*(part.round(6) for part in scored.trade_offs[first]), strict=True)
+    assert set(ours) <= theirs
+
+
+def test_the_f1_of_a_baseline_by_label_stands_in_the_table(copied: Path) -> None:
+    plain = data_of(write_report(copied).page)["labels"]
+    assert plain["baseline_f1"] is None
+    results = json.loads((copied / "results.json").read_text())
+    own = [0.5] * (len(plain["names"]) - 1) + [None]
+    results["baseline"]["label_f1"] = dict.fromkeys(("SVM, tuned", "SVM, at 0"), own)
+    (copied / "results.json").write_text(json.dumps(results))
+    page = write_report(copied).page
+    assert data_of(page)["labels"]["baseline_f1"] == own
+
+
+def test_the_data_and_the_settings_of_the_run_are_told(written: WrittenReport) -> None:
+    data = written.report.data
+    assert list(data.splits) == ["train", "validation", "test"]
+    documents, labels = data.columns.index("documents"), data.columns.index("labels")
+    assert int(data.splits["train"][documents]) > int(data.splits["test"][documents])
+    assert int(data.splits["train"][labels]) == 6
+    counts = [count for _, count in data.labels]
+    assert counts == sorted(counts, reverse=True) and len(counts) == 6
+    settings = {s.name: s for s in written.report.settings}
+    assert settings["text.encoder"].value == "bag"
+    changed = [s.name for s in written.report.settings if s.value != s.default]
+    assert "training.epochs" in changed and "data.data" in changed
+    page = written.page.read_text(encoding="utf-8")
+    assert "settings that have their default" in page
+
+
+def test_a_run_that_logged_no_validation_loss_has_its_curves(
+    copied: Path, written: WrittenReport
+) -> None:
+    def legend(page: Path) -> bool:
+        return "validation loss" in page.read_text(encoding="utf-8")
+
+    assert legend(written.page)
+    log = copied / "metrics.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert any("validation/loss" in line for line in lines)
+    old = [{n: v for n, v in line.items() if n != "validation/loss"} for line in lines]
+    log.write_text("".join(json.dumps(line) + "\n" for line in old))
+    assert not legend(write_report(copied).page)
 
 
 def test_what_is_embedded_ends_no_script_and_reads_back() -> None:

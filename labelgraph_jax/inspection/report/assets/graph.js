@@ -74,8 +74,8 @@ function labelGraph(graph) {
     shownNode = node;
     panel.replaceChildren();
     if (node < 0) {
-      panel.append(element("p", "Point at a label, or tap it, for what it receives and "
-        + "sends. Wheel, pinch or the buttons zoom; drag to move.", { class: "note" }));
+      panel.append(element("p", "Point at a label, or tap it, to see what it receives "
+        + "and sends. Zoom with the wheel, two fingers or the buttons; drag to move.", { class: "note" }));
       return;
     }
     panel.append(element("h3", graph.names[node]));

@@ -1,16 +1,51 @@
 const COLUMNS = [
   ["name", "label"], ["group", "frequency"], ["train", "training"],
-  ["support", "test"], ["predicted", "predicted"], ["precision", "precision"],
-  ["recall", "recall"], ["f1", "F1"], ["threshold", "threshold"],
+  ["support", "test"], ["predicted", "predicted"], ["tp", "TP"], ["fp", "FP"],
+  ["fn", "FN"], ["precision", "precision"], ["recall", "recall"], ["f1", "F1"],
+  ["gain", "vs. baseline"], ["threshold", "threshold"],
 ];
 const GROUP_ORDER = { head: 0, middle: 1, tail: 2 };
 
+const FIELDS = [
+  ["name", "label"], ["title", "title"], ["group", "frequency"],
+  ["train", "training_documents"], ["support", "test_documents"],
+  ["predicted", "predicted_documents"], ["tp", "true_positives"],
+  ["fp", "false_positives"], ["fn", "false_negatives"], ["precision", "precision"],
+  ["recall", "recall"], ["f1", "f1"], ["baseline", "baseline_f1"],
+  ["threshold", "threshold"],
+];
+
+function difference(value, other) {
+  return value === null || other === null || other === undefined ? null : value - other;
+}
+
+// Every label as CSV (RFC 4180), made here: the page needs no network.
+function saveAsCsv(rows, fields) {
+  const quoted = (value) => {
+    const text = value === null || value === undefined ? "" : String(value);
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const lines = [fields.map(([, title]) => title)];
+  for (const row of rows) lines.push(fields.map(([key]) => quoted(row[key])));
+  const text = lines.map((line) => `${line.join(",")}\r\n`).join("");
+  const address = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+  element("a", null, { href: address, download: "labels.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
+
 function labelTable(labels, select) {
+  const baseline = labels.baseline_f1 || [];
+  const without = labels.baseline_f1 ? [] : ["gain", "baseline"];
+  const columns = COLUMNS.filter(([key]) => !without.includes(key));
   const rows = labels.names.map((name, i) => ({
     id: i, name, title: labels.titles[i], group: labels.groups[i],
     train: labels.train[i], support: labels.support[i],
-    predicted: labels.predicted[i], precision: labels.precision[i],
-    recall: labels.recall[i], f1: labels.f1[i], threshold: labels.thresholds[i],
+    predicted: labels.predicted[i], tp: labels.true_positives[i],
+    fp: labels.predicted[i] - labels.true_positives[i],
+    fn: labels.support[i] - labels.true_positives[i],
+    precision: labels.precision[i], recall: labels.recall[i], f1: labels.f1[i],
+    baseline: baseline[i], gain: difference(labels.f1[i], baseline[i]),
+    threshold: labels.thresholds[i],
     found: `${name}\n${labels.titles[i]}`.toLowerCase(),
   }));
   const table = byId("label-table");
@@ -29,7 +64,7 @@ function labelTable(labels, select) {
   }
 
   const head = element("tr");
-  for (const [key, title] of COLUMNS) {
+  for (const [key, title] of columns) {
     const cell = element("th", null, { scope: "col", "data-key": key });
     const button = element("button", title, { type: "button" });
     button.addEventListener("click", () => {
@@ -71,7 +106,7 @@ function labelTable(labels, select) {
       if (row.title) cell.append(element("small", row.name));
       line.append(cell);
       line.append(element("td", row.group));
-      for (const key of ["train", "support", "predicted"]) {
+      for (const key of ["train", "support", "predicted", "tp", "fp", "fn"]) {
         line.append(element("td", whole(row[key])));
       }
       for (const key of ["precision", "recall"]) {
@@ -82,7 +117,14 @@ function labelTable(labels, select) {
         f1.append(element("span", null, { style: `--share:${row.f1}` }));
       }
       f1.append(shown(row.f1));
-      line.append(f1, element("td", shown(row.threshold)));
+      line.append(f1);
+      if (labels.baseline_f1) {
+        const sign = row.gain > 0 ? "+" : "";
+        const kind = row.gain > 0 ? "gain" : row.gain < 0 ? "loss" : "";
+        const words = row.gain === null ? "–" : `${sign}${row.gain.toFixed(3)}`;
+        line.append(element("td", words, { class: kind }));
+      }
+      line.append(element("td", shown(row.threshold)));
       made.append(line);
     }
     return made;
@@ -112,7 +154,7 @@ function labelTable(labels, select) {
       : `${whole(kept.length)} of ${whole(rows.length)} labels`;
     byId("page-place").textContent = `${state.page + 1} of ${pages}`;
     byId("page-back").disabled = state.page === 0;
-    byId("page-on").disabled = state.page === pages - 1;
+    byId("page-next").disabled = state.page === pages - 1;
   }
 
   const again = () => { state.page = 0; update(); };
@@ -121,6 +163,9 @@ function labelTable(labels, select) {
     control.addEventListener("change", again);
   }
   byId("page-back").addEventListener("click", () => { state.page -= 1; update(); });
-  byId("page-on").addEventListener("click", () => { state.page += 1; update(); });
+  byId("page-next").addEventListener("click", () => { state.page += 1; update(); });
+  byId("label-csv").addEventListener("click", () => {
+    saveAsCsv(rows, FIELDS.filter(([key]) => !without.includes(key)));
+  });
   update();
 }

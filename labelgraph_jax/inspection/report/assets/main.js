@@ -13,11 +13,12 @@ if (data.confusion) {
     ["heat-together", together, "missed together with", "Labels missed together"],
     ["heat-confused", confused, "missed where this was predicted:", "Labels confused"],
   ]) {
+    if (!byId(id)) continue; // there is no such pair
     const map = heatMap(byId(id), (row, column, count) => (
       `${row}, ${words} ${column}: ${whole(count)} documents`
     ));
     map.set(names, Float32Array.from(matrix.flat()), title,
-      `the ${labels.length} labels with most such pairs; rows are missed`);
+      `the ${labels.length} labels with the most such pairs; rows are missed labels`);
     redraws.push(map.draw);
   }
 }

@@ -92,7 +92,7 @@ function network(canvas, graph, changed) {
       const text = full.length > 34 && node !== focus ? `${full.slice(0, 33)}…` : full;
       const wide = context.measureText(text).width;
       const gap = radius[node] * grow + 4;
-      const left = x + gap + wide > width ? x - gap - wide : x + gap;
+      const left = Math.max(2, x + gap + wide > width ? x - gap - wide : x + gap);
       const box = [left - 1, y - 7, left + wide + 1, y + 7];
       const meets = taken.some((other) => box[0] < other[2] && other[0] < box[2]
         && box[1] < other[3] && other[1] < box[3]);

@@ -1,0 +1,174 @@
+"""The run itself in its report: its data, its settings, the log of its training."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from labelgraph_jax.config import Config, to_dict
+from labelgraph_jax.config.presets import preset
+from labelgraph_jax.config.settings import flatten
+from labelgraph_jax.data.documents import Document
+from labelgraph_jax.data.statistics import split_statistics
+from labelgraph_jax.inspection.report.contents import Data, Setting
+from labelgraph_jax.predictors.workdir import Workdir
+
+FREQUENT = 10
+"""Labels that are named as the most frequent ones."""
+COLUMNS = (
+    "documents",
+    "labels",
+    "labels per document",
+    "most per document",
+    "without a label",
+    "words, median",
+    "words, 95%",
+    "words, longest",
+)
+
+
+def data_of_documents(
+    results: Mapping[str, Any],
+    splits: Mapping[str, Sequence[Document] | str],
+    counts: np.ndarray,
+    names: Sequence[str],
+) -> Data:
+    """The documents of a run, by split.
+
+    Args:
+        results: as of results.json.
+        splits: documents by split, or why they cannot be read.
+        counts: training documents with each label `[N]`.
+        names: what the labels are called.
+    """
+    rows, reasons = {}, {}
+    known = results.get("documents") or {}
+    for split, documents in splits.items():
+        if isinstance(documents, str):
+            reasons[documents] = None
+            rows[split] = (f"{known[split]:,}" if split in known else "",)
+        elif documents:
+            rows[split] = _numbers(documents)
+    order = np.argsort(-counts, kind="stable")[:FREQUENT]
+    return Data(
+        columns=COLUMNS,
+        splits={n: row + ("",) * (len(COLUMNS) - len(row)) for n, row in rows.items()},
+        labels=tuple((names[i], int(counts[i])) for i in order if counts[i]),
+        notes=(
+            *_notes(results),
+            *(f"some documents are only counted here: {why}" for why in reasons),
+        ),
+    )
+
+
+def _numbers(documents: Sequence[Document]) -> tuple[str, ...]:
+    found = split_statistics(documents)
+    return (
+        f"{found.documents:,}",
+        f"{found.labels:,}",
+        f"{found.labels_per_document_mean:.2f}",
+        f"{found.labels_per_document_max:,}",
+        f"{found.without_label_share:.1%}",
+        f"{found.words_median:,.0f}",
+        f"{found.words_p95:,.0f}",
+        f"{found.words_max:,}",
+    )
+
+
+def data_of_rows(results: Mapping[str, Any]) -> Data:
+    """The rows of a run over a table, by split."""
+    rows = dict(results.get("rows") or {})
+    if results.get("test"):
+        rows["test"] = results["test"]["rows"]
+    splits = {split: (f"{count:,}",) for split, count in rows.items()}
+    return Data(("rows",), splits, (), _notes(results))
+
+
+def _notes(results: Mapping[str, Any]) -> tuple[str, ...]:
+    notes = list(results.get("notes") or ())
+    test = results.get("test") or {}
+    for found, what in (
+        (results.get("truncated_training_documents"), "training documents"),
+        (test.get("truncated_documents"), "of the documents measured"),
+    ):
+        if found:
+            notes.append(
+                f"{found:,} {what} are longer than what the encoder reads, and are "
+                "cut off there"
+            )
+    for found, what in (
+        (results.get("unseen_validation_labels"), "validation documents"),
+        (test.get("unseen_labels"), "documents measured"),
+    ):
+        if found:
+            notes.append(
+                f"{sum(found.values()):,} occurrences of {len(found):,} labels in the "
+                f"{what} are left out, for training never saw these labels"
+            )
+    if absent := test.get("absent_labels"):
+        notes.append(
+            f"{absent:,} labels occur in none of the documents measured and count as 0 "
+            f"in macro F1; without them it is {test['metrics']['macro_f1_present']:.4f}"
+        )
+    if cut := test.get("cut_documents"):
+        notes.append(
+            f"{cut:,} documents may have more labels than the "
+            f"{test.get('kept_labels')} that are kept of each"
+        )
+    return tuple(notes)
+
+
+def settings_of(config: Config, *, table: bool = False) -> tuple[Setting, ...]:
+    """All settings of a run beside their defaults.
+
+    Args:
+        config: resolved settings.
+        table: the run is over a table, whose defaults differ.
+    """
+    default = preset("table" if table else "default").resolved()
+    usual, own = (flatten(to_dict(part)) for part in (default, config))
+    return tuple(
+        Setting(name, _text(value), _text(usual.get(name)))
+        for name, value in own.items()
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value)
+
+
+def read_history(place: Workdir) -> tuple[Mapping[str, Any], ...] | str:
+    """The lines of metrics.jsonl, or why there are none."""
+    if place.is_ensemble:
+        return "An ensemble is not trained; its members' directories have their curves."
+    path = place.path / "metrics.jsonl"
+    lines: list[Mapping[str, Any]] = []
+    try:
+        with path.open(encoding="utf-8") as file:
+            for text in file:
+                # A run that was killed may have left half a line.
+                if text.endswith("\n") and (line := _line(text)):
+                    lines.append(line)
+    except OSError:
+        return "This directory has no metrics.jsonl, so there is no curve to draw."
+    if not _has_curves(lines):
+        return "metrics.jsonl holds neither a loss nor a validation metric."
+    return tuple(lines)
+
+
+def _line(text: str) -> Mapping[str, Any] | None:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _has_curves(history: Sequence[Mapping[str, Any]]) -> bool:
+    return any(
+        isinstance(line.get(name), int | float) and line.get("step") is not None
+        for line in history
+        for name in line
+        if name == "loss" or name.startswith("validation/")
+    )
