@@ -7,6 +7,7 @@
     lg.figures         figures: arrays in, matplotlib axes out
     lg.load(workdir)   a trained model: .predict(texts), .predict_proba(texts);
                        of a run over a table .predict(rows), .predict_proba(rows)
+    lg.fit(texts, labels)     trains on texts in memory, and gives such a model
     lg.LabelGraphClassifier   a scikit-learn estimator: .fit(texts, labels)
     lg.explain(model, text)   why these labels: words, neighbours, documents
     lg.score_test(model)   its test documents: probabilities, targets, decisions
@@ -22,7 +23,7 @@ __version__ = "0.6.0"
 if TYPE_CHECKING:
     from labelgraph_jax import functional, modules
     from labelgraph_jax.config import Config
-    from labelgraph_jax.estimator import LabelGraphClassifier
+    from labelgraph_jax.estimator import LabelGraphClassifier, fit
     from labelgraph_jax.functional.attention.graph_attention import graph_attention
     from labelgraph_jax.functional.mixture.experts import mix_experts
     from labelgraph_jax.inspection import figures
@@ -37,6 +38,7 @@ _LAZY = {
     "LabelGraphClassifier": "labelgraph_jax.estimator",
     "Model": "labelgraph_jax.predictors.model",
     "explain": "labelgraph_jax.inspection.explain",
+    "fit": "labelgraph_jax.estimator",
     "graph_attention": "labelgraph_jax.functional.attention.graph_attention",
     "TableModel": "labelgraph_jax.predictors.tables.model",
     "load": "labelgraph_jax.runs.restore",
@@ -59,6 +61,7 @@ __all__ = [
     "__version__",
     "explain",
     "figures",
+    "fit",
     "functional",
     "graph_attention",
     "load",

@@ -21,7 +21,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from labelgraph_jax.config import Config, from_dict, read_config, to_dict
+from labelgraph_jax.config import (
+    Config,
+    ReadingConfig,
+    from_dict,
+    read_config,
+    to_dict,
+)
 from labelgraph_jax.data.documents import Corpus, Document
 from labelgraph_jax.data.estimator_targets import (
     Targets,
@@ -29,10 +35,12 @@ from labelgraph_jax.data.estimator_targets import (
     read_matrix,
     read_names,
 )
+from labelgraph_jax.data.readers.row_documents import read_frame
 from labelgraph_jax.data.splits import complete_splits
 from labelgraph_jax.predictors.documents import as_texts
 from labelgraph_jax.predictors.model import Model
-from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.predictors.tables.model import frame_columns
+from labelgraph_jax.runs.fit import fit as fit_run
 from labelgraph_jax.runs.restore import load_model
 
 FEW = 20
@@ -145,7 +153,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         corpus = _corpus(texts, targets, config)
         with tempfile.TemporaryDirectory(prefix="labelgraph-") as folder:
             place = Path(self.workdir) if self.workdir else Path(folder) / "run"
-            fit(config, place, progress=bool(self.verbose), corpus=corpus)
+            fit_run(config, place, progress=bool(self.verbose), corpus=corpus)
             self.classes_ = targets.classes
             self._columns = targets.columns
             self._matrix, self._sparse = targets.matrix, targets.sparse
@@ -294,6 +302,42 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
                 "knows every label in every part of the data"
             )
         return [{place[name] for name in own} for own in names]
+
+
+def fit(
+    texts: Any,
+    labels: Any = None,
+    *,
+    workdir: str | Path | None = None,
+    reading: ReadingConfig | None = None,
+    **parameters: Any,
+) -> Model:
+    """Trains on labelled texts in memory; the short form of `LabelGraphClassifier`.
+
+        model = lg.fit(["Wheat rose", "Gold fell", ...], [["grain"], ["metal"], ...])
+        model = lg.fit(frame, epochs=10)      # with columns text and labels, or 0/1
+        model.predict("Corn rose again")
+
+    Args:
+        texts: as X of `LabelGraphClassifier.fit`; or a data frame that has the labels
+            too, in any form that a parquet file may have.
+        labels: as y of `LabelGraphClassifier.fit`; None with a data frame.
+        workdir: absent or empty folder in which the run is kept; None leaves nothing.
+        reading: names the columns of a data frame, where they are called otherwise.
+        **parameters: of `LabelGraphClassifier`.
+
+    Returns:
+        What `lg.load` gives of such a run.
+
+    Raises:
+        ValueError: as `LabelGraphClassifier.fit`; a data frame without such columns.
+    """
+    if labels is None:
+        if not hasattr(texts, "columns"):
+            raise ValueError("labels must be given, unless texts is a data frame")
+        texts, labels = read_frame(frame_columns(texts), reading or ReadingConfig())
+    classifier = LabelGraphClassifier(workdir=workdir, **parameters)
+    return classifier.fit(texts, labels).model_
 
 
 def _same_length(texts: int, labels: int) -> None:

@@ -36,24 +36,25 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_100,
-    "functional": 5_500,
+    "config": 1_150,
+    "functional": 5_550,
     "modules": 1_740,
-    "data": 6_750,
-    "training": 2_500,
-    "predictors": 3_950,
-    "runs": 3_100,
-    "inspection": 4_300,
+    "data": 7_850,
+    "training": 2_600,
+    "predictors": 4_000,
+    "runs": 3_300,
+    "inspection": 4_700,
     "deploy": 2_300,
-    "estimator": 230,
-    "cli": 2_520,
+    "estimator": 260,
+    "cli": 2_650,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 33_750
-"""Of all parts. 0.6.0 had 34,928; 32,500 is where the first half of the redesign was to
-end, and 27,000 the second: what is written twice in data, deploy, cli and the functions
-of attention has still to be merged. `runs` gained the rivals of a run: the model without
-its graph, and the intervals of differences."""
+BUDGET = 36_000
+"""Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
+where the second half of the redesign ends. What has come since: one layout for every
+file that is read, with a dozen formats more (data), rivals of a run with intervals
+(runs), checkpoints that are seldom written and reduced in the end (training), data,
+settings and curves in the report (inspection)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

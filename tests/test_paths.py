@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from labelgraph_jax.config import Config, DataConfig, TextConfig
-from labelgraph_jax.runs.fit import with_absolute_paths
+from labelgraph_jax.config.schema import with_absolute_paths
 
 
 def test_the_paths_of_a_run_do_not_depend_on_where_it_was_started(

@@ -213,13 +213,14 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     from labelgraph_jax.data.corpora import load_corpus
     from labelgraph_jax.data.documents import DataError
     from labelgraph_jax.predictors.workdir import Workdir
-    from labelgraph_jax.runs.records import documents_of_run
+    from labelgraph_jax.runs.corpus import read_corpus
 
     with tempfile.TemporaryDirectory() as scratch:
         named = options.workdir
         workdir = Path(named) if named else small_bilstm(Path(scratch) / "bilstm")
         place = Workdir.existing(workdir)
-        corpus, documents = documents_of_run(place.config().data, place.labels())
+        own = read_corpus(place.config().data)
+        corpus, documents = own.name, own.test
         with contextlib.suppress(DataError):
             reuters = load_corpus("reuters21578")
             corpus, documents = reuters.name, reuters.test

@@ -11,7 +11,7 @@ from labelgraph_jax.config.schema import (
 from labelgraph_jax.config.settings import ConfigError, differences, to_dict
 from labelgraph_jax.config.table import TABLE_METRIC, TableConfig
 from labelgraph_jax.config.tasks import MixtureConfig
-from labelgraph_jax.config.text import POOLINGS, DataConfig, TextConfig
+from labelgraph_jax.config.text import POOLINGS, DataConfig, ReadingConfig, TextConfig
 from labelgraph_jax.config.training import (
     LOSS_SETTINGS,
     SELECTION_METRICS,
@@ -35,6 +35,7 @@ __all__ = [
     "LossConfig",
     "MemoryConfig",
     "MixtureConfig",
+    "ReadingConfig",
     "TableConfig",
     "TextConfig",
     "ThresholdConfig",

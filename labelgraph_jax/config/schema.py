@@ -171,3 +171,25 @@ def read_config(path: str | Path) -> Config:
         return from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """The same run, which finds its files from any current directory."""
+
+    def absolute(section: Any, *names: str) -> Any:
+        paths = {name: getattr(section, name) for name in names}
+        named = {
+            n: p if p.startswith("hf:") else str(Path(p).absolute())
+            for n, p in paths.items()
+            if p
+        }
+        return dataclasses.replace(section, **named)
+
+    return dataclasses.replace(
+        config,
+        data=absolute(
+            config.data, "data", "validation", "test", "data_dir", "taxonomy"
+        ),
+        text=absolute(config.text, "vectors_file"),
+        graph=absolute(config.graph, "vectors_file", "adjacency_file"),
+    )

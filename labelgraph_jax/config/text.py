@@ -20,15 +20,38 @@ POOLINGS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class ReadingConfig:
+    """How own files are read, where they do not say it themselves."""
+
+    format: str = ""
+    """jsonl, json, tsv, csv, parquet, fasttext, svm or (to predict) txt, where the name
+    of a file does not tell."""
+    encoding: str = ""
+    """Of text files: UTF-8, or what the byte order mark says, when empty; cp1252 for
+    many files of Windows."""
+    column_delimiter: str = ""
+    """What separates the columns of a CSV; what its header has when empty."""
+    text_column: str = ""
+    """Name of the text column or key; found by name when empty. Of a TSV without a
+    header its number, from 1."""
+    label_columns: tuple[str, ...] = ()
+    """0/1 columns, columns of one name each, or one column of delimited labels."""
+    label_delimiter: str = ""
+    """What separates labels in a delimited column, `none` where a field is one label;
+    what the whole training file says when empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(ReadingConfig):
     """Which documents, and how they are split."""
 
     corpus: str = "stdlib_docs"
     """A named corpus (`labelgraph data list`); ignored where `data` is given.
     `reuters21578+goemotions` learns two together, each as a task of its own."""
     data: str = ""
-    """Own training file: JSONL, TSV, CSV, parquet or LIBSVM, plain, .gz or .xz; or a
-    folder as the Extreme Classification Repository has them."""
+    """Own training file: JSON, TSV, CSV, parquet, fastText or LIBSVM, plain or packed;
+    several as `train-*.parquet`; a folder of such files, of texts by class, or as the
+    Extreme Classification Repository or Hugging Face datasets write it; hf:NAME."""
     validation: str = ""
     """Own validation file; cut off the training documents when empty."""
     test: str = ""
@@ -45,12 +68,6 @@ class DataConfig:
     """Own label taxonomy, a line `parent<TAB>child<TAB>child...` per parent."""
     taxonomy_shape: Literal["dag", "tree"] = "dag"
     """tree: a label with two parents is an error."""
-    text_column: str = ""
-    """Name of the text column of a CSV or parquet file; found by name when empty."""
-    label_columns: tuple[str, ...] = ()
-    """CSV or parquet: 0/1 columns, or one column of delimited labels."""
-    label_delimiter: str = ""
-    """What separates labels in a delimited column; guessed when empty."""
     validation_fraction: float = 0.1
     """Share of the training documents cut off where no validation split is given."""
     test_fraction: float = 0.2

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 
 from labelgraph_jax.data.features.values import Features
 from labelgraph_jax.data.labels.parents import labelled_parents, parents_above
+from labelgraph_jax.data.layout import Layout
 
 Tasks = Mapping[str, "tuple[str, ...] | None"]
 
@@ -80,6 +81,7 @@ class Corpus:
             `labels.tasks.select_tasks`; none where nothing was selected.
         candidate_labels: every label that was published with the corpus, in training
             or not, where that is known: what zero-shot labels are drawn from.
+        layout: how own files were read, see `readers.roles`.
     """
 
     name: str
@@ -91,6 +93,20 @@ class Corpus:
     notes: tuple[str, ...] = ()
     learned_tasks: tuple[str, ...] = ()
     candidate_labels: tuple[str, ...] = ()
+    layout: Layout | None = None
+
+    @classmethod
+    def of_splits(
+        cls,
+        name: str,
+        splits: Mapping[str, tuple[Document, ...]],
+        layout: Layout | None = None,
+    ) -> Corpus:
+        """A corpus of splits under their names; a split that is not there is empty."""
+        train, validation, test = (
+            splits.get(split, ()) for split in ("train", "validation", "test")
+        )
+        return cls(name, train, validation, test, layout=layout)
 
     @property
     def splits(self) -> dict[str, tuple[Document, ...]]:

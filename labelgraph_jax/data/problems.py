@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Sized
 
 import numpy as np
 
-from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
+from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
 
 _EXAMPLES = 3
+MOST_LINES = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,21 @@ def validate(corpus: Corpus) -> list[Problem]:
     return sorted(found, key=lambda problem: order.index(problem.severity))
 
 
+def unreadable(errors: Sequence[DataError]) -> list[Problem]:
+    """The lines that could not be read: how many, and the first of them."""
+    told = [Problem("error", str(e)) for e in sorted(errors, key=_line)[:MOST_LINES]]
+    if len(errors) > 1:
+        first = f"; the first {MOST_LINES}" if len(errors) > MOST_LINES else ""
+        message = f"{_count(errors, 'document')} cannot be read{first}:"
+        told.insert(0, Problem("error", message))
+    return told
+
+
+def _line(error: DataError) -> int:
+    found = re.search(r":(\d+): ", str(error))
+    return int(found[1]) if found else 0
+
+
 def unseen_labels(corpus: Corpus) -> dict[str, Counter[str]]:
     """Per split but training, the labels that training lacks, with their counts."""
     trained = {label for document in corpus.train for label in document.labels}
@@ -58,6 +75,16 @@ def unseen_labels(corpus: Corpus) -> dict[str, Counter[str]]:
         if name != "train" and new:
             unseen[name] = new
     return unseen
+
+
+def shared_lines(corpus: Corpus) -> list[str]:
+    """Say which splits share texts, a line each: numbers of later ones then flatter."""
+    return [
+        f"{corpus.name}: {_count(shared, f'{second} text')} of "
+        f"{len(corpus.splits[second]):,} also stand in {first}, which flatters what is "
+        f"measured on {second}: {_listed(_places(shared))}"
+        for first, second, shared in shared_texts(corpus)
+    ]
 
 
 def shared_texts(corpus: Corpus) -> Iterator[tuple[str, str, list[Document]]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.files import write_text
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.records import documents_of_run, rows_of_run
@@ -12,20 +13,27 @@ from labelgraph_jax.runs.restore import load_model, load_table
 from labelgraph_jax.training.gate_report import GateReport
 
 
-def run_gates(workdir: str | Path, *, data: str = "", data_dir: str = "") -> GateReport:
+def run_gates(
+    workdir: str | Path,
+    *,
+    data: str = "",
+    data_dir: str = "",
+    reading: ReadingConfig | None = None,
+) -> GateReport:
     """Measure the gates of a trained model, on its own test split or on a file.
 
     Args:
         workdir: what `labelgraph train` left.
         data: a file in any format that training reads; its labels do not matter.
         data_dir: where the local corpus copies lie now, if they have moved.
+        reading: how `data` is read, where the run's files were read otherwise.
 
     Raises:
         WorkdirError: no finished run stands there, or its model has no gates.
         DataError: a document or file is malformed.
     """
     if Workdir.existing(workdir).is_table:
-        return _table_gates(workdir, data)
+        return _table_gates(workdir, data, reading)
     model = load_model(workdir)
     kind = model.config.mixture.kind
     if not model.classifier.has_gates:
@@ -34,16 +42,18 @@ def run_gates(workdir: str | Path, *, data: str = "", data_dir: str = "") -> Gat
             "kind mmoe and omoe have (labelgraph train --task all --mixture.kind mmoe)"
         )
     name, documents = documents_of_run(
-        model.config.data, model.label_space, data=data, data_dir=data_dir
+        model, data=data, data_dir=data_dir, reading=reading
     )
     statistics = model.gate_statistics(documents)
     assert statistics is not None
     return GateReport.make(name, len(documents), model.task_names, statistics)
 
 
-def _table_gates(workdir: str | Path, data: str) -> GateReport:
+def _table_gates(
+    workdir: str | Path, data: str, reading: ReadingConfig | None
+) -> GateReport:
     model = load_table(workdir)
-    name, rows = rows_of_run(model, data)
+    name, rows = rows_of_run(model, data, reading)
     statistics = model.gate_statistics(rows)
     if statistics is None:
         raise WorkdirError(

@@ -15,7 +15,11 @@ from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.features.documents import reads_features
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
-from labelgraph_jax.data.tokenizers.words import Tokenizer, inverse_document_frequency
+from labelgraph_jax.data.tokenizers.words import (
+    Tokenizer,
+    TokenizerError,
+    inverse_document_frequency,
+)
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 
@@ -70,7 +74,16 @@ def document_tokenizer(
         ConfigError: settings that documents of features do not allow.
     """
     if not reads_features(documents, "training documents"):
-        return make_tokenizer(config, [document.text for document in documents])
+        try:
+            return make_tokenizer(config, [document.text for document in documents])
+        except TokenizerError as error:
+            if config.vectors == "pretrained" or config.vocabulary_size < 3:
+                raise
+            raise DataError(
+                f"{error}: of {len(documents):,} training texts what stands in fewer "
+                f"than text.min_count={config.min_count} is left out; give more texts, "
+                "or text.min_count 1"
+            ) from None
     require_bag(config)
     return FeatureTokenizer.train(documents, min_count=config.min_count)
 

@@ -2,6 +2,7 @@
 
     config.json       the resolved configuration
     data.json         fingerprints of the splits it was trained and measured on
+    layout.json       how the documents' files were read, the same for later files
     labels.json       label names, descriptions, taxonomy
     label_graph.npz   initial label features, adjacency (or its edges), label prior and
                       counts
@@ -31,6 +32,7 @@ import numpy as np
 from labelgraph_jax.config import Config, ConfigError, differences, from_dict, to_dict
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.data.files import read_npz, write_json, write_npz, write_text
+from labelgraph_jax.data.layout import OLD, Layout
 from labelgraph_jax.functional.graph.edges import Edges
 
 
@@ -197,6 +199,22 @@ class Workdir:
             return from_dict(self._read_json("config.json"))
         except ConfigError as error:
             raise WorkdirError(f"{self.config_path}: {error}") from error
+
+    def save_layout(self, layout: Layout) -> None:
+        write_json(self.path / "layout.json", layout.to_json())
+
+    def layout(self) -> Layout:
+        """How the files of the run were read; what 0.6.0 did where it is not kept.
+
+        Raises:
+            WorkdirError: layout.json does not hold one.
+        """
+        if not (self.path / "layout.json").is_file():
+            return OLD
+        try:
+            return Layout.from_json(self._read_json("layout.json"))
+        except ConfigError as error:
+            raise WorkdirError(f"{self.path / 'layout.json'}: {error}") from error
 
     def save_labels(self, labels: LabelSpace) -> None:
         write_text(self.path / "labels.json", labels.to_json())

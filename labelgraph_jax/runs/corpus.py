@@ -1,6 +1,6 @@
 """The documents that a run's settings name."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from labelgraph_jax.config import ConfigError, DataConfig
@@ -13,10 +13,19 @@ from labelgraph_jax.data.labels.tasks import (
     select_tasks,
 )
 from labelgraph_jax.data.labels.taxonomy import attach_taxonomy
+from labelgraph_jax.data.layout import Layout
+from labelgraph_jax.data.readers.lines import Complain, refuse
+from labelgraph_jax.data.readers.roles import Mode
 
 
 def read_corpus(
-    config: DataConfig, *, split: bool = True, tasks: Sequence[str] = ()
+    config: DataConfig,
+    *,
+    split: bool = True,
+    tasks: Sequence[str] = (),
+    layout: Layout | None = None,
+    known: Collection[str] = (),
+    complain: Complain = refuse,
 ) -> Corpus:
     """Reads the corpus that the settings name, missing splits cut off.
 
@@ -25,13 +34,17 @@ def read_corpus(
         tasks: the label sets that a model has learned, in place of those that the
             settings name: one that no document has is then no error, but not
             annotated.
+        layout: of the training file of a run, where that is known.
+        known: labels that were trained, where the files are later ones.
+        complain: is told of a document of an own file that cannot be read.
 
     Raises:
         DataError: a file or corpus is absent or malformed.
         ConfigError: settings that contradict each other.
     """
     if config.data:
-        corpus = _own_files(config, has_tasks=bool(tasks or config.task))
+        mode: Mode = "optional" if tasks or config.task else "required"
+        corpus = _own_files(config, mode, layout, known, complain)
     else:
         corpus = _named_corpus(config)
     reads_features([d for split in corpus.splits.values() for d in split])
@@ -90,38 +103,59 @@ def _named_corpus(config: DataConfig) -> Corpus:
     )
 
 
-def _own_files(config: DataConfig, *, has_tasks: bool) -> Corpus:
-    from labelgraph_jax.data.readers.texts import read_documents
-
-    def read(path: str) -> tuple[Document, ...]:
-        if not path:
-            return ()
-        return tuple(
-            read_documents(
-                path,
-                label_delimiter=config.label_delimiter or None,
-                text_column=config.text_column or None,
-                label_columns=config.label_columns or None,
-                require_labels=not has_tasks,
-            )
-        )
+def _own_files(
+    config: DataConfig,
+    mode: Mode,
+    layout: Layout | None,
+    known: Collection[str],
+    complain: Complain,
+) -> Corpus:
+    from labelgraph_jax.data.readers.folders import HUB, paths_of, read_splits
+    from labelgraph_jax.data.readers.texts import read_files
+    from labelgraph_jax.data.readers.xmc_folder import is_xmc_folder
 
     if config.protocol:
         raise ConfigError(
             f"data.protocol={config.protocol!r} belongs to a named corpus, "
             "not to an own file"
         )
-    if Path(config.data).is_dir():
-        return _own_folder(config)
-    return Corpus(
-        name=Path(config.data).name,
-        train=read(config.data),
-        validation=read(config.validation),
-        test=read(config.test),
-    )
+    name = Path(config.data).name
+    if config.data.startswith(HUB) or Path(config.data).is_dir():
+        if is_xmc_folder(Path(config.data)):
+            return _xmc_folder(config)
+        for setting in ("validation", "test"):
+            if value := getattr(config, setting):
+                raise ConfigError(
+                    f"data.data={config.data!r} is a folder, which says itself what is "
+                    f"where: leave data.{setting} out, got {value!r}"
+                )
+        return read_splits(
+            config.data, config, labels=mode, layout=layout, complain=complain
+        )
+    splits: dict[str, tuple[Document, ...]] = {}
+    for split, source in (
+        ("train", config.data),
+        ("validation", config.validation),
+        ("test", config.test),
+    ):
+        if not source:
+            continue
+        documents, settled = read_files(
+            paths_of(source),
+            config,
+            labels=mode,
+            layout=layout,
+            known=known,
+            complain=complain,
+        )
+        splits[split] = tuple(documents)
+        if split == "train":
+            layout = layout or settled
+            known = known or {label for d in documents for label in d.labels}
+    return Corpus.of_splits(name, splits, layout)
 
 
-def _own_folder(config: DataConfig) -> Corpus:
+def _xmc_folder(config: DataConfig) -> Corpus:
     from labelgraph_jax.data.readers.xmc_folder import read_folder
 
     for name in ("validation", "test", "text_column", "label_columns", "task"):
@@ -143,3 +177,11 @@ def require_labels(documents: Sequence[Document], corpus: Corpus) -> None:
         raise DataError(f"{corpus.name}: there is no training document")
     if not any(document.labels for document in documents):
         raise DataError(f"{corpus.name}: no training document carries a label")
+
+
+def layout_lines(corpus: Corpus) -> list[str]:
+    """Say how own files were read, and the first document."""
+    if corpus.layout is None or not corpus.layout.format:
+        return []
+    first = corpus.train[0] if corpus.train else Document("", "", ())
+    return corpus.layout.describe(corpus.name, first.text, first.labels)

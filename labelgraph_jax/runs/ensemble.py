@@ -128,8 +128,10 @@ def _copy_files(places: Sequence[Workdir], to: Workdir) -> None:
             copy_function=_link_or_copy,
             ignore=shutil.ignore_patterns("tensorboard", "metrics.jsonl"),
         )
-    for name in ("config.json", "data.json", "labels.json", "label_graph.npz"):
-        shutil.copyfile(places[0].path / name, to.path / name)
+    names = ("config.json", "data.json", "labels.json", "label_graph.npz")
+    for name in (*names, "layout.json"):
+        if name in names or (places[0].path / name).is_file():
+            shutil.copyfile(places[0].path / name, to.path / name)
 
 
 def _link_or_copy(source: str, target: str) -> str:

@@ -8,6 +8,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.predictors.kept import save_kept
 from labelgraph_jax.predictors.memory.build import memory_results
 from labelgraph_jax.predictors.predictions import KeptPredictions
@@ -28,6 +29,7 @@ def evaluate_workdir(
     data: str = "",
     data_dir: str = "",
     batch_size: int | None = None,
+    reading: ReadingConfig | None = None,
 ) -> dict[str, Any]:
     """Evaluate a trained model, on its own test split or on a file.
 
@@ -37,6 +39,7 @@ def evaluate_workdir(
             of a task at least); by default the test split of the run.
         data_dir: where the local corpus copies lie now, if they have moved.
         batch_size: documents per batch; it does not change the numbers.
+        reading: how `data` is read, where the run's files were read otherwise.
 
     Returns:
         JSON values: documents, fingerprint, unseen labels, metrics of the saved
@@ -51,11 +54,11 @@ def evaluate_workdir(
     finished = model.workdir.results() if not data else {}
     kept: list[KeptPredictions] = []
     if isinstance(model, TableModel):
-        name, rows = rows_of_run(model, data)
+        name, rows = rows_of_run(model, data, reading)
         results = model.evaluate(rows, batch_size=batch_size)
     else:
         name, documents = documents_of_run(
-            model.config.data, model.label_space, data=data, data_dir=data_dir
+            model, data=data, data_dir=data_dir, reading=reading
         )
         results = model.evaluate(documents, batch_size=batch_size, keep=kept.append)
     if not data:

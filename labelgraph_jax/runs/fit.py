@@ -4,7 +4,6 @@ The one driver of the package. What differs between labels of texts and tasks of
 is a `Problem`; how a run is spread over devices and processes is `execution`.
 """
 
-import dataclasses
 import shutil
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import optax
 
 from labelgraph_jax.config import Config, to_dict
 from labelgraph_jax.config.run import RunConfig
+from labelgraph_jax.config.schema import with_absolute_paths
 from labelgraph_jax.data.batches.batches import steps_per_epoch, train_batches
 from labelgraph_jax.data.documents import Corpus
 from labelgraph_jax.predictors.network import count_parameters, is_body, is_frozen
@@ -85,7 +85,7 @@ def fit(
     """
     with executing(run or RunConfig(), say) as execution:
         config, place = config.resolved(), Workdir(Path(workdir))
-        problem, say = problem_of(config), execution.say
+        problem, say = problem_of(config, place), execution.say
 
         # Settings, directory and devices, before any work is done.
         stored = with_absolute_paths(config)
@@ -137,9 +137,11 @@ def fit(
             return results
 
 
-def problem_of(config: Config) -> Problem:
-    """The problem that resolved settings describe."""
-    return TableProblem(config) if config.table.tasks else LabelProblem(config)
+def problem_of(config: Config, place: Workdir) -> Problem:
+    """The problem that resolved settings describe, as it was begun in a directory."""
+    if config.table.tasks:
+        return TableProblem(config)
+    return LabelProblem(config, place.layout() if place.has_checkpoints else None)
 
 
 def _check(
@@ -382,21 +384,3 @@ def optimizer_and_step(
         learning_rate=make_schedule(settings.learning_rate, **schedule),
     )
     return optimizer, step
-
-
-def with_absolute_paths(config: Config) -> Config:
-    """The same run, which finds its files from any current directory."""
-
-    def absolute(section: Any, *names: str) -> Any:
-        paths = {name: getattr(section, name) for name in names}
-        named = {n: str(Path(p).absolute()) for n, p in paths.items() if p}
-        return dataclasses.replace(section, **named)
-
-    return dataclasses.replace(
-        config,
-        data=absolute(
-            config.data, "data", "validation", "test", "data_dir", "taxonomy"
-        ),
-        text=absolute(config.text, "vectors_file"),
-        graph=absolute(config.graph, "vectors_file", "adjacency_file"),
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from scipy.sparse import csr_array
 from scipy.special import logit
@@ -15,6 +16,8 @@ from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Corpus, LabelSpace
 from labelgraph_jax.data.files import cache_folder, replacing
+from labelgraph_jax.data.layout import Layout
+from labelgraph_jax.data.problems import shared_lines
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.data.tokenizers.word_vectors import read_word_vectors
 from labelgraph_jax.modules.magnet import TaskMagnet
@@ -45,7 +48,7 @@ from labelgraph_jax.predictors.scorers import compile_scorer
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.predictors.workdir import LabelGraphArrays, Workdir
 from labelgraph_jax.runs.calibrate import calibrate, evaluate_test
-from labelgraph_jax.runs.corpus import read_corpus, require_labels
+from labelgraph_jax.runs.corpus import layout_lines, read_corpus, require_labels
 from labelgraph_jax.runs.label_graph import label_graph_arrays
 from labelgraph_jax.runs.problem import Prepared, Say, Validate
 from labelgraph_jax.runs.records import fingerprints
@@ -88,10 +91,11 @@ class LabelProblem:
     """Labels of texts, see `Problem`."""
 
     config: Config
+    layout: Layout | None = None
     what = "documents"
 
     def read(self, given: Corpus | None = None) -> Corpus:
-        return given or read_corpus(self.config.data)
+        return given or read_corpus(self.config.data, layout=self.layout)
 
     def fingerprints(self, records: Corpus) -> dict[str, str]:
         return fingerprints(records)
@@ -100,6 +104,7 @@ class LabelProblem:
         return prepare(self.config, say, records)
 
     def save(self, place: Workdir, prepared: PreparedTexts) -> None:
+        place.save_layout(prepared.corpus.layout or Layout())
         place.save_labels(prepared.labels)
         place.save_label_graph(prepared.graph)
         prepared.tokenizer.save(place.tokenizer)
@@ -228,6 +233,8 @@ def prepare(
     # Labels: those of the training documents.
     corpus = corpus or read_corpus(config.data)
     require_labels(corpus.train, corpus)
+    for line in (*layout_lines(corpus), *shared_lines(corpus)):
+        say(line)
     for note in corpus.notes:
         say(f"{corpus.name}: {note}")
     # A label that no training document carries is known by its text alone.

@@ -1,5 +1,6 @@
 """What `labelgraph predict` writes: a JSON object for every document or row."""
 
+import dataclasses
 import json
 import math
 import sys
@@ -9,14 +10,15 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.files import replacing
 from labelgraph_jax.data.readers.lines import split_suffix
 from labelgraph_jax.data.readers.texts import read_texts
-from labelgraph_jax.data.tables.files import read_table
 from labelgraph_jax.data.tables.values import category_name
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.predictions import Predictions
+from labelgraph_jax.predictors.tables.data import read_own
 from labelgraph_jax.predictors.tables.metrics import count_unseen, unseen_lines
 from labelgraph_jax.predictors.tables.model import TableModel, json_value
 
@@ -27,6 +29,7 @@ def write_predictions(
     output: str,
     *,
     format: str | None = None,
+    reading: ReadingConfig | None = None,
     all_scores: bool = False,
     top_k: int = 0,
     say: Callable[[str], None] = lambda line: None,
@@ -44,6 +47,7 @@ def write_predictions(
             `.txt`.
         output: a file, written whole or not at all, or `-` for standard output.
         format: of the source, against its suffix, see `read_texts` and `read_table`.
+        reading: how it is read, its format included.
         all_scores: add the probability of every label or class.
         top_k: the k most probable labels in place of those above their threshold; of
             documents alone.
@@ -57,22 +61,27 @@ def write_predictions(
     """
     if output != "-" and not Path(output).parent.is_dir():
         raise DataError(f"{output}: no such folder {Path(output).parent}")
+    reading = reading or ReadingConfig(format=format or "")
     if isinstance(model, TableModel):
-        rows = _table_rows(model, source, format, all_scores, say)
+        rows = _table_rows(model, source, reading, all_scores, say)
     else:
-        rows = _document_rows(model, source, format, all_scores, top_k)
+        rows = _document_rows(model, source, reading, all_scores, top_k)
     write_rows(rows, output)
     return len(rows)
 
 
 def _document_rows(
-    model: Model, source: str, format: str | None, all_scores: bool, top_k: int
+    model: Model, source: str, reading: ReadingConfig, all_scores: bool, top_k: int
 ) -> list[dict[str, Any]]:
-    if model.reads_features and format is None:
+    if model.reads_features and not reading.format:
         # Elsewhere both hold one text a line.
         plain = source == "-" or split_suffix(Path(source))[0] == ".txt"
-        format = "svm" if plain else None
-    documents = read_texts(sys.stdin.buffer if source == "-" else source, format=format)
+        reading = dataclasses.replace(reading, format="svm" if plain else "")
+    documents = read_texts(
+        sys.stdin.buffer if source == "-" else source,
+        options=reading,
+        layout=model.workdir.layout(),
+    )
     if not documents:
         return []
     fewer = "give a part of the file"
@@ -140,11 +149,11 @@ def _score(probability: Any) -> float:
 def _table_rows(
     model: TableModel,
     source: str,
-    format: str | None,
+    reading: ReadingConfig,
     all_scores: bool,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    table = read_table(source, format=format)
+    table = read_own(source, reading)
     encoded = model.encode(table, labelled=False)
     for line in unseen_lines(count_unseen(encoded.unseen), len(table)):
         say(line)

@@ -3,12 +3,14 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from labelgraph_jax.config import DataConfig
-from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
-from labelgraph_jax.data.tables.files import Table, read_table
+from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.data.documents import Corpus, Document
+from labelgraph_jax.data.tables.files import Table
 from labelgraph_jax.predictors.documents import fingerprint
-from labelgraph_jax.predictors.tables.data import read_splits
+from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.predictors.tables.data import read_own, read_splits
 from labelgraph_jax.predictors.tables.model import TableModel
 from labelgraph_jax.predictors.workdir import RunDataChangedError, Workdir
 from labelgraph_jax.runs.corpus import read_corpus
@@ -17,15 +19,19 @@ USE_DATA = "name the file to evaluate with --data"
 
 
 def documents_of_run(
-    config: DataConfig, labels: LabelSpace, *, data: str = "", data_dir: str = ""
+    model: Model,
+    *,
+    data: str = "",
+    data_dir: str = "",
+    reading: ReadingConfig | None = None,
 ) -> tuple[str, tuple[Document, ...]]:
     """The documents of a file, or of the test split that a run was trained with.
 
     Args:
-        config: the run's.
-        labels: the run's; they say which label sets are read.
+        model: the run's; its labels say which label sets are read.
         data: a file in any format that training reads.
         data_dir: where the local corpus copies lie now, if they have moved.
+        reading: how `data` is read, against the layout that the run kept.
 
     Returns:
         What reports call them, and the documents.
@@ -34,24 +40,45 @@ def documents_of_run(
         DataError: a document or file is malformed.
     """
     # The model knows its taxonomy; the file may have moved, or say more than `data`.
-    source = dataclasses.replace(config, taxonomy="")
+    source = dataclasses.replace(model.config.data, taxonomy="")
+    layout = model.workdir.layout()
     if data:
         source = dataclasses.replace(
-            source, data=data, validation="", test="", protocol=""
+            source,
+            data=data,
+            validation="",
+            test="",
+            protocol="",
+            **_given(reading, ReadingConfig() if layout.ask else source),
         )
-        corpus = read_corpus(source, split=False, tasks=labels.tasks)
+        corpus = read_corpus(
+            source,
+            split=False,
+            tasks=model.label_space.tasks,
+            layout=layout,
+            known=frozenset(model.labels),
+        )
         # A folder holds both splits.
         return corpus.name, corpus.test or corpus.train
     if data_dir:
         source = dataclasses.replace(source, data_dir=data_dir)
-    corpus = read_corpus(source)
+    corpus = read_corpus(source, layout=layout)
     return corpus.name, corpus.test
 
 
-def rows_of_run(model: TableModel, data: str = "") -> tuple[str, Table]:
+def _given(reading: ReadingConfig | None, otherwise: ReadingConfig) -> dict[str, Any]:
+    """The options of reading that are given, or else those of the run."""
+    reading = reading or ReadingConfig()
+    names = [field.name for field in dataclasses.fields(ReadingConfig)]
+    return {n: getattr(reading, n) or getattr(otherwise, n) for n in names}
+
+
+def rows_of_run(
+    model: TableModel, data: str = "", reading: ReadingConfig | None = None
+) -> tuple[str, Table]:
     """The rows of a table, by default those of the run's own test split."""
     if data:
-        return Path(data).name, read_table(data)
+        return Path(data).name, read_own(data, reading or ReadingConfig())
     splits = read_splits(model.config)
     test = splits.tables["test"]
     assert test is not None  # a split is cut off where no file gives it
@@ -96,7 +123,7 @@ def corpus_of_run(place: Workdir) -> Corpus:
         RunDataChangedError: a split has changed.
         DataError: a document or file is malformed.
     """
-    corpus = read_corpus(place.config().data)
+    corpus = read_corpus(place.config().data, layout=place.layout())
     known: Mapping[str, str] = place.data()
     for name, own in fingerprints(corpus).items():
         require_same_records(place.path, name, own, known.get(name))

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.functional.metrics.counts import label_counts
 from labelgraph_jax.functional.metrics.label_errors import confused_with, label_f1
@@ -70,7 +71,13 @@ class ScoredDocuments:
         return matrix[np.ix_(best, best)], [self.labels[i] for i in best]
 
 
-def score_test(model: Model, *, data: str = "", data_dir: str = "") -> ScoredDocuments:
+def score_test(
+    model: Model,
+    *,
+    data: str = "",
+    data_dir: str = "",
+    reading: ReadingConfig | None = None,
+) -> ScoredDocuments:
     """Scores the test documents that a run was measured on, or those of a file.
 
         scored = lg.score_test(lg.load("workdirs/mine"))
@@ -80,13 +87,14 @@ def score_test(model: Model, *, data: str = "", data_dir: str = "") -> ScoredDoc
         model: from `lg.load`.
         data: a labelled file in any format that training reads.
         data_dir: where the local corpus copies lie now, if they have moved.
+        reading: how `data` is read, where the run's files were read otherwise.
 
     Raises:
         DataError: there is no document, or a file is malformed.
         ConfigError: the arrays have no room in memory.
     """
     name, documents = documents_of_run(
-        model.config.data, model.label_space, data=data, data_dir=data_dir
+        model, data=data, data_dir=data_dir, reading=reading
     )
     if not documents:
         raise DataError(f"{name}: there is no test document; name a file with data=")

@@ -86,7 +86,7 @@ def test_a_bad_line_is_named_and_nothing_is_written(
         (b"", ": must hold at least one document; got none"),
         (b"\n\n", ": must hold at least one document; got none"),
         (b'{"text": "caf\xe9", "labels": []}\n', ":1: must be UTF-8 text"),
-        ("\ufeff{}".encode("utf-16"), ":1: must be UTF-8 text; it is UTF-16"),
+        (b"\xff\xfe{\x00}", ":1: must be UTF-16"),
     ],
 )
 def test_an_empty_file_or_one_of_another_encoding_is_refused(
@@ -109,7 +109,10 @@ def test_an_empty_file_or_one_of_another_encoding_is_refused(
         (["--preset", "minilm"], "unknown preset 'minilm'; the nearest is 'minilm-"),
         (["--config", "absent.json"], "absent.json: cannot be read"),
         (["--preset", "default", "--config", "c.json"], "give one"),
-        (["--validation", "v.jsonl"], "give data.data too"),
+        (
+            ["--validation", "v.jsonl"],
+            "--validation and --test name files beside an own",
+        ),
         (["--data", "x.jsonl", "--protocol", "modapte"], "belongs to a named corpus"),
     ],
 )

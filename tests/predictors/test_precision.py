@@ -19,6 +19,7 @@ from labelgraph_jax.config import (
     TextConfig,
     TrainingConfig,
 )
+from labelgraph_jax.config.schema import with_absolute_paths
 from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.mixture import (
@@ -32,7 +33,7 @@ from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 from labelgraph_jax.predictors.building import build_classifier
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.workdir import LabelGraphArrays, Workdir, WorkdirError
-from labelgraph_jax.runs.fit import fit, optimizer_and_step, with_absolute_paths
+from labelgraph_jax.runs.fit import fit, optimizer_and_step
 from labelgraph_jax.runs.labels import label_objective
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.step import init_train_state

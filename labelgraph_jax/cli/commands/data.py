@@ -6,7 +6,6 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from labelgraph_jax.cli.options import Data, Json, Quiet, Source
 from labelgraph_jax.cli.output import show, tell
@@ -20,10 +19,11 @@ def source_config(source: str, data_config: DataConfig) -> DataConfig:
         ConfigError: it is neither.
     """
     from labelgraph_jax.data.corpora import corpus_names, is_corpus
+    from labelgraph_jax.data.readers.folders import is_source
 
     if is_corpus(source):
         return dataclasses.replace(data_config, corpus=source, data="")
-    if not Path(source).exists():
+    if not is_source(source):
         raise ConfigError(
             f"{source}: neither a file nor a corpus; the corpora are "
             f"{', '.join(corpus_names())}"
@@ -53,12 +53,14 @@ class DataStats:
         """Read the corpus or the table, and print what it holds."""
         from labelgraph_jax.cli.corpora import print_statistics
         from labelgraph_jax.data.statistics import corpus_statistics
-        from labelgraph_jax.runs.corpus import read_corpus
+        from labelgraph_jax.runs.corpus import layout_lines, read_corpus
 
         if self.table.tasks:
             return self._execute_on_table()
         corpus = read_corpus(source_config(self.source, self.data_config), split=False)
         statistics = corpus_statistics(corpus)
+        if not (self.json or self.quiet):
+            print("\n".join(layout_lines(corpus)))
         return show(self, statistics, print_statistics)
 
     def _execute_on_table(self) -> int:
@@ -90,11 +92,16 @@ class DataValidate:
     def execute(self) -> int:
         """Print the problems; 2 where one of them is an error."""
         from labelgraph_jax.cli.corpora import print_problems
-        from labelgraph_jax.data.problems import validate
+        from labelgraph_jax.data.documents import DataError
+        from labelgraph_jax.data.problems import unreadable, validate
         from labelgraph_jax.runs.corpus import read_corpus
 
-        corpus = read_corpus(source_config(self.source, self.data_config), split=False)
-        problems = validate(corpus)
+        wrong: list[DataError] = []
+        config = source_config(self.source, self.data_config)
+        corpus = read_corpus(config, split=False, complain=wrong.append)
+        if len(wrong) == 1:
+            raise wrong[0]
+        problems = [*unreadable(wrong), *validate(corpus)]
         show(self, problems, print_problems, name=corpus.name)
         return 2 if any(p.severity == "error" for p in problems) else 0
 

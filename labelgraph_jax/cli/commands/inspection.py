@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 import tyro
 
 from labelgraph_jax.cli.commands.data import source_config
-from labelgraph_jax.cli.options import Data, FinishedRun, Json, Quiet, Source
+from labelgraph_jax.cli.options import Data, FinishedRun, Json, Quiet, Reading, Source
 from labelgraph_jax.cli.output import remarks, show, tell
 from labelgraph_jax.config import (
     Config,
     ConfigError,
     DataConfig,
     GraphConfig,
+    ReadingConfig,
     TextConfig,
     TrainingConfig,
 )
@@ -40,6 +41,7 @@ class Report:
     """A labelled file to report on; without it the run's own test split."""
     data_dir: str = ""
     """Folder of local corpus copies, where it has moved since training."""
+    reading: Reading = field(default_factory=ReadingConfig)
     json: Json = False
     quiet: Quiet = False
 
@@ -52,6 +54,7 @@ class Report:
             out=self.out,
             data=self.data,
             data_dir=self.data_dir,
+            reading=self.reading,
             say=remarks(self.quiet, "labelgraph: "),
         )
         left_out = () if written.report.is_table else written.report.sections().items()
@@ -87,6 +90,7 @@ class Explain:
     """In place of a text: a file that `predict` reads, with one document."""
     id: str = ""
     """Which document of --file."""
+    reading: Reading = field(default_factory=ReadingConfig)
     label: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Explain this label in place of the predicted ones, predicted or not; may be
     repeated."""
@@ -117,6 +121,7 @@ class Explain:
             self.text,
             file=self.file,
             id=self.id,
+            reading=self.reading,
             html=self.html,
             labels=self.label,
             top_k=self.top_k,
@@ -146,6 +151,7 @@ class Gates:
     """A file of rows or documents; without it the run's own test split."""
     data_dir: str = ""
     """Folder of local corpus copies, where it has moved since training."""
+    reading: Reading = field(default_factory=ReadingConfig)
     figure: str = ""
     """Draw experts x tasks as a .png, .svg or .pdf."""
     out: str = ""
@@ -158,7 +164,12 @@ class Gates:
         from labelgraph_jax.cli.gates import print_gates
         from labelgraph_jax.inspection.gates import draw_gates, run_gates, write_gates
 
-        report = run_gates(self.workdir, data=self.data, data_dir=self.data_dir)
+        report = run_gates(
+            self.workdir,
+            data=self.data,
+            data_dir=self.data_dir,
+            reading=self.reading,
+        )
         if self.figure:
             draw_gates(report, self.figure)
         if self.out:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import tyro
 
-from labelgraph_jax.cli.options import File, FinishedRun, Flag, Json, Quiet
+from labelgraph_jax.cli.options import File, FinishedRun, Flag, Json, Quiet, Reading
 from labelgraph_jax.cli.output import remarks, show, tell
-from labelgraph_jax.config import ConfigError
+from labelgraph_jax.config import ConfigError, ReadingConfig
 from labelgraph_jax.deploy.serve.limits import Limits
 
 
@@ -30,6 +30,7 @@ class Evaluate:
     """Folder of local corpus copies, where it has moved since training."""
     batch_size: int = 0
     """Documents per batch; the run's own when 0. It does not change the numbers."""
+    reading: Reading = field(default_factory=ReadingConfig)
     json: Json = False
     quiet: Quiet = False
 
@@ -45,6 +46,7 @@ class Evaluate:
             data=self.data,
             data_dir=self.data_dir,
             batch_size=self.batch_size or None,
+            reading=self.reading,
         )
         if not is_first():
             return 0
@@ -63,12 +65,10 @@ class Predict:
 
     workdir: FinishedRun
     file: File = "-"
-    """JSONL, TSV, CSV, parquet or plain text (one document a line); of a run over
-    features LIBSVM; - reads lines from standard input (of a run over a table CSV)."""
-    format: str = ""
-    """jsonl, tsv, csv, parquet, svm or txt, where the name does not tell; standard
-    input is txt, csv for a run over a table, or svm for one over features, unless
-    this says otherwise."""
+    """JSON, TSV, CSV, parquet or plain text (one document a line); of a run over
+    features LIBSVM; - reads standard input, unless --format says otherwise txt, csv for
+    a run over a table, or svm for one over features."""
+    reading: Reading = field(default_factory=ReadingConfig)
     output: str = "-"
     """Output file; - writes to standard output."""
     scores: Flag = False
@@ -93,7 +93,7 @@ class Predict:
             load(self.workdir),
             self.file,
             self.output,
-            format=self.format or None,
+            reading=self.reading,
             all_scores=self.scores,
             top_k=self.top_k,
             say=remarks(self.quiet, "labelgraph: "),
@@ -163,6 +163,7 @@ class Export:
     """Folder of local corpus copies, where it has moved since training."""
     check: int = 0
     """Compare on so many documents, spread evenly; on all when 0."""
+    reading: Reading = field(default_factory=ReadingConfig)
     json: Json = False
     quiet: Quiet = False
 
@@ -178,6 +179,7 @@ class Export:
             data=self.data,
             data_dir=self.data_dir,
             limit=self.check,
+            reading=self.reading,
             say=remarks(self.quiet),
         )
         size = sum(file["bytes"] for file in manifest["files"].values())

@@ -50,9 +50,8 @@ def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
             for name, part in zip(names, given, strict=True)
             for document in part
         )
-    return Corpus(
-        name=JOIN.join(names),
-        **splits,
+    return dataclasses.replace(
+        Corpus.of_splits(JOIN.join(names), splits),
         label_descriptions={
             f"{corpus.name}/{label}": text
             for corpus in corpora

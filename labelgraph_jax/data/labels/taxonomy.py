@@ -48,10 +48,9 @@ class Taxonomy:
 def attach_taxonomy(corpus: Corpus, path: str | Path, *, shape: str = "dag") -> Corpus:
     """The corpus with the taxonomy of a file in place of its own, if it had one.
 
-    Every name of the file must be a label that some document carries, or stand above
-    one: an inner node needs no documents, but a leaf without any is a misspelling or
-    belongs to other data. Labels that the file does not name have no parent; a note
-    says how many.
+    An inner node needs no documents. A leaf without any is left out: a published
+    taxonomy may say more than the data, but it may be misspelled too, so a note names
+    it. Labels that the file does not name have no parent; a note says how many.
 
     Args:
         corpus: with the labels, under the names that training gives them.
@@ -59,7 +58,7 @@ def attach_taxonomy(corpus: Corpus, path: str | Path, *, shape: str = "dag") -> 
         shape: dag, or tree where a label with two parents is an error.
 
     Raises:
-        DataError: as `read_taxonomy`; a name that is no label and above none.
+        DataError: as `read_taxonomy`; no name is a label.
     """
     labels = {
         label
@@ -70,14 +69,16 @@ def attach_taxonomy(corpus: Corpus, path: str | Path, *, shape: str = "dag") -> 
     taxonomy = read_taxonomy(path, labels=labels, shape=shape)
     parents = parents_above(sorted(labels), taxonomy.parents)
     inner = {above for every in parents.values() for above in every} - labels
-    _check_names(taxonomy, labels, labels | inner)
+    unknown = _unknown_note(taxonomy, labels, labels | inner)
     outside = len(labels - taxonomy.lines.keys())
     note = (
         f"taxonomy {Path(taxonomy.source).name}: {len(labels & parents.keys()):,} of "
         f"{len(labels):,} labels have a parent, {len(inner):,} inner nodes are no "
         f"labels, {outside:,} labels do not stand in it"
     )
-    return dataclasses.replace(corpus, parents=parents, notes=(*corpus.notes, note))
+    return dataclasses.replace(
+        corpus, parents=parents, notes=(*corpus.notes, note, *unknown)
+    )
 
 
 def read_taxonomy(
@@ -202,19 +203,28 @@ class _Builder:
         return []
 
 
-def _check_names(
+def _unknown_note(
     taxonomy: Taxonomy, labels: Collection[str], known: Collection[str]
-) -> None:
+) -> tuple[str, ...]:
+    """A note on the names that are no label and above none, where there are some.
+
+    Raises:
+        DataError: no name is a label.
+    """
     unknown = [name for name in taxonomy.lines if name not in known]
     if not unknown:
-        return
-    first = unknown[0]
-    near = difflib.get_close_matches(first, sorted(labels), n=1)
-    others = ", ".join(repr(name) for name in unknown[1 : 1 + _EXAMPLES])
+        return ()
+    near = difflib.get_close_matches(unknown[0], sorted(labels), n=1)
+    meant = f" (did you mean {near[0]!r}?)" if near else ""
+    if not labels & taxonomy.lines.keys():
+        raise DataError(
+            f"{taxonomy.source}: some name must be a label that some document carries; "
+            f"none of {len(unknown):,} is one, such as {unknown[0]!r}{meant}"
+        )
+    others = "".join(f", {name!r}" for name in unknown[1 : 1 + _EXAMPLES])
     more = ", ..." if len(unknown) > 1 + _EXAMPLES else ""
-    raise DataError(
-        f"{taxonomy.source}:{taxonomy.lines[first]}: a name must be a label that some "
-        f"document carries, or stand above one; {first!r} is neither"
-        + (f" - did you mean {near[0]!r}?" if near else "")
-        + (f" ({len(unknown) - 1:,} more: {others}{more})" if others else "")
+    return (
+        f"{taxonomy.source}:{taxonomy.lines[unknown[0]]}: {len(unknown):,} of its "
+        "names are carried by no document and stand above no label, so they are left "
+        f"out: {unknown[0]!r}{meant}{others}{more}",
     )

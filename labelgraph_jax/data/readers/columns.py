@@ -1,83 +1,167 @@
-"""Documents from tables: which column is the text, which ones are the labels."""
+"""Files -> rows with named columns: CSV, TSV, parquet, JSON lines and arrays."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import itertools
+import json
+import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from labelgraph_jax.data.documents import DataError, Document
-from labelgraph_jax.data.readers.fields import (
-    DocumentList,
-    check_id,
-    check_labels,
-    check_tasks,
-    check_text,
-    shown,
-    split_labels,
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.fields import DECODER, json_object, shown
+from labelgraph_jax.data.readers.lines import (
+    COMPRESSED,
+    Complain,
+    Line,
+    open_bytes,
+    read_lines,
+    refuse,
+    split_suffix,
+    zipped_name,
 )
-from labelgraph_jax.data.readers.lines import Line, open_bytes
 
-TEXT_NAMES = ("text", "comment_text", "document", "content", "sentence")
-LABEL_NAMES = ("labels", "label")
-_TASKS_NAME = "tasks"
-_DELIMITERS = ("|", ";", ",")
-_FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True}
-_FLAGS |= {"false": False, "true": True}
-# What pandas, R and spreadsheets write where nothing is known; -1: not scored.
-_NOT_ANNOTATED = {"", "na", "nan", "-1", "-1.0"}
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".tsv": "tsv",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
+"""Of rows, by the suffix of a file."""
+ABSENT: Any = ...
+"""What stands under a key that a JSON object does not have."""
+UNNAMED = "Unnamed: 0"
+"""The index that pandas writes before the first column, as pandas calls it then."""
+NUMBERED = ("id", "labels", "text")
+"""What the last columns of a TSV without a header are."""
+
+_COLUMN_DELIMITERS = (",", ";", "\t", "|")
 # The csv module's own limit is 131,072 characters; this one fits every C long.
 _LONGEST_FIELD = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
-    """A named header and its rows, each with the number of its (first) line.
+class Rows:
+    """Named columns and rows, each with the number of its (first) line.
 
-    Where `nested` holds, a field may be a list or an object.
+    Attributes:
+        name: the file, for errors.
+        header: the columns.
+        rows: line and fields; a sequence in the order of the header or, with `keyed`,
+            an object that may lack some.
+        nested: a field may be a list or an object.
+        keyed: see `rows`.
+        classes: the names behind the numbers of a column, where the file says them.
+        delimiter: what stands between columns.
+        has_header: the file names its columns itself.
     """
 
     name: str
     header: tuple[str, ...]
-    rows: Iterable[tuple[int, Sequence[Any]]]
+    rows: Iterable[tuple[int, Any]]
     nested: bool = False
+    keyed: bool = False
+    classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    delimiter: str = ""
+    has_header: bool = True
+
+    def getter(self, column: str) -> Callable[[Any], Any]:
+        """What takes a column's field out of a row."""
+        if self.keyed:
+            return lambda row: row.get(column, ABSENT)
+        return operator.itemgetter(self.header.index(column))
 
 
-@dataclasses.dataclass(frozen=True)
-class TableOptions:
-    """What the caller says about a table; see `readers.texts.read_documents`."""
+def format_of(path: Path, format: str | None, known: Mapping[str, str]) -> str:
+    """The format of a file, by its name where `format` does not say it.
 
-    text_column: str | None = None
-    label_columns: tuple[str, ...] | None = None
-    label_delimiter: str | None = None
-    labels: str = "required"  # or "optional" or "ignored"
+    Args:
+        path: the file.
+        format: against the suffix.
+        known: formats by suffix.
+
+    Raises:
+        DataError: neither says a format that is known.
+    """
+    names = list(dict.fromkeys(known.values()))
+    if format:
+        if format not in names:
+            raise DataError(
+                f"--format must be one of {', '.join(names)}; got {format!r}"
+            )
+        return format
+    suffix, compression = split_suffix(path)
+    if compression == ".zip" and suffix not in known and path.is_file():
+        suffix = split_suffix(Path(zipped_name(path)))[0]
+    if suffix == ".npz":
+        raise DataError(
+            f"{path}: a matrix alone has no labels: give the folder that holds it"
+        )
+    if suffix not in known:
+        if not suffix and not path.exists():
+            raise DataError(f"{path}: no such file or folder")
+        raise DataError(
+            f"{path}: the name must end in one of {', '.join(known)} ({COMPRESSED}), "
+            f"or say --format; got {suffix or 'no suffix'!r}"
+        )
+    return known[suffix]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Roles:
-    """Which column plays which part; None and () where there is none."""
+def read_rows(
+    path: Path,
+    format: str,
+    *,
+    lines: Iterator[Line] | None = None,
+    encoding: str = "",
+    delimiter: str = "",
+    complain: Complain = refuse,
+) -> Rows:
+    """Read the rows of a file whose columns have names.
 
-    text: int
-    id: int | None
-    tasks: int | None
-    listed: int | None  # one column that holds all labels of a document
-    flags: tuple[int, ...]  # a 0/1 column per label; empty where not annotated
+    Args:
+        path: the file.
+        format: one of `FORMATS`.
+        lines: of a stream, in place of the file's.
+        encoding: see `read_lines`.
+        delimiter: what stands between columns, see `csv_table`.
+        complain: is told of a row that cannot be read.
+
+    Raises:
+        DataError: the file is not what it must be.
+    """
+    if format == "parquet":
+        return parquet_table(path)
+    if lines is None:
+        lines = read_lines(path, encoding=encoding, complain=complain)
+    if format in ("csv", "tsv"):
+        delimiter = delimiter or ("\t" if format == "tsv" else "")
+        return csv_table(lines, str(path), delimiter=delimiter, complain=complain)
+    return json_table(lines, str(path), array=format == "json", complain=complain)
 
 
 def csv_table(
-    lines: Iterator[Line], name: str, *, delimiter: str | None = None
-) -> Table:
-    """A table from CSV lines with a header; quoted fields may hold line breaks.
+    lines: Iterator[Line],
+    name: str,
+    *,
+    delimiter: str = "",
+    complain: Complain = refuse,
+) -> Rows:
+    """Rows of CSV lines with a header; quoted fields may hold line breaks.
+
+    An unnamed first column, the index that pandas writes, is called `UNNAMED`.
 
     Args:
         lines: numbered lines without their ends.
         name: the file, for errors.
-        delimiter: None takes the comma, or the semicolon where the header has
-            semicolons and no comma.
+        delimiter: where the header does not have it, the comma or else the first of
+            semicolon, tab and | that it has.
+        complain: is told of a row that has other columns.
 
     Raises:
         DataError: no header, or a column name that is empty or stands there twice.
@@ -85,18 +169,27 @@ def csv_table(
     first = next(lines, None)
     if first is None:
         raise DataError(f"{name}: must hold a header and documents; the file is empty")
-    if delimiter is None:
-        delimiter = ";" if ";" in first[1] and "," not in first[1] else ","
+    if delimiter not in first[1] or not delimiter:
+        others = (d for d in _COLUMN_DELIMITERS if d in first[1])
+        delimiter = next(others, delimiter or ",")
+    if len(delimiter) != 1:
+        raise DataError(
+            f"{name}: column_delimiter must be one character; got {delimiter!r}"
+        )
     rows = _csv_rows(first, lines, name, delimiter)
     number, header = next(rows)
-    names = tuple(column.strip() for column in header)
+    names = [column.strip() for column in header]
+    if len(names) > 1 and not names[0] and UNNAMED not in names:
+        names[0] = UNNAMED
     twice = [column for column, count in Counter(names).items() if count > 1]
     if twice or not all(names):
         raise DataError(
             f"{name}:{number}: column names must be distinct and not empty; "
             f"got {shown(twice[0] if twice else '')}"
         )
-    return Table(name, names, _same_width(rows, len(names), name))
+    fields = f"{len(names)} fields, as the header has"
+    kept = same_width(rows, len(names), name, fields, "", complain)
+    return Rows(name, tuple(names), kept, delimiter=delimiter)
 
 
 def _csv_rows(
@@ -116,21 +209,117 @@ def _csv_rows(
         yield start, row
 
 
-def _same_width(
-    rows: Iterator[tuple[int, list[str]]], width: int, name: str
+def same_width(
+    rows: Iterable[tuple[int, list[str]]],
+    width: int,
+    name: str,
+    must: str,
+    hint: str,
+    complain: Complain,
 ) -> Iterator[tuple[int, list[str]]]:
+    """The rows that have as many fields as they must; of others it is complained."""
     for number, row in rows:
-        if len(row) != width:
+        if len(row) == width:
+            yield number, row
+            continue
+        got = f"{len(row)}{hint}"
+        if not hint:
             got = f"{len(row)} fields" if row else "a blank line"
+        complain(DataError(f"{name}:{number}: must have {must}; got {got}"))
+
+
+def numbered_table(
+    lines: Iterable[Line], name: str, width: int, first: int, complain: Complain
+) -> Rows:
+    """Rows of a TSV without a header, nothing of which is quoted.
+
+    Args:
+        lines: all of them.
+        name: the file.
+        width: fields of the first line; 1 to 3 get the names of `NUMBERED`, others
+            their number from 1.
+        first: the number of the first line.
+        complain: is told of a row of another width.
+    """
+    header = NUMBERED[-width:] if width <= 3 else tuple(map(str, range(1, width + 1)))
+    rows = ((number, line.split("\t")) for number, line in lines)
+    hint = " (labels with tabs or texts with tabs or line breaks need JSONL)"
+    must = f"{width} fields, as line {first} has"
+    kept = same_width(rows, width, name, must, hint, complain)
+    return Rows(name, header, kept, delimiter="\t", has_header=False)
+
+
+def json_table(
+    lines: Iterator[Line],
+    name: str,
+    *,
+    array: bool = False,
+    complain: Complain = refuse,
+) -> Rows:
+    """Rows of JSON objects.
+
+    Args:
+        lines: an object each; or with `array` perhaps one array of objects.
+        name: the file.
+        array: see `lines`.
+        complain: is told of a line that is no object.
+
+    Raises:
+        DataError: no line is an object.
+    """
+    rows: list[tuple[int, dict[str, Any]]] = []
+    header: dict[str, None] = {}
+    if array:
+        first = next(lines, None)
+        if first is not None:
+            lines = itertools.chain([first], lines)
+        if first is not None and first[1].lstrip().startswith("["):
+            rows = list(_elements("\n".join(line for _, line in lines), name))
+            lines = iter(())
+    for number, line in lines:
+        try:
+            rows.append((number, json_object(line, f"{name}:{number}")))
+        except DataError as error:
+            if array and line.strip() in ("{", ""):
+                raise DataError(
+                    f"{name}: must be an array of objects, [{{...}}, ...], or an "
+                    "object a line; it is one object over several lines"
+                ) from None
+            complain(error)
+    for _, fields in rows:
+        header |= dict.fromkeys(fields)
+    return Rows(name, tuple(header), rows, nested=True, keyed=True)
+
+
+def _elements(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON array, and the line on which each begins."""
+    at, line, seen = text.index("[") + 1, 1, 0
+    while True:
+        while at < len(text) and text[at] in " \t\r\n,":
+            at += 1
+        line, seen = line + text.count("\n", seen, at), at
+        where = f"{name}:{line}"
+        if text[at : at + 1] == "]":
+            return
+        try:
+            fields, at = DECODER.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            place = f"{name}:{text.count(chr(10), 0, error.pos) + 1}"
             raise DataError(
-                f"{name}:{number}: must have {width} fields, as the header has; "
-                f"got {got}"
-            )
-        yield number, row
+                f"{place}: must be an array of JSON objects; {error.msg} at column "
+                f"{error.colno}"
+            ) from None
+        except (RecursionError, ValueError) as error:
+            raise DataError(
+                f"{where}: must be an array of JSON objects; {shown(str(error))}"
+            ) from None
+        if not isinstance(fields, dict):
+            raise DataError(f"{where}: must be one JSON object; got {shown(fields)}")
+        yield line, fields
 
 
-def parquet_table(path: Path) -> Table:
-    """A table from a parquet file; rows count from 1.
+def parquet_table(path: Path) -> Rows:
+    """The rows of a parquet file; they count from 1.
 
     Raises:
         DataError: not a parquet file.
@@ -150,143 +339,25 @@ def parquet_table(path: Path) -> Table:
             raise DataError(
                 f"{path}: must be an intact parquet file; {reason}"
             ) from None
+    return arrow_rows(table, str(path))
+
+
+def arrow_rows(table: Any, name: str) -> Rows:
+    """The rows of an Arrow table, with the class names that Hugging Face keeps."""
     columns = [column.to_pylist() for column in table.columns]
+    metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = metadata.get("info", {}).get("features", {})
+    classes = {n: names for n, f in features.items() if (names := _class_names(f))}
     rows = enumerate(zip(*columns, strict=True), start=1)
-    return Table(str(path), tuple(table.column_names), rows, nested=True)
+    return Rows(name, tuple(table.column_names), rows, nested=True, classes=classes)
 
 
-def table_documents(table: Table, options: TableOptions) -> list[Document]:
-    """The documents of a table.
-
-    Raises:
-        DataError: no column for the text or the labels, or a field that is not
-            what its column holds.
-    """
-    roles = _find_roles(table, options)
-    rows = list(table.rows)
-    delimiter = options.label_delimiter
-    if roles.listed is not None and delimiter is None:
-        delimiter = _find_delimiter(table, rows, roles.listed)
-    documents = DocumentList(table.name)
-    for number, row in rows:
-        where = f"{table.name}:{number}"
-        labels: tuple[str, ...] = ()
-        missing: tuple[str, ...] = ()
-        if roles.listed is not None:
-            labels = _listed_labels(row[roles.listed], delimiter, where)
-        elif roles.flags:
-            flags = {
-                table.header[column]: _flag(row[column], table.header[column], where)
-                for column in roles.flags
-            }
-            labels = tuple(name for name, flag in flags.items() if flag)
-            missing = tuple(name for name, flag in flags.items() if flag is None)
-        documents.add(
-            number,
-            check_text(row[roles.text], where),
-            labels,
-            id=None if roles.id is None else check_id(row[roles.id], where),
-            tasks=None if roles.tasks is None else check_tasks(row[roles.tasks], where),
-            unannotated=missing,
-        )
-    return documents.finish()
-
-
-def _find_roles(table: Table, options: TableOptions) -> _Roles:
-    header = table.header
-    by_name = {column.lower(): i for i, column in reversed(list(enumerate(header)))}
-
-    def named(column: str, role: str) -> int:
-        if column not in header:
-            raise DataError(
-                f"{table.name}: no {role} column {column!r}; "
-                f"the columns are: {', '.join(header)}"
-            )
-        return header.index(column)
-
-    if options.text_column is not None:
-        text = named(options.text_column, "text")
-    else:
-        found = [by_name[name] for name in TEXT_NAMES if name in by_name]
-        if not found:
-            raise DataError(
-                f"{table.name}: must have a column called text (or name it with "
-                "text_column; or learn other columns with --task COLUMN=KIND); the "
-                f"columns are: {', '.join(header)}"
-            )
-        text = found[0]
-    id_column = by_name.get("id")
-    tasks = by_name.get(_TASKS_NAME) if table.nested else None
-    listed: int | None = None
-    flags: tuple[int, ...] = ()
-    if options.labels == "ignored":
-        pass
-    elif options.label_columns is not None:
-        chosen = tuple(named(column, "label") for column in options.label_columns)
-        one = len(chosen) == 1 and (
-            options.label_delimiter is not None
-            or header[chosen[0]].lower() in LABEL_NAMES
-        )
-        listed, flags = (chosen[0], ()) if one else (None, chosen)
-    else:
-        listed = next((by_name[n] for n in LABEL_NAMES if n in by_name), None)
-        if listed is None and options.labels == "required" and tasks is None:
-            flags = tuple(
-                i for i in range(len(header)) if i not in (text, id_column, tasks)
-            )
-    if options.labels == "required" and listed is None and not flags and tasks is None:
-        raise DataError(
-            f"{table.name}: must have a column called labels or a 0/1 column per "
-            f"label; the columns are: {', '.join(header)}"
-        )
-    for column in flags:
-        check_labels([header[column]], table.name)
-    return _Roles(text, id_column, tasks, listed, flags)
-
-
-def _find_delimiter(
-    table: Table, rows: list[tuple[int, Sequence[Any]]], column: int
-) -> str | None:
-    """What stands between the labels of a column: see `read_documents`."""
-    seen: dict[str, int] = {}
-    for number, row in rows:
-        cell = row[column]
-        if isinstance(cell, str) and not cell.startswith("["):
-            for delimiter in _DELIMITERS:
-                if delimiter in cell:
-                    seen.setdefault(delimiter, number)
-    if len(seen) > 1:
-        (one, _), (other, line) = sorted(seen.items(), key=lambda item: item[1])[:2]
-        raise DataError(
-            f"{table.name}:{line}: labels stand between {one!r} or {other!r}; say "
-            "which with label_delimiter"
-        )
-    return next(iter(seen), None)
-
-
-def _listed_labels(value: Any, delimiter: str | None, where: str) -> tuple[str, ...]:
-    if value is None:
-        raise DataError(f'{where}: "labels" must be a list of strings; got nothing')
-    if not isinstance(value, str):
-        return check_labels(value, where)
-    if value.startswith("[") and value.rstrip().endswith("]"):
-        raise DataError(
-            f"{where}: labels in a column must stand between delimiters, as a|b; "
-            f"got the list {shown(value)} (JSONL and parquet hold lists)"
-        )
-    return split_labels(value, delimiter, where)
-
-
-def _flag(value: Any, column: str, where: str) -> bool | None:
-    """True, False, or None where the document is not annotated for the label."""
-    cell = "" if value is None else str(value).strip().lower()
-    if cell in _NOT_ANNOTATED:
-        return None
-    flag = _FLAGS.get(cell)
-    if flag is None:
-        raise DataError(
-            f"{where}: column {column!r} must hold 0 or 1; got {shown(value)} "
-            "(name the label columns with label_columns); an empty field, NA or -1 "
-            "where the document is not annotated for the label"
-        )
-    return flag
+def _class_names(feature: Any) -> tuple[str, ...]:
+    """The names of a ClassLabel, alone or in a list; () of another feature."""
+    if isinstance(feature, list):
+        return _class_names(feature[0]) if len(feature) == 1 else ()
+    if not isinstance(feature, Mapping):
+        return ()
+    if feature.get("_type") == "ClassLabel":
+        return tuple(feature.get("names", ()))
+    return _class_names(feature.get("feature"))

@@ -40,7 +40,7 @@ def json_object(line: str | bytes, where: str) -> dict[str, Any]:
         DataError: it is something else.
     """
     try:
-        fields = _DECODER.decode(line if isinstance(line, str) else line.decode())
+        fields = DECODER.decode(line if isinstance(line, str) else line.decode())
     except json.JSONDecodeError as error:
         reason = f"{error.msg.removesuffix(' at')} at column {error.colno}"
         if not line.strip():
@@ -59,7 +59,7 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON value")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def check_string(value: Any, where: str, name: str) -> str:

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import bz2
+import codecs
 import contextlib
 import gzip
 import io
+import itertools
 import lzma
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, NoReturn, cast
 
 from labelgraph_jax.data.documents import DataError
 
-_OTHER_BOMS = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
+_BOMS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
 }
-_COMPRESSION = (".gz", ".xz")
+COMPRESSION = (".gz", ".bz2", ".xz", ".zip")
+COMPRESSED = "perhaps with .gz, .bz2, .xz or .zip after it"
+_OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+}
+_UTF8 = ("", "utf-8", "utf8", "utf-8-sig", "utf_8", "utf_8_sig")
+
+Complain = Callable[[DataError], None]
+"""What is done about a line that cannot be read; the others are read on."""
+
+
+def refuse(error: DataError) -> NoReturn:
+    """Raise the error: what is done by default about a line that cannot be read."""
+    raise error from None
+
 
 Line = tuple[int, str]
 
@@ -30,15 +50,15 @@ def split_suffix(path: Path) -> tuple[str, str]:
     `a.jsonl.gz` -> (".jsonl", ".gz"); `a.tsv` -> (".tsv", "").
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSION:
+    if suffixes and suffixes[-1] in COMPRESSION:
         return (suffixes[-2] if len(suffixes) > 1 else ""), suffixes[-1]
     return (suffixes[-1] if suffixes else ""), ""
 
 
 def find_file(folder: Path, *names: str) -> Path | None:
-    """The first of some files that a folder has, plain, .gz or .xz."""
+    """The first of some files that a folder has, plain or compressed."""
     for name in names:
-        for compression in ("", *_COMPRESSION):
+        for compression in ("", *COMPRESSION):
             path = folder / f"{name}{compression}"
             if path.is_file():
                 return path
@@ -47,7 +67,7 @@ def find_file(folder: Path, *names: str) -> Path | None:
 
 @contextlib.contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file for reading, decompressing .gz and .xz.
+    """Opens a file for reading, decompressing .gz, .bz2, .xz and a .zip of one file.
 
     Raises:
         DataError: there is no such file, or it cannot be read.
@@ -65,31 +85,83 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         if not compression:
             yield raw
             return
-        with gzip.open(raw) if compression == ".gz" else lzma.open(raw) as stream:
+        if compression == ".zip":
+            with _zip(path) as archive, archive.open(zipped_name(path)) as stream:
+                yield stream
+            return
+        with _OPENERS[compression](raw) as stream:
             yield cast("IO[bytes]", stream)
 
 
-def read_lines(path: Path, *, keep_blank: bool = False) -> Iterator[Line]:
-    """Yields (line number from 1, line) of a UTF-8 file, without line ends.
+def zipped_name(path: Path) -> str:
+    """The name of the one file that a .zip holds.
+
+    Raises:
+        DataError: it is damaged, or holds no file or several.
+    """
+    with _zip(path) as archive:
+        names = [
+            name
+            for name in archive.namelist()
+            if not name.endswith("/") and not name.startswith("__MACOSX/")
+        ]
+    if len(names) != 1:
+        listed = ", ".join(names[:5]) or "nothing"
+        raise DataError(f"{path}: a .zip must hold one file; it holds {listed}")
+    return names[0]
+
+
+def _zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{path}: must be an intact .zip; {error}") from None
+
+
+def read_lines(
+    path: Path,
+    *,
+    keep_blank: bool = False,
+    encoding: str = "",
+    complain: Complain = refuse,
+) -> Iterator[Line]:
+    """Yields (line number from 1, line) of a text file, without line ends.
 
     Lines end at LF or CRLF and nowhere else, so a line number is the one that an
     editor shows. A byte order mark is dropped; so are blank lines at the end, unless
     `keep_blank` says that they are rows too.
 
+    Args:
+        path: the file.
+        keep_blank: see above.
+        encoding: UTF-8 by default, or what the byte order mark says.
+        complain: is told of a line that is not in this encoding.
+
     Raises:
-        DataError: see `open_bytes`; not UTF-8; the compressed data is damaged.
+        DataError: see `open_bytes`; not in this encoding; no such encoding; the
+            compressed data is damaged.
     """
     with open_bytes(path) as stream:
-        yield from decoded_lines(stream, str(path), keep_blank=keep_blank)
+        options: Any = {"encoding": encoding, "complain": complain}
+        yield from decoded_lines(stream, str(path), keep_blank=keep_blank, **options)
 
 
 def decoded_lines(
-    stream: IO[bytes] | IO[str], name: str, *, keep_blank: bool = False
+    stream: IO[bytes] | IO[str],
+    name: str,
+    *,
+    keep_blank: bool = False,
+    encoding: str = "",
+    complain: Complain = refuse,
 ) -> Iterator[Line]:
     """As `read_lines`, from an open stream of bytes or text called `name`."""
     blank: list[Line] = []
-    for number, line in enumerate(_raw_lines(stream, name), start=1):
-        text = _decode(line, name, number) if isinstance(line, bytes) else line
+    for number, line in enumerate(_raw_lines(stream, name, encoding), start=1):
+        try:
+            text = _decode(line, name, number) if isinstance(line, bytes) else line
+        except DataError as error:
+            complain(error)
+            continue
         if number == 1:
             text = text.removeprefix("\ufeff")
         text = text.removesuffix("\n").removesuffix("\r")
@@ -101,10 +173,12 @@ def decoded_lines(
         yield number, text
 
 
-def _raw_lines(stream: IO[bytes] | IO[str], name: str) -> Iterator[bytes | str]:
+def _raw_lines(
+    stream: IO[bytes] | IO[str], name: str, encoding: str
+) -> Iterator[bytes | str]:
     number = 1
     try:
-        for line in stream:
+        for line in _in_encoding(stream, name, encoding):
             yield line
             number += 1
     except EOFError:
@@ -112,29 +186,60 @@ def _raw_lines(stream: IO[bytes] | IO[str], name: str) -> Iterator[bytes | str]:
             f"{name}:{number}: the compressed file ends too early; it was cut off, so "
             "copy it again"
         ) from None
-    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{name}:{number}: the compressed data must be intact; {error}"
         ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}:{number}: must be UTF-8 text; {error.reason}"
-        ) from None
+    except UnicodeError as error:
+        reason = getattr(error, "reason", error)
+        coding = str(getattr(error, "encoding", encoding)).upper()
+        raise DataError(f"{name}:{number}: must be {coding} text; {reason}") from None
     except OSError as error:
         raise DataError(f"{name}: cannot be read; {error}") from None
 
 
+def _in_encoding(
+    stream: IO[bytes] | IO[str], name: str, encoding: str
+) -> Iterator[bytes | str]:
+    """The lines, as bytes where they are UTF-8."""
+    first: Any = next(iter(stream), b"")
+    if isinstance(first, bytes):
+        marks = (coding for bom, coding in _BOMS.items() if first.startswith(bom))
+        encoding = next(marks, encoding.lower())
+        if encoding not in _UTF8:
+            try:
+                decoder = codecs.getincrementaldecoder(encoding)()
+            except LookupError:
+                raise DataError(
+                    f"{name}: --encoding must be one that Python knows, such as utf-8, "
+                    f"utf-16, cp1252 or latin-1; got {encoding!r}"
+                ) from None
+            yield from _text_lines(decoder, itertools.chain([first], stream))
+            return
+    if first:
+        yield first
+    yield from cast("IO[Any]", stream)
+
+
+def _text_lines(decoder: Any, blocks: Any) -> Iterator[str]:
+    """The lines of a text that comes in blocks of bytes."""
+    rest = ""
+    for block in blocks:
+        *lines, rest = (rest + decoder.decode(block)).split("\n")
+        yield from lines
+    rest += decoder.decode(b"", final=True)
+    if rest:
+        yield rest
+
+
 def _decode(line: bytes, name: str, number: int) -> str:
-    if number == 1:
-        for bom, encoding in _OTHER_BOMS.items():
-            if line.startswith(bom):
-                raise DataError(f"{name}:1: must be UTF-8 text; it is {encoding}")
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{name}:{number}: must be UTF-8 text; byte {error.start + 1} of the line "
-            f"is 0x{line[error.start]:02x}"
+            f"is 0x{line[error.start]:02x} (many files of Windows are read with "
+            "--encoding cp1252)"
         ) from None
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.features.values import Features
 from labelgraph_jax.data.readers.fields import shown
-from labelgraph_jax.data.readers.lines import Line
+from labelgraph_jax.data.readers.lines import Complain, Line, refuse
 
 _PAIRS = re.compile(r"\s*(?:[0-9]+:[^\s:]+(?:\s+|$))*")
 _PAIR = re.compile(r"[0-9]+:[^\s:]+")
@@ -113,7 +113,12 @@ def _check_order(ids: np.ndarray, where: str, increasing: bool, what: str) -> No
 
 
 def labelled_rows(
-    lines: Iterator[Line], name: str, *, need_header: bool, ignore_labels: bool = False
+    lines: Iterator[Line],
+    name: str,
+    *,
+    need_header: bool,
+    ignore_labels: bool = False,
+    complain: Complain = refuse,
 ) -> list[Document]:
     """The documents of a LIBSVM or bag-of-words file.
 
@@ -124,13 +129,14 @@ def labelled_rows(
         name: of the file, for errors.
         need_header: refuse a file without a header, which may be plain text.
         ignore_labels: pass over them.
+        complain: is told of a row that cannot be read.
 
     Raises:
         DataError: see the module; a header that says other sizes than the file has.
     """
     documents: list[Document] = []
     header: tuple[int, ...] | None = None
-    seen = 0
+    seen = wrong = 0
     for number, line in lines:
         where = f"{name}:{number}"
         if number == 1:
@@ -148,9 +154,13 @@ def labelled_rows(
         if header is None and not line.strip():
             seen += 1
             continue
-        _refuse_hole(seen, where)
-        documents.append(_labelled(line, where, number, header, ignore_labels))
-    if header is not None:
+        try:
+            _refuse_hole(seen, where)
+            documents.append(_labelled(line, where, number, header, ignore_labels))
+        except DataError as error:
+            wrong += 1
+            complain(error)
+    if header is not None and not wrong:
         check_row_count(name, header[0], len(documents))
     if not documents:
         raise DataError(f"{name}: must hold at least one document; got none")

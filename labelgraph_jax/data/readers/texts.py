@@ -1,4 +1,4 @@
-"""Files -> documents: JSONL, TSV, CSV, parquet and LIBSVM, plain or .gz or .xz.
+"""Files -> documents: JSON, TSV, CSV, parquet, fastText and LIBSVM, plain or packed.
 
 Whatever a file gets wrong is a `DataError` of one line: file and line, what must
 hold, what was got. Reading a file executes nothing that stands in it.
@@ -6,59 +6,62 @@ hold, what was got. Reading a file executes nothing that stands in it.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError, Document, task_names
-from labelgraph_jax.data.labels.tasks import documents_of, wanted_tasks
+from labelgraph_jax.data.labels import tasks as label_sets
+from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.columns import (
-    LABEL_NAMES,
-    TEXT_NAMES,
-    TableOptions,
-    csv_table,
-    parquet_table,
-    table_documents,
+    FORMATS,
+    Rows,
+    format_of,
+    numbered_table,
+    read_rows,
 )
 from labelgraph_jax.data.readers.fields import (
     DocumentList,
-    check_features,
-    check_id,
     check_labels,
-    check_tasks,
     check_text,
-    json_object,
-    split_labels,
 )
 from labelgraph_jax.data.readers.lines import (
+    Complain,
     Line,
     decoded_lines,
     is_text_stream,
     read_lines,
+    refuse,
     split_suffix,
 )
+from labelgraph_jax.data.readers.roles import (
+    Mode,
+    names_columns,
+    settle,
+)
+from labelgraph_jax.data.readers.row_documents import documents_of
 from labelgraph_jax.data.readers.sparse_rows import labelled_rows
 
-FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".tsv": "tsv",
-    ".csv": "csv",
-    ".parquet": "parquet",
+LABELLED = FORMATS | {
     ".svm": "svm",
     ".libsvm": "svm",
     ".txt": "svm",
+    ".ft": "fasttext",
 }
-TEXT_FORMATS = FORMATS | {".txt": "txt"}
+TEXTS = LABELLED | {".txt": "txt"}
+_PREFIX = "__label__"
 
 
 def read_documents(
     path: str | Path,
     *,
     format: str | None = None,
+    encoding: str | None = None,
+    column_delimiter: str | None = None,
     label_delimiter: str | None = None,
     text_column: str | None = None,
     label_columns: Sequence[str] | None = None,
@@ -67,27 +70,35 @@ def read_documents(
 ) -> list[Document]:
     """Reads the labelled documents of a file.
 
-    JSONL: `{"id", "text", "labels": [...]}` a line, or "tasks": {name: [...]} in
+    JSON lines, or an array of objects: `{"id", "text", "labels": [...]}`, or "tasks":
+    {name: [...]} in
     place of or beside "labels", null under a task that the document is not annotated
     for; `"features": {"ids": [...], "values": [...]}` in place of "text"; perhaps
     "unannotated": [...], labels of which nothing is known (see `Document`); other
-    keys are passed over. TSV without a header:
+    keys are passed over. In place of "labels" also "label" (a name), "cats" (spaCy: 0
+    or 1 for each), "accept" (Prodigy) or "doc_label", and of "text" a list of words
+    under "doc_token" or "token". TSV without a header:
     `[id<TAB>]label label<TAB>text`, no quoting; with a header that has a column
     called text, or with `text_column`, as CSV. CSV and parquet: a text column;
-    perhaps an id column; and either one column called labels or label, or a 0/1
+    perhaps an id column; and either one column called as above, or a 0/1
     column for each label, in which an empty field, NA or -1 stand for not annotated.
-    LIBSVM: `label,label id:value id:value` a line, features in place of a text; a .txt
+    fastText: `__label__a __label__b text` a line. LIBSVM: `label,label id:value` a
+    line, features in place of a text; a .txt that is not fastText's
     begins with `rows features labels`, see `sparse_rows`.
     A label given twice to a document is kept once. Without an id, a document is
     called after its line: `line-12`.
 
     Args:
-        path: the file; the suffix says the format, .gz or .xz after it compression.
-        format: jsonl, tsv, csv, parquet or svm, against the suffix.
-        label_delimiter: what stands between the labels of one field. None: spaces
-            in a TSV; in a CSV or parquet column, that one of | ; , which occurs
-            in the column, spaces where none does.
-        text_column: default: text, comment_text, document, content or sentence.
+        path: the file; the suffix says the format, .gz, .bz2, .xz or .zip after it
+            compression.
+        format: jsonl, json, tsv, csv, parquet, svm or fasttext, against the suffix.
+        encoding: UTF-8 by default, or what the byte order mark says.
+        column_delimiter: of a CSV; by default the comma, or what the header has.
+        label_delimiter: what stands between the labels of one field; `none` where a
+            field is one label. By default the whole column says it, see
+            `cells.find_delimiter`.
+        text_column: default: text, comment_text, document, content or sentence. Of a
+            TSV without a header columns are numbers, from 1.
         label_columns: default: labels or label, or else every other column.
         task: takes the labels of this task, of several between commas, or of
             `all`, named as in `labels.tasks.learn_tasks`; documents that are annotated
@@ -98,18 +109,64 @@ def read_documents(
         DataError: the file, or a line of it, is not as above; no document; a
             blank text; an id twice; nothing said about the labels; no such task.
     """
-    path = Path(path)
-    documents = _read(
-        path,
-        _format_of(path, format, FORMATS),
-        TableOptions(
-            text_column=text_column,
-            label_columns=None if label_columns is None else tuple(label_columns),
-            label_delimiter=label_delimiter,
-            labels="required" if require_labels and task is None else "optional",
-        ),
+    options = ReadingConfig(
+        format=format or "",
+        encoding=encoding or "",
+        column_delimiter=column_delimiter or "",
+        text_column=text_column or "",
+        label_columns=tuple(label_columns or ()),
+        label_delimiter=label_delimiter or "",
     )
-    return documents if task is None else _of_task(documents, task, str(path))
+    labels: Mode = "required" if require_labels and task is None else "optional"
+    documents, _ = read_files([Path(path)], options, labels=labels)
+    if task is None:
+        return documents
+    wanted = label_sets.wanted_tasks(task, task_names(documents), str(path))
+    return label_sets.documents_of(documents, wanted)
+
+
+def read_files(
+    paths: Sequence[Path],
+    options: ReadingConfig,
+    *,
+    labels: Mode = "required",
+    layout: Layout | None = None,
+    known: Collection[str] = (),
+    complain: Complain = refuse,
+) -> tuple[list[Document], Layout]:
+    """Read the documents of a file, or of several that are shards of one.
+
+    Args:
+        paths: the files, of one format.
+        options: what the caller says about them.
+        labels: see `Mode`.
+        layout: the training file's, where these are later ones.
+        known: the labels that were trained.
+        complain: is told of a document that cannot be read.
+
+    Returns:
+        The documents, and how they were read.
+
+    Raises:
+        DataError: as `read_documents`.
+    """
+    formats = TEXTS if labels == "ignored" else LABELLED
+    format = options.format
+    if not format and layout and split_suffix(paths[0])[0] not in formats:
+        format = layout.format
+    format = format_of(paths[0], format, formats)
+    options = _with_layout(options, layout)
+
+    def lines(path: Path) -> Iterator[Line]:
+        return read_lines(
+            path,
+            keep_blank=format == "svm",
+            encoding=options.encoding,
+            complain=complain,
+        )
+
+    sources: list[tuple[str, Any]] = [(str(path), path) for path in paths]
+    return _read(sources, format, options, lines, labels, layout, known, complain)
 
 
 def read_texts(
@@ -117,6 +174,8 @@ def read_texts(
     *,
     format: str | None = None,
     text_column: str | None = None,
+    options: ReadingConfig | None = None,
+    layout: Layout | None = None,
 ) -> list[Document]:
     """Reads documents to predict labels for: labels are passed over.
 
@@ -124,175 +183,169 @@ def read_texts(
         path_or_stream: a file as for `read_documents`, or a .txt with one text a
             line; "-" or an open stream, which holds one text a line unless
             `format` says otherwise.
-        format: jsonl, tsv, csv, parquet, svm or txt, against the suffix.
+        format: as in `read_documents`, or txt; against the suffix.
         text_column: as in `read_documents`.
+        options: in place of both.
+        layout: of the training file.
 
     Raises:
         DataError: as `read_documents`.
     """
-    options = TableOptions(text_column=text_column, labels="ignored")
+    options = options or ReadingConfig(
+        format=format or "", text_column=text_column or ""
+    )
     if isinstance(path_or_stream, (str, Path)) and str(path_or_stream) != "-":
         path = Path(path_or_stream)
-        return _read(path, _format_of(path, format, TEXT_FORMATS), options)
+        return read_files([path], options, labels="ignored", layout=layout)[0]
     if is_text_stream(path_or_stream):
         stream: Any = path_or_stream
         name = str(getattr(stream, "name", "stream"))
     else:
         stream, name = sys.stdin.buffer, "stdin"
-    format = format or "txt"
-    if format == "parquet" or format not in TEXT_FORMATS.values():
+    format = options.format or "txt"
+    if format == "parquet" or format not in TEXTS.values():
         raise DataError(
             f"{name}: a stream must be jsonl, tsv, csv, svm or txt; got {format!r}"
         )
-    lines = decoded_lines(stream, name, keep_blank=format == "svm")
-    return _parse(lines, name, format, options)
+    options = _with_layout(options, layout)
 
-
-def _format_of(path: Path, format: str | None, known: dict[str, str]) -> str:
-    names = list(dict.fromkeys(known.values()))
-    if format is not None:
-        if format not in names:
-            raise DataError(f"format must be one of {', '.join(names)}; got {format!r}")
-        return format
-    suffix = split_suffix(path)[0]
-    if suffix in (".bz2", ".zip", ".npz"):
-        raise DataError(
-            f"{path}: must be plain, .gz or .xz: unpack it first"
-            if suffix != ".npz"
-            else f"{path}: a matrix alone has no labels: give the folder that holds it"
+    def lines(source: Any) -> Iterator[Line]:
+        keep_blank = format == "svm"
+        return decoded_lines(
+            source, name, keep_blank=keep_blank, encoding=options.encoding
         )
-    if suffix not in known:
-        if not suffix and not path.exists():
-            raise DataError(f"{path}: no such file or folder")
-        raise DataError(
-            f"{path}: the name must end in one of {', '.join(known)} (perhaps with "
-            f".gz or .xz after it), or say format; got {suffix or 'no suffix'!r}"
-        )
-    return known[suffix]
+
+    sources = [(name, stream)]
+    return _read(sources, format, options, lines, "ignored", layout, (), refuse)[0]
 
 
-def _read(path: Path, format: str, options: TableOptions) -> list[Document]:
-    if format == "parquet":
-        return table_documents(parquet_table(path), options)
-    return _parse(
-        read_lines(path, keep_blank=format == "svm"), str(path), format, options
+def _with_layout(options: ReadingConfig, layout: Layout | None) -> ReadingConfig:
+    """Encoding and column delimiter are the training file's where nothing is said."""
+    if layout is None:
+        return options
+    delimiter = layout.column_delimiter if layout.format == "csv" else ""
+    return dataclasses.replace(
+        options,
+        encoding=options.encoding or layout.encoding,
+        column_delimiter=options.column_delimiter or delimiter,
     )
 
 
-def _parse(
-    lines: Iterator[Line], name: str, format: str, options: TableOptions
-) -> list[Document]:
-    if format == "csv":
-        return table_documents(csv_table(lines, name), options)
-    if format == "svm":
-        return labelled_rows(
-            lines,
-            name,
-            need_header=split_suffix(Path(name))[0] == ".txt",
-            ignore_labels=options.labels == "ignored",
-        )
-    if format == "tsv":
-        return _tsv_documents(lines, name, options)
-    if format == "txt":
-        texts = DocumentList(name)
-        for number, line in lines:
-            texts.add(number, check_text(line, f"{name}:{number}"), ())
-        return texts.finish()
-    return _json_documents(lines, name, options)
-
-
-def _of_task(documents: list[Document], task: str, name: str) -> list[Document]:
-    return documents_of(documents, wanted_tasks(task, task_names(documents), name))
-
-
-def _json_documents(
-    lines: Iterator[Line], name: str, options: TableOptions
-) -> list[Document]:
-    documents = DocumentList(name)
-    text_key = options.text_column or "text"
-    for number, line in lines:
-        where = f"{name}:{number}"
-        fields = json_object(line, where)
-        text, features = "", None
-        if text_key in fields:
-            text = check_text(fields[text_key], where, text_key)
-        elif "features" in fields:
-            features = check_features(fields, where)
+def _read(
+    sources: Sequence[tuple[str, Any]],
+    format: str,
+    options: ReadingConfig,
+    lines: Callable[[Any], Iterator[Line]],
+    labels: Mode,
+    layout: Layout | None,
+    known: Collection[str],
+    complain: Complain,
+) -> tuple[list[Document], Layout]:
+    found: list[Document] = []
+    tables: list[tuple[Rows, list[tuple[int, Any]]]] = []
+    for name, source in sources:
+        read = iter(()) if format == "parquet" else lines(source)
+        first = list(itertools.islice(read, 1))
+        read = itertools.chain(first, read)
+        if format in ("svm", "txt") and first and first[0][1].startswith(_PREFIX):
+            format = "fasttext"
+        if format in FORMATS.values():
+            rows = _rows(name, source, format, read, options, labels, layout, complain)
+            tables.append((rows, list(rows.rows)))
+        elif format == "svm":
+            found += labelled_rows(
+                read,
+                name,
+                need_header=split_suffix(Path(name))[0] == ".txt",
+                ignore_labels=labels == "ignored",
+                complain=complain,
+            )
         else:
+            found += _lines_of_text(read, name, format, labels, complain)
+    if not tables:
+        return found, Layout(format=format, encoding=options.encoding)
+    settled = settle(
+        tables, options, format=format, labels=labels, layout=layout, known=known
+    )
+    for rows, content in tables:
+        shard = f"{Path(rows.name).name}:" if len(tables) > 1 else ""
+        documents = documents_of(rows, content, settled, labels, complain, shard)
+        try:
+            found += documents.finish()
+        except DataError as error:
+            complain(error)
+    return found, settled
+
+
+def _rows(
+    name: str,
+    source: Any,
+    format: str,
+    lines: Iterator[Line],
+    options: ReadingConfig,
+    labels: Mode,
+    layout: Layout | None,
+    complain: Complain,
+) -> Rows:
+    path = source if isinstance(source, Path) else Path(name)
+    if format == "tsv":
+        first = next(lines, None)
+        if first is None:
             raise DataError(
-                f"{where}: must have {json.dumps(text_key)}; the keys are: "
-                f"{', '.join(fields) or 'none'}"
+                f"{name}: must hold at least one document; the file is empty"
             )
-        tasks = check_tasks(fields.get("tasks"), where)
-        labels: tuple[str, ...] = ()
-        if options.labels == "required" and "labels" not in fields:
-            raise DataError(_no_labels(fields, where))
-        given = fields.get("labels")
-        if options.labels == "required" or (
-            options.labels == "optional" and given is not None
-        ):
-            labels = check_labels(given, where)
-        missing: tuple[str, ...] = ()
-        if options.labels != "ignored" and "unannotated" in fields:
-            missing = check_labels(fields["unannotated"], where, "unannotated")
-        id = check_id(fields["id"], where) if "id" in fields else None
-        documents.add(
-            number,
-            text,
-            labels,
-            id=id,
-            tasks=tasks,
-            unannotated=missing,
-            features=features,
-        )
-    return documents.finish()
-
-
-def _no_labels(fields: dict[str, Any], where: str) -> str:
-    tasks = fields.get("tasks")
-    if tasks:
-        return (
-            f'{where}: must have "labels", or one of its tasks must be chosen; the '
-            f"tasks are: {', '.join(tasks)}"
-        )
-    return (
-        f'{where}: must have "labels", a list of strings ([] for none); the keys '
-        f"are: {', '.join(fields)}"
+        lines = itertools.chain([first], lines)
+        if not names_columns(first[1], options, layout):
+            return _numbered(lines, name, first, options, labels, complain)
+    return read_rows(
+        path,
+        format,
+        lines=lines,
+        encoding=options.encoding,
+        delimiter=options.column_delimiter,
+        complain=complain,
     )
 
 
-def _tsv_documents(
-    lines: Iterator[Line], name: str, options: TableOptions
+def _numbered(
+    lines: Iterator[Line],
+    name: str,
+    first: Line,
+    options: ReadingConfig,
+    labels: Mode,
+    complain: Complain,
+) -> Rows:
+    """Rows of a TSV without a header."""
+    width = len(first[1].split("\t"))
+    least = 1 if labels == "ignored" else 2
+    by_number = bool(options.text_column or options.label_columns)
+    if not by_number and not least <= width <= 3:
+        raise DataError(
+            f"{name}:{first[0]}: must have 2 or 3 fields between tabs: [id,] labels, "
+            f"text; got {width} (labels with tabs or texts with tabs or line breaks "
+            "need JSONL)"
+        )
+    rows = numbered_table(lines, name, width, first[0], complain)
+    if by_number:
+        rows = dataclasses.replace(rows, header=tuple(map(str, range(1, width + 1))))
+    return rows
+
+
+def _lines_of_text(
+    lines: Iterator[Line], name: str, format: str, labels: Mode, complain: Complain
 ) -> list[Document]:
-    first = next(lines, None)
-    if first is None:
-        raise DataError(f"{name}: must hold at least one document; the file is empty")
-    lines = itertools.chain([first], lines)
-    header = [field.strip().lower() for field in first[1].split("\t")]
-    known = {*TEXT_NAMES, *LABEL_NAMES, "id"}
-    if (
-        options.text_column is not None
-        or options.label_columns is not None
-        or (set(header) <= known and set(header) & set(TEXT_NAMES))
-    ):
-        return table_documents(csv_table(lines, name, delimiter="\t"), options)
-    width = len(header)
-    least = 1 if options.labels == "ignored" else 2
-    documents = DocumentList(name)
+    """A document a line; of fastText with the labels that stand before it."""
+    texts = DocumentList(name)
     for number, line in lines:
+        names: list[str] = []
+        if format == "fasttext":
+            words = line.split()
+            names = [w.removeprefix(_PREFIX) for w in words if w.startswith(_PREFIX)]
+            line = " ".join(w for w in words if not w.startswith(_PREFIX))
         where = f"{name}:{number}"
-        fields = line.split("\t")
-        if len(fields) != width or not least <= width <= 3:
-            must = f"{width} fields, as line {first[0]} has"
-            if not least <= width <= 3:
-                must = "2 or 3 fields between tabs: [id,] labels, text"
-            raise DataError(
-                f"{where}: must have {must}; got {len(fields)} (labels with tabs or "
-                "texts with tabs or line breaks need JSONL)"
-            )
-        labels: tuple[str, ...] = ()
-        if options.labels != "ignored":
-            labels = split_labels(fields[-2], options.label_delimiter, where)
-        id = check_id(fields[0], where) if width == 3 else None
-        documents.add(number, check_text(fields[-1], where), labels, id=id)
-    return documents.finish()
+        try:
+            kept = () if labels == "ignored" else check_labels(names, where)
+            texts.add(number, check_text(line, where), kept)
+        except DataError as error:
+            complain(error)
+    return texts.finish()

@@ -1,4 +1,4 @@
-"""Files -> columns: CSV, TSV, parquet and JSONL tables, plain or .gz or .xz.
+"""Files -> columns: CSV, TSV, parquet and JSON tables, plain or compressed.
 
 A column is what all of its fields are: numbers, texts, or (parquet and JSONL alone)
 lists of texts. Whatever a file gets wrong is a `DataError` of one line.
@@ -20,23 +20,17 @@ from typing import Any
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.readers.columns import csv_table, parquet_table
-from labelgraph_jax.data.readers.fields import json_object, shown
-from labelgraph_jax.data.readers.lines import (
-    Line,
-    decoded_lines,
-    read_lines,
-    split_suffix,
+from labelgraph_jax.data.readers.columns import (
+    FORMATS,
+    UNNAMED,
+    Rows,
+    format_of,
+    read_rows,
 )
+from labelgraph_jax.data.readers.fields import shown
+from labelgraph_jax.data.readers.lines import decoded_lines
 from labelgraph_jax.data.tables.values import LARGEST_WHOLE, parse_number
 
-FORMATS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
 MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null"})
 """What stands in a field of which nothing is known, in any case of letters."""
 
@@ -116,52 +110,51 @@ class Table:
         return f"{self.name}:{row + 1 if self.lines is None else self.lines[row]}"
 
 
-def read_table(path: str | Path, *, format: str | None = None) -> Table:
-    """Reads a table; the suffix says the format, .gz or .xz after it compression.
+def read_table(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    encoding: str = "",
+    column_delimiter: str = "",
+) -> Table:
+    """Reads a table; the suffix says the format, .gz or the like after it compression.
 
-    CSV (comma, or semicolon where the header has no comma) and TSV need a header.
-    JSONL: an object a line, keys are columns; a key that a line lacks is missing
-    there. Spaces around a text are dropped. Missing: an empty field, null, NA, N/A or
-    NaN; in a column of numbers also ?, None, - and a lone point. A column is one of
-    numbers where all that is not missing is a number without leading zeros; true and
-    false of JSONL and parquet are 1 and 0, times are seconds since 1970.
+    CSV (comma, or what the header has) and TSV need a header; the unnamed index that
+    pandas writes is left out.
+    JSON lines, or an array of objects: keys are columns; a key that a line lacks is
+    missing there. Spaces around a text are dropped. Missing: an empty field, null, NA,
+    N/A or NaN; in a column of numbers also ?, None, - and a lone point. A column is one
+    of numbers where all that is not missing is a number without leading zeros; true and
+    false of JSON and parquet are 1 and 0, times are seconds since 1970.
 
     Args:
         path: the file; `-` reads standard input, CSV unless `format` says otherwise.
-        format: csv, tsv, jsonl or parquet, against the suffix.
+        format: csv, tsv, jsonl, json or parquet, against the suffix.
+        encoding: UTF-8 by default, or what the byte order mark says.
+        column_delimiter: of a CSV, where its header does not tell.
 
     Raises:
         DataError: the file is missing, damaged, holds no row, or a field is not as
             above; the message names file and line.
     """
-    name, lines = str(path), None
-    if name == "-":
-        name, format = "stdin", format or "csv"
-        lines = decoded_lines(sys.stdin.buffer, name)
+    lines = None
+    if str(path) == "-":
+        path, format = Path("stdin"), format or "csv"
+        lines = decoded_lines(sys.stdin.buffer, "stdin", encoding=encoding)
+        if format == "parquet":
+            raise DataError("stdin: a stream must be csv, tsv or jsonl")
     path = Path(path)
-    suffix = split_suffix(path)[0]
-    known = list(dict.fromkeys(FORMATS.values()))
-    if format is not None and format not in known:
-        raise DataError(f"format must be one of {', '.join(known)}; got {format!r}")
-    if format is None and suffix not in FORMATS:
-        raise DataError(
-            f"{path}: the name of a table must end in one of {', '.join(FORMATS)} "
-            f"(perhaps with .gz or .xz after it); got {suffix or 'no suffix'!r}"
-        )
-    format = format or FORMATS[suffix]
-    if format == "parquet":
-        if lines is not None:
-            raise DataError(f"{name}: a stream must be csv, tsv or jsonl")
-        read = parquet_table(path)
-        header, rows = read.header, read.rows
-    else:
-        lines = read_lines(path) if lines is None else lines
-        if format == "jsonl":
-            header, rows = _json_rows(lines, name)
-        else:
-            read = csv_table(lines, name, delimiter="\t" if format == "tsv" else None)
-            header, rows = read.header, read.rows
-    return _table(name, header, rows)
+    rows = read_rows(
+        path,
+        format_of(path, format, FORMATS),
+        lines=lines,
+        encoding=encoding,
+        delimiter=column_delimiter,
+    )
+    if rows.keyed:
+        return _table(rows.name, rows.header, _in_order(rows))
+    read = _table(rows.name, rows.header, rows.rows)
+    return read.drop([UNNAMED]) if UNNAMED in rows.header[:1] else read
 
 
 def table_of(name: str, columns: Mapping[str, Iterable[Any]]) -> Table:
@@ -302,17 +295,6 @@ def _list(value: Any) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(item.strip() for item in value))
 
 
-def _json_rows(
-    lines: Iterator[Line], name: str
-) -> tuple[tuple[str, ...], list[tuple[int, tuple[Any, ...]]]]:
-    header: dict[str, None] = {}
-    objects: list[tuple[int, dict[str, Any]]] = []
-    for number, line in lines:
-        fields = json_object(line, f"{name}:{number}")
-        header |= dict.fromkeys(fields)
-        objects.append((number, fields))
-    names = tuple(header)
-    return names, [
-        (number, tuple(fields.get(column) for column in names))
-        for number, fields in objects
-    ]
+def _in_order(rows: Rows) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    for number, fields in rows.rows:
+        yield number, tuple(fields.get(column) for column in rows.header)

@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.cells import WHOLE, find_delimiter
 from labelgraph_jax.data.tables.files import Table
 from labelgraph_jax.data.tables.targets import (
     SQUARED_MUST,
@@ -26,7 +27,6 @@ from labelgraph_jax.data.tables.values import (
 
 NEGATIVE_NAMES = frozenset({"0", "false", "no", "n", "f", "off"})
 POSITIVE_NAMES = frozenset({"1", "true", "yes", "y", "t", "on"})
-_DELIMITERS = ("|", ";", ",")
 _FEW_CLASSES = 10
 _OTHERS = {"0": "1", "1": "0"} | {"no": "yes", "yes": "no", "n": "y", "y": "n"}
 _OTHERS |= {"false": "true", "true": "false", "f": "t", "t": "f"}
@@ -181,9 +181,15 @@ def _multi_class(table: Table, name: str) -> Target:
 def _multi_label(table: Table, name: str, delimiter: str) -> Target:
     values = table.column(name)
     if not delimiter and values.dtype == object:
-        texts = [value for value in set(values) if isinstance(value, str)]
-        found = [d for d in _DELIMITERS if any(d in text for text in texts)]
-        delimiter = found[0] if found else ""
+        texts = Counter(v.strip() for v in values if isinstance(v, str) and v.strip())
+        lines = {
+            v.strip(): int(table.where(row).rpartition(":")[2])
+            for row, v in reversed(list(enumerate(values)))
+            if isinstance(v, str)
+        }
+        cells = {text: lines[text] for text in texts}
+        delimiter = find_delimiter(cells, texts, table.name, blanks=False)
+    delimiter = "" if delimiter == WHOLE else delimiter
     counts: Counter[str] = Counter()
     for labels in label_lists(table, name, delimiter):
         counts.update(labels or ())

@@ -22,6 +22,7 @@ import jax
 import jax.export
 import numpy as np
 
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.files import write_json, write_text
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import Tokenizer
@@ -51,6 +52,7 @@ def export_model(
     *,
     data: str = "",
     data_dir: str = "",
+    reading: ReadingConfig | None = None,
     limit: int = 0,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def export_model(
         out: a directory that is absent or empty.
         data: a labelled file to compare on; by default the test split of the run.
         data_dir: where the local corpus copies lie now, if they have moved.
+        reading: how `data` is read, where the run's files were read otherwise.
         limit: compare on so many documents, spread evenly; on all, if 0.
         say: takes one line about what is going on.
 
@@ -88,7 +91,7 @@ def export_model(
     model = load_model(workdir)
     require_exportable(model)
     split, documents = documents_of_run(
-        model.config.data, model.label_space, data=data, data_dir=data_dir
+        model, data=data, data_dir=data_dir, reading=reading
     )
     if not documents:
         raise ExportError(f"{split}: has no document to compare the export on")

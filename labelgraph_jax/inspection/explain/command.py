@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.files import cache_folder, write_text
 from labelgraph_jax.data.readers.texts import read_texts
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 
 
 def explain_command(
-    workdir: str, text: str, *, file: str, id: str, html: str, **options: Any
+    workdir: str,
+    text: str,
+    *,
+    file: str,
+    id: str,
+    html: str,
+    reading: ReadingConfig | None = None,
+    **options: Any,
 ) -> Explanation:
     """Explain one document, and write the page if one is asked for.
 
@@ -27,6 +35,7 @@ def explain_command(
         text: the document; `-` reads standard input.
         file, id: in place of it a file, and which of its documents.
         html: where the page goes, or empty.
+        reading: how `file` is read.
         **options: of `explain`.
 
     Raises:
@@ -47,17 +56,20 @@ def explain_command(
     if html and not Path(html).parent.is_dir():
         raise ExplainError(f"{html}: no such folder {Path(html).parent}")
     model = load_model(workdir, cache=cache_folder("encodings"))
-    document = _document(model, text, file, id)
+    document = _document(model, text, file, id, reading)
     found = explain(model, document, options.pop("labels") or None, **options)
     if html:
         write_text(Path(html), found.to_html())
     return found
 
 
-def _document(model: "Model", text: str, file: str, id: str) -> Any:
+def _document(
+    model: "Model", text: str, file: str, id: str, reading: ReadingConfig | None
+) -> Any:
     """The one document that is meant, as `explain` takes it."""
     if file:
-        one = _of_file(read_texts(file), file, id)
+        layout = model.workdir.layout()
+        one = _of_file(read_texts(file, options=reading, layout=layout), file, id)
         return one if one.features is not None else one.text
     if text == "-":
         text = sys.stdin.read()

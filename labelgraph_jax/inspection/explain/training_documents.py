@@ -104,7 +104,8 @@ def training_documents(
         return found, ""
     started = time.perf_counter()
     try:
-        corpus = read_corpus(model.config.data, tasks=_tasks(model))
+        layout = model.workdir.layout()
+        corpus = read_corpus(model.config.data, tasks=_tasks(model), layout=layout)
     except (ValueError, OSError) as error:
         said = " ".join(str(error).split())
         return None, f"the training documents cannot be read any more: {said}"

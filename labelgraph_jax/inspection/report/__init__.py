@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.files import replacing, write_text
 from labelgraph_jax.inspection.report.contents import Overall, Report, plain
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
@@ -69,6 +70,7 @@ def write_report(
     out: str | Path = "",
     data: str = "",
     data_dir: str = "",
+    reading: ReadingConfig | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> WrittenReport:
     """Write `report.html` and `report/*.png` of a finished run.
@@ -78,6 +80,7 @@ def write_report(
         out: a folder, made if absent; the work directory itself when empty.
         data: a labelled file to report on; without it the run's own test split.
         data_dir: where the local corpus copies lie now, if they have moved.
+        reading: how `data` is read, where the run's files were read otherwise.
         say: takes one line about what is going on.
 
     Raises:
@@ -95,7 +98,7 @@ def write_report(
     folder = Path(out) if out else place.path
     if folder.exists() and not folder.is_dir():
         raise WorkdirError(f"{folder}: --out must be a folder, it is a file")
-    report = _gather(place, data, data_dir, say)
+    report = _gather(place, data, data_dir, reading, say)
     from labelgraph_jax.inspection.report.page import page
     from labelgraph_jax.inspection.report.pictures import render
 
@@ -114,12 +117,16 @@ def write_report(
 
 
 def _gather(
-    place: Workdir, data: str, data_dir: str, say: Callable[[str], None]
+    place: Workdir,
+    data: str,
+    data_dir: str,
+    reading: ReadingConfig | None,
+    say: Callable[[str], None],
 ) -> Report:
     if place.is_table:
         from labelgraph_jax.inspection.report.tables import gather_table
 
-        return gather_table(place, data=data, say=say)
+        return gather_table(place, data=data, reading=reading, say=say)
     from labelgraph_jax.inspection.report.gathering import gather
 
-    return gather(place, data=data, data_dir=data_dir, say=say)
+    return gather(place, data=data, data_dir=data_dir, reading=reading, say=say)

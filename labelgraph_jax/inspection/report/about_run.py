@@ -42,7 +42,8 @@ def data_of_documents(
         counts: training documents with each label `[N]`.
         names: what the labels are called.
     """
-    rows, reasons = {}, {}
+    rows: dict[str, tuple[str, ...]] = {}
+    reasons: dict[str, None] = {}
     known = results.get("documents") or {}
     for split, documents in splits.items():
         if isinstance(documents, str):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.functional.mixture.experts import GateStatistics
 from labelgraph_jax.inspection.label_side import (
@@ -89,14 +90,19 @@ class Source:
 
 
 def gather(
-    place: Workdir, *, data: str = "", data_dir: str = "", say: Say = lambda line: None
+    place: Workdir,
+    *,
+    data: str = "",
+    data_dir: str = "",
+    reading: ReadingConfig | None = None,
+    say: Say = lambda line: None,
 ) -> Report:
     """Everything that the report of a run over labelled texts says.
 
     Args:
         place: a finished run.
         data: a labelled file to measure on; without it the run's own test split.
-        data_dir: where the local corpus copies lie now, if they have moved.
+        data_dir, reading: as of `documents_of_run`.
         say: takes one line about what is going on.
 
     Raises:
@@ -105,17 +111,16 @@ def gather(
     """
     results = dict(place.results())
     model = load_model(place.path)
-    source = _source(place, results, model, data, data_dir, say)
+    source = _source(place, results, model, data, data_dir, reading, say)
     names, titles = model.labels, titles_of_numbers(model.label_space)
     counts = with_unknown_labels(model.classifier.graph, len(names)).counts
-    decision = model.decision
     scored: Scored | str
     bad: Worst | str
     if isinstance(source.kept, str):
         scored = bad = source.kept
     else:
         f1 = _baseline_f1(source)
-        scored = score(source.kept, names, titles, counts, decision, f1)
+        scored = score(source.kept, names, titles, counts, model.decision, f1)
         bad = worst(source.kept, names, titles, source.test)
     graph, vectors = _label_side(source, counts, titles)
     return Report(
@@ -141,9 +146,10 @@ def _source(
     model: Model,
     data: str,
     data_dir: str,
+    reading: ReadingConfig | None,
     say: Say,
 ) -> Source:
-    train, validation, test = _documents(place, model, data, data_dir)
+    train, validation, test = _documents(place, model, data, data_dir, reading)
     source = Source(place, results, model, train, test, "", validation)
     if results.get("test") is None and not data:
         why = "There is no test split, so nothing was measured."
@@ -178,15 +184,18 @@ def _source(
 
 
 def _documents(
-    place: Workdir, model: Model, data: str, data_dir: str
+    place: Workdir,
+    model: Model,
+    data: str,
+    data_dir: str,
+    reading: ReadingConfig | None,
 ) -> list[tuple[Document, ...] | str]:
     """Training, validation and measured documents, or why they are not there."""
     corpus: Corpus | str
+    own = model.config.data
     try:
-        config = model.config.data
-        if data_dir:
-            config = replace(config, data_dir=data_dir)
-        corpus = read_corpus(config)
+        config = replace(own, data_dir=data_dir or own.data_dir)
+        corpus = read_corpus(config, layout=place.layout())
     except (ValueError, OSError) as error:
         corpus = " ".join(str(error).split())
     found: list[tuple[Document, ...] | str] = []
@@ -194,12 +203,12 @@ def _documents(
         if isinstance(corpus, str):
             found.append(corpus)
             continue
-        own, word = corpus.splits[name], {"train": "training"}.get(name, name)
-        same = not own or fingerprint(own) == place.data().get(name)
+        split, word = corpus.splits[name], {"train": "training"}.get(name, name)
+        same = not split or fingerprint(split) == place.data().get(name)
         changed = f"the {word} documents are no longer those of the run"
-        found.append(own if same else changed)
+        found.append(split if same else changed)
     if data:
-        _, documents = documents_of_run(model.config.data, model.label_space, data=data)
+        _, documents = documents_of_run(model, data=data, reading=reading)
         if not documents:
             raise DataError(f"{data}: there is no document to report on")
         return [*found, documents]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.inspection.gates import run_gates
 from labelgraph_jax.inspection.report.about_run import (
     data_of_rows,
@@ -24,7 +25,11 @@ from labelgraph_jax.runs.result_rows import TASK_COLUMNS, task_rows
 
 
 def gather_table(
-    place: Workdir, *, data: str = "", say: Say = lambda line: None
+    place: Workdir,
+    *,
+    data: str = "",
+    reading: ReadingConfig | None = None,
+    say: Say = lambda line: None,
 ) -> Report:
     """Everything that the report of a run over a table says.
 
@@ -40,7 +45,9 @@ def gather_table(
     results = dict(place.results())
     if data:
         say(f"scoring the rows of {data}")
-        results |= {"test": evaluate_workdir(place.path, data=data)["test"]}
+        results |= {
+            "test": evaluate_workdir(place.path, data=data, reading=reading)["test"]
+        }
         results |= {"baseline": None, "data": Path(data).name}
     test = results["test"]
     tasks = () if test is None else tuple(_tasks(results))

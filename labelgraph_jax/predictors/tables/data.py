@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from labelgraph_jax.config import Config
+from labelgraph_jax.config import Config, ReadingConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.splits import iterative_stratification
 from labelgraph_jax.data.tables.examples import TableExamples
@@ -60,13 +60,13 @@ def read_splits(config: Config) -> TableSplits:
             rows to be split.
     """
     data = config.data
-    whole = read_table(data.data)
+    whole = read_own(data.data, data)
     for spec in config.table.specs:
         whole.column(spec.name)
     tables: dict[str, Table | None] = {"train": whole, "validation": None, "test": None}
     for split in ("validation", "test"):
         if path := getattr(data, split):
-            tables[split] = read_table(path)
+            tables[split] = read_own(path, data)
     missing = {
         "validation": data.validation_fraction,
         "test": data.test_fraction,
@@ -97,6 +97,20 @@ def read_splits(config: Config) -> TableSplits:
                     f"rows were cut off for it ({how})"
                 )
     return TableSplits(Path(data.data).name, tables, tuple(notes))
+
+
+def read_own(path: str, reading: ReadingConfig) -> Table:
+    """Read a table as the settings say.
+
+    Raises:
+        DataError: see `read_table`.
+    """
+    return read_table(
+        path,
+        format=reading.format,
+        encoding=reading.encoding,
+        column_delimiter=reading.column_delimiter,
+    )
 
 
 def _cut(config: Config, table: Table, fractions: Sequence[float]) -> list[np.ndarray]:

@@ -295,12 +295,12 @@ def as_table(rows: Rows) -> Table:
     if isinstance(rows, Mapping):
         return table_of("rows", rows)
     if hasattr(rows, "columns"):
-        return table_of("rows", _frame_columns(rows))
+        return table_of("rows", frame_columns(rows))
     names = dict.fromkeys(name for row in rows for name in row)
     return table_of("rows", {name: [row.get(name) for row in rows] for name in names})
 
 
-def _frame_columns(frame: Any) -> dict[str, list[Any]]:
+def frame_columns(frame: Any) -> dict[str, list[Any]]:
     """The columns of a pandas frame as plain Python, absent values None."""
     return {
         str(name): frame[name].astype(object).where(frame[name].notna(), None).tolist()

@@ -113,14 +113,20 @@ def test_a_taxonomy_takes_the_place_of_the_corpus_s_own(tmp_path: Path) -> None:
     assert attached.train == news.train
 
 
-def test_a_name_that_is_no_label_and_above_none_is_told_the_nearest_label(
+def test_names_that_are_no_label_and_above_none_are_noted_with_the_nearest_label(
     tmp_path: Path,
 ) -> None:
     news = corpus(("tariffs",), ("prices",))
     path = written(tmp_path, "economy\tprices\neconomy\ttarifs\nx\ty\n")
-    with pytest.raises(
-        DataError,
-        match=r"t\.tsv:2: .*; 'tarifs' is neither - did you mean 'tariffs'\? "
-        r"\(2 more: 'x', 'y'\)",
-    ):
-        attach_taxonomy(news, path)
+    attached = attach_taxonomy(news, path)
+    assert attached.parents == {"prices": ("economy",)}
+    assert attached.notes[-1] == (
+        f"{path}:2: 3 of its names are carried by no document and stand above no "
+        "label, so they are left out: 'tarifs' (did you mean 'tariffs'?), 'x', 'y'"
+    )
+
+
+def test_a_taxonomy_of_other_data_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "economy\ttarifs\nx\ty\n")
+    with pytest.raises(DataError, match=r"none of 4 is one, such as 'economy'"):
+        attach_taxonomy(corpus(("tariffs",)), path)

@@ -96,7 +96,7 @@ BAD = {
     "huge id": ("a.svm", f"1 {10**30}:1\n", r"a feature must be a 32-bit number"),
     "hole": ("a.svm", "1 1:1\n\n1 1:1\n", r"a.svm:3: .* not follow a blank line"),
     "empty": ("a.svm", "\n", r"must hold at least one document; got none"),
-    "packed": ("a.svm.bz2", "", r"must be plain, .gz or .xz: unpack it first"),
+    "packed": ("a.svm.bz2", "", r"the compressed file ends too early"),
     "matrix": ("a.npz", "", r"a matrix alone has no labels: give the folder"),
 }
 

@@ -127,7 +127,11 @@ def test_rows_can_be_selected_and_columns_dropped() -> None:
             '{"x": ["p"]}\n{"x": [["q"]]}\n',
             "a.jsonl:2: column 'x' must hold numbers, texts or lists of texts",
         ),
-        ("a.docx", "x", "must end in one of .csv, .tsv, .parquet"),
+        (
+            "a.docx",
+            "x",
+            "must end in one of .jsonl, .ndjson, .json, .tsv, .csv, .parquet",
+        ),
         ("a.parquet", "x", "a.parquet: must be an intact parquet file"),
     ],
 )

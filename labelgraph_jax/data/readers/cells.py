@@ -1,0 +1,213 @@
+"""Labels in one text: between delimiters, as a written list, or as markup.
+
+    grain|crude oil          between delimiters; which, the whole column says
+    ['grain', 'crude oil']   a list, tuple, set or array as Python, numpy or JSON writes
+    <python><pandas>         markup
+
+Nothing is evaluated. Where the column does not say which reading is meant, a
+`DataError` names both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.fields import shown
+
+DELIMITERS = ("|", ";", ",")
+WHOLE = "none"
+"""As a delimiter: a field is one label."""
+BLANK = " "
+FEW_BOUND = 1 / 3
+"""Of the parts of a column that occur in several rows, at most this share may occur in
+one and the same field only; in names that were cut apart most do."""
+
+_CLOSING = {"[": "]", "(": ")", "{": "}"}
+_ITEM = re.compile(
+    r"""\s*(?:u?'((?:[^'\\]|\\.)*)'|u?"((?:[^"\\]|\\.)*)"|([^\s,'"\[\](){}:][^,'"\[\](){}]*))
+    \s*(?:,|$|(?=['"]))""",
+    re.VERBOSE,
+)
+_MARKUP = re.compile(r"(?:\s*<[^<>]+>)+\s*")
+
+
+def written_list(cell: str) -> list[str] | None:
+    """The items of a list, tuple or set that a text is; None of any other text.
+
+    Example:
+        >>> written_list("('a', 'b')"), written_list("['a' 'b']"), written_list("a|b")
+        (['a', 'b'], ['a', 'b'], None)
+    """
+    text = cell.strip().removeprefix("frozenset(").removeprefix("set(")
+    if text != cell.strip():
+        text = text.removesuffix(")") or "{}"
+    if len(text) < 2 or _CLOSING.get(text[0]) != text[-1]:
+        return None
+    try:
+        items = json.loads(text) if text[0] == "[" else None
+    except (ValueError, RecursionError):
+        items = None
+    if isinstance(items, list) and all(isinstance(item, (str, int)) for item in items):
+        return [str(item) for item in items]
+    inner, found = text[1:-1].strip(), []
+    if re.fullmatch(r"\d+(\s+\d+)+", inner):
+        return inner.split()  # an array of numpy
+    at = 0
+    while at < len(inner):
+        match = _ITEM.match(inner, at)
+        if match is None:
+            return None
+        quoted = match[1] if match[1] is not None else match[2]
+        item = match[3].strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        found.append(item)
+        at = match.end()
+    return found
+
+
+def markup_list(cell: str) -> list[str] | None:
+    """The names in `<a><b>`; None of any other text."""
+    return re.findall(r"<([^<>]+)>", cell) if _MARKUP.fullmatch(cell) else None
+
+
+def column_style(cells: Mapping[str, int], name: str) -> str:
+    """How a column of texts holds labels: `literals`, `markup` or `delimited`.
+
+    Args:
+        cells: its texts that are not blank, and on which line each stands first.
+        name: of the file, for the error.
+
+    Raises:
+        DataError: some are written lists and some are not.
+    """
+    if cells and all(_MARKUP.fullmatch(cell) for cell in cells):
+        return "markup"
+    sure = [
+        cell
+        for cell in cells
+        if (cell.startswith("[") and cell.endswith("]"))
+        or (_CLOSING.get(cell[0]) == cell[-1] and re.search("['\",]", cell[1:-1]))
+    ]
+    if not sure:
+        return "delimited"
+    if all(written_list(cell) is not None for cell in cells):
+        return "literals"
+    raise DataError(
+        f"{name}:{cells[sure[0]]}: labels in a column must stand between delimiters, "
+        f"as a|b; got {shown(sure[0])}, and not every field is a list"
+    )
+
+
+def find_delimiter(
+    cells: Mapping[str, int],
+    counts: Counter[str],
+    where: str,
+    *,
+    known: Collection[str] = (),
+    blanks: bool = True,
+    ask: bool = True,
+) -> str:
+    """Find what stands between the labels of a column, from all of its fields.
+
+    Parts that are labels of their own stand in several fields that differ, or alone;
+    the parts of a name such as "Paris, France" stand together alone.
+
+    Args:
+        cells: the texts that are not blank, and on which line each stands first.
+        counts: how many rows each stands in.
+        where: the file, for the error.
+        known: labels that were trained, where these are of a later file.
+        blanks: labels may stand between blanks.
+        ask: refuse what is not clear; without, whatever could be a delimiter is one.
+
+    Returns:
+        A delimiter; `WHOLE` where each text is one label; empty where no text has
+        anything that could be a delimiter.
+
+    Raises:
+        DataError: several readings are possible.
+    """
+    marks = [mark for mark in DELIMITERS if any(mark in cell for cell in cells)]
+    if not marks and blanks and any(len(cell.split()) > 1 for cell in cells):
+        marks = [BLANK]
+    if not marks:
+        return ""
+    if known:
+        scores = {
+            mark: sum(
+                n * sum(part in known for part in parts(cell, mark))
+                for cell, n in counts.items()
+            )
+            / sum(n * len(parts(cell, mark)) for cell, n in counts.items())
+            for mark in (WHOLE, *marks, *([BLANK] if blanks else []))
+        }
+        best = max(scores, key=lambda mark: scores[mark])
+        if scores[best] > 0:
+            return best
+    if len(marks) > 1:
+        in_names = {mark: _others_in_names(counts, mark, marks) for mark in marks}
+        outer, second, *_ = sorted(marks, key=lambda mark: -in_names[mark])
+        if in_names[outer] < max(FEW_BOUND, 1.5 * in_names[second]):
+            seen = {
+                m: min(line for cell, line in cells.items() if m in cell) for m in marks
+            }
+            (one, _), (other, line) = sorted(seen.items(), key=lambda item: item[1])[:2]
+            raise DataError(
+                f"{where}:{line}: labels stand between {one!r} or "
+                f"{other!r}; say which with label_delimiter"
+            )
+        return outer
+    mark = marks[0]
+    tight = mark in "|;" or (mark == "," and any(re.search(r",\S", c) for c in cells))
+    if not ask or tight or (_bound(counts, mark) or 0.0) < FEW_BOUND:
+        return mark
+    cell = max((c for c in cells if len(parts(c, mark)) > 1), key=lambda c: counts[c])
+    pieces = ", ".join(repr(part) for part in parts(cell, mark))
+    between = "blanks" if mark == BLANK else repr(mark)
+    raise DataError(
+        f"{where}:{cells[cell]}: {shown(cell)} may be one label, or labels between "
+        f"{between} ({pieces}, which hardly stand in other fields); say which with "
+        f"label_delimiter: {WHOLE!r} or {mark!r}"
+    )
+
+
+def parts(cell: str, delimiter: str) -> list[str]:
+    """The pieces of a text between delimiters, without spaces around them."""
+    if delimiter in ("", WHOLE):
+        return [cell.strip()]
+    if not delimiter.strip(" "):
+        return cell.split()
+    return [part.strip() for part in cell.split(delimiter)]
+
+
+def _bound(counts: Mapping[str, int], mark: str) -> float | None:
+    """Of the parts that stand in several rows the share that stands in one and the same
+    text only; None where no part stands in several rows."""
+    rows: Counter[str] = Counter()
+    company: dict[str, set[frozenset[str]]] = defaultdict(set)
+    divided: set[str] = set()
+    for cell, count in counts.items():
+        pieces = frozenset(parts(cell, mark))
+        rows.update(dict.fromkeys(pieces, count))
+        for piece in pieces:
+            company[piece].add(pieces)
+        if len(pieces) > 1:
+            divided |= pieces
+    repeated = [piece for piece in divided if rows[piece] > 1]
+    if not repeated:
+        return None
+    return sum(len(company[piece]) == 1 for piece in repeated) / len(repeated)
+
+
+def _others_in_names(
+    counts: Mapping[str, int], mark: str, marks: Collection[str]
+) -> float:
+    """How clearly the other marks stand in the names of what `mark` divides: the
+    smallest share of `_bound`."""
+    names: Counter[str] = Counter()
+    for cell, count in counts.items():
+        names.update(dict.fromkeys(parts(cell, mark), count))
+    return min(_bound(names, other) or 0.0 for other in marks if other != mark)

@@ -1,0 +1,359 @@
+"""Which column is the text, which ones are the labels, and how a field holds them.
+
+Settled once, from the whole training file, and refused where it is not clear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.layout import Layout
+from labelgraph_jax.data.readers.cells import (
+    BLANK,
+    DELIMITERS,
+    WHOLE,
+    column_style,
+    find_delimiter,
+    parts,
+)
+from labelgraph_jax.data.readers.columns import ABSENT, NUMBERED, Rows
+from labelgraph_jax.data.readers.fields import check_labels, shown
+
+TOKENS = ("doc_token", "token", "tokens")
+"""Columns that may hold the text as a list of words."""
+TEXT_NAMES = ("text", "comment_text", "document", "content", "sentence", *TOKENS)
+LABEL_NAMES = ("labels", "label", "cats", "accept", "doc_label")
+TASKS_NAME = "tasks"
+FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True}
+FLAGS |= {"false": False, "true": True}
+# What pandas, R and spreadsheets write where nothing is known; -1: not scored.
+NOT_ANNOTATED = {"", "na", "nan", "-1", "-1.0"}
+
+Mode = Literal["required", "optional", "ignored"]
+"""How labels are read: a file must say something about them, may, or is not asked."""
+
+_INDEX = re.compile(r"Unnamed: \d+|index|__index_level_\d+__")
+_NUMBERED_LABELS = re.compile(r"(label|labels|tag|category)[ _-]?\d+", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d]\w*")
+_HEADER_WORDS = {
+    *("id", "labels", "label", "tag", "tags", "category", "categories", "class"),
+    *("classes", "target", "targets", "topic", "topics", "genre", "genres", "y"),
+    *("title", "tweet", "review", "headline", "body", "abstract", "message"),
+    *("question", "description", "index", "source", "utterance", "comment"),
+}
+
+
+def settle(
+    parts_read: Sequence[tuple[Rows, Sequence[tuple[int, Any]]]],
+    options: ReadingConfig,
+    *,
+    format: str = "",
+    labels: Mode = "required",
+    layout: Layout | None = None,
+    known: Collection[str] = (),
+) -> Layout:
+    """Settle how the rows of a file, or of the shards of one, are read.
+
+    Args:
+        parts_read: a file's columns, and its rows in memory.
+        options: what the caller says.
+        format: of the file.
+        labels: see `Mode`.
+        layout: the training file's, where this is a later one.
+        known: the labels that were trained.
+
+    Raises:
+        DataError: no column for the text or the labels, or several readings are
+            possible.
+    """
+    rows, content = parts_read[0]
+    trained = layout or Layout()
+    if trained.ask and not rows.has_header and content:
+        _check_numbered(rows, content)
+    by_name = {name.lower(): name for name in reversed(rows.header)}
+    text = _text_column(rows, options, trained, by_name)
+    id_column = by_name.get("id", "")
+    tasks = by_name.get(TASKS_NAME) if rows.nested else None
+    names: tuple[str, ...] = ()
+    if labels != "ignored":
+        taken = {text, id_column, tasks}
+        rest = tuple(
+            n for n in rows.header if n not in taken and not _INDEX.fullmatch(n)
+        )
+        names = _label_columns(rows, options, trained, by_name, rest, labels, tasks)
+    every = [row for _, found in parts_read for row in found]
+    style: str = ""
+    delimiter = options.label_delimiter
+    if names:
+        style = _style(rows, every, names, options, trained)
+        if style == "flags" and len(trained.label_columns) > 1 and not rows.keyed:
+            names = _with_new_flags(rows, every, names, rest, options)
+    if style == "delimited" and not delimiter:
+        cells, counts = _cells(rows, every, names[0])
+        delimiter = trained.label_delimiter
+        if rows.keyed and names[0].lower() == "label":
+            delimiter = WHOLE  # a string under a key that is no plural
+        elif not trained.ask and not rows.has_header:
+            delimiter = BLANK
+        elif not delimiter or names != trained.label_columns:
+            delimiter = find_delimiter(
+                cells, counts, rows.name, known=known, ask=trained.ask
+            )
+        elif known:
+            _check_pieces(cells, delimiter, rows.name, known)
+    kept = {text, id_column, tasks, *names}
+    return Layout(
+        format=format,
+        encoding=options.encoding,
+        column_delimiter=rows.delimiter,
+        has_header=rows.has_header,
+        text_column=text,
+        id_column=id_column,
+        label_columns=names,
+        label_style=style,
+        label_delimiter=delimiter,
+        passed_over=tuple(n for n in rows.header if n not in kept),
+    )
+
+
+def is_flag(value: Any) -> bool | None:
+    """True, False, or None where nothing is known.
+
+    Raises:
+        KeyError: the value is something else.
+    """
+    cell = "" if value is None or value is ABSENT else str(value).strip().lower()
+    return None if cell in NOT_ANNOTATED else FLAGS[cell]
+
+
+def names_columns(first: str, options: ReadingConfig, layout: Layout | None) -> bool:
+    """Whether the first line of a TSV is a header.
+
+    It is one where columns are named (and not numbered) or where a field is what a
+    text column may be called.
+    """
+    fields = [field.strip().lower() for field in first.split("\t")]
+    asked = [options.text_column, *options.label_columns]
+    asked = [name for name in asked if name]
+    if asked:
+        return not all(name.isdecimal() for name in asked)
+    texts = {*TEXT_NAMES[:5], *([layout.text_column.lower()] if layout else [])} - {""}
+    if layout is not None and not layout.ask:
+        known = {*TEXT_NAMES[:5], *LABEL_NAMES[:2], "id"}
+        return set(fields) <= known and bool(set(fields) & texts)
+    return bool(set(fields) & texts) and not re.search(r"[|;,]", first)
+
+
+def _text_column(
+    rows: Rows, options: ReadingConfig, trained: Layout, by_name: Mapping[str, str]
+) -> str:
+    if options.text_column:
+        if options.text_column not in rows.header and not rows.keyed:
+            raise _no_column(rows, options.text_column, "text")
+        return options.text_column
+    if trained.text_column in rows.header:
+        return trained.text_column
+    found = [by_name[name] for name in TEXT_NAMES if name in by_name]
+    if found or rows.keyed:
+        return found[0] if found else TEXT_NAMES[0]
+    raise DataError(
+        f"{rows.name}: must have a column called text (or name it with "
+        "text_column; or learn other columns with --task COLUMN=KIND); the "
+        f"columns are: {', '.join(rows.header)}"
+    )
+
+
+def _label_columns(
+    rows: Rows,
+    options: ReadingConfig,
+    trained: Layout,
+    by_name: Mapping[str, str],
+    rest: tuple[str, ...],
+    labels: Mode,
+    tasks: str | None,
+) -> tuple[str, ...]:
+    header = rows.header
+    if options.label_columns and not (
+        rows.keyed and set(options.label_columns).isdisjoint(header)
+    ):
+        for name in options.label_columns:
+            if name not in header and not rows.keyed:
+                raise _no_column(rows, name, "label")
+        return tuple(options.label_columns)
+    if trained.label_columns and set(trained.label_columns) <= set(header):
+        return trained.label_columns
+    listed = [by_name[name] for name in LABEL_NAMES if name in by_name]
+    if listed:
+        return (listed[0],)
+    if trained.label_style == "flags" and set(trained.label_columns) & set(header):
+        missing = next(n for n in trained.label_columns if n not in header)
+        raise DataError(
+            f"{rows.name}: must have the label columns of the training file; "
+            f"{missing!r} is missing; the columns are: {', '.join(header)}"
+        )
+    if rows.keyed or labels != "required" or tasks is not None:
+        return ()
+    numbered = tuple(name for name in rest if _NUMBERED_LABELS.fullmatch(name))
+    if not rest:
+        raise DataError(
+            f"{rows.name}: must have a column called labels or a 0/1 column per "
+            f"label; the columns are: {', '.join(header)}"
+        )
+    return numbered or rest
+
+
+def _no_column(rows: Rows, name: str, role: str) -> DataError:
+    return DataError(
+        f"{rows.name}: no {role} column {name!r}; the columns are: "
+        f"{', '.join(rows.header)}"
+    )
+
+
+def _style(
+    rows: Rows,
+    content: Sequence[tuple[int, Any]],
+    names: tuple[str, ...],
+    options: ReadingConfig,
+    trained: Layout,
+) -> str:
+    """How label columns hold labels: what their fields are says it."""
+    values = (rows.getter(name)(row) for name in names for _, row in content)
+    given = [v for v in values if v is not None and v is not ABSENT]
+    if len(names) > 1 or names[0].lower() not in LABEL_NAMES:
+        texts = [v for v in given if isinstance(v, str) and v.strip()]
+        listed = any(isinstance(v, (list, Mapping)) for v in given)
+        is_flags = not listed and (
+            (trained.label_columns == names and trained.label_style == "flags")
+            or not texts
+            or any(str(v).strip().lower() in FLAGS for v in given)
+        )
+        kept = trained.label_columns == names and trained.label_style != "flags"
+        chosen = (
+            kept
+            or bool(options.label_columns)
+            or all(map(_NUMBERED_LABELS.match, names))
+        )
+        if (is_flags and not options.label_delimiter) or not chosen:
+            for name in names:
+                check_labels([name], rows.name)
+            return "flags"
+        if len(names) > 1:
+            return "names"
+    if names[0] in rows.classes or any(isinstance(v, list) for v in given):
+        pairs = any(isinstance(v, list) and v and type(v[0]) is tuple for v in given)
+        return "switches" if pairs else "lists"
+    if any(isinstance(v, Mapping) for v in given):
+        return "switches"
+    if not given or any(not isinstance(v, str) for v in given):
+        return "names" if given else "lists"
+    cells, _ = _cells(rows, content, names[0])
+    if options.label_delimiter:
+        return "delimited"
+    if trained.label_columns == names and trained.label_style in ("literals", "markup"):
+        return trained.label_style
+    return column_style(cells, rows.name)
+
+
+def _with_new_flags(
+    rows: Rows,
+    content: Sequence[tuple[int, Any]],
+    names: tuple[str, ...],
+    rest: Iterable[str],
+    options: ReadingConfig,
+) -> tuple[str, ...]:
+    """The label columns, and other 0/1 columns of a later file: labels that training
+    lacks."""
+
+    def is_flags(name: str) -> bool:
+        get = rows.getter(name)
+        try:
+            return all(is_flag(get(row)) is not ABSENT for _, row in content)
+        except KeyError:
+            return False
+
+    if options.label_columns:
+        return names
+    return (*names, *(n for n in rest if n not in names and is_flags(n)))
+
+
+def _cells(
+    rows: Rows, content: Sequence[tuple[int, Any]], column: str
+) -> tuple[dict[str, int], Counter[str]]:
+    """The texts of a column that are not blank: their first lines and their counts."""
+    get = rows.getter(column)
+    lines: dict[str, int] = {}
+    counts: Counter[str] = Counter()
+    for number, row in content:
+        value = get(row)
+        if isinstance(value, str) and (cell := value.strip()):
+            lines.setdefault(cell, number)
+            counts[cell] += 1
+    return lines, counts
+
+
+def _check_pieces(
+    cells: Mapping[str, int], delimiter: str, name: str, known: Collection[str]
+) -> None:
+    """Refuse fields that the training file's delimiter does not divide into labels that
+    were trained, and another one does."""
+    for cell, line in cells.items():
+        unknown = [p for p in parts(cell, delimiter) if p and p not in known]
+        for other in (WHOLE, *DELIMITERS, BLANK) if unknown else ():
+            pieces = parts(cell, other)
+            if all(piece in known for piece in pieces):
+                raise DataError(
+                    f"{name}:{line}: the training file has {delimiter!r} between "
+                    f"labels, and so {unknown[0]!r} is none of them; {other!r} would "
+                    f"read {shown(cell)} as trained labels: write them as the training "
+                    "file does"
+                )
+
+
+def _check_numbered(rows: Rows, content: Sequence[tuple[int, Any]]) -> None:
+    """Refuse a TSV without a header that has one by the looks of it, or whose text does
+    not stand last.
+
+    Raises:
+        DataError: the message says how either is read.
+    """
+    if not 2 <= len(rows.header) <= len(NUMBERED) or rows.header[-1] != "text":
+        return
+    (number, first), others = content[0], [row for _, row in content[1:]]
+    if not others:
+        return
+    words = [
+        sum(len(str(row[i]).split()) for row in others) / len(others)
+        for i in range(len(first))
+    ]
+    seen = {piece for row in others for piece in re.split(r"[\s|;,]+", row[-2])}
+    fields = [field.strip() for field in first]
+    named = bool({field.lower() for field in fields} & _HEADER_WORDS)
+    if (
+        all(map(_WORD.fullmatch, fields))
+        and fields[-2] not in seen
+        and (named or words[-1] >= 3)
+    ):
+        raise DataError(
+            f"{rows.name}:{number}: looks like a header ({', '.join(fields)}), and "
+            "none of it names the text: say text_column and label_columns, by these "
+            f"names, or text_column {len(fields)} and label_columns {len(fields) - 1} "
+            "where it is a document"
+        )
+    last = Counter(word for row in others for word in row[-1].split())
+    for i, mean in enumerate(words[:-1]):
+        vocabulary = {word for row in others for word in row[i].split()}
+        longer = mean >= max(3, 2 * words[-1])
+        if longer and (words[-1] == 1 or len(vocabulary) > len(last)):
+            place = 2 if i == 0 else 1
+            raise DataError(
+                f"{rows.name}:{number}: of a TSV without a header the last column is "
+                f"the text, and column {i + 1} looks like it ({shown(first[i])}, not "
+                f"{shown(first[-1])}): say text_column {i + 1} and label_columns "
+                f"{place}, or text_column {len(first)} and label_columns "
+                f"{len(first) - 1} where it is as it should be"
+            )
