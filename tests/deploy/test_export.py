@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import DataConfig
 from labelgraph_jax.data.documents import Document
+from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.deploy.export.check import (
     check_program,
     f1_intervals,
@@ -35,7 +37,13 @@ from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.labels import prepare
 from tests.tiny import LABELS, tiny_config, write_tiny_bert
 
-TEXTS = ["maize cob today", "", "crude barrel of the port cargo", "ξένος flour " * 9]
+TEXTS = [
+    "maize cob today",
+    "",
+    "crude barrel of the port cargo",
+    "ξένος flour " * 9,
+    "C++ हिन्दी, 我们用小麦 e\u0301t\u00e9 학교에서 👍🏽 " * 3,
+]
 WITHOUT_US = """
 import runpy, sys
 class Refuse:
@@ -270,6 +278,21 @@ def test_every_rule_is_written_as_python(tiny_data: DataConfig, trained: Path) -
     for rule in rules:
         for ranked in (False, True):
             compile(example(text_rule(model), rule, ranked=ranked), "x.py", "exec")
+
+
+@pytest.mark.process
+def test_the_script_cuts_texts_by_the_rule_that_the_model_learned_with(
+    tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    model = untrained(tiny_data, {"text": {"ngrams": True, "min_count": 1}})
+    words = NgramTokenizer.train(TEXTS, min_count=1, character_min_count=1).vocabulary
+    for version in (1, 2):
+        tokenizer = NgramTokenizer(words[: model.tokenizer.vocabulary_size], version)
+        read = replace(model, tokenizer=tokenizer)
+        folder = tmp_path / str(version)
+        folder.mkdir()
+        write_model(folder, read, export_program(read))
+        require_the_same(read, folder, TEXTS)
 
 
 @pytest.mark.process

@@ -1,15 +1,27 @@
 """Words, word pairs and character n-grams as the tokens of a bag."""
 
 import json
-import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from labelgraph_jax.data.tokenizers.saved import SavedTokenizer
+from labelgraph_jax.data.tokenizers.units import (
+    UNITS_VERSION,
+    character_runs,
+    folded,
+    is_part,
+    ngrams,
+    parts_of,
+    windows_of,
+    word_pattern,
+    words_of,
+)
 from labelgraph_jax.data.tokenizers.words import (
     PAD,
     UNKNOWN,
@@ -17,18 +29,18 @@ from labelgraph_jax.data.tokenizers.words import (
     TokenizerError,
 )
 
-CHARACTERS = (3, 4, 5)
-_WORD = re.compile(r"\w+")
-_SPACE = " "
-
 
 class NgramTokenizer(SavedTokenizer):
     """Cuts a text into words, pairs of neighbouring words, and parts of words.
 
     A part of a word is a run of 3 to 5 characters, the word's beginning and end
-    marked, so that "encode" and "encoding" have tokens in common. The order of the
-    tokens means nothing: they are read by a bag alone. Row 0 is padding, row 1 a
-    text none of whose parts is known.
+    marked, so that "encode" and "encoding" have tokens in common; see `units` for
+    other scripts than Latin. The order of the tokens means nothing: they are read by
+    a bag alone. Row 0 is padding, row 1 a text none of whose parts is known.
+
+    Args:
+        vocabulary: the token of every row.
+        version: of the rule that cuts a text, see `units.UNITS_VERSION`.
 
     Reference: the units of Bojanowski et al., "Enriching Word Vectors with Subword
     Information", TACL 2017; here each has a row of its own instead of a hashed one.
@@ -38,8 +50,9 @@ class NgramTokenizer(SavedTokenizer):
 
     pad_id = 0
 
-    def __init__(self, vocabulary: Sequence[str]) -> None:
+    def __init__(self, vocabulary: Sequence[str], version: int = UNITS_VERSION) -> None:
         self.vocabulary = list(vocabulary)
+        self.version = version
         self._ids = {token: i for i, token in enumerate(self.vocabulary)}
 
     @classmethod
@@ -108,15 +121,14 @@ class NgramTokenizer(SavedTokenizer):
                 raise TokenizerError(
                     f"text {place} must be a string, got {type(text).__name__}"
                 )
-            words = words_of(text)
-            truncated += len(words) > max_length * max_windows
-            starts = range(0, max(len(words), 1), max_length)[:max_windows]
-            windows.append([self._known(words[i : i + max_length]) for i in starts])
+            cut = windows_of(words_of(text, self.version), max_length, self.version)
+            truncated += len(cut) > max_windows
+            windows.append([self._known(words) for words in cut[:max_windows]])
         return EncodedTexts(windows, truncated)
 
     def _known(self, words: Sequence[str]) -> np.ndarray:
         ids = self._ids
-        known = [ids[token] for token in ngrams(words) if token in ids]
+        known = [ids[token] for token in ngrams(words, self.version) if token in ids]
         return np.asarray(known or [ids[UNKNOWN]], np.int32)
 
     def sources(
@@ -128,19 +140,21 @@ class NgramTokenizer(SavedTokenizer):
             First and last + 1 character of every word that is read; per window, per
             token the places of its words, none where no token is known.
         """
-        spans = _word_spans(text)[: max_length * max_windows]
-        words = words_of(text)[: len(spans)]
-        windows = []
-        for start in range(0, max(len(words), 1), max_length):
-            part = words[start : start + max_length]
-            places = zip(ngrams(part), _ngram_words(part), strict=True)
+        version = self.version
+        cut = windows_of(words_of(text, version), max_length, version)[:max_windows]
+        windows, start = [], 0
+        for words in cut:
+            places = zip(
+                ngrams(words, version), _ngram_words(words, version), strict=True
+            )
             known = [
                 tuple(start + place for place in origin)
                 for token, origin in places
                 if token in self._ids
             ]
             windows.append(known or [()])
-        return spans, windows
+            start += len(words)
+        return _word_spans(text, version)[:start], windows
 
     @classmethod
     def load(cls, folder: str | Path) -> "NgramTokenizer":
@@ -154,49 +168,51 @@ class NgramTokenizer(SavedTokenizer):
             tokens = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise TokenizerError(f"{path} is not a tokenizer: {error}") from error
+        version = 1  # up to 0.6.0 the file was the list itself
+        if isinstance(tokens, dict):
+            version, tokens = tokens.get("version"), tokens.get("tokens")
         if not isinstance(tokens, list) or tokens[:2] != [PAD, UNKNOWN]:
             raise TokenizerError(f"{path} must hold a list of tokens")
-        return cls(tokens)
+        if version not in range(1, UNITS_VERSION + 1):
+            raise TokenizerError(
+                f"{path}: its rule of cutting a text must be of version 1 to "
+                f"{UNITS_VERSION}, got {version!r}: a newer labelgraph_jax wrote it"
+            )
+        return cls(tokens, version)
 
     def _to_json(self) -> str:
-        return json.dumps(self.vocabulary, ensure_ascii=False)
+        tokens: list[str] | dict[str, Any] = self.vocabulary
+        if self.version > 1:
+            tokens = {"version": self.version, "tokens": self.vocabulary}
+        return json.dumps(tokens, ensure_ascii=False)
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text, in lower case."""
-    return _WORD.findall(text.lower())
-
-
-def _word_spans(text: str) -> list[tuple[int, int]]:
+def _word_spans(text: str, version: int) -> list[tuple[int, int]]:
     """Where the words of `words_of` stand in the text itself."""
-    # A capital may become two characters in lower case.
-    origin = [place for place, c in enumerate(text) for _ in c.lower()]
-    found = (match.span() for match in _WORD.finditer(text.lower()))
-    return [(origin[start], origin[end - 1] + 1) for start, end in found]
+    origin: list[tuple[int, int]] = []
+    starts = [i for i, c in enumerate(text) if not i or not _goes_on(c, version)]
+    for start, end in pairwise([*starts, len(text)]):
+        piece = text[start:end]
+        length = len(piece.lower() if version == 1 else folded(piece))
+        origin += [(start, end)] * length
+    pattern, searched = word_pattern(text, version)
+    found = (match.span() for match in pattern.finditer(searched))
+    return [(origin[start][0], origin[end - 1][1]) for start, end in found]
 
 
-def is_part(token: str) -> bool:
-    """Whether a token is a part of a word (its first character says so)."""
-    return token.startswith("#")
+def _goes_on(character: str, version: int) -> bool:
+    """Whether a character is compared together with the one before it."""
+    if version == 1:
+        return False
+    normal = unicodedata.normalize("NFKC", character)[:1] or character
+    kind = unicodedata.category(normal)
+    return kind.startswith("M") or kind == "Cf" or "\u1160" <= normal <= "\u11ff"
 
 
-def ngrams(words: Sequence[str]) -> Iterator[str]:
-    """Every word, every pair of neighbours, every part of a word, with repetitions."""
-    yield from words
-    for first, second in pairwise(words):
-        yield first + _SPACE + second
-    for word in words:
-        marked = f"<{word}>"
-        for size in CHARACTERS:
-            for start in range(len(marked) - size + 1):
-                yield "#" + marked[start : start + size]
-
-
-def _ngram_words(words: Sequence[str]) -> Iterator[tuple[int, ...]]:
+def _ngram_words(words: Sequence[str], version: int) -> Iterator[tuple[int, ...]]:
     """The places of the words that each of `ngrams` came from."""
     yield from ((place,) for place in range(len(words)))
     yield from pairwise(range(len(words)))
     for place, word in enumerate(words):
-        marked = len(word) + 2
-        for size in CHARACTERS:
-            yield from [(place,)] * max(marked - size + 1, 0)
+        yield from [(place,)] * len(parts_of(word, version))
+    yield from (tuple(range(*run)) for run in character_runs(words, version))

@@ -11,6 +11,7 @@ import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
 from labelgraph_jax.data.tokenizers.saved import SavedTokenizer
+from labelgraph_jax.data.tokenizers.units import IGNORED, letter_joiner, word_regex
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 _PAD_NAMES = (PAD, "<pad>", "<PAD>")
@@ -63,7 +64,8 @@ class Tokenizer(SavedTokenizer):
     ) -> "Tokenizer":
         """Count the words of `texts` and keep the most frequent as the vocabulary.
 
-        Row 0 is padding, row 1 every word that is not kept.
+        The words are those of `units.words_of`. Row 0 is padding, row 1 every word
+        that is not kept.
 
         Args:
             vocabulary_size: rows of the vocabulary, padding and unknown included.
@@ -81,10 +83,13 @@ class Tokenizer(SavedTokenizer):
             raise TokenizerError(f"min_count must be at least 1, got {min_count}")
         inner = tokenizers.Tokenizer(models.WordLevel({}, unk_token=UNKNOWN))
         steps: list[Any] = [normalizers.NFKC()]
-        inner.normalizer = normalizers.Sequence(
-            [*steps, normalizers.Lowercase()] if lowercase else steps
-        )
-        pattern = r"\w+|[^\w\s]+" if punctuation else r"\w+"
+        steps += [normalizers.Lowercase()] if lowercase else []
+        for unread in (IGNORED, letter_joiner()):
+            steps.append(normalizers.Replace(tokenizers.Regex(unread.pattern), ""))
+        inner.normalizer = normalizers.Sequence(steps)
+        pattern = word_regex(False, True).pattern
+        if punctuation:
+            pattern += r"|[^\w\s]+"
         inner.pre_tokenizer = pre_tokenizers.Split(
             tokenizers.Regex(pattern), behavior="removed", invert=True
         )

@@ -16,6 +16,7 @@ class TextRule:
             features features) in a window, and windows.
         pad, empty: the id that fills short rows, and that of a text without a token.
         windowed: whether the inputs have an axis of windows.
+        version: of the rule that cuts a text into n-grams.
     """
 
     kind: str
@@ -24,6 +25,7 @@ class TextRule:
     pad: int
     empty: int
     windowed: bool
+    version: int = 1
 
 
 def example(text: TextRule, decision: Decision, *, ranked: bool) -> str:
@@ -37,15 +39,18 @@ def example(text: TextRule, decision: Decision, *, ranked: bool) -> str:
     third = "import tokenizers\n" if text.kind == "tokenizer" else ""
     head = _template("head").format(
         needs=", and tokenizers" if third else "",
-        imports="import re\n" if text.kind == "ngrams" else "",
         third=third,
     )
     features = text.kind == "features"
     cut = "\n    inputs = {name: x[:, 0] for name, x in inputs.items()}"
     return (
         head
+        + (_units() if text.kind == "ngrams" else "")
         + _template(text.kind).format(
-            max_length=text.max_length, max_windows=text.max_windows, empty=text.empty
+            max_length=text.max_length,
+            max_windows=text.max_windows,
+            empty=text.empty,
+            version=text.version,
         )
         + _template("predict").format(
             pad=text.pad,
@@ -62,6 +67,17 @@ def _template(name: str) -> str:
     """A part of the script, with fields to fill in and braces doubled."""
     folder = resources.files("labelgraph_jax.deploy.export") / "assets"
     return (folder / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def _units() -> str:
+    """The functions that cut a text into n-grams, as this package has them."""
+    source = resources.files("labelgraph_jax.data.tokenizers") / "units.py"
+    _, functions = source.read_text(encoding="utf-8").split('"""\n', 1)
+    return (
+        "\n# How a text is cut, as labelgraph_jax does it.\n"
+        + functions.rstrip()
+        + "\n"
+    )
 
 
 def _decide(decision: Decision, ranked: bool) -> str:

@@ -181,14 +181,15 @@ def write_model(folder: Path, model: Model, program: Program) -> None:
 def text_rule(model: Model) -> TextRule:
     """How the model reads a text."""
     text, tokenizer = model.config.text, model.tokenizer
-    kind, empty = "features", 0
+    kind, empty, version = "features", 0, 1
     if isinstance(tokenizer, NgramTokenizer):
-        kind, empty = "ngrams", 1
+        kind, empty, version = "ngrams", 1, tokenizer.version
     elif isinstance(tokenizer, Tokenizer):
         kind, empty = "tokenizer", tokenizer.empty_id
     windowed = reads_windows(model)
     windows = text.max_windows if windowed else 1
-    return TextRule(kind, text.max_length, windows, tokenizer.pad_id, empty, windowed)
+    pad, longest = tokenizer.pad_id, text.max_length
+    return TextRule(kind, longest, windows, pad, empty, windowed, version)
 
 
 def _decision(decision: Decision) -> dict[str, Any]:

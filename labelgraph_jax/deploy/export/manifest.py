@@ -63,6 +63,7 @@ def make_manifest(
         "text": {
             "kind": text.kind,
             "file": f"{text.kind}.json",
+            "version": text.version,
             "max_length": text.max_length,
             "max_windows": text.max_windows,
             "pad": text.pad,

@@ -1,6 +1,11 @@
 """Words, word pairs and parts of words as tokens."""
 
+# ruff: noqa: RUF001 (other scripts have letters that look like Latin ones)
+
+import itertools
 import json
+import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from labelgraph_jax.data.tokenizers.ngrams import (
     NgramTokenizer,
     is_part,
     ngrams,
+    windows_of,
     words_of,
 )
 from labelgraph_jax.data.tokenizers.words import PAD, UNKNOWN, TokenizerError
@@ -38,7 +44,7 @@ def test_a_short_text_gives_its_words_pairs_and_marked_parts():
     ]
 
 
-@given(st.text(max_size=40))
+@given(st.text(st.characters(max_codepoint=127), max_size=40))
 def test_the_number_of_tokens_follows_from_the_lengths_of_the_words(text):
     words = words_of(text)
     lengths = np.asarray([len(word) + 2 for word in words], int)
@@ -95,10 +101,113 @@ def test_a_saved_tokenizer_reads_back_the_same(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("क्\u200dष", ["क्ष"]),
+        ("מִלָּה מלה", ["מלה", "מלה"]),
+        ("كِتاب كتـــاب", ["كتاب", "كتاب"]),
+        ("می\u200cخواهم", ["میخواهم"]),
+        ("İstanbul", ["istanbul"]),
+        ("e\u0301te\u0301 été ＡＢＣ ﬁsh", ["été", "été", "abc", "fish"]),
+        ("我们用C++，iPhone手机", [*"我们用", "c++", "iphone", *"手机"]),
+        ("東京タワーへ ﾊﾟﾝ", [*"東京タワーへ", *"パン"]),
+        ("ง่าย", ["ง่", "า", "ย"]),
+        ("ភាសា", ["ភា", "សា"]),
+        ("학교에서 Python은 C#을", ["학교에서", "python", "은", "c#", "을"]),
+        (
+            "C C++ C# F# g++ A* .NET ASP.NET",
+            ["c", "c++", "c#", "f#", "g++", "a*", ".net", "asp", "net"],
+        ),
+        ("c++11 C#7 (C++) C++/CLI", ["c++", "11", "c#", "7", "c++", "c++", "cli"]),
+        (
+            "issue#12 *args* x.py end. Next",
+            ["issue", "12", "args", "x", "py", "end", "next"],
+        ),
+        ("a 5% b $3 c€ → ★", ["a", "5", "%", "b", "$", "3", "c", "€", "→", "★"]),
+        ("👍👍🏽👨\u200d👩\u200d👧", ["👍", "👍🏽", "👨\u200d👩\u200d👧"]),
+        ("🇩🇪🇫🇷 ❤️❤ 1\ufe0f⃣", ["🇩🇪", "🇫🇷", "❤", "❤", "1⃣"]),
+        ("fine :-) ok :( <3 x[1:] (:)", ["fine", ":-)", "ok", ":(", "<3", "x", "1"]),
+        ("──── ▓", []),
+    ],
+)
+def test_words_of_every_writing_system(text, words):
+    assert words_of(text) == words
+    assert words_of(unicodedata.normalize("NFD", text)) == words
+
+
+def test_a_character_of_a_script_without_blanks_has_its_neighbours():
+    assert list(ngrams(words_of("我们用"))) == [*"我们用", "我 们", "们 用", "#我们用"]
+    found = list(ngrams(words_of("ดีมาก")))
+    assert {"ดี", "ดี ม", "#ดีมา", "#ดีมาก", "#มาก"} <= set(found)
+    assert not any("<" in token for token in found)
+
+
+def test_particles_and_skin_tones_leave_parts_in_common():
+    def parts(text):
+        return {token for token in ngrams(words_of(text)) if is_part(token)}
+
+    assert {"#물", "#<물"} <= parts("물이") & parts("물은")
+    assert "#<학교" in parts("학교에서") & parts("학교는")
+    assert "#👍" in parts("👍🏽") & parts("👍")
+
+
+def test_four_characters_count_as_one_word_of_a_window():
+    words = words_of("一二三四五六七八 one two")
+    assert windows_of(words, 2) == [[*"一二三四五六七八"], ["one", "two"]]
+    assert windows_of(words, 3) == [[*"一二三四五六七八", "one"], ["two"]]
+    assert windows_of(words_of("one two three"), 2) == [["one", "two"], ["three"]]
+    assert windows_of([], 2) == [[]]
+    tokenizer = NgramTokenizer.train(["一二三四五"] * 5)
+    assert tokenizer.encode(["一二三四五"], max_length=1).truncated == 1
+    assert tokenizer.encode(["一二三四"], max_length=1).truncated == 0
+
+
+def test_a_tokenizer_of_version_0_6_0_cuts_texts_as_it_did(tmp_path):
+    tokens = [PAD, UNKNOWN, "c", "ह", "我们", "c ह", "#<我们", "我 们", "c++"]
+    (tmp_path / "ngrams.json").write_text(json.dumps(tokens), encoding="utf-8")
+    old = NgramTokenizer.load(tmp_path)
+    assert tokens_of(old, "C++ हिन्दी 我们") == {"c", "ह", "我们", "c ह", "#<我们"}
+    old.save(tmp_path / "again")
+    assert NgramTokenizer.load(tmp_path / "again").version == 1
+    assert (tmp_path / "again" / "ngrams.json").read_text("utf-8") == json.dumps(
+        tokens, ensure_ascii=False
+    )
+    new = NgramTokenizer(tokens)
+    assert tokens_of(new, "C++ 我们") == {"c++", "我 们"}
+    assert new.fingerprint != old.fingerprint
+
+
+@given(st.text(max_size=40))
+def test_the_rule_of_version_0_6_0_is_runs_of_word_characters(text):
+    words = re.findall(r"\w+", text.lower())
+    assert words_of(text, 1) == words
+    expected = [*words, *map(" ".join, itertools.pairwise(words))]
+    for marked in (f"<{word}>" for word in words):
+        expected += [
+            "#" + marked[start : start + size]
+            for size in (3, 4, 5)
+            for start in range(len(marked) - size + 1)
+        ]
+    assert list(ngrams(words, 1)) == expected
+    assert windows_of(words, 3, 1) == (
+        [words[start : start + 3] for start in range(0, len(words), 3)] or [[]]
+    )
+
+
 @pytest.mark.parametrize("content", ["{", "[]", json.dumps({"a": 1})])
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "ngrams.json").write_text(content)
     with pytest.raises(TokenizerError, match=r"ngrams\.json"):
+        NgramTokenizer.load(tmp_path)
+
+
+def test_a_rule_that_is_not_known_yet_is_refused(tmp_path):
+    held = {"version": 9, "tokens": [PAD, UNKNOWN, "a"]}
+    (tmp_path / "ngrams.json").write_text(json.dumps(held))
+    with pytest.raises(TokenizerError, match="version 1 to 2, got 9"):
         NgramTokenizer.load(tmp_path)
 
 

@@ -6,6 +6,7 @@ import pytest
 import tokenizers
 from tokenizers import models, pre_tokenizers
 
+from labelgraph_jax.data.tokenizers.units import words_of
 from labelgraph_jax.data.tokenizers.words import (
     Tokenizer,
     TokenizerError,
@@ -52,6 +53,16 @@ def test_case_and_punctuation_are_kept_where_asked() -> None:
         ["The the ..."], min_count=1, lowercase=False, punctuation=True
     )
     assert sorted(kept.vocabulary) == ["...", "The", "[PAD]", "[UNK]", "the"]
+
+
+def test_words_are_cut_in_every_writing_system_as_those_of_a_bag():
+    texts = [
+        "हिन्दी C++ C# .NET 👍🏽🇩🇪 我们用iPhone手机",
+        "e\u0301te\u0301 학교에서 :-)",
+    ]
+    trained = Tokenizer.train_words(texts, min_count=1)
+    words = {word for text in texts for word in words_of(text)}
+    assert set(trained.vocabulary) == {"[PAD]", "[UNK]", *words}
 
 
 def test_a_saved_tokenizer_reads_back_the_same(words, pieces, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ ODD = [
     "İstanbul wheat",
     "wheat " * 9,
     "\u00c9 \ufb01sh \U0001f600",
+    "हिन्दी e\u0301te\u0301 我们用小麦 학교에서 👍🏽",
 ]
 
 
@@ -63,6 +64,14 @@ def test_a_pair_comes_from_two_words_and_a_part_from_its_word() -> None:
     assert origins["wheat exports"] == (0, 1)
     assert origins["#<whe"] == (0,)
     assert origins["#rts>"] == (1,)
+
+
+def test_words_stand_where_the_text_has_them_before_it_is_normalised() -> None:
+    text = "e\u0301t\u00e9 ﾊﾟﾝ ½ ﬁsh كِتـاب 👍🏽"
+    found = trace(NGRAMS, Document("d", text, ()), max_length=20)
+    assert found.names == (
+        *("e\u0301t\u00e9", "ﾊﾟ", "ﾝ", "½", "½", "½", "ﬁsh", "كِتـاب", "👍🏽"),
+    )
 
 
 def test_the_frame_of_a_published_tokenizer_comes_from_no_word(tmp_path: Path) -> None:
