@@ -42,7 +42,7 @@ def test_every_example_is_a_command_that_the_parser_takes(path: list[str]) -> No
                 assert words[0] in ("python", "curl", "kill"), line
                 continue
             words = words[words.index("labelgraph") + 1 :]
-            words, tasks = cli._table_tasks(words)
+            words, tasks = cli._table_tasks(cli._spelled_out(words))
             start = (
                 cli._starting_config([w for w in words if w != "mine.json"], "default")
                 if "mine.json" not in words

@@ -1,5 +1,6 @@
 """The run itself in its report: its data, its settings, the log of its training."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,11 +44,11 @@ def data_of_documents(
         names: what the labels are called.
     """
     rows: dict[str, tuple[str, ...]] = {}
-    reasons: dict[str, None] = {}
+    reasons: list[str] = []
     known = results.get("documents") or {}
     for split, documents in splits.items():
         if isinstance(documents, str):
-            reasons[documents] = None
+            reasons.append(documents)
             rows[split] = (f"{known[split]:,}" if split in known else "",)
         elif documents:
             rows[split] = _numbers(documents)
@@ -58,7 +59,10 @@ def data_of_documents(
         labels=tuple((names[i], int(counts[i])) for i in order if counts[i]),
         notes=(
             *_notes(results),
-            *(f"some documents are only counted here: {why}" for why in reasons),
+            *(
+                f"some documents are only counted here: {why}"
+                for why in dict.fromkeys(reasons)
+            ),
         ),
     )
 
@@ -120,15 +124,14 @@ def _notes(results: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def settings_of(config: Config, *, table: bool = False) -> tuple[Setting, ...]:
-    """All settings of a run beside their defaults.
-
-    Args:
-        config: resolved settings.
-        table: the run is over a table, whose defaults differ.
-    """
-    default = preset("table" if table else "default").resolved()
-    usual, own = (flatten(to_dict(part)) for part in (default, config))
+def settings_of(config: Config) -> tuple[Setting, ...]:
+    """All settings of a run, resolved ones, beside their defaults."""
+    default = preset("table" if config.table.tasks else "default")
+    # What follows from data and tasks is a default too.
+    table = dataclasses.replace(default.table, tasks=config.table.tasks)
+    resolved = dataclasses.replace(default, data=config.data, table=table).resolved()
+    first, usual, own = (flatten(to_dict(c)) for c in (default, resolved, config))
+    usual |= {name: value for name, value in first.items() if name.startswith("data.")}
     return tuple(
         Setting(name, _text(value), _text(usual.get(name)))
         for name, value in own.items()

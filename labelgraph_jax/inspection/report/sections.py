@@ -235,7 +235,8 @@ def _probabilities(scored: Scored, pictures: Pictures) -> str:
         "labels of head, middle and tail that most test documents carry. AP is the "
         "average precision.",
     )
-    return f'<div class="two"><div>{left}{curves}</div>{recall}</div>'
+    both = f"<div>{left}{curves}</div>" if left or curves else ""
+    return f'<div class="two">{both}{recall}</div>' if both or recall else ""
 
 
 def _confusion(confusion: Confusion, names: Sequence[str]) -> str:

@@ -56,7 +56,7 @@ def gather_table(
         title=str(results["data"]),
         facts=_facts(results),
         data=data_of_rows(results),
-        settings=settings_of(place.config(), table=True),
+        settings=settings_of(place.config()),
         history=read_history(place),
         overall=why if test else "There is no test split, so nothing was measured.",
         scored=why,

@@ -189,3 +189,8 @@ def test_a_run_over_a_table_has_a_smaller_report(zoo: Zoo, tmp_path: Path) -> No
     assert {task.name for task in report.tasks} >= {"click", "rating", "genre"}
     assert "this model" in report.tasks[0].rows
     assert isinstance(report.gates, Gates)
+    assert {"train", "test"} <= set(report.data.splits) and report.left_out() == {}
+    changed = {s.name for s in report.settings if s.value != s.default}
+    assert "training.epochs" in changed
+    # What follows from the tasks is a default too.
+    assert not {"table.tasks", "training.selection_metric", "text.dropout"} & changed

@@ -82,7 +82,7 @@ function heatMap(place, say, choose) {
     for (let i = 0; i < n * n; i += 1) {
       const share = most > least
         ? Math.sqrt(Math.min(1, Math.max(0, (Math.abs(weights[i]) - least) / (most - least))))
-        : 0;
+        : Number(weights[i] !== 0);
       const tone = weights[i] < 0 ? down : up;
       for (let c = 0; c < 3; c += 1) {
         image.data[4 * i + c] = ground[c] + share * (tone[c] - ground[c]);
