@@ -39,7 +39,7 @@ BUDGETS = {
     "config": 1_150,
     "functional": 5_550,
     "modules": 1_740,
-    "data": 7_850,
+    "data": 8_000,
     "training": 2_600,
     "predictors": 4_000,
     "runs": 3_300,
@@ -49,7 +49,7 @@ BUDGETS = {
     "cli": 2_650,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 36_000
+BUDGET = 36_200
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
