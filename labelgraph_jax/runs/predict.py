@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,7 +14,7 @@ from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.files import replacing
 from labelgraph_jax.data.readers.lines import split_suffix
-from labelgraph_jax.data.readers.texts import read_texts
+from labelgraph_jax.data.readers.texts import read_text_batches, read_texts
 from labelgraph_jax.data.tables.values import category_name
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.predictions import Predictions
@@ -51,7 +51,8 @@ def write_predictions(
         all_scores: add the probability of every label or class.
         top_k: the k most probable labels in place of those above their threshold; of
             documents alone.
-        say: takes a line for each column with values that training has not seen.
+        say: takes a line for each column with values that training has not seen; of
+            texts one about those that are empty, one about those that are cut off.
 
     Returns:
         How many documents or rows were written.
@@ -64,36 +65,82 @@ def write_predictions(
     reading = reading or ReadingConfig(format=format or "")
     if isinstance(model, TableModel):
         rows = _table_rows(model, source, reading, all_scores, say)
-    else:
-        rows = _document_rows(model, source, reading, all_scores, top_k)
-    write_rows(rows, output)
-    return len(rows)
+        return write_rows([rows], output)
+    predicted = (
+        _predicted(model, documents, all_scores, top_k, pad=source == "-")
+        for documents in _document_batches(model, source, reading)
+        if documents
+    )
+    return write_rows(_with_remarks(model, predicted, say), output)
 
 
-def _document_rows(
-    model: Model, source: str, reading: ReadingConfig, all_scores: bool, top_k: int
-) -> list[dict[str, Any]]:
+def _document_batches(
+    model: Model, source: str, reading: ReadingConfig
+) -> Iterator[Sequence[Document]]:
+    """All documents of a file; those of standard input as they come, line by line."""
+    layout = model.workdir.layout()
+    stream = sys.stdin.buffer if source == "-" else source
+    streamed = reading.format in ("", "txt", "jsonl") and not model.reads_features
+    if not isinstance(stream, str) and streamed:
+        most = model.config.training.evaluation_batch_size
+        yield from read_text_batches(stream, options=reading, layout=layout, most=most)
+        return
     if model.reads_features and not reading.format:
         # Elsewhere both hold one text a line.
         plain = source == "-" or split_suffix(Path(source))[0] == ".txt"
         reading = dataclasses.replace(reading, format="svm" if plain else "")
-    documents = read_texts(
-        sys.stdin.buffer if source == "-" else source,
-        options=reading,
-        layout=model.workdir.layout(),
-    )
-    if not documents:
-        return []
+    yield read_texts(stream, options=reading, layout=layout)
+
+
+def _with_remarks(
+    model: Model,
+    predicted: Iterable[tuple[list[dict[str, Any]], int, list[str]]],
+    say: Callable[[str], None],
+) -> Iterator[list[dict[str, Any]]]:
+    """The rows of all batches; then a line each about empty and about long texts."""
+    count, cut, empty = 0, 0, list[str]()
+    for rows, truncated, blank in predicted:
+        yield rows
+        count, cut, empty = count + len(rows), cut + truncated, empty + blank
+    if empty:
+        shown = ", ".join(empty[:3]) + ", ..." * (len(empty) > 3)
+        say(f"{len(empty):,} of {count:,} texts are empty: {shown}")
+    if cut:
+        say(
+            f"{cut:,} of {count:,} texts are longer than the "
+            f"{model.config.text.max_length:,} words or pieces that the model reads "
+            "(--text.max-length and --text.long-documents of its training); the rest "
+            "of them does not count"
+        )
+
+
+def _predicted(
+    model: Model,
+    documents: Sequence[Document],
+    all_scores: bool,
+    top_k: int,
+    *,
+    pad: bool,
+) -> tuple[list[dict[str, Any]], int, list[str]]:
+    """The rows of documents, how many of these were cut off, and the ids of empty ones.
+
+    With `pad`, as of a stream, whose batches have any size, few sizes are compiled.
+    """
     fewer = "give a part of the file"
     if all_scores:
         fewer = f"leave --scores out, or {fewer}"
     elif top_k:
         model.require_k(min(top_k, len(model.labels)))
     model.require_room(len(documents), fewer, every_label=all_scores)
-    _, predictions = model.predict_documents(documents, every_label=all_scores)
-    return prediction_rows(
-        model, documents, predictions, all_scores=all_scores, top_k=top_k
+    padded, count = list(documents), len(documents)
+    if pad and not model.reads_features:
+        padded += [Document("", "", ())] * ((1 << (count - 1).bit_length()) - count)
+    encoded, predictions = model.predict_documents(padded, every_label=all_scores)
+    rows = prediction_rows(
+        model, padded, predictions, all_scores=all_scores, top_k=top_k
     )
+    empty = [d.id for d in documents if d.features is None and not d.text.strip()]
+    return rows[:count], encoded.truncated, empty
 
 
 def prediction_rows(
@@ -172,19 +219,26 @@ def _id(ids: np.ndarray | None, number: int) -> dict[str, Any]:
     return {"id": None if missing else json_value(category_name(value))}
 
 
-def write_rows(rows: Sequence[dict[str, Any]], output: str) -> None:
-    """Write a JSON object a line: a file, whole or not at all, or `-`."""
+def write_rows(batches: Iterable[Sequence[dict[str, Any]]], output: str) -> int:
+    """Write a JSON object a line: a file, whole or not at all, or `-`.
+
+    Returns:
+        How many were written.
+    """
     if output == "-":
-        _write_rows(rows, sys.stdout)
-        return
+        return _write_rows(batches, sys.stdout)
     with (
         replacing(Path(output)) as temporary,
         temporary.open("w", encoding="utf-8") as file,
     ):
-        _write_rows(rows, file)
+        return _write_rows(batches, file)
 
 
-def _write_rows(rows: Sequence[dict[str, Any]], file: TextIO) -> None:
-    for row in rows:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    file.flush()
+def _write_rows(batches: Iterable[Sequence[dict[str, Any]]], file: TextIO) -> int:
+    count = 0
+    for rows in batches:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.flush()
+        count += len(rows)
+    return count

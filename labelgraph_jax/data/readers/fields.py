@@ -73,14 +73,22 @@ def check_string(value: Any, where: str, name: str) -> str:
     return value
 
 
-def check_text(value: Any, where: str, name: str = "text") -> str:
+def check_text(
+    value: Any, where: str, name: str = "text", *, blank: bool = False
+) -> str:
     """The text of a document.
+
+    Args:
+        value: what stands there.
+        where: file and line, for errors.
+        name: the field's, for errors.
+        blank: let a blank text pass, as one that labels are predicted for.
 
     Raises:
         DataError: not a string, blank, or not valid Unicode.
     """
     text = check_string(value, where, name)
-    if not text.strip():
+    if not (blank or text.strip()):
         raise DataError(f'{where}: "{name}" must not be empty; got {shown(value)}')
     _check_unicode(text, where, name)
     return text

@@ -9,6 +9,8 @@ import gzip
 import io
 import itertools
 import lzma
+import queue
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -171,6 +173,38 @@ def decoded_lines(
         yield from blank
         blank.clear()
         yield number, text
+
+
+def arriving(lines: Iterator[Line], most: int) -> Iterator[list[Line]]:
+    """Yield the lines that are there, at least one and at most `most` at once.
+
+    A thread reads ahead, so that a slow writer does not keep back what it has written.
+    """
+    there: queue.Queue[Line | Exception | None] = queue.Queue(4 * most)
+
+    def read() -> None:
+        try:
+            for line in lines:
+                there.put(line)
+            there.put(None)
+        except Exception as error:
+            there.put(error)
+
+    threading.Thread(target=read, daemon=True, name="lines").start()
+    while True:
+        batch: list[Line] = []
+        one = there.get()
+        while isinstance(one, tuple):
+            batch.append(one)
+            if len(batch) == most or there.empty():
+                break
+            one = there.get()
+        if batch:
+            yield batch
+        if isinstance(one, Exception):
+            raise one
+        if one is None:
+            return
 
 
 def _raw_lines(

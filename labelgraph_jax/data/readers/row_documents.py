@@ -101,7 +101,8 @@ def documents_of(
                 if column.lower() in TOKENS and isinstance(value, list):
                     value = " ".join(map(str, value))
                 # The messages of tables call every text so.
-                text = check_text(value, where, column if rows.keyed else "text")
+                name = column if rows.keyed else "text"
+                text = check_text(value, where, name, blank=labels == "ignored")
             given = tasks_of(row) if tasks_of else None
             tasks = check_tasks(None if given is ABSENT else given, where)
             names, missing = labels_of(row, where)

@@ -32,6 +32,7 @@ from labelgraph_jax.data.readers.fields import (
 from labelgraph_jax.data.readers.lines import (
     Complain,
     Line,
+    arriving,
     decoded_lines,
     is_text_stream,
     read_lines,
@@ -53,6 +54,8 @@ LABELLED = FORMATS | {
     ".ft": "fasttext",
 }
 TEXTS = LABELLED | {".txt": "txt"}
+_ROWS = ("svm", "txt")
+"""Formats in which a blank line is a row as well."""
 _PREFIX = "__label__"
 
 
@@ -160,7 +163,7 @@ def read_files(
     def lines(path: Path) -> Iterator[Line]:
         return read_lines(
             path,
-            keep_blank=format == "svm",
+            keep_blank=format in _ROWS,
             encoding=options.encoding,
             complain=complain,
         )
@@ -210,13 +213,50 @@ def read_texts(
     options = _with_layout(options, layout)
 
     def lines(source: Any) -> Iterator[Line]:
-        keep_blank = format == "svm"
+        keep_blank = format in _ROWS
         return decoded_lines(
             source, name, keep_blank=keep_blank, encoding=options.encoding
         )
 
     sources = [(name, stream)]
     return _read(sources, format, options, lines, "ignored", layout, (), refuse)[0]
+
+
+def read_text_batches(
+    stream: IO[bytes],
+    *,
+    options: ReadingConfig,
+    layout: Layout | None = None,
+    most: int = 64,
+) -> Iterator[list[Document]]:
+    """Documents to predict labels for, as soon as their lines arrive.
+
+    Args:
+        stream: of bytes.
+        options: their format, txt by default or jsonl, among others.
+        layout: of the training file.
+        most: so many documents at once at most.
+
+    Raises:
+        DataError: as `read_texts`; that two ids are the same is seen within a batch.
+    """
+    options = _with_layout(options, layout)
+    name = str(getattr(stream, "name", "stream"))
+    format = options.format or "txt"
+    lines = decoded_lines(
+        stream, name, keep_blank=format in _ROWS, encoding=options.encoding
+    )
+
+    def parsed(arrived: list[Line]) -> list[Document]:
+        sources = [(name, arrived)]
+        return _read(sources, format, options, iter, "ignored", layout, (), refuse)[0]
+
+    empty = True
+    for arrived in arriving(lines, most):
+        empty = False
+        yield parsed(arrived)
+    if empty:
+        parsed([])
 
 
 def _with_layout(options: ReadingConfig, layout: Layout | None) -> ReadingConfig:
@@ -345,7 +385,8 @@ def _lines_of_text(
         where = f"{name}:{number}"
         try:
             kept = () if labels == "ignored" else check_labels(names, where)
-            texts.add(number, check_text(line, where), kept)
+            blank = labels == "ignored"
+            texts.add(number, check_text(line, where, blank=blank), kept)
         except DataError as error:
             complain(error)
     return texts.finish()

@@ -1,0 +1,155 @@
+"""`labelgraph predict` on texts as they come: blank ones, long ones, a slow writer."""
+
+import io
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelgraph_jax import load
+from labelgraph_jax.cli.app import run
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.lines import arriving
+from labelgraph_jax.data.readers.texts import read_text_batches
+from tests.tiny import write_jsonl
+
+ROOT = Path(__file__).parents[2]
+
+
+def predicted(
+    trained: Path, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[list[dict[str, Any]], str]:
+    assert run(["predict", str(trained), *arguments]) == 0
+    out, err = capsys.readouterr()
+    return [json.loads(line) for line in out.splitlines()], err
+
+
+def from_stdin(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(content.encode()), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", stream)
+
+
+@pytest.mark.parametrize("blank", ["", "   ", "\t"])
+@pytest.mark.parametrize("where", ["file", "stdin", "jsonl", "csv", "jsonl line"])
+def test_a_blank_text_gets_what_the_empty_text_gets_and_a_remark(
+    where: str,
+    blank: str,
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments: list[str] = []
+    if where == "file":
+        arguments = [str(tmp_path / "t.txt")]
+        Path(arguments[0]).write_text(f"maize\n{blank}\nbarrel\n")
+    elif where == "stdin":
+        from_stdin(monkeypatch, f"maize\n{blank}\nbarrel\n")
+    elif where == "csv":
+        arguments = [str(tmp_path / "t.csv")]
+        Path(arguments[0]).write_text(f'id,text\nx,maize\ny,"{blank}"\nz,barrel\n')
+    else:
+        rows = [{"text": text} for text in ("maize", blank, "barrel")]
+        path = write_jsonl(tmp_path / "t.jsonl", rows)
+        if where == "jsonl line":
+            first, _, last = path.read_text().splitlines()
+            path.write_text(f"{first}\n{blank}\n{last}\n")
+        arguments = [str(path)]
+    rows, err = predicted(trained, capsys, *arguments)
+    assert len(rows) == 3
+    assert [row["labels"] for row in rows] == load(trained).predict(
+        ["maize", "", "barrel"]
+    )
+    assert err == f"labelgraph: 1 of 3 texts are empty: {rows[1]['id']}\n"
+    if arguments:
+        assert predicted(trained, capsys, "--quiet", *arguments) == (rows, "")
+
+
+def test_a_line_out_for_a_line_in_also_where_the_last_lines_are_blank(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from_stdin(monkeypatch, "\nmaize\n\n\n")
+    rows, err = predicted(trained, capsys)
+    assert [row["id"] for row in rows] == ["line-1", "line-2", "line-3", "line-4"]
+    assert "3 of 4 texts are empty: line-1, line-3, line-4" in err
+
+
+def test_many_lines_give_the_labels_that_they_give_from_a_file(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["maize", "silo harvest", "crude barrel", "port", "flour bread", ""]
+    content = "".join(f"{words[i % 6]} {i}\n" for i in range(150))
+    (tmp_path / "t.txt").write_text(content)
+    from_file, _ = predicted(trained, capsys, str(tmp_path / "t.txt"))
+    from_stdin(monkeypatch, content)
+    rows, _ = predicted(trained, capsys)
+    assert [r["id"] for r in rows] == [f"line-{n}" for n in range(1, 151)]
+    assert [r["labels"] for r in rows] == [r["labels"] for r in from_file]
+    as_json = "".join(json.dumps({"text": t}) + "\n" for t in content.splitlines())
+    from_stdin(monkeypatch, as_json)
+    again, _ = predicted(trained, capsys, "--format", "jsonl")
+    assert [r["labels"] for r in again] == [r["labels"] for r in from_file]
+
+
+def test_long_texts_are_told_once_with_their_number_and_the_option(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    length = load(trained).config.text.max_length
+    long = "maize " * (length + 1)
+    from_stdin(monkeypatch, f"{long}\nmaize\n{long}\n")
+    _, err = predicted(trained, capsys)
+    assert err.count("\n") == 1
+    assert f"2 of 3 texts are longer than the {length} words" in err
+    assert "--text.max-length" in err and "--text.long-documents" in err
+
+
+@pytest.mark.process
+def test_a_line_is_answered_before_the_next_one_is_written(trained: Path) -> None:
+    command = [sys.executable, "-m", "labelgraph_jax", "predict", str(trained)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        killer = threading.Timer(120, process.kill)
+        killer.start()
+        for number, text in enumerate(("maize", "", "crude barrel"), 1):
+            process.stdin.write(text + "\n")
+            process.stdin.flush()
+            row = json.loads(process.stdout.readline())
+            assert row["id"] == f"line-{number}"
+        process.stdin.close()
+        assert process.stdout.read() == ""
+        assert process.wait() == 0
+        killer.cancel()
+
+
+def test_what_is_wrong_in_a_line_is_told_after_the_lines_before_it() -> None:
+    lines = b'{"text": "a"}\n{"text": "b"}\n{"text": 3}\n'
+    with pytest.raises(DataError, match=r'stream:3: "text" must be a string; got 3'):
+        list(read_text_batches(io.BytesIO(lines), format="jsonl", most=2))
+    with pytest.raises(DataError, match="must hold at least one document; got none"):
+        list(read_text_batches(io.BytesIO(b"")))
+
+
+def test_lines_arrive_in_order_and_no_more_than_asked_for_at_once() -> None:
+    lines = [(n, str(n)) for n in range(100)]
+    batches = list(arriving(iter(lines), 7))
+    assert [line for batch in batches for line in batch] == lines
+    assert max(map(len, batches)) <= 7 and min(map(len, batches)) >= 1
+
+    def failing() -> Iterator[tuple[int, str]]:
+        yield 1, "one"
+        raise DataError("broken")
+
+    got = arriving(failing(), 7)
+    assert next(got) == [(1, "one")]
+    with pytest.raises(DataError, match="broken"):
+        next(got)
