@@ -152,10 +152,19 @@ need_count() { # NAME EXAMPLE [LEAST]
     die "--$1 must be a whole number from ${3-1} to 99999; got ${option[$1]}"
 }
 
-# The project and the zone are never guessed: a flag, or gcloud's own variables.
+# The project and the zone are never guessed: a flag, or gcloud's own variables. A dry
+# run, which touches neither, shows an example's where they are not named.
 need_project_and_zone() {
+  local name
   option[project]=${option[project]-${CLOUDSDK_CORE_PROJECT-}}
   option[zone]=${option[zone]-${CLOUDSDK_COMPUTE_ZONE-}}
+  if [[ -n ${option[dry-run]-} ]]; then
+    for name in project zone; do
+      [[ -n ${option[$name]} ]] || note "--$name names none: an example's is shown"
+    done
+    option[project]=${option[project]:-my-project}
+    option[zone]=${option[zone]:-us-west4-a}
+  fi
   [[ -n ${option[project]} ]] ||
     die "--project (or CLOUDSDK_CORE_PROJECT) must name a project; got nothing"
   [[ -n ${option[zone]} ]] ||
