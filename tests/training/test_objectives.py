@@ -4,7 +4,10 @@ from typing import Any
 
 import jax
 import numpy as np
+import pytest
 
+import labelgraph_jax as lg
+from labelgraph_jax.training import objectives
 from labelgraph_jax.training.objectives import multi_label_objective
 
 from .conftest import Batches, apply_without_dropout, initial_params
@@ -24,3 +27,23 @@ def test_masks_and_options_reach_the_loss() -> None:
     assert seen["target_mask"] is None
     np.testing.assert_array_equal(seen["example_mask"], batch["example_mask"])
     assert (loss_sum, weight_sum) == (seen["logits"].sum(), batch["targets"].sum())
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_loss_of_given_outputs_is_that_of_all_rows_however_they_are_cut(
+    masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    outputs = rng.normal(size=(37, 5)).astype(np.float32)
+    targets = (rng.random((37, 5)) < 0.3).astype(np.float32)
+    mask = rng.random((37, 5)) < 0.8 if masked else None
+    loss_fn = multi_label_objective(
+        objectives.given_outputs, lg.functional.binary_cross_entropy
+    )
+    probabilities = 1 / (1 + np.exp(-outputs.astype(np.float64)))
+    cells = -np.log(np.where(targets > 0, probabilities, 1 - probabilities))
+    expected = cells[mask].mean() if masked else cells.mean()
+    for rows in (1, 8, 100):
+        monkeypatch.setattr(objectives, "ROWS_AT_ONCE", rows)
+        loss = objectives.loss_of_outputs(loss_fn, {}, outputs, targets, mask)
+        assert loss == pytest.approx(expected, rel=1e-5)
