@@ -123,6 +123,17 @@ def judge_imports(result: Mapping[str, Any]) -> list[Verdict]:
     ]
 
 
+def judge_decisions(result: Mapping[str, Any]) -> list[Verdict]:
+    return [
+        Verdict(
+            f"{name} loss within {result[name]['target']:g} points",
+            f"{result[name]['loss']:.2f}",
+            result[name]["loss"] <= result[name]["target"],
+        )
+        for name in ("mean", "worst")
+    ]
+
+
 def judge_checkpoint_cost(result: Mapping[str, Any]) -> list[Verdict]:
     return [
         Verdict(
@@ -183,6 +194,13 @@ BENCHMARKS = (
         judge_imports,
         "--repeats 1",
         limit=120,
+    ),
+    Benchmark(
+        "decisions",
+        "what `auto` loses against the best decision in hindsight",
+        judge_decisions,
+        "--corpora 2",
+        limit=300,
     ),
     Benchmark(
         "encoding",

@@ -133,8 +133,8 @@ class ThresholdConfig:
     kind: Literal["auto", "half", "global", "sloped", "label", "top_k"] = "auto"
     """0.5; one threshold for all labels; one that slopes with how often a label occurs
     in training; one per label, drawn towards that slope; the k most probable labels; or
-    the first of these but for the last that none after it beats on validation documents
-    that it was not fitted on."""
+    the best of these but for the last on validation documents that it was not fitted
+    on."""
     metric: Literal["micro_f1", "mean_f1"] = "micro_f1"
     """What thresholds are fitted and chosen by: micro-F1, or the mean of micro- and
     macro-F1, which cares for rare labels more."""

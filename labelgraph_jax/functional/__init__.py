@@ -21,6 +21,7 @@ from labelgraph_jax.functional.attribution import (
     gradient_times_input,
     integrated_gradients,
 )
+from labelgraph_jax.functional.decisions.calibrated import calibrated_cut
 from labelgraph_jax.functional.decisions.fitting import ThresholdFits, count_cuts
 from labelgraph_jax.functional.decisions.selection import (
     cross_fitted_decisions,
@@ -185,6 +186,7 @@ __all__ = [
     "bag_of_embeddings",
     "bidirectional_lstm",
     "binary_cross_entropy",
+    "calibrated_cut",
     "calibration_bins",
     "chunked_loss",
     "class_balanced_loss",

@@ -1,12 +1,11 @@
 """How labels are decided, chosen on validation documents."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from labelgraph_jax.config import ThresholdConfig
 from labelgraph_jax.functional.decisions.fitting import (
@@ -15,19 +14,19 @@ from labelgraph_jax.functional.decisions.fitting import (
     count_cuts,
 )
 from labelgraph_jax.functional.decisions.selection import (
+    CONFIDENCE,
     cross_fitted_decisions,
     simplest_rule,
 )
-from labelgraph_jax.functional.decisions.thresholds import (
-    fit_global_threshold,
-    fit_top_k,
-)
-from labelgraph_jax.functional.metrics.ranked import fit_global_threshold_ranked
+from labelgraph_jax.functional.decisions.thresholds import fit_top_k
 from labelgraph_jax.predictors.decision import HALF, Decision
 from labelgraph_jax.predictors.predictions import Predictions
 
-FOLDS = 2
-"""Parts of the documents between which a threshold over the best labels is fitted."""
+MOST_WITHOUT_LABEL = 0.1
+"""The share of the documents without a label up to which `auto` may give every document
+its most probable one."""
+AT_LEAST_ONE = ", at least one"
+"""What marks the name of a rule that gives every document a label."""
 
 
 def choose_decision(
@@ -39,14 +38,18 @@ def choose_decision(
 ) -> Decision:
     """Fit what the settings ask for to the validation documents.
 
-    With `auto` and the probabilities of all labels, half, global, sloped and label are
-    fitted on nine tenths of the documents and decide the last tenth, ten times over;
-    each gives way to the next only where that is better in 95 of 100 resamples of the
-    documents (see `functional.simplest_rule`). Of the best labels alone, one threshold
-    for all labels is fitted on each half of the documents and decides the other; it
-    takes the place of 0.5 where it has the higher micro-F1 there. The chosen rule is
-    fitted again on all of them. Whether every document gets a label is chosen before,
-    in the same way, at 0.5.
+    With `auto` thresholds and whether every document gets a label are chosen together.
+    Every rule (global, sloped, label; of the best labels alone, global) is fitted on
+    some of the documents and decides the others, with and without a label for every
+    document. The rule with the highest F1 on documents that it was not fitted on is
+    taken; of equals `label`, which is drawn to the others where positives are few. 0.5
+    takes its place where that is better in 95 of 100 resamples of the documents (see
+    `functional.simplest_rule`). No rule is taken that decides these documents worse
+    than one threshold does, which is what the log says of every epoch. The chosen rule
+    is fitted again on all of them.
+
+    Every document gets a label by `auto` only where there are several labels and at
+    most one document in ten has none.
 
     Args:
         config: what is asked for.
@@ -58,56 +61,89 @@ def choose_decision(
         The decision. Without validation documents that are positive for a label
         everything is decided at 0.5, or top_k takes one label where k is open.
     """
+    fits = _Fits(config, predictions, label_counts)
     plain = Decision(
         kind="half",
         thresholds=np.full(predictions.labels, HALF),
         at_least_one=bool(config.at_least_one),
-        consistent=config.consistent and predictions.ids is None,
+        consistent=config.consistent and fits.whole,
         ancestors=ancestors,
         asked=config.kind,
         fit={"fitted_on": None},
-    )
-    fits = (
-        _FitsOfAll(config, predictions, label_counts)
-        if predictions.ids is None
-        else _FitsOfBest(predictions)
     )
     # What needs no threshold.
     if config.kind == "top_k" and (config.k or not fits.positives):
         return dataclasses.replace(plain, kind="top_k", k=config.k or 1)
     if config.kind == "half" or not fits.positives:
         return plain
+    about: dict[str, Any] = {"fitted_on": "validation"}
     if config.kind == "top_k":
-        return dataclasses.replace(plain, kind="top_k", k=fits.top_k(), fit=fits.about)
-    # One rule that is asked for, or the simplest that does as well as any.
-    fit: dict[str, Any] = {**fits.about, "metric": fits.metric}
-    kind: str = config.kind
-    if kind == "auto":
-        if config.at_least_one is None:
-            forced = dataclasses.replace(plain, at_least_one=True)
-            options = {"half": plain, "at_least_one": forced}
-            name, fit["at_half"] = fits.simplest(
-                {name: rule.decide(*fits.scores) for name, rule in options.items()}
-            )
-            plain = options[name]
-        decided = {"half": plain.decide(*fits.scores), **fits.cross_fitted(plain)}
-        kind, fit["cross_fitted"] = fits.simplest(decided)
-    if kind == "half":
-        return dataclasses.replace(plain, fit=fit)
-    thresholds = fits.thresholds(kind)
-    return dataclasses.replace(plain, kind=kind, thresholds=thresholds, fit=fit)
+        return dataclasses.replace(plain, kind="top_k", k=fits.top_k(), fit=about)
+    # One rule that is asked for, or the best of all.
+    about["metric"] = fits.metric
+    if config.kind != "auto":
+        kind = config.kind if fits.whole else "global"
+        chosen = dataclasses.replace(
+            plain, kind=config.kind, thresholds=fits.thresholds([kind])[kind]
+        )
+    else:
+        forced = [plain.at_least_one]
+        if config.at_least_one is None and fits.may_force_labels:
+            forced.append(True)
+        chosen, about["cross_fitted"] = _best(fits, plain, forced)
+    if not fits.whole:
+        every = np.full(predictions.labels, chosen.thresholds[0])
+        chosen = dataclasses.replace(chosen, thresholds=every)
+    return dataclasses.replace(chosen, fit=about)
 
 
-class _FitsOfAll:
-    """Rules fitted to the probabilities of all labels.
+def _best(
+    fits: "_Fits", plain: Decision, forced: Sequence[bool]
+) -> tuple[Decision, dict[str, Any]]:
+    """The best decision of all rules, and how good each is on unseen documents.
+
+    Args:
+        fits: of the rules.
+        plain: 0.5.
+        forced: whether every document gets a label, one value or both.
+    """
+    # Every rule as it would be saved.
+    half = np.full(fits.truth.shape[1], HALF)
+    rules = {
+        f"{kind}{AT_LEAST_ONE if one else ''}": dataclasses.replace(
+            plain, kind=kind, thresholds=each, at_least_one=one
+        )
+        for kind, each in {**fits.thresholds(fits.rules), "half": half}.items()
+        for one in forced
+    }
+    # None may be worse on all documents than one threshold is.
+    f1 = {name: fits.f1(rule.decide(fits.scores)) for name, rule in rules.items()}
+    least = f1[f"global{AT_LEAST_ONE if forced[0] else ''}"]
+    rules = {name: rule for name, rule in rules.items() if f1[name] >= least}
+    # The best of the fitted rules where they were not fitted, and then 0.5.
+    decided = fits.cross_fitted(rules)
+    fitted = {name: decided[name] for name in rules if rules[name].kind != "half"}
+    best, report = fits.simplest(fitted, confidence=0.5)
+    halves = {name: decided[name] for name in rules if name not in fitted}
+    best, beside = fits.simplest({best: fitted[best], **halves})
+    return rules[best], {**report, **{name: beside[name] for name in halves}}
+
+
+class _Fits:
+    """Rules fitted to predictions, one threshold a column.
+
+    Of the best labels of each document, whose columns are no labels, one threshold for
+    all is fitted, by micro-F1.
 
     Attributes:
+        whole: every label has its column.
+        rules: what can be fitted, the first choice first.
         metric: what F1 chooses.
-        about: what the decision says of its fit.
-        scores: what `Decision.decide` reads.
+        scores: `[M, K]`.
+        truth: which columns are true labels, bool `[M, K]`.
+        known: which columns the document is annotated for; None for all.
+        missed: true labels of each document that have no column, `[M]`.
     """
-
-    about: Mapping[str, Any] = {"fitted_on": "validation"}
 
     def __init__(
         self,
@@ -115,123 +151,110 @@ class _FitsOfAll:
         predictions: Predictions,
         label_counts: np.ndarray,
     ) -> None:
-        self.config, self.counts = config, label_counts
-        self.metric: str = config.metric
-        self.scores = predictions.probabilities, None
-        self.known = predictions.known
-        self.truth = predictions.targets > 0
+        self.config, self.predictions = config, predictions
+        self.scores, self.known = predictions.probabilities, predictions.known
+        self.whole = predictions.ids is None
+        self.rules: Sequence[str] = RULES[::-1] if self.whole else ("global",)
+        self.metric: Any = config.metric if self.whole else "micro_f1"
+        self.missed = np.zeros(len(predictions), np.int64)
+        if self.whole:
+            self.truth, self.counts = predictions.targets > 0, label_counts
+        else:
+            assert predictions.truth is not None
+            self.truth, self.counts = predictions.hits, np.ones(self.scores.shape[1])
+            self.missed += np.diff(predictions.truth.indptr) - self.truth.sum(axis=1)
         if self.known is not None:
             self.truth = self.truth & self.known
 
     @property
     def positives(self) -> int:
         """How many labels the documents carry, where they are annotated."""
-        return int(self.truth.sum())
+        return int(self.truth.sum() + self.missed.sum())
+
+    @property
+    def may_force_labels(self) -> bool:
+        """There are several labels, and few documents without any."""
+        with_label = self.truth.any(axis=1) | (self.missed > 0)
+        if self.known is not None:
+            with_label = with_label[self.known.any(axis=1)]
+        several = self.predictions.labels > 1
+        return several and 1 - float(with_label.mean()) <= MOST_WITHOUT_LABEL
 
     @cached_property
     def fits(self) -> ThresholdFits:
-        cuts = count_cuts(
-            self.scores[0], self.truth, self.counts, target_mask=self.known
-        )
-        return ThresholdFits(
-            cuts, metric=self.config.metric, shrinkage=self.config.shrinkage
-        )
+        cuts = count_cuts(self.scores, self.truth, self.counts, target_mask=self.known)
+        if not self.whole:
+            # They belong to no column; only their number counts.
+            positives = cuts.positives.copy()
+            positives[:, 0] += np.bincount(cuts.block, self.missed, len(positives))
+            cuts = cuts._replace(positives=positives)
+        return ThresholdFits(cuts, metric=self.metric, shrinkage=self.config.shrinkage)
+
+    def thresholds(self, kinds: Sequence[str]) -> dict[str, np.ndarray]:
+        """The thresholds `[K]` of rules, fitted on all documents."""
+        if not self.truth.any():
+            # Nothing should be predicted. Devices take smaller numbers for 0.
+            kind = self.scores.dtype.type
+            above = np.nextafter(self.scores.max(), kind(np.inf))
+            above = max(above, np.finfo(kind).tiny)
+            return dict.fromkeys(kinds, np.full(self.scores.shape[1], float(above)))
+        return self.fits.fit(kinds)
 
     def top_k(self) -> int:
         """The best number of labels for every document."""
-        return fit_top_k(self.scores[0], self.truth, target_mask=self.known)
-
-    def simplest(
-        self, decided: Mapping[str, np.ndarray]
-    ) -> tuple[str, Mapping[str, Any]]:
-        """The first of some decisions that is as good as any, and how good each is."""
-        return simplest_rule(
-            dict(decided), self.truth, metric=self.fits.metric, target_mask=self.known
-        )
-
-    def cross_fitted(self, plain: Decision) -> Mapping[str, np.ndarray]:
-        """What each rule decides of documents that it was not fitted on."""
-
-        def decide(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-            return dataclasses.replace(plain, thresholds=thresholds).decide(scores)
-
-        return cross_fitted_decisions(self.fits, self.scores[0], RULES, decide)
-
-    def thresholds(self, kind: str) -> np.ndarray:
-        """The thresholds `[N]` of a rule, fitted on all documents."""
-        return self.fits.fit([kind])[kind]
-
-
-class _FitsOfBest:
-    """One threshold for all labels, fitted to the best labels of each document; as
-    `_FitsOfAll`."""
-
-    metric = "micro_f1"
-    about: Mapping[str, Any] = {"fitted_on": "validation", "metric": "micro_f1"}
-
-    def __init__(self, predictions: Predictions) -> None:
-        self.predictions = predictions
-        self.scores = predictions.probabilities, predictions.ids
-        assert predictions.truth is not None
-        self.truth: csr_array = predictions.truth
-
-    @property
-    def positives(self) -> int:
-        return int(self.truth.nnz)
-
-    @cached_property
-    def hits(self) -> np.ndarray:
-        return self.predictions.hits
-
-    def top_k(self) -> int:
-        right = self.hits.sum(axis=0).cumsum()
-        predicted = len(self.hits) * np.arange(1, self.hits.shape[1] + 1)
+        if self.whole:
+            return fit_top_k(self.scores, self.truth, target_mask=self.known)
+        right = self.truth.sum(axis=0).cumsum()
+        predicted = len(self.truth) * np.arange(1, self.truth.shape[1] + 1)
         return 1 + int(np.argmax(2.0 * right / (predicted + self.positives)))
 
     def simplest(
-        self, decided: Mapping[str, np.ndarray]
+        self, decided: Mapping[str, np.ndarray], *, confidence: float = CONFIDENCE
     ) -> tuple[str, Mapping[str, Any]]:
-        scores = {name: self._micro_f1(each) for name, each in decided.items()}
-        # max takes the first of equals.
-        return max(scores, key=lambda name: scores[name]), scores
+        """The first of some decisions that is as good as any, and how good each is."""
+        chosen, report = simplest_rule(
+            dict(decided),
+            self.truth,
+            metric=self.metric,
+            target_mask=self.known,
+            missed=self.missed,
+            confidence=confidence,
+        )
+        if not self.whole:
+            for found in report.values():
+                del found["macro_f1"]
+        return chosen, report
 
-    def _micro_f1(self, decided: np.ndarray) -> float:
-        right, predicted = int((decided & self.hits).sum()), int(decided.sum())
-        return 2.0 * right / max(predicted + self.positives, 1)
+    def f1(self, decided: np.ndarray) -> float:
+        """The metric that chooses, of decisions of all documents."""
+        if self.known is not None:
+            decided = decided & self.known
+        hits, either = (decided & self.truth).sum(0), decided.sum(0) + self.truth.sum(0)
+        micro = 2.0 * hits.sum() / (either.sum() + self.missed.sum())
+        if self.metric == "micro_f1":
+            return float(micro)
+        present = self.truth.any(axis=0)
+        return float((micro + (2.0 * hits[present] / either[present]).mean()) / 2)
 
-    def cross_fitted(self, plain: Decision) -> Mapping[str, np.ndarray]:
-        decided = np.zeros(self.hits.shape, bool)
-        fold = np.arange(len(self.hits)) % FOLDS
-        for held in range(FOLDS):
-            learned, kept = np.flatnonzero(fold != held), np.flatnonzero(fold == held)
-            if not len(learned) or not self.truth[learned].nnz:
-                return {"global": np.zeros(self.hits.shape, bool)}
-            threshold = global_threshold(self.predictions.rows(learned))
-            thresholds = np.full_like(plain.thresholds, threshold)
-            rule = dataclasses.replace(plain, kind="global", thresholds=thresholds)
-            decided[kept] = self.predictions.rows(kept).decide(rule).decided
-        return {"global": decided}
+    def cross_fitted(self, rules: Mapping[str, Decision]) -> dict[str, np.ndarray]:
+        """What each rule decides of documents that it was not fitted on."""
+        if not self.truth.any():
+            return {name: rule.decide(self.scores) for name, rule in rules.items()}
 
-    def thresholds(self, kind: str) -> np.ndarray:
-        return np.full(self.predictions.labels, global_threshold(self.predictions))
+        def decide(
+            scores: np.ndarray, thresholds: Mapping[str, np.ndarray]
+        ) -> dict[str, np.ndarray]:
+            return {
+                name: dataclasses.replace(
+                    rule, thresholds=thresholds.get(rule.kind, rule.thresholds)
+                ).decide(scores)
+                for name, rule in rules.items()
+            }
+
+        return cross_fitted_decisions(self.fits, self.scores, self.rules, decide)
 
 
 def global_threshold(predictions: Predictions) -> float:
-    """Fit the one threshold for all labels with the highest micro-F1."""
-    truth = predictions.truth
-    assert truth is not None
-    if predictions.ids is None:
-        return float(
-            fit_global_threshold(
-                predictions.probabilities,
-                predictions.targets,
-                target_mask=predictions.known,
-            )
-        )
-    if not truth.nnz:
-        return HALF
-    return float(
-        fit_global_threshold_ranked(
-            predictions.ids, predictions.probabilities, truth.indptr, truth.indices
-        )
-    )
+    """Fit the one threshold for all labels, by micro-F1, as the rule `global` does."""
+    fits = _Fits(ThresholdConfig(), predictions, np.ones(predictions.labels))
+    return float(fits.thresholds(["global"])["global"][0])

@@ -71,7 +71,10 @@ def label_metrics(
 
 
 def validation_metrics(predictions: Predictions) -> dict[str, float]:
-    """Return what selects a checkpoint: F1 at the best single threshold, rankings.
+    """Return what selects a checkpoint: F1 of the rule `global`, rankings.
+
+    The threshold is that of `global_threshold`, fitted on the same predictions, so that
+    a decision that `auto` chooses is no worse on them than what is said here.
 
     Args:
         predictions: with their truth.

@@ -382,10 +382,12 @@ def test_auto_takes_a_fitted_threshold_where_it_decides_unseen_documents_better(
     rule = choose_decision(config, top(probabilities, ids, truth), np.ones(4))
     assert rule.kind == "global"
     assert 0.1 < rule.thresholds[0] <= 0.3
-    assert rule.fit["cross_fitted"] == {"half": 0.0, "global": 1.0}
-    for known in (truth, csr_array((40, 4), dtype=np.float32)):
-        calibrated = top([[0.9, 0.1]] * 40, ids, known)
-        assert choose_decision(config, calibrated, np.ones(4)).kind == "half"
+    assert rule.fit["cross_fitted"] == {"global": {"micro_f1": 1.0, "better": None}}
+    calibrated = top([[0.9, 0.1]] * 40, ids, truth)
+    rule = choose_decision(config, calibrated, np.ones(4))
+    assert calibrated.decide(rule).decided.tolist() == [[True, False]] * 40
+    nothing = top([[0.9, 0.1]] * 40, ids, csr_array((40, 4), dtype=np.float32))
+    assert choose_decision(config, nothing, np.ones(4)).kind == "half"
 
 
 def test_top_k_fits_the_number_of_labels_that_gives_the_best_f1() -> None:

@@ -9,16 +9,19 @@ labels their few hits. Three things are done about it:
 - labels borrow from each other: `sloped` has two numbers for all labels, a height and a
   slope against the logarithm of how often a label occurs in training, and `label` draws
   each label's own threshold towards that line;
+- where positives are few, thresholds are drawn towards the one that two numbers for all
+  scores ask for: a scale and a shift of their logits after which they are calibrated;
 - everything is read off one table of counts per block of documents, which makes a
   resample a weighted sum of blocks, and leaving documents out a matter of weights.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.decisions.calibrated import calibrated_cut
 from labelgraph_jax.functional.decisions.thresholds import check_one_shape
 
 Metric = Literal["micro_f1", "mean_f1"]
@@ -32,6 +35,7 @@ TABLE_CELLS = 2**24
 # Predicting fifty times the positives cannot reach an F1 above 0.04.
 PREDICTED_PER_POSITIVE = 50
 EXTREME_LOGIT = 16.0
+LEAST_CELLS = 2000
 
 
 class CutCounts(NamedTuple):
@@ -66,8 +70,8 @@ def count_cuts(
     """Tabulate hits and predictions of every label at every candidate threshold.
 
     Documents are dealt to at most 20 blocks at random. The cuts reach from the highest
-    score of a positive down to where fifty times as many cells would be predicted as
-    are positive, which no F1 above 0.04 does.
+    score down to where fifty times as many cells would be predicted as are positive,
+    which no F1 above 0.04 does, and 2,000 at least.
 
     Args:
         probabilities: scores in [0, 1] of the validation documents.
@@ -135,6 +139,8 @@ class ThresholdFits:
         metric: what `global` and `sloped` maximise: micro-F1, or the mean of micro-F1
             and macro-F1 over the labels with positives.
         shrinkage: positives at which a label's own threshold and the line weigh equal.
+        doubt: positives at which what they ask for and what calibrated scores would ask
+            for weigh equal.
         resamples: how many fits are averaged.
         seed: of the resampling.
     """
@@ -145,12 +151,15 @@ class ThresholdFits:
         *,
         metric: Metric = "micro_f1",
         shrinkage: float = 20.0,
+        doubt: float = 10.0,
         resamples: int = RESAMPLES,
         seed: int = 0,
     ) -> None:
-        if not shrinkage >= 0:
-            raise ValueError(f"shrinkage must be >= 0, got {shrinkage}")
+        for name, value in (("shrinkage", shrinkage), ("doubt", doubt)):
+            if not value >= 0:
+                raise ValueError(f"{name} must be >= 0, got {value}")
         self.counts, self.metric, self.shrinkage = counts, metric, shrinkage
+        self.doubt = doubt
         self.resamples, self.seed = resamples, seed
         step = counts.cuts[1] - counts.cuts[0]
         shift = np.rint(SLOPES[:, None] * counts.rarity / step).astype(np.int64)
@@ -175,6 +184,12 @@ class ThresholdFits:
         with own_n the best cut for the label's own F1, and line_n where no resample
         holds a positive.
 
+        All of them are then mixed, in logits, with the threshold c of calibrated scores
+        (see `calibrated_cut`): t = w t + (1 - w) c, w = positives / (positives + doubt)
+        or the
+        least w above at which micro-F1 on the kept blocks is not lower by more than a
+        positive's part.
+
         Raises:
             ValueError: no rule has that name, or the kept blocks hold no positive.
         """
@@ -191,16 +206,48 @@ class ThresholdFits:
         if "global" in rules:
             flat = SLOPES.tolist().index(0.0)
             height, _ = self._line(draws, slice(flat, flat + 1))
-            fitted["global"] = _sigmoid(np.full(labels, height))
+            fitted["global"] = np.full(labels, height)
         if "sloped" in rules or "label" in rules:
             height, slope = self._line(draws, slice(None))
             line = height + slope * self.counts.rarity
-            fitted["sloped"] = _sigmoid(line)
+            fitted["sloped"] = line
         if "label" in rules:
             trust = positives / np.maximum(positives + self.shrinkage, 1e-9)
             own = self._own(draws, line)
-            fitted["label"] = _sigmoid(trust * own + (1 - trust) * line)
-        return {rule: fitted[rule] for rule in rules}
+            fitted["label"] = trust * own + (1 - trust) * line
+        mixed = self._doubted({rule: fitted[rule] for rule in rules}, kept)
+        return {rule: _sigmoid(each) for rule, each in mixed.items()}
+
+    def _doubted(
+        self, fitted: dict[str, Float[np.ndarray, " N"]], kept: Int[np.ndarray, " L"]
+    ) -> dict[str, Float[np.ndarray, " N"]]:
+        """Thresholds mixed with the one that calibrated scores ask for, see `fit`."""
+        cuts, positives = self.counts.cuts, float(self.counts.positives[kept].sum())
+        hits, predicted = (
+            table[kept].sum(0) for table in (self.counts.hits, self.counts.predicted)
+        )
+        asked = calibrated_cut(cuts, hits.sum(0), predicted.sum(0))
+
+        # One cut more, at which nothing is predicted.
+        hits, predicted = (np.pad(t, ((0, 0), (0, 1))) for t in (hits, predicted))
+
+        def score(logits: np.ndarray) -> float:
+            place = np.ceil((logits - cuts[0]) / (cuts[1] - cuts[0]) - 1e-9)
+            at = place.clip(0, len(cuts)).astype(np.int64)[:, None]
+            taken = _take(hits, at).sum(), _take(predicted, at).sum()
+            return float(_f1(*taken, positives))
+
+        mixed = {}
+        for rule, logits in fitted.items():
+            least = score(logits) * (1 - 1 / max(positives, 1.0))
+            # What lies below the lowest cut is counted nowhere.
+            lowest = np.minimum(logits, cuts[0])
+            for weight in np.linspace(positives / (positives + self.doubt), 1, 11):
+                moved = np.maximum(weight * logits + (1 - weight) * asked, lowest)
+                if score(moved) >= least:
+                    break
+            mixed[rule] = moved
+        return mixed
 
     def _draws(self, kept: Int[np.ndarray, " L"]) -> Float[np.ndarray, "R K"]:
         """Return how often each block stands in each resample of the kept ones.
@@ -276,21 +323,23 @@ def _cuts(
     scores: Float[np.ndarray, "M N"], truth: Bool[np.ndarray, "M N"], count: int
 ) -> Float[np.ndarray, " G"]:
     """Evenly spaced logits over the scores at which a cut can be any good."""
-    most = min(PREDICTED_PER_POSITIVE * int(truth.sum()), scores.size)
+    most = max(PREDICTED_PER_POSITIVE * int(truth.sum()), LEAST_CELLS)
+    most = min(most, scores.size)
     lowest = np.partition(scores, scores.size - most, axis=None)[scores.size - most]
-    low, high = _logit(np.array([lowest, scores[truth].max()]))
+    low, high = _logit(np.array([lowest, scores.max()]))
     # Where all scores are alike, a cut below them all must be possible.
     return np.linspace(min(low, high - 1.0), high, count)
 
 
 def _take(
-    table: Float[np.ndarray, "*K N G"], at: Int[np.ndarray, "N G"]
-) -> Float[np.ndarray, "*K N G"]:
-    """table[..., n, at[n, g]]."""
-    return np.take_along_axis(table, np.broadcast_to(at, table.shape), axis=-1)
+    table: Float[np.ndarray, "*K N G"], at: Int[np.ndarray, "N C"]
+) -> Float[np.ndarray, "*K N C"]:
+    """table[..., n, at[n, c]]."""
+    every = np.broadcast_to(at, (*table.shape[:-1], at.shape[-1]))
+    return np.take_along_axis(table, every, axis=-1)
 
 
-def _f1(hits: np.ndarray, predicted: np.ndarray, positives: np.ndarray) -> np.ndarray:
+def _f1(hits: Any, predicted: Any, positives: Any) -> Any:
     return 2 * hits / np.maximum(predicted + positives, 1e-9)
 
 

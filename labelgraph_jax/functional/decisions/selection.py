@@ -2,14 +2,14 @@
 
 A rule with more numbers fits the validation documents better whether or not it is
 better, so every rule is fitted on some of them and measured on the others, and gives
-way to a richer one only where a paired bootstrap finds the gain to be no chance.
+way to another one as far as a paired bootstrap finds the gain to be no chance.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from labelgraph_jax.functional.decisions.fitting import Metric, ThresholdFits
 from labelgraph_jax.functional.metrics.bootstrap import document_draws
@@ -19,8 +19,11 @@ RESAMPLES = 1000
 CONFIDENCE = 0.95
 MOST_GROUPS = 500
 
-Decide = Callable[[Float[np.ndarray, "M N"], Float[np.ndarray, " N"]], np.ndarray]
-"""(probabilities, thresholds) -> decisions, bool `[M, N]`."""
+Decide = Callable[
+    [Float[np.ndarray, "M N"], Mapping[str, Float[np.ndarray, " N"]]],
+    Mapping[str, np.ndarray],
+]
+"""(probabilities, thresholds of every rule) -> named decisions, bool `[M, N]`."""
 
 
 def cross_fitted_decisions(
@@ -38,19 +41,24 @@ def cross_fitted_decisions(
         fits: of the same documents.
         probabilities: their scores.
         rules: names that `ThresholdFits.fit` knows.
-        decide: turns probabilities and thresholds into decisions.
+        decide: turns probabilities and the thresholds of every rule into any number of
+            decisions, each under a name.
+
+    Returns:
+        The decisions of every name, bool `[M, N]`.
     """
     block = fits.counts.block
     fold_of_block = np.arange(len(fits.counts.positives)) % FOLDS
-    decisions = {rule: np.zeros(probabilities.shape, bool) for rule in rules}
+    decisions: dict[str, np.ndarray] = {}
     for fold in np.unique(fold_of_block):
         keep, held_out = fold_of_block != fold, fold_of_block[block] == fold
         if fits.counts.positives[keep].any():
             fitted = fits.fit(rules, keep=keep)
         else:
             fitted = dict.fromkeys(rules, np.full(probabilities.shape[1], 0.5))
-        for rule, thresholds in fitted.items():
-            decisions[rule][held_out] = decide(probabilities[held_out], thresholds)
+        for name, decided in decide(probabilities[held_out], fitted).items():
+            every = decisions.setdefault(name, np.zeros(probabilities.shape, bool))
+            every[held_out] = decided
     return decisions
 
 
@@ -60,12 +68,14 @@ def simplest_rule(
     *,
     metric: Metric = "micro_f1",
     target_mask: Bool[np.ndarray, "M N"] | None = None,
+    missed: Int[np.ndarray, " M"] | None = None,
+    confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> tuple[str, dict[str, dict[str, Any]]]:
     """Choose among rules, given from the simplest to the richest.
 
     A rule takes the place of the one chosen so far where its metric is higher in 95 of
-    100 resamples of the documents, the same documents for both.
+    100 resamples of the documents (`confidence`), the same documents for both.
 
     Args:
         decisions: of every rule on the same documents.
@@ -73,6 +83,9 @@ def simplest_rule(
         metric: micro-F1, or the mean of micro- and macro-F1 over the labels with
             positives; for the latter more than 500 documents are resampled in groups.
         target_mask: True where the document is annotated for the label.
+        missed: how many positives of each document have no column; micro-F1 counts
+            them.
+        confidence: the share of the resamples in which a rule must be better.
         seed: of the resampling.
 
     Returns:
@@ -84,26 +97,29 @@ def simplest_rule(
     if target_mask is not None:
         truth = truth & target_mask
     draws = document_draws(len(truth), RESAMPLES, seed=seed)
-    group_draws = document_draws(min(MOST_GROUPS, len(truth)), RESAMPLES, seed=seed)
+    if metric == "mean_f1":
+        groups = min(MOST_GROUPS, len(truth))
+        group_draws = document_draws(groups, RESAMPLES, seed=seed)
     report: dict[str, dict[str, Any]] = {}
     chosen, best = "", np.zeros(RESAMPLES)
     for rule, decided in decisions.items():
         if target_mask is not None:
             decided = decided & target_mask
         hits, either = decided & truth, decided.astype(np.int8) + truth
-        resampled = _ratio(draws @ hits.sum(1), draws @ either.sum(1))
+        of_documents = either.sum(1) if missed is None else either.sum(1) + missed
+        resampled = _ratio(draws @ hits.sum(1), draws @ of_documents)
         if metric == "mean_f1":
             resampled = (resampled + _macro(hits, either, truth, group_draws)) / 2
         better = float((resampled > best).mean()) if chosen else None
         present = truth.any(0)
         report[rule] = {
-            "micro_f1": float(_ratio(hits.sum(), either.sum())),
+            "micro_f1": float(_ratio(hits.sum(), of_documents.sum())),
             "macro_f1": float(_ratio(hits.sum(0), either.sum(0))[present].mean())
             if present.any()
             else 0.0,
             "better": better,
         }
-        if better is None or better >= CONFIDENCE:
+        if better is None or better >= confidence:
             chosen, best = rule, resampled
     return chosen, report
 

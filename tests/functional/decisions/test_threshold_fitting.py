@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labelgraph_jax.functional.decisions.calibrated import calibrated_cut
 from labelgraph_jax.functional.decisions.fitting import (
     RULES,
     SLOPES,
@@ -53,7 +54,7 @@ def test_every_rule_equals_its_loop(metric, monkeypatch):
     scores, truth, counts = made(documents=12, labels=3)
     truth[1:, 2] = False
     table = count_cuts(scores, truth, counts)
-    fits = ThresholdFits(table, metric=metric, shrinkage=2.0, resamples=4)
+    fits = ThresholdFits(table, metric=metric, shrinkage=2.0, doubt=0.0, resamples=4)
     found = fits.fit(RULES)
     draws = fits._draws(np.arange(12))
     flat = np.mean([reference.best_line(table, [0.0], d, metric) for d in draws], 0)
@@ -119,7 +120,7 @@ def test_rare_labels_that_score_low_get_lower_thresholds():
 def test_shrinkage_leads_from_the_label_s_own_threshold_to_the_line():
     table = count_cuts(*made())
     near, far = (
-        ThresholdFits(table, shrinkage=shrinkage).fit(RULES)
+        ThresholdFits(table, shrinkage=shrinkage, doubt=0.0).fit(RULES)
         for shrinkage in (0.0, 1e12)
     )
     np.testing.assert_allclose(far["label"], far["sloped"], rtol=1e-6)
@@ -195,3 +196,60 @@ def test_what_cannot_be_fitted_on_is_refused():
         fits.fit(["global"], keep=np.zeros(20, bool))
     with pytest.raises(ValueError, match="shrinkage must be >= 0, got -1"):
         ThresholdFits(fits.counts, shrinkage=-1.0)
+    with pytest.raises(ValueError, match="doubt must be >= 0, got -1"):
+        ThresholdFits(fits.counts, doubt=-1.0)
+
+
+def test_one_positive_leaves_calibrated_scores_near_one_half():
+    """One positive says nothing of the scores; their own word does."""
+    scores, truth = np.full((48, 8), 0.005), np.zeros((48, 8), bool)
+    scores[3, 2], scores[5, 1], truth[3, 2] = 0.9999, 0.3, True
+    table = count_cuts(scores, truth, np.ones(8))
+    own = ThresholdFits(table, doubt=0.0).fit(["global"])["global"][0]
+    found = ThresholdFits(table).fit(["global"])["global"][0]
+    assert own > 0.9
+    assert 0.3 < found < 0.7
+
+
+@pytest.mark.parametrize(("true", "other"), [(0.4, 0.05), (0.1, 0.01), (0.99, 0.9)])
+@pytest.mark.parametrize("positives", [2, 3, 10])
+def test_clear_scores_are_parted_however_far_from_one_half(true, other, positives):
+    truth = np.arange(200)[:, None] < positives
+    scores = np.where(truth, true, other)
+    found = ThresholdFits(count_cuts(scores, truth, np.ones(1))).fit(RULES)
+    for rule in RULES:
+        assert other < found[rule][0] <= true
+
+
+def test_what_calibrated_scores_ask_for_parts_documents_better_than_few_positives():
+    many, many_truth, _ = made(documents=20_000)
+    drawn, plain = [], []
+    for seed in range(30):
+        scores, truth, counts = made(documents=20, seed=seed + 1)
+        table = count_cuts(scores, truth, counts)
+        for doubt, found in ((10.0, drawn), (0.0, plain)):
+            threshold = ThresholdFits(table, doubt=doubt).fit(["global"])["global"]
+            found.append(f1(many >= threshold, many_truth))
+    assert np.mean(drawn) > np.mean(plain)
+    assert np.min(drawn) > np.min(plain)
+
+
+def test_calibrated_scores_are_cut_at_half_of_their_best_f1():
+    scores = np.random.default_rng(0).beta(0.3, 3.0, (4000, 1))
+    truth = np.random.default_rng(1).random(scores.shape) < scores
+    table = count_cuts(scores, truth, np.ones(1))
+    sums = (each.sum((0, 1)) for each in (table.hits, table.predicted))
+    cut = calibrated_cut(table.cuts, *sums)
+    ordered = np.sort(scores.ravel())[::-1]
+    ranks = np.arange(1, len(ordered) + 1)
+    expected = 2 * ordered.cumsum() / (ranks + ordered.sum())
+    assert 1 / (1 + np.exp(-cut)) == pytest.approx(expected.max() / 2, abs=0.02)
+
+
+@pytest.mark.parametrize("shift", [-4.0, 0.0, 3.0])
+def test_shifted_scores_are_cut_where_the_shift_took_the_threshold(shift):
+    scores, truth, counts = made(documents=5000, shift=shift)
+    table = count_cuts(scores, truth, counts)
+    sums = (each.sum((0, 1)) for each in (table.hits, table.predicted))
+    best = logit(fit_global_threshold(scores, truth))
+    assert calibrated_cut(table.cuts, *sums) == pytest.approx(best, abs=0.3)

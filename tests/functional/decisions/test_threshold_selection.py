@@ -17,13 +17,13 @@ from tests.functional.decisions.test_threshold_fitting import f1, logit, made
 
 
 def at(probabilities, thresholds):
-    return probabilities >= thresholds
+    return {rule: probabilities >= each for rule, each in thresholds.items()}
 
 
-def choose(scores, truth, counts, **options):
+def choose(scores, truth, counts, rules=RULES, **options):
     fits = ThresholdFits(count_cuts(scores, truth, counts), resamples=5)
     decisions = {"half": scores >= 0.5}
-    decisions |= cross_fitted_decisions(fits, scores, RULES, at)
+    decisions |= cross_fitted_decisions(fits, scores, rules, at)
     return simplest_rule(decisions, truth, **options)
 
 
@@ -31,15 +31,15 @@ def test_one_half_stays_where_it_is_nearly_the_best():
     many, many_truth, _ = made(documents=20_000)
     best = logit(fit_global_threshold(many, many_truth))
     scores, truth, counts = made(documents=300, shift=-best)
-    rule, report = choose(scores, truth, counts)
+    rule, report = choose(scores, truth, counts, rules=("global", "sloped"))
     assert rule == "half"
     assert report["half"]["better"] is None
-    assert all(0 <= report[name]["better"] < 0.95 for name in RULES)
+    assert all(0 <= report[name]["better"] < 0.95 for name in ("global", "sloped"))
 
 
 def test_one_half_gives_way_where_the_scores_are_shifted():
     scores, truth, counts = made(documents=300, shift=-1.5)
-    rule, report = choose(scores, truth, counts)
+    rule, report = choose(scores, truth, counts, rules=("global", "sloped"))
     assert rule == "global"
     assert report["global"]["better"] >= 0.95
     assert report["global"]["micro_f1"] > report["half"]["micro_f1"] + 0.05
@@ -107,6 +107,24 @@ def test_cells_that_are_not_annotated_do_not_choose():
         chosen, report = simplest_rule(rules, truth, target_mask=mask)
         assert chosen == "half"
         assert report["label"]["micro_f1"] == 1.0
+
+
+def test_confidence_is_the_share_of_resamples_that_a_rule_must_win():
+    truth = np.ones((60, 1), bool)
+    place = np.arange(60)[:, None]
+    rules = {"half": place < 40, "global": place >= 17}  # 40 are right, and 43
+    better = simplest_rule(rules, truth)[1]["global"]["better"]
+    assert 0.5 < better < 0.95
+    for confidence, rule in ((0.5, "global"), (better, "global"), (0.95, "half")):
+        assert simplest_rule(rules, truth, confidence=confidence)[0] == rule
+
+
+def test_positives_without_a_column_count_for_micro_f1():
+    truth = np.eye(4) > 0
+    missed = np.array([0, 2, 0, 1])
+    for beyond, f1_of_all in ((None, 1.0), (missed, 8 / 11)):
+        _, report = simplest_rule({"half": truth}, truth, missed=beyond)
+        assert report["half"]["micro_f1"] == pytest.approx(f1_of_all)
 
 
 @pytest.mark.parametrize("metric", ["micro_f1", "mean_f1"])
