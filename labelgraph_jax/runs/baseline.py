@@ -1,7 +1,7 @@
 """The rival every model stands beside: TF-IDF and one linear SVM per label."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from sklearn.svm import LinearSVC
 
 from labelgraph_jax.data.features.matrix import FeatureMatrix
 from labelgraph_jax.data.features.values import Features
+from labelgraph_jax.data.tokenizers.units import all_parts, words_and_pairs, words_of
 from labelgraph_jax.functional.decisions.thresholds import (
     fit_global_threshold,
     fit_label_thresholds,
@@ -23,6 +24,8 @@ from labelgraph_jax.functional.metrics.counts import (
 
 Vectorizer = Any
 """A TfidfVectorizer, or of features a FeatureMatrix."""
+WORDS, PARTS, FEATURES = "words, pairs", "words, pairs, parts of words", "features"
+"""The vectors that a document may have; the first two are of texts."""
 CONSTANT_SCORE = 10.0
 """The score of a label that every training document carries, its negative that of one
 that none does: beyond any margin that an SVM gives to a document of unit length."""
@@ -46,6 +49,7 @@ class BaselineRow:
     """The model of one C and how its scores become decisions: score >= threshold."""
 
     c: float
+    reads: str  # WORDS, PARTS or FEATURES
     thresholds: np.ndarray  # [N] float32
     test_scores: np.ndarray  # [M, N] float32 signed distances from the hyperplane
     validation_scores: np.ndarray  # [V, N], always of the model fitted on train alone
@@ -56,12 +60,13 @@ class BaselineResult:
     """The baseline at its best under either rule: two rows of a table.
 
     `at_zero` decides as an SVM does, every threshold 0; `tuned` has its thresholds
-    fitted on validation, as the model has. Each has the C that suits it.
+    fitted on validation, as the model has. Each has the C and the vectors that suit it.
     """
 
     at_zero: BaselineRow
     tuned: BaselineRow
-    tried: Mapping[float, tuple[float, float]]  # C -> validation micro-F1 of the two
+    # What is read and C -> validation micro-F1 of the two
+    tried: Mapping[tuple[str, float], tuple[float, float]]
     features: int
     seconds: float
 
@@ -84,11 +89,13 @@ def tfidf_svm_baseline(
 ) -> BaselineResult:
     """Fit TF-IDF + one-vs-rest linear SVMs and score the test documents.
 
-    Words and word pairs, 1 + log(count), inverse document frequency, unit length; per
-    label an L2-regularised linear SVM with squared hinge loss. One C for all labels is
-    chosen on the validation documents by micro-F1: for the row `at_zero` by that
-    of the decisions at 0, for `tuned` by that at the best single threshold (of equally
-    good ones the first). Without validation documents the first C is taken.
+    Words and word pairs, or these and parts of words, cut as the default model cuts
+    them: 1 + log(count), inverse document frequency, unit length of either kind and of
+    both together; per label an L2-regularised linear SVM with squared hinge loss. What
+    is read and one C for all labels are chosen on the validation documents by micro-F1:
+    for the row `at_zero` by that of the decisions at 0, for `tuned` by that at the best
+    single threshold (of equally good ones the first). Without validation documents
+    words and pairs and the first C are taken.
 
     Args:
         train_texts: the training documents; of features their rows, whose values are
@@ -102,7 +109,7 @@ def tfidf_svm_baseline(
         c_choices: regularisation strengths to try, small is strong.
         min_count: words and pairs in fewer training documents are left out (one
             document is enough if nothing would be left).
-        max_features: of the rest, only the most frequent.
+        max_features: of the rest of either kind, only the most frequent.
         threshold_shrinkage: that of `fit_label_thresholds`.
         refit_with_validation: score the test documents with SVMs of the chosen C
             fitted on train and validation together; by default on train alone, as
@@ -159,7 +166,7 @@ def fit_on_tfidf(
     threshold_shrinkage: float = 10.0,
     refit_with_validation: bool = False,
 ) -> BaselineResult:
-    """Choose C and the thresholds of any classifier of TF-IDF vectors.
+    """Choose C, the vectors and the thresholds of any classifier of TF-IDF vectors.
 
     Args:
         scorer: fits the classifier and scores documents.
@@ -176,25 +183,31 @@ def fit_on_tfidf(
     known = validation_target_mask
     _check(train_texts, train_targets, validation_texts, truth, c_choices)
 
-    vectorizer, train = _tfidf(train_texts, min_count, max_features)
-    validation = _transform(vectorizer, validation_texts)
-    test = _transform(vectorizer, test_texts)
-    tried: dict[float, tuple[float, float]] = {}
+    tried: dict[tuple[str, float], tuple[float, float]] = {}
     rows: list[BaselineRow] = []
+    counts: dict[str, int] = {}
     at_zero = np.zeros(labels, np.float32)
-    for c in map(float, c_choices if len(truth) else c_choices[:1]):
-        scores = scorer(train, train_targets, (validation, test), c, train_target_mask)
-        rows.append(BaselineRow(c, at_zero, scores[1], scores[0]))
-        if len(truth):
-            single = fit_global_threshold(scores[0], truth, target_mask=known)
-            tried[c] = (
-                _micro_f1(scores[0], truth, 0.0, known),
-                _micro_f1(scores[0], truth, single, known),
+    every = (train_texts, validation_texts, test_texts)
+    for reads, count, parts in _vectors(every, min_count, max_features):
+        train, validation, test = parts
+        counts[reads] = count
+        for c in map(float, c_choices if len(truth) else c_choices[:1]):
+            scores = scorer(
+                train, train_targets, (validation, test), c, train_target_mask
             )
+            rows.append(BaselineRow(c, reads, at_zero, scores[1], scores[0]))
+            if len(truth):
+                single = fit_global_threshold(scores[0], truth, target_mask=known)
+                tried[reads, c] = (
+                    _micro_f1(scores[0], truth, 0.0, known),
+                    _micro_f1(scores[0], truth, single, known),
+                )
+        if not len(truth):
+            break  # nothing to choose by
     zero = tuned = rows[0]
     if len(truth):
-        zero = max(rows, key=lambda row: tried[row.c][0])
-        tuned = max(rows, key=lambda row: tried[row.c][1])
+        zero = max(rows, key=lambda row: tried[row.reads, row.c][0])
+        tuned = max(rows, key=lambda row: tried[row.reads, row.c][1])
         thresholds = fit_label_thresholds(
             tuned.validation_scores,
             truth,
@@ -203,18 +216,20 @@ def fit_on_tfidf(
         )
         tuned = replace(tuned, thresholds=thresholds)
     if refit_with_validation and len(truth):
-        texts = [*train_texts, *validation_texts]
-        vectorizer, train = _tfidf(texts, min_count, max_features)
-        test = _transform(vectorizer, test_texts)
         both = np.concatenate([train_targets, truth])
         mask = _stacked(train_targets, train_target_mask, truth, known)
-        refitted = {
-            c: scorer(train, both, (test,), c, mask)[0] for c in {zero.c, tuned.c}
-        }
-        zero = replace(zero, test_scores=refitted[zero.c])
-        tuned = replace(tuned, test_scores=refitted[tuned.c])
+        every = ([*train_texts, *validation_texts], test_texts)
+        for reads, _, parts in _vectors(every, min_count, max_features):
+            zero, tuned = (
+                replace(
+                    row, test_scores=scorer(parts[0], both, parts[1:], row.c, mask)[0]
+                )
+                if row.reads == reads
+                else row
+                for row in (zero, tuned)
+            )
     seconds = time.perf_counter() - started
-    return BaselineResult(zero, tuned, tried, len(vectorizer.vocabulary_), seconds)
+    return BaselineResult(zero, tuned, tried, counts[tuned.reads], seconds)
 
 
 def _stacked(
@@ -267,28 +282,63 @@ def _svm_scores(
     return scores
 
 
+def _vectors(
+    texts: Sequence[Sequence[Any]], min_count: int, max_features: int
+) -> Iterator[tuple[str, int, list[sparse.csr_matrix]]]:
+    """What may be read, how many features that is, and each split as vectors.
+
+    Args:
+        texts: of each split, the first being what features are taken from.
+        min_count, max_features: as `tfidf_svm_baseline`.
+    """
+    if isinstance(texts[0][0], Features):
+        rows = FeatureMatrix(texts[0], min_count=min_count, max_features=max_features)
+        yield FEATURES, len(rows.vocabulary_), [_transform(rows, t) for t in texts]
+        return
+    count, words = _tfidf(_words_and_pairs, texts, min_count, max_features)
+    yield WORDS, count, words
+    try:
+        more, parts = _tfidf(_parts, texts, min_count, max_features)
+    except ValueError:
+        return  # Chinese of one or two characters has no parts
+    both = [
+        sparse.hstack(pair, format="csr") * np.float32(np.sqrt(0.5))
+        for pair in zip(words, parts, strict=True)
+    ]
+    yield PARTS, count + more, both
+
+
+def _words_and_pairs(text: str) -> list[str]:
+    return list(words_and_pairs(words_of(text)))
+
+
+def _parts(text: str) -> list[str]:
+    return list(all_parts(words_of(text)))
+
+
 def _tfidf(
-    texts: Sequence[Any], min_count: int, max_features: int
-) -> tuple[Vectorizer, sparse.csr_matrix]:
-    if isinstance(texts[0], Features):
-        rows = FeatureMatrix(texts, min_count=min_count, max_features=max_features)
-        return rows, rows.transform(texts)
+    analyzer: Callable[[str], list[str]],
+    texts: Sequence[Sequence[str]],
+    min_count: int,
+    max_features: int,
+) -> tuple[int, list[sparse.csr_matrix]]:
     for least in (min_count, 1):
         vectorizer = TfidfVectorizer(
+            analyzer=analyzer,
             sublinear_tf=True,
-            ngram_range=(1, 2),
             min_df=least,
             max_features=max_features,
             dtype=np.float32,
         )
         try:
-            return vectorizer, vectorizer.fit_transform(texts)
+            train = vectorizer.fit_transform(texts[0])
         except ValueError as error:
             # scikit-learn says "no terms remain" or "empty vocabulary".
             if least == 1:
-                raise ValueError(
-                    f"no training text holds a word of two letters: {error}"
-                ) from error
+                raise ValueError(f"no training text holds a word: {error}") from error
+            continue
+        others = [_transform(vectorizer, split) for split in texts[1:]]
+        return len(vectorizer.vocabulary_), [train, *others]
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 

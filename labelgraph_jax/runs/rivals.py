@@ -72,6 +72,7 @@ def svm_baseline(
     rows = {"SVM, tuned": fitted.tuned, "SVM, at 0": fitted.at_zero}
     found = {
         "c": {name: row.c for name, row in rows.items()},
+        "reads": {name: row.reads for name, row in rows.items()},
         "features": fitted.features,
         "seconds": round(fitted.seconds, 1),
         "metrics": {

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
-from labelgraph_jax.runs.baseline import CONSTANT_SCORE, tfidf_svm_baseline
+from labelgraph_jax.runs.baseline import CONSTANT_SCORE, PARTS, tfidf_svm_baseline
+from labelgraph_jax.runs.baseline import WORDS as WORDS_ALONE
 
 WORDS = ("wheat", "crude", "silver")
 
@@ -46,11 +47,65 @@ def test_labels_that_a_word_gives_away_are_found_by_both_rows():
 
 def test_each_row_has_the_first_of_the_best_c_of_its_own_rule():
     result, _ = fitted(c_choices=(1e-4, 1.0, 1.000001))
-    weak, first, second = result.tried.values()
+    assert list(result.tried) == [
+        (reads, c) for reads in (WORDS_ALONE, PARTS) for c in (1e-4, 1.0, 1.000001)
+    ]
+    weak, first, second, *_ = result.tried.values()
     assert weak[0] < first[0] == second[0]
     assert result.at_zero.c == 1.0
     best = max(tuned for _, tuned in result.tried.values())
-    assert result.tried[result.tuned.c][1] == best >= first[0]
+    chosen = result.tuned.reads, result.tuned.c
+    assert result.tried[chosen][1] == best >= first[0]
+
+
+def test_parts_of_words_are_read_where_validation_says_so():
+    stems = ("wheat", "silver", "banking")
+    endings = {"train": ("d", "s"), "validation": ("r",), "test": ("rs",)}
+    rng = np.random.default_rng(0)
+    parts = {}
+    for name, own in endings.items():
+        targets = rng.random((60, 3)) < 0.5
+        parts[name] = (
+            targets,
+            [
+                " ".join(
+                    [
+                        "the",
+                        "file",
+                        *(
+                            s + rng.choice(own)
+                            for s, y in zip(stems, row, strict=True)
+                            if y
+                        ),
+                    ]
+                )
+                for row in targets
+            ],
+        )
+    result = tfidf_svm_baseline(
+        *parts["train"][::-1],
+        parts["test"][1],
+        validation_texts=parts["validation"][1],
+        validation_targets=parts["validation"][0],
+    )
+    tuned = result.tuned
+    assert tuned.reads == result.at_zero.reads == PARTS
+    found = evaluate_scores(tuned.test_scores, parts["test"][0], tuned.thresholds)
+    assert found["micro_f1"] > 0.95
+    alone = [f for (reads, _), (_, f) in result.tried.items() if reads == WORDS_ALONE]
+    assert max(alone) < 0.8
+
+
+def test_texts_of_scripts_without_blanks_and_of_signs_are_read():
+    texts = ["小麦价格上涨", "石油价格上涨", "小麦出口", "石油出口"] * 4
+    signs = ["C 🌾", "C++ ⛽", "C 🌾🌾", "C++ ⛽⛽"] * 4
+    targets = np.tile(np.eye(2, dtype=np.float32), (8, 1))
+    for train, test in ((texts, ["小麦", "石油"]), (signs, ["C", "C++"])):
+        scores = tfidf_svm_baseline(train, targets, test).at_zero.test_scores
+        np.testing.assert_array_equal(scores > 0, np.eye(2, dtype=bool))
+    assert (
+        tfidf_svm_baseline(["小", "油"], np.eye(2), ["小"]).tuned.reads == WORDS_ALONE
+    )
 
 
 def test_the_same_seed_gives_the_same_scores():
