@@ -6,6 +6,9 @@ from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain
 from labelgraph_jax.data.problems import Problem
 from labelgraph_jax.data.statistics import CorpusStatistics
 
+WORDS = 16
+"""Of a document that is shown as it is cut."""
+
 
 def print_statistics(statistics: CorpusStatistics) -> None:
     """Print what a corpus holds: documents, labels, lengths, problems."""
@@ -40,6 +43,16 @@ def print_statistics(statistics: CorpusStatistics) -> None:
         f"label pairs that occur together: {statistics.cooccurrence_density:.1%}"
     )
     console.print(f"rarest labels: {rarest}")
+    if statistics.scripts:
+        found = (f"{name} {share:.1%}" for name, share in statistics.scripts.items())
+        console.print(f"scripts: {', '.join(found)}")
+    for text in statistics.cut:
+        words = " | ".join(text.words[:WORDS])
+        more = " | ..." if len(text.words) > WORDS else ""
+        console.print(
+            f"{text.id}, as the default reads it: {words}{more} ({len(text.words):,} "
+            f"words; with pairs and parts of words {text.tokens:,} tokens)"
+        )
     for note in statistics.notes:
         console.print(f"note: {note}")
     print_problems(statistics.problems, name=statistics.name)

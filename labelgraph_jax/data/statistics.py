@@ -18,8 +18,10 @@ from labelgraph_jax.data.problems import (
     unseen_labels,
     validate,
 )
+from labelgraph_jax.data.writing import CutText, cut_text, scripts
 
 _RAREST = 10
+_SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +83,8 @@ class CorpusStatistics:
         unseen_labels: per split, labels that training does not have.
         shared_texts: per pair of splits ("train/test"), documents of the second
             whose text also stands in the first.
+        scripts: writing systems of the texts, and their share of the letters.
+        cut: how three of the documents are cut into words.
         notes: what was done to the corpus.
         problems: see `validate`.
     """
@@ -94,6 +98,8 @@ class CorpusStatistics:
     rarest_labels: tuple[tuple[str, int], ...]
     unseen_labels: dict[str, tuple[str, ...]]
     shared_texts: dict[str, int]
+    scripts: dict[str, float]
+    cut: tuple[CutText, ...]
     notes: tuple[str, ...]
     problems: tuple[Problem, ...]
 
@@ -132,6 +138,8 @@ def corpus_statistics(corpus: Corpus) -> CorpusStatistics:
             f"{first}/{second}": len(shared)
             for first, second, shared in shared_texts(corpus)
         },
+        scripts=scripts(document.text for document in every),
+        cut=tuple(cut_text(d.id, d.text) for d in every[:_SHOWN] if d.text),
         notes=tuple(corpus.notes),
         problems=tuple(validate(corpus)),
     )

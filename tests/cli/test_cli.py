@@ -309,7 +309,10 @@ def test_statistics_are_a_table_or_json(
     tiny_data: DataConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["data", "stats", tiny_data.data]) == 0
-    assert "48 documents, 5 labels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "48 documents, 5 labels" in said
+    assert "scripts: Latin 100.0%" in said
+    assert "as the default reads it: " in said
     assert run(["data", "stats", tiny_data.data, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["documents"] == 48
 

@@ -3,7 +3,7 @@
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from labelgraph_jax.data.tokenizers.units import (
     UNITS_VERSION,
     character_runs,
     folded,
+    is_character,
     is_part,
     ngrams,
     parts_of,
@@ -28,6 +29,9 @@ from labelgraph_jax.data.tokenizers.words import (
     EncodedTexts,
     TokenizerError,
 )
+
+COHESION = 0.1
+"""Of characters of a script without blanks, see `_holds_together`."""
 
 
 class NgramTokenizer(SavedTokenizer):
@@ -86,6 +90,7 @@ class NgramTokenizer(SavedTokenizer):
             (token, count)
             for token, count in counts.items()
             if count >= (character_min_count if is_part(token) else min_count)
+            and _holds_together(token, counts)
         ]
         if not kept:
             raise TokenizerError("the training texts share no word or part of a word")
@@ -185,6 +190,32 @@ class NgramTokenizer(SavedTokenizer):
         if self.version > 1:
             tokens = {"version": self.version, "tokens": self.vocabulary}
         return json.dumps(tokens, ensure_ascii=False)
+
+
+def _holds_together(token: str, counts: Mapping[str, int]) -> bool:
+    """Whether neighbouring characters of a script without blanks may be a word.
+
+    Most such neighbours are the end of one word and the beginning of another. What is
+    kept stands in a tenth or more of the texts that its rarer part stands in, a part
+    being all but the first or all but the last character; and so does each part.
+    """
+    start = token[token.startswith("#") :]
+    if not is_character(start) or len(start) == 1:
+        return True
+    characters = words_of(start)
+    if len(characters) < 2:
+        return True
+    parts = [_run(part) for part in (characters[:-1], characters[1:])]
+    return counts[token] >= COHESION * min(counts[part] for part in parts) and all(
+        _holds_together(part, counts) for part in parts
+    )
+
+
+def _run(characters: Sequence[str]) -> str:
+    """The token of neighbouring characters."""
+    if len(characters) < 3:
+        return " ".join(characters)
+    return "#" + "".join(characters)
 
 
 def _word_spans(text: str, version: int) -> list[tuple[int, int]]:
