@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from labelgraph_jax.inspection.figures.arguments import plain_text
+from labelgraph_jax.inspection.figures.fonts import families
 from labelgraph_jax.inspection.figures.palette import GRID, ink
 
 if TYPE_CHECKING:
@@ -64,7 +65,14 @@ def put_title(ax: "Axes", title: str, legend_rows: int = 0) -> None:
     if title:
         pad = 6.0 + 13.0 * legend_rows
         written = plain_text(title)
-        ax.set_title(written, loc="left", fontsize=10, color=ink(), pad=pad)
+        ax.set_title(
+            written,
+            loc="left",
+            fontsize=10,
+            color=ink(),
+            pad=pad,
+            fontfamily=families([title]),
+        )
 
 
 def legend_above(
@@ -74,6 +82,7 @@ def legend_above(
     in fewer columns where the figure is too narrow."""
     if handles is None:
         handles = ax.get_legend_handles_labels()[0]
+<<<<<<< HEAD
     room = cast("Figure", ax.get_figure(root=True)).bbox.width * 0.88
     for count in range(max(1, min(columns, len(handles))), 0, -1):
         legend = ax.legend(
@@ -91,6 +100,24 @@ def legend_above(
         if legend.get_window_extent().width <= room:
             break
     put_title(ax, title, -(-len(handles) // count))
+=======
+    columns = max(1, min(columns, len(handles)))
+    put_title(ax, title, -(-len(handles) // columns))
+    legend = ax.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        borderaxespad=0.2,
+        ncols=columns,
+        frameon=False,
+        handletextpad=0.5,
+        columnspacing=1.4,
+        fontsize=SMALL,
+        labelcolor=ink(),
+    )
+    for text in legend.get_texts():
+        text.set_fontfamily(families([text.get_text()]))
+>>>>>>> d87e63d (Pictures draw labels of other scripts with installed fonts, or number them)
 
 
 def settled(ax: "Axes") -> "Figure":
@@ -129,6 +156,8 @@ def name_points(
     taken = np.empty((0, 4))
     dots = ax.transData.transform(points)
     reach = NEAR * figure.dpi / 72
+    order = list(order)
+    used = families(names[number] for number in order)
     for number in order:
         text = ax.annotate(
             names[number],
@@ -136,6 +165,7 @@ def name_points(
             xytext=(0.0, 0.0),
             textcoords="offset points",
             fontsize=fontsize,
+            fontfamily=used,
             color=ink(),
             zorder=5,
         )

@@ -16,6 +16,7 @@ from labelgraph_jax.inspection.figures.axes import (
     settled,
     style_axes,
 )
+from labelgraph_jax.inspection.figures.fonts import families
 from labelgraph_jax.inspection.figures.palette import (
     DIVERGING,
     HEAT,
@@ -223,9 +224,10 @@ def _ticks(
     ax.tick_params(axis="x", rotation=90 if turned else 0, length=2)
     ax.tick_params(axis="y", length=2)
     rows, columns = ([_short(name) for name in names] for names in (rows, columns))
+    used = families([*rows, *columns])
     if roomy:
-        ax.set_yticks(range(len(rows)), rows, fontsize=SMALL)
-        ax.set_xticks(range(len(columns)), columns, fontsize=SMALL)
+        ax.set_yticks(range(len(rows)), rows, fontsize=SMALL, fontfamily=used)
+        ax.set_xticks(range(len(columns)), columns, fontsize=SMALL, fontfamily=used)
         return
     ax.set_xticks([])
     ax.set_yticks([])
@@ -244,7 +246,8 @@ def _thin(names: Sequence[str], length: float, place: Callable[..., Any]) -> Non
     every = max(1, math.ceil(LEAST / room))
     shown = range(0, len(names), every)
     size = min(max(room * every, LEAST), SMALL)
-    place(list(shown), [names[i] for i in shown], fontsize=size)
+    written = [names[i] for i in shown]
+    place(list(shown), written, fontsize=size, fontfamily=families(written))
 
 
 def _short(name: str) -> str:

@@ -15,6 +15,7 @@ from labelgraph_jax.inspection.figures.axes import (
     open_axes,
     put_title,
 )
+from labelgraph_jax.inspection.figures.fonts import families
 from labelgraph_jax.inspection.figures.palette import (
     ACCENT,
     CATEGORIES,
@@ -93,7 +94,7 @@ def metric_intervals(
             fontsize=SMALL,
             color=ink(),
         )
-    ax.set_yticks(at, names)
+    ax.set_yticks(at, names, fontfamily=families(names))
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.margins(x=0.08)
     grid(ax, "x")

@@ -11,7 +11,7 @@ From Python:
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,19 +98,31 @@ def write_report(
     folder = Path(out) if out else place.path
     if folder.exists() and not folder.is_dir():
         raise WorkdirError(f"{folder}: --out must be a folder, it is a file")
+<<<<<<< HEAD
     report = _gather(place, data, data_dir, reading, say)
+=======
+    report = _gather(place, data, data_dir, say)
+    from labelgraph_jax.inspection.figures.fonts import missing_fonts, missing_scripts
+>>>>>>> d87e63d (Pictures draw labels of other scripts with installed fonts, or number them)
     from labelgraph_jax.inspection.report.page import page
     from labelgraph_jax.inspection.report.pictures import render
 
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     inline: dict[str, str] = {}
     written = []
-    for name, png, svg in render(report):
+    numbered: dict[str, int] = {}
+    for name, png, svg in render(report, numbered):
         path = folder / PICTURES / f"{name}.png"
         with replacing(path) as temporary:
             temporary.write_bytes(png)
         inline[name] = svg
         written.append(path)
+    if numbered:
+        scripts = missing_scripts(numbered)
+        say(missing_fonts(scripts))
+        legend = "; ".join(f"[{number}] {name}" for name, number in numbered.items())
+        note = f"{missing_fonts(scripts)}. In {PICTURES}/*.png stand numbers: {legend}"
+        report = replace(report, notes=(*report.notes, note))
     write_text(folder / PAGE, page(report, inline, source=str(place.path)))
     seconds = time.perf_counter() - started
     return WrittenReport(folder / PAGE, tuple(written), report, seconds)

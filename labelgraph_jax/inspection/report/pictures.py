@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labelgraph_jax.inspection import figures
+from labelgraph_jax.inspection.figures.fonts import MissingFontWarning, missing_scripts
 from labelgraph_jax.inspection.figures.palette import (
     CATEGORIES,
     GRID,
@@ -28,6 +30,7 @@ from labelgraph_jax.inspection.report.measured import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Draw = Callable[..., Any]
 Picture = tuple[str, tuple[float, float], Draw]
@@ -54,8 +57,17 @@ VARIABLES = {
 }
 
 
-def render(report: Report) -> Iterator[tuple[str, bytes, str]]:
+def render(
+    report: Report, numbered: dict[str, int]
+) -> Iterator[tuple[str, bytes, str]]:
     """Name, PNG and SVG of every picture; the SVG is empty where the page needs none.
+
+    A name that no font draws stands in an SVG as it is, for the reader's own fonts;
+    in a PNG its number stands for it.
+
+    Args:
+        report: what is drawn.
+        numbered: takes these names and their numbers.
 
     Reference: no global state of matplotlib is touched, and no window is opened.
     """
@@ -72,10 +84,19 @@ def render(report: Report) -> Iterator[tuple[str, bytes, str]]:
                 figsize=size, layout=None if cut else "constrained", dpi=DPI
             )
             FigureCanvasAgg(figure)
-            draw(ax=figure.add_subplot())
-            if not cut:
-                figure.draw_without_rendering()
-                figure.set_layout_engine("none")  # laid out once, saved twice
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", MissingFontWarning)
+                warnings.filterwarnings("ignore", "Glyph .* missing from font")
+                draw(ax=figure.add_subplot())
+                if not cut:
+                    figure.draw_without_rendering()
+                    figure.set_layout_engine("none")  # laid out once, saved twice
+                svg = ""
+                if name in INLINE:
+                    text = io.StringIO()
+                    figure.savefig(text, format="svg", transparent=True)
+                    svg = themed(text.getvalue(), name)
+                _number_names(figure, numbered)
             png = io.BytesIO()
             tight = "tight" if cut else None
             figure.savefig(
@@ -85,12 +106,25 @@ def render(report: Report) -> Iterator[tuple[str, bytes, str]]:
                 bbox_inches=tight,
                 pil_kwargs={"compress_level": 2},  # a tenth larger, much sooner
             )
-            svg = ""
-            if name in INLINE:
-                text = io.StringIO()
-                figure.savefig(text, format="svg", transparent=True)
-                svg = themed(text.getvalue(), name)
             yield name, png.getvalue(), svg
+
+
+def _number_names(figure: "Figure", numbered: dict[str, int]) -> None:
+    """Put a number for every name that no font draws; see `render`."""
+    from matplotlib.text import Text
+
+    def shown(name: str) -> str:
+        if not missing_scripts([name]):
+            return name
+        return f"[{numbered.setdefault(name, len(numbered) + 1)}]"
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            names = [text.get_text() for text in axis.get_ticklabels()]
+            if missing_scripts(names):
+                axis.set_ticklabels([shown(name) for name in names])
+    for text in figure.findobj(Text):
+        text.set_text(shown(text.get_text()))
 
 
 def themed(svg: str, name: str) -> str:

@@ -29,7 +29,9 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pictures of one run are tested elsewhere; they take most of the time."""
     from labelgraph_jax.inspection.report import pictures
 
-    def render(report: Any) -> Iterator[tuple[str, bytes, str]]:
+    def render(
+        report: Any, numbered: dict[str, int]
+    ) -> Iterator[tuple[str, bytes, str]]:
         assert all(callable(draw) for _, _, draw in pictures.pictures(report))
         return iter(())
 
