@@ -389,7 +389,7 @@ def test_columns_can_be_looked_at_without_training(
         (["--task", "job=squared"], "rows.csv:2: column 'job' must hold numbers"),
         (["--task", "job=binary"], "holds 3 different values, so a binary task must"),
         (["--task", "click=often"], "a task of a table must read COLUMN=KIND"),
-        (["--task", "click=binary", "--task", "topics"], "data.task is of labelled"),
+        (["--task", "click=binary", "--task", "topics"], "--task is of labelled"),
         (
             ["--task", "click=binary", "--table.numeric", "job"],
             "rows.csv:2: column 'job' must hold numbers",

@@ -336,7 +336,10 @@ def _rows(
             )
         lines = itertools.chain([first], lines)
         if not names_columns(first[1], options, layout):
-            return _numbered(lines, name, first, options, labels, complain)
+            chosen = [options.text_column, *options.label_columns]
+            chosen += [layout.text_column] if layout else []
+            numbers = any(column.isdecimal() for column in chosen)
+            return _numbered(lines, name, first, numbers, labels, complain)
     return read_rows(
         path,
         format,
@@ -351,14 +354,13 @@ def _numbered(
     lines: Iterator[Line],
     name: str,
     first: Line,
-    options: ReadingConfig,
+    by_number: bool,
     labels: Mode,
     complain: Complain,
 ) -> Rows:
     """Rows of a TSV without a header."""
     width = len(first[1].split("\t"))
     least = 1 if labels == "ignored" else 2
-    by_number = bool(options.text_column or options.label_columns)
     if not by_number and not least <= width <= 3:
         raise DataError(
             f"{name}:{first[0]}: must have 2 or 3 fields between tabs: [id,] labels, "

@@ -85,6 +85,10 @@ def test_columns_of_a_tsv_without_a_header_are_chosen_by_number(tmp_path: Path) 
     path = tsv(tmp_path, *rows("t", "l", "i", mark=","))
     documents = read_documents(path, text_column="1", label_columns=["2"])
     assert {name for d in documents for name in d.labels} == set(LABELS)
+    layout = corpus(path, text_column="1", label_columns=("2",)).layout
+    assert [d.text for d in read_texts(path, layout=layout)] == [
+        d.text for d in documents
+    ]
     path = tsv(tmp_path, *rows("i", "i", "l", "t", "i"))
     documents = read_documents(path, text_column="4", label_columns=["3"])
     assert all(len(d.text.split()) == 8 for d in documents)
