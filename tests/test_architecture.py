@@ -37,19 +37,19 @@ NARROWER = {
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
     "config": 1_150,
-    "functional": 5_550,
+    "functional": 5_600,
     "modules": 1_740,
-    "data": 8_000,
+    "data": 8_050,
     "training": 2_600,
     "predictors": 4_000,
     "runs": 3_300,
-    "inspection": 4_700,
+    "inspection": 4_750,
     "deploy": 2_300,
     "estimator": 260,
     "cli": 2_650,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 36_200
+BUDGET = 36_400
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

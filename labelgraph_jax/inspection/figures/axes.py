@@ -82,7 +82,6 @@ def legend_above(
     in fewer columns where the figure is too narrow."""
     if handles is None:
         handles = ax.get_legend_handles_labels()[0]
-<<<<<<< HEAD
     room = cast("Figure", ax.get_figure(root=True)).bbox.width * 0.88
     for count in range(max(1, min(columns, len(handles))), 0, -1):
         legend = ax.legend(
@@ -97,27 +96,11 @@ def legend_above(
             fontsize=SMALL,
             labelcolor=ink(),
         )
+        for text in legend.get_texts():
+            text.set_fontfamily(families([text.get_text()]))
         if legend.get_window_extent().width <= room:
             break
     put_title(ax, title, -(-len(handles) // count))
-=======
-    columns = max(1, min(columns, len(handles)))
-    put_title(ax, title, -(-len(handles) // columns))
-    legend = ax.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        borderaxespad=0.2,
-        ncols=columns,
-        frameon=False,
-        handletextpad=0.5,
-        columnspacing=1.4,
-        fontsize=SMALL,
-        labelcolor=ink(),
-    )
-    for text in legend.get_texts():
-        text.set_fontfamily(families([text.get_text()]))
->>>>>>> d87e63d (Pictures draw labels of other scripts with installed fonts, or number them)
 
 
 def settled(ax: "Axes") -> "Figure":

@@ -98,12 +98,8 @@ def write_report(
     folder = Path(out) if out else place.path
     if folder.exists() and not folder.is_dir():
         raise WorkdirError(f"{folder}: --out must be a folder, it is a file")
-<<<<<<< HEAD
     report = _gather(place, data, data_dir, reading, say)
-=======
-    report = _gather(place, data, data_dir, say)
     from labelgraph_jax.inspection.figures.fonts import missing_fonts, missing_scripts
->>>>>>> d87e63d (Pictures draw labels of other scripts with installed fonts, or number them)
     from labelgraph_jax.inspection.report.page import page
     from labelgraph_jax.inspection.report.pictures import render
 
@@ -122,7 +118,8 @@ def write_report(
         say(missing_fonts(scripts))
         legend = "; ".join(f"[{number}] {name}" for name, number in numbered.items())
         note = f"{missing_fonts(scripts)}. In {PICTURES}/*.png stand numbers: {legend}"
-        report = replace(report, notes=(*report.notes, note))
+        data_notes = replace(report.data, notes=(*report.data.notes, note))
+        report = replace(report, data=data_notes)
     write_text(folder / PAGE, page(report, inline, source=str(place.path)))
     seconds = time.perf_counter() - started
     return WrittenReport(folder / PAGE, tuple(written), report, seconds)
