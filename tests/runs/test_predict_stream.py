@@ -13,6 +13,7 @@ import pytest
 
 from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.lines import arriving
 from labelgraph_jax.data.readers.texts import read_text_batches
@@ -134,9 +135,10 @@ def test_a_line_is_answered_before_the_next_one_is_written(trained: Path) -> Non
 def test_what_is_wrong_in_a_line_is_told_after_the_lines_before_it() -> None:
     lines = b'{"text": "a"}\n{"text": "b"}\n{"text": 3}\n'
     with pytest.raises(DataError, match=r'stream:3: "text" must be a string; got 3'):
-        list(read_text_batches(io.BytesIO(lines), format="jsonl", most=2))
+        options = ReadingConfig(format="jsonl")
+        list(read_text_batches(io.BytesIO(lines), options=options, most=2))
     with pytest.raises(DataError, match="must hold at least one document; got none"):
-        list(read_text_batches(io.BytesIO(b"")))
+        list(read_text_batches(io.BytesIO(b""), options=ReadingConfig()))
 
 
 def test_lines_arrive_in_order_and_no_more_than_asked_for_at_once() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -340,6 +341,11 @@ def _rows(
             chosen += [layout.text_column] if layout else []
             numbers = any(column.isdecimal() for column in chosen)
             return _numbered(lines, name, first, numbers, labels, complain)
+    if format == "jsonl" and labels == "ignored":
+        # A blank line is a document without a word, as it is in a .txt.
+        column = options.text_column or (layout.text_column if layout else "")
+        blank = json.dumps({column or "text": ""})
+        lines = ((n, line if line.strip() else blank) for n, line in lines)
     return read_rows(
         path,
         format,
