@@ -181,6 +181,18 @@ def judge_label_chunks(result: Mapping[str, Any]) -> list[Verdict]:
     ]
 
 
+def judge_writing_systems(result: Mapping[str, Any]) -> list[Verdict]:
+    slack, rows = result["slack"], result["rows"]
+    behind = {
+        name: max(row["word SVM"], row["character SVM"]) - row["default"]
+        for name, row in rows.items()
+    }
+    worst = max(behind, key=lambda name: behind[name])
+    found = f"{worst} {-behind[worst]:+.3f}"
+    target = "micro-F1 level with the better SVM in every writing system"
+    return [Verdict(target, found, behind[worst] <= slack)]
+
+
 def judge_serving(result: Mapping[str, Any]) -> list[Verdict]:
     from experiments.benchmarks.serving import verdicts
 
@@ -272,6 +284,13 @@ BENCHMARKS = (
         "a service under load and under attack, against predict",
         judge_serving,
         "--requests 64 --turns 2 --clients 4 --attacks 22",
+        limit=2400,
+    ),
+    Benchmark(
+        "writing_systems",
+        "the default in many writing systems, against SVMs of words and characters",
+        judge_writing_systems,
+        "--seeds 1 --only C --documents 40 --epochs 1",
         limit=2400,
     ),
     Benchmark(

@@ -187,7 +187,7 @@ def fit_on_tfidf(
     rows: list[BaselineRow] = []
     counts: dict[str, int] = {}
     at_zero = np.zeros(labels, np.float32)
-    every = (train_texts, validation_texts, test_texts)
+    every: tuple[Sequence[Any], ...] = (train_texts, validation_texts, test_texts)
     for reads, count, parts in _vectors(every, min_count, max_features):
         train, validation, test = parts
         counts[reads] = count

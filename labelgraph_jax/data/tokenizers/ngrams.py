@@ -1,6 +1,8 @@
 """Words, word pairs and character n-grams as the tokens of a bag."""
 
 import json
+import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +14,7 @@ import numpy as np
 
 from labelgraph_jax.data.tokenizers.saved import SavedTokenizer
 from labelgraph_jax.data.tokenizers.units import (
+    HANGUL,
     UNITS_VERSION,
     character_runs,
     folded,
@@ -30,8 +33,9 @@ from labelgraph_jax.data.tokenizers.words import (
     TokenizerError,
 )
 
-COHESION = 0.1
-"""Of characters of a script without blanks, see `_holds_together`."""
+COHESION = 0.25
+"""Of characters that no blank parts, see `_holds_together`."""
+_HANGUL = re.compile(f"[{HANGUL}]")
 
 
 class NgramTokenizer(SavedTokenizer):
@@ -173,7 +177,7 @@ class NgramTokenizer(SavedTokenizer):
             tokens = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise TokenizerError(f"{path} is not a tokenizer: {error}") from error
-        version = 1  # up to 0.6.0 the file was the list itself
+        version: Any = 1  # up to 0.6.0 the file was the list itself
         if isinstance(tokens, dict):
             version, tokens = tokens.get("version"), tokens.get("tokens")
         if not isinstance(tokens, list) or tokens[:2] != [PAD, UNKNOWN]:
@@ -193,27 +197,36 @@ class NgramTokenizer(SavedTokenizer):
 
 
 def _holds_together(token: str, counts: Mapping[str, int]) -> bool:
-    """Whether neighbouring characters of a script without blanks may be a word.
+    """Whether neighbouring characters may be a word, where no blank says so.
 
-    Most such neighbours are the end of one word and the beginning of another. What is
-    kept stands in a tenth or more of the texts that its rarer part stands in, a part
-    being all but the first or all but the last character; and so does each part.
+    Most neighbours in scripts without blanks, and in Korean a noun and its particle,
+    are the end of one word and the beginning of another. What is kept stands in a
+    quarter or more of the texts that its rarer part stands in, a part being all but
+    the first or all but the last character; and so does each part.
     """
-    start = token[token.startswith("#") :]
-    if not is_character(start) or len(start) == 1:
+    if token.isascii():
         return True
-    characters = words_of(start)
-    if len(characters) < 2:
+    words = token.removeprefix("#").split(" ")
+    if all(map(is_character, words)):
+        units = words_of("".join(words))
+    elif is_part(token) and _HANGUL.search(token):
+        units = list(words[0])
+    else:
+        korean = [word for word in words if _HANGUL.match(word) and not is_part(token)]
+        runs = ("#" + a + b for word in korean for a, b in pairwise(word))
+        return all(_holds_together(run, counts) for run in runs)
+    if len(units) < 2:
         return True
-    parts = [_run(part) for part in (characters[:-1], characters[1:])]
-    return counts[token] >= COHESION * min(counts[part] for part in parts) and all(
+    parts = [_run(part) for part in (units[:-1], units[1:])]
+    least = min(counts.get(part, math.inf) for part in parts)  # "#<" is no token
+    return counts[token] >= COHESION * least and all(
         _holds_together(part, counts) for part in parts
     )
 
 
 def _run(characters: Sequence[str]) -> str:
     """The token of neighbouring characters."""
-    if len(characters) < 3:
+    if len(characters) < 3 and is_character(characters[0]):
         return " ".join(characters)
     return "#" + "".join(characters)
 

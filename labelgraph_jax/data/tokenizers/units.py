@@ -126,7 +126,8 @@ def all_parts(words: Sequence[str], version: int = UNITS_VERSION) -> Iterator[st
 
 def parts_of(word: str, version: int = UNITS_VERSION) -> list[str]:
     """The parts of one word."""
-    sizes, marked = CHARACTERS, f"<{word}>"
+    sizes: tuple[int, ...] = CHARACTERS
+    marked = f"<{word}>"
     single: list[str] = []
     if version > 1 and not word.isascii():
         if is_character(word):

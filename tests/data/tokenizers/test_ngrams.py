@@ -145,6 +145,28 @@ def test_a_character_of_a_script_without_blanks_has_its_neighbours():
     assert not any("<" in token for token in found)
 
 
+def test_characters_that_hold_together_are_kept_and_chance_neighbours_are_not():
+    words = ("小麦", "石油", "火车站", "今天", "他们", "因为", "去年")
+    texts = ["".join(order) for order in itertools.permutations(words, 4)]
+    kept = NgramTokenizer.train(texts).vocabulary
+    assert {"小 麦", "石 油", "火 车", "#火车站", "小"} <= set(kept)
+    assert {"麦 石", "#小麦石", "#天他们", "站 今"}.isdisjoint(kept)
+
+
+def test_korean_nouns_are_kept_apart_from_their_particles():
+    nouns, particles = (
+        ["학교", "물", "은행", "소식", "나라", "밥"],
+        ["은", "에서", "까지", "도", "와", "만", "부터", "에게", "보다", "처럼"],
+    )
+    words = [noun + particle for noun in nouns for particle in particles]
+    texts = [" ".join(pair) for pair in itertools.permutations(words, 2)]
+    kept = NgramTokenizer.train(texts, character_min_count=2).vocabulary
+    assert {"#학교", "#<학교", "#물", "#<물", "#까지>"} <= set(kept)
+    assert {"#물도", "#<물도", "물도", "학교까지", "#교까", "물도 은행와"}.isdisjoint(
+        kept
+    )
+
+
 def test_particles_and_skin_tones_leave_parts_in_common():
     def parts(text):
         return {token for token in ngrams(words_of(text)) if is_part(token)}
