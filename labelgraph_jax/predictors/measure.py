@@ -16,6 +16,7 @@ import numpy as np
 from labelgraph_jax.config import SELECTION_METRICS
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.labels.groups import label_groups
+from labelgraph_jax.functional.metrics.counts import label_counts
 from labelgraph_jax.functional.metrics.groups import (
     group_ranking_metrics,
     ranked_group_metrics,
@@ -34,6 +35,8 @@ KS = (1, 3, 5)
 SELECTION_KS = (1, 5)
 """Ranks of the metrics that select a checkpoint, and of those of groups of labels."""
 RANKED = ("P@", "R@", "RP@", "nDCG@")
+MOST_LISTED = 5_000
+"""Labels up to which results hold the metrics of each one."""
 
 Groups = dict[str, dict[str, float | None]]
 
@@ -221,6 +224,45 @@ def _ranked_groups(
     )
 
 
+def measure_labels(
+    predictions: Predictions, decision: Decision, names: Sequence[str]
+) -> dict[str, dict[str, float | None]]:
+    """The metrics of every label by its name, 0 / 0 = 0: macro_f1 is the mean of f1.
+
+    Args:
+        predictions: with truth and decisions.
+        decision: what decided; of top_k the threshold of a label is None.
+        names: of the labels, `[N]`.
+    """
+    truth, decided = predictions.truth, predictions.decided
+    assert truth is not None and decided is not None
+    if predictions.ids is None:
+        tp, fp, fn, support = map(
+            np.asarray,
+            label_counts(decided, predictions.targets, target_mask=predictions.known),
+        )
+    else:
+        columns, size = predictions.columns, predictions.labels
+        tp = np.bincount(columns[decided & predictions.hits], minlength=size)
+        fp = np.bincount(columns[decided], minlength=size) - tp
+        support = np.bincount(truth.indices, minlength=size)
+        fn = support - tp
+    cut = None if decision.kind == "top_k" else decision.thresholds
+    return {
+        name: {
+            "precision": float(tp[i] / max(tp[i] + fp[i], 1)),
+            "recall": float(tp[i] / max(support[i], 1)),
+            "f1": float(2 * tp[i] / max(2 * tp[i] + fp[i] + fn[i], 1)),
+            "support": int(support[i]),
+            "true_positives": int(tp[i]),
+            "false_positives": int(fp[i]),
+            "false_negatives": int(fn[i]),
+            "threshold": None if cut is None else float(cut[i]),
+        }
+        for i, name in enumerate(names)
+    }
+
+
 def with_unknown_labels(graph: LabelGraphArrays, labels: int) -> LabelGraphArrays:
     """Counts and priors with zeros behind them, for labels that training never saw."""
     more = (0, labels - len(graph.counts))
@@ -319,6 +361,8 @@ def evaluation(
     }
     if predictions.known is None:
         found["groups"] = measure_groups(predictions, graph.counts)
+    if len(labels) <= MOST_LISTED:
+        found["per_label"] = measure_labels(predictions, decision, labels.names)
     if len(labels) > trained:
         found["added_labels"] = added_label_metrics(predictions, trained)
     if predictions.ids is not None:

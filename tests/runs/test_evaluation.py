@@ -11,7 +11,8 @@ import pytest
 from labelgraph_jax import load
 from labelgraph_jax.config import SELECTION_METRICS, DataConfig
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.predictors.measure import validation_metrics
+from labelgraph_jax.predictors.decision import Decision, at_half
+from labelgraph_jax.predictors.measure import measure_labels, validation_metrics
 from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.evaluate import evaluate_workdir
@@ -115,3 +116,58 @@ def test_validation_gives_every_metric_that_can_select() -> None:
     )
     assert set(SELECTION_METRICS) <= set(metrics)
     assert metrics["micro_f1"] == metrics["LRAP"] == 1.0
+
+
+def test_every_label_has_its_metrics(trained: Path) -> None:
+    test = results_of(trained)["test"]
+    own, metrics = test["per_label"], test["metrics"]
+    labels = load(trained).labels
+    assert list(own) == list(labels)
+    mean = np.mean([each["f1"] for each in own.values()])
+    assert metrics["macro_f1"] == pytest.approx(mean)
+    hits, wrong, missed = (
+        sum(each[name] for each in own.values())
+        for name in ("true_positives", "false_positives", "false_negatives")
+    )
+    assert metrics["micro_f1"] == pytest.approx(2 * hits / (2 * hits + wrong + missed))
+    for label, threshold in zip(labels, load(trained).decision.thresholds, strict=True):
+        each = own[label]
+        assert each["support"] == each["true_positives"] + each["false_negatives"]
+        assert each["threshold"] == threshold
+        assert each["recall"] == pytest.approx(each["true_positives"] / each["support"])
+
+
+@pytest.mark.parametrize("kind", ["label", "top_k"])
+def test_the_best_labels_of_each_document_have_the_same_metrics(kind: str) -> None:
+    random = np.random.default_rng(0)
+    scores = random.random((40, 6)).astype(np.float32)
+    truth = (random.random((40, 6)) < 0.3).astype(np.float32)
+    truth[:, 5] = 0
+    decision = Decision(kind=kind, thresholds=np.full(6, 0.6), k=2)
+    names = [f"label {i}" for i in range(6)]
+    every = Predictions.of_all(scores, truth)
+    whole, best = (
+        measure_labels(each.decide(decision), decision, names)
+        for each in (every, every.top(6))
+    )
+    assert whole == best
+    assert whole["label 5"]["support"] == whole["label 5"]["f1"] == 0
+    assert whole["label 0"]["threshold"] == (0.6 if kind == "label" else None)
+
+
+def test_cells_that_are_not_annotated_count_for_no_label() -> None:
+    truth = np.array([[1, 0], [0, 1]], np.float32)
+    known = np.array([[True, False], [True, True]])
+    decided = Predictions.of_all(np.ones((2, 2), np.float32), truth, known).decide(
+        at_half(2)
+    )
+    own = measure_labels(decided, at_half(2), ["a", "b"])
+    assert own["b"]["false_positives"] == 0 and own["a"]["false_positives"] == 1
+    assert (own["a"]["precision"], own["b"]["precision"]) == (0.5, 1.0)
+
+
+def test_results_of_very_many_labels_are_not_bloated(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labelgraph_jax.predictors.measure.MOST_LISTED", 4)
+    assert "per_label" not in evaluate_workdir(trained)["test"]
