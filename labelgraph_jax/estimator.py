@@ -28,13 +28,9 @@ from labelgraph_jax.config import (
     read_config,
     to_dict,
 )
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import Corpus, Document
-from labelgraph_jax.data.estimator_targets import (
-    Targets,
-    is_matrix,
-    read_matrix,
-    read_names,
-)
+from labelgraph_jax.data.estimator_targets import Targets, is_matrix
 from labelgraph_jax.data.readers.row_documents import read_frame
 from labelgraph_jax.data.splits import complete_splits
 from labelgraph_jax.predictors.documents import as_texts
@@ -139,8 +135,10 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
 
         Args:
             X: texts, as a list, array or pandas Series.
-            y: of each text a list or set of label names; or an indicator matrix of 0
-                and 1 `[M, N]`: an array, a scipy sparse matrix or a pandas frame.
+            y: of each text a list or set of label names, or a dictionary of 0 and 1 by
+                name; or an indicator matrix of 0 and 1 `[M, N]`: an array, a scipy
+                sparse matrix or a pandas frame. NaN in place of 0 and 1 says that
+                nothing is known; such cells are not learned from.
 
         Raises:
             ValueError: a text is not a string, lengths differ, there is no text or no
@@ -210,13 +208,13 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "model_")
         texts = as_texts(X)
-        truth = self._indices(y)
+        truth = self._truth(y)
         _same_length(len(texts), len(truth))
-        place = {name: number for number, name in enumerate(self._columns)}
-        found = self.model_.predict(texts)
         right = [
-            {place[name] for name in names} == own
-            for names, own in zip(found, truth, strict=True)
+            set(names) - unknown == own
+            for names, (own, unknown) in zip(
+                self.model_.predict(texts), truth, strict=True
+            )
         ]
         return float(np.average(right, weights=sample_weight))
 
@@ -277,31 +275,32 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
             values["training"]["seed"] = values["data"]["split_seed"] = int(seed)
         return from_dict(values)
 
-    def _indices(self, y: Any) -> list[set[int]]:
-        """Of each text the classes that are true.
+    def _truth(self, y: Any) -> list[tuple[set[str], set[str]]]:
+        """Of each text the labels that it has, and those of which nothing is known.
 
         Raises:
             ValueError: y is no truth of this classifier's labels.
         """
+        names = None
         if is_matrix(y):
-            matrix = read_matrix(y)
-            if matrix.shape[1] != len(self._columns):
+            columns = [str(name) for name in getattr(y, "columns", self._columns)]
+            # A frame may have its columns in another order than in fit.
+            names = columns if set(columns) == set(self._columns) else self._columns
+            if np.shape(y)[-1] != len(self._columns):
                 raise ValueError(
                     f"y must have {len(self._columns)} columns, as in fit, got "
-                    f"{matrix.shape[1]}"
+                    f"{np.shape(y)[-1]}"
                 )
-            ends = zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
-            return [set(matrix.indices[start:end].tolist()) for start, end in ends]
-        place = {name: number for number, name in enumerate(self._columns)}
-        names = read_names(y)
-        unknown = sorted({name for own in names for name in own} - place.keys())
+        targets = Targets.read(y, names)
+        unknown = sorted(set(targets.columns) - set(self._columns))
         if unknown:
             raise ValueError(
-                f"y holds {len(unknown)} labels that fit did not see, as "
+                f"y holds {counted(len(unknown), 'label')} that fit did not see, as "
                 f"{', '.join(repr(name) for name in unknown[:3])}; an indicator matrix "
                 "knows every label in every part of the data"
             )
-        return [{place[name] for name in own} for own in names]
+        rows = zip(targets.names, targets.unannotated, strict=True)
+        return [(set(own), set(open_)) for own, open_ in rows]
 
 
 def fit(
@@ -343,7 +342,8 @@ def fit(
 def _same_length(texts: int, labels: int) -> None:
     if texts != labels:
         raise ValueError(
-            f"X and y must be as many, got {texts:,} texts and labels of {labels:,}"
+            f"X and y must be as many, got {counted(texts, 'text')} and labels of "
+            f"{labels:,}"
         )
     if not texts:
         raise ValueError("X must hold at least one text, got 0")
@@ -352,8 +352,10 @@ def _same_length(texts: int, labels: int) -> None:
 def _corpus(texts: list[str], targets: Targets, config: Config) -> Corpus:
     """Training and validation documents; few texts are both."""
     documents = tuple(
-        Document(str(number), text, names)
-        for number, (text, names) in enumerate(zip(texts, targets.names, strict=True))
+        Document(str(number), text, names, unannotated=unannotated)
+        for number, (text, names, unannotated) in enumerate(
+            zip(texts, targets.names, targets.unannotated, strict=True)
+        )
     )
     if not any(document.labels for document in documents):
         raise ValueError("y must name at least one label, got none in any text")

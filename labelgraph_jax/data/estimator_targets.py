@@ -1,11 +1,14 @@
 """What a scikit-learn user gives as y, as label names per text, and back again."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+
+Names = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -14,12 +17,14 @@ class Targets:
 
     Attributes:
         names: of each text its labels.
+        unannotated: of each text the labels of which nothing is known.
         classes: what `classes_` holds, `[N]`: names, or columns of the matrix.
         columns: the model's name of every class.
         matrix: whether y was an indicator matrix; `sparse`: whether a sparse one.
     """
 
-    names: tuple[tuple[str, ...], ...]
+    names: Names
+    unannotated: Names
     classes: np.ndarray
     columns: tuple[str, ...]
     matrix: bool
@@ -30,9 +35,10 @@ class Targets:
         """y as label names per text.
 
         Args:
-            y: a list or set of names per text, or an indicator matrix `[M, N]`: an
-                array, a scipy sparse matrix or a pandas frame, whose columns are the
-                classes.
+            y: of each text a list or set of names, or a dictionary of 0 and 1 by name;
+                or an indicator matrix `[M, N]`: an array, a scipy sparse matrix or a
+                pandas frame, whose columns are the classes. NaN or None in place of 0
+                and 1 stands for what is not known.
             label_names: what the columns of a matrix are called; the graph's label
                 features are made of them.
 
@@ -46,9 +52,9 @@ class Targets:
                 "label_names are of the columns of an indicator matrix; y holds the "
                 "names themselves"
             )
-        names = read_names(y)
-        known = sorted({name for own in names for name in own})
-        return cls(names, np.array(known, object), tuple(known), False, False)
+        rows = read_names(y)
+        known = sorted({name for own in rows for name in own})
+        return cls(*_split(rows), np.array(known, object), tuple(known), False, False)
 
     @classmethod
     def _of_matrix(cls, y: Any, label_names: Sequence[str] | None) -> "Targets":
@@ -68,11 +74,19 @@ class Targets:
         columns = tuple(str(name) for name in found)
         if len(set(columns)) < count:
             raise ValueError("the columns of y must have different names")
-        names = tuple(
-            tuple(columns[i] for i in matrix.indices[start:end])
-            for start, end in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
-        )
-        return cls(names, found, columns, True, sparse.issparse(y))
+        rows = [
+            {columns[i]: matrix.data[at] for at, i in enumerate(matrix.indices[a:b], a)}
+            for a, b in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
+        ]
+        return cls(*_split(rows), found, columns, True, sparse.issparse(y))
+
+
+def _split(rows: Sequence[Mapping[str, float]]) -> tuple[Names, Names]:
+    """Of each text the labels that it has, and those of which nothing is known."""
+    return (
+        tuple(tuple(name for name, v in own.items() if v == 1) for own in rows),
+        tuple(tuple(name for name, v in own.items() if v != v) for own in rows),
+    )
 
 
 def is_matrix(y: Any) -> bool:
@@ -83,10 +97,10 @@ def is_matrix(y: Any) -> bool:
 
 
 def read_matrix(y: Any) -> sparse.csr_array:
-    """An indicator matrix as a sparse one with sorted rows, bool.
+    """An indicator matrix as a sparse one with sorted rows of 1 and NaN.
 
     Raises:
-        ValueError: it is not of two axes, or holds other numbers than 0 and 1.
+        ValueError: it is not of two axes, or holds other values than 0, 1 and NaN.
     """
     if not sparse.issparse(y):
         y = np.asarray(y)
@@ -96,43 +110,86 @@ def read_matrix(y: Any) -> sparse.csr_array:
                 f"[texts, labels], got an array of shape {y.shape}"
             )
         if y.dtype.kind not in "biuf":
-            raise ValueError(
-                f"an indicator matrix must hold 0 and 1, got numbers of kind {y.dtype}"
-            )
+            numbers = [[indicator(value) for value in row] for row in y]
+            for place in np.argwhere(np.array(numbers) == None):  # noqa: E711
+                raise _wrong_cell(y[tuple(place)], *place)
+            y = np.array(numbers, float).reshape(y.shape)
     matrix = sparse.csr_array(y)
-    if not np.isin(matrix.data, (0, 1)).all():
-        wrong = matrix.data[~np.isin(matrix.data, (0, 1))][0]
-        raise ValueError(f"an indicator matrix must hold 0 and 1, got {wrong}")
-    matrix = matrix.astype(bool)
+    matrix.sum_duplicates()
+    wrong = ~(np.isin(matrix.data, (0, 1)) | np.isnan(matrix.data))
+    for at in np.flatnonzero(wrong):
+        row = int(np.searchsorted(matrix.indptr, at, side="right")) - 1
+        raise _wrong_cell(matrix.data[at], row, matrix.indices[at])
+    matrix = matrix.astype(float)
     matrix.eliminate_zeros()
-    matrix.sort_indices()
     return matrix
 
 
-def read_names(y: Any) -> tuple[tuple[str, ...], ...]:
-    """Label names per text, none twice.
+def _wrong_cell(value: Any, row: int, column: int) -> ValueError:
+    value = value.item() if isinstance(value, np.generic) else value
+    return ValueError(
+        f"an indicator matrix must hold 0 and 1, got {value!r:.40} in row {row}, "
+        f"column {column}; what is not known is NaN; names are a list per text"
+    )
+
+
+def indicator(value: Any) -> float | None:
+    """0, 1, or NaN where nothing is known; None for what is none of these.
+
+    Numbers, bools, the strings "0" and "1", None and the NA of pandas are read.
+    """
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return math.nan
+    if isinstance(value, str):
+        return {"0": 0.0, "1": 1.0}.get(value.strip())
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if number in (0.0, 1.0) or math.isnan(number) else None
+
+
+def read_names(y: Any) -> list[dict[str, float]]:
+    """What is known of the labels of each text: 1, 0 or NaN by name.
 
     Raises:
-        ValueError: a text has no collection of strings.
+        ValueError: a text has no collection of strings, nor 0 and 1 by name.
     """
     if isinstance(y, (str, bytes, Mapping)) or not isinstance(y, Iterable):
         raise ValueError(
             "y must be a list of label names per text or an indicator matrix, got a "
             f"{type(y).__name__}"
         )
-    found = []
-    for place, own in enumerate(y):
-        if isinstance(own, (str, bytes)) or not isinstance(
-            own, (Collection, np.ndarray)
-        ):
+    rows = [_names_of(own, place) for place, own in enumerate(y)]
+    lengths = {len(own) for own in y if not isinstance(own, Mapping)}
+    if max(lengths, default=0) > 1 and {n for own in rows for n in own} <= {"0", "1"}:
+        raise ValueError(
+            "y holds the names '0' and '1' alone, several a text: an indicator matrix "
+            "is an array of numbers, as np.array(y, int)"
+        )
+    return rows
+
+
+def _names_of(own: Any, place: int) -> dict[str, float]:
+    """What is known of the labels of one text."""
+    if isinstance(own, (str, bytes)) or not isinstance(own, (Collection, np.ndarray)):
+        raise ValueError(
+            f"the labels of text {place} must be a list or set of names, got "
+            f"{own!r:.40}; a single label is a list of one"
+        )
+    ordered = sorted(own, key=str) if isinstance(own, (set, frozenset)) else list(own)
+    if not all(isinstance(name, str) and name for name in ordered):
+        raise ValueError(
+            f"the labels of text {place} must be non-empty strings, got {own!r:.60}; "
+            "an indicator matrix is an array, as np.array(y)"
+        )
+    if not isinstance(own, Mapping):
+        return dict.fromkeys(map(str, ordered), 1.0)
+    values = {str(name): indicator(value) for name, value in own.items()}
+    for name, value in values.items():
+        if value is None:
             raise ValueError(
-                f"the labels of text {place} must be a list or set of names, got "
-                f"{own!r:.40}; a single label is a list of one"
+                f"label {name!r} of text {place} must be 0 or 1 (NaN where it is not "
+                f"known), got {own[name]!r:.40}"
             )
-        ordered = sorted(own) if isinstance(own, (set, frozenset)) else list(own)
-        if not all(isinstance(name, str) and name for name in ordered):
-            raise ValueError(
-                f"the labels of text {place} must be non-empty strings, got {own!r:.60}"
-            )
-        found.append(tuple(dict.fromkeys(str(name) for name in ordered)))
-    return tuple(found)
+    return {name: value for name, value in values.items() if value is not None}

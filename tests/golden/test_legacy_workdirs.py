@@ -45,6 +45,11 @@ def test_a_run_that_version_0_6_0_began_goes_on_to_the_same_end(inside: Path) ->
     assert (workdir / "checkpoints" / "6").is_dir()
     found = legacy.legacy_numbers(legacy.RESUMED)
     told = cases.differences(NUMBERS[legacy.RESUMED], found, cases.TOLERANCE)
+    # Thresholds are fitted otherwise since; the network must be the same.
+    decided = re.compile(
+        r"\.(evaluation\.test\.(decision|metrics\b)|predictions.+\[1\])"
+    )
+    told = [line for line in told if not decided.match(line)]
     assert not told, "\n".join(told[:20])
 
 
