@@ -39,7 +39,7 @@ BUDGETS = {
     "config": 1_150,
     "functional": 5_600,
     "modules": 1_740,
-    "data": 8_050,
+    "data": 8_120,
     "training": 2_600,
     "predictors": 4_000,
     "runs": 3_300,
