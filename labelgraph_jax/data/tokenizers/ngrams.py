@@ -1,7 +1,6 @@
 """Words, word pairs and character n-grams as the tokens of a bag."""
 
 import json
-import math
 import re
 import unicodedata
 from collections import Counter
@@ -33,8 +32,8 @@ from labelgraph_jax.data.tokenizers.words import (
     TokenizerError,
 )
 
-COHESION = 0.25
-"""Of characters that no blank parts, see `_holds_together`."""
+FAR_MORE = 4
+"""Times as often as by chance, and this often beside, see `_holds_together`."""
 _HANGUL = re.compile(f"[{HANGUL}]")
 
 
@@ -88,13 +87,18 @@ class NgramTokenizer(SavedTokenizer):
                 f"{vocabulary_size}, {min_count} and {character_min_count}"
             )
         counts: Counter[str] = Counter()
+        seen: Counter[str] = Counter()
         for text in texts:
-            counts.update(set(ngrams(words_of(text))))
+            tokens = list(ngrams(words_of(text)))
+            counts.update(set(tokens))
+            if not text.isascii():
+                seen.update(token for token in tokens if not token.isascii())
+        characters = sum(n for token, n in seen.items() if _is_single(token))
         kept = [
             (token, count)
             for token, count in counts.items()
             if count >= (character_min_count if is_part(token) else min_count)
-            and _holds_together(token, counts)
+            and _holds_together(token, seen, characters)
         ]
         if not kept:
             raise TokenizerError("the training texts share no word or part of a word")
@@ -196,13 +200,18 @@ class NgramTokenizer(SavedTokenizer):
         return json.dumps(tokens, ensure_ascii=False)
 
 
-def _holds_together(token: str, counts: Mapping[str, int]) -> bool:
+def _holds_together(token: str, seen: Mapping[str, int], characters: int) -> bool:
     """Whether neighbouring characters may be a word, where no blank says so.
 
     Most neighbours in scripts without blanks, and in Korean a noun and its particle,
-    are the end of one word and the beginning of another. What is kept stands in a
-    quarter or more of the texts that its rarer part stands in, a part being all but
-    the first or all but the last character; and so does each part.
+    are the end of one word and the beginning of another. What is kept occurs far more
+    often than its first and its last character would meet around the others by chance,
+    or is what both stand in mostly, being kept themselves.
+
+    Args:
+        token: a word, a pair or a part.
+        seen: how often tokens beyond ASCII occur.
+        characters: how many single ones occur in all.
     """
     if token.isascii():
         return True
@@ -214,18 +223,29 @@ def _holds_together(token: str, counts: Mapping[str, int]) -> bool:
     else:
         korean = [word for word in words if _HANGUL.match(word) and not is_part(token)]
         runs = ("#" + a + b for word in korean for a, b in pairwise(word))
-        return all(_holds_together(run, counts) for run in runs)
-    if len(units) < 2:
+        return all(_holds_together(run, seen, characters) for run in runs)
+    first, middle, last = (_run(part) for part in (units[:-1], units[1:-1], units[1:]))
+    if len(units) < 2 or first not in seen or last not in seen:  # the end of a word
         return True
-    parts = [_run(part) for part in (units[:-1], units[1:])]
-    least = min(counts.get(part, math.inf) for part in parts)  # "#<" is no token
-    return counts[token] >= COHESION * least and all(
-        _holds_together(part, counts) for part in parts
+    chance = seen[first] * seen[last] / (seen[middle] if middle else characters)
+    if seen[token] >= FAR_MORE * (chance + 1):
+        return True
+    return seen[token] >= 0.5 * max(seen[first], seen[last]) and all(
+        _holds_together(part, seen, characters) for part in (first, last)
     )
+
+
+def _is_single(token: str) -> bool:
+    """Whether a token is one character of those that no blank parts."""
+    if token.startswith("#"):
+        return len(token) == 2 and _HANGUL.match(token, 1) is not None
+    return " " not in token and is_character(token)
 
 
 def _run(characters: Sequence[str]) -> str:
     """The token of neighbouring characters."""
+    if not characters:
+        return ""
     if len(characters) < 3 and is_character(characters[0]):
         return " ".join(characters)
     return "#" + "".join(characters)
