@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 import labelgraph_jax
 from experiments.benchmarks import measure
+from labelgraph_jax.config.wording import counted
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (*("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy"),)
@@ -553,7 +554,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = measure_all(chosen, options)
     measure.save(options.out, "benchmarks", result, report(result))
     failed = [r["name"] for r in result["benchmarks"] if "reason" in r]
-    print(f"{Path(options.out) / 'benchmarks.md'}: {len(chosen)} benchmarks", end="")
+    print(
+        f"{Path(options.out) / 'benchmarks.md'}: {counted(len(chosen), 'benchmark')}",
+        end="",
+    )
     print(f", failed: {', '.join(failed)}" if failed else "")
     if failed:
         sys.exit(1)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.problems import Problem
 from labelgraph_jax.data.statistics import CorpusStatistics
 
@@ -14,8 +15,8 @@ def print_statistics(statistics: CorpusStatistics) -> None:
     """Print what a corpus holds: documents, labels, lengths, problems."""
     console = plain_console()
     table = plain_table(
-        f"{statistics.name}: {statistics.documents:,} documents, "
-        f"{statistics.labels:,} labels"
+        f"{statistics.name}: {counted(statistics.documents, 'document')}, "
+        f"{counted(statistics.labels, 'label')}"
     )
     table.add_column("split")
     titles = ("documents", "labels", "labels/doc", "most", "without", "words/doc")
@@ -33,7 +34,7 @@ def print_statistics(statistics: CorpusStatistics) -> None:
     console.print(table)
     for task, splits in statistics.tasks.items():
         parts = [
-            f"{name} {part.annotated:,} annotated, {part.labels:,} labels, "
+            f"{name} {part.annotated:,} annotated, {counted(part.labels, 'label')}, "
             f"{part.labels_per_document_mean:.2f} each"
             for name, part in splits.items()
         ]

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from labelgraph_jax.cli.gates import MOST_COLUMNS
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.inspection.explain.explanation import Explanation
 from labelgraph_jax.inspection.explain.label_explanation import (
     LabelExplanation,
@@ -50,7 +51,7 @@ def _print_label(console: Console, found: Explanation, label: LabelExplanation) 
     rest = sum(label.words) - sum(value for _, value, _ in rows)
     left = len({name.casefold() for name in found.words}) - len(rows)
     if left > 0:
-        console.print(f"  {rest:+.3f}  {left:,} further words together")
+        console.print(f"  {rest:+.3f}  {counted(left, 'further word')} together")
     if abs(label.frame) > 5e-4:
         console.print(f"  {label.frame:+.3f}  tokens that are part of no word")
     for line in label.check_lines():

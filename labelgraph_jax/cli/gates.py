@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.training.gate_report import GateReport
 
 MOST_COLUMNS = 8
@@ -15,7 +16,9 @@ def print_gates(report: GateReport, *, out: str = "", figure: str = "") -> None:
     statistics = report.statistics
     experts = statistics.mean_weights.shape[1]
     shown = min(experts, MOST_COLUMNS)
-    console.print(f"{report.name}: gates over {report.rows:,} rows", style="bold")
+    console.print(
+        f"{report.name}: gates over {counted(report.rows, 'row')}", style="bold"
+    )
     table = plain_table()
     table.add_column("mean weight", overflow="fold", min_width=11)
     add_number_columns(table, map(str, range(shown)))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.inspection.graph.report import Edge, GraphReport
 
 NAMED = 8
@@ -51,14 +52,18 @@ def _print_numbers(console: Console, report: GraphReport) -> None:
         style="bold",
     )
     known = report.documents or about.get("training_documents")
-    documents = f" of {known:,} training documents" if isinstance(known, int) else ""
+    documents = (
+        f" of {counted(known, 'training document')}" if isinstance(known, int) else ""
+    )
     label, senders = report.most_senders
     lines = [
-        f"{report.labels:,} labels{documents}; {report.edges:,} edges between two of "
-        f"them: density {report.density:.2%}, {report.reciprocated:.1%} go both ways",
+        f"{counted(report.labels, 'label')}{documents}; "
+        f"{counted(report.edges, 'edge')} between two of them: density "
+        f"{report.density:.2%}, {report.reciprocated:.1%} go both ways",
         f"a label receives from {report.mean_senders:.1f} others on average, "
         f"{_called(label, report.titles)!r} from most: {senders:,}",
-        f"{report.self_loops:,} labels receive from themselves, "
+        f"{counted(report.self_loops, 'label receives', 'labels receive')} from "
+        f"{'itself' if report.self_loops == 1 else 'themselves'}, "
         f"{len(report.isolated):,} from no other label{_listed(report)}",
     ]
     if "p" in about and isinstance(about["p"], float):

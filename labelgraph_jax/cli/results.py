@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.predictors.tables.metrics import unseen_lines
 from labelgraph_jax.runs.result_rows import (
     COLUMNS,
@@ -64,8 +65,9 @@ def _print_documents(
 ) -> None:
     test = results["test"]
     table = plain_table(
-        f"{results['corpus']}: {test['documents']:,} "
-        f"{'test ' if own else ''}documents, {results['labels']:,} labels"
+        f"{results['corpus']}: "
+        f"{counted(test['documents'], 'test document' if own else 'document')}, "
+        f"{counted(results['labels'], 'label')}"
     )
     table.add_column("model", overflow="fold")
     add_number_columns(table, map("\n".join, COLUMNS.values()), no_wrap=True)
@@ -117,39 +119,42 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
         )
         more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
         yield (
-            f"{sum(unseen.values()):,} occurrences of {len(unseen):,} labels that "
-            f"training never saw are left out of these numbers: {shown}{more}"
+            "Left out of these numbers: "
+            f"{counted(sum(unseen.values()), 'occurrence')} of "
+            f"{counted(len(unseen), 'label')} that training never saw, {shown}{more}"
         )
     for task, found in test.get("tasks", {}).items():
         if not found["metrics"]:
             yield (
-                f"{task}: not measured, with {found['labels']:,} labels learned and "
-                f"{found['documents']:,} documents annotated"
+                f"{task}: not measured, with {counted(found['labels'], 'label')} "
+                f"learned and {counted(found['documents'], 'document')} annotated"
             )
         elif found["documents"] < test["documents"]:
             yield (
-                f"{task}: {found['documents']:,} of the {test['documents']:,} "
-                "documents are annotated for it"
+                f"{task}: {found['documents']:,} of the "
+                f"{counted(test['documents'], 'document')} annotated for it"
             )
     if absent := test.get("absent_labels"):
         yield (
-            f"{absent:,} of {results['labels']:,} labels occur in none of these "
-            "documents and count as 0 in macro-F1; without them it is "
+            f"{absent:,} of {counted(results['labels'], 'label')} "
+            f"{'occurs' if absent == 1 else 'occur'} in none of these documents, "
+            "which counts as 0 in macro-F1; without it that is "
             f"{test['metrics']['macro_f1_present']:.4f}"
         )
     if truncated := test["truncated_documents"]:
-        yield f"{truncated:,} test documents are longer than what the encoder reads"
+        longer = counted(truncated, "test document is", "test documents are")
+        yield f"{longer} longer than what the encoder reads"
     if memory := results.get("memory"):
         yield f"Memory: {memory['summary']}"
     if added := test.get("added_labels"):
         yield _added_sentence(added)
     if joined := results.get("ensemble"):
         weights = ", ".join(f"{weight:.2f}" for weight in joined["weights"])
-        yield f"{len(joined['weights'])} models, weights {weights}"
+        yield f"{counted(len(joined['weights']), 'model')}, weights {weights}"
     training = results.get("training")
     if training and "steps" in training:
         yield (
-            f"{training['steps']:,} steps in {training['seconds']:,.0f} s, "
+            f"{counted(training['steps'], 'step')} in {training['seconds']:,.0f} s, "
             f"{training['documents_per_second']:,.0f} documents/s; best "
             f"{training['selection_metric']} on validation "
             f"{training['best_validation'] or float('nan'):.4f} at step "
@@ -159,8 +164,8 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
 
 def _added_sentence(added: Mapping[str, Any]) -> str:
     said = (
-        f"{added['labels']:,} labels were added after training; {added['documents']:,} "
-        "documents carry one"
+        f"{counted(added['labels'], 'label was', 'labels were')} added after training; "
+        f"{counted(added['documents'], 'document carries', 'documents carry')} one"
     )
     if metrics := added["metrics"]:
         said += (
@@ -185,8 +190,8 @@ def _taxonomy_sentence(metrics: Mapping[str, float]) -> str:
 def _print_tasks(console: Console, results: Mapping[str, Any], *, own: bool) -> None:
     test = results["test"]
     console.print(
-        f"{results['data']}: {test['rows']:,} {'test ' if own else ''}rows, "
-        f"{len(test['tasks'])} tasks, {results['mixture']}",
+        f"{results['data']}: {counted(test['rows'], 'test row' if own else 'row')}, "
+        f"{counted(len(test['tasks']), 'task')}, {results['mixture']}",
         style="bold",
     )
     for kind, columns in TASK_COLUMNS.items():

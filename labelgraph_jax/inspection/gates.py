@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.files import write_text
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.records import documents_of_run, rows_of_run
@@ -93,7 +94,7 @@ def draw_gates(report: GateReport, path: str | Path) -> None:
     figure = Figure(figsize=(2.5 + 0.6 * experts, 1.6 + 0.45 * tasks), dpi=150)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    title = f"{report.name}: mean gate weight, {report.rows:,} rows"
+    title = f"{report.name}: mean gate weight, {counted(report.rows, 'row')}"
     gate_weights(mean, report.tasks, title=title, ax=axes)
     figure.tight_layout()
     figure.savefig(path)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from labelgraph_jax.config import Config
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.predictors.decision import Decision
@@ -69,7 +70,7 @@ def model_facts(model: TextModel) -> Facts:
     facts = [
         ("from", _place(model.workdir)),
         ("labels", f"{len(model.labels):,}"),
-        ("trained on", f"{most:,} documents{_of_corpus(results)}"),
+        ("trained on", f"{counted(most, 'document')}{_of_corpus(results)}"),
     ]
     if members:
         facts.append(("members", "; ".join(_encoder(m.config) for m in members)))
@@ -87,7 +88,9 @@ def model_facts(model: TextModel) -> Facts:
             for metric, name in SHOWN.items()
             if metric in test["metrics"]
         ]
-        facts.append((f"test, {test['documents']:,} documents", ", ".join(shown)))
+        facts.append(
+            (f"test, {counted(test['documents'], 'document')}", ", ".join(shown))
+        )
     elif model.workdir.path.exists() and not model.workdir.is_finished:
         facts.append(("training", "not finished"))
     return facts if members else [*facts, *_checkpoint(model.step)]
@@ -110,7 +113,7 @@ def table_facts(model: RowModel) -> Facts:
             for name, task in test["tasks"].items()
             if (metric := _task_metric(task["metrics"]))
         ]
-        facts.append((f"test, {test['rows']:,} rows", _some(shown)))
+        facts.append((f"test, {counted(test['rows'], 'row')}", _some(shown)))
     elif model.workdir.path.exists() and not model.workdir.is_finished:
         facts.append(("training", "not finished"))
     return [*facts, *_checkpoint(model.step)]
@@ -193,7 +196,7 @@ def _memory(model: TextModel) -> str:
     assert model.memory is not None
     added = len(model.memory.added)
     kind = str(model.config.memory.kind)
-    return f"{kind}, {added:,} labels added after training" if added else kind
+    return f"{kind}, {counted(added, 'label')} added after training" if added else kind
 
 
 def _decision(model: TextModel) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from labelgraph_jax.config import MemoryConfig
 from labelgraph_jax.config.memory import check_memory
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError, LabelSpace
 from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.labels.new_labels import NewLabel
@@ -56,10 +57,11 @@ def make_memory(
         run = place.config()
         check_memory(dataclasses.replace(run, memory=config))
         if config.kind == "none" and len(read_added(place)):
+            added = counted(len(read_added(place)), "label was", "labels were")
             raise WorkdirError(
-                f"{workdir}: {len(read_added(place))} labels were added, which nothing "
-                "but a memory knows; remove them first, with `labelgraph labels "
-                f"remove {workdir} NAME`"
+                f"{workdir}: {added} added, which "
+                "nothing but a memory knows; remove what was added first, with "
+                f"`labelgraph labels remove {workdir} NAME`"
             )
         corpus = corpus_of_run(place)
         results = place.results()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labelgraph_jax.config import ConfigError
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.files import write_json
 from labelgraph_jax.predictors.ensemble import fit_weights, join
 from labelgraph_jax.predictors.memory.files import read_added
@@ -62,7 +63,8 @@ def make_ensemble(
     targets = examples.multi_hot
     weights, bias = fit_weights(probabilities, targets, examples.target_mask)
     shares = ", ".join(f"{w:.2f}" for w in weights)
-    say(f"weights {shares} and bias {bias:.2f}, from {len(targets):,} documents")
+    documents = counted(len(targets), "document")
+    say(f"weights {shares} and bias {bias:.2f}, from {documents}")
 
     _copy_files(places, place)
     about = {

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from scipy.special import logit
 
 from labelgraph_jax.config import Config, ConfigError
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Corpus, LabelSpace
 from labelgraph_jax.data.files import cache_folder, replacing
@@ -295,15 +296,17 @@ def prepare(
     )
     if validation.unseen:
         say(
-            f"{corpus.name}: {validation.unseen.total():,} occurrences of "
-            f"{len(validation.unseen):,} labels in validation have no training "
-            "document and are left out there"
+            f"{corpus.name}: left out in validation: "
+            f"{counted(validation.unseen.total(), 'occurrence')} of "
+            f"{counted(len(validation.unseen), 'label')} without a training document"
         )
+    documents = "training document is", "training documents are"
+    longer = counted(train.truncated, *documents)
     say(
-        f"{corpus.name}: {len(corpus.train):,} documents to train on, "
+        f"{corpus.name}: {counted(len(corpus.train), 'document')} to train on, "
         f"{len(corpus.validation):,} for validation, {len(corpus.test):,} for the "
-        f"test, {len(labels):,} labels; {train.truncated:,} training documents are "
-        f"longer than the {text.max_length} tokens read of a window"
+        f"test, {counted(len(labels), 'label')}; {longer} longer than the "
+        f"{counted(text.max_length, 'token')} read of a window"
     )
     return PreparedTexts(
         fingerprints=fingerprints(corpus),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from labelgraph_jax.config import MemoryConfig
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.modules.pretrained import find_pretrained
@@ -63,7 +64,8 @@ def learn_memory(
     if config.kind == "pretrained":
         source = find_pretrained(config.pretrained)
         on_first(lambda: copy_encoder(source, place))
-    say(f"memory: reading {len(train):,} training documents and the labels' texts")
+    read = counted(len(train), "training document")
+    say(f"memory: reading {read} and the labels' texts")
     reader = reader_of(place, config, model, cache)
     labels = model.label_space
     keys = make_keys(reader, labels, train)

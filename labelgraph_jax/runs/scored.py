@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.functional.metrics.counts import label_counts
 from labelgraph_jax.functional.metrics.label_errors import confused_with, label_f1
@@ -41,7 +42,12 @@ class ScoredDocuments:
     train_counts: np.ndarray
 
     def __repr__(self) -> str:
-        shape = f"{len(self.documents):,} documents, {len(self.labels):,} labels"
+        shape = ", ".join(
+            [
+                counted(len(self.documents), "document"),
+                counted(len(self.labels), "label"),
+            ]
+        )
         return f"ScoredDocuments({self.name!r}: {shape})"
 
     @cached_property

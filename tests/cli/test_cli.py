@@ -249,7 +249,7 @@ def test_labels_unseen_in_training_are_reported_at_evaluation(
     file = write_jsonl(tmp_path / "new.jsonl", documents)
     assert run(["evaluate", str(trained), "--data", str(file)]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "1 occurrences of 1 labels that training never saw" in told
+    assert "1 occurrence of 1 label that training never saw" in told
     assert "tin (1)" in told
 
 

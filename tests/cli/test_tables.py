@@ -128,4 +128,4 @@ def test_labels_that_occur_nowhere_are_said_to_lower_the_macro_f1(
     print_results(results(0.5), workdir="w")
     said = " ".join(capsys.readouterr().out.split())
     assert "2 of 5 labels occur in none of these documents" in said
-    assert "without them it is 0.1234" in said
+    assert "without it that is 0.1234" in said

@@ -40,7 +40,7 @@ def test_a_quick_run_measures_and_writes_one_report(
     assert "not judged" in text
     assert "load average" in text
     assert "## imports: the import and the command's help" in text
-    assert "1 benchmarks" in capsys.readouterr().out
+    assert "1 benchmark" in capsys.readouterr().out
 
 
 def test_a_failing_benchmark_is_written_down_and_the_rest_goes_on(

@@ -150,11 +150,16 @@ TOLERANCE = 1.1e-6
 """Relative or absolute. Probabilities are written with six decimals: of two numbers
 that differ by less, the last decimals may differ by one."""
 
+THRESHOLDS = 1e-3
+"""Of thresholds, which are averages over cuts between scores: one that its last bit
+moves over a cut moves them. 1.6e-4 was seen."""
+
 LOOSER = {
     # The vectors of frozen layers are kept as float16, whose last bit may fall either
-    # way: 1.9e-6 was seen in a probability and 3.4e-5 in a threshold, which is drawn
-    # between probabilities, from 1 device to 8.
-    "frozen encoder": {".predictions": 5e-6, ".thresholds": 1e-4},
+    # way: 1.9e-6 was seen in a probability, from 1 device to 8.
+    "frozen encoder": {".predictions": 5e-6},
+    # Sums over chunks round otherwise on 8 devices: 6.2e-6 was seen.
+    "label chunks": {".predictions": 2e-5},
     # Validation documents of the same words are equally probable but for the last bit,
     # and this metric ranks them: 3.6e-3 was seen.
     "memory of documents": {".results.memory.validation.without_memory.mAP": 5e-3},
@@ -340,6 +345,8 @@ def unlike(name: str, stored: Any, found: Any) -> list[str]:
     """Where the numbers of a case are not the stored ones, as far as it must be so."""
     looser = LOOSER.get(name, {})
     told = differences(stored, found, TOLERANCE)
+    still = set(differences(stored, found, THRESHOLDS))
+    told = [line for line in told if "threshold" not in line or line in still]
     for start, tolerance in looser.items():
         still = set(differences(stored, found, tolerance))
         told = [line for line in told if not line.startswith(start) or line in still]

@@ -1,7 +1,8 @@
 """Writes what the golden tests compare with: `python -m tests.golden.store`.
 
-The stored numbers come from version 0.6.0, and so do the work directories of
-`legacy.tar.xz`. They are what holds later versions to 0.6.0, so:
+The work directories of `legacy.tar.xz` come from version 0.6.0, and what is stored of
+them holds later versions to 0.6.0. The numbers of new runs are those of 0.6.0 but for
+what CHANGELOG names, so:
 
     python -m tests.golden.store            rewrites numbers.json; only where a change
                                             of numbers is meant, and said in CHANGELOG

@@ -1,8 +1,9 @@
 """A tiny run of every kind gives the numbers that version 0.6.0 gave.
 
-`numbers.json` holds what 0.6.0 measured, decided and predicted, see `cases.CASES` and
-`store`. A change of the package that is meant to change no number is held to it here:
-metrics, losses, thresholds, and the labels and probabilities of every test document.
+`numbers.json` holds what 0.6.0 measured, decided and predicted, but for what CHANGELOG
+says, see `cases.CASES` and `store`. A change of the package that is meant to change no
+number is held to it here: metrics, losses, thresholds, and the labels and probabilities
+of every test document.
 """
 
 import json

@@ -267,12 +267,12 @@ def test_the_verbs_add_list_and_remove(
     workdir = str(own)
     add = ["labels", "add", workdir, "--label", "rice", "--description", "a grain"]
     assert run(add) == 0
-    assert capsys.readouterr().out == "1 labels added, 1 in all\n"
+    assert capsys.readouterr().out == "1 label added, 1 in all\n"
     assert "'rice' was added before" in said(add, capsys)
     assert run(["labels", "list", workdir, "--added"]) == 0
     assert capsys.readouterr().out == "rice\tadded\ta grain\n"
     left = said(["memory", workdir, "--memory.kind", "none"], capsys)
-    assert "1 labels were added" in left
+    assert "1 label was added" in left
     message = said(["labels", "remove", workdir, "corn"], capsys)
     assert "'corn' was trained" in message
     assert "no label 'rye' was added" in said(

@@ -451,7 +451,7 @@ def test_labels_that_only_validation_has_are_counted_and_said(
     )
     results = fit(config, tmp_path / "w", progress=False, say=said.append)
     assert results["unseen_validation_labels"] == {"tin": 1}
-    assert any("1 labels in validation have no training" in line for line in said)
+    assert any("1 label without a training document" in line for line in said)
 
 
 def test_the_baseline_stands_beside_the_model(zoo: Zoo, tmp_path: Path) -> None:

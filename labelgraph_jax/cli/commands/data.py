@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from labelgraph_jax.cli.options import Data, Json, Quiet, Source
 from labelgraph_jax.cli.output import show, tell
 from labelgraph_jax.config import Config, ConfigError, DataConfig, TableConfig
+from labelgraph_jax.config.wording import counted
 
 
 def source_config(source: str, data_config: DataConfig) -> DataConfig:
@@ -142,7 +143,7 @@ class DataExport:
         return tell(
             self,
             {"documents": len(documents), "split": self.split, "out": self.out},
-            f"{len(documents):,} documents written to {self.out}",
+            f"{counted(len(documents), 'document')} written to {self.out}",
         )
 
 

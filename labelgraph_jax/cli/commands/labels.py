@@ -11,6 +11,7 @@ import tyro
 from labelgraph_jax.cli.options import File, FinishedRun, Flag, Json, Quiet
 from labelgraph_jax.cli.output import show, tell
 from labelgraph_jax.config import ConfigError
+from labelgraph_jax.config.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class LabelsAdd:
         return tell(
             self,
             {"added": [label.name for label in new], "added_in_all": len(added)},
-            f"{len(new):,} labels added, {len(added):,} in all",
+            f"{counted(len(new), 'label')} added, {len(added):,} in all",
         )
 
 
@@ -107,7 +108,8 @@ class LabelsRemove:
         return tell(
             self,
             {"removed": sorted(removed), "added_left": len(left)},
-            f"{len(removed):,} labels removed, {len(left):,} added ones left",
+            f"{counted(len(removed), 'label')} removed, "
+            f"{counted(len(left), 'added one')} left",
         )
 
 

@@ -11,6 +11,7 @@ import tyro
 from labelgraph_jax.cli.options import File, FinishedRun, Flag, Json, Quiet, Reading
 from labelgraph_jax.cli.output import remarks, show, tell
 from labelgraph_jax.config import ConfigError, ReadingConfig
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.deploy.serve.limits import Limits
 
 
@@ -187,6 +188,7 @@ class Export:
         sentence = (
             f"{self.out}: {len(manifest['files']) + 1} files, {size / 2**20:.1f} MiB, "
             f"for {', '.join(manifest['platforms'])}; equals predict to "
-            f"{check['largest_difference']:.1e} on {check['documents']:,} documents"
+            f"{check['largest_difference']:.1e} on "
+            f"{counted(check['documents'], 'document')}"
         )
         return tell(self, manifest, sentence, ascii=True)

@@ -23,6 +23,7 @@ import jax.export
 import numpy as np
 
 from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.files import write_json, write_text
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import Tokenizer
@@ -102,7 +103,8 @@ def export_model(
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         write_model(folder, model, program)
-        say(f"comparing it with predict on {limit or len(documents):,} documents")
+        compared = counted(limit or len(documents), "document")
+        say(f"comparing it with predict on {compared}")
         where = Path(data).name if data else "test"
         call = loaded(folder)
         check = check_program(model, call, documents, where=where, limit=limit)
@@ -138,8 +140,8 @@ def require_exportable(model: Model) -> None:
     if memory is not None and (memory.choice.weight or len(memory.unseen)):
         raise ExportError(
             f"{path}: its memory has a say in the probabilities (weight "
-            f"{memory.choice.weight:g}, {len(memory.unseen)} labels known by their "
-            "text alone) and is no part of an export; `labelgraph memory RUN "
+            f"{memory.choice.weight:g}, {counted(len(memory.unseen), 'label')} known "
+            "by their text alone) and is no part of an export; `labelgraph memory RUN "
             "--memory.kind none` takes it away"
         )
 

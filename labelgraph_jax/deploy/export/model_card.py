@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.deploy.export.check import TOLERANCE
 
 SHOWN = (
@@ -53,7 +54,7 @@ def _head(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     made = manifest["made_with"]
     return f"""# Multi-label text classifier, {results["corpus"]}
 
-{results["labels"]:,} labels, {results["parameters"]:,} trained parameters;
+{counted(results["labels"], "label")}, {results["parameters"]:,} trained parameters;
 {manifest["model"]}. Trained and exported with labelgraph_jax
 {made["labelgraph_jax"]} (jax {made["jax"]}); it loads without that package.
 """
@@ -66,8 +67,8 @@ def _data(results: Mapping[str, Any], counts: list[int]) -> str:
     seen = sorted(counts)
     return f"""## Data
 
-{results["corpus"]}. A label stands on {seen[0]:,} to {seen[-1]:,} training documents,
-the median one on {seen[len(seen) // 2]:,}.
+{results["corpus"]}. A label stands on {seen[0]:,} to
+{counted(seen[-1], "training document")}, the median one on {seen[len(seen) // 2]:,}.
 
 | split | documents |
 |---|---|
@@ -105,7 +106,7 @@ def _measured(manifest: Mapping[str, Any], test: Mapping[str, Any] | None) -> li
         return ["The run had no test split: nothing was measured after training."]
     metrics = test["metrics"]
     return [
-        f"Of {test['documents']:,} test documents, at the thresholds of "
+        f"Of {counted(test['documents'], 'test document')}, at the thresholds of "
         f"thresholds.json (rule: {manifest['decision']['kind']}), as measured after "
         "training:",
         "",
@@ -125,18 +126,20 @@ def _limits(
     if text["max_windows"] > 1:
         read += f" in each of {text['max_windows']} windows"
     test = results["test"]
-    cut = f"{test['truncated_documents']:,} test documents were longer" if test else ""
+    documents = "test document was", "test documents were"
+    cut = f"{counted(test['truncated_documents'], *documents)} longer" if test else ""
     longer = f"; {cut}" if cut else ""
     coarse = check["tolerance"] > TOLERANCE
     rounded = "; vectors of the frozen layers are rounded to float16" if coarse else ""
     lines = [
         "## Limits",
         "",
-        f"- It knows the {results['labels']:,} labels of labels.json and no other, and "
-        "texts like those it was trained on; elsewhere its probabilities mean little.",
+        f"- It knows the {counted(results['labels'], 'label')} of labels.json and no "
+        "other, and texts like those it was trained on; elsewhere its probabilities "
+        "mean little.",
         f"- It reads the first {read} of a document{longer}.",
-        f"- {rare:,} labels stand on fewer than {FEW} training documents: what it says "
-        "about them is uncertain.",
+        f"- {counted(rare, 'label stands', 'labels stand')} on fewer than {FEW} "
+        "training documents: what it says about them is uncertain.",
         f"- Compared with the model it was made from on {_where(check)}: the largest "
         f"difference of a probability was {check['largest_difference']:.1e}, on "
         f"{check['device']}{rounded}. Products are in full float32 precision on every "

@@ -100,9 +100,10 @@ def count_cuts(
     cuts = _cuts(
         scores, truth, min(MOST_CUTS, max(TABLE_CELLS // (blocks * labels), 8))
     )
-    row, column = np.nonzero(scores >= _sigmoid(cuts[:1]))
+    # The lowest and the highest score are cuts, but for the last bit.
+    row, column = np.nonzero(scores >= _sigmoid(cuts[:1] - 1e-9))
     place = (_logit(scores[row, column]) - cuts[0]) / (cuts[1] - cuts[0])
-    cut = np.clip(place, 0, len(cuts) - 1).astype(np.int64)
+    cut = np.clip(place + 1e-9, 0, len(cuts) - 1).astype(np.int64)
     cell = (block[row] * labels + column) * len(cuts) + cut
 
     def table(weights: np.ndarray | None) -> np.ndarray:

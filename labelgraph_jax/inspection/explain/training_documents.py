@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.files import read_npz, write_npz
@@ -123,7 +124,8 @@ def training_documents(
         _write(path, key, found)
     except OSError as error:
         kept = f"not kept, as {path} cannot be written ({error.strerror})"
-    say(f"vectors of {len(found.ids):,} training documents: {seconds:.1f} s, {kept}")
+    documents = counted(len(found.ids), "training document")
+    say(f"vectors of {documents}: {seconds:.1f} s, {kept}")
     return found, ""
 
 

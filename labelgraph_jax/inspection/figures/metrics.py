@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.labels.groups import head_middle_tail
 from labelgraph_jax.inspection.figures.arguments import label_names, numbers, plain_text
 from labelgraph_jax.inspection.figures.axes import (
@@ -152,7 +153,7 @@ def f1_by_frequency(
         if not len(ids):
             continue
         colour, mean = CATEGORIES[number % len(CATEGORIES)], score[ids].mean()
-        label = f"{group}: {len(ids):,} labels, mean {mean:.2f}"
+        label = f"{group}: {counted(len(ids), 'label')}, mean {mean:.2f}"
         ax.scatter(
             at[ids], score[ids], s=DOT, color=colour, alpha=0.75, lw=0, label=label
         )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.functional.mixture.experts import GateStatistics
 from labelgraph_jax.inspection.label_side import (
@@ -175,7 +176,7 @@ def _source(
             instead="name the file to report on with --data",
         )
     what = data or "the test split, whose predictions are not kept here"
-    say(f"scoring {len(test):,} documents of {what}")
+    say(f"scoring {counted(len(test), 'document')} of {what}")
     found: list[KeptPredictions] = []
     measured = model.evaluate(test, keep=found.append)
     if data:
@@ -288,8 +289,8 @@ def overall(source: Source) -> Overall | str:
         draws = resampled(kept)
         note = (
             f"Intervals: 95 of 100 of {RESAMPLES:,} resamples of the "
-            f"{len(kept.documents):,} documents, centred on the value; what another "
-            "seed would change is not in them."
+            f"{counted(len(kept.documents), 'document')}, centred on the value; what "
+            "another seed would change is not in them."
         )
     metrics = [
         Metric(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.predictors.memory.files import with_added_labels
 from labelgraph_jax.predictors.memory.memory import (
@@ -71,7 +72,7 @@ def in_words(memory: Memory) -> str:
         kind = f"{kind} ({Path(config.pretrained).name})"
     said = (
         f"{kind}, weight {choice.weight:g} beside the classifier, of it "
-        f"{choice.share:.0%} from {len(memory.keys.documents):,} documents"
+        f"{choice.share:.0%} from {counted(len(memory.keys.documents), 'document')}"
     )
     if ranking := memory.about.get("ranking"):
         said += (

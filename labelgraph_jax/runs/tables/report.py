@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.data.tables.schema import Column, TableSchema
 from labelgraph_jax.data.tables.targets import Target
@@ -26,9 +27,9 @@ def table_lines(
     """Every task, every column and how it is read, and those left out, a line each."""
     categorical, numeric = len(schema.categorical), len(schema.numeric)
     yield (
-        f"{name}: {rows:,} rows to train on; {_count(len(targets), 'task')}; "
-        f"{_count(categorical, 'categorical')} and "
-        f"{_count(numeric, 'numeric')} columns"
+        f"{name}: {counted(rows, 'row')} to train on; "
+        f"{counted(len(targets), 'task')}; {categorical:,} categorical and "
+        f"{counted(numeric, 'numeric column')}"
         + (f"; {len(schema.dropped)} left out" if schema.dropped else "")
     )
     width = max(len(t.name) for t in targets)
@@ -49,13 +50,10 @@ def table_lines(
         yield f"  {dropped:<{width}}  left out     {reason}"
 
 
-def _count(number: int, noun: str) -> str:
-    plural = "s" if noun == "task" and number != 1 else ""
-    return f"{number:,} {noun}{plural}"
-
-
 def _target(target: Target, rows: int) -> str:
-    without = "" if target.rows == rows else f"; {rows - target.rows:,} rows without"
+    without = (
+        "" if target.rows == rows else f"; {counted(rows - target.rows, 'row')} without"
+    )
     match target.kind:
         case "squared":
             return f"mean {target.mean:,.6g}, deviation {target.scale:,.6g}{without}"
@@ -66,13 +64,13 @@ def _target(target: Target, rows: int) -> str:
                 f"positive{without}"
             )
         case "multi_class":
-            noun = "classes"
+            values = counted(target.width, "class", "classes")
         case _:
-            noun = "labels"
+            values = counted(target.width, "label")
     order = np.argsort(-np.asarray(target.prior), kind="stable")[:_SHOWN_CLASSES]
     most = ", ".join(f"{target.values[i]} {target.prior[i]:.1%}" for i in order)
     more = ", ..." if target.width > _SHOWN_CLASSES else ""
-    return f"{target.width:,} {noun}: {most}{more}{without}"
+    return f"{values}: {most}{more}{without}"
 
 
 def _column(column: Column) -> str:
@@ -84,10 +82,9 @@ def _column(column: Column) -> str:
     else:
         shown = ", ".join(_short(value) for value in column.categories[:3])
         more = ", ..." if len(column.categories) > 3 else ""
-        parts.append(f"{len(column.categories):,} values: {shown}{more}")
+        parts.append(f"{counted(len(column.categories), 'value')}: {shown}{more}")
     if column.rare:
-        plural = "" if column.rare == 1 else "s"
-        parts.append(f"{column.rare:,} rare value{plural} read as unseen")
+        parts.append(f"{counted(column.rare, 'rare value')} read as unseen")
     if column.missing:
         parts.append(f"{column.missing:,} missing")
     return "; ".join(parts)

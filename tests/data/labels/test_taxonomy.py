@@ -107,8 +107,8 @@ def test_a_taxonomy_takes_the_place_of_the_corpus_s_own(tmp_path: Path) -> None:
     attached = attach_taxonomy(news, path)
     assert attached.parents == PARENTS
     assert attached.notes == (
-        "taxonomy t.tsv: 2 of 4 labels have a parent, 1 inner nodes are no labels, "
-        "1 labels do not stand in it",
+        "taxonomy t.tsv: 2 of 4 labels have a parent, 1 inner node is no label, "
+        "1 label does not stand in it",
     )
     assert attached.train == news.train
 

@@ -171,7 +171,7 @@ def test_labels_without_a_test_document_are_left_out_of_groups_and_means():
     ax = DRAWN["f1_by_frequency"]()
     assert sum(len(dots.get_offsets()) for dots in ax.collections[::2]) >= 4
     legend = {text.get_text() for text in ax.get_legend().get_texts()}
-    assert legend == {"head: 1 labels, mean 0.90", "middle: 1 labels, mean 0.80",
+    assert legend == {"head: 1 label, mean 0.90", "middle: 1 label, mean 0.80",
                       "tail: 2 labels, mean 0.10"}  # fmt: skip
     assert "none" in texts(ax)
 
