@@ -10,6 +10,7 @@ import numpy as np
 from labelgraph_jax.config import Config, to_dict
 from labelgraph_jax.config.presets import preset
 from labelgraph_jax.config.settings import flatten
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.statistics import split_statistics
 from labelgraph_jax.inspection.report.contents import Data, Setting
@@ -94,31 +95,30 @@ def _notes(results: Mapping[str, Any]) -> tuple[str, ...]:
     notes = list(results.get("notes") or ())
     test = results.get("test") or {}
     for found, what in (
-        (results.get("truncated_training_documents"), "training documents"),
-        (test.get("truncated_documents"), "of the documents measured"),
+        (results.get("truncated_training_documents"), "training document"),
+        (test.get("truncated_documents"), "measured document"),
     ):
         if found:
-            notes.append(
-                f"{found:,} {what} are longer than what the encoder reads, and are "
-                "cut off there"
-            )
+            longer = counted(found, f"{what} is", f"{what}s are")
+            notes.append(f"{longer} longer than what the encoder reads, and cut off")
     for found, what in (
         (results.get("unseen_validation_labels"), "validation documents"),
         (test.get("unseen_labels"), "documents measured"),
     ):
         if found:
             notes.append(
-                f"{sum(found.values()):,} occurrences of {len(found):,} labels in the "
-                f"{what} are left out, for training never saw these labels"
+                f"left out: {counted(sum(found.values()), 'occurrence')} in the {what} "
+                f"of {counted(len(found), 'label')} that training never saw"
             )
     if absent := test.get("absent_labels"):
         notes.append(
-            f"{absent:,} labels occur in none of the documents measured and count as 0 "
-            f"in macro F1; without them it is {test['metrics']['macro_f1_present']:.4f}"
+            f"{counted(absent, 'label occurs', 'labels occur')} in none of the measured "
+            "documents, which counts as 0 in macro F1; without that it is "
+            f"{test['metrics']['macro_f1_present']:.4f}"
         )
     if cut := test.get("cut_documents"):
         notes.append(
-            f"{cut:,} documents may have more labels than the "
+            f"{counted(cut, 'document')} may have more labels than the "
             f"{test.get('kept_labels')} that are kept of each"
         )
     return tuple(notes)
