@@ -112,8 +112,8 @@ def _notes(results: Mapping[str, Any]) -> tuple[str, ...]:
             )
     if absent := test.get("absent_labels"):
         notes.append(
-            f"{counted(absent, 'label occurs', 'labels occur')} in none of the measured "
-            "documents, which counts as 0 in macro F1; without that it is "
+            f"{counted(absent, 'label occurs', 'labels occur')} in none of the "
+            "measured documents, which counts as 0 in macro F1; without that it is "
             f"{test['metrics']['macro_f1_present']:.4f}"
         )
     if cut := test.get("cut_documents"):
