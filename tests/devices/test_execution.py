@@ -36,9 +36,10 @@ def train(config: Config, workdir: Path, **settings: Any) -> list[int]:
     saved: list[int] = []
 
     class Noting(CheckpointStore):
-        def save(self, step: int, *values: Any, **named: Any) -> None:
-            saved.append(step)
-            super().save(step, *values, **named)
+        def save(self, step: int, *values: Any, **named: Any) -> bool:
+            is_saved = super().save(step, *values, **named)
+            saved.extend([step] if is_saved else [])
+            return is_saved
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("labelgraph_jax.runs.fit.CheckpointStore", Noting)

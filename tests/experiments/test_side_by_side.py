@@ -1,7 +1,8 @@
 """Runs of the four experiments that train side by side give the numbers they gave.
 
 The numbers are those of the loops that each experiment had of its own, before all of
-them trained by `training.seeds`.
+them trained by `training.seeds`; but for the tables, whose epochs are chosen since by
+F1 that is averaged over resamples of the validation documents.
 """
 
 import dataclasses
@@ -25,11 +26,11 @@ from tests.experiments import tiny_census
 from tests.experiments.test_video_ranking import CARDINALITIES, made_rows
 from tests.tiny import tiny_config
 
-TABLES_EPOCHS = [3, 2]
-TABLES_HISTORY = [[0.8148148, 0.8363636, 0.8518519], [0.8070175, 0.8363636, 0.8214286]]
+TABLES_EPOCHS = [2, 1]
+TABLES_HISTORY = [[0.7924528, 0.8301887, 0.8301887], [0.8070175, 0.8070175, 0.7924528]]
 TABLES_TEST = [
-    [0.5982512, 0.8715568, 0.2242287, 0.2341951, 0.0749063],
-    [0.5455773, 0.8236167, 0.2329578, 0.1905843, 0.451156],
+    [0.550263, 0.860491, 0.2091754, 0.2444252, 0.0727294],
+    [0.4078017, 0.7734711, 0.2506609, 0.2395488, 0.4601761],
 ]
 CENSUS_MMOE = (
     [[0.8897516, 0.9099379], [0.8835404, 0.8944099]],

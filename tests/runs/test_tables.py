@@ -150,7 +150,7 @@ def test_the_baselines_stand_beside_the_model(
         assert model["tasks"]["rating"]["metrics"]["r2"] > 0.5
         assert model["tasks"]["never"]["metrics"]["auc"] is None
     shown = results | {"baseline": found | {"models": {"linear": results["test"]}}}
-    assert any("ties by 0.0000 against linear" in line for line in _task_notes(shown))
+    assert any("+0.0000 against linear" in line for line in _task_notes(shown))
 
 
 def test_evaluation_gives_the_numbers_of_training(
