@@ -1,10 +1,12 @@
 """Several files -> a corpus: shards, folders of splits or classes, Hugging Face.
 
-train-*.parquet                      shards of one file
-folder/train.csv, folder/test.csv    splits, by the names of files or folders
-folder/train/class/1.txt             a text a file, by class; or folder/class/1.txt
-folder/dataset_dict.json             what `save_to_disk` of datasets leaves
-hf:owner/name, hf:owner/name:config  from the hub, where datasets is installed
+::
+
+    train-*.parquet                      shards of one file
+    folder/train.csv, folder/test.csv    splits, by the names of files or folders
+    folder/train/class/1.txt             a text a file, by class; or folder/class/1.txt
+    folder/dataset_dict.json             what `save_to_disk` of datasets leaves
+    hf:owner/name, hf:owner/name:config  from the hub, where datasets is installed
 """
 
 from __future__ import annotations
