@@ -1,8 +1,6 @@
 """Several files -> a corpus: shards, folders of splits or classes, Hugging Face.
 
-::
-
-    train-*.parquet                      shards of one file
+    train-0.parquet, train-1.parquet     shards of one file, as `train-*.parquet`
     folder/train.csv, folder/test.csv    splits, by the names of files or folders
     folder/train/class/1.txt             a text a file, by class; or folder/class/1.txt
     folder/dataset_dict.json             what `save_to_disk` of datasets leaves
