@@ -46,15 +46,16 @@ BUDGETS = {
     "inspection": 4_750,
     "deploy": 2_300,
     "estimator": 260,
-    "cli": 2_650,
+    "cli": 2_760,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 36_400
+BUDGET = 36_540
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
 (runs), checkpoints that are seldom written and reduced in the end (training), data,
-settings and curves in the report (inspection)."""
+settings and curves in the report (inspection), and the refusals of the command line in
+one line each (cli)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

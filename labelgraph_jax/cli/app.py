@@ -25,7 +25,7 @@ from typing import Any
 import tyro
 
 from labelgraph_jax.cli import help_text
-from labelgraph_jax.cli.arguments import spelled_out
+from labelgraph_jax.cli.arguments import refusal, spelled_out
 from labelgraph_jax.cli.commands.training import Train
 from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages
 from labelgraph_jax.cli.output import say
@@ -268,7 +268,12 @@ def _dispatch(arguments: list[str]) -> int:
     tasks: list[str] = []
     if arguments[:1] == ["train"] or arguments[:2] == ["data", "stats"]:
         arguments, tasks = _table_tasks(arguments)
-    _check_name(arguments[0])
+    _check_name(arguments[0], VERBS)
+    inner = VERBS.get(arguments[0])
+    if isinstance(inner, dict):
+        if not arguments[1:]:
+            raise ConfigError(f"{arguments[0]} needs one of {', '.join(inner)}")
+        _check_name(arguments[1], inner)
     arguments = _spelled_out(arguments)
     if arguments[:1] == ["train"]:
         start = _starting_config(arguments[1:], "table" if tasks else "default")
@@ -304,13 +309,13 @@ def _announce(verb: Any) -> None:
         say(f"labelgraph: loading {verb.workdir}")
 
 
-def _check_name(first: str) -> None:
-    """Raise ConfigError with the nearest name where the first word is no verb."""
-    if first.startswith("-") or first in VERBS:
+def _check_name(name: str, verbs: Mapping[str, Any]) -> None:
+    """Raise ConfigError with the nearest name where a word is no verb."""
+    if name.startswith("-") or name in verbs:
         return
-    nearest = difflib.get_close_matches(first, VERBS, n=1)
+    nearest = difflib.get_close_matches(name, verbs, n=1)
     meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ConfigError(f"{first!r} is none of the verbs {', '.join(VERBS)}.{meant}")
+    raise ConfigError(f"{name!r} is none of the verbs {', '.join(verbs)}.{meant}")
 
 
 def _parse(start: Config, arguments: list[str]) -> Any:
@@ -342,6 +347,8 @@ def _parse(start: Config, arguments: list[str]) -> Any:
             if isinstance(cause, ConfigError):
                 raise cause from None
             cause = cause.__context__
+        if end.code:
+            raise ConfigError(refusal(said.getvalue(), arguments)) from None
         sys.stderr.write(said.getvalue())
         if helps and not end.code:
             everything = arguments[0].startswith("-")

@@ -1,20 +1,33 @@
-"""What is typed, put into the words of the parser: short names, a file, near misses."""
+"""Arguments in the words of the parser: short names, a file, near misses, refusals."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
+import re
 import typing
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import tyro
 
 from labelgraph_jax.config import ConfigError
 
-ALIASES = {"--lr": "--training.learning-rate"}
-"""Names that other programs have for an option, where a verb has that option."""
+ALIASES = {
+    "--lr": ("--training.learning-rate",),
+    "--bs": ("--training.batch-size", "--batch-size"),
+    "--val": ("--validation",),
+    "--input": ("--data",),
+    "--file": ("--data",),
+    "--output": ("--workdir",),
+    "--out": ("--output", "--workdir"),
+}
+"""Names that other programs have for an option: the first of these that a verb has."""
 _POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
 _MANY = -1
+_ALIKE = 0.7
+"""So much of two names must be the same for one to be told as near the other."""
 
 
 def spelled_out(verb: type, name: str, arguments: list[str]) -> list[str]:
@@ -39,36 +52,82 @@ def spelled_out(verb: type, name: str, arguments: list[str]) -> list[str]:
     """
     known = dict(_options(verb, ""))
     short = _short_names(known)
+    places = list(_places(verb))
     words: list[str] = []
-    files: list[str] = []
-    values = 0  # how many the option before may still take
+    bare: list[str] = []  # what stands without an option
+    many: list[int] = []  # where in words the last option of many values has one
+    option, values = "", 0  # how many the option before may still take
     for place, word in enumerate(arguments):
         if word == "--":
-            return words + arguments[place:]
+            return words + bare + arguments[place:]
         if word.startswith("--"):
+            _require_value(option, values)
             option, equals, value = word.partition("=")
             if option.startswith(("--tyro-", "--help")):
                 words.append(word)
+                values = 0
                 continue
             option = _full_name(option.replace("_", "-"), known, short, name)
             words.append(option + equals + value)
             values = 0 if equals else known[option]
-        elif values or word.startswith("-"):
+            many = [] if values == _MANY else many
+        elif values:
+            many += [len(words)] * (values == _MANY)
             words.append(word)
             values -= values > 0
-        elif name == "train":
-            files.append(word)
-        else:
+        elif word == "-h":
             words.append(word)
-    if not files:
-        return words
-    if len(files) > 1 or any(w.partition("=")[0] == "--data" for w in words):
+        elif re.match("-[a-zA-Z]", word):
+            _full_name(word, known, short, name)
+        else:
+            bare.append(word)
+    _require_value(option, values)
+    if {"-h", "--help"} & set(words):
+        return [*bare, *words]
+    return _with_the_file(name, known, places, bare, words, many)
+
+
+def _require_value(option: str, values: int) -> None:
+    if values > 0:
+        raise ConfigError(f"{option} needs a value; got none")
+
+
+def _with_the_file(
+    name: str,
+    known: Mapping[str, int],
+    places: list[str],
+    bare: list[str],
+    words: list[str],
+    many: list[int],
+) -> list[str]:
+    """The words without an option, the file among them, before those with one."""
+    takes = places or ["one file to train on"] * (name == "train")
+    room = len(bare) < len(takes)
+    data = [i for i, w in enumerate(words) if w.partition("=")[0] == "--data"]
+    if room and not data and len(many) > 1 and Path(words[many[-1]]).exists():
+        # `--label-columns a b FILE`: the last of them is no column.
+        bare = [*bare, words.pop(many[-1])]
+    elif data and places == ["SOURCE"]:
+        _, equals, value = words[data[0]].partition("=")
+        given = words[data[0] + 1 : data[0] + 2]
+        words = words[: data[0]] + words[data[0] + (1 if equals else 2) :]
+        bare = [*bare, *([value] if equals else given)]
+    if name == "train":
+        if len(bare) > 1 or (bare and data):
+            raise ConfigError(
+                f"train takes one file to train on; got {', '.join(bare)}"
+                + (" beside --data" if len(bare) == 1 else "")
+                + " (--validation and --test name the others)"
+            )
+        return ["--data", *bare, *words] if bare else words
+    if len(bare) > len(takes) and "..." not in "".join(takes):
+        hint = " (a file is given as --data FILE)" if "--data" in known else ""
         raise ConfigError(
-            f"train takes one file to train on; got {', '.join(files)}"
-            + (" beside --data" if len(files) == 1 else "")
-            + " (--validation and --test name the others)"
+            f"{name} takes {' and '.join(takes) or 'options alone'}; got "
+            f"{', '.join(bare[len(takes) :])} besides"
+            + (hint if "SOURCE" not in takes else "")
         )
-    return ["--data", *files, *words]
+    return [*bare, *words]
 
 
 def _full_name(
@@ -81,13 +140,26 @@ def _full_name(
         return full[0]
     if full:
         raise ConfigError(f"{option} may be any of {', '.join(full)}: give one in full")
-    nearest = difflib.get_close_matches(option, [*known, *short], n=1)
-    told = f"`labelgraph {verb} --help` lists its options"
-    if nearest:
-        meant = short.get(nearest[0], nearest)
-        also = f" ({nearest[0]} for short)" if nearest != meant == meant[:1] else ""
+    told = f"none is near it; `labelgraph {verb} --help` lists its options"
+    if nearest := _nearest(option, [*known, *short]):
+        meant = short.get(nearest, [nearest])
+        also = f" ({nearest} for short)" if [nearest] != meant == meant[:1] else ""
         told = f"the nearest is {' or '.join(meant)}{also}"
     raise ConfigError(f"{verb} has no option {option}; {told}")
+
+
+def _nearest(option: str, names: list[str]) -> str:
+    """The name most alike, or of which all words stand in the option; perhaps none."""
+    typed = option.strip("-")
+    words = set(re.split("[.-]", typed))
+
+    def likeness(name: str) -> float:
+        shared = difflib.SequenceMatcher(None, typed, name.strip("-")).ratio()
+        whole = set(re.split("[.-]", name.strip("-"))) <= words
+        return max(shared, _ALIKE * whole)
+
+    best = max(names, key=likeness, default="")
+    return best if best and likeness(best) >= _ALIKE else ""
 
 
 def _short_names(known: Mapping[str, int]) -> dict[str, list[str]]:
@@ -97,8 +169,20 @@ def _short_names(known: Mapping[str, int]) -> dict[str, list[str]]:
         last = "--" + option.removeprefix("--").rpartition(".")[2]
         if last not in known:
             short.setdefault(last, []).append(option)
-    aliases = {a: [o] for a, o in ALIASES.items() if o in known and a not in known}
-    return aliases | short
+    for alias, options in ALIASES.items():
+        if alias not in known and (found := [o for o in options if o in known]):
+            short.setdefault(alias, found[:1])
+    return short
+
+
+def _places(verb: type) -> Iterator[str]:
+    """The names of the words of a verb that need no option, in their order."""
+    hints = typing.get_type_hints(verb, include_extras=True)
+    for field in dataclasses.fields(verb):
+        marks = typing.get_args(hints[field.name])
+        if _POSITIONAL in marks:
+            named = (m.metavar for m in marks if getattr(m, "metavar", ""))
+            yield next(named, field.name.upper())
 
 
 def _options(cls: type, prefix: str) -> Iterator[tuple[str, int]]:
@@ -121,3 +205,30 @@ def _options(cls: type, prefix: str) -> Iterator[tuple[str, int]]:
         else:
             many = typing.get_origin(hint) in (tuple, list)
             yield f"--{prefix}{name}", _MANY if many else 1
+
+
+_NOUNS = {"INT": "a whole number", "FLOAT": "a number", "STR": "a name"}
+
+
+def refusal(box: str, arguments: list[str]) -> str:
+    """Return in one line the refusal that the parser puts into a box.
+
+    Args:
+        box: what it printed.
+        arguments: what it was given.
+    """
+    # A title, and parts between rules, drawn with letters where output is no UTF-8.
+    lines = [line.strip(" │|") for line in box.strip().splitlines()[1:]]
+    parts = " ".join("\n" if set(line) <= set("─-╰╯+") else line for line in lines)
+    said, *more = [" ".join(p.split()) for p in parts.split("\n") if p.strip()]
+    if missing := re.match(r"Missing from (.*?): (\S+) (.*?)\.? \(required\)", said):
+        return "{} needs {}: {}".format(*missing.groups())
+    if wrong := re.match(r"Error parsing (--\S+): ", said):
+        option = wrong[1]
+        given = [a.partition("=")[2] for a in arguments if a.startswith(option + "=")]
+        given += [b for a, b in itertools.pairwise(arguments) if a == option]
+        if kinds := re.search(rf"{re.escape(option)} (\S+)", " ".join(more)):
+            names = [n for n in re.split(r"[{}|,]+", kinds[1]) if n]
+            must = " or ".join(_NOUNS.get(name, name) for name in names)
+            return f"{option} must be {must}; got {' '.join(map(repr, given))}"
+    return said

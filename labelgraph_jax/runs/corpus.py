@@ -1,9 +1,10 @@
 """The documents that a run's settings name."""
 
+import dataclasses
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from labelgraph_jax.config import ConfigError, DataConfig
+from labelgraph_jax.config import ConfigError, DataConfig, ReadingConfig
 from labelgraph_jax.data.corpora.joined import JOIN, join_corpora
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.data.features.documents import reads_features
@@ -76,6 +77,13 @@ def _named_corpus(config: DataConfig) -> Corpus:
             "data.validation and data.test name files beside an own training file: "
             "give data.data too"
         )
+    for field in dataclasses.fields(ReadingConfig):
+        if value := getattr(config, field.name):
+            got = value if isinstance(value, str) else ", ".join(value)
+            raise ConfigError(
+                f"data.{field.name} says how an own file is read: give data.data too; "
+                f"got {got} and the corpus {config.corpus}"
+            )
     names = config.corpus.split(JOIN)
     if len(names) == 1:
         return load_corpus(

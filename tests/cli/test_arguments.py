@@ -32,6 +32,8 @@ NAMES = [
         ("--label-columns a b --workdir w", "--label-columns a b --workdir w"),
         ("--checkpoint-every 5 --mesh data=2", "--checkpoint-every 5 --mesh data=2"),
         ("--text.ngrams False f.jsonl", "--data f.jsonl --text.ngrams False"),
+        ("--bs 4 --val v.csv", "--training.batch-size 4 --validation v.csv"),
+        ("--input a.csv --out w", "--data a.csv --workdir w"),
         ("-h", "-h"),
         ("--help", "--help"),
     ],
@@ -57,6 +59,12 @@ def test_short_names_and_a_file_are_spelled_out(typed: str, meant: str) -> None:
         ("labels add runs/x f --quite", "the nearest is --quiet"),
         ("serve runs/x --prot 1", "the nearest is --port"),
         ("report runs/x --qqqq", "`labelgraph report --help` lists its options"),
+        ("train --gpu 1", "train has no option --gpu; none is near it; "),
+        ("train --model bag", "no option --model; none is near it"),
+        ("evaluate runs/x --task a", "no option --task; none is near it"),
+        ("predict runs/x --input f", "no option --input; none is near it"),
+        ("train --num-epochs 3", "the nearest is --training.epochs (--epochs for"),
+        ("train -e 3", "train has no option -e; "),
     ],
 )  # fmt: skip
 def test_an_option_that_a_verb_lacks_is_told_the_nearest_of_all(
@@ -68,6 +76,62 @@ def test_an_option_that_a_verb_lacks_is_told_the_nearest_of_all(
     assert told in err
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("evaluate r m.csv", "evaluate takes WORKDIR; got m.csv besides (a file is "
+         "given as --data FILE)"),
+        ("predict r a b.csv", "predict takes WORKDIR and [FILE]; got b.csv besides"),
+        ("doctor x", "doctor takes options alone; got x besides"),
+        ("data stats", "data stats needs SOURCE: A file, or the name of a corpus"),
+        ("graph --data no.csv", "no.csv: neither a file nor a corpus"),
+        ("predict", "predict needs WORKDIR: Work directory of a finished run"),
+        ("data", "data needs one of stats, validate, export, list"),
+        ("labels lst r", "'lst' is none of the verbs add, list, remove. Did you "),
+        ("train --epochs", "--training.epochs needs a value; got none"),
+        ("train --epochs --seed 1", "--training.epochs needs a value; got none"),
+        ("train --seed x", "--training.seed must be a whole number; got 'x'"),
+        ("train --lr=x", "--training.learning-rate must be None or a number; got 'x'"),
+        ("serve r --port 80a", "--port must be a whole number; got '80a'"),
+        ("train --text.encoder rnn", "invalid choice 'rnn' for argument '--text.enc"),
+        ("train --label-columns labels", "--label-columns says how an own file is "
+         "read: give --data too; got labels and the corpus stdlib_docs"),
+    ],
+)  # fmt: skip
+def test_whatever_the_command_line_lacks_is_said_in_one_line(
+    typed: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(typed.split()) == 2
+    lines = [
+        line for line in capsys.readouterr().err.splitlines() if "loading" not in line
+    ]
+    assert len(lines) == 1 and told in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("verb", "typed", "meant"),
+    [
+        ("train", "--label-columns a b FILE", "--data FILE --label-columns a b"),
+        ("train", "--label-columns a FILE --seed 1",
+         "--data FILE --label-columns a --training.seed 1"),
+        ("train", "--label-columns a FILE --data c", "--label-columns a FILE --data c"),
+        ("train", "--label-columns FILE", "--label-columns FILE"),
+        ("data stats", "--label-columns a FILE", "FILE --label-columns a"),
+        ("data stats", "--data FILE --json", "FILE --json"),
+        ("data validate", "--json --data=FILE", "FILE --json"),
+        ("predict", "r --label-columns a FILE", "r FILE --label-columns a"),
+    ],
+)  # fmt: skip
+def test_a_file_is_known_as_one_behind_columns_and_behind_data(
+    verb: str, typed: str, meant: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text("text,a\n", encoding="utf-8")
+    (cls,) = named_verbs(verb.split())
+    typed, meant = typed.replace("FILE", str(file)), meant.replace("FILE", str(file))
+    assert spelled_out(cls, verb, typed.split()) == meant.split()
+
+
 @pytest.mark.parametrize("names", NAMES, ids=" ".join)
 def test_every_option_that_help_shows_is_known_and_its_misspelling_is_told(
     names: list[str], capsys: pytest.CaptureFixture[str]
@@ -77,7 +141,9 @@ def test_every_option_that_help_shows_is_known_and_its_misspelling_is_told(
     shown = re.findall(r"^(?:│ |  )(--[a-z][\w.-]*)", said, re.MULTILINE)
     (verb,) = named_verbs(names)
     for option in set(shown) - {"--help"}:
-        assert spelled_out(verb, names[-1], [f"{option}=1"]) == [f"{option}=1"]
+        # `data stats --data FILE` is `data stats FILE`.
+        spelled = spelled_out(verb, names[-1], [f"{option}=1"])
+        assert spelled in ([f"{option}=1"], ["1"])
         wrong = option[:-1] + option[-1] * 2
         with pytest.raises(ConfigError, match=re.escape(option)):
             spelled_out(verb, names[-1], [wrong])
