@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import uuid
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +44,17 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def standard_input() -> TextIO:
+    """Return standard input.
+
+    Raises:
+        ValueError: it is closed (`<&-`).
+    """
+    if sys.stdin is None:
+        raise ValueError("standard input must be open; it is closed: give a file")
+    return sys.stdin
 
 
 def write_text(path: Path, text: str) -> None:

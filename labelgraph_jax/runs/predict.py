@@ -12,7 +12,7 @@ import numpy as np
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError, Document
-from labelgraph_jax.data.files import replacing
+from labelgraph_jax.data.files import replacing, standard_input
 from labelgraph_jax.data.readers.lines import split_suffix
 from labelgraph_jax.data.readers.texts import read_text_batches, read_texts
 from labelgraph_jax.data.tables.values import category_name
@@ -79,7 +79,7 @@ def _document_batches(
 ) -> Iterator[Sequence[Document]]:
     """All documents of a file; those of standard input as they come, line by line."""
     layout = model.workdir.layout()
-    stream = sys.stdin.buffer if source == "-" else source
+    stream = standard_input().buffer if source == "-" else source
     streamed = reading.format in ("", "txt", "jsonl") and not model.reads_features
     if not isinstance(stream, str) and streamed:
         most = model.config.training.evaluation_batch_size
@@ -226,6 +226,8 @@ def write_rows(batches: Iterable[Sequence[dict[str, Any]]], output: str) -> int:
         How many were written.
     """
     if output == "-":
+        if sys.stdout is None:
+            raise DataError("standard output must be open; it is closed: give --output")
         return _write_rows(batches, sys.stdout)
     with (
         replacing(Path(output)) as temporary,

@@ -155,3 +155,67 @@ def test_lines_arrive_in_order_and_no_more_than_asked_for_at_once() -> None:
     assert next(got) == [(1, "one")]
     with pytest.raises(DataError, match="broken"):
         next(got)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "ids"),
+    [
+        ("t.csv", "id,text\nx,maize\n\nz,barrel\n", ["x", "line-3", "z"]),
+        ("t.csv", "text\nmaize\n   \nbarrel\n", ["line-2", "line-3", "line-4"]),
+        ("t.csv", 'text,n\n"a\n\nb",1\n\nc,2\n', ["line-2", "line-5", "line-6"]),
+        ("t.tsv", "text\nmaize\n\nbarrel\n", ["line-2", "line-3", "line-4"]),
+        ("t.tsv", "maize\n\nbarrel\n", ["line-1", "line-2", "line-3"]),
+        ("t.tsv", "x\ta\tmaize\n\nz\tb\tbarrel\n", ["x", "line-2", "z"]),
+        ("t.tsv", "\nmaize\nbarrel\n", ["line-1", "line-2", "line-3"]),
+        ("t.jsonl", '{"text": "maize"}\n{"text": null}\n{"id": 3, "text": "barrel"}\n',
+         ["line-1", "line-2", "3"]),
+        ("t.json", '[{"id": "x", "text": null}]', ["x"]),
+        ("t.jsonl", '{"id": 1, "text": "maize"}\n' * 2, ["1", "1"]),
+        ("t.csv", "id,text\nx,maize\nx,barrel\n", ["x", "x"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["file", "stdin"])
+def test_a_line_without_a_text_or_with_an_id_of_before_is_a_row_too(
+    where: str,
+    name: str,
+    content: str,
+    ids: list[str],
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    from_stdin(monkeypatch, content)
+    given = [str(path)] if where == "file" else ["--format", path.suffix[1:]]
+    rows, _ = predicted(trained, capsys, *given)
+    assert [row["id"] for row in rows] == ids
+
+
+def test_a_run_over_numbered_columns_reads_texts_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "a\tmaize silo {0}\nb\tcrude barrel {0}\n"
+    (tmp_path / "train.tsv").write_text("".join(line.format(i) for i in range(20)))
+    columns = ["--text-column", "2", "--label-columns", "1", "--no-report", "--quiet"]
+    small = ["--epochs", "1", "--text.dim", "8", "--workdir", str(tmp_path / "w")]
+    assert run(["train", str(tmp_path / "train.tsv"), *columns, *small]) == 0
+    capsys.readouterr()
+    for content in ("maize\ncrude\n", "a\tmaize\nb\tcrude\n", "text\nmaize\ncrude\n"):
+        (tmp_path / "t.tsv").write_text(content)
+        assert len(predicted(tmp_path / "w", capsys, str(tmp_path / "t.tsv"))[0]) == 2
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout"])
+def test_a_closed_stream_is_refused_in_one_line(
+    stream: str,
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from_stdin(monkeypatch, "maize\n")
+    monkeypatch.setattr(sys, stream, None)
+    assert run(["predict", str(trained), "-", "--quiet"]) == 2
+    assert "must be open; it is closed: give " in capsys.readouterr().err

@@ -121,6 +121,7 @@ def read_rows(
     encoding: str = "",
     delimiter: str = "",
     complain: Complain = refuse,
+    blank: bool = False,
 ) -> Rows:
     """Read the rows of a file whose columns have names.
 
@@ -131,6 +132,7 @@ def read_rows(
         encoding: see `read_lines`.
         delimiter: what stands between columns, see `csv_table`.
         complain: is told of a row that cannot be read.
+        blank: of CSV and TSV a blank line is a row without anything.
 
     Raises:
         DataError: the file is not what it must be.
@@ -141,7 +143,8 @@ def read_rows(
         lines = read_lines(path, encoding=encoding, complain=complain)
     if format in ("csv", "tsv"):
         delimiter = delimiter or ("\t" if format == "tsv" else "")
-        return csv_table(lines, str(path), delimiter=delimiter, complain=complain)
+        options: Any = {"delimiter": delimiter, "complain": complain, "blank": blank}
+        return csv_table(lines, str(path), **options)
     return json_table(lines, str(path), array=format == "json", complain=complain)
 
 
@@ -151,6 +154,7 @@ def csv_table(
     *,
     delimiter: str = "",
     complain: Complain = refuse,
+    blank: bool = False,
 ) -> Rows:
     """Rows of CSV lines with a header; quoted fields may hold line breaks.
 
@@ -162,6 +166,7 @@ def csv_table(
         delimiter: where the header does not have it, the comma or else the first of
             semicolon, tab and | that it has.
         complain: is told of a row that has other columns.
+        blank: see `read_rows`.
 
     Raises:
         DataError: no header, or a column name that is empty or stands there twice.
@@ -188,7 +193,7 @@ def csv_table(
             f"got {shown(twice[0] if twice else '')}"
         )
     fields = f"{len(names)} fields, as the header has"
-    kept = same_width(rows, len(names), name, fields, "", complain)
+    kept = same_width(rows, len(names), name, fields, "", complain, blank)
     return Rows(name, tuple(names), kept, delimiter=delimiter)
 
 
@@ -216,9 +221,15 @@ def same_width(
     must: str,
     hint: str,
     complain: Complain,
+    blank: bool = False,
 ) -> Iterator[tuple[int, list[str]]]:
-    """The rows that have as many fields as they must; of others it is complained."""
+    """The rows that have as many fields as they must; of others it is complained.
+
+    With `blank` a blank line is a row of empty fields.
+    """
     for number, row in rows:
+        if blank and len(row) < 2 and not "".join(row).strip():
+            row = [""] * width
         if len(row) == width:
             yield number, row
             continue
@@ -229,7 +240,12 @@ def same_width(
 
 
 def numbered_table(
-    lines: Iterable[Line], name: str, width: int, first: int, complain: Complain
+    lines: Iterable[Line],
+    name: str,
+    width: int,
+    first: int,
+    complain: Complain,
+    blank: bool = False,
 ) -> Rows:
     """Rows of a TSV without a header, nothing of which is quoted.
 
@@ -240,13 +256,29 @@ def numbered_table(
             their number from 1.
         first: the number of the first line.
         complain: is told of a row of another width.
+        blank: see `read_rows`.
     """
     header = NUMBERED[-width:] if width <= 3 else tuple(map(str, range(1, width + 1)))
     rows = ((number, line.split("\t")) for number, line in lines)
     hint = " (labels with tabs or texts with tabs or line breaks need JSONL)"
     must = f"{width} fields, as line {first} has"
-    kept = same_width(rows, width, name, must, hint, complain)
+    kept = same_width(rows, width, name, must, hint, complain, blank)
     return Rows(name, header, kept, delimiter="\t", has_header=False)
+
+
+def one_by_one(
+    rows: Rows, content: Iterable[tuple[int, Any]], column: str
+) -> Iterator[list[tuple[int, Any]]]:
+    """Rows to predict labels for, each alone, for ids may come twice; null is blank."""
+    text_of = rows.getter(column)
+    for number, row in content:
+        if rows.keyed and text_of(row) is None:
+            row = {**row, column: ""}
+        elif not rows.keyed and not text_of(row):
+            # A row of nothing has no id either.
+            row = [value or None for value in row]
+            row[rows.header.index(column)] = ""
+        yield [(number, row)]
 
 
 def json_table(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError, Document, task_names
+from labelgraph_jax.data.files import standard_input
 from labelgraph_jax.data.labels import tasks as label_sets
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.columns import (
@@ -23,13 +23,10 @@ from labelgraph_jax.data.readers.columns import (
     Rows,
     format_of,
     numbered_table,
+    one_by_one,
     read_rows,
 )
-from labelgraph_jax.data.readers.fields import (
-    DocumentList,
-    check_labels,
-    check_text,
-)
+from labelgraph_jax.data.readers.fields import DocumentList, check_labels, check_text
 from labelgraph_jax.data.readers.lines import (
     Complain,
     Line,
@@ -40,11 +37,7 @@ from labelgraph_jax.data.readers.lines import (
     refuse,
     split_suffix,
 )
-from labelgraph_jax.data.readers.roles import (
-    Mode,
-    names_columns,
-    settle,
-)
+from labelgraph_jax.data.readers.roles import Mode, names_columns, settle
 from labelgraph_jax.data.readers.row_documents import documents_of
 from labelgraph_jax.data.readers.sparse_rows import labelled_rows
 
@@ -75,11 +68,10 @@ def read_documents(
     """Reads the labelled documents of a file.
 
     JSON lines, or an array of objects: `{"id", "text", "labels": [...]}`, or "tasks":
-    {name: [...]} in
-    place of or beside "labels", null under a task that the document is not annotated
-    for; `"features": {"ids": [...], "values": [...]}` in place of "text"; perhaps
-    "unannotated": [...], labels of which nothing is known (see `Document`); other
-    keys are passed over. In place of "labels" also "label" (a name), "cats" (spaCy: 0
+    {name: [...]} in place of or beside "labels", null under a task that the document
+    is not annotated for; `"features": {"ids": [...], "values": [...]}` in place of
+    "text"; perhaps "unannotated": [...], labels of which nothing is known (see
+    `Document`); other keys are passed over. In place of "labels" also "label" (a name), "cats" (spaCy: 0
     or 1 for each), "accept" (Prodigy) or "doc_label", and of "text" a list of words
     under "doc_token" or "token". TSV without a header:
     `[id<TAB>]label label<TAB>text`, no quoting; with a header that has a column
@@ -205,7 +197,7 @@ def read_texts(
         stream: Any = path_or_stream
         name = str(getattr(stream, "name", "stream"))
     else:
-        stream, name = sys.stdin.buffer, "stdin"
+        stream, name = standard_input().buffer, "stdin"
     format = options.format or "txt"
     if format == "parquet" or format not in TEXTS.values():
         raise DataError(
@@ -310,9 +302,13 @@ def _read(
     )
     for rows, content in tables:
         shard = f"{Path(rows.name).name}:" if len(tables) > 1 else ""
-        documents = documents_of(rows, content, settled, labels, complain, shard)
+        parts = [content]
+        if labels == "ignored" and content:
+            parts = list(one_by_one(rows, content, settled.text_column))
         try:
-            found += documents.finish()
+            for part in parts:
+                documents = documents_of(rows, part, settled, labels, complain, shard)
+                found += documents.finish()
         except DataError as error:
             complain(error)
     return found, settled
@@ -338,7 +334,8 @@ def _rows(
         lines = itertools.chain([first], lines)
         if not names_columns(first[1], options, layout):
             chosen = [options.text_column, *options.label_columns]
-            chosen += [layout.text_column] if layout else []
+            if layout and "\t" in first[1]:  # a text alone has no number
+                chosen.append(layout.text_column)
             numbers = any(column.isdecimal() for column in chosen)
             return _numbered(lines, name, first, numbers, labels, complain)
     if format == "jsonl" and labels == "ignored":
@@ -353,6 +350,7 @@ def _rows(
         encoding=options.encoding,
         delimiter=options.column_delimiter,
         complain=complain,
+        blank=labels == "ignored",
     )
 
 
@@ -373,7 +371,8 @@ def _numbered(
             f"text; got {width} (labels with tabs or texts with tabs or line breaks "
             "need JSONL)"
         )
-    rows = numbered_table(lines, name, width, first[0], complain)
+    blank = labels == "ignored"
+    rows = numbered_table(lines, name, width, first[0], complain, blank)
     if by_number:
         rows = dataclasses.replace(rows, header=tuple(map(str, range(1, width + 1))))
     return rows

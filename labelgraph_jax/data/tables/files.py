@@ -12,7 +12,6 @@ import decimal
 import difflib
 import itertools
 import math
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.files import standard_input
 from labelgraph_jax.data.readers.columns import (
     FORMATS,
     UNNAMED,
@@ -140,7 +140,7 @@ def read_table(
     lines = None
     if str(path) == "-":
         path, format = Path("stdin"), format or "csv"
-        lines = decoded_lines(sys.stdin.buffer, "stdin", encoding=encoding)
+        lines = decoded_lines(standard_input().buffer, "stdin", encoding=encoding)
         if format == "parquet":
             raise DataError("stdin: a stream must be csv, tsv or jsonl")
     path = Path(path)

@@ -1,13 +1,12 @@
 """What `labelgraph explain` reads and writes."""
 
 import io
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import Document
-from labelgraph_jax.data.files import cache_folder, write_text
+from labelgraph_jax.data.files import cache_folder, standard_input, write_text
 from labelgraph_jax.data.readers.texts import read_texts
 from labelgraph_jax.inspection.explain.explainer import ExplainError, explain
 from labelgraph_jax.inspection.explain.explanation import Explanation
@@ -72,7 +71,7 @@ def _document(
         one = _of_file(read_texts(file, options=reading, layout=layout), file, id)
         return one if one.features is not None else one.text
     if text == "-":
-        text = sys.stdin.read()
+        text = standard_input().read()
     if not model.reads_features:
         return text
     rows = read_texts(io.BytesIO(text.encode()), format="svm")
