@@ -12,13 +12,11 @@ import difflib
 import io
 import logging
 import os
-import re
 import shlex
 import signal
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +26,14 @@ from labelgraph_jax.cli import help_text
 from labelgraph_jax.cli.arguments import refusal, spelled_out
 from labelgraph_jax.cli.commands.training import Train
 from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages
-from labelgraph_jax.cli.output import say
+from labelgraph_jax.cli.output import in_options, say
 from labelgraph_jax.cli.verbs import VERBS, named_verbs, union_of_verbs
 from labelgraph_jax.config import (
     Config,
     ConfigError,
-    ReadingConfig,
     read_config,
-    to_dict,
 )
 from labelgraph_jax.config.presets import preset
-from labelgraph_jax.config.settings import flatten
 from labelgraph_jax.data.files import cache_folder
 
 
@@ -186,7 +181,7 @@ def _keep_stdout_for_results() -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    say(f"labelgraph: warning: {' '.join(str(message).split())}")
+    say(f"labelgraph: warning: {' '.join(in_options(str(message)).split())}")
 
 
 def command(arguments: list[str]) -> str:
@@ -196,21 +191,6 @@ def command(arguments: list[str]) -> str:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(in_options(str(error)).split())
-
-
-def in_options(message: str) -> str:
-    """A message with settings as they are typed: `data.text_column` and, where files
-    are read, `text_column` become `--text-column`, `text.dim` becomes `--text.dim`."""
-    known = flatten(to_dict(Config()))
-    reading = [field.name for field in fields(ReadingConfig) if "_" in field.name]
-
-    def option(found: re.Match[str]) -> str:
-        name = found[0]
-        if name not in known and name not in reading:
-            return name
-        return "--" + name.removeprefix("data.").replace("_", "-")
-
-    return re.sub(r"(?<![\w/.'\"-])[a-z_]+(\.[a-z_0-9]+)?\b(?![/.]\w)", option, message)
 
 
 def _table_tasks(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -104,7 +104,9 @@ def _print_gates(console: Console, found: Explanation) -> None:
         table.add_row(name, *(f"{value:.2f}" for value in row[:shown]))
     console.print(table)
     if shown < experts:
-        console.print(f"{experts - shown} further experts stand in the JSON")
+        console.print(
+            f"{counted(experts - shown, 'further expert')} in the JSON report"
+        )
 
 
 def _print_documents(console: Console, found: Explanation) -> None:

@@ -36,7 +36,9 @@ def print_gates(report: GateReport, *, out: str = "", figure: str = "") -> None:
     )
     console.print(table)
     if shown < experts:
-        console.print(f"{experts - shown} further experts stand in the JSON report")
+        console.print(
+            f"{counted(experts - shown, 'further expert')} in the JSON report"
+        )
     console.print(
         f"even use would be {1 / experts:.3f}; spread: largest standard deviation of "
         "a weight over rows (0: the gate does not read its input); polarised: 0 all "

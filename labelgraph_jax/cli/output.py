@@ -2,9 +2,13 @@
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO
+
+from labelgraph_jax.config import Config, ReadingConfig, to_dict
+from labelgraph_jax.config.settings import flatten
 
 
 def say(line: str) -> None:
@@ -21,6 +25,23 @@ def _fitted(text: str, stream: TextIO) -> str:
     from labelgraph_jax.cli.terminal import wrapped
 
     return wrapped(text)
+
+
+def in_options(message: str) -> str:
+    """A message with settings as they are typed: `data.text_column` and, where files
+    are read, `text_column` become `--text-column`, `text.dim` becomes `--text.dim`."""
+    known = flatten(to_dict(Config()))
+    reading = [
+        field.name for field in dataclasses.fields(ReadingConfig) if "_" in field.name
+    ]
+
+    def option(found: re.Match[str]) -> str:
+        name = found[0]
+        if name not in known and name not in reading:
+            return name
+        return "--" + name.removeprefix("data.").replace("_", "-")
+
+    return re.sub(r"(?<![\w/.'\"-])[a-z_]+(\.[a-z_0-9]+)?\b(?![/.]\w)", option, message)
 
 
 def silent(line: str) -> None:

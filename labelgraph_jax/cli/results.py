@@ -153,12 +153,13 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
         yield f"{counted(len(joined['weights']), 'model')}, weights {weights}"
     training = results.get("training")
     if training and "steps" in training:
+        best = training["best_validation"]
+        best = float("nan") if best is None else best
         yield (
             f"{counted(training['steps'], 'step')} in {training['seconds']:,.0f} s, "
             f"{training['documents_per_second']:,.0f} documents/s; best "
             f"{training['selection_metric']} on validation "
-            f"{training['best_validation'] or float('nan'):.4f} at step "
-            f"{training['best_step']}"
+            f"{best:.4f} at step {training['best_step']}"
         )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 
 import numpy as np
 
+from labelgraph_jax.config.wording import counted, of_them
 from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
 
 _EXAMPLES = 3
@@ -81,7 +82,7 @@ def shared_lines(corpus: Corpus) -> list[str]:
     """Say which splits share texts, a line each: numbers of later ones then flatter."""
     return [
         f"{corpus.name}: {_count(shared, f'{second} text')} of "
-        f"{len(corpus.splits[second]):,} also stand in {first}, which flatters what is "
+        f"{len(corpus.splits[second]):,} also in {first}, which flatters what is "
         f"measured on {second}: {_listed(_places(shared))}"
         for first, second, shared in shared_texts(corpus)
     ]
@@ -124,7 +125,7 @@ def _label_problems(corpus: Corpus) -> Iterator[Problem]:
         return
     for name, unseen in unseen_labels(corpus).items():
         what = " without training document, which cannot be learned, on "
-        what += f"{unseen.total():,} places"
+        what += counted(unseen.total(), "place")
         yield from _about("warning", f"{name}: ", sorted(unseen), "label", what)
     described = {*corpus.label_descriptions, *corpus.parents}
     everywhere = {
@@ -182,8 +183,8 @@ def _annotation_problems(corpus: Corpus) -> Iterator[Problem]:
             more = ", ..." if len(counts) > _EXAMPLES else ""
             yield Problem(
                 "note",
-                f"{split}: {some:,} of {len(documents):,} documents are not annotated "
-                f"for every label: {', '.join(most)}{more}",
+                f"{split}: {of_them(some, len(documents), 'document', 'is', 'are')} "
+                f"not annotated for every label: {', '.join(most)}{more}",
             )
 
 
@@ -230,7 +231,7 @@ def _places(documents: Iterable[Document]) -> list[str]:
 
 def _count(things: Sized, noun: str) -> str:
     """ "1 label", "1,200 labels"."""
-    return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"
+    return counted(len(things), noun)
 
 
 def _listed(names: Sequence[str]) -> str:

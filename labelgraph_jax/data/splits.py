@@ -109,8 +109,8 @@ def complete_splits(
     new = {name: chosen(number) for number, name in enumerate(missing, start=1)}
     notes = tuple(
         f"no {name} split was given: {len(new[name]):,} of the {len(subset):,} "
-        "training documents were cut off for it (iterative stratification, "
-        f"seed {seed})"
+        f"training documents {'was' if len(new[name]) == 1 else 'were'} cut off for it "
+        f"(iterative stratification, seed {seed})"
         for name in missing
     )
     return dataclasses.replace(

@@ -77,7 +77,8 @@ def document_tokenizer(
         try:
             return make_tokenizer(config, [document.text for document in documents])
         except TokenizerError as error:
-            if config.vectors == "pretrained" or config.vocabulary_size < 3:
+            no_count = config.vectors == "pretrained" or config.min_count == 1
+            if no_count or config.vocabulary_size < 3:
                 raise
             raise DataError(
                 f"{error}: of {len(documents):,} training texts what stands in fewer "

@@ -150,6 +150,7 @@ def _of_the_first(places: Sequence[Workdir]) -> dict[str, Any]:
     names = ("corpus", "labels", "split", "documents", "devices")
     return {
         **{name: results[0][name] for name in names},
+        "model": f"ensemble of {len(places)}",
         "parameters": sum(result["parameters"] for result in results),
         "seed": results[0]["seed"],
         "baseline": None,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.predictors.display import model_name
 from labelgraph_jax.predictors.kept import save_kept
 from labelgraph_jax.predictors.memory.build import memory_results
 from labelgraph_jax.predictors.predictions import KeptPredictions
@@ -82,5 +83,11 @@ def evaluate_workdir(
     }
     if isinstance(model, TableModel):
         return {"data": name, "mixture": model.config.mixture.kind, **found}
-    memory = memory_results(model.memory) if model.memory else None
-    return {"corpus": name, "labels": len(model.labels), "memory": memory, **found}
+    members = getattr(model, "members", ())
+    return {
+        "corpus": name,
+        "model": f"ensemble of {len(members)}" if members else model_name(model.config),
+        "labels": len(model.labels),
+        "memory": memory_results(model.memory) if model.memory else None,
+        **found,
+    }

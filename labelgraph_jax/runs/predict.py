@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.config.wording import of_them
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.files import replacing, standard_input
 from labelgraph_jax.data.readers.lines import split_suffix
@@ -104,13 +105,13 @@ def _with_remarks(
         count, cut, empty = count + len(rows), cut + truncated, empty + blank
     if empty:
         shown = ", ".join(empty[:3]) + ", ..." * (len(empty) > 3)
-        say(f"{len(empty):,} of {count:,} texts are empty: {shown}")
+        say(f"{of_them(len(empty), count, 'text', 'is', 'are')} empty: {shown}")
     if cut:
         say(
-            f"{cut:,} of {count:,} texts are longer than the "
+            f"{of_them(cut, count, 'text', 'is', 'are')} longer than the "
             f"{model.config.text.max_length:,} words or pieces that the model reads "
             "(--text.max-length and --text.long-documents of its training); the rest "
-            "of them does not count"
+            "does not count"
         )
 
 

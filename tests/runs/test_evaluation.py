@@ -23,6 +23,10 @@ def results_of(workdir: Path) -> dict[str, Any]:
     return json.loads((workdir / "results.json").read_text())
 
 
+def test_an_evaluation_names_the_model_as_its_run_does(trained: Path) -> None:
+    assert evaluate_workdir(trained)["model"] == results_of(trained)["model"]
+
+
 def test_evaluation_reproduces_the_run_s_own_numbers_exactly(trained: Path) -> None:
     assert evaluate_workdir(trained)["test"] == results_of(trained)["test"]
 

@@ -66,7 +66,7 @@ def test_a_blank_text_gets_what_the_empty_text_gets_and_a_remark(
     assert [row["labels"] for row in rows] == load(trained).predict(
         ["maize", "", "barrel"]
     )
-    assert err == f"labelgraph: 1 of 3 texts are empty: {rows[1]['id']}\n"
+    assert err == f"labelgraph: 1 of 3 texts is empty: {rows[1]['id']}\n"
     if arguments:
         assert predicted(trained, capsys, "--quiet", *arguments) == (rows, "")
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from labelgraph_jax.cli.options import Data, Json, Quiet, Source
-from labelgraph_jax.cli.output import show, tell
+from labelgraph_jax.cli.output import in_options, show, tell
 from labelgraph_jax.config import Config, ConfigError, DataConfig, TableConfig
 from labelgraph_jax.config.wording import counted
 
@@ -102,7 +102,10 @@ class DataValidate:
         corpus = read_corpus(config, split=False, complain=wrong.append)
         if len(wrong) == 1:
             raise wrong[0]
-        problems = [*unreadable(wrong), *validate(corpus)]
+        problems = [
+            dataclasses.replace(problem, message=in_options(problem.message))
+            for problem in (*unreadable(wrong), *validate(corpus))
+        ]
         show(self, problems, print_problems, name=corpus.name)
         return 2 if any(p.severity == "error" for p in problems) else 0
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from labelgraph_jax.config.wording import of_them
 from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
 from labelgraph_jax.data.labels.parents import parents_above
 
@@ -146,8 +147,8 @@ def leave_out_unannotated(corpus: Corpus) -> Corpus:
     if not left_out:
         return corpus
     note = (
-        f"{left_out:,} of {len(every):,} documents are annotated for no label and "
-        "were left out"
+        of_them(left_out, len(every), "document", "is", "are")
+        + " annotated for no label, and left out"
     )
     return dataclasses.replace(
         _with_splits(corpus, chosen, "for any label"), notes=(*corpus.notes, note)
@@ -181,15 +182,15 @@ def _notes(
     if left_out:
         several = len(tasks) > 1
         notes.append(
-            f"{'tasks' if several else 'task'} {', '.join(tasks)}: {left_out:,} of "
-            f"{total:,} documents are not annotated for "
-            f"{'any of them' if several else 'it'} and were left out"
+            f"{'tasks' if several else 'task'} {', '.join(tasks)}: "
+            + of_them(left_out, total, "document", "is", "are")
+            + f" not annotated for {'any of them' if several else 'it'}, and left out"
         )
     for task in tasks:
         missing = sum(f"{task}/" in document.unannotated for document in kept)
         if missing:
             notes.append(
-                f"task {task}: {missing:,} of {len(kept):,} documents are not "
-                "annotated for it, so its labels count nothing there"
+                f"task {task}: {of_them(missing, len(kept), 'document', 'is', 'are')} "
+                "not annotated for it, so its labels count nothing there"
             )
     return tuple(notes)

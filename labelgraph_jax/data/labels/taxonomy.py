@@ -19,7 +19,7 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from labelgraph_jax.config.wording import counted
+from labelgraph_jax.config.wording import counted, of_them
 from labelgraph_jax.data.documents import Corpus, DataError
 from labelgraph_jax.data.labels.parents import parents_above
 from labelgraph_jax.data.readers.lines import read_lines
@@ -73,8 +73,9 @@ def attach_taxonomy(corpus: Corpus, path: str | Path, *, shape: str = "dag") -> 
     unknown = _unknown_note(taxonomy, labels, labels | inner)
     outside = len(labels - taxonomy.lines.keys())
     note = (
-        f"taxonomy {Path(taxonomy.source).name}: {len(labels & parents.keys()):,} of "
-        f"{len(labels):,} labels have a parent, "
+        f"taxonomy {Path(taxonomy.source).name}: "
+        + of_them(len(labels & parents.keys()), len(labels), "label", "has", "have")
+        + " a parent, "
         + counted(len(inner), "inner node is no label", "inner nodes are no labels")
         + f", {counted(outside, 'label does', 'labels do')} not stand in it"
     )

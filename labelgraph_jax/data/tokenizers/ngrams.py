@@ -101,7 +101,8 @@ class NgramTokenizer(SavedTokenizer):
             and _holds_together(token, seen, characters)
         ]
         if not kept:
-            raise TokenizerError("the training texts share no word or part of a word")
+            verb = "hold" if min_count == 1 else "share"
+            raise TokenizerError(f"the training texts {verb} no word or part of a word")
         kept.sort(key=lambda pair: (-pair[1], pair[0]))
         return cls([PAD, UNKNOWN, *(t for t, _ in kept[: vocabulary_size - 2])])
 

@@ -45,7 +45,7 @@ def test_a_single_task_gives_its_labels_and_leaves_out_unannotated_documents() -
     assert [(d.id, d.labels) for d in places.test] == [("3", ("uk", "usa"))]
     assert places.notes == (
         "read from disk",
-        "task places: 1 of 3 documents are not annotated for it and were left out",
+        "task places: 1 of 3 documents is not annotated for it, and left out",
     )
     topics = select_tasks(CORPUS, "topics")
     assert [d.labels for d in topics.train + topics.test] == [("gold",), ()]
@@ -76,9 +76,9 @@ def test_several_tasks_join_their_labels_and_say_what_is_missing(spec: str) -> N
         "topics/gold": ("topics/metal",),
     }
     assert both.notes[1:] == (
-        "task topics: 1 of 3 documents are not annotated for it, so its labels count "
+        "task topics: 1 of 3 documents is not annotated for it, so its labels count "
         "nothing there",
-        "task places: 1 of 3 documents are not annotated for it, so its labels count "
+        "task places: 1 of 3 documents is not annotated for it, so its labels count "
         "nothing there",
     )
 
@@ -88,8 +88,8 @@ def test_a_document_that_is_annotated_for_none_of_the_tasks_is_left_out() -> Non
     both = select_tasks(dataclasses.replace(CORPUS, train=more), "topics,places")
     assert [d.id for d in both.train] == ["1", "2"]
     assert both.notes[1] == (
-        "tasks topics, places: 1 of 4 documents are not annotated for any of them and "
-        "were left out"
+        "tasks topics, places: 1 of 4 documents is not annotated for any of them, and "
+        "left out"
     )
 
 
@@ -252,9 +252,7 @@ def test_a_row_that_is_annotated_for_nothing_is_left_out_with_a_note(
     path.write_text(SPARSE)
     corpus = read_corpus(DataConfig(data=str(path)), split=False)
     assert [d.text for d in corpus.train] == ["one", "two", "four"]
-    assert corpus.notes == (
-        "1 of 4 documents are annotated for no label and were left out",
-    )
+    assert corpus.notes == ("1 of 4 documents is annotated for no label, and left out",)
     unscored = Corpus("c", corpus.train, test=(read_documents(path)[2],))
     with pytest.raises(
         DataError, match="none of the 1 test documents is annotated for any label"
