@@ -39,7 +39,7 @@ BUDGETS = {
     "config": 1_150,
     "functional": 5_600,
     "modules": 1_740,
-    "data": 8_120,
+    "data": 8_240,
     "training": 2_600,
     "predictors": 4_010,
     "runs": 3_320,

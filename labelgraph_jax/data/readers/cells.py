@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import shown
@@ -33,6 +34,8 @@ _ITEM = re.compile(
     re.VERBOSE,
 )
 _MARKUP = re.compile(r"(?:\s*<[^<>]+>)+\s*")
+_BITS = {"0", "1", "0.", "1.", "0.0", "1.0"}
+_IN_NAMES = {"of", "and", "or", "the", "in", "for", "with", "not", "no", "&"}
 
 
 def written_list(cell: str) -> list[str] | None:
@@ -81,8 +84,9 @@ def column_style(cells: Mapping[str, int], name: str) -> str:
         name: of the file, for the error.
 
     Raises:
-        DataError: some are written lists and some are not.
+        DataError: some are written lists and some are not; see `check_no_bits`.
     """
+    check_no_bits((re.split(r"[\s,;|]+", c.strip("[]() ")) for c in cells), cells, name)
     if cells and all(_MARKUP.fullmatch(cell) for cell in cells):
         return "markup"
     sure = [
@@ -99,6 +103,33 @@ def column_style(cells: Mapping[str, int], name: str) -> str:
         f"{name}:{cells[sure[0]]}: labels in a column must stand between delimiters, "
         f"as a|b; got {shown(sure[0])}, and not every field is a list"
     )
+
+
+def check_no_bits(
+    lists: Iterable[Sequence[Any]], cells: Mapping[Any, int], name: str
+) -> None:
+    """Refuse lists that say 0 or 1 for each label in place of names.
+
+    Args:
+        lists: the items of each field.
+        cells: the fields as written, and their lines.
+        name: of the file, for the error.
+
+    Raises:
+        DataError: all items are 0 or 1, and all lists have one length above 1.
+    """
+    lengths = set()
+    for items in lists:
+        lengths.add(len(items))
+        if len(lengths) > 1 or not {str(item) for item in items} <= _BITS:
+            return
+    if lengths and lengths != {0} and lengths != {1}:
+        cell, line = next(iter(cells.items()))
+        raise DataError(
+            f"{name}:{line}: labels must be names; got {shown(cell)}, a 0 or 1 for "
+            f"each of {lengths.pop()} labels: write a column of 0 and 1 for each "
+            "label, called after it, or lists of the names of those that are 1"
+        )
 
 
 def find_delimiter(
@@ -162,15 +193,16 @@ def find_delimiter(
         return outer
     mark = marks[0]
     tight = mark in "|;" or (mark == "," and any(re.search(r",\S", c) for c in cells))
-    if not ask or tight or (_bound(counts, mark) or 0.0) < FEW_BOUND:
+    bound = _bound(counts, mark) or 0.0
+    if not ask or tight or (bound < FEW_BOUND and (mark != BLANK or _combine(counts))):
         return mark
     cell = max((c for c in cells if len(parts(c, mark)) > 1), key=lambda c: counts[c])
     pieces = ", ".join(repr(part) for part in parts(cell, mark))
     between = "blanks" if mark == BLANK else repr(mark)
     raise DataError(
         f"{where}:{cells[cell]}: {shown(cell)} may be one label, or labels between "
-        f"{between} ({pieces}, which hardly stand in other fields); say which with "
-        f"label_delimiter: {WHOLE!r} or {mark!r}"
+        f"{between} ({pieces}, which hardly stand in other fields and orders); say "
+        f"which with label_delimiter: {WHOLE!r} or {mark!r}"
     )
 
 
@@ -200,6 +232,30 @@ def _bound(counts: Mapping[str, int], mark: str) -> float | None:
     if not repeated:
         return None
     return sum(len(company[piece]) == 1 for piece in repeated) / len(repeated)
+
+
+def _combine(counts: Mapping[str, int]) -> bool:
+    """Whether the words of a column are labels and not parts of names.
+
+    Names are few and each stands in many rows. Words of such a column are labels
+    where they are written as no word of a name is, or where each stands in several
+    fields and many both begin a field and do not; an adjective always begins one.
+    """
+    divided = {cell: cell.split() for cell in counts if len(cell.split()) > 1}
+    words = {word for pieces in divided.values() for word in pieces}
+    if {word.lower() for word in words} & _IN_NAMES:
+        return False
+    if sum(counts[cell] for cell in divided) < 2 * len(divided):
+        return True
+    if any("_" in word for word in words) or all(
+        any(map(str.isdigit, word)) for word in words
+    ):
+        return True
+    every = [word for cell in counts for word in set(cell.split())]
+    first = {pieces[0] for pieces in divided.values()}
+    later = {word for pieces in divided.values() for word in pieces[1:]}
+    many = len(every) >= 3 * len(set(every))
+    return many and 3 * len(first & later) >= len(words)
 
 
 def _others_in_names(

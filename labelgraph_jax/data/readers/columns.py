@@ -308,6 +308,8 @@ def json_table(
         if first is not None and first[1].lstrip().startswith("["):
             rows = list(_elements("\n".join(line for _, line in lines), name))
             lines = iter(())
+            if len({number for number, _ in rows}) < len(rows):  # several on a line
+                rows = [(i, fields) for i, (_, fields) in enumerate(rows, start=1)]
     for number, line in lines:
         try:
             rows.append((number, json_object(line, f"{name}:{number}")))
@@ -324,7 +326,11 @@ def json_table(
 
 
 def _elements(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON array, and the line on which each begins."""
+    """The objects of a JSON array, and the line on which each begins.
+
+    Raises:
+        DataError: something else stands in it or after it.
+    """
     at, line, seen = text.index("[") + 1, 1, 0
     while True:
         while at < len(text) and text[at] in " \t\r\n,":
@@ -332,6 +338,12 @@ def _elements(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         line, seen = line + text.count("\n", seen, at), at
         where = f"{name}:{line}"
         if text[at : at + 1] == "]":
+            if rest := text[at + 1 :].lstrip():
+                line += text.count("\n", at, len(text) - len(rest))
+                raise DataError(
+                    f"{name}:{line}: must be one array of JSON objects; got "
+                    f"{shown(rest)} after it"
+                )
             return
         try:
             fields, at = DECODER.raw_decode(text, at)

@@ -91,7 +91,8 @@ def read_splits(
     files = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(p.startswith(".") for p in path.parts)
+        if path.is_file()
+        and not any(p.startswith(".") for p in path.relative_to(folder).parts)
     ]
     shards = [path for path in files if split_suffix(path)[0] in FORMATS]
     if shards:
@@ -108,24 +109,33 @@ def read_splits(
     )
 
 
-def _by_split(folder: Path, paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Files by the split that their names, or their folders', say; all of them are
-    training files where none says so."""
-    found: dict[str, list[Path]] = {name: [] for name in _SPLITS}
+def _by_split(
+    folder: Path, paths: Sequence[Path], *, below: int = 0
+) -> dict[str, list[Path]]:
+    """Files by the split that their names, or their folders', say.
+
+    Where none is said to be for training, those of no split are; and all of them where
+    there is none of these either.
+
+    Args:
+        folder: what is read.
+        paths: the files.
+        below: so many names at the end of a path say no split, as a class's.
+    """
+    found: dict[str, list[Path]] = {name: [] for name in ("", *_SPLITS)}
     for path in paths:
         parts = path.relative_to(folder).parts
-        split = next(
-            (
-                name
-                for part in parts
-                for name, said in _SPLITS.items()
-                if said.search(part)
-            ),
-            "",
+        said = (
+            name
+            for part in parts[: len(parts) - below]
+            for name, pattern in _SPLITS.items()
+            if pattern.search(part)
         )
-        if split:
-            found[split].append(path)
-    return found if found["train"] else {**found, "train": list(paths)}
+        found[next(said, "")].append(path)
+    rest = found.pop("")
+    if found["train"]:
+        return found
+    return {**found, "train": rest} if rest else {"train": list(paths)}
 
 
 def _shards(
@@ -136,21 +146,15 @@ def _shards(
     layout: Layout | None,
     complain: Complain,
 ) -> Corpus:
-    by_split = _by_split(folder, paths)
-    if (
-        not by_split["validation"] + by_split["test"]
-        and len({split_suffix(path)[0] for path in paths}) > 1
-    ):
-        raise DataError(
-            f"{folder}: the shards of a folder must have one format; it holds "
-            f"{', '.join(path.name for path in paths[:6])}"
-        )
     splits: dict[str, tuple[Document, ...]] = {}
     known: set[str] = set()
     settled = layout
-    for split, files in by_split.items():
-        if split != "train" and files == by_split["train"]:
-            continue
+    for split, files in _by_split(folder, paths).items():
+        if len({split_suffix(path)[0] for path in files}) > 1:
+            raise DataError(
+                f"{folder}: the shards of a split must have one format; {split} has "
+                f"{', '.join(path.name for path in files[:6])}"
+            )
         if files:
             documents, read = read_files(
                 files,
@@ -172,7 +176,7 @@ def _classes(
 ) -> Corpus:
     """A text a file, whose folder is its label; in two folders it has two."""
     splits: dict[str, tuple[Document, ...]] = {}
-    for split, files in _by_split(folder, paths).items():
+    for split, files in _by_split(folder, paths, below=2).items():
         found: dict[tuple[str, str], Document] = {}
         for path in files:
             lines = read_lines(path, encoding=options.encoding)

@@ -17,6 +17,7 @@ from labelgraph_jax.data.readers.cells import (
     BLANK,
     DELIMITERS,
     WHOLE,
+    check_no_bits,
     column_style,
     find_delimiter,
     parts,
@@ -102,7 +103,12 @@ def settle(
             delimiter = BLANK
         elif not delimiter or names != trained.label_columns:
             delimiter = find_delimiter(
-                cells, counts, rows.name, known=known, ask=trained.ask
+                cells,
+                counts,
+                rows.name,
+                known=known,
+                blanks=not trained.ask or names[0].lower() != "label",
+                ask=trained.ask,
             )
         elif known:
             _check_pieces(cells, delimiter, rows.name, known)
@@ -246,6 +252,11 @@ def _style(
             return "names"
     if names[0] in rows.classes or any(isinstance(v, list) for v in given):
         pairs = any(isinstance(v, list) and v and type(v[0]) is tuple for v in given)
+        if names[0] not in rows.classes:
+            get = rows.getter(names[0])
+            lists = {n: v for n, row in content if isinstance(v := get(row), list)}
+            shown_lists = {str(v): n for n, v in lists.items()}
+            check_no_bits(lists.values(), shown_lists, rows.name)
         return "switches" if pairs else "lists"
     if any(isinstance(v, Mapping) for v in given):
         return "switches"

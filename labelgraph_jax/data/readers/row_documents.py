@@ -43,7 +43,8 @@ def read_frame(
         DataError: no such columns, or a document is not annotated for a label.
     """
     header = tuple(columns)
-    content = enumerate(zip(*columns.values(), strict=True), start=1)
+    plain = (map(_plain, cells) for cells in columns.values())
+    content = enumerate(zip(*plain, strict=True), start=1)
     documents, _ = read_table_rows(
         Rows("the data frame", header, content, nested=True), options
     )
@@ -54,6 +55,15 @@ def read_frame(
                 f"for {document.unannotated[0]!r} (a file may leave it open)"
             )
     return [d.text for d in documents], [list(d.labels) for d in documents]
+
+
+def _plain(cell: Any) -> Any:
+    """A list where a cell is an array, a tuple or a set."""
+    if hasattr(cell, "tolist"):
+        cell = cell.tolist()
+    if isinstance(cell, (set, frozenset)):
+        cell = sorted(cell, key=str)
+    return list(cell) if isinstance(cell, tuple) else cell
 
 
 def read_table_rows(
@@ -147,7 +157,7 @@ def _labels_reader(
             kept = [v for v in given if v is not None and v is not ABSENT and v != ""]
             if not kept and len(columns) == 1 and labels == "required":
                 check_labels(None, where)
-            return check_labels([str(v).strip() for v in kept], where), ()
+            return check_labels([_name(v) for v in kept], where), ()
 
         return named
     name = columns[0]
@@ -166,12 +176,20 @@ def _labels_reader(
             value = [_class(v, classes, where) for v in every if v is not None]
         elif isinstance(value, str) and style != "lists":
             value = _divided(value, layout, where)
+        elif isinstance(value, list) and all(type(v) is int for v in value):
+            value = [str(v) for v in value]
         # The messages of tables call every label column so.
         return check_labels(value, where, name if rows.keyed else "labels"), (
             _unannotated(row, rows)
         )
 
     return listed
+
+
+def _name(value: Any) -> str:
+    """A label that is a text or a number; a whole number is written as one."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value).strip()
 
 
 def _divided(cell: str, layout: Layout, where: str) -> list[str]:

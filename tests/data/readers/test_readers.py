@@ -106,7 +106,7 @@ def test_csv_finds_what_stands_between_labels(tmp_path: Path, mark: str) -> None
 def test_csv_labels_without_other_delimiter_stand_between_spaces(
     tmp_path: Path,
 ) -> None:
-    path = write(tmp_path / "d.csv", "text,label\none,a b\ntwo,a\n")
+    path = write(tmp_path / "d.csv", "text,labels\none,a b\ntwo,a\n")
     assert [d.labels for d in read_documents(path)] == [("a", "b"), ("a",)]
 
 
