@@ -184,8 +184,8 @@ def csv_table(
     rows = _csv_rows(first, lines, name, delimiter)
     number, header = next(rows)
     names = [column.strip() for column in header]
-    if len(names) > 1 and not names[0] and UNNAMED not in names:
-        names[0] = UNNAMED
+    if len(names) > 1 and not names[0]:
+        names[0] = UNNAMED if UNNAMED not in names else f"{UNNAMED}.1"
     twice = [column for column, count in Counter(names).items() if count > 1]
     if twice or not all(names):
         raise DataError(
@@ -306,7 +306,7 @@ def json_table(
         if first is not None:
             lines = itertools.chain([first], lines)
         if first is not None and first[1].lstrip().startswith("["):
-            rows = list(_elements("\n".join(line for _, line in lines), name))
+            rows = list(_elements("\n".join(line for _, line in lines), name, first[0]))
             lines = iter(())
             if len({number for number, _ in rows}) < len(rows):  # several on a line
                 rows = [(i, fields) for i, (_, fields) in enumerate(rows, start=1)]
@@ -325,13 +325,13 @@ def json_table(
     return Rows(name, tuple(header), rows, nested=True, keyed=True)
 
 
-def _elements(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON array, and the line on which each begins.
+def _elements(text: str, name: str, line: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON array from some line on, and the line of each.
 
     Raises:
         DataError: something else stands in it or after it.
     """
-    at, line, seen = text.index("[") + 1, 1, 0
+    at, start, seen = text.index("[") + 1, line, 0
     while True:
         while at < len(text) and text[at] in " \t\r\n,":
             at += 1
@@ -348,7 +348,7 @@ def _elements(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             fields, at = DECODER.raw_decode(text, at)
         except json.JSONDecodeError as error:
-            place = f"{name}:{text.count(chr(10), 0, error.pos) + 1}"
+            place = f"{name}:{text.count(chr(10), 0, error.pos) + start}"
             raise DataError(
                 f"{place}: must be an array of JSON objects; {error.msg} at column "
                 f"{error.colno}"

@@ -1,10 +1,10 @@
 """Several files -> a corpus: shards, folders of splits or classes, Hugging Face.
 
-    train-0.parquet, train-1.parquet     shards of one file, as `train-*.parquet`
-    folder/train.csv, folder/test.csv    splits, by the names of files or folders
-    folder/train/class/1.txt             a text a file, by class; or folder/class/1.txt
-    folder/dataset_dict.json             what `save_to_disk` of datasets leaves
-    hf:owner/name, hf:owner/name:config  from the hub, where datasets is installed
+train-0.parquet, train-1.parquet     shards of one file, as `train-*.parquet`
+folder/train.csv, folder/test.csv    splits, by the names of files or folders
+folder/train/class/1.txt             a text a file, by class; or folder/class/1.txt
+folder/dataset_dict.json             what `save_to_disk` of datasets leaves
+hf:owner/name, hf:owner/name:config  from the hub, where datasets is installed
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _SPLITS = {
     ),
     "test": re.compile(r"(^|[^a-z])(test|tst)([^a-z]|$)", re.IGNORECASE),
 }
+_NO_CLASS = {"unsup", "unlabeled", "unlabelled"}
 _SAVED = ("dataset_dict.json", "dataset_info.json")
 
 
@@ -97,7 +98,7 @@ def read_splits(
     shards = [path for path in files if split_suffix(path)[0] in FORMATS]
     if shards:
         return _shards(folder, shards, options, labels, layout, complain)
-    classes = [path for path in files if path.parent != folder]
+    classes = _texts([path for path in files if path.parent != folder])
     if classes:
         return _classes(folder, classes, options, complain)
     listed = ", ".join(path.name for path in files[:6]) or "nothing"
@@ -169,6 +170,20 @@ def _shards(
                 settled = settled or read
                 known = {label for d in documents for label in d.labels}
     return Corpus.of_splits(folder.name, splits, settled)
+
+
+def _texts(paths: Sequence[Path]) -> list[Path]:
+    """Of files by class the texts: those called .txt, or else all that hold no zero
+    byte; none in the folder of what has no class."""
+    paths = [path for path in paths if path.parent.name.lower() not in _NO_CLASS]
+
+    def is_text(path: Path) -> bool:
+        with path.open("rb") as file:
+            start = file.read(4_096)
+        return b"\0" not in start or start.startswith((b"\xff\xfe", b"\xfe\xff"))
+
+    named = [path for path in paths if split_suffix(path)[0] == ".txt"]
+    return named or [path for path in paths if split_suffix(path)[1] or is_text(path)]
 
 
 def _classes(

@@ -105,7 +105,8 @@ def zipped_name(path: Path) -> str:
         names = [
             name
             for name in archive.namelist()
-            if not name.endswith("/") and not name.startswith("__MACOSX/")
+            if not name.endswith("/")
+            and not any(p.startswith((".", "__MACOSX")) for p in name.split("/"))
         ]
     if len(names) != 1:
         listed = ", ".join(names[:5]) or "nothing"

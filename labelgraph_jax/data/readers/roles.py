@@ -38,7 +38,7 @@ NOT_ANNOTATED = {"", "na", "nan", "-1", "-1.0"}
 Mode = Literal["required", "optional", "ignored"]
 """How labels are read: a file must say something about them, may, or is not asked."""
 
-_INDEX = re.compile(r"Unnamed: \d+|index|__index_level_\d+__")
+_INDEX = re.compile(r"Unnamed: \d+(\.\d+)*|index|__index_level_\d+__")
 _NUMBERED_LABELS = re.compile(r"(label|labels|tag|category)[ _-]?\d+", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d]\w*")
 _HEADER_WORDS = {
@@ -77,7 +77,8 @@ def settle(
     if trained.ask and not rows.has_header and content:
         _check_numbered(rows, content)
     by_name = {name.lower(): name for name in reversed(rows.header)}
-    text = _text_column(rows, options, trained, by_name)
+    is_table = layout is None and format != "rows"
+    text = _text_column(rows, options, trained, by_name, is_table)
     id_column = by_name.get("id", "")
     tasks = by_name.get(TASKS_NAME) if rows.nested else None
     names: tuple[str, ...] = ()
@@ -156,7 +157,11 @@ def names_columns(first: str, options: ReadingConfig, layout: Layout | None) -> 
 
 
 def _text_column(
-    rows: Rows, options: ReadingConfig, trained: Layout, by_name: Mapping[str, str]
+    rows: Rows,
+    options: ReadingConfig,
+    trained: Layout,
+    by_name: Mapping[str, str],
+    is_table: bool,
 ) -> str:
     if options.text_column:
         if options.text_column not in rows.header and not rows.keyed:
@@ -167,10 +172,11 @@ def _text_column(
     found = [by_name[name] for name in TEXT_NAMES if name in by_name]
     if found or rows.keyed:
         return found[0] if found else TEXT_NAMES[0]
+    # Only a training file may have columns of other kinds instead.
+    table = "; or learn other columns with --task COLUMN=KIND" if is_table else ""
     raise DataError(
         f"{rows.name}: must have a column called text (or name it with "
-        "text_column; or learn other columns with --task COLUMN=KIND); the "
-        f"columns are: {', '.join(rows.header)}"
+        f"text_column{table}); the columns are: {', '.join(rows.header)}"
     )
 
 

@@ -162,7 +162,7 @@ def labelled_rows(
             complain(error)
     if header is not None and not wrong:
         check_row_count(name, header[0], len(documents))
-    if not documents:
+    if not documents and not wrong:
         raise DataError(f"{name}: must hold at least one document; got none")
     return documents
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,6 +51,48 @@ TEXTS = LABELLED | {".txt": "txt"}
 _ROWS = ("svm", "txt")
 """Formats in which a blank line is a row as well."""
 _PREFIX = "__label__"
+
+
+@dataclasses.dataclass
+class _Request:
+    """What is read, and what is known about it; see `read_files`."""
+
+    format: str
+    options: ReadingConfig
+    labels: Mode
+    layout: Layout | None = None
+    known: Collection[str] = ()
+    told: Complain = refuse
+    complaints: int = 0
+
+    def __post_init__(self) -> None:
+        """Encoding and column delimiter are the training file's where none is said."""
+        if self.layout is not None:
+            csv = self.layout.format == "csv"
+            delimiter = self.layout.column_delimiter if csv else ""
+            self.options = dataclasses.replace(
+                self.options,
+                encoding=self.options.encoding or self.layout.encoding,
+                column_delimiter=self.options.column_delimiter or delimiter,
+            )
+
+    def complain(self, error: DataError) -> None:
+        self.complaints += 1
+        self.told(error)
+
+    def finish(self, documents: DocumentList) -> list[Document]:
+        """The documents; there may be none where something was told already."""
+        return documents.documents if self.complaints else documents.finish()
+
+    def lines(self, source: Any, name: str) -> Iterator[Line]:
+        options: Any = {
+            "keep_blank": self.format in _ROWS,
+            "encoding": self.options.encoding,
+            "complain": self.complain,
+        }
+        if isinstance(source, Path):
+            return read_lines(source, **options)
+        return decoded_lines(source, name, **options)
 
 
 def read_documents(
@@ -151,18 +193,10 @@ def read_files(
     if not format and layout and split_suffix(paths[0])[0] not in formats:
         format = layout.format
     format = format_of(paths[0], format, formats)
-    options = _with_layout(options, layout)
-
-    def lines(path: Path) -> Iterator[Line]:
-        return read_lines(
-            path,
-            keep_blank=format in _ROWS,
-            encoding=options.encoding,
-            complain=complain,
-        )
-
-    sources: list[tuple[str, Any]] = [(str(path), path) for path in paths]
-    return _read(sources, format, options, lines, labels, layout, known, complain)
+    request = _Request(format, options, labels, layout, known, complain)
+    return _read(
+        [(str(path), path, request.lines(path, "")) for path in paths], request
+    )
 
 
 def read_texts(
@@ -203,16 +237,8 @@ def read_texts(
         raise DataError(
             f"{name}: a stream must be jsonl, tsv, csv, svm or txt; got {format!r}"
         )
-    options = _with_layout(options, layout)
-
-    def lines(source: Any) -> Iterator[Line]:
-        keep_blank = format in _ROWS
-        return decoded_lines(
-            source, name, keep_blank=keep_blank, encoding=options.encoding
-        )
-
-    sources = [(name, stream)]
-    return _read(sources, format, options, lines, "ignored", layout, (), refuse)[0]
+    request = _Request(format, options, "ignored", layout)
+    return _read([(name, stream, request.lines(stream, name))], request)[0]
 
 
 def read_text_batches(
@@ -233,103 +259,80 @@ def read_text_batches(
     Raises:
         DataError: as `read_texts`; that two ids are the same is seen within a batch.
     """
-    options = _with_layout(options, layout)
     name = str(getattr(stream, "name", "stream"))
-    format = options.format or "txt"
-    lines = decoded_lines(
-        stream, name, keep_blank=format in _ROWS, encoding=options.encoding
-    )
-
-    def parsed(arrived: list[Line]) -> list[Document]:
-        sources = [(name, arrived)]
-        return _read(sources, format, options, iter, "ignored", layout, (), refuse)[0]
-
+    request = _Request(options.format or "txt", options, "ignored", layout)
     empty = True
-    for arrived in arriving(lines, most):
+    for arrived in arriving(request.lines(stream, name), most):
         empty = False
-        yield parsed(arrived)
+        yield _read([(name, stream, iter(arrived))], request)[0]
     if empty:
-        parsed([])
-
-
-def _with_layout(options: ReadingConfig, layout: Layout | None) -> ReadingConfig:
-    """Encoding and column delimiter are the training file's where nothing is said."""
-    if layout is None:
-        return options
-    delimiter = layout.column_delimiter if layout.format == "csv" else ""
-    return dataclasses.replace(
-        options,
-        encoding=options.encoding or layout.encoding,
-        column_delimiter=options.column_delimiter or delimiter,
-    )
+        _read([(name, stream, iter(()))], request)
 
 
 def _read(
-    sources: Sequence[tuple[str, Any]],
-    format: str,
-    options: ReadingConfig,
-    lines: Callable[[Any], Iterator[Line]],
-    labels: Mode,
-    layout: Layout | None,
-    known: Collection[str],
-    complain: Complain,
+    sources: Sequence[tuple[str, Any, Iterator[Line]]], request: _Request
 ) -> tuple[list[Document], Layout]:
+    """The documents of sources: what each is called, it itself, and its lines."""
     found: list[Document] = []
     tables: list[tuple[Rows, list[tuple[int, Any]]]] = []
-    for name, source in sources:
-        read = iter(()) if format == "parquet" else lines(source)
-        first = list(itertools.islice(read, 1))
-        read = itertools.chain(first, read)
-        if format in ("svm", "txt") and first and first[0][1].startswith(_PREFIX):
+    format, labels = request.format, request.labels
+    for name, source, lines in sources:
+        ahead: list[Line] = []
+        while format != "parquet" and not (ahead and ahead[-1][1].strip()):
+            if (line := next(lines, None)) is None:
+                break
+            ahead.append(line)
+        if format in _ROWS and ahead and ahead[-1][1].startswith(_PREFIX):
             format = "fasttext"
+        if format in ("csv", "json", "fasttext") or (
+            format == "tsv" and labels != "ignored"
+        ):
+            ahead = ahead[-1:]
+        lines = itertools.chain(ahead, lines)
         if format in FORMATS.values():
-            rows = _rows(name, source, format, read, options, labels, layout, complain)
+            path = source if isinstance(source, Path) else Path(name)
+            rows = _rows(path, format, lines, request)
             tables.append((rows, list(rows.rows)))
         elif format == "svm":
             found += labelled_rows(
-                read,
+                lines,
                 name,
                 need_header=split_suffix(Path(name))[0] == ".txt",
                 ignore_labels=labels == "ignored",
-                complain=complain,
+                complain=request.complain,
             )
         else:
-            found += _lines_of_text(read, name, format, labels, complain)
+            found += _lines_of_text(lines, name, format, request)
     if not tables:
-        return found, Layout(format=format, encoding=options.encoding)
+        return found, Layout(format=format, encoding=request.options.encoding)
     settled = settle(
-        tables, options, format=format, labels=labels, layout=layout, known=known
+        tables,
+        request.options,
+        format=format,
+        labels=labels,
+        layout=request.layout,
+        known=request.known,
     )
     for rows, content in tables:
         shard = f"{Path(rows.name).name}:" if len(tables) > 1 else ""
         parts = [content]
         if labels == "ignored" and content:
             parts = list(one_by_one(rows, content, settled.text_column))
-        try:
-            for part in parts:
-                documents = documents_of(rows, part, settled, labels, complain, shard)
-                found += documents.finish()
-        except DataError as error:
-            complain(error)
+        for part in parts:
+            documents = documents_of(
+                rows, part, settled, labels, request.complain, shard
+            )
+            found += request.finish(documents)
     return found, settled
 
 
-def _rows(
-    name: str,
-    source: Any,
-    format: str,
-    lines: Iterator[Line],
-    options: ReadingConfig,
-    labels: Mode,
-    layout: Layout | None,
-    complain: Complain,
-) -> Rows:
-    path = source if isinstance(source, Path) else Path(name)
+def _rows(path: Path, format: str, lines: Iterator[Line], request: _Request) -> Rows:
+    options, layout = request.options, request.layout
     if format == "tsv":
         first = next(lines, None)
         if first is None:
             raise DataError(
-                f"{name}: must hold at least one document; the file is empty"
+                f"{path}: must hold at least one document; the file is empty"
             )
         lines = itertools.chain([first], lines)
         if not names_columns(first[1], options, layout):
@@ -337,8 +340,8 @@ def _rows(
             if layout and "\t" in first[1]:  # a text alone has no number
                 chosen.append(layout.text_column)
             numbers = any(column.isdecimal() for column in chosen)
-            return _numbered(lines, name, first, numbers, labels, complain)
-    if format == "jsonl" and labels == "ignored":
+            return _numbered(lines, str(path), first, numbers, request)
+    if format == "jsonl" and request.labels == "ignored":
         # A blank line is a document without a word, as it is in a .txt.
         column = options.text_column or (layout.text_column if layout else "")
         blank = json.dumps({column or "text": ""})
@@ -349,40 +352,36 @@ def _rows(
         lines=lines,
         encoding=options.encoding,
         delimiter=options.column_delimiter,
-        complain=complain,
-        blank=labels == "ignored",
+        complain=request.complain,
+        blank=request.labels == "ignored",
     )
 
 
 def _numbered(
-    lines: Iterator[Line],
-    name: str,
-    first: Line,
-    by_number: bool,
-    labels: Mode,
-    complain: Complain,
+    lines: Iterator[Line], name: str, first: Line, by_number: bool, request: _Request
 ) -> Rows:
     """Rows of a TSV without a header."""
     width = len(first[1].split("\t"))
-    least = 1 if labels == "ignored" else 2
+    least = 1 if request.labels == "ignored" else 2
     if not by_number and not least <= width <= 3:
+        header = "; a header is named with text_column" if width > 3 else ""
         raise DataError(
             f"{name}:{first[0]}: must have 2 or 3 fields between tabs: [id,] labels, "
             f"text; got {width} (labels with tabs or texts with tabs or line breaks "
-            "need JSONL)"
+            f"need JSONL{header})"
         )
-    blank = labels == "ignored"
-    rows = numbered_table(lines, name, width, first[0], complain, blank)
+    blank = request.labels == "ignored"
+    rows = numbered_table(lines, name, width, first[0], request.complain, blank)
     if by_number:
         rows = dataclasses.replace(rows, header=tuple(map(str, range(1, width + 1))))
     return rows
 
 
 def _lines_of_text(
-    lines: Iterator[Line], name: str, format: str, labels: Mode, complain: Complain
+    lines: Iterator[Line], name: str, format: str, request: _Request
 ) -> list[Document]:
     """A document a line; of fastText with the labels that stand before it."""
-    texts = DocumentList(name)
+    texts, labels = DocumentList(name), request.labels
     for number, line in lines:
         names: list[str] = []
         if format == "fasttext":
@@ -395,5 +394,5 @@ def _lines_of_text(
             blank = labels == "ignored"
             texts.add(number, check_text(line, where, blank=blank), kept)
         except DataError as error:
-            complain(error)
-    return texts.finish()
+            request.complain(error)
+    return request.finish(texts)

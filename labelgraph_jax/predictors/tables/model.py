@@ -301,7 +301,17 @@ def as_table(rows: Rows) -> Table:
 
 
 def frame_columns(frame: Any) -> dict[str, list[Any]]:
-    """The columns of a pandas frame as plain Python, absent values None."""
+    """The columns of a pandas frame as plain Python, absent values None.
+
+    Raises:
+        ValueError: two columns have one name.
+    """
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"the columns of a data frame must have distinct names; got {twice[0]!r} "
+            "twice"
+        )
     return {
         str(name): frame[name].astype(object).where(frame[name].notna(), None).tolist()
         for name in frame.columns

@@ -1,5 +1,6 @@
 """Folders of splits, of shards and of classes."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,24 @@ def test_a_folder_below_a_dotted_one_is_read(
     monkeypatch.chdir(made)
     assert len(corpus(Path(place)).train) == 2
     assert len(corpus(made).train) == 2
+
+
+def test_pictures_and_texts_of_no_class_are_passed_over(tmp_path: Path) -> None:
+    texts = [f"train/{name}/1.txt" for name in ("pos", "neg", "unsup")]
+    for place, names in ((tmp_path / "a", texts), (tmp_path / "b", ["pos/1", "neg/1"])):
+        folder(place, *names)
+        for name in ("pic.jpg", "doc.pdf"):
+            path = (place / names[0]).parent / name
+            path.write_bytes(b"%PDF\xff\xfe\0\0")
+        read = corpus(place)
+        assert {d.labels for d in read.train} == {("pos",), ("neg",)}
+        assert len(read.train) == 2
+
+
+def test_what_a_mac_adds_to_a_zip_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "d.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("in/a.jsonl", LINES.format("x"))
+        for name in ("__MACOSX/in/._a.jsonl", ".DS_Store", "in/.DS_Store"):
+            archive.writestr(name, b"\0")
+    assert [d.text for d in corpus(path).train] == ["x"]

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from labelgraph_jax.config import DataConfig
+from labelgraph_jax.config import DataConfig, ReadingConfig
 from labelgraph_jax.data.documents import Corpus, DataError
-from labelgraph_jax.data.readers.texts import read_documents, read_texts
+from labelgraph_jax.data.readers.texts import read_documents, read_files, read_texts
 from labelgraph_jax.data.tables.files import read_table
 from labelgraph_jax.runs.corpus import read_corpus
 
@@ -289,3 +289,39 @@ def test_a_data_set_of_the_hub_is_read_with_its_splits(
     monkeypatch.setitem(sys.modules, "datasets", loader)
     read = folder("hf:x/y:z")
     assert (len(read.train), len(read.test)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("d.csv", "text,labels\nx,a\n"),
+        ("d.tsv", "a\tx\n"),
+        ("d.json", '[{"text": "x", "labels": ["a"]}]'),
+        ("d.txt", "__label__a x\n"),
+        ("d.ft", "__label__a x\n"),
+    ],
+)
+@pytest.mark.parametrize("before", ["\n", " \r\n\n", "\ufeff\n"])
+def test_blank_lines_at_the_beginning_are_passed_over(
+    tmp_path: Path, name: str, content: str, before: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes((before + content).encode())
+    (document,) = read_documents(path)
+    assert (document.text, document.labels) == ("x", ("a",))
+    assert document.source.startswith(f"{path}:")
+
+
+@pytest.mark.parametrize("name", ["d.jsonl", "d.tsv", "d.csv", "d.ft"])
+def test_where_no_row_can_be_read_each_is_told_and_nothing_else(
+    tmp_path: Path, name: str
+) -> None:
+    header = {"d.csv": "text,labels\n", "d.tsv": "a\ttext one\n"}.get(name, "")
+    bad = {"d.jsonl": "{}", "d.ft": "__label__a"}.get(name, "one field")
+    path = tmp_path / name
+    path.write_text(header + f"{bad}\n" * 5, encoding="utf-8")
+    told: list[DataError] = []
+    read_files([path], ReadingConfig(), complain=told.append)
+    assert [str(error).split(": ")[0] for error in told] == [
+        f"{path}:{n}" for n in range(1 + bool(header), 6 + bool(header))
+    ]

@@ -9,6 +9,7 @@ from labelgraph_jax.config import DataConfig, ReadingConfig
 from labelgraph_jax.data.documents import Corpus, DataError
 from labelgraph_jax.data.layout import OLD, Layout
 from labelgraph_jax.data.readers.cells import written_list
+from labelgraph_jax.data.readers.row_documents import read_frame
 from labelgraph_jax.data.readers.texts import read_documents, read_texts
 from labelgraph_jax.runs.corpus import layout_lines, read_corpus
 
@@ -246,3 +247,34 @@ def test_texts_to_predict_are_found_as_in_training(tmp_path: Path) -> None:
     assert read_texts(new, layout=layout)[0].text == "one"
     with pytest.raises(DataError, match="no text column 'x'"):
         read_texts(train, options=ReadingConfig(text_column="x"), layout=layout)
+
+
+def test_an_option_is_advised_only_where_it_may_be_given(tmp_path: Path) -> None:
+    other = tsv(tmp_path, "body,kind", "one,a", name="other.csv")
+    with pytest.raises(DataError, match="COLUMN=KIND"):
+        read_documents(other)
+    layout = corpus(csv(tmp_path, ["a", "b"])).layout
+    for read in (
+        lambda: read_texts(other, layout=layout),
+        lambda: read_frame({"body": ["x"], "kind": ["a"]}, ReadingConfig()),
+    ):
+        with pytest.raises(DataError, match=r"called text \(or name it with") as told:
+            read()
+        assert "COLUMN=KIND" not in str(told.value)
+
+
+@pytest.mark.parametrize("index", [",Unnamed: 0", "Unnamed: 0.1,Unnamed: 0"])
+def test_an_index_that_was_saved_twice_is_passed_over(
+    tmp_path: Path, index: str
+) -> None:
+    read = corpus(tsv(tmp_path, f"{index},text,labels", "0,0,x,a", name="d.csv"))
+    assert (read.train[0].text, read.train[0].labels) == ("x", ("a",))
+    flags = corpus(tsv(tmp_path, f"{index},text,a,b", "0,0,x,1,0", name="f.csv"))
+    assert flags.train[0].labels == ("a",)
+
+
+def test_a_header_of_several_columns_is_named_by_an_option(tmp_path: Path) -> None:
+    path = tsv(tmp_path, "ID\tTweet\tanger\tjoy", "1\thow nice\t0\t1")
+    with pytest.raises(DataError, match="a header is named with text_column"):
+        read_documents(path)
+    assert read_documents(path, text_column="Tweet")[0].labels == ("joy",)

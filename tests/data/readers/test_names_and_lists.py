@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import labelgraph_jax as lg
 from labelgraph_jax.config import DataConfig, ReadingConfig
 from labelgraph_jax.data.documents import Corpus, DataError
 from labelgraph_jax.data.readers.row_documents import read_frame
@@ -125,3 +127,9 @@ def test_whole_numbers_of_a_data_frame_are_named_alike() -> None:
     for cells in ([0.0, 1.0], [0, 1], ["0", "1"]):
         _, labels = read_frame({"text": ["x", "y"], "label": cells}, ReadingConfig())
         assert labels == [["0"], ["1"]]
+
+
+def test_a_data_frame_with_two_columns_of_one_name_is_refused() -> None:
+    frame = pd.DataFrame([["x", "a", "b"]], columns=["text", "label", "label"])
+    with pytest.raises(ValueError, match="distinct names; got 'label' twice"):
+        lg.fit(frame)
