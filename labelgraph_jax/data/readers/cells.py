@@ -34,6 +34,9 @@ _ITEM = re.compile(
     re.VERBOSE,
 )
 _MARKUP = re.compile(r"(?:\s*<[^<>]+>)+\s*")
+_NOTHING = {"nan", "NaN", "None", "null"}
+"""In a list without quotes around them these stand for no item."""
+ABSENT_CELLS = {"nan", "NaN", "NA", "<NA>", "NULL"}
 _BITS = {"0", "1", "0.", "1.", "0.0", "1.0"}
 _IN_NAMES = {"of", "and", "or", "the", "in", "for", "with", "not", "no", "&"}
 
@@ -65,8 +68,10 @@ def written_list(cell: str) -> list[str] | None:
         if match is None:
             return None
         quoted = match[1] if match[1] is not None else match[2]
-        item = match[3].strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-        found.append(item)
+        if quoted is not None:
+            found.append(re.sub(r"\\(.)", r"\1", quoted))
+        elif (item := match[3].strip()) not in _NOTHING:
+            found.append(item)
         at = match.end()
     return found
 
@@ -89,12 +94,10 @@ def column_style(cells: Mapping[str, int], name: str) -> str:
     check_no_bits((re.split(r"[\s,;|]+", c.strip("[]() ")) for c in cells), cells, name)
     if cells and all(_MARKUP.fullmatch(cell) for cell in cells):
         return "markup"
-    sure = [
-        cell
-        for cell in cells
-        if (cell.startswith("[") and cell.endswith("]"))
-        or (_CLOSING.get(cell[0]) == cell[-1] and re.search("['\",]", cell[1:-1]))
-    ]
+    closed = [cell for cell in cells if _CLOSING.get(cell[0]) == cell[-1]]
+    sure = closed
+    if len(closed) < len(cells):
+        sure = [c for c in closed if c[0] == "[" or re.search("['\",]", c[1:-1])]
     if not sure:
         return "delimited"
     if all(written_list(cell) is not None for cell in cells):

@@ -14,6 +14,7 @@ from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.cells import (
+    ABSENT_CELLS,
     BLANK,
     DELIMITERS,
     WHOLE,
@@ -97,6 +98,13 @@ def settle(
             names = _with_new_flags(rows, every, names, rest, options)
     if style == "delimited" and not delimiter:
         cells, counts = _cells(rows, every, names[0])
+        nothing = ABSENT_CELLS & cells.keys() - set(known) if trained.ask else ()
+        for cell in nothing:
+            raise DataError(
+                f"{rows.name}:{cells[cell]}: {cell!r} may be a label, or say that "
+                "nothing is known: leave the field empty for no label, or say "
+                "label_delimiter to read it as a label"
+            )
         delimiter = trained.label_delimiter
         if rows.keyed and names[0].lower() == "label":
             delimiter = WHOLE  # a string under a key that is no plural
@@ -144,7 +152,7 @@ def names_columns(first: str, options: ReadingConfig, layout: Layout | None) -> 
     It is one where columns are named (and not numbered) or where a field is what a
     text column may be called.
     """
-    fields = [field.strip().lower() for field in first.split("\t")]
+    fields = [field.strip(' "').lower() for field in first.split("\t")]
     asked = [options.text_column, *options.label_columns]
     asked = [name for name in asked if name]
     if asked:
@@ -208,6 +216,9 @@ def _label_columns(
             f"{rows.name}: must have the label columns of the training file; "
             f"{missing!r} is missing; the columns are: {', '.join(header)}"
         )
+    coded = tuple(name for name in rest if name in rows.classes)
+    if len(coded) == 1:
+        return coded
     if rows.keyed or labels != "required" or tasks is not None:
         return ()
     numbered = tuple(name for name in rest if _NUMBERED_LABELS.fullmatch(name))
@@ -236,7 +247,8 @@ def _style(
     """How label columns hold labels: what their fields are says it."""
     values = (rows.getter(name)(row) for name in names for _, row in content)
     given = [v for v in values if v is not None and v is not ABSENT]
-    if len(names) > 1 or names[0].lower() not in LABEL_NAMES:
+    is_coded = len(names) == 1 and names[0] in rows.classes
+    if not is_coded and (len(names) > 1 or names[0].lower() not in LABEL_NAMES):
         texts = [v for v in given if isinstance(v, str) and v.strip()]
         listed = any(isinstance(v, (list, Mapping)) for v in given)
         is_flags = not listed and (
@@ -348,12 +360,13 @@ def _check_numbered(rows: Rows, content: Sequence[tuple[int, Any]]) -> None:
         for i in range(len(first))
     ]
     seen = {piece for row in others for piece in re.split(r"[\s|;,]+", row[-2])}
-    fields = [field.strip() for field in first]
+    fields = [re.sub(r'^"(.*)"$', r"\1", field.strip()) for field in first]
+    least = min(len(row[-1].split()) for row in others)
     named = bool({field.lower() for field in fields} & _HEADER_WORDS)
     if (
         all(map(_WORD.fullmatch, fields))
         and fields[-2] not in seen
-        and (named or words[-1] >= 3)
+        and (named or words[-1] >= 3 or (least > 1 and len(others) > 5))
     ):
         raise DataError(
             f"{rows.name}:{number}: looks like a header ({', '.join(fields)}), and "

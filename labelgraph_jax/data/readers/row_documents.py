@@ -163,7 +163,7 @@ def _labels_reader(
     name = columns[0]
     get, classes = getters[name], rows.classes.get(name, ())
     if style == "switches":
-        return _switches(get, name, content)
+        return _switches(get, name, content, rows.keyed)
 
     def listed(row: Any, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         value = get(row)
@@ -213,10 +213,13 @@ def _divided(cell: str, layout: Layout, where: str) -> list[str]:
 
 
 def _switches(
-    get: Callable[[Any], Any], name: str, content: Sequence[tuple[int, Any]]
+    get: Callable[[Any], Any],
+    name: str,
+    content: Sequence[tuple[int, Any]],
+    keyed: bool,
 ) -> Labels:
     """Labels of objects `{label: 0 or 1}`; where some of them say 0, a label that one
-    lacks is not annotated."""
+    lacks is not annotated, and so is one that is null (of structs every key is)."""
 
     def items(row: Any) -> Mapping[str, Any] | None:
         value = get(row)
@@ -241,7 +244,8 @@ def _switches(
         flags = {key: _flag(value, key, where) for key, value in found.items()}
         names = check_labels([key for key, flag in flags.items() if flag], where)
         if not denies:
-            return names, ()
+            nulls = (key for key, flag in flags.items() if flag is None and keyed)
+            return names, tuple(nulls)
         return names, tuple(key for key in every if flags.get(key) is None)
 
     return read

@@ -282,7 +282,7 @@ def _read(
             if (line := next(lines, None)) is None:
                 break
             ahead.append(line)
-        if format in _ROWS and ahead and ahead[-1][1].startswith(_PREFIX):
+        if format in (*_ROWS, "tsv") and ahead and ahead[-1][1].startswith(_PREFIX):
             format = "fasttext"
         if format in ("csv", "json", "fasttext") or (
             format == "tsv" and labels != "ignored"

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 import labelgraph_jax as lg
 from labelgraph_jax.config import DataConfig, ReadingConfig
@@ -133,3 +135,70 @@ def test_a_data_frame_with_two_columns_of_one_name_is_refused() -> None:
     frame = pd.DataFrame([["x", "a", "b"]], columns=["text", "label", "label"])
     with pytest.raises(ValueError, match="distinct names; got 'label' twice"):
         lg.fit(frame)
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (["{a}", "{b}"], [("a",), ("b",)]),
+        (["(a)", "(b c)"], [("a",), ("b c",)]),
+        (["{a}", "{a,b}"], [("a",), ("a", "b")]),
+        (["['a', nan]", "[None]"], [("a",), ()]),
+        (["['nan']", "['a']"], [("nan",), ("a",)]),
+    ],
+)
+def test_lists_of_one_and_what_stands_for_nothing_in_them(
+    tmp_path: Path, cells: list[str], labels: list[tuple[str, ...]]
+) -> None:
+    assert [d.labels for d in read_documents(column(tmp_path, cells))] == labels
+
+
+@pytest.mark.parametrize("cell", ["nan", "NA", "NaN", "<NA>"])
+def test_a_field_that_says_nothing_is_asked_about(tmp_path: Path, cell: str) -> None:
+    path = column(tmp_path, ["a", cell, "b"])
+    with pytest.raises(DataError, match=rf"d.csv:3: '{cell}' may be a label, or say"):
+        read_documents(path)
+    read = read_documents(path, label_delimiter="none")
+    assert [d.labels for d in read] == [("a",), (cell,), ("b",)]
+
+
+def test_null_of_an_object_of_labels_is_not_annotated(tmp_path: Path) -> None:
+    lines = ['{"text": "x", "cats": {"a": null, "b": 1}}']
+    (read,) = read_documents(write(tmp_path / "d.jsonl", *lines))
+    assert (read.labels, read.unannotated) == (("b",), ("a",))
+
+
+@pytest.mark.parametrize("name", ["sentiment", "label", "kind"])
+def test_class_names_are_read_whatever_their_column_is_called(
+    tmp_path: Path, name: str
+) -> None:
+    feature = {"_type": "ClassLabel", "names": ["neg", "pos"]}
+    said = json.dumps({"info": {"features": {name: feature}}})
+    table = pa.table({"text": ["x", "y"], name: [0, 1], "index": [0, 1]})
+    path = tmp_path / "d.parquet"
+    parquet.write_table(table.replace_schema_metadata({"huggingface": said}), path)
+    assert [d.labels for d in read_documents(path)] == [("neg",), ("pos",)]
+
+
+def test_fasttext_with_a_tab_is_fasttext(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.tsv", "__label__a\tone two", "__label__b\tthree")
+    assert [(d.labels, d.text) for d in read_documents(path)] == [
+        (("a",), "one two"),
+        (("b",), "three"),
+    ]
+
+
+@pytest.mark.parametrize("header", ["polarity\tsnippet", '"kind"\t"body"'])
+def test_a_header_over_short_texts_is_seen(tmp_path: Path, header: str) -> None:
+    lines = [f"{'ab'[i % 2]}\tword {i}" for i in range(20)]
+    with pytest.raises(DataError, match="looks like a header"):
+        read_documents(write(tmp_path / "d.tsv", header, *lines))
+
+
+def test_a_quoted_header_of_a_tsv_is_read(tmp_path: Path) -> None:
+    lines = ['"text"\t"labels"', '"one, two"\t"a"', '"three"\t"b"']
+    read = read_documents(write(tmp_path / "d.tsv", *lines))
+    assert [(d.text, d.labels) for d in read] == [
+        ("one, two", ("a",)),
+        ("three", ("b",)),
+    ]
