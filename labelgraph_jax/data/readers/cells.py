@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from labelgraph_jax.data.documents import DataError
@@ -89,9 +89,8 @@ def column_style(cells: Mapping[str, int], name: str) -> str:
         name: of the file, for the error.
 
     Raises:
-        DataError: some are written lists and some are not; see `check_no_bits`.
+        DataError: some are written lists and some are not.
     """
-    check_no_bits((re.split(r"[\s,;|]+", c.strip("[]() ")) for c in cells), cells, name)
     if cells and all(_MARKUP.fullmatch(cell) for cell in cells):
         return "markup"
     closed = [cell for cell in cells if _CLOSING.get(cell[0]) == cell[-1]]
@@ -108,30 +107,30 @@ def column_style(cells: Mapping[str, int], name: str) -> str:
     )
 
 
-def check_no_bits(
-    lists: Iterable[Sequence[Any]], cells: Mapping[Any, int], name: str
-) -> None:
+def check_no_bits(fields: Iterable[tuple[int, Any]], name: str) -> None:
     """Refuse lists that say 0 or 1 for each label in place of names.
 
     Args:
-        lists: the items of each field.
-        cells: the fields as written, and their lines.
+        fields: their lines, and texts or lists.
         name: of the file, for the error.
 
     Raises:
         DataError: all items are 0 or 1, and all lists have one length above 1.
     """
-    lengths = set()
-    for items in lists:
-        lengths.add(len(items))
-        if len(lengths) > 1 or not {str(item) for item in items} <= _BITS:
+    first: tuple[int, Any, int] | None = None
+    for line, field in fields:
+        items = field
+        if isinstance(field, str):
+            items = re.split(r"[\s,;|]+", field.strip("[]() "))
+        first = first or (line, field, len(items))
+        if len(items) != first[2] or not {str(item) for item in items} <= _BITS:
             return
-    if lengths and lengths != {0} and lengths != {1}:
-        cell, line = next(iter(cells.items()))
+    if first and first[2] > 1:
+        line, field, count = first
         raise DataError(
-            f"{name}:{line}: labels must be names; got {shown(cell)}, a 0 or 1 for "
-            f"each of {lengths.pop()} labels: write a column of 0 and 1 for each "
-            "label, called after it, or lists of the names of those that are 1"
+            f"{name}:{line}: labels must be names; got {shown(field)}, a 0 or 1 for "
+            f"each of {count} labels: write a column of 0 and 1 for each label, called "
+            "after it, or lists of the names of those that are 1"
         )
 
 
@@ -204,7 +203,7 @@ def find_delimiter(
     between = "blanks" if mark == BLANK else repr(mark)
     raise DataError(
         f"{where}:{cells[cell]}: {shown(cell)} may be one label, or labels between "
-        f"{between} ({pieces}, which hardly stand in other fields and orders); say "
+        f"{between} ({pieces}, which stand in few other fields and orders); say "
         f"which with label_delimiter: {WHOLE!r} or {mark!r}"
     )
 
@@ -238,18 +237,16 @@ def _bound(counts: Mapping[str, int], mark: str) -> float | None:
 
 
 def _combine(counts: Mapping[str, int]) -> bool:
-    """Whether the words of a column are labels and not parts of names.
+    """Say that the words of a column are labels and not parts of names.
 
-    Names are few and each stands in many rows. Words of such a column are labels
-    where they are written as no word of a name is, or where each stands in several
-    fields and many both begin a field and do not; an adjective always begins one.
+    They are where they are written as no word of a name is, or where each stands in
+    several fields and many both begin a field and do not; an adjective always begins
+    one. Names, moreover, stand in several rows each, or begin with capitals.
     """
     divided = {cell: cell.split() for cell in counts if len(cell.split()) > 1}
     words = {word for pieces in divided.values() for word in pieces}
     if {word.lower() for word in words} & _IN_NAMES:
         return False
-    if sum(counts[cell] for cell in divided) < 2 * len(divided):
-        return True
     if any("_" in word for word in words) or all(
         any(map(str.isdigit, word)) for word in words
     ):
@@ -257,8 +254,10 @@ def _combine(counts: Mapping[str, int]) -> bool:
     every = [word for cell in counts for word in set(cell.split())]
     first = {pieces[0] for pieces in divided.values()}
     later = {word for pieces in divided.values() for word in pieces[1:]}
-    many = len(every) >= 3 * len(set(every))
-    return many and 3 * len(first & later) >= len(words)
+    if len(every) >= 3 * len(set(every)) and 3 * len(first & later) >= len(words):
+        return True
+    rare = sum(counts[cell] for cell in divided) < 2 * len(divided)
+    return rare and not any(word[0].isupper() for word in words)
 
 
 def _others_in_names(

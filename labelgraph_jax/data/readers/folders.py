@@ -190,6 +190,12 @@ def _classes(
     folder: Path, paths: Sequence[Path], options: ReadingConfig, complain: Complain
 ) -> Corpus:
     """A text a file, whose folder is its label; in two folders it has two."""
+    names = {path.parent.name for path in paths}
+    if all(any(said.search(name) for said in _SPLITS.values()) for name in names):
+        raise DataError(
+            f"{folder}: texts must stand in folders of their classes, as "
+            f"train/class/1.txt; they stand in {', '.join(sorted(names))}"
+        )
     splits: dict[str, tuple[Document, ...]] = {}
     for split, files in _by_split(folder, paths, below=2).items():
         found: dict[tuple[str, str], Document] = {}

@@ -272,9 +272,8 @@ def _style(
         pairs = any(isinstance(v, list) and v and type(v[0]) is tuple for v in given)
         if names[0] not in rows.classes:
             get = rows.getter(names[0])
-            lists = {n: v for n, row in content if isinstance(v := get(row), list)}
-            shown_lists = {str(v): n for n, v in lists.items()}
-            check_no_bits(lists.values(), shown_lists, rows.name)
+            fields = ((number, get(row)) for number, row in content)
+            check_no_bits((f for f in fields if isinstance(f[1], list)), rows.name)
         return "switches" if pairs else "lists"
     if any(isinstance(v, Mapping) for v in given):
         return "switches"
@@ -285,6 +284,8 @@ def _style(
         return "delimited"
     if trained.label_columns == names and trained.label_style in ("literals", "markup"):
         return trained.label_style
+    if trained.ask:
+        check_no_bits(((line, cell) for cell, line in cells.items()), rows.name)
     return column_style(cells, rows.name)
 
 

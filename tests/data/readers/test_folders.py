@@ -90,3 +90,8 @@ def test_what_a_mac_adds_to_a_zip_is_passed_over(tmp_path: Path) -> None:
         for name in ("__MACOSX/in/._a.jsonl", ".DS_Store", "in/.DS_Store"):
             archive.writestr(name, b"\0")
     assert [d.text for d in corpus(path).train] == ["x"]
+
+
+def test_texts_in_the_folders_of_splits_have_no_class(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"as train/class/1.txt; they stand in test, t"):
+        corpus(folder(tmp_path, "train/1.txt", "test/1.txt"))

@@ -28,6 +28,7 @@ NAMES = (
     "deep learning/machine learning/deep sea/sea machine",
     "food good/food bad/service good/service bad/price good/price bad/good/bad",
     "head of state/state/head",
+    "New York/Paris/Los Angeles/San Diego/San Jose",
 )
 
 
