@@ -37,7 +37,7 @@ _MARKUP = re.compile(r"(?:\s*<[^<>]+>)+\s*")
 _NOTHING = {"nan", "NaN", "None", "null"}
 """In a list without quotes around them these stand for no item."""
 ABSENT_CELLS = {"nan", "NaN", "NA", "<NA>", "NULL"}
-_BITS = {"0", "1", "0.", "1.", "0.0", "1.0"}
+_BITS = {"0", "1", "0.", "1.", "0.0", "1.0", "True", "False"}
 _IN_NAMES = {"of", "and", "or", "the", "in", "for", "with", "not", "no", "&"}
 
 

@@ -96,15 +96,11 @@ def settle(
         style = _style(rows, every, names, options, trained)
         if style == "flags" and len(trained.label_columns) > 1 and not rows.keyed:
             names = _with_new_flags(rows, every, names, rest, options)
+    if style in ("delimited", "names") and not (delimiter or rows.nested):
+        for name in names if trained.ask else ():
+            _check_given(_cells(rows, every, name)[0], rows.name, known)
     if style == "delimited" and not delimiter:
         cells, counts = _cells(rows, every, names[0])
-        nothing = ABSENT_CELLS & cells.keys() - set(known) if trained.ask else ()
-        for cell in nothing:
-            raise DataError(
-                f"{rows.name}:{cells[cell]}: {cell!r} may be a label, or say that "
-                "nothing is known: leave the field empty for no label, or say "
-                "label_delimiter to read it as a label"
-            )
         delimiter = trained.label_delimiter
         if rows.keyed and names[0].lower() == "label":
             delimiter = WHOLE  # a string under a key that is no plural
@@ -324,6 +320,16 @@ def _cells(
             lines.setdefault(cell, number)
             counts[cell] += 1
     return lines, counts
+
+
+def _check_given(cells: Mapping[str, int], name: str, known: Collection[str]) -> None:
+    """Refuse fields that say in the words of pandas, R or SQL that nothing is known."""
+    for cell in ABSENT_CELLS & cells.keys() - set(known):
+        raise DataError(
+            f"{name}:{cells[cell]}: {cell!r} may be a label, or say that nothing is "
+            "known: leave the field empty for no label, or say label_delimiter to "
+            "read it as a label"
+        )
 
 
 def _check_pieces(

@@ -55,7 +55,7 @@ _PREFIX = "__label__"
 
 @dataclasses.dataclass
 class _Request:
-    """What is read, and what is known about it; see `read_files`."""
+    """The way that files are read, and all that is known about it; see `read_files`."""
 
     format: str
     options: ReadingConfig

@@ -203,3 +203,12 @@ def test_a_quoted_header_of_a_tsv_is_read(tmp_path: Path) -> None:
         ("one, two", ("a",)),
         ("three", ("b",)),
     ]
+
+
+def test_nothing_in_one_of_several_columns_is_asked_about(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.csv", "text,label_1,label_2", "x,NA,b", "y,a,")
+    with pytest.raises(DataError, match=r"d.csv:2: 'NA' may be a label"):
+        read_documents(path)
+    assert read_documents(path, label_delimiter="none")[0].labels == ("NA", "b")
+    path = write(tmp_path / "d.jsonl", '{"text": "x", "label": "NA"}')
+    assert read_documents(path)[0].labels == ("NA",)
