@@ -285,7 +285,7 @@ def _read(
         if format in (*_ROWS, "tsv") and ahead and ahead[-1][1].startswith(_PREFIX):
             format = "fasttext"
         if format in ("csv", "json", "fasttext") or (
-            format == "tsv" and labels != "ignored"
+            format in ("tsv", "jsonl") and labels != "ignored"
         ):
             ahead = ahead[-1:]
         lines = itertools.chain(ahead, lines)

@@ -306,7 +306,8 @@ def frame_columns(frame: Any) -> dict[str, list[Any]]:
     Raises:
         ValueError: two columns have one name.
     """
-    twice = frame.columns[frame.columns.duplicated()]
+    names = frame.columns.map(str)
+    twice = names[names.duplicated()]
     if len(twice):
         raise ValueError(
             f"the columns of a data frame must have distinct names; got {twice[0]!r} "

@@ -296,6 +296,7 @@ def test_a_data_set_of_the_hub_is_read_with_its_splits(
     [
         ("d.csv", "text,labels\nx,a\n"),
         ("d.tsv", "a\tx\n"),
+        ("d.jsonl", '{"text": "x", "labels": ["a"]}'),
         ("d.json", '[{"text": "x", "labels": ["a"]}]'),
         ("d.txt", "__label__a x\n"),
         ("d.ft", "__label__a x\n"),

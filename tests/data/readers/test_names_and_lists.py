@@ -132,9 +132,12 @@ def test_whole_numbers_of_a_data_frame_are_named_alike() -> None:
         assert labels == [["0"], ["1"]]
 
 
-def test_a_data_frame_with_two_columns_of_one_name_is_refused() -> None:
-    frame = pd.DataFrame([["x", "a", "b"]], columns=["text", "label", "label"])
-    with pytest.raises(ValueError, match="distinct names; got 'label' twice"):
+@pytest.mark.parametrize("names", [("label", "label"), (1, "1")])
+def test_a_data_frame_with_two_columns_of_one_name_is_refused(
+    names: tuple[Any, Any],
+) -> None:
+    frame = pd.DataFrame([["x", "a", "b"]], columns=["text", *names])
+    with pytest.raises(ValueError, match=f"distinct names; got '{names[0]}' twice"):
         lg.fit(frame)
 
 
