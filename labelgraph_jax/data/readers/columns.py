@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import DECODER, json_object, shown
 from labelgraph_jax.data.readers.lines import (
@@ -192,7 +193,7 @@ def csv_table(
             f"{name}:{number}: column names must be distinct and not empty; "
             f"got {shown(twice[0] if twice else '')}"
         )
-    fields = f"{len(names)} fields, as the header has"
+    fields = f"{counted(len(names), 'field')}, as the header has"
     kept = same_width(rows, len(names), name, fields, "", complain, blank)
     return Rows(name, tuple(names), kept, delimiter=delimiter)
 
@@ -235,7 +236,7 @@ def same_width(
             continue
         got = f"{len(row)}{hint}"
         if not hint:
-            got = f"{len(row)} fields" if row else "a blank line"
+            got = counted(len(row), "field") if row else "a blank line"
         complain(DataError(f"{name}:{number}: must have {must}; got {got}"))
 
 
@@ -261,24 +262,9 @@ def numbered_table(
     header = NUMBERED[-width:] if width <= 3 else tuple(map(str, range(1, width + 1)))
     rows = ((number, line.split("\t")) for number, line in lines)
     hint = " (labels with tabs or texts with tabs or line breaks need JSONL)"
-    must = f"{width} fields, as line {first} has"
+    must = f"{counted(width, 'field')}, as line {first} has"
     kept = same_width(rows, width, name, must, hint, complain, blank)
     return Rows(name, header, kept, delimiter="\t", has_header=False)
-
-
-def one_by_one(
-    rows: Rows, content: Iterable[tuple[int, Any]], column: str
-) -> Iterator[list[tuple[int, Any]]]:
-    """Rows to predict labels for, each alone, for ids may come twice; null is blank."""
-    text_of = rows.getter(column)
-    for number, row in content:
-        if rows.keyed and text_of(row) is None:
-            row = {**row, column: ""}
-        elif not rows.keyed and not text_of(row):
-            # A row of nothing has no id either.
-            row = [value or None for value in row]
-            row[rows.header.index(column)] = ""
-        yield [(number, row)]
 
 
 def json_table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from labelgraph_jax.config import ReadingConfig
@@ -297,3 +297,18 @@ def _absent(row: Any, labels: Mode, where: str) -> tuple[str, ...]:
         f'{where}: must have "labels", a list of strings ([] for none); the keys '
         f"are: {', '.join(row)}"
     )
+
+
+def one_by_one(
+    rows: Rows, content: Iterable[tuple[int, Any]], column: str
+) -> Iterator[list[tuple[int, Any]]]:
+    """Rows to predict labels for, each alone, for ids may come twice; null is blank."""
+    text_of = rows.getter(column)
+    for number, row in content:
+        if rows.keyed and text_of(row) is None:
+            row = {**row, column: ""}
+        elif not rows.keyed and not text_of(row):
+            # A row of nothing has no id either.
+            row = [value or None for value in row]
+            row[rows.header.index(column)] = ""
+        yield [(number, row)]

@@ -23,7 +23,6 @@ from labelgraph_jax.data.readers.columns import (
     Rows,
     format_of,
     numbered_table,
-    one_by_one,
     read_rows,
 )
 from labelgraph_jax.data.readers.fields import DocumentList, check_labels, check_text
@@ -38,7 +37,7 @@ from labelgraph_jax.data.readers.lines import (
     split_suffix,
 )
 from labelgraph_jax.data.readers.roles import Mode, names_columns, settle
-from labelgraph_jax.data.readers.row_documents import documents_of
+from labelgraph_jax.data.readers.row_documents import documents_of, one_by_one
 from labelgraph_jax.data.readers.sparse_rows import labelled_rows
 
 LABELLED = FORMATS | {

@@ -363,7 +363,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "csv with a short row": (
         "d.csv",
         b"text,labels\none,x\ntwo\n",
-        r"d\.csv:3: must have 2 fields, as the header has; got 1 fields",
+        r"d\.csv:3: must have 2 fields, as the header has; got 1 field",
     ),
     "csv with a blank line": (
         "d.csv",
