@@ -123,6 +123,12 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
             f"{counted(sum(unseen.values()), 'occurrence')} of "
             f"{counted(len(unseen), 'label')} that training never saw, {shown}{more}"
         )
+    if alike := test.get("differ_in_case"):
+        pairs = [f"{name} (trained: {label})" for name, label in alike.items()]
+        yield (
+            f"{counted(len(alike), 'label')} of the file in other capitals than in "
+            f"training, so unknown: {', '.join(pairs[:5])}{', ...' * (len(pairs) > 5)}"
+        )
     for task, found in test.get("tasks", {}).items():
         if not found["metrics"]:
             yield (

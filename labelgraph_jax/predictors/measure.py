@@ -333,7 +333,8 @@ def evaluation(
 
     `absent_labels` is how many labels of the model no document carries, of those that
     some document is annotated for: they count as 0 in macro_f1, and macro_f1_present
-    leaves them out.
+    leaves them out. `differ_in_case` are unseen labels, and the labels of the model
+    that are spelled so but for capitals, where there are any.
 
     Args:
         documents: M of them.
@@ -359,6 +360,10 @@ def evaluation(
         "metrics_at_half": metrics["half"],
         "tasks": measure_tasks(labels, predictions, decision, graph, ancestors),
     }
+    trained_as = {name.casefold(): name for name in labels.names}
+    alike = {n: trained_as.get(n.casefold()) for n in found["unseen_labels"]}
+    if alike := {name: label for name, label in alike.items() if label}:
+        found["differ_in_case"] = alike
     if predictions.known is None:
         found["groups"] = measure_groups(predictions, graph.counts)
     if len(labels) <= MOST_LISTED:

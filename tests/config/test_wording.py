@@ -2,7 +2,7 @@
 
 import pytest
 
-from labelgraph_jax.config.wording import counted
+from labelgraph_jax.config.wording import counted, of_them
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,9 @@ from labelgraph_jax.config.wording import counted
 )
 def test_one_is_singular_and_all_else_plural(number, words, expected):
     assert counted(number, *words) == expected
+
+
+def test_the_verb_agrees_with_how_many_of_them_there_are() -> None:
+    said = [of_them(n, 3, "text", "is", "are") for n in (0, 1, 2)]
+    assert said == ["0 of 3 texts are", "1 of 3 texts is", "2 of 3 texts are"]
+    assert of_them(1, 1, "text", "is", "are") == "1 of 1 text is"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from labelgraph_jax import load
+from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import SELECTION_METRICS, DataConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.predictors.decision import Decision, at_half
@@ -69,6 +70,22 @@ def test_labels_unseen_in_training_are_counted_and_reported(
     test = evaluate_workdir(trained, data=str(file))["test"]
     assert test["unseen_labels"] == {"gold": 1, "tin": 3}
     assert test["metrics"] == results_of(trained)["test"]["metrics"]
+
+
+def test_labels_in_other_capitals_are_told(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": "maize", "labels": ["CORN", "grain"]}, {"text": "a", "labels": []}]
+    path = write_jsonl(tmp_path / "t.jsonl", rows)
+    results = evaluate_workdir(trained, data=str(path))
+    assert results["test"]["differ_in_case"] == {"CORN": "corn"}
+    assert "differ_in_case" not in evaluate_workdir(trained)["test"]
+    assert run(["evaluate", str(trained), "--data", str(path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "1 label of the file in other capitals than in training, so unknown: " in said
+    )
+    assert "CORN (trained: corn)" in said
 
 
 def test_changed_test_documents_are_refused(
