@@ -176,8 +176,9 @@ def _labels_reader(
             value = [_class(v, classes, where) for v in every if v is not None]
         elif isinstance(value, str) and style != "lists":
             value = _divided(value, layout, where)
-        elif isinstance(value, list) and all(type(v) is int for v in value):
-            value = [str(v) for v in value]
+        elif not rows.keyed and isinstance(value, list):
+            # Of JSON a number is more likely an error than a name.
+            value = [str(v) if type(v) is int else v for v in value]
         # The messages of tables call every label column so.
         return check_labels(value, where, name if rows.keyed else "labels"), (
             _unannotated(row, rows)

@@ -91,18 +91,15 @@ def test_a_0_or_1_for_each_label_is_no_list_of_names(
         read_documents(column(tmp_path, cells))
 
 
-def test_numbers_in_lists_are_names_in_every_format(tmp_path: Path) -> None:
+def test_numbers_in_lists_are_names_but_in_json(tmp_path: Path) -> None:
     lists = [[1, 2], [2], [0, 1]]
+    read = read_documents(column(tmp_path, [str(labels) for labels in lists]))
+    assert [d.labels for d in read] == [("1", "2"), ("2",), ("0", "1")]
+    frame = {"text": ["x"] * 3, "labels": lists}
+    assert read_frame(frame, ReadingConfig())[1] == [list(d.labels) for d in read]
     lines = [json.dumps({"text": "x", "labels": labels}) for labels in lists]
-    for path in (
-        column(tmp_path, [str(labels) for labels in lists]),
-        write(tmp_path / "d.jsonl", *lines),
-    ):
-        assert [d.labels for d in read_documents(path)] == [
-            ("1", "2"),
-            ("2",),
-            ("0", "1"),
-        ]
+    with pytest.raises(DataError, match="must be a list of strings; it holds 1"):
+        read_documents(write(tmp_path / "d.jsonl", *lines))
     bits = [json.dumps({"text": "x", "labels": v}) for v in ([1, 0], [0, 1])]
     with pytest.raises(DataError, match=r"d.jsonl:1: .* a 0 or 1 for each of 2"):
         read_documents(write(tmp_path / "d.jsonl", *bits))
