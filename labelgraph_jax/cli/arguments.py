@@ -203,7 +203,8 @@ def _options(cls: type, prefix: str) -> Iterator[tuple[str, int]]:
             yield f"--{prefix}{name}", 0
             yield f"--{prefix}no-{name}", 0
         else:
-            many = typing.get_origin(hint) in (tuple, list)
+            forms = (hint, *typing.get_args(hint))  # perhaps None beside it
+            many = any(typing.get_origin(form) in (tuple, list) for form in forms)
             yield f"--{prefix}{name}", _MANY if many else 1
 
 

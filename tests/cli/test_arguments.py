@@ -8,6 +8,7 @@ import pytest
 
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.cli.arguments import spelled_out
+from labelgraph_jax.cli.commands.training import Train
 from labelgraph_jax.cli.verbs import GROUPS, VERBS, named_verbs
 from labelgraph_jax.config import ConfigError, DataConfig
 
@@ -173,3 +174,12 @@ def test_problems_of_a_file_name_options_as_they_are_typed(
     assert run(["data", "validate", str(path), *form]) == 2
     said = capsys.readouterr().out
     assert "--label-columns" in said and "label_columns" not in said
+
+
+def test_an_option_of_many_values_may_have_none() -> None:
+    words = ["--mixture.towers", "--epochs", "3"]
+    assert spelled_out(Train, "train", words) == [
+        "--mixture.towers",
+        "--training.epochs",
+        "3",
+    ]

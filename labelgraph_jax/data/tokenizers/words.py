@@ -10,7 +10,6 @@ import numpy as np
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
-from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.tokenizers.saved import SavedTokenizer
 from labelgraph_jax.data.tokenizers.units import IGNORED, letter_joiner, word_regex
 
@@ -103,7 +102,7 @@ class Tokenizer(SavedTokenizer):
         inner.train_from_iterator(texts, trainer)
         if inner.get_vocab_size() < 3:
             raise TokenizerError(
-                f"no word occurs {counted(min_count, 'time')} or more in the texts"
+                f"no word occurs {min_count} times or more in the texts"
             )
         return cls(inner)
 
