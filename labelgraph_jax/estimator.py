@@ -276,7 +276,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         return from_dict(values)
 
     def _truth(self, y: Any) -> list[tuple[set[str], set[str]]]:
-        """Of each text the labels that it has, and those of which nothing is known.
+        """Return the labels of each text, and those of which nothing is known.
 
         Raises:
             ValueError: y is no truth of this classifier's labels.

@@ -8,7 +8,7 @@ from labelgraph_jax.data.problems import Problem
 from labelgraph_jax.data.statistics import CorpusStatistics
 
 WORDS = 16
-"""Of a document that is shown as it is cut."""
+"""Words that are shown of a document as it is cut."""
 
 
 def print_statistics(statistics: CorpusStatistics) -> None:

@@ -21,23 +21,23 @@ POOLINGS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingConfig:
-    """How own files are read, where they do not say it themselves."""
+    """The layout of own files, where they do not say it themselves."""
 
     format: str = ""
     """jsonl, json, tsv, csv, parquet, fasttext, svm or (to predict) txt, where the name
     of a file does not tell."""
     encoding: str = ""
-    """Of text files: UTF-8, or what the byte order mark says, when empty; cp1252 for
-    many files of Windows."""
+    """Encoding of text files: UTF-8, or that of the byte order mark, when empty;
+    cp1252 for many files of Windows."""
     column_delimiter: str = ""
-    """What separates the columns of a CSV; what its header has when empty."""
+    """Separator of the columns of a CSV; that of its header when empty."""
     text_column: str = ""
     """Name of the text column or key; found by name when empty. Of a TSV without a
     header its number, from 1."""
     label_columns: tuple[str, ...] = ()
     """0/1 columns, columns of one name each, or one column of delimited labels."""
     label_delimiter: str = ""
-    """What separates labels in a delimited column, `none` where a field is one label;
+    """Separator of labels in a delimited column, `none` where a field is one label;
     what the whole training file says when empty."""
 
 

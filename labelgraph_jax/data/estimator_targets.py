@@ -82,7 +82,7 @@ class Targets:
 
 
 def _split(rows: Sequence[Mapping[str, float]]) -> tuple[Names, Names]:
-    """Of each text the labels that it has, and those of which nothing is known."""
+    """Return the labels of each text, and those of which nothing is known."""
     return (
         tuple(tuple(name for name, v in own.items() if v == 1) for own in rows),
         tuple(tuple(name for name, v in own.items() if v != v) for own in rows),
@@ -150,7 +150,7 @@ def indicator(value: Any) -> float | None:
 
 
 def read_names(y: Any) -> list[dict[str, float]]:
-    """What is known of the labels of each text: 1, 0 or NaN by name.
+    """Labels of each text as they are known: 1, 0 or NaN by name.
 
     Raises:
         ValueError: a text has no collection of strings, nor 0 and 1 by name.
@@ -171,7 +171,7 @@ def read_names(y: Any) -> list[dict[str, float]]:
 
 
 def _names_of(own: Any, place: int) -> dict[str, float]:
-    """What is known of the labels of one text."""
+    """Return what is known of the labels of one text."""
     if isinstance(own, (str, bytes)) or not isinstance(own, (Collection, np.ndarray)):
         raise ValueError(
             f"the labels of text {place} must be a list or set of names, got "

@@ -14,7 +14,7 @@ from labelgraph_jax.config.settings import from_values
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How files are read.
+    """The layout of files.
 
     Attributes:
         format: of the training file.

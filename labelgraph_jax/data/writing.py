@@ -62,6 +62,6 @@ def scripts(texts: Iterable[str]) -> dict[str, float]:
 
 
 def cut_text(name: str, text: str) -> CutText:
-    """How the default model cuts a document."""
+    """A document as the default model cuts it."""
     words = words_of(text)
     return CutText(name, tuple(words), sum(1 for _ in ngrams(words)))

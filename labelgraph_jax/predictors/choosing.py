@@ -26,7 +26,7 @@ MOST_WITHOUT_LABEL = 0.1
 """The share of the documents without a label up to which `auto` may give every document
 its most probable one."""
 AT_LEAST_ONE = ", at least one"
-"""What marks the name of a rule that gives every document a label."""
+"""Suffix of the name of a rule that gives every document a label."""
 
 
 def choose_decision(

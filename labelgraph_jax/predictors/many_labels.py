@@ -16,7 +16,7 @@ EDGES_FROM = 2_000
 """Labels beyond which their graph is a list of edges, unless told otherwise: a matrix
 would have more parameters than all else and take most of the time."""
 FEWER = "ask for predict_top, or for fewer texts at once"
-"""What needs no array of documents by labels, for an error."""
+"""Advice, for an error, that needs no array of documents by labels."""
 RANKED_METRICS = ("micro_f1", "macro_f1", "samples_f1", "nDCG@5")
 """Selection metrics that the most probable labels of a document are enough for."""
 EDGE_STARTS = (

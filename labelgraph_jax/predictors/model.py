@@ -157,7 +157,7 @@ class Model(ABC):
 
     @property
     def gives_every_label(self) -> bool:
-        """Whether a document has the probability of every label without being asked."""
+        """True where predictions hold every label without being asked for them all."""
         return not self.label_chunk
 
     @property

@@ -258,12 +258,12 @@ class KeptPredictions(Predictions):
 
     @property
     def decided_cells(self) -> csr_array:
-        """What is predicted, and annotated, 1 in a sparse float32 `[M, N]`."""
+        """Predicted and annotated cells, 1 in a sparse float32 `[M, N]`."""
         return self._cells(self.decided & self.known)
 
     @property
     def right_cells(self) -> csr_array:
-        """What is rightly predicted, 1 in a sparse float32 `[M, N]`."""
+        """Rightly predicted cells, 1 in a sparse float32 `[M, N]`."""
         return self._cells(self.decided & self.known & self.hits)
 
     def _cells(self, chosen: Bool[np.ndarray, "M K"]) -> csr_array:

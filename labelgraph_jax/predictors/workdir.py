@@ -204,7 +204,7 @@ class Workdir:
         write_json(self.path / "layout.json", layout.to_json())
 
     def layout(self) -> Layout:
-        """How the files of the run were read; what 0.6.0 did where it is not kept.
+        """The layout of the run's files; that of 0.6.0 where none is kept.
 
         Raises:
             WorkdirError: layout.json does not hold one.

@@ -285,7 +285,7 @@ def _svm_scores(
 def _vectors(
     texts: Sequence[Sequence[Any]], min_count: int, max_features: int
 ) -> Iterator[tuple[str, int, list[sparse.csr_matrix]]]:
-    """What may be read, how many features that is, and each split as vectors.
+    """Yield each kind of features, how many there are, and each split as vectors.
 
     Args:
         texts: of each split, the first being what features are taken from.

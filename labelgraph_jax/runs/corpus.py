@@ -118,8 +118,12 @@ def _own_files(
     known: Collection[str],
     complain: Complain,
 ) -> Corpus:
-    from labelgraph_jax.data.readers.folders import HUB, paths_of, read_splits
-    from labelgraph_jax.data.readers.texts import read_files
+    from labelgraph_jax.data.readers.folders import (
+        HUB,
+        paths_of,
+        read_in_turn,
+        read_splits,
+    )
     from labelgraph_jax.data.readers.xmc_folder import is_xmc_folder
 
     if config.protocol:
@@ -140,27 +144,20 @@ def _own_files(
         return read_splits(
             config.data, config, labels=mode, layout=layout, complain=complain
         )
-    splits: dict[str, tuple[Document, ...]] = {}
-    for split, source in (
-        ("train", config.data),
-        ("validation", config.validation),
-        ("test", config.test),
-    ):
-        if not source:
-            continue
-        documents, settled = read_files(
-            paths_of(source),
-            config,
-            labels=mode,
-            layout=layout,
-            known=known,
-            complain=complain,
-        )
-        splits[split] = tuple(documents)
-        if split == "train":
-            layout = layout or settled
-            known = known or {label for d in documents for label in d.labels}
-    return Corpus.of_splits(name, splits, layout)
+    sources = {
+        "train": config.data,
+        "validation": config.validation,
+        "test": config.test,
+    }
+    return read_in_turn(
+        name,
+        {split: paths_of(source) for split, source in sources.items() if source},
+        config,
+        labels=mode,
+        layout=layout,
+        known=known,
+        complain=complain,
+    )
 
 
 def _xmc_folder(config: DataConfig) -> Corpus:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 OLD_MODEL = "label graph"
-"""What a model is called whose results do not name it: those of 0.6.0 and before."""
+"""Name of a model whose results do not name it: those of 0.6.0 and before."""
 AT_HALF = "  at 0.5"
 COLUMNS = {
     "micro_f1": ("micro", "F1"),

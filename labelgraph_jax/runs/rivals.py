@@ -1,4 +1,4 @@
-"""What stands beside a model on the same test documents, and the differences to it."""
+"""Rivals of a model on the same test documents, and the differences to them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -94,7 +94,7 @@ def svm_baseline(
 
 
 def decided_by(place: Workdir, documents: Sequence[Document]) -> csr_array:
-    """What the run of a work directory predicts of its test documents, `[M, N]`."""
+    """Return a run's predictions of its test documents, 1 in a sparse `[M, N]`."""
     kept = read_kept(place)
     if kept is None:
         made: list[KeptPredictions] = []
@@ -184,7 +184,7 @@ def _hits(
     known: np.ndarray | None,
     weights: Float[np.ndarray, "R M"],
 ) -> tuple[Float[np.ndarray, "R N"], Float[np.ndarray, "R N"]]:
-    """What `f1_of_counts` reads, of documents that count as often as `weights` say."""
+    """Return the arguments of `f1_of_counts`, of documents weighed by `weights`."""
     predicted, own = _annotated(cells, known), _annotated(truth, known)
     hits, either = csr_array(predicted.multiply(own)), predicted + own
     return np.asarray(weights @ hits), np.asarray(weights @ either)

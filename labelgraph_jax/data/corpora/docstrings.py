@@ -42,7 +42,7 @@ ONE_SYSTEM_ONLY = {
     "time": "pthread_getcpuclockid",
     "webbrowser": "MacOSX MacOSXOSAScript",
 }
-"""What only some systems or builds have, by module; after the stubs of typeshed."""
+"""Names that only some systems or builds have, by module; after typeshed's stubs."""
 
 
 class Found(NamedTuple):

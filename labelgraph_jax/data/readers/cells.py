@@ -82,7 +82,7 @@ def markup_list(cell: str) -> list[str] | None:
 
 
 def column_style(cells: Mapping[str, int], name: str) -> str:
-    """How a column of texts holds labels: `literals`, `markup` or `delimited`.
+    """Return how a column of texts holds labels: `literals`, `markup` or `delimited`.
 
     Args:
         cells: its texts that are not blank, and on which line each stands first.
@@ -218,7 +218,7 @@ def parts(cell: str, delimiter: str) -> list[str]:
 
 
 def _bound(counts: Mapping[str, int], mark: str) -> float | None:
-    """Of the parts that stand in several rows the share that stands in one and the same
+    """Return the share of the repeated parts that stands in one and the same
     text only; None where no part stands in several rows."""
     rows: Counter[str] = Counter()
     company: dict[str, set[frozenset[str]]] = defaultdict(set)
@@ -263,7 +263,7 @@ def _combine(counts: Mapping[str, int]) -> bool:
 def _others_in_names(
     counts: Mapping[str, int], mark: str, marks: Collection[str]
 ) -> float:
-    """How clearly the other marks stand in the names of what `mark` divides: the
+    """Return how clearly other marks stand in the names that `mark` divides: the
     smallest share of `_bound`."""
     names: Counter[str] = Counter()
     for cell, count in counts.items():

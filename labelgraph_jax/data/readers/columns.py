@@ -34,13 +34,13 @@ FORMATS = {
     ".csv": "csv",
     ".parquet": "parquet",
 }
-"""Of rows, by the suffix of a file."""
+"""Formats of rows, by the suffix of a file."""
 ABSENT: Any = ...
-"""What stands under a key that a JSON object does not have."""
+"""The value of a key that a JSON object does not have."""
 UNNAMED = "Unnamed: 0"
 """The index that pandas writes before the first column, as pandas calls it then."""
 NUMBERED = ("id", "labels", "text")
-"""What the last columns of a TSV without a header are."""
+"""Names of the last columns of a TSV without a header."""
 
 _COLUMN_DELIMITERS = (",", ";", "\t", "|")
 # The csv module's own limit is 131,072 characters; this one fits every C long.
@@ -73,7 +73,7 @@ class Rows:
     has_header: bool = True
 
     def getter(self, column: str) -> Callable[[Any], Any]:
-        """What takes a column's field out of a row."""
+        """Return a function that takes a column's field out of a row."""
         if self.keyed:
             return lambda row: row.get(column, ABSENT)
         return operator.itemgetter(self.header.index(column))

@@ -201,10 +201,14 @@ def split_labels(cell: str, delimiter: str | None, where: str) -> tuple[str, ...
 
 
 class DocumentList:
-    """Collects the documents of one file and keeps their ids apart."""
+    """Collects the documents of one file and keeps their ids apart.
 
-    def __init__(self, name: str):
-        self._name = name
+    Attributes:
+        documents: those that were added.
+    """
+
+    def __init__(self, name: str, *, repeated_ids: bool = False):
+        self._name, self._repeated_ids = name, repeated_ids
         self._lines: dict[str, int] = {}
         self.documents: list[Document] = []
 
@@ -226,7 +230,7 @@ class DocumentList:
         """
         id = f"line-{line}" if id is None else id
         where = f"{self._name}:{line}"
-        if id in self._lines:
+        if id in self._lines and not self._repeated_ids:
             raise DataError(
                 f"{where}: ids must differ; line {self._lines[id]} has {id!r} too"
             )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import glob
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ _SAVED = ("dataset_dict.json", "dataset_info.json")
 
 
 def is_source(source: str) -> bool:
-    """Whether this names something to read: a file, a folder, a pattern, or the hub."""
+    """Return whether this names a file, a folder, a pattern, or the hub."""
     return source.startswith(HUB) or Path(source).exists() or bool(matches(source))
 
 
@@ -147,34 +147,52 @@ def _shards(
     layout: Layout | None,
     complain: Complain,
 ) -> Corpus:
-    splits: dict[str, tuple[Document, ...]] = {}
-    known: set[str] = set()
-    settled = layout
-    for split, files in _by_split(folder, paths).items():
+    by_split = _by_split(folder, paths)
+    for split, files in by_split.items():
         if len({split_suffix(path)[0] for path in files}) > 1:
             raise DataError(
                 f"{folder}: the shards of a split must have one format; {split} has "
                 f"{', '.join(path.name for path in files[:6])}"
             )
-        if files:
-            documents, read = read_files(
-                files,
-                options,
-                labels=labels,
-                layout=settled,
-                known=known,
-                complain=complain,
-            )
-            splits[split] = tuple(documents)
-            if split == "train":
-                settled = settled or read
-                known = {label for d in documents for label in d.labels}
-    return Corpus.of_splits(folder.name, splits, settled)
+    return read_in_turn(
+        folder.name, by_split, options, labels=labels, layout=layout, complain=complain
+    )
+
+
+def read_in_turn(
+    name: str,
+    by_split: Mapping[str, Sequence[Path]],
+    options: ReadingConfig,
+    *,
+    labels: Mode,
+    layout: Layout | None,
+    known: Collection[str] = (),
+    complain: Complain,
+) -> Corpus:
+    """Read the files of every split; training's, which come first, settle the layout
+    and the labels of the others. Arguments as of `read_files`."""
+    splits: dict[str, tuple[Document, ...]] = {}
+    for split, files in by_split.items():
+        if not files:
+            continue
+        documents, read = read_files(
+            files,
+            options,
+            labels=labels,
+            layout=layout,
+            known=known,
+            complain=complain,
+        )
+        splits[split] = tuple(documents)
+        if split == "train":
+            layout = layout or read
+            known = known or {label for d in documents for label in d.labels}
+    return Corpus.of_splits(name, splits, layout)
 
 
 def _texts(paths: Sequence[Path]) -> list[Path]:
-    """Of files by class the texts: those called .txt, or else all that hold no zero
-    byte; none in the folder of what has no class."""
+    """Return the texts of files by class: those called .txt, or else all that hold no
+    zero byte; none in the folder of what has no class."""
     paths = [path for path in paths if path.parent.name.lower() not in _NO_CLASS]
 
     def is_text(path: Path) -> bool:

@@ -35,7 +35,7 @@ _OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
 _UTF8 = ("", "utf-8", "utf8", "utf-8-sig", "utf_8", "utf_8_sig")
 
 Complain = Callable[[DataError], None]
-"""What is done about a line that cannot be read; the others are read on."""
+"""Handler of a line that cannot be read; the others are read on."""
 
 
 def refuse(error: DataError) -> NoReturn:

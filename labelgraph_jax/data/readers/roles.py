@@ -1,4 +1,4 @@
-"""Which column is the text, which ones are the labels, and how a field holds them.
+"""The roles of columns: the text, the labels, and how a field holds them.
 
 Settled once, from the whole training file, and refused where it is not clear.
 """
@@ -37,7 +37,7 @@ FLAGS |= {"false": False, "true": True}
 NOT_ANNOTATED = {"", "na", "nan", "-1", "-1.0"}
 
 Mode = Literal["required", "optional", "ignored"]
-"""How labels are read: a file must say something about them, may, or is not asked."""
+"""Labels of a file: it must say something about them, may, or is not asked."""
 
 _INDEX = re.compile(r"Unnamed: \d+(\.\d+)*|index|__index_level_\d+__")
 _NUMBERED_LABELS = re.compile(r"(label|labels|tag|category)[ _-]?\d+", re.IGNORECASE)
@@ -143,7 +143,7 @@ def is_flag(value: Any) -> bool | None:
 
 
 def names_columns(first: str, options: ReadingConfig, layout: Layout | None) -> bool:
-    """Whether the first line of a TSV is a header.
+    """Return whether the first line of a TSV is a header.
 
     It is one where columns are named (and not numbered) or where a field is what a
     text column may be called.
@@ -240,7 +240,7 @@ def _style(
     options: ReadingConfig,
     trained: Layout,
 ) -> str:
-    """How label columns hold labels: what their fields are says it."""
+    """Return how label columns hold labels, by the type of their fields."""
     values = (rows.getter(name)(row) for name in names for _, row in content)
     given = [v for v in values if v is not None and v is not ABSENT]
     is_coded = len(names) == 1 and names[0] in rows.classes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from labelgraph_jax.config import ReadingConfig
@@ -83,8 +83,10 @@ def documents_of(
     complain: Complain,
     shard: str = "",
 ) -> DocumentList:
-    """The documents of rows, as a layout says."""
-    documents = DocumentList(rows.name)
+    """The documents of rows, as a layout says; where labels are to be predicted, texts
+    may be blank or null and ids may come twice."""
+    blank = labels == "ignored"
+    documents = DocumentList(rows.name, repeated_ids=blank)
     column = layout.text_column
     text_of = rows.getter(column)
     id_of = rows.getter(layout.id_column) if layout.id_column else None
@@ -99,6 +101,8 @@ def documents_of(
             continue
         try:
             value = text_of(row)
+            if blank and value is None:
+                value = ""
             text, features = "", None
             if value is ABSENT and "features" in row:
                 features = check_features(row, where)
@@ -112,11 +116,13 @@ def documents_of(
                     value = " ".join(map(str, value))
                 # The messages of tables call every text so.
                 name = column if rows.keyed else "text"
-                text = check_text(value, where, name, blank=labels == "ignored")
+                text = check_text(value, where, name, blank=blank)
             given = tasks_of(row) if tasks_of else None
             tasks = check_tasks(None if given is ABSENT else given, where)
             names, missing = labels_of(row, where)
             id = None if id_of is None else id_of(row)
+            if blank and not text:
+                id = id or None  # a row of nothing has no id either
             documents.add(
                 number,
                 text,
@@ -298,18 +304,3 @@ def _absent(row: Any, labels: Mode, where: str) -> tuple[str, ...]:
         f'{where}: must have "labels", a list of strings ([] for none); the keys '
         f"are: {', '.join(row)}"
     )
-
-
-def one_by_one(
-    rows: Rows, content: Iterable[tuple[int, Any]], column: str
-) -> Iterator[list[tuple[int, Any]]]:
-    """Rows to predict labels for, each alone, for ids may come twice; null is blank."""
-    text_of = rows.getter(column)
-    for number, row in content:
-        if rows.keyed and text_of(row) is None:
-            row = {**row, column: ""}
-        elif not rows.keyed and not text_of(row):
-            # A row of nothing has no id either.
-            row = [value or None for value in row]
-            row[rows.header.index(column)] = ""
-        yield [(number, row)]

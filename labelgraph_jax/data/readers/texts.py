@@ -37,7 +37,7 @@ from labelgraph_jax.data.readers.lines import (
     split_suffix,
 )
 from labelgraph_jax.data.readers.roles import Mode, names_columns, settle
-from labelgraph_jax.data.readers.row_documents import documents_of, one_by_one
+from labelgraph_jax.data.readers.row_documents import documents_of
 from labelgraph_jax.data.readers.sparse_rows import labelled_rows
 
 LABELLED = FORMATS | {
@@ -314,14 +314,10 @@ def _read(
     )
     for rows, content in tables:
         shard = f"{Path(rows.name).name}:" if len(tables) > 1 else ""
-        parts = [content]
-        if labels == "ignored" and content:
-            parts = list(one_by_one(rows, content, settled.text_column))
-        for part in parts:
-            documents = documents_of(
-                rows, part, settled, labels, request.complain, shard
-            )
-            found += request.finish(documents)
+        documents = documents_of(
+            rows, content, settled, labels, request.complain, shard
+        )
+        found += request.finish(documents)
     return found, settled
 
 

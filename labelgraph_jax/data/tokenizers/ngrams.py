@@ -202,7 +202,7 @@ class NgramTokenizer(SavedTokenizer):
 
 
 def _holds_together(token: str, seen: Mapping[str, int], characters: int) -> bool:
-    """Whether neighbouring characters may be a word, where no blank says so.
+    """Decide whether neighbouring characters may be a word, where no blank says so.
 
     Most neighbours in scripts without blanks, and in Korean a noun and its particle,
     are the end of one word and the beginning of another. What is kept occurs far more
@@ -237,7 +237,7 @@ def _holds_together(token: str, seen: Mapping[str, int], characters: int) -> boo
 
 
 def _is_single(token: str) -> bool:
-    """Whether a token is one character of those that no blank parts."""
+    """Return whether a token is one character of a script without blanks."""
     if token.startswith("#"):
         return len(token) == 2 and _HANGUL.match(token, 1) is not None
     return " " not in token and is_character(token)
@@ -266,7 +266,7 @@ def _word_spans(text: str, version: int) -> list[tuple[int, int]]:
 
 
 def _goes_on(character: str, version: int) -> bool:
-    """Whether a character is compared together with the one before it."""
+    """Return whether a character is compared together with the one before it."""
     if version == 1:
         return False
     normal = unicodedata.normalize("NFKC", character)[:1] or character

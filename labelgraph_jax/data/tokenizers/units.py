@@ -57,7 +57,7 @@ def words_of(text: str, version: int = UNITS_VERSION) -> list[str]:
 def word_pattern(
     text: str, version: int = UNITS_VERSION
 ) -> tuple[re.Pattern[str], str]:
-    """What finds the words of a text, and the text as it is searched."""
+    """Return the pattern of words, and the text as it is searched."""
     if version == 1:
         return _OLD_WORD, text.lower()
     text = folded(text)
@@ -83,12 +83,12 @@ def windows_of(
 
 
 def is_character(word: str) -> bool:
-    """Whether a word is one character of a script without blanks."""
+    """Return whether a word is one character of a script without blanks."""
     return word >= "\u0e00" and _CHARACTER.match(word) is not None
 
 
 def is_part(token: str) -> bool:
-    """Whether a token is a part of words (its first character says so)."""
+    """Return whether a token is a part of words (its first character says so)."""
     return token.startswith("#")
 
 
@@ -184,7 +184,7 @@ def _class(*categories: str) -> str:
 
 @cache
 def word_regex(ascii_only: bool, has_apart: bool) -> re.Pattern[str]:
-    """What finds the words in folded texts of three kinds, ASCII being the quickest."""
+    """Patterns of words in folded texts of three kinds, ASCII being the quickest."""
     marks = first = other = emoji = ""
     if not ascii_only:
         marks, symbols = _class("M"), _class("Sm", "Sc", "So")

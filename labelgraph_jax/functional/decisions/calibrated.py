@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 SCALE_SPREAD, SHIFT_SPREAD = 0.3, 3.0
-"""How far scores are expected to be from calibrated ones: standard deviations."""
+"""Expected distance of scores from calibrated ones: standard deviations."""
 LEAST_SCALE = 0.1
 NEWTON_STEPS = 20
 
@@ -31,13 +31,30 @@ def calibrated_cut(
     approximation), even odds beforehand.
 
     Args:
-        cuts: candidate thresholds as logits, ascending and evenly spaced.
+        cuts: candidate thresholds as logits, ascending and evenly spaced; two at least.
         hits: positives at or above each cut.
         predicted: scores at or above each cut.
 
+    Returns:
+        A logit, which may lie outside the cuts; its sigmoid is the threshold.
+
+    Raises:
+        ValueError: there are fewer than two cuts.
+
+    Example:
+        >>> import numpy as np
+        >>> import labelgraph_jax as lg
+        >>> cuts = np.array([-2.0, 0.0, 2.0])
+        >>> hits, predicted = np.array([9.0, 8, 6]), np.array([40.0, 14, 7])
+        >>> round(lg.functional.calibrated_cut(cuts, hits, predicted), 1)
+        0.6
+
     Reference: Lipton, Elkan and Naryanaswamy, Optimal Thresholding of Classifiers to
-    Maximize F1 Measure, ECML PKDD 2014.
+    Maximize F1 Measure, ECML PKDD 2014, for the cut at half of the F1; the prior over
+    lines, and weighing both cuts by evidence, are ours.
     """
+    if len(cuts) < 2:
+        raise ValueError(f"there must be two cuts at least; got {len(cuts)}")
     step = cuts[1] - cuts[0]
     x = np.minimum(cuts + step / 2, cuts[-1])
     cells, true = (t - np.append(t[1:], 0) for t in (predicted, hits))
@@ -60,7 +77,7 @@ def calibrated_cut(
 
     def best(line: np.ndarray) -> float:
         """The cut where the probability is half of the best expected F1."""
-        expected = (cells * 1 / (1 + np.exp(-design @ line)))[::-1].cumsum()[::-1]
+        expected = (cells / (1 + np.exp(-design @ line)))[::-1].cumsum()[::-1]
         f1 = 2 * expected / np.maximum(predicted + expected[0], 1e-9)
         half = max(f1.max(), 1e-6) / 2
         return float((np.log(half / (1 - half)) - line[1]) / max(line[0], LEAST_SCALE))

@@ -187,9 +187,8 @@ class ThresholdFits:
 
         All of them are then mixed, in logits, with the threshold c of calibrated scores
         (see `calibrated_cut`): t = w t + (1 - w) c, w = positives / (positives + doubt)
-        or the
-        least w above at which micro-F1 on the kept blocks is not lower by more than a
-        positive's part.
+        or the least w above it at which micro-F1 on the kept blocks is not lower by
+        more than a positive's part.
 
         Raises:
             ValueError: no rule has that name, or the kept blocks hold no positive.

@@ -46,7 +46,7 @@ def missing_scripts(texts: Iterable[str]) -> list[str]:
 
 
 def _characters(texts: Iterable[str]) -> frozenset[str]:
-    """What needs a glyph beyond ASCII, as matplotlib composes it."""
+    """Return the characters beyond ASCII that need a glyph, as matplotlib composes."""
     return frozenset(
         c
         for text in texts

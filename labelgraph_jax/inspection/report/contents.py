@@ -28,7 +28,7 @@ _SECTIONS = {
     "vectors": ("label vectors",),
     "worst": ("worst documents",),
 }
-"""What parts of a report are called on its page, where it is not their own name."""
+"""Titles of parts of a report, where they are not their own name."""
 
 
 @dataclass(frozen=True)
@@ -298,7 +298,7 @@ class TableTask:
 
 @dataclass(frozen=True)
 class Data:
-    """What was learned from and measured on.
+    """The documents or rows that a run learned from and was measured on.
 
     Attributes:
         columns: titles of the numbers of a split.

@@ -26,7 +26,7 @@ PAIRS = 200
 PER_GROUP = 2
 """Labels of head, middle and tail each that have a curve of their own."""
 POINTS = 101
-"""Of a curve of precision and recall."""
+"""Most points of a curve of precision and recall."""
 GRID = np.round(np.linspace(0.02, 0.98, 49), 2)
 """Thresholds of the curves."""
 

@@ -1,1 +1,1 @@
-"""What a run over the tasks of a table leaves: network, model, metrics."""
+"""The network, model and metrics of a run over the tasks of a table."""

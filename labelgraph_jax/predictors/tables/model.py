@@ -322,7 +322,7 @@ def frame_columns(frame: Any) -> dict[str, list[Any]]:
 def prediction(
     target: Target, scores: np.ndarray, all_scores: bool = False
 ) -> dict[str, Any]:
-    """What one task says of one row, as JSON values; see `TableModel.predict`."""
+    """Return one task's prediction for one row as JSON, see `TableModel.predict`."""
     if target.kind == "squared":
         return {"value": _rounded(scores)}
     if target.kind == "binary":
@@ -342,7 +342,7 @@ def prediction(
 
 
 def json_value(name: str) -> str | int | float:
-    """What a column holds by that name: a number where it is one."""
+    """Return a name as its column holds it: a number where it is one."""
     number = parse_number(name)
     if number is None or math.isinf(number):
         return name

@@ -253,3 +253,10 @@ def test_shifted_scores_are_cut_where_the_shift_took_the_threshold(shift):
     sums = (each.sum((0, 1)) for each in (table.hits, table.predicted))
     best = logit(fit_global_threshold(scores, truth))
     assert calibrated_cut(table.cuts, *sums) == pytest.approx(best, abs=0.3)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_less_than_two_cuts_are_refused(count):
+    cuts = np.zeros(count)
+    with pytest.raises(ValueError, match=f"two cuts at least; got {count}"):
+        calibrated_cut(cuts, cuts, cuts)
