@@ -7,17 +7,16 @@
 It trains as `labelgraph train` does; importing this module imports scikit-learn.
 """
 
-import dataclasses
-import io
+import copy
+import json
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -29,23 +28,20 @@ from labelgraph_jax.config import (
     to_dict,
 )
 from labelgraph_jax.config.wording import counted
-from labelgraph_jax.data.documents import Corpus, Document
-from labelgraph_jax.data.estimator_targets import Targets, is_matrix
+from labelgraph_jax.data.estimator_targets import Targets, read_truth
+from labelgraph_jax.data.files import write_json
 from labelgraph_jax.data.readers.row_documents import read_frame
-from labelgraph_jax.data.splits import complete_splits
 from labelgraph_jax.predictors.documents import as_texts
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.tables.model import frame_columns
+from labelgraph_jax.predictors.workdir import WorkdirError
+from labelgraph_jax.runs.corpus import FEW, IN_MEMORY, corpus_in_memory
 from labelgraph_jax.runs.fit import fit as fit_run
+from labelgraph_jax.runs.packed import load_packed, pack, unpack
 from labelgraph_jax.runs.restore import load_model
 
-FEW = 20
-"""Below so many different texts none is kept back for validation: the thresholds are
-then fitted on the training texts, and words are read that occur in one text only."""
-IN_MEMORY = "documents in memory"
-"""What the corpus is called in config.json of such a run."""
-LEFT_OUT = ("tensorboard", "opt_state")
-"""Of a work directory what a trained model does not need."""
+COLUMNS = "columns.json"
+"""Where in the work directory stand the names of all classes, learned or not."""
 
 SETTINGS = {
     "encoder": ("text", "encoder"),
@@ -87,6 +83,9 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         config: a `Config`, its nested dictionaries, or the path of its JSON: all other
             settings. Its `data` section is not read but for `validation_fraction`.
         workdir: absent or empty folder in which the run is kept; None leaves nothing.
+            One that holds a run of the same texts, y and parameters gives its model,
+            or goes on with it; of others it is refused. A clone, as cross-validation
+            and grid search make them, has none, so that no two share a folder.
         verbose: 1 shows the progress of training.
 
     Attributes:
@@ -143,20 +142,25 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: a text is not a string, lengths differ, there is no text or no
                 label, or a parameter is wrong.
+            WorkdirError: `workdir` holds a run of other data or parameters.
         """
         texts = as_texts(X)
         targets = Targets.read(y, self.label_names)
         _same_length(len(texts), len(targets.names))
         config = self._config(few=len({text.strip() for text in texts}) < FEW)
-        corpus = _corpus(texts, targets, config)
+        corpus = corpus_in_memory(
+            texts, targets.names, targets.unannotated, config.data
+        )
         with tempfile.TemporaryDirectory(prefix="labelgraph-") as folder:
-            place = Path(self.workdir) if self.workdir else Path(folder) / "run"
+            place = Path(self.workdir or Path(folder) / "run").absolute()
+            _require_columns(place, targets.columns)
             fit_run(config, place, progress=bool(self.verbose), corpus=corpus)
+            write_json(place / COLUMNS, list(targets.columns))
             self.classes_ = targets.classes
             self._columns = targets.columns
             self._matrix, self._sparse = targets.matrix, targets.sparse
             self.model_ = load_model(place)
-            self._files = _pack(place, self.model_.step)
+            self._files = pack(place, self.model_.step)
         return self
 
     def predict(self, X: Any) -> Any:  # noqa: N803
@@ -208,7 +212,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "model_")
         texts = as_texts(X)
-        truth = self._truth(y)
+        truth = read_truth(y, self._columns)
         _same_length(len(texts), len(truth))
         right = [
             set(names) - unknown == own
@@ -230,7 +234,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         path = Path(workdir)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(f"{workdir}: must be absent or an empty directory")
-        _unpack(self._files, path)
+        unpack(self._files, path)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -242,6 +246,15 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_class = False
         return tags
 
+    def __sklearn_clone__(self) -> "LabelGraphClassifier":
+        """The same parameters, unfitted, but for `workdir`: a folder is of one run."""
+        values = self.get_params(deep=False) | {"workdir": None}
+        copied = {name: clone(value, safe=False) for name, value in values.items()}
+        other = type(self)(**copied)
+        if (requests := vars(self).get("_metadata_request")) is not None:
+            other._metadata_request = copy.deepcopy(requests)
+        return other
+
     def __getstate__(self) -> dict[str, Any]:
         """The parameters, and the files of the model in place of the model."""
         state: dict[str, Any] = super().__getstate__()
@@ -250,7 +263,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "_files" in state:
-            self.model_ = _load_packed(state["_files"])
+            self.model_ = load_packed(state["_files"])
 
     def _config(self, *, few: bool) -> Config:
         """The settings of a fit; `few`: there are few texts."""
@@ -274,33 +287,6 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
                 seed = check_random_state(seed).randint(2**31 - 1)
             values["training"]["seed"] = values["data"]["split_seed"] = int(seed)
         return from_dict(values)
-
-    def _truth(self, y: Any) -> list[tuple[set[str], set[str]]]:
-        """Return the labels of each text, and those of which nothing is known.
-
-        Raises:
-            ValueError: y is no truth of this classifier's labels.
-        """
-        names = None
-        if is_matrix(y):
-            columns = [str(name) for name in getattr(y, "columns", self._columns)]
-            # A frame may have its columns in another order than in fit.
-            names = columns if set(columns) == set(self._columns) else self._columns
-            if np.shape(y)[-1] != len(self._columns):
-                raise ValueError(
-                    f"y must have {len(self._columns)} columns, as in fit, got "
-                    f"{np.shape(y)[-1]}"
-                )
-        targets = Targets.read(y, names)
-        unknown = sorted(set(targets.columns) - set(self._columns))
-        if unknown:
-            raise ValueError(
-                f"y holds {counted(len(unknown), 'label')} that fit did not see, as "
-                f"{', '.join(repr(name) for name in unknown[:3])}; an indicator matrix "
-                "knows every label in every part of the data"
-            )
-        rows = zip(targets.names, targets.unannotated, strict=True)
-        return [(set(own), set(open_)) for own, open_ in rows]
 
 
 def fit(
@@ -349,48 +335,17 @@ def _same_length(texts: int, labels: int) -> None:
         raise ValueError("X must hold at least one text, got 0")
 
 
-def _corpus(texts: list[str], targets: Targets, config: Config) -> Corpus:
-    """Training and validation documents; few texts are both."""
-    documents = tuple(
-        Document(str(number), text, names, unannotated=unannotated)
-        for number, (text, names, unannotated) in enumerate(
-            zip(texts, targets.names, targets.unannotated, strict=True)
+def _require_columns(place: Path, columns: tuple[str, ...]) -> None:
+    """Refuse a work directory of a y with other columns.
+
+    Raises:
+        WorkdirError: it says both numbers.
+    """
+    if not (place / COLUMNS).is_file():
+        return
+    before = json.loads((place / COLUMNS).read_text("utf-8"))
+    if before != list(columns):
+        raise WorkdirError(
+            f"{place}: holds a run of a y with other columns ({len(before):,}; now "
+            f"{len(columns):,}); choose another workdir"
         )
-    )
-    if not any(document.labels for document in documents):
-        raise ValueError("y must name at least one label, got none in any text")
-    corpus = Corpus(IN_MEMORY, documents)
-    if len({document.content for document in documents}) < FEW:
-        note = f"fewer than {FEW} different texts: validation is the training texts"
-        return dataclasses.replace(corpus, validation=documents, notes=(note,))
-    return complete_splits(
-        corpus,
-        validation_fraction=config.data.validation_fraction,
-        test_fraction=0.0,
-        seed=config.data.split_seed,
-    )
-
-
-def _pack(folder: Path, step: int | None) -> bytes:
-    """The files of a work directory that a model of this checkpoint needs."""
-    kept = {(str(step),), ("best.json",)}
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as files:
-        for path in sorted(folder.rglob("*")):
-            parts = path.relative_to(folder).parts
-            other = parts[0] == "checkpoints" and parts[1:2] not in kept
-            if path.is_file() and not other and not set(parts) & set(LEFT_OUT):
-                files.write(path, "/".join(parts))
-    return archive.getvalue()
-
-
-def _unpack(archive: bytes, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(io.BytesIO(archive)) as files:
-        files.extractall(folder)
-
-
-def _load_packed(archive: bytes) -> Model:
-    with tempfile.TemporaryDirectory(prefix="labelgraph-") as folder:
-        _unpack(archive, Path(folder))
-        return load_model(folder)

@@ -26,6 +26,7 @@ import labelgraph_jax as lg
 from labelgraph_jax.config import Config, TrainingConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.estimator_targets import Targets, read_matrix
+from labelgraph_jax.predictors.workdir import WorkdirError
 from tests.tiny import LABELS, made_documents
 
 DOCUMENTS = made_documents(48, 1)
@@ -363,6 +364,89 @@ def test_a_workdir_keeps_the_run(tmp_path: Path) -> None:
     classifier = small(epochs=1, workdir=tmp_path / "run").fit(TEXTS, NAMES)
     assert classifier.model_.workdir.history()[-1]["epoch"] == 1
     assert lg.load(tmp_path / "run").predict(TEXTS) == classifier.predict(TEXTS)
+
+
+# A work directory is of one run. ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work directory of a classifier; to be read only."""
+    path = tmp_path_factory.mktemp("kept") / "run"
+    small(epochs=1, workdir=path).fit(TEXTS, MATRIX)
+    return path
+
+
+def test_the_same_data_in_the_same_folder_give_the_same_model(kept: Path) -> None:
+    again = small(epochs=1, workdir=kept).fit(TEXTS, MATRIX)
+    np.testing.assert_array_equal(
+        again.predict_proba(TEXTS),
+        small(epochs=1).fit(TEXTS, MATRIX).predict_proba(TEXTS),
+    )
+    # Another form of the same y.
+    frame = small(epochs=1, workdir=kept).fit(
+        pd.Series(TEXTS), sparse.csr_array(MATRIX)
+    )
+    assert sparse.issparse(frame.predict(TEXTS))
+
+
+OTHER = np.roll(MATRIX, 1, axis=0)
+UNKNOWN = MATRIX.astype(float)
+UNKNOWN[3, 2] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("texts", "y", "message"),
+    [
+        (TEXTS[:40], MATRIX[:40], "documents are not those of the training run"),
+        (TEXTS[::-1], MATRIX[::-1], "documents are not those of the training run"),
+        (["a", *TEXTS[1:]], MATRIX, "documents are not those of the training run"),
+        (TEXTS, OTHER, "documents are not those of the training run"),
+        (TEXTS, UNKNOWN, "documents are not those of the training run"),
+        (TEXTS, np.c_[MATRIX, MATRIX[:, 0]], r"other columns \(5; now 6\); choose ano"),
+        (TEXTS, np.c_[MATRIX, np.zeros(48)], r"other columns \(5; now 6\); choose ano"),
+        (TEXTS, pd.DataFrame(MATRIX, columns=list(LABELS)), "a y with other columns"),
+        (TEXTS, NAMES, "a y with other columns"),
+    ],
+)
+def test_other_data_in_a_folder_that_holds_a_run_are_refused(
+    kept: Path, texts: Any, y: Any, message: str
+) -> None:
+    classifier = small(epochs=1, workdir=kept)
+    with pytest.raises(WorkdirError, match=message):
+        classifier.fit(texts, y)
+    assert not hasattr(classifier, "model_")
+    parameters = {k: v for k, v in classifier.get_params().items() if k != "workdir"}
+    with pytest.raises(WorkdirError, match=message):
+        lg.fit(texts, y, workdir=kept, **parameters)
+
+
+def test_a_clone_has_no_folder(tmp_path: Path) -> None:
+    classifier = small(workdir=tmp_path / "run", label_names=list(LABELS))
+    copied = clone(classifier)
+    assert copied.workdir is None and not tmp_path.joinpath("run").exists()
+    assert copied.get_params() == classifier.get_params() | {"workdir": None}
+    assert copied.label_names is not classifier.label_names
+    inner = clone(Pipeline([("labels", classifier)]))["labels"]
+    assert inner.workdir is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", ["validation", "grid"])
+def test_folds_never_share_a_folder(tmp_path: Path, search: str) -> None:
+    options: dict[str, Any] = {"scoring": "f1_micro", "cv": KFold(2)}
+    classifiers = small(workdir=tmp_path / "run"), small()
+    if search == "validation":
+        found = [cross_val_score(c, TEXTS, MATRIX, **options) for c in classifiers]
+    else:
+        grid = {"epochs": [12]}
+        found = [
+            GridSearchCV(c, grid, **options).fit(TEXTS, MATRIX).cv_results_[name]
+            for c in classifiers
+            for name in ("split1_test_score",)
+        ]
+    np.testing.assert_array_equal(*found)
+    assert not (tmp_path / "run").exists()
 
 
 # What is refused. -----------------------------------------------------------------

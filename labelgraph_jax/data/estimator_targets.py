@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from labelgraph_jax.config.wording import counted
+
 Names = tuple[tuple[str, ...], ...]
 
 
@@ -147,6 +149,37 @@ def indicator(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if number in (0.0, 1.0) or math.isnan(number) else None
+
+
+def read_truth(y: Any, columns: Sequence[str]) -> list[tuple[set[str], set[str]]]:
+    """Return the labels of each text, and those of which nothing is known.
+
+    Args:
+        y: as of `Targets.read`.
+        columns: the classes of a fitted classifier.
+
+    Raises:
+        ValueError: y is no truth of this classifier's labels.
+    """
+    names = None
+    if is_matrix(y):
+        own = [str(name) for name in getattr(y, "columns", columns)]
+        # A frame may have its columns in another order than in fit.
+        names = own if set(own) == set(columns) else columns
+        if np.shape(y)[-1] != len(columns):
+            raise ValueError(
+                f"y must have {len(columns)} columns, as in fit, got {np.shape(y)[-1]}"
+            )
+    targets = Targets.read(y, names)
+    unknown = sorted(set(targets.columns) - set(columns))
+    if unknown:
+        raise ValueError(
+            f"y holds {counted(len(unknown), 'label')} that fit did not see, as "
+            f"{', '.join(repr(name) for name in unknown[:3])}; an indicator matrix "
+            "knows every label in every part of the data"
+        )
+    rows = zip(targets.names, targets.unannotated, strict=True)
+    return [(set(known), set(open_)) for known, open_ in rows]
 
 
 def read_names(y: Any) -> list[dict[str, float]]:

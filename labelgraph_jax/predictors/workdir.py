@@ -14,6 +14,7 @@
     encoder/          settings of the pretrained encoder, its weights where frozen
     checkpoints/      parameters and training state, by step
     metrics.jsonl     what training did;  tensorboard/  the same as curves
+    columns.json      of a scikit-learn estimator's run: all columns of its y
     results.json      metrics of the finished run, and what data they were measured on
     test_predictions.npz   what the model made of the test documents
     report.html       the report, and its pictures in report/
@@ -163,31 +164,46 @@ class Workdir:
             )
         return False
 
-    def claim(self, config: Config, data: Mapping[str, str]) -> None:
+    def claim(
+        self, config: Config, data: Mapping[str, str], what: str = "documents"
+    ) -> None:
         """Makes this the work directory of `config`.
 
         Args:
             config: of the run.
             data: fingerprint of each split; a run goes on with the data it began with.
+            what: "documents" or "rows".
 
         Raises:
             WorkdirError: as `check`; or the run began with other documents.
         """
-        path = self.path / "data.json"
         if not self.check(config):
             self.path.mkdir(parents=True, exist_ok=True)
             write_json(self.config_path, to_dict(config))
-        elif path.is_file():
-            before = self._read_json("data.json")
-            changed = [name for name in data if data[name] != before.get(name)]
-            if changed:
-                raise RunDataChangedError(
-                    self.path,
-                    " and ".join(changed),
-                    instead="bring them back, or choose another --workdir",
-                )
+        elif self.has_data:
+            self.require_data(data, what)
             return
-        write_json(path, dict(data))
+        write_json(self.path / "data.json", dict(data))
+
+    def require_data(self, data: Mapping[str, str], what: str = "documents") -> None:
+        """Refuse other records than those that the run began with.
+
+        Args:
+            data: fingerprint of each split.
+            what: "documents" or "rows".
+
+        Raises:
+            RunDataChangedError: they differ.
+        """
+        before = self.data()
+        changed = [name for name in data if data[name] != before.get(name)]
+        if changed:
+            raise RunDataChangedError(
+                self.path,
+                " and ".join(changed),
+                what,
+                instead="bring them back, or choose another --workdir",
+            )
 
     def config(self) -> Config:
         """The configuration of the run.
@@ -293,6 +309,11 @@ class Workdir:
     def is_finished(self) -> bool:
         """Whether training ended and the results were written."""
         return (self.path / "results.json").is_file()
+
+    @property
+    def has_data(self) -> bool:
+        """Whether it is known which records the run was made with."""
+        return (self.path / "data.json").is_file()
 
     def data(self) -> dict[str, str]:
         """Fingerprint of each split that the run was made with."""

@@ -18,6 +18,13 @@ from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.lines import Complain, refuse
 from labelgraph_jax.data.readers.roles import Mode
 
+FEW = 20
+"""Below so many different texts in memory none is kept back for validation: the
+thresholds are then fitted on the training texts, and words are read that occur in one
+text only."""
+IN_MEMORY = "documents in memory"
+"""What their corpus is called in config.json of a run."""
+
 
 def read_corpus(
     config: DataConfig,
@@ -170,6 +177,44 @@ def _xmc_folder(config: DataConfig) -> Corpus:
                 f"where: leave data.{name} out, got {value!r}"
             )
     return read_folder(config.data)
+
+
+def corpus_in_memory(
+    texts: Sequence[str],
+    names: Sequence[tuple[str, ...]],
+    unannotated: Sequence[tuple[str, ...]],
+    data: DataConfig,
+) -> Corpus:
+    """Training and validation documents; few texts are both.
+
+    Args:
+        texts: M of them.
+        names: of each its labels.
+        unannotated: of each the labels of which nothing is known.
+        data: says how large the validation split is.
+
+    Raises:
+        ValueError: no text has a label.
+    """
+    rows = enumerate(zip(texts, names, unannotated, strict=True))
+    documents = tuple(
+        Document(str(number), text, own, unannotated=unknown)
+        for number, (text, own, unknown) in rows
+    )
+    if not any(document.labels for document in documents):
+        raise ValueError("y must name at least one label, got none in any text")
+    corpus = Corpus(IN_MEMORY, documents)
+    if len({document.content for document in documents}) < FEW:
+        note = f"fewer than {FEW} different texts: validation is the training texts"
+        return dataclasses.replace(corpus, validation=documents, notes=(note,))
+    from labelgraph_jax.data.splits import complete_splits
+
+    return complete_splits(
+        corpus,
+        validation_fraction=data.validation_fraction,
+        test_fraction=0.0,
+        seed=data.split_seed,
+    )
 
 
 def require_labels(documents: Sequence[Document], corpus: Corpus) -> None:

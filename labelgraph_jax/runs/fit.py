@@ -17,7 +17,7 @@ from labelgraph_jax.config import Config, to_dict
 from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.config.schema import with_absolute_paths
 from labelgraph_jax.data.batches.batches import steps_per_epoch, train_batches
-from labelgraph_jax.data.documents import Corpus
+from labelgraph_jax.data.documents import Corpus, DataError
 from labelgraph_jax.predictors.network import count_parameters, is_body, is_frozen
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.execution import (
@@ -29,7 +29,6 @@ from labelgraph_jax.runs.execution import (
 )
 from labelgraph_jax.runs.labels import LabelProblem
 from labelgraph_jax.runs.problem import Prepared, Problem, Say
-from labelgraph_jax.runs.records import require_same_records
 from labelgraph_jax.runs.tables.problem import TableProblem
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.gates import GateWatch
@@ -59,8 +58,8 @@ def fit(
     """Train, or resume training, and evaluate the best checkpoint once.
 
     Thresholds come from the validation split, and the test split is read once, at the
-    end. A finished work directory is not trained again. Where several processes are one
-    run, each makes this call.
+    end. A finished work directory is not trained again, and refused where its data have
+    changed. Where several processes are one run, each makes this call.
 
     Args:
         config: the run's settings; with tasks of a table (`config.table.tasks`) the
@@ -80,6 +79,7 @@ def fit(
 
     Raises:
         ConfigError, DataError, WorkdirError, HostsError: see those.
+        RunDataChangedError: the data are not those that the run was begun with.
         NonFiniteLossError: training diverged; the last good checkpoint is kept.
         StoppedError: a KeyboardInterrupt; a signal came, and the same call goes on.
     """
@@ -106,7 +106,7 @@ def fit(
         together(lambda: execution.check_model(lambda: problem.init(prepared, key)))
 
         def claim() -> None:
-            place.claim(stored, prepared.fingerprints)
+            place.claim(stored, prepared.fingerprints, problem.what)
             problem.save(place, prepared)
 
         with execution.holding(place):
@@ -165,22 +165,21 @@ def _finished(
     execution: Execution,
     progress: bool,
 ) -> dict[str, Any]:
-    """The results that stand there, with the baseline if it is new."""
-    say = execution.say
+    """The results that stand there, if the data are still those that they are of, with
+    the baseline if it is new."""
+    say, results = execution.say, place.results()
+    measure = baseline and results.get("baseline") is None
+    try:
+        records = execution.first_then_others(lambda: problem.read(corpus))
+    except DataError as error:
+        if measure:
+            raise
+        say(f"these may not be the data of the run any longer: {error}")
+    else:
+        if place.has_data:
+            place.require_data(problem.fingerprints(records), problem.what)
     say(f"{place.path}: training has finished; these are its results")
-    results = place.results()
-    if baseline and results.get("baseline") is None:
-        records = problem.read(corpus)
-        found = problem.fingerprints(records).get("test", "")
-        known = (results["test"] or {}).get("fingerprint", found)
-        require_same_records(
-            place.path,
-            "test",
-            found,
-            known,
-            what=problem.what,
-            instead="a baseline on them would not stand beside the run's numbers",
-        )
+    if measure:
         with execution.holding(place):
             rivals = _rivals(place, problem, records, execution, progress)
             results["baseline"] = rivals

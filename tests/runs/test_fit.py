@@ -18,7 +18,7 @@ from labelgraph_jax.config import ConfigError, DataConfig
 from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.data.batches.batches import evaluation_batches
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.predictors.workdir import WorkdirError
+from labelgraph_jax.predictors.workdir import RunDataChangedError, WorkdirError
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.labels import prepare
 from labelgraph_jax.training.checkpoint import CheckpointStore
@@ -28,6 +28,7 @@ from tests.tiny import (
     LABELS,
     made_documents,
     tiny_config,
+    write_corpus,
     write_jsonl,
     write_tiny_bert,
     write_word_vectors,
@@ -231,6 +232,37 @@ def test_a_finished_run_is_not_trained_again(trained: Path) -> None:
     assert results == json.loads((trained / "results.json").read_text())
     assert any("has finished" in line for line in said)
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+
+
+@pytest.mark.slow
+def test_data_that_changed_after_a_run_are_told(tmp_path: Path) -> None:
+    data = write_corpus(tmp_path)
+    config, run = tiny_config(data, training={"epochs": 1}), tmp_path / "run"
+    results = fit(config, run, progress=False)
+    for split, file in {
+        "train": data.data,
+        "validation": data.validation,
+        "test": data.test,
+    }.items():
+        path = Path(file)
+        before = path.read_text(encoding="utf-8")
+        path.write_text(before.replace("maize", "rye"), encoding="utf-8")
+        for baseline in (False, True):
+            with pytest.raises(
+                RunDataChangedError,
+                match=f"run: the {split} documents are not those of the training run.*"
+                "; bring them back, or choose another --workdir",
+            ):
+                fit(config, run, progress=False, baseline=baseline)
+        path.write_text(before, encoding="utf-8")
+    assert fit(config, run, progress=False) == results
+    # What cannot be read cannot be compared: that is said, and the results are given.
+    Path(data.data).unlink()
+    said: list[str] = []
+    assert fit(config, run, progress=False, say=said.append) == results
+    assert said[0].startswith("these may not be the data of the run any longer: ")
+    with pytest.raises(DataError):
+        fit(config, run, progress=False, baseline=True)
 
 
 def test_a_finished_run_keeps_its_best_parameters_alone(trained: Path) -> None:

@@ -12,14 +12,14 @@ import pytest
 import labelgraph_jax as lg
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.cli.results import _task_notes
-from labelgraph_jax.config import Config, TableConfig
+from labelgraph_jax.config import Config, TableConfig, to_dict
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.files import table_of
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.predictors.tables.data import read_splits
 from labelgraph_jax.predictors.tables.metrics import mean_skill, skills
 from labelgraph_jax.predictors.tables.model import TableModel, prediction
-from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.predictors.workdir import RunDataChangedError, Workdir, WorkdirError
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.restore import load_model as load_texts
@@ -237,6 +237,23 @@ def test_a_finished_run_is_not_trained_again(
     other = dataclasses.replace(config, table=TableConfig(tasks=("click=binary",)))
     with pytest.raises(WorkdirError, match="another configuration"):
         fit(other, table_run)
+
+
+def test_a_table_that_changed_after_its_run_is_told(zoo: Zoo, tmp_path: Path) -> None:
+    run, file = zoo.copy("table", tmp_path / "run"), tmp_path / "rows.csv"
+    data = Workdir(run).config().data
+    file.write_text(Path(data.data).read_text("utf-8") + "\n", encoding="utf-8")
+    config = dataclasses.replace(
+        Workdir(run).config(), data=dataclasses.replace(data, data=str(file))
+    )
+    (run / "config.json").write_text(json.dumps(to_dict(config)), encoding="utf-8")
+    again = fit(config, run)
+    lines = file.read_text("utf-8").strip().splitlines()
+    file.write_text("\n".join([*lines, lines[-1]]), encoding="utf-8")
+    message = "rows are not those of the training run .* choose another --workdir"
+    with pytest.raises(RunDataChangedError, match=message):
+        fit(config, run)
+    assert Workdir(run).results() == again
 
 
 @pytest.mark.slow
