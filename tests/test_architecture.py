@@ -39,17 +39,17 @@ BUDGETS = {
     "config": 1_150,
     "functional": 5_600,
     "modules": 1_740,
-    "data": 8_270,
+    "data": 8_410,
     "training": 2_600,
-    "predictors": 4_030,
+    "predictors": 4_070,
     "runs": 3_360,
-    "inspection": 4_750,
+    "inspection": 4_760,
     "deploy": 2_300,
     "estimator": 260,
     "cli": 2_780,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 36_760
+BUDGET = 36_940
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

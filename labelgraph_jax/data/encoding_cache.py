@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from labelgraph_jax.data.arrays import UNREADABLE, read_npy
+
 _VERSION = 1
 _COMMIT_EVERY = 1024
 
@@ -215,9 +217,12 @@ def _read_meta(folder: Path) -> tuple[np.ndarray, int]:
             raise EncodingCacheError(
                 f"{folder} has version {meta['version']}, not {_VERSION}"
             )
-        lengths = np.load(folder / "lengths.npy", allow_pickle=False)
-        return lengths.astype(np.int64), int(meta["features"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        lengths, features = read_npy(folder / "lengths.npy"), int(meta["features"])
+        whole = lengths.ndim == 1 and lengths.dtype.kind == "i" and features >= 1
+        if not whole or not lengths.size or lengths.min() < 1:
+            raise EncodingCacheError(f"{folder} must hold the length of each sequence")
+        return lengths.astype(np.int64), features
+    except UNREADABLE as error:
         if isinstance(error, EncodingCacheError):
             raise
         raise EncodingCacheError(f"{folder} holds no complete cache") from error

@@ -11,18 +11,13 @@ import json
 import os
 import sys
 import uuid
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    import numpy as np
-
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-"""Exceptions that NumPy raises on damaged or foreign `.npz` files."""
+    from labelgraph_jax.data.arrays import Archive
 
 
 @contextmanager
@@ -97,8 +92,8 @@ def write_npz(
 
 @contextmanager
 def read_npz(
-    path: Path, *, error: type[ValueError]
-) -> Iterator[Mapping[str, np.ndarray]]:
+    path: Path, *, error: type[ValueError], sizes: Mapping[str, int] | None = None
+) -> Iterator[Archive]:
     """Open an `.npz`; an array is read where it is asked for, and nothing executes.
 
     Args:
@@ -106,19 +101,20 @@ def read_npz(
         error: class of the exception to raise, also where the block raises what damaged
             files raise, as the `KeyError` of an absent array. An `error` of the block
             itself passes.
+        sizes: of axes that are known by name, see `Archive.take`.
 
     Raises:
         ValueError: an `error`; the file cannot be read.
     """
-    import numpy as np
+    from labelgraph_jax.data.arrays import UNREADABLE, Archive
 
     try:
         with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            if isinstance(stored, np.ndarray):
-                raise ValueError("it is one array and no .npz")
-            with stored:
-                yield stored
+            archive = Archive(path, file, error, sizes)
+            try:
+                yield archive
+            finally:
+                archive.close()
     except error:
         raise
     except UNREADABLE as reason:

@@ -7,11 +7,12 @@ labels the best of each document.
 
 import hashlib
 import json
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from labelgraph_jax.data.arrays import Archive
 from labelgraph_jax.data.files import read_npz, write_npz
 from labelgraph_jax.predictors.memory.files import read_added
 from labelgraph_jax.predictors.predictions import KeptPredictions
@@ -66,29 +67,46 @@ def read_kept(place: Workdir) -> KeptPredictions | None:
     path = place.path / FILE
     if not path.is_file():
         return None
-    with read_npz(path, error=WorkdirError) as stored:
-        return _kept(stored) if str(stored["stamp"]) == stamp(place) else None
+    labels = len(place.labels()) + len(read_added(place))
+    with read_npz(path, error=WorkdirError, sizes={"N": labels}) as stored:
+        if stored.text("stamp") != stamp(place):
+            return None
+        return _kept(path, stored, labels)
 
 
-def _kept(stored: Any) -> KeptPredictions:
-    ids = stored["ids"]
-    labels = stored["truth_labels"]
+def _kept(path: Path, stored: Archive, labels: int) -> KeptPredictions:
+    if int(stored.take("labels", "iu")) != labels:
+        raise WorkdirError(
+            f"{path}: labels must be those of the model, {labels:,}, got "
+            f"{stored['labels']:,}"
+        )
+    ids = stored.take("ids", "iu", "M", "K", low=-1, below=labels)
+    documents = json.loads(stored.text("documents"))
+    listed = isinstance(documents, list) and all(isinstance(d, str) for d in documents)
+    if not listed or len(documents) != len(ids):
+        raise WorkdirError(f"{path}: documents must be {len(ids):,} ids in a list")
+    truth_labels = stored.take("truth_labels", "iu", "T", low=0, below=labels)
+    starts = stored.rows("truth_starts", of=len(truth_labels), rows="M")
     truth = csr_array(
-        (np.ones(len(labels), np.float32), labels, stored["truth_starts"]),
-        shape=(len(ids), int(stored["labels"])),
+        (np.ones(len(truth_labels), np.float32), truth_labels, starts),
+        shape=(len(ids), labels),
     )
     decided, known = (
-        np.unpackbits(stored[name], axis=1, count=ids.shape[1]).astype(bool)
+        np.unpackbits(
+            stored.take(name, "u", "M", -(-ids.shape[1] // 8), below=256),
+            axis=1,
+            count=ids.shape[1],
+        ).astype(bool)
         for name in ("decided", "known")
     )
     return KeptPredictions(
         ids=ids,
-        probabilities=stored["probabilities"],
-        labels=int(stored["labels"]),
+        probabilities=stored.take("probabilities", "f", "M", "K", low=0, below=1.0001),
+        labels=labels,
         truth=truth,
         known=known,
         decided=decided,
-        documents=tuple(json.loads(str(stored["documents"]))),
-        fingerprint=str(stored["fingerprint"]),
-        rest=stored["rest"],
+        documents=tuple(documents),
+        fingerprint=stored.text("fingerprint"),
+        rest=stored.take("rest", "f", "M", finite=False),
     )

@@ -256,21 +256,38 @@ class Workdir:
             start[name] = getattr(arrays, name)
         write_npz(self.path / "label_graph.npz", start)
 
-    def label_graph(self) -> LabelGraphArrays:
-        """What the label graph started from."""
+    def label_graph(self, labels: int | None = None) -> LabelGraphArrays:
+        """What the label graph started from.
+
+        Args:
+            labels: how many labels the model has, where that is known.
+
+        Raises:
+            WorkdirError: the file is damaged, or of other labels.
+        """
         path = self.path / "label_graph.npz"
         if not path.is_file():
             raise WorkdirError(f"{path}: cannot be read; train first")
-        with read_npz(path, error=WorkdirError) as stored:
-            adjacency: Any = stored.get("adjacency")
+        sizes = {} if labels is None else {"N": labels}
+        with read_npz(path, error=WorkdirError, sizes=sizes) as stored:
+            counts = stored.take("counts", "f", "N", low=0)
+            adjacency: Any = None
             if "edge_receivers" in stored:
-                parts: list[Any] = [stored[f"edge_{name}"] for name in Edges._fields]
+                parts: list[Any] = [
+                    stored.take(f"edge_{name}", "iu", "E", low=0, below=len(counts))
+                    for name in ("receivers", "senders")
+                ]
+                if (np.diff(parts[0].astype(np.int64)) < 0).any():
+                    raise WorkdirError(f"{path}: edge_receivers must be sorted")
+                parts.append(stored.take("edge_weights", "f", "E"))
                 adjacency = Edges(*parts)
+            elif "adjacency" in stored:
+                adjacency = stored.take("adjacency", "f", "N", "N")
             return LabelGraphArrays(
-                features=stored["features"],
+                features=stored.take("features", "f", "N", "D"),
                 adjacency=adjacency,
-                prior=stored["prior"],
-                counts=stored["counts"],
+                prior=stored.take("prior", "f", "N"),
+                counts=counts,
             )
 
     @property

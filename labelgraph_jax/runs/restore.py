@@ -131,7 +131,8 @@ def restore_network(
             "labelgraph_jax.load gives its model"
         )
     config = place.config()
-    labels, graph = place.labels(), place.label_graph()
+    labels = place.labels()
+    graph = place.label_graph(len(labels))
     tokenizer = load_tokenizer(config.text, place.tokenizer)
     # Of an encoder what no training changed lies beside the checkpoint.
     encoder = shape = None

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from labelgraph_jax.data.arrays import UNREADABLE, Archive
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.files import UNREADABLE
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.readers.lines import read_lines, split_suffix
 from labelgraph_jax.data.readers.sparse_rows import (
@@ -83,8 +83,10 @@ def _csr(
 
 def _read_npz(path: Path, what: str) -> sparse.csr_array:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            held = {name: stored[name] for name in stored.files if name in _NPZ}
+        with path.open("rb") as file:
+            stored = Archive(path, file, DataError)
+            held = {name: stored[name] for name in stored if name in _NPZ}
+            stored.close()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except UNREADABLE as error:
@@ -94,10 +96,6 @@ def _read_npz(path: Path, what: str) -> sparse.csr_array:
                 "matrix with scipy.sparse.save_npz"
             ) from None
         raise DataError(f"{path}: must be a sparse matrix .npz; {error}") from None
-    except TypeError:  # a bare array is no archive
-        raise DataError(
-            f"{path}: must be a sparse matrix .npz; it is one array"
-        ) from None
     return _checked_csr(path, held, what)
 
 
@@ -114,7 +112,7 @@ def _checked_csr(
             f"{path}: must hold {', '.join(_NPZ)}, as scipy.sparse.save_npz writes; "
             f"it lacks {', '.join(missing)}"
         )
-    kind = held["format"].item()
+    kind = held["format"].tolist()
     kind = kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
     if kind != "csr":
         raise DataError(
@@ -127,8 +125,12 @@ def _checked_csr(
             raise DataError(f"{path}: {name} must be {wanted}; it is {found}")
     shape = tuple(int(size) for size in held["shape"].ravel())
     indptr, ids, values = (held[name] for name in _NPZ[:3])
+    # Unsigned numbers have no negative differences.
+    indptr = indptr.astype(np.int64)
     rows_fit = (
         len(shape) == 2
+        and shape[0] >= 0
+        and 1 <= shape[1] <= _LARGEST
         and indptr.shape == (shape[0] + 1,)
         and ids.shape == values.shape == (int(indptr[-1]),)
         and indptr[0] == 0

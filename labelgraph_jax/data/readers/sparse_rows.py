@@ -24,7 +24,7 @@ from labelgraph_jax.data.readers.lines import Complain, Line, refuse
 
 _PAIRS = re.compile(r"\s*(?:[0-9]+:[^\s:]+(?:\s+|$))*")
 _PAIR = re.compile(r"[0-9]+:[^\s:]+")
-_HEADER = re.compile(r"\s*[0-9]+(?:\s+[0-9]+){1,2}\s*")
+_HEADER = re.compile(r"\s*[0-9]{1,4000}(?:\s+[0-9]{1,4000}){1,2}\s*")
 _LARGEST = np.iinfo(np.int32).max
 
 

@@ -30,6 +30,8 @@ from labelgraph_jax.data.readers.texts import read_documents
 from labelgraph_jax.data.readers.xmc_json import read_json_labels, read_json_split
 
 LABEL_FILES = ("Y.txt", "lbl.txt", "output-labels.txt", "output-items.txt")
+MOST_NUMBERED = 1 << 23
+"""Labels that get numbers for names; the largest public collections have 3 million."""
 _SPLITS = {"train": "trn", "test": "tst"}
 
 
@@ -111,6 +113,11 @@ def _matrix_corpus(folder: Path) -> Corpus:
             continue
         matrix = read_matrix(path, what="label", increasing=False)
         if names is None:
+            if matrix.shape[1] > MOST_NUMBERED:
+                raise DataError(
+                    f"{path}: must have at most {MOST_NUMBERED:,} columns where no "
+                    f"file names the labels; got {matrix.shape[1]:,}"
+                )
             names = [str(i) for i in range(matrix.shape[1])]
         if matrix.shape[1] != len(names):
             other = known[0] if known else _labels_of(folder, "trn")

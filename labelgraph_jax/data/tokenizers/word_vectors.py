@@ -128,6 +128,13 @@ def _binary_rows(
 ) -> Iterator[tuple[int, np.ndarray]]:
     count, features = _header(file.readline(200).split(), path)
     size, rest = 4 * features, b""
+    # A packed byte stands for 1,032 at most.
+    most = path.stat().st_size * (1032 if path.suffix == ".gz" else 1)
+    if count * size > most:
+        raise WordVectorError(
+            f"{path}: must hold the {count:,} vectors of {features:,} numbers that it "
+            f"announces; it is too short for them"
+        )
     for number in range(1, count + 1):
         space = rest.find(b" ")
         while space < 0 or len(rest) < space + 1 + size:

@@ -24,7 +24,7 @@ import numpy as np
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.config.wording import counted
-from labelgraph_jax.data.files import write_json, write_text
+from labelgraph_jax.data.files import read_npz, write_json, write_text
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.deploy.export.check import check_program, reads_windows
@@ -150,7 +150,7 @@ def loaded(folder: Path) -> Callable[[dict[str, Any]], Any]:
     """What was written, inputs -> outputs."""
     serialized = bytearray((folder / PROGRAM).read_bytes())
     program = jax.jit(jax.export.deserialize(serialized).call)
-    with np.load(folder / WEIGHTS, allow_pickle=False) as stored:
+    with read_npz(folder / WEIGHTS, error=ExportError) as stored:
         weights = jax.device_put(dict(stored))
     return lambda inputs: program(weights, inputs)
 

@@ -101,7 +101,7 @@ def training_documents(
         known = ""
     path = model.workdir.path / FILE
     key = _key(model, known)
-    if (found := _read(path, key)) is not None:
+    if (found := _read(path, key, len(model.labels))) is not None:
         return found, ""
     started = time.perf_counter()
     try:
@@ -168,14 +168,19 @@ def _key(model: "Model", known: str) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, key: str) -> TrainingDocuments | None:
+def _read(path: Path, key: str, labels: int) -> TrainingDocuments | None:
     """What was kept; None where it is of other documents, absent or damaged."""
     with (
         contextlib.suppress(WorkdirError),
         read_npz(path, error=WorkdirError) as stored,
     ):
-        if str(stored["key"]) == key:
-            return TrainingDocuments(*(stored[name] for name in _FIELDS))
+        if stored.text("key") == key:
+            return TrainingDocuments(
+                ids=stored.take("ids", "U", "M"),
+                starts=stored.take("starts", "U", "M"),
+                labels=stored.take("labels", "iu", "M", "P", low=-1, below=labels),
+                vectors=stored.take("vectors", "f", "M", "D"),
+            )
     return None
 
 

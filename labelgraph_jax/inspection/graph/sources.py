@@ -13,6 +13,7 @@ import numpy as np
 from labelgraph_jax import __version__
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
+from labelgraph_jax.data.files import read_npz
 from labelgraph_jax.data.labels.cooccurrence import cooccurrence_counts
 from labelgraph_jax.functional.graph.adjacency import (
     annotated_counts,
@@ -144,9 +145,9 @@ def saved_graph(path: Path, *, strongest: int = 10) -> FoundGraph:
         ConfigError: there is no such file, or it is none of these.
     """
     read_adjacency(path, ())  # refuses a file that is none
-    with np.load(path, allow_pickle=False) as archive:
-        labels = tuple(str(name) for name in archive["labels"])
-        text = str(archive["about"]) if "about" in archive.files else "{}"
+    with read_npz(path, error=ConfigError) as archive:
+        labels = tuple(str(name) for name in archive.take("labels", "U", "N"))
+        text = archive.text("about") if "about" in archive else "{}"
     try:
         about = json.loads(text)
     except ValueError as error:

@@ -11,8 +11,11 @@ Without memory.json, which is written last, there is no memory.
 import dataclasses
 import filecmp
 import json
+import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,21 +105,42 @@ def load_memory(place: Workdir, reader: Reader, labels: LabelSpace) -> Memory:
     path = memory_folder(place) / "memory.json"
     config, stored = stored_settings(place), read_json(path, error=WorkdirError)
     try:
-        choice, rule = Choice(**stored["choice"]), TextRule(**stored["text_rule"])
-        about = dict(stored["about"])
-    except (KeyError, TypeError, ValueError) as error:
+        choice = Choice(**_numbers(stored["choice"]))
+        rule, about = TextRule(**_numbers(stored["text_rule"])), dict(stored["about"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WorkdirError(f"{path}: must say what was chosen: {error}") from None
-    arrays = _read_arrays(memory_folder(place) / "keys.npz")
-    try:
-        keys = Keys(**{name: widened(array) for name, array in arrays.items()})
-    except TypeError as error:
-        raise WorkdirError(f"{memory_folder(place) / 'keys.npz'}: {error}") from None
-    if len(keys.labels) != len(labels):
-        raise WorkdirError(
-            f"{path}: holds {len(keys.labels):,} labels and the model {len(labels):,}; "
-            f"make it again with `labelgraph memory {place.path}`"
+    with read_npz(memory_folder(place) / "keys.npz", error=WorkdirError) as arrays:
+        of_labels = widened(arrays.take("labels", "f", "N", "D"))
+        if len(of_labels) != len(labels):
+            raise WorkdirError(
+                f"{path}: holds {len(of_labels):,} labels and the model "
+                f"{len(labels):,}; make it again with `labelgraph memory {place.path}`"
+            )
+        keys = Keys(
+            centre=arrays.take("centre", "f", "D"),
+            label_centre=arrays.take("label_centre", "f", "D"),
+            documents=widened(arrays.take("documents", "f", "M", "D")),
+            document_labels=arrays.take(
+                "document_labels", "iu", "M", "P", low=-1, below=len(labels)
+            ),
+            labels=of_labels,
+            seen=arrays.take("seen", "b", "N"),
         )
-    return Memory(config, reader, keys, choice, rule, read_added(place), about)
+    added = read_added(place)
+    if len(added) and added.keys.shape[1:] != of_labels.shape[1:]:
+        raise WorkdirError(
+            f"{memory_folder(place) / 'added.npz'}: vectors must have "
+            f"{of_labels.shape[1]} numbers, got {added.keys.shape[1]}"
+        )
+    return Memory(config, reader, keys, choice, rule, added, about)
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """The same, all of them finite numbers."""
+    found = {name: float(value) for name, value in values.items()}
+    if wrong := [name for name, value in found.items() if not math.isfinite(value)]:
+        raise ValueError(f"{wrong[0]} must be finite")
+    return found
 
 
 def widened(array: np.ndarray) -> np.ndarray:
@@ -164,20 +188,17 @@ def read_added(place: Workdir) -> AddedLabels:
     path = memory_folder(place) / "added.npz"
     if not path.is_file():
         return AddedLabels()
-    arrays = _read_arrays(path)
-    try:
-        parents = json.loads(str(arrays["parents"]))
+    with read_npz(path, error=WorkdirError) as arrays:
+        names = arrays.take("names", "U", "A")
+        parents = json.loads(arrays.text("parents"))
         added = AddedLabels(
-            names=tuple(str(name) for name in arrays["names"]),
-            descriptions=tuple(str(text) for text in arrays["descriptions"]),
-            parents=tuple(tuple(str(p) for p in above) for above in parents),
-            keys=arrays["keys"],
+            names=tuple(map(str, names)),
+            descriptions=tuple(map(str, arrays.take("descriptions", "U", "A"))),
+            parents=tuple(tuple(map(str, above)) for above in parents),
+            keys=arrays.take("keys", "f", "A", "D"),
         )
-        lengths = {len(added.descriptions), len(added.parents), len(added.keys)}
-    except (KeyError, TypeError, ValueError) as error:
-        raise WorkdirError(f"{path}: must hold added labels: {error}") from None
-    if lengths != {len(added)}:
-        raise WorkdirError(f"{path}: must hold as many texts and vectors as labels")
+    if len(added.parents) != len(added):
+        raise WorkdirError(f"{path}: must hold as many lists of parents as labels")
     return added
 
 
@@ -191,8 +212,3 @@ def with_added_labels(labels: LabelSpace, added: AddedLabels) -> LabelSpace:
         descriptions={**labels.descriptions, **{n: d for n, d in described if d}},
         parents={**labels.parents, **{name: p for name, p in above if p}},
     )
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    with read_npz(path, error=WorkdirError) as stored:
-        return dict(stored)
