@@ -39,23 +39,26 @@ BUDGETS = {
     "config": 1_150,
     "functional": 5_600,
     "modules": 1_740,
-    "data": 8_410,
+    "data": 8_550,
     "training": 2_600,
     "predictors": 4_070,
-    "runs": 3_360,
+    "runs": 3_365,
     "inspection": 4_760,
-    "deploy": 2_300,
+    "deploy": 2_490,
     "estimator": 260,
-    "cli": 2_780,
+    "cli": 3_070,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 36_940
+BUDGET = 37_570
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
 (runs), checkpoints that are seldom written and reduced in the end (training), data,
-settings and curves in the report (inspection), and the refusals of the command line in
-one line each (cli)."""
+settings and curves in the report (inspection), the refusals of the command line in
+one line each (cli), and what a terminal, a service and a packed file of a stranger may
+do: streams that are lost, signals at any moment, errors in one line (cli), names that a
+service answers to and threads that it watches (deploy), limits of what is unpacked
+(data)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

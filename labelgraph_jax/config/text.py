@@ -39,6 +39,16 @@ class ReadingConfig:
     label_delimiter: str = ""
     """Separator of labels in a delimited column, `none` where a field is one label;
     what the whole training file says when empty."""
+    max_line: int = 64
+    """MiB that a line may have; a longer one is refused."""
+    max_unpacked: int = 2_048
+    """MiB that a packed file (.gz, .bz2, .xz, .zip, parquet) may unpack to, with 500
+    bytes counted for each line beside its own."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_line", "max_unpacked"):
+            value = getattr(self, name)
+            require(value >= 1, f"data.{name} must be at least 1 MiB, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +85,7 @@ class DataConfig(ReadingConfig):
     split_seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_choices(self, "data")
         require_numbers(self, "data", not_negative=("split_seed",))
         for name in ("validation_fraction", "test_fraction"):

@@ -15,7 +15,7 @@ from labelgraph_jax.data.labels.tasks import (
 )
 from labelgraph_jax.data.labels.taxonomy import attach_taxonomy
 from labelgraph_jax.data.layout import Layout
-from labelgraph_jax.data.readers.lines import Complain, refuse
+from labelgraph_jax.data.readers.lines import Complain, refuse, within
 from labelgraph_jax.data.readers.roles import Mode
 
 FEW = 20
@@ -50,6 +50,18 @@ def read_corpus(
         DataError: a file or corpus is absent or malformed.
         ConfigError: settings that contradict each other.
     """
+    with within(config):
+        return _read_corpus(config, split, tasks, layout, known, complain)
+
+
+def _read_corpus(
+    config: DataConfig,
+    split: bool,
+    tasks: Sequence[str],
+    layout: Layout | None,
+    known: Collection[str],
+    complain: Complain,
+) -> Corpus:
     if config.data:
         mode: Mode = "optional" if tasks or config.task else "required"
         corpus = _own_files(config, mode, layout, known, complain)
@@ -85,7 +97,8 @@ def _named_corpus(config: DataConfig) -> Corpus:
             "give data.data too"
         )
     for field in dataclasses.fields(ReadingConfig):
-        if value := getattr(config, field.name):
+        value = getattr(config, field.name)
+        if value != field.default and not isinstance(value, int):
             got = value if isinstance(value, str) else ", ".join(value)
             raise ConfigError(
                 f"data.{field.name} says how an own file is read: give data.data too; "

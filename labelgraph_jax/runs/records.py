@@ -69,8 +69,12 @@ def documents_of_run(
 def _given(reading: ReadingConfig | None, otherwise: ReadingConfig) -> dict[str, Any]:
     """The options of reading that are given, or else those of the run."""
     reading = reading or ReadingConfig()
-    names = [field.name for field in dataclasses.fields(ReadingConfig)]
-    return {n: getattr(reading, n) or getattr(otherwise, n) for n in names}
+    found = {}
+    for field in dataclasses.fields(ReadingConfig):
+        value = getattr(reading, field.name)
+        is_given = value != field.default
+        found[field.name] = value if is_given else getattr(otherwise, field.name)
+    return found
 
 
 def rows_of_run(

@@ -8,7 +8,7 @@ import itertools
 import json
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ from labelgraph_jax.data.readers.lines import (
     COMPRESSED,
     Complain,
     Line,
-    open_bytes,
     read_lines,
     refuse,
     split_suffix,
     zipped_name,
 )
+from labelgraph_jax.data.readers.parquet import parquet_columns
 
 FORMATS = {
     ".jsonl": "jsonl",
@@ -352,34 +352,28 @@ def parquet_table(path: Path) -> Rows:
     """The rows of a parquet file; they count from 1.
 
     Raises:
-        DataError: not a parquet file.
+        DataError: not a parquet file, or one that unpacks to more than is read.
     """
-    import pyarrow
-    import pyarrow.parquet
-
-    with open_bytes(path) as stream:
-        try:
-            # In this thread alone: a thread of Arrow's that frees Python's bytes while
-            # the interpreter ends aborts the process.
-            source = pyarrow.BufferReader(stream.read())
-            file = pyarrow.parquet.ParquetFile(source, pre_buffer=False)
-            table = file.read(use_threads=False)
-        except (pyarrow.ArrowException, OSError, EOFError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(
-                f"{path}: must be an intact parquet file; {reason}"
-            ) from None
-    return arrow_rows(table, str(path))
+    return _rows_of(*parquet_columns(path), str(path))
 
 
 def arrow_rows(table: Any, name: str) -> Rows:
     """The rows of an Arrow table, with the class names that Hugging Face keeps."""
     columns = [column.to_pylist() for column in table.columns]
-    metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = metadata.get("info", {}).get("features", {})
-    classes = {n: names for n, f in features.items() if (names := _class_names(f))}
+    return _rows_of(table.column_names, columns, table.schema.metadata or {}, name)
+
+
+def _rows_of(
+    names: Sequence[str],
+    columns: Sequence[Sequence[Any]],
+    metadata: Mapping[bytes, bytes],
+    name: str,
+) -> Rows:
+    about = json.loads(metadata.get(b"huggingface", b"{}"))
+    features = about.get("info", {}).get("features", {})
+    classes = {n: found for n, f in features.items() if (found := _class_names(f))}
     rows = enumerate(zip(*columns, strict=True), start=1)
-    return Rows(name, tuple(table.column_names), rows, nested=True, classes=classes)
+    return Rows(name, tuple(names), rows, nested=True, classes=classes)
 
 
 def _class_names(feature: Any) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import codecs
 import contextlib
+import dataclasses
 import gzip
 import io
 import itertools
@@ -14,9 +15,11 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, NoReturn
 
+from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError
 
 _BOMS = {
@@ -32,7 +35,94 @@ _OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
     ".bz2": bz2.open,
     ".xz": lzma.open,
 }
+_BLOCK = 2**16
 _UTF8 = ("", "utf-8", "utf8", "utf-8-sig", "utf_8", "utf_8_sig")
+
+MIB = 2**20
+_LINE_BYTES = 500
+"""What a line takes in memory beside its own bytes, about."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Most:
+    """How much is read, in bytes.
+
+    Attributes:
+        line: of one line.
+        unpacked: of a packed file, once it is unpacked.
+    """
+
+    line: int = ReadingConfig.max_line * MIB
+    unpacked: int = ReadingConfig.max_unpacked * MIB
+
+
+_USUAL = Most()
+_most: ContextVar[Most] = ContextVar("most_read", default=_USUAL)
+
+
+@contextlib.contextmanager
+def within(options: ReadingConfig, *, array: bool = False) -> Iterator[None]:
+    """Read within the limits of some options, for as long as this lasts.
+
+    Args:
+        options: what the caller says about the files.
+        array: a file may be one line, as a JSON array is.
+    """
+    unpacked = options.max_unpacked * MIB
+    line = max(options.max_line * MIB, unpacked if array else 0)
+    token = _most.set(Most(line, unpacked))
+    try:
+        yield
+    finally:
+        _most.reset(token)
+
+
+def _raised(option: str) -> str:
+    """What reads more, where the caller has such an option."""
+    return "" if _most.get() is _USUAL else f"; a larger {option} reads it"
+
+
+class Unpacked:
+    """Counts what a packed file unpacks to.
+
+    Args:
+        name: the file, for the error.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name, self._most, self._count = name, _most.get().unpacked, 0
+
+    def add(self, count: int) -> None:
+        """Count so many bytes more.
+
+        Raises:
+            DataError: they are too many.
+        """
+        self._count += count
+        if self._count > self._most:
+            raise DataError(
+                f"{self._name}: must unpack to at most {self._most // MIB:,} MiB, with "
+                f"{_LINE_BYTES} bytes for each line beside its own"
+                + _raised("--max-unpacked")
+            )
+
+
+class _Unpacking(io.RawIOBase):
+    """A stream that counts what is read from it, and its lines."""
+
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._stream, self._unpacked = stream, Unpacked(name)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, as far as there is something."""
+        block = self._stream.read(len(buffer))
+        self._unpacked.add(len(block) + _LINE_BYTES * block.count(b"\n"))
+        buffer[: len(block)] = block
+        return len(block)
+
 
 Complain = Callable[[DataError], None]
 """Handler of a line that cannot be read; the others are read on."""
@@ -89,10 +179,10 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             return
         if compression == ".zip":
             with _zip(path) as archive, archive.open(zipped_name(path)) as stream:
-                yield stream
+                yield io.BufferedReader(_Unpacking(stream, str(path)), _BLOCK)
             return
         with _OPENERS[compression](raw) as stream:
-            yield cast("IO[bytes]", stream)
+            yield io.BufferedReader(_Unpacking(stream, str(path)), _BLOCK)
 
 
 def zipped_name(path: Path) -> str:
@@ -158,8 +248,17 @@ def decoded_lines(
     complain: Complain = refuse,
 ) -> Iterator[Line]:
     """As `read_lines`, from an open stream of bytes or text called `name`."""
+    most = _most.get().line
+    return _decoded_lines(
+        _raw_lines(stream, name, encoding, most), name, keep_blank, complain
+    )
+
+
+def _decoded_lines(
+    lines: Iterator[bytes | str], name: str, keep_blank: bool, complain: Complain
+) -> Iterator[Line]:
     blank: list[Line] = []
-    for number, line in enumerate(_raw_lines(stream, name, encoding), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             text = _decode(line, name, number) if isinstance(line, bytes) else line
         except DataError as error:
@@ -209,11 +308,16 @@ def arriving(lines: Iterator[Line], most: int) -> Iterator[list[Line]]:
 
 
 def _raw_lines(
-    stream: IO[bytes] | IO[str], name: str, encoding: str
+    stream: IO[bytes] | IO[str], name: str, encoding: str, most: int
 ) -> Iterator[bytes | str]:
     number = 1
     try:
-        for line in _in_encoding(stream, name, encoding):
+        for line in _in_encoding(stream, name, encoding, most):
+            if len(line) > most:
+                raise DataError(
+                    f"{name}:{number}: a line must have at most {most // MIB:,} MiB"
+                    + _raised("--max-line")
+                )
             yield line
             number += 1
     except EOFError:
@@ -233,11 +337,18 @@ def _raw_lines(
         raise DataError(f"{name}: cannot be read; {error}") from None
 
 
+def _pieces(stream: IO[Any], most: int) -> Iterator[Any]:
+    """The lines with their ends, no more of one than it may have and what shows it."""
+    while piece := stream.readline(most + 2):
+        yield piece
+
+
 def _in_encoding(
-    stream: IO[bytes] | IO[str], name: str, encoding: str
+    stream: IO[bytes] | IO[str], name: str, encoding: str, most: int
 ) -> Iterator[bytes | str]:
     """The lines, as bytes where they are UTF-8."""
-    first: Any = next(iter(stream), b"")
+    pieces = _pieces(stream, most)
+    first: Any = next(pieces, b"")
     if isinstance(first, bytes):
         marks = (coding for bom, coding in _BOMS.items() if first.startswith(bom))
         encoding = next(marks, encoding.lower())
@@ -249,19 +360,22 @@ def _in_encoding(
                     f"{name}: --encoding must be one that Python knows, such as utf-8, "
                     f"utf-16, cp1252 or latin-1; got {encoding!r}"
                 ) from None
-            yield from _text_lines(decoder, itertools.chain([first], stream))
+            yield from _text_lines(decoder, itertools.chain([first], pieces), most)
             return
     if first:
         yield first
-    yield from cast("IO[Any]", stream)
+    yield from pieces
 
 
-def _text_lines(decoder: Any, blocks: Any) -> Iterator[str]:
+def _text_lines(decoder: Any, blocks: Any, most: int) -> Iterator[str]:
     """The lines of a text that comes in blocks of bytes."""
     rest = ""
     for block in blocks:
         *lines, rest = (rest + decoder.decode(block)).split("\n")
         yield from lines
+        if len(rest) > most:
+            yield rest
+            return
     rest += decoder.decode(b"", final=True)
     if rest:
         yield rest

@@ -35,6 +35,7 @@ from labelgraph_jax.data.readers.lines import (
     read_lines,
     refuse,
     split_suffix,
+    within,
 )
 from labelgraph_jax.data.readers.roles import Mode, names_columns, settle
 from labelgraph_jax.data.readers.row_documents import documents_of
@@ -193,9 +194,10 @@ def read_files(
         format = layout.format
     format = format_of(paths[0], format, formats)
     request = _Request(format, options, labels, layout, known, complain)
-    return _read(
-        [(str(path), path, request.lines(path, "")) for path in paths], request
-    )
+    with within(options, array=format == "json"):
+        return _read(
+            [(str(path), path, request.lines(path, "")) for path in paths], request
+        )
 
 
 def read_texts(
@@ -237,7 +239,8 @@ def read_texts(
             f"{name}: a stream must be jsonl, tsv, csv, svm or txt; got {format!r}"
         )
     request = _Request(format, options, "ignored", layout)
-    return _read([(name, stream, request.lines(stream, name))], request)[0]
+    with within(options, array=format == "json"):
+        return _read([(name, stream, request.lines(stream, name))], request)[0]
 
 
 def read_text_batches(
@@ -261,7 +264,9 @@ def read_text_batches(
     name = str(getattr(stream, "name", "stream"))
     request = _Request(options.format or "txt", options, "ignored", layout)
     empty = True
-    for arrived in arriving(request.lines(stream, name), most):
+    with within(options):
+        lines = request.lines(stream, name)
+    for arrived in arriving(lines, most):
         empty = False
         yield _read([(name, stream, iter(arrived))], request)[0]
     if empty:

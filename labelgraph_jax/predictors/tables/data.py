@@ -12,6 +12,8 @@ from scipy import sparse
 
 from labelgraph_jax.config import Config, ReadingConfig
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.columns import FORMATS
+from labelgraph_jax.data.readers.lines import split_suffix, within
 from labelgraph_jax.data.splits import iterative_stratification
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.data.tables.files import Table, read_table
@@ -105,12 +107,14 @@ def read_own(path: str, reading: ReadingConfig) -> Table:
     Raises:
         DataError: see `read_table`.
     """
-    return read_table(
-        path,
-        format=reading.format,
-        encoding=reading.encoding,
-        column_delimiter=reading.column_delimiter,
-    )
+    known = reading.format or FORMATS.get(split_suffix(Path(path))[0])
+    with within(reading, array=known == "json"):
+        return read_table(
+            path,
+            format=reading.format,
+            encoding=reading.encoding,
+            column_delimiter=reading.column_delimiter,
+        )
 
 
 def _cut(config: Config, table: Table, fractions: Sequence[float]) -> list[np.ndarray]:
