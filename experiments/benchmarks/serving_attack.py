@@ -38,7 +38,7 @@ def post(
     """A whole request."""
     lines = [
         f"{method} {path} HTTP/1.1",
-        "host: loopback",
+        "host: localhost",
         f"content-type: {kind}",
         f"content-length: {len(body)}",
         *extra,
@@ -192,16 +192,17 @@ def _no_http(draw: random.Random) -> bytes:
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
             b"hello\r\n\r\n",
             b"POST /predict HTTP/1.1\r\ncontent-length: -5\r\n\r\n",
-            b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n",
-            b"POST /predict HTTP/1.1\r\nhost: a\r\n bad header\r\n\r\n",
+            b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n",
+            b"POST /predict HTTP/1.1\r\nhost: localhost\r\n bad header\r\n\r\n",
             b"GET /healthz HTTP/1.1\r\n\r\n",
-            b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 200_000 + b"\r\n\r\n",
+            b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 200_000 + b"\r\n\r\n",
         ]
     )
 
 
 def _bad_chunks(draw: random.Random) -> bytes:
-    head = "POST /predict HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+    head = "POST /predict HTTP/1.1\r\nhost: localhost\r\n"
+    head += "content-type: application/json\r\n"
     head += "transfer-encoding: chunked\r\n\r\n"
     return head.encode() + draw.choice([b"zz\r\n{}\r\n", b"5\r\n{}xx\r\n\r\n0\r\n\r\n"])
 
@@ -216,7 +217,8 @@ KINDS: tuple[Callable[[random.Random], bytes], ...] = (
 
 def huge(megabytes: int, *, chunked: bool) -> Iterator[bytes]:
     """A body far beyond every limit, in pieces."""
-    head = "POST /predict HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+    head = "POST /predict HTTP/1.1\r\nhost: localhost\r\n"
+    head += "content-type: application/json\r\n"
     if chunked:
         yield f"{head}transfer-encoding: chunked\r\n\r\n".encode()
     else:
@@ -332,7 +334,9 @@ def attack(address: str, count: int, *, megabytes: int = 64, seed: int = 0) -> A
             thread.start()
         for thread in threads:
             thread.join()
-    healthy = exchange(place, b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")[0] == 200
+    healthy = (
+        exchange(place, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")[0] == 200
+    )
     statuses = collections.Counter(status for status, _ in answers)
     return {
         "sent": len(answers),

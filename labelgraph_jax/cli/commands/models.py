@@ -121,6 +121,9 @@ class Serve:
     """Address to listen on. The service asks nobody who they are."""
     port: int = 8000
     """0 takes any that is free, and says which."""
+    allowed_host: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A name that requests may call the service by, beside the address it listens on
+    and, on this machine alone, localhost; may be repeated. * allows all."""
     quiet: Quiet = False
     log_requests: Flag = False
     """A line per request on standard error."""
@@ -134,6 +137,7 @@ class Serve:
             self.workdir,
             host=self.host,
             port=self.port,
+            allowed_hosts=self.allowed_host,
             limits=self.limits,
             say=remarks(self.quiet, "labelgraph: "),
             log=remarks(False, "labelgraph: ") if self.log_requests else None,

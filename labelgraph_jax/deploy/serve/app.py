@@ -1,6 +1,5 @@
 """The addresses of a service."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from swagger_ui_bundle import swagger_ui_path
 
+from labelgraph_jax.data.terminal import json_line
 from labelgraph_jax.deploy.serve.about import label_rows
 from labelgraph_jax.deploy.serve.asking import (
     Answers,
@@ -24,6 +24,7 @@ from labelgraph_jax.deploy.serve.asking import (
 )
 from labelgraph_jax.deploy.serve.errors import RefusedError, error_body
 from labelgraph_jax.deploy.serve.guard import App, Guard, read_body
+from labelgraph_jax.deploy.serve.hosts import Hosts
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.metrics import Metrics
 from labelgraph_jax.deploy.serve.scoring import Asked
@@ -65,6 +66,8 @@ def make_app(
     metrics: Metrics,
     *,
     version: str,
+    hosts: Hosts,
+    say: Callable[[str], None],
     log: Callable[[str], None] | None = None,
 ) -> App:
     """The whole application, as a server runs it.
@@ -74,6 +77,8 @@ def make_app(
         limits: of the service.
         metrics: where it counts.
         version: of this package.
+        hosts: the names that it answers to.
+        say: takes what went wrong.
         log: takes a line per request; None for none.
     """
     app = FastAPI(
@@ -94,11 +99,11 @@ def make_app(
     _add_model(app, service)
     _add_state(app, service, metrics)
     _add_docs(app)
-    return Guard(app, limits, metrics, PATHS, log)
+    return Guard(app, limits, metrics, PATHS, hosts, say, log)
 
 
 def _json(value: Any, status: int = 200, **headers: str) -> Response:
-    body = json.dumps(value, ensure_ascii=False).encode()
+    body = json_line(value).encode()
     return Response(body, status, headers, media_type="application/json")
 
 
@@ -184,16 +189,18 @@ def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
     @app.head("/healthz", include_in_schema=False)
     @app.get(
         "/healthz",
-        summary="200 once every shape is compiled, else 503",
+        summary="200 as long as a request would be answered, else 503",
         responses=_responses(503),
     )
     async def healthz() -> Response:
-        if service.state == "ready":
+        trouble = service.trouble
+        if service.state == "ready" and not trouble:
             seconds = round(service.seconds, 3)
             ready = {"status": "ready", "shapes": service.shapes, "seconds": seconds}
             return _json(ready)
-        reason = f"the service must be ready; it is {service.state}"
-        found = {"error": reason, "status": service.state}
+        status = "stuck" if trouble else service.state
+        reason = f"the service must be ready; {trouble or f'it is {status}'}"
+        found = {"error": reason, "status": status}
         return _json(found, 503, **{"Retry-After": "1"})
 
     @app.get("/livez", summary="200 as long as the process answers")

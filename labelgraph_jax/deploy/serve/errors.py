@@ -1,10 +1,14 @@
 """What a service refuses, and how it says so."""
 
-import json
+from labelgraph_jax.data.terminal import json_line
 
 
 class ServeError(ValueError):
     """A service that cannot start; the message says why."""
+
+
+class WorkerError(RuntimeError):
+    """A service one of whose threads works no more; it ends."""
 
 
 class RefusedError(Exception):
@@ -27,6 +31,4 @@ class RefusedError(Exception):
 
 def error_body(reason: str) -> bytes:
     """The JSON object that every refusal carries."""
-    return json.dumps({"error": reason}, ensure_ascii=False).encode(
-        "utf-8", "backslashreplace"
-    )
+    return json_line({"error": reason}).encode()

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from labelgraph_jax.deploy.serve.errors import RefusedError
+from labelgraph_jax.deploy.serve.errors import RefusedError, error_body
+from labelgraph_jax.deploy.serve.hosts import Hosts
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.metrics import Metrics
 
@@ -32,6 +32,8 @@ class Guard:
         limits: of the service.
         metrics: where it counts.
         paths: those that are counted by name.
+        hosts: the names that it answers to.
+        say: takes what went wrong.
         log: takes a line per request; None for none.
     """
 
@@ -41,10 +43,12 @@ class Guard:
         limits: Limits,
         metrics: Metrics,
         paths: frozenset[str],
+        hosts: Hosts,
+        say: Callable[[str], None],
         log: Callable[[str], None] | None = None,
     ) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
-        self._paths, self._log = paths, log
+        self._paths, self._hosts, self._say, self._log = paths, hosts, say, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,12 +58,16 @@ class Guard:
         exchange = Exchange(scope, receive, send, self._limits.timeout)
         scope["refused"] = refused = []
         try:
+            self._hosts.check(dict(scope["headers"]).get(b"host"), own_address(scope))
             await self._app(scope, exchange.receive, exchange.send)
+        except RefusedError as error:
+            refused.append(error.kind)
+            await _answer(exchange.send, error)
         except TimeoutError:
             # The client does not read its answer: nothing more can be said to it.
             refused.append("slow_reader")
         except Exception:
-            traceback.print_exc(file=sys.stderr)
+            self._say(traceback.format_exc())
         for kind in refused:
             self._metrics.rejected.labels(kind).inc()
         path = scope["path"] if scope["path"] in self._paths else "other"
@@ -69,6 +77,26 @@ class Guard:
         if self._log is not None:
             shown = ascii(scope["path"])[1:-1]
             self._log(f"{scope['method']} {shown} {exchange.status} {took:.4f} s")
+
+
+def own_address(scope: Scope) -> str:
+    """The address of this machine that a request came to."""
+    server = scope.get("server")
+    return str(server[0]) if server else ""
+
+
+async def _answer(send: Send, error: RefusedError) -> None:
+    body = error_body(error.reason)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    status = error.status
+    with contextlib.suppress(TimeoutError):
+        await send(
+            {"type": "http.response.start", "status": status, "headers": headers}
+        )
+        await send({"type": "http.response.body", "body": body})
 
 
 class Exchange:

@@ -9,15 +9,17 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
 from labelgraph_jax import __version__
 from labelgraph_jax.deploy.serve.compilations import Compilations
-from labelgraph_jax.deploy.serve.errors import ServeError
+from labelgraph_jax.deploy.serve.errors import ServeError, WorkerError
+from labelgraph_jax.deploy.serve.hosts import Hosts
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.scoring import require_texts
+from labelgraph_jax.deploy.serve.telling import Say, Teller
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.restore import load_model
 
@@ -26,8 +28,6 @@ BACKLOG = 1024
 SWITCH_SECONDS = 0.001
 """How long one thread may keep another from running: a batch's tokens are no reason to
 let a client wait."""
-
-Say = Callable[[str], None]
 
 
 def require_extra() -> None:
@@ -48,6 +48,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
+    allowed_hosts: Sequence[str] = (),
     limits: Limits | None = None,
     say: Say = lambda line: None,
     log: Say | None = None,
@@ -58,12 +59,14 @@ def serve(
         workdir: what `labelgraph train` left.
         host: address to listen on; whoever reaches it can ask.
         port: 0 takes any free one.
+        allowed_hosts: names that requests may call it by, beside the address that they
+            came to, and `localhost` where that is this machine's own; `*` for all.
         limits: of requests and waiting.
         say: takes a line about what is going on.
         log: takes a line per request; None for none.
 
     Returns:
-        0, or 1 where requests were left unanswered at the end.
+        0, or 1 where requests were left unanswered at the end, or a thread was stuck.
 
     Raises:
         ServeError: a package is missing, or the address cannot be had.
@@ -71,20 +74,38 @@ def serve(
     """
     require_extra()
     place = require_texts(workdir)
-    limits = limits or Limits()
+    limits, hosts = limits or Limits(), Hosts(host, allowed_hosts)
     listening = listen(host, port)
     with contextlib.closing(listening):
+        teller = Teller()
+        tell = teller.through(say)
         if not is_loopback(listening):
-            say(
+            tell(
                 f"warning: {host} can be reached from other machines, and the service "
                 "asks nobody who they are: put it behind something that does"
             )
-        return _run(place, listening, limits, say, log)
+        told = None if log is None else teller.through(log)
+        whole = False
+        try:
+            code, whole = _run(place, listening, limits, hosts, tell, told)
+        finally:
+            whole = teller.end() and whole
+    if not whole:
+        # A thread that still compiles, or waits for a reader of the log, would be torn
+        # down half-way.
+        os._exit(code)
+    return code
 
 
 def _run(
-    place: Workdir, listening: socket.socket, limits: Limits, say: Say, log: Say | None
-) -> int:
+    place: Workdir,
+    listening: socket.socket,
+    limits: Limits,
+    hosts: Hosts,
+    say: Say,
+    log: Say | None,
+) -> tuple[int, bool]:
+    """The exit code, and whether every thread has ended."""
     import uvicorn
 
     from labelgraph_jax.deploy.serve.app import make_app
@@ -94,10 +115,16 @@ def _run(
 
     Compilations.listen()
     metrics = Metrics()
-    service = Service(lambda: load_model(place.path), limits, metrics)
+    service = Service(lambda: load_model(place.path), limits, metrics, say)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
     config = uvicorn.Config(
-        make_app(service, limits, metrics, version=__version__, log=log),
+        make_app(
+            *(service, limits, metrics),
+            version=__version__,
+            hosts=hosts,
+            say=say,
+            log=log,
+        ),
         http=connections(limits, metrics),
         ws="none",
         lifespan="off",
@@ -138,13 +165,14 @@ def _run(
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             if self.stopped_by and sig == signal.SIGINT:
                 os._exit(130)
-            if not self.stopped_by:
-                held = len(self.server_state.tasks)
-                say(f"stopping: {held} requests are still answered")
+            first = not self.stopped_by
             self.stopped_by = signal.Signals(sig).name
             self.should_exit = True
             if service.state != "failed":
                 service.state = "draining"
+            if first:
+                held = len(self.server_state.tasks)
+                say(f"stopping: {held} requests are still answered")
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -164,25 +192,17 @@ def _run(
     finally:
         sys.setswitchinterval(before)
         ended = service.stop()
-    return _end(service, server.unfinished, ended, limits, say)
-
-
-def _end(
-    service: "object", unfinished: int, ended: bool, limits: Limits, say: Say
-) -> int:
-    failure = getattr(service, "failure", None)
-    if failure is not None:
-        raise failure
-    if unfinished:
-        say(f"{unfinished} requests were not answered within {limits.drain:g} seconds")
+    if isinstance(service.failure, WorkerError):
+        say(f"error: {service.failure}: the service ends, to be started anew")
+        return 1, ended
+    if service.failure is not None:
+        raise service.failure
+    if server.unfinished:
+        left = server.unfinished
+        say(f"{left} requests were not answered within {limits.drain:g} seconds")
     else:
         say("stopped: everything was answered")
-    if not ended:
-        # A thread that still compiles would be torn down half-way.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1 if unfinished else 0)
-    return 1 if unfinished else 0
+    return (1 if server.unfinished else 0), ended
 
 
 def listen(host: str, port: int) -> socket.socket:

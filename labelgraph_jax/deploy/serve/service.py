@@ -5,18 +5,18 @@ scores what waits, so that JAX has one caller and all cores.
 """
 
 import asyncio
-import sys
+import contextlib
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from labelgraph_jax.deploy.serve.about import about_model
 from labelgraph_jax.deploy.serve.compilations import Compilations
-from labelgraph_jax.deploy.serve.errors import RefusedError
+from labelgraph_jax.deploy.serve.errors import RefusedError, WorkerError
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.metrics import Metrics
 from labelgraph_jax.deploy.serve.queues import Queues, Waiting
@@ -27,6 +27,11 @@ WAIT_SHARE = 0.25
 """Share of a batch's time that the next one waits for more texts, at most."""
 READ_TOGETHER = 64
 """Texts that are tokenised at a time."""
+READING, SCORING = "tokenising", "scoring"
+"""What the two threads do, in words."""
+GIVE_UP_AFTER = 2
+"""Times the time limit of a request that one piece of work may take; then the service
+ends, for a thread that is stuck cannot be ended."""
 RETRY_AFTER = {"Retry-After": "1"}
 
 Outcome = tuple[Waiting, "dict[str, Any] | Exception"]
@@ -51,18 +56,23 @@ class Service:
         load: gives the model; called in the thread that scores.
         limits: of the service.
         metrics: where it counts.
+        say: takes what went wrong.
 
     Attributes:
         state: `loading`, `compiling`, `ready`, `draining` or `failed`.
-        failure: what `load` or compiling raised.
+        failure: what `load` or compiling raised, or why it works no more.
         shapes, seconds: how many were compiled, in what time.
         about: what /model tells, once there is a model.
     """
 
     def __init__(
-        self, load: Callable[[], Model], limits: Limits, metrics: Metrics
+        self,
+        load: Callable[[], Model],
+        limits: Limits,
+        metrics: Metrics,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.limits, self.metrics = limits, metrics
+        self.limits, self.metrics, self._say = limits, metrics, say
         self.state = "loading"
         self.failure: BaseException | None = None
         self.shapes, self.seconds = 0, 0.0
@@ -75,6 +85,8 @@ class Service:
         self._stopped = False
         self._queues: Queues | None = None
         self._threads: list[threading.Thread] = []
+        self._jobs: set[Job] = set()
+        self._busy: dict[str, float] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_change: Callable[[], None] = lambda: None
 
@@ -86,12 +98,12 @@ class Service:
         """
         self._loop, self._on_change = asyncio.get_running_loop(), on_change
         self.metrics.waiting.set_function(lambda: self._waiting)
-        for target in (self._score_all, self._read_all):
-            thread = threading.Thread(
-                target=target, name=f"serve{target.__name__}", daemon=True
-            )
+        for work, target in ((SCORING, self._score_all), (READING, self._read_all)):
+            named: dict[str, Any] = {"name": f"serve {work}", "args": (work, target)}
+            thread = threading.Thread(target=self._work, daemon=True, **named)
             self._threads.append(thread)
             thread.start()
+        self._watch()
 
     def stop(self, seconds: float = 5.0) -> bool:
         """End both threads; say whether they have ended within so many seconds."""
@@ -102,6 +114,52 @@ class Service:
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def trouble(self) -> str:
+        """Why a request would not be answered in time, although a model is there."""
+        work, seconds = self._longest()
+        if self.state != "ready" or seconds <= self.limits.timeout / 2:
+            return ""
+        return f"its {work} has not come back for {seconds:.0f} seconds"
+
+    def _longest(self) -> tuple[str, float]:
+        """The work that has been going on for longest, and for how many seconds."""
+        now = time.monotonic()
+        began = ((since, work) for work, since in self._busy.copy().items())
+        since, work = min(began, default=(now, ""))
+        return work, now - since
+
+    def _watch(self) -> None:
+        """Give up once a thread is stuck; called again and again in the event loop."""
+        if self._stopped or self.state == "failed":
+            return
+        work, seconds = self._longest()
+        if seconds > GIVE_UP_AFTER * self.limits.timeout:
+            said = f"{work} has not come back for {seconds:.0f} seconds"
+            self._fail(WorkerError(said))
+            return
+        assert self._loop is not None
+        self._loop.call_later(min(1.0, self.limits.timeout / 8), self._watch)
+
+    def _work(self, work: str, target: Callable[[], None]) -> None:
+        """A thread's work; that it fails ends the service."""
+        try:
+            target()
+        except BaseException as error:
+            self._say(traceback.format_exc())
+            failure = WorkerError(f"{work} has failed: {type(error).__name__}: {error}")
+            self._call(lambda: self._fail(failure))
+
+    def _fail(self, error: BaseException) -> None:
+        """Answer nothing any more; in the event loop."""
+        self.failure, self.state = error, "failed"
+        for job in self._jobs:
+            if not job.future.done():
+                reason = f"the service must work; {error}: come back later"
+                refused = RefusedError(503, reason, "failed", RETRY_AFTER)
+                job.future.set_exception(refused)
+        self._on_change()
 
     @property
     def model(self) -> Model:
@@ -117,6 +175,9 @@ class Service:
                 "not_ready",
                 RETRY_AFTER,
             )
+        if trouble := self.trouble:
+            reason = f"the service must be ready; {trouble}: come back later"
+            raise RefusedError(503, reason, "stuck", RETRY_AFTER)
         return self.scorer.model
 
     async def answer(self, texts: Sequence[str], asked: Asked) -> list[dict[str, Any]]:
@@ -143,6 +204,7 @@ class Service:
             self._waiting += len(texts)
             self._inbox.append(job)
             self._changed.notify_all()
+        self._jobs.add(job)
         try:
             async with asyncio.timeout(self.limits.timeout):
                 await job.future
@@ -155,6 +217,7 @@ class Service:
             ) from None
         finally:
             job.cancelled = True
+            self._jobs.discard(job)
         return job.rows
 
     def _read_all(self) -> None:
@@ -170,7 +233,16 @@ class Service:
                 while self._inbox and count < READ_TOGETHER:
                     jobs.append(self._inbox.popleft())
                     count += len(jobs[-1].texts)
-            self._read(jobs)
+            with self._working(READING):
+                self._read(jobs)
+
+    @contextlib.contextmanager
+    def _working(self, work: str) -> Iterator[None]:
+        self._busy[work] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._busy[work]
 
     def _read(self, jobs: list[Job]) -> None:
         assert self.scorer is not None
@@ -179,7 +251,7 @@ class Service:
         try:
             read = self.scorer.read(texts)
         except Exception as error:
-            traceback.print_exc(file=sys.stderr)
+            self._say(traceback.format_exc())
             read = [error] * len(texts)
         now, results = time.monotonic(), iter(read)
         ready: list[Waiting] = []
@@ -211,7 +283,8 @@ class Service:
         answered, took = 0, 0.0
         while batch := self._next(answered, took):
             started = time.monotonic()
-            self._deliver(self._scored(batch))
+            with self._working(SCORING):
+                self._deliver(self._scored(batch))
             answered, took = len(batch), time.monotonic() - started
 
     def _prepare(self) -> bool:
@@ -283,7 +356,7 @@ class Service:
                 [waiting.job.asked for waiting in batch],
             )
         except Exception as error:
-            traceback.print_exc(file=sys.stderr)
+            self._say(traceback.format_exc())
             return [(waiting, error) for waiting in batch]
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
         self.metrics.batch_texts.observe(len(batch))

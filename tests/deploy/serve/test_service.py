@@ -33,7 +33,7 @@ TEXTS = [document["text"] for document in made_documents(40, 11)]
 
 
 def get(served: Served, path: str, method: str = "GET") -> tuple[int, Any]:
-    request = f"{method} {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode()
+    request = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
     status, body = exchange(place_of(served.address), request)
     try:
         return status, json.loads(body)
