@@ -1,6 +1,6 @@
 """`python -m labelgraph_jax`: the same as `labelgraph`."""
 
-from labelgraph_jax.cli.app import main
+from labelgraph_jax.cli import main
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,39 @@
-"""The command line: one function a verb, terminal tables, exit codes."""
+"""The command line: one function a verb, terminal tables, exit codes.
 
-from labelgraph_jax.cli.app import main, run
+Nothing is imported before it is needed, so that Ctrl-C is heard from the first moment.
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one verb; end the process with its exit code.
+
+    Args:
+        arguments: in place of what was typed.
+    """
+    if arguments is None:
+        import os
+        import signal
+        import sys
+
+        # A stop while all is being loaded leaves nothing to tidy up.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        from labelgraph_jax.cli.interrupts import interrupts
+
+        interrupts.begin(trains=sys.argv[1:2] == ["train"])
+    from labelgraph_jax.cli.app import main as start
+
+    start(arguments)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one verb and return its exit code.
+
+    Args:
+        arguments: what stands behind `labelgraph`.
+    """
+    from labelgraph_jax.cli.app import run as start
+
+    return start(arguments)
+
 
 __all__ = ["main", "run"]

@@ -1,8 +1,7 @@
 """`labelgraph`: train, evaluate, predict and look at data, from a terminal.
 
-Exit codes: 0 done, or stopped by SIGTERM with everything saved; 2 the input or a
-setting is wrong (one line says what and where); 3 another process of the run has died;
-130 stopped by the user. A command that was stopped goes on when it is run again.
+What each exit code means stands in `help_text.EXIT_CODES`, which `labelgraph --help`
+prints. A command that was stopped goes on when it is run again.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import io
 import logging
 import os
 import shlex
-import signal
 import sys
 import warnings
 from collections.abc import Mapping
@@ -22,12 +20,24 @@ from typing import Any
 
 import tyro
 
-from labelgraph_jax.cli import help_text
+from labelgraph_jax.cli import errors, help_text
 from labelgraph_jax.cli.arguments import refusal, spelled_out
 from labelgraph_jax.cli.commands.training import Train
 from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages
-from labelgraph_jax.cli.output import in_options, say
-from labelgraph_jax.cli.verbs import VERBS, named_verbs, union_of_verbs
+from labelgraph_jax.cli.interrupts import interrupts
+from labelgraph_jax.cli.output import in_options, say, write
+from labelgraph_jax.cli.streams import (
+    Guarded,
+    OutputLostError,
+    fill_standard_descriptors,
+    guarded,
+)
+from labelgraph_jax.cli.verbs import (
+    VERBS,
+    makes_something,
+    named_verbs,
+    union_of_verbs,
+)
 from labelgraph_jax.config import (
     Config,
     ConfigError,
@@ -39,30 +49,33 @@ from labelgraph_jax.data.files import cache_folder
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one verb; end the process with its exit code."""
-    if arguments is None:
-        arguments = sys.argv[1:]
+    is_command = arguments is None
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if is_command:
+        interrupts.begin(trains=arguments[:1] == ["train"])
+        fill_standard_descriptors()
         keep_compiled_programs()
-        if arguments[:1] == ["train"]:
-            signal.signal(signal.SIGTERM, _stop_before_the_run)
         if arguments[:1] in (["train"], ["evaluate"], ["predict"], ["serve"]):
-            start_over_with_huge_pages()
+            start_over_with_huge_pages(interrupts.hold)
+        errors.tell_of_threads()
+        interrupts.ready()
     if _starts_several(os.environ, arguments):
         _keep_stdout_for_results()
-    code = run(list(arguments))
+    try:
+        code = run(arguments)
+    except KeyboardInterrupt:  # as the last line was said
+        os._exit(130)
+    if is_command:
+        interrupts.end(code)
+        if code in (130, 143) and not _is_of_several_processes():
+            # Stopped: nothing is waited for that a thread still does.
+            os._exit(code)
     # A stop was agreed on by all processes, an error was not.
     if code not in (0, 130) and "jax" in sys.modules:
         from labelgraph_jax.training.hosts import leave
 
         leave(code)
     sys.exit(code)
-
-
-def _stop_before_the_run(*_: Any) -> None:
-    """SIGTERM while the program is still being loaded: nothing to save."""
-    said = "labelgraph: stopped by SIGTERM before the first step, so there was nothing "
-    said += "to save; run the command again to go on\n"
-    os.write(2, said.encode())
-    os._exit(0)
 
 
 def keep_compiled_programs() -> None:
@@ -99,44 +112,56 @@ def forget_half_written_programs(folder: Path) -> None:
 def run(arguments: list[str]) -> int:
     """Run one verb and return its exit code.
 
-    A `ValueError`, and so every error that a person's input can cause, becomes one
-    line on standard error; set LABELGRAPH_TRACEBACK=1 to see where it came from.
+    Whatever goes wrong becomes one line on standard error; set LABELGRAPH_TRACEBACK=1
+    to see where it came from.
     """
     # What Orbax's threads log is raised as well, and then said in one line.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    with guarded() as output:
+        code = _run(arguments)
+        output.settle()
+        if output.lost is None:
+            return code
+        if isinstance(output.lost, BrokenPipeError):
+            # Whoever read our output went away (`labelgraph predict ... | head`).
+            return (code or 141) if output.needed else code
+        reason = getattr(output.lost, "strerror", None) or output.lost
+        say(f"labelgraph: error: standard output: cannot be written: {reason}")
+        return code or 2
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit code of a verb, once what it raises has been said in one line."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             return _dispatch(arguments)
     except KeyboardInterrupt as stopped:
         # A StoppedError says where; SIGTERM is a scheduler's, and no failure.
-        agreed = hasattr(stopped, "by")
+        agreed = hasattr(stopped, "where")
         goes_on = arguments[:1] == ["train"]
         going_on = f"; go on with `{command(arguments)}`" if goes_on else ""
         say(f"labelgraph: {str(stopped) or 'stopped'}{going_on}")
         if not agreed and _is_of_several_processes():
             os._exit(130)
-        return 0 if getattr(stopped, "by", "") == "SIGTERM" else 130
-    except BrokenPipeError:
-        # Whoever read our output went away (`labelgraph predict ... | head`).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if getattr(stopped, "by", "") != "SIGTERM":
+            return 130
+        return 0 if arguments[:1] in (["train"], ["serve"]) else 143
+    except OutputLostError:
         return 0
-    except (ValueError, OSError) as error:
-        if os.environ.get("LABELGRAPH_TRACEBACK"):
-            raise
-        if _says_that_a_process_is_lost(error):
-            return _tell_of_a_lost_process(error)
-        say(f"labelgraph: error: {_one_line(error)}")
-        return 2
-    except RuntimeError as error:
-        if not _is_of_several_processes():
-            raise
-        return _tell_of_a_lost_process(error)
     except SystemExit as error:
         # From the parser of the command line, which has said why.
         if error.code is None:
             return 0
         return error.code if isinstance(error.code, int) else 2
+    except Exception as error:
+        if os.environ.get("LABELGRAPH_TRACEBACK"):
+            raise
+        if _says_that_a_process_is_lost(error):
+            return _tell_of_a_lost_process(error)
+        code, line = errors.in_one_line(error, arguments)
+        say(f"labelgraph: error: {line}")
+        return code
 
 
 def _is_of_several_processes() -> bool:
@@ -152,8 +177,12 @@ _SIGNS_OF_LOSS = ("CoordinationService", "Gloo", "barrier", "heartbeat", "UNAVAI
 
 def _says_that_a_process_is_lost(error: BaseException) -> bool:
     """Whether an error is JAX's or Orbax's way to say that a process is gone."""
-    said = str(error)
-    return _is_of_several_processes() and any(sign in said for sign in _SIGNS_OF_LOSS)
+    if not _is_of_several_processes():
+        return False
+    signs = any(sign in str(error) for sign in _SIGNS_OF_LOSS)
+    return signs or (
+        isinstance(error, RuntimeError) and not isinstance(error, (ValueError, OSError))
+    )
 
 
 def _tell_of_a_lost_process(error: BaseException) -> int:
@@ -175,6 +204,8 @@ def _starts_several(environment: Mapping[str, str], arguments: list[str]) -> boo
 
 def _keep_stdout_for_results() -> None:
     """What libraries print about connections goes to standard error."""
+    if sys.stdout is None:
+        return
     sys.stdout.flush()
     sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -238,7 +269,7 @@ def _versions() -> str:
 
 def _dispatch(arguments: list[str]) -> int:
     if arguments in (["--version"], ["-V"]):
-        print(_versions())
+        write(_versions())
         return 0
     if not arguments:
         with contextlib.suppress(SystemExit):
@@ -259,6 +290,11 @@ def _dispatch(arguments: list[str]) -> int:
         start = _starting_config(arguments[1:], "table" if tasks else "default")
     arguments = arguments + (["--table.tasks", *tasks] if tasks else [])
     verb = _parse(start, arguments)
+    if isinstance(sys.stdout, Guarded):
+        sys.stdout.needed = not makes_something(verb)
+        if sys.stdout.needed and sys.stdout.is_closed:
+            give = ": give --output" if hasattr(verb, "output") else ""
+            raise ConfigError(f"standard output must be open; it is closed{give}")
     from labelgraph_jax.training.progress import shown
 
     if "jax" not in sys.modules and not _starts_several(os.environ, arguments):
@@ -333,7 +369,7 @@ def _parse(start: Config, arguments: list[str]) -> Any:
         if helps and not end.code:
             everything = arguments[0].startswith("-")
             lines = help_text.closing_lines(named, all_verbs=everything)
-            print("\n".join(lines))
+            write("\n".join(lines))
         raise
 
 

@@ -60,7 +60,7 @@ def _print_label(console: Console, found: Explanation, label: LabelExplanation) 
 
 
 def _words_table(rows: Sequence[tuple[str, float, int]]) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 1), show_header=False)
+    table = plain_table(box=None, padding=(0, 1, 0, 1), show_header=False)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True, width=BAR)
     table.add_column(no_wrap=True, max_width=40)

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from typing import get_type_hints
 
 EXIT_CODES = {
-    0: "done, or stopped by SIGTERM with everything saved",
-    2: "the input or a setting is wrong; one line says what and where",
+    0: "done, or stopped by SIGTERM with everything saved (train, serve)",
+    1: "out of memory, or not foreseen; serve: not everything was answered",
+    2: "wrong input or setting, or output not written; one line says which",
     3: "another process of the run has died; the others stop",
     130: "stopped by the user; the same command goes on",
+    141: "whoever read the output went away (`labelgraph predict ... | head`)",
+    143: "stopped by SIGTERM with nothing to save",
 }
 """Every exit code of `labelgraph`, and what it means."""
 

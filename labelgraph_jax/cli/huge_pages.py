@@ -9,7 +9,7 @@ process starts, so the command starts itself over, once.
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 TUNABLES = "GLIBC_TUNABLES"
 SWITCH = "LABELGRAPH_HUGE_PAGES"
@@ -32,10 +32,13 @@ def environment_with_huge_pages(
     return {**environment, TUNABLES: "glibc.malloc.hugetlb=1"}
 
 
-def start_over_with_huge_pages() -> None:
-    """Replace this process by the same command with huge pages, where that helps."""
+def start_over_with_huge_pages(hold: Callable[[], None] = lambda: None) -> None:
+    """Replace this process by the same command with huge pages, where that helps.
+
+    Args:
+        hold: keeps signals back that come before the command has started over.
+    """
     environment = environment_with_huge_pages(os.environ, platform.libc_ver()[0])
     if environment is not None and sys.executable:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        hold()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)

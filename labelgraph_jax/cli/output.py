@@ -1,7 +1,6 @@
 """What a verb says: remarks on standard error, its result on standard output."""
 
 import dataclasses
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from typing import Any, TextIO
 
 from labelgraph_jax.config import Config, ReadingConfig, to_dict
 from labelgraph_jax.config.settings import flatten
+from labelgraph_jax.data.terminal import json_line, visible
 
 
 def say(line: str) -> None:
@@ -16,7 +16,16 @@ def say(line: str) -> None:
 
     On a terminal it goes on in further lines and no word is broken.
     """
-    print(_fitted(line, sys.stderr), file=sys.stderr, flush=True)
+    if sys.stderr is not None:
+        write(_fitted(line, sys.stderr), sys.stderr)
+
+
+def write(text: str, stream: TextIO | None = None) -> None:
+    """Print lines, on standard output unless told otherwise.
+
+    Nothing else prints: a control character in a label or a path is made visible here.
+    """
+    print(visible(text), file=stream or sys.stdout, flush=stream is not None)
 
 
 def _fitted(text: str, stream: TextIO) -> str:
@@ -74,9 +83,7 @@ def show(
     """
     if verb.json:
         values = result.to_json() if hasattr(result, "to_json") else result
-        print(
-            json.dumps(values, indent=2, ensure_ascii=ascii, default=dataclasses.asdict)
-        )
+        write(json_line(values, ascii=ascii, indent=2))
     else:
         describe(result, **options)
     return 0
@@ -87,6 +94,6 @@ def tell(verb: Any, result: Any, *sentences: str, ascii: bool = False) -> int:
 
     def describe(_: Any) -> None:
         if not verb.quiet:
-            print(_fitted("\n".join(sentences), sys.stdout))
+            write(_fitted("\n".join(sentences), sys.stdout))
 
     return show(verb, result, describe, ascii=ascii)

@@ -9,12 +9,18 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from labelgraph_jax.data.terminal import visible
+
 
 class PlainConsole(Console):
-    """A console that prints names as they are, and breaks texts between words alone."""
+    """A console that prints names as they are, and breaks texts between words alone.
+
+    Only control characters do not stay what they are, here and in `PlainTable`.
+    """
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as `rich.console.Console` does; a single text is wrapped here."""
+        objects = tuple(visible(o) if isinstance(o, str) else o for o in objects)
         if (
             len(objects) == 1
             and isinstance(objects[0], str)
@@ -23,6 +29,21 @@ class PlainConsole(Console):
             objects = (wrapped(objects[0], self.width),)
             options["soft_wrap"] = True
         super().print(*objects, **options)
+
+
+class PlainTable(Table):
+    """A table whose cells and titles are names, never markup."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row as `rich.table.Table` does."""
+        super().add_row(
+            *(visible(c) if isinstance(c, str) else c for c in cells), **options
+        )
+
+    def add_column(self, header: Any = "", *arguments: Any, **options: Any) -> None:
+        """Add a column as `rich.table.Table` does."""
+        header = visible(header) if isinstance(header, str) else header
+        super().add_column(header, *arguments, **options)
 
 
 def plain_console() -> Console:
@@ -55,9 +76,9 @@ def plain_table(title: str = "", **options: Any) -> Table:
         title: above the table, at the left; none where it is empty.
         **options: further ones of `rich.table.Table`.
     """
-    return Table(
+    return PlainTable(
         box=box.SIMPLE_HEAD,
-        title=title or None,
+        title=visible(title) or None,
         title_justify="left",
         title_style="bold",
         **{"padding": (0, 1, 0, 0), **options},

@@ -65,6 +65,11 @@ VERBS: dict[str, type | dict[str, type]] = {
     "completion": Completion,
 }
 """What can be typed first, and after the name of a group."""
+MAKERS = (
+    *(Train, Ensemble, Memory, Report, Export, Serve),
+    *(DataExport, LabelsAdd, LabelsRemove),
+)
+"""Verbs that leave something, or serve, and so need no reader of what they print."""
 GROUPS = {
     "data": "Look at, check and export a corpus.",
     "labels": "Labels without retraining.",
@@ -97,6 +102,11 @@ def union_of_verbs(start: Config, *, brief: bool = False) -> Any:
             for name, verb in VERBS.items()
         )
     ]
+
+
+def makes_something(verb: Any) -> bool:
+    """Whether a verb, as it was parsed, does more than print."""
+    return isinstance(verb, MAKERS) or getattr(verb, "output", "-") != "-"
 
 
 def named_verbs(arguments: list[str]) -> list[type]:

@@ -6,6 +6,7 @@ rename keep their own ways; everything else that is written goes through `replac
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -28,17 +29,36 @@ def replacing(path: Path) -> Iterator[Path]:
     it gets its name, has the mode of any new file, and vanishes if the block fails.
 
     Raises:
-        OSError: the folder does not exist or cannot be written to.
+        OSError: the folder does not exist or cannot be written to, or there is a folder
+            at `path`; the error names the file.
     """
+    if path.is_dir():
+        said = "must be a file to write; it is a folder"
+        raise IsADirectoryError(errno.EISDIR, said, str(path))
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    temporary.touch(exist_ok=False)
+    with naming(path):
+        temporary.touch(exist_ok=False)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the name of a file into errors of the block that have none.
+
+    A disk that is full does not say which file it had no room for.
+    """
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def standard_input() -> TextIO:

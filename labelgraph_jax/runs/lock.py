@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from labelgraph_jax.data.files import naming
 from labelgraph_jax.predictors.workdir import WorkdirError
 
 LOCK_NAME = ".lock"
@@ -37,7 +38,7 @@ class WorkdirLock:
 
     def __enter__(self) -> "WorkdirLock":
         # Read and written through one handle: opening must not empty another's file.
-        with contextlib.ExitStack() as stack:
+        with naming(self.path), contextlib.ExitStack() as stack:
             file = stack.enter_context(self.path.open("a+", encoding="utf-8"))
             _take(file, self.path.parent)
             file.seek(0)

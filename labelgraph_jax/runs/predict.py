@@ -1,7 +1,6 @@
 """What `labelgraph predict` writes: a JSON object for every document or row."""
 
 import dataclasses
-import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from labelgraph_jax.data.files import replacing, standard_input
 from labelgraph_jax.data.readers.lines import split_suffix
 from labelgraph_jax.data.readers.texts import read_text_batches, read_texts
 from labelgraph_jax.data.tables.values import category_name
+from labelgraph_jax.data.terminal import json_line
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.tables.data import read_own
@@ -63,6 +63,8 @@ def write_predictions(
     """
     if output != "-" and not Path(output).parent.is_dir():
         raise DataError(f"{output}: no such folder {Path(output).parent}")
+    if output != "-" and Path(output).is_dir():
+        raise DataError(f"{output}: must be a file to write; it is a folder")
     reading = reading or ReadingConfig(format=format or "")
     if isinstance(model, TableModel):
         rows = _table_rows(model, source, reading, all_scores, say)
@@ -238,10 +240,14 @@ def write_rows(batches: Iterable[Sequence[dict[str, Any]]], output: str) -> int:
 
 
 def _write_rows(batches: Iterable[Sequence[dict[str, Any]]], file: TextIO) -> int:
+    # Where the output is not UTF-8, JSON has its own way to write other letters.
+    ascii = (getattr(file, "encoding", "") or "utf-8").lower().replace(
+        "-", ""
+    ) != "utf8"
     count = 0
     for rows in batches:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json_line(row, ascii=ascii) + "\n")
         file.flush()
         count += len(rows)
     return count

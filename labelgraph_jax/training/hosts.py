@@ -6,6 +6,7 @@ rest. With one process everything here is free.
 
 import hashlib
 import importlib.util
+import ipaddress
 import os
 import socket
 import sys
@@ -157,6 +158,9 @@ def initialise(
                 found.coordinator or None,
                 found.processes,
                 found.process_id,
+                coordinator_bind_address=(
+                    None if found.process_id else _bind_address(found.coordinator)
+                ),
                 # JAX's own way to give up ends the process with a stack trace.
                 initialization_timeout=found.timeout + 30,
                 heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
@@ -173,6 +177,25 @@ def initialise(
             f"own process id. JAX says: {reason}"
         ) from error
     return True
+
+
+def _bind_address(coordinator: str) -> str | None:
+    """Where process 0 listens: where the others are on this machine, nowhere else.
+
+    Otherwise everywhere, as JAX does: a name may stand for an address that is another
+    one inside a container.
+    """
+    host, _, port = coordinator.rpartition(":")
+    host = host.strip("[]")
+    try:
+        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+        addresses = [ipaddress.ip_address(address[0]) for *_, address in found]
+    except (OSError, ValueError):
+        return None
+    if not addresses or not all(address.is_loopback for address in addresses):
+        return None
+    first = min(addresses, key=lambda address: address.version)
+    return f"[{first}]:{port}" if first.version == 6 else f"{first}:{port}"
 
 
 @contextmanager

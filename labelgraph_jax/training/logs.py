@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labelgraph_jax.data.files import write_text
+from labelgraph_jax.data.files import naming, write_text
 
 
 class MetricsLog:
@@ -54,7 +54,7 @@ class MetricsLog:
         """Append one line; a number that is not finite is written as null."""
         self.workdir.mkdir(parents=True, exist_ok=True)
         line = {"step": step} | {name: _finite(value) for name, value in values.items()}
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if not self._tensorboard:
             return

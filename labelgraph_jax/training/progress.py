@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from labelgraph_jax.data.terminal import visible
+
 FIRST_LINE_AFTER = 20.0
 """Seconds after which a pass that no terminal shows says how far it is."""
 LINE_EVERY = 60.0
@@ -76,7 +78,7 @@ def terminal_bar(what: str, *columns: str, transient: bool = False) -> Any:
     )
 
     return Progress(
-        TextColumn(what),
+        TextColumn(visible(what), markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         *map(TextColumn, columns),
@@ -105,7 +107,7 @@ def _lines(total: int, what: str) -> tuple[Any, Any]:
         at["next"] = now + LINE_EVERY
         left = (now - start) * (total - at["done"]) / max(at["done"], 1)
         said = f"{what}: {at['done']:,} of {total:,} documents, {clock(left)} left"
-        print(said, file=sys.stderr, flush=True)
+        print(visible(said), file=sys.stderr, flush=True)
 
     return advance, lambda: None
 
@@ -161,8 +163,10 @@ class Display:
         """A line above the bar, or by itself."""
         if not self._enabled:
             return
+        line = visible(line)
         if self._bar is not None:
-            self._bar.console.print(line, highlight=False, markup=False)
+            options = {"highlight": False, "markup": False, "emoji": False}
+            self._bar.console.print(line, **options)
         else:
             print(line, file=sys.stderr, flush=True)
 

@@ -7,8 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import jax
+
+from labelgraph_jax.data.terminal import last_words
 
 
 class StopRequestedError(BaseException):
@@ -99,8 +102,9 @@ def _leaving_on_sigterm(stop: Stop) -> Iterator[None]:
     of_jax = library.signal(signal.SIGTERM, None)
 
     def leave(*_: object) -> None:
-        said = f"labelgraph: stopped by SIGTERM {stop.where}; run the command again\n"
-        os.write(2, said.encode())
+        last_words(
+            f"labelgraph: stopped by SIGTERM {stop.where}; run the command again\n"
+        )
         os._exit(0)
 
     signal.signal(signal.SIGTERM, leave)
@@ -117,7 +121,7 @@ def _shares_notice() -> bool:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """SIGTERM and the first Ctrl-C ask for a stop; a second Ctrl-C is a plain one.
+    """SIGTERM and the first Ctrl-C ask for a stop; the second does what it did before.
 
     Where several processes are one run JAX holds SIGTERM, and Ctrl-C is passed on to
     it as one.
@@ -127,10 +131,11 @@ def stop_on_signals() -> Iterator[Stop]:
         yield stop
         return
     shared = _shares_notice()
+    before: dict[int, Any] = {}
 
     def handle(number: int, _: object) -> None:
         if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, before.get(number) or signal.SIG_DFL)
             stop.by = "Ctrl-C"
         if shared:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -140,7 +145,7 @@ def stop_on_signals() -> Iterator[Stop]:
             raise StopRequestedError
 
     numbers = (signal.SIGINT,) if shared else (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, handle) for number in numbers}
+    before.update({number: signal.signal(number, handle) for number in numbers})
     try:
         yield stop
     finally:

@@ -1,5 +1,6 @@
 """Lines on a terminal of 80 columns: words and paths whole, and the first one soon."""
 
+import json
 import os
 import pty
 import subprocess
@@ -7,12 +8,19 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from labelgraph_jax.cli import output
+from labelgraph_jax.cli.output import say
 from labelgraph_jax.cli.results import print_results
-from labelgraph_jax.cli.terminal import plain_console, wrapped
+from labelgraph_jax.cli.terminal import plain_console, plain_table, wrapped
+from labelgraph_jax.data.terminal import visible
+from labelgraph_jax.training.progress import Display, shown, track
+
+if TYPE_CHECKING:
+    from tests.zoo import Zoo
 
 PATH = "/data/" + "a-rather-long-folder-name/" * 5 + "of spaces.jsonl"
 LONG = "machine_learning/" * 8
@@ -132,3 +140,54 @@ def test_training_says_what_it_does_before_it_loads_jax(
     assert not [line for line in said.splitlines() if line.split()[-1:] == [b"jax"]]
     # A second on a machine that has nothing else to do.
     assert seconds < 10
+
+
+NAMES = [
+    "click [/i]",
+    "[x]",
+    "[bold red]y",
+    ":fire:",
+    "a\x1b[31mb\x9b2J",
+    "\u2028c\u202e",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_shown_as_it_stands_wherever_a_table_or_a_line_shows_it(
+    name: str, zoo: "Zoo", capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = plain_table(f"of {name}")
+    table.add_column(name)
+    table.add_row(name)
+    plain_console().print(table)
+    plain_console().print(f"about {name}")
+    printed = capsys.readouterr().out
+    expected = visible(name)
+    assert printed.count(expected) == 4
+    results = json.loads((zoo("table") / "results.json").read_text("utf-8"))
+    test = results["test"]
+    for key in ("tasks", "unseen_targets"):
+        test[key] = {f"{name}{i}": v for i, v in enumerate(test[key].values())}
+    results["data"], results["baseline"] = name, None
+    print_results(results, workdir=f"runs/{name}")
+    say(f"labelgraph: {name}")
+    everything = capsys.readouterr()
+    for text in (printed, everything.out, everything.err):
+        assert not set(text) & set("\x1b\x9b\u2028\u202e")
+        assert expected in text
+
+
+def test_bars_and_lines_of_progress_show_names_as_they_stand(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for name in NAMES:
+        with shown():
+            batches = [{"example_index": [0, 1]}]
+            assert list(track(batches, total=2, what=name)) == batches
+        with Display(2, 0) as display:
+            display.say(name)
+        printed = capsys.readouterr().err
+        assert visible(name) in printed
+        assert not set(printed) & set("\x9b\u2028\u202e")
+        assert "\x1b[31mb" not in printed

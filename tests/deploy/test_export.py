@@ -25,7 +25,7 @@ from labelgraph_jax.deploy.export.check import (
 )
 from labelgraph_jax.deploy.export.example import example
 from labelgraph_jax.deploy.export.export import loaded, text_rule, write_model
-from labelgraph_jax.deploy.export.model_card import model_card
+from labelgraph_jax.deploy.export.model_card import model_card, plain
 from labelgraph_jax.deploy.export.program import PLATFORMS, ExportError, export_program
 from labelgraph_jax.functional.metrics.bootstrap import resampled_f1
 from labelgraph_jax.predictors.decision import Decision, at_half
@@ -381,3 +381,9 @@ def test_a_model_that_is_more_than_one_program_is_refused(
         require_exportable(model)
     memory.choice.weight = 0
     require_exportable(model)
+
+
+def test_the_card_shows_a_name_as_it_stands() -> None:
+    assert plain("data_1.jsonl") == "data_1.jsonl"
+    assert plain("[a](b)\n|`c` *d* _e_ <i>") == (r"\[a\](b) \|\`c\` \*d\* \_e\_ \<i\>")
+    assert plain("a\x1b[31mb") == r"a\\x1b\[31mb"

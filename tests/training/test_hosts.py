@@ -255,3 +255,33 @@ def test_one_process_runs_what_the_first_does_and_raises_what_it_raises() -> Non
 
 def test_a_process_that_is_alone_is_not_ended_early() -> None:
     leave(2)  # returns: the caller exits as it likes
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "expected"),
+    [
+        ("127.0.0.1:8476", "127.0.0.1:8476"),
+        ("127.0.0.5:1", "127.0.0.5:1"),
+        ("[::1]:8476", "[::1]:8476"),
+        ("localhost:8476", "127.0.0.1:8476"),
+        ("10.1.2.3:8476", None),
+        ("0.0.0.0:8476", None),
+        ("no-such-host.invalid:8476", None),
+    ],
+)
+@pytest.mark.parametrize("process", [0, 1])
+def test_a_coordinator_of_this_machine_alone_listens_there_alone(
+    coordinator: str,
+    expected: str | None,
+    process: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+
+    def join(*_: object, **options: object) -> None:
+        asked.append(options["coordinator_bind_address"])
+
+    monkeypatch.setattr(jax.distributed, "initialize", join)
+    monkeypatch.setattr(hosts, "_await_coordinator", lambda *_: None)
+    assert initialise(Hosts(coordinator, 2, process), {})
+    assert asked == [None if process else expected]

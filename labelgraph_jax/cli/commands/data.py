@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from labelgraph_jax.cli.options import Data, Json, Quiet, Source
-from labelgraph_jax.cli.output import in_options, show, tell
+from labelgraph_jax.cli.output import in_options, show, tell, write
 from labelgraph_jax.config import Config, ConfigError, DataConfig, TableConfig
 from labelgraph_jax.config.wording import counted
 
@@ -61,7 +61,7 @@ class DataStats:
         corpus = read_corpus(source_config(self.source, self.data_config), split=False)
         statistics = corpus_statistics(corpus)
         if not (self.json or self.quiet):
-            print("\n".join(layout_lines(corpus)))
+            write("\n".join(layout_lines(corpus)))
         return show(self, statistics, print_statistics)
 
     def _execute_on_table(self) -> int:
@@ -73,7 +73,7 @@ class DataStats:
         prepared = problem.prepare(problem.read(), lines.append)
         tasks = [target.to_json() for target in prepared.targets]
         found = {"tasks": tasks, **json.loads(prepared.schema.to_json())}
-        return show(self, found, lambda _: print("\n".join(lines)))
+        return show(self, found, lambda _: write("\n".join(lines)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,4 +164,4 @@ class DataList:
         """Print the names."""
         from labelgraph_jax.data.corpora import corpus_names
 
-        return show(self, list(corpus_names()), lambda names: print("\n".join(names)))
+        return show(self, list(corpus_names()), lambda names: write("\n".join(names)))

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import tyro
 
 from labelgraph_jax.cli.options import File, FinishedRun, Flag, Json, Quiet
-from labelgraph_jax.cli.output import show, tell
+from labelgraph_jax.cli.output import show, tell, write
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.config.wording import counted
+from labelgraph_jax.data.terminal import visible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,4 +117,7 @@ class LabelsRemove:
 def _print_labels(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         mark = "added" if row["added"] else "trained"
-        print(f"{row['name']}\t{mark}\t{row['description']}")
+        name, description = (
+            visible(row[key], keep="") for key in ("name", "description")
+        )
+        write(f"{name}\t{mark}\t{description}")

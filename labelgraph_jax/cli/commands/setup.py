@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ from typing import Annotated
 import tyro
 
 from labelgraph_jax.cli.options import Flag, Json, Quiet
-from labelgraph_jax.cli.output import show
+from labelgraph_jax.cli.output import show, write
 from labelgraph_jax.config import Config, ConfigError, to_dict
 from labelgraph_jax.config.presets import PRESETS, preset
+from labelgraph_jax.data.terminal import json_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +84,11 @@ class ShowConfig:
             config = Workdir.existing(self.workdir).config()
         else:
             config = preset(self.preset) if self.preset else Config()
-        print(json.dumps(to_dict(config), indent=2))
+        write(json_line(to_dict(config), ascii=True, indent=2))
         return 0
 
 
 def _print_presets(summaries: Mapping[str, str]) -> None:
     for name, summary in summaries.items():
-        print(name)
-        print(textwrap.indent(textwrap.fill(summary, 72), "    "))
+        write(name)
+        write(textwrap.indent(textwrap.fill(summary, 72), "    "))

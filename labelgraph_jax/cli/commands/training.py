@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Annotated
 
 import tyro
 
+from labelgraph_jax.cli.interrupts import AFTER, AT_ONCE, interrupts
 from labelgraph_jax.cli.options import Data, FinishedRun, Flag, Json, Quiet
-from labelgraph_jax.cli.output import remarks, say, show, silent
+from labelgraph_jax.cli.output import remarks, say, show, silent, write
 from labelgraph_jax.config import (
     Config,
     DataConfig,
@@ -74,6 +76,8 @@ class Train:
         from labelgraph_jax.runs.fit import fit
         from labelgraph_jax.training.hosts import is_first
 
+        # Until the run itself has both signals, and between its two parts.
+        interrupts.where = AT_ONCE
         sections = {part.name: getattr(self, part.name) for part in fields(Config)}
         results = fit(
             Config(**sections),
@@ -83,11 +87,12 @@ class Train:
             say=remarks(self.quiet),
             run=self.run,
         )
+        interrupts.where = AFTER
         if not is_first():
             return 0
         show(self, results, print_results, workdir=self.workdir)
         if self.report:
-            told = say if self.json else print
+            told = say if self.json else write
             _report_at_the_end(self.workdir, silent if self.quiet else told)
         return 0
 
@@ -98,18 +103,31 @@ def _report_at_the_end(workdir: str, tell: Callable[[str], None]) -> None:
     import jax
 
     from labelgraph_jax.inspection.report import has_report, write_report
+    from labelgraph_jax.training.signals import (
+        StoppedError,
+        StopRequestedError,
+        stop_on_signals,
+    )
 
     if jax.process_count() > 1:
         # The checkpoint is read by all processes together or by one alone.
         tell(f"For a report: labelgraph report {workdir}")
         return
-    try:
-        if not has_report(workdir):
-            write_report(workdir)
-        tell(f"Report: {workdir}/report.html")
-    except Exception as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        say(f"labelgraph: warning: no report was written: {why}")
+    with stop_on_signals() as stop:
+        try:
+            with stop.during():
+                if not has_report(workdir):
+                    write_report(workdir)
+            tell(f"Report: {workdir}/report.html")
+        except StopRequestedError:
+            raise StoppedError(
+                stop.by,
+                f"{AFTER} with its results, before its report was written: "
+                f"`labelgraph report {shlex.quote(workdir)}` writes it",
+            ) from None
+        except Exception as error:
+            why = " ".join(str(error).split()) or type(error).__name__
+            say(f"labelgraph: warning: no report was written: {why}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import json
 import lzma
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import IO, Any, cast
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.files import replacing
 from labelgraph_jax.data.readers.lines import split_suffix
+from labelgraph_jax.data.terminal import json_line
 
 
 def write_jsonl(documents: Iterable[Document], path: str | Path) -> None:
@@ -34,8 +34,7 @@ def write_jsonl(documents: Iterable[Document], path: str | Path) -> None:
             _packed(raw, split_suffix(path)[1]) as stream,
         ):
             for document in documents:
-                line = json.dumps(_fields(document), ensure_ascii=False)
-                stream.write(line.encode("utf-8") + b"\n")
+                stream.write(json_line(_fields(document)).encode() + b"\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be written; {error.strerror}") from None
 

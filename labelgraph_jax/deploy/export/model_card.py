@@ -1,9 +1,11 @@
 """The model card: README.md beside an exported model."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from labelgraph_jax.config.wording import counted
+from labelgraph_jax.data.terminal import visible
 from labelgraph_jax.deploy.export.check import TOLERANCE
 
 SHOWN = (
@@ -50,9 +52,21 @@ def model_card(
     return "\n".join(sections)
 
 
+def plain(text: str) -> str:
+    r"""Return a text that Markdown shows as it stands, on one line.
+
+    Example:
+        >>> plain("[a](b) <i>")
+        '\\[a\\](b) \\<i\\>'
+    """
+    shown = visible(" ".join(text.split()), keep="")
+    # An underscore within a word begins nothing.
+    return re.sub(r"[\\`*\[\]<>#|~]|(?<!\w)_|_(?!\w)", r"\\\g<0>", shown)
+
+
 def _head(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     made = manifest["made_with"]
-    return f"""# Multi-label text classifier, {results["corpus"]}
+    return f"""# Multi-label text classifier, {plain(results["corpus"])}
 
 {counted(results["labels"], "label")}, {results["parameters"]:,} trained parameters;
 {manifest["model"]}. Trained and exported with labelgraph_jax
@@ -63,11 +77,11 @@ def _head(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> str:
 def _data(results: Mapping[str, Any], counts: list[int]) -> str:
     splits = results["documents"]
     rows = "\n".join(f"| {name} | {count:,} |" for name, count in splits.items())
-    notes = "\n".join(f"- {note}" for note in results.get("notes", []))
+    notes = "\n".join(f"- {plain(note)}" for note in results.get("notes", []))
     seen = sorted(counts)
     return f"""## Data
 
-{results["corpus"]}. A label stands on {seen[0]:,} to
+{plain(results["corpus"])}. A label stands on {seen[0]:,} to
 {counted(seen[-1], "training document")}, the median one on {seen[len(seen) // 2]:,}.
 
 | split | documents |
@@ -171,7 +185,8 @@ labels with their probabilities. That script, whole:
 
 
 def _where(check: Mapping[str, Any]) -> str:
-    named = "test documents" if check["where"] == "test" else check["where"]
+    is_test = check["where"] == "test"
+    named = "test documents" if is_test else plain(check["where"])
     whole = check["documents"] == check["of"]
     count = "all" if whole else f"{check['documents']:,} of"
     return f"{count} {check['of']:,} {named}"

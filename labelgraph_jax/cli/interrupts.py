@@ -1,0 +1,107 @@
+"""Ctrl-C and SIGTERM, from the first moment of the program to its last.
+
+Imported before anything that takes time: a stop while the program is still being loaded
+ends it, in one line. A run that trains holds both signals itself for as long as there
+is something to save, see `training.signals`; what stands here is true before and after.
+"""
+
+import contextlib
+import os
+import signal
+import types
+from typing import Any
+
+from labelgraph_jax.data.terminal import last_words
+
+BEFORE = "before the first step, so there was nothing to save"
+AT_ONCE = "at once; it goes on from what was saved last"
+AFTER = "after training, which is saved"
+
+_NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM came while there was something to tidy up."""
+
+    by = "SIGTERM"
+
+
+class Interrupts:
+    """What both signals do to this process.
+
+    Attributes:
+        where: how far a run that trains has come, in words.
+    """
+
+    def __init__(self) -> None:
+        self.where = BEFORE
+        self._trains = False
+
+    def begin(self, *, trains: bool) -> None:
+        """Take the signals, and those that came while the program started over.
+
+        Args:
+            trains: whether this is `train`, which the same command goes on with.
+        """
+        self._trains = trains
+        self._take(self._end_at_once)
+        with contextlib.suppress(AttributeError):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _NAMES)
+
+    def hold(self) -> None:
+        """Keep both signals back until `begin` is called by the program started over.
+
+        Its interpreter takes a moment to come up, and has no handler until then.
+        """
+        with contextlib.suppress(AttributeError):
+            signal.pthread_sigmask(signal.SIG_BLOCK, _NAMES)
+
+    def ready(self) -> None:
+        """The verb begins: where there may be something to tidy up, signals raise."""
+        if not self._trains:
+            self._take(self._raise_once)
+
+    def end(self, code: int) -> None:
+        """Let a signal from now on end the process with the exit code that it has."""
+        self._take(lambda *_: os._exit(code))
+
+    def _take(self, handle: Any) -> None:
+        for number in _NAMES:
+            # A parent may have the process live through Ctrl-C (`nohup`, `&`).
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handle)
+
+    def lost(self, error: KeyboardInterrupt) -> None:
+        """End the process, where what a signal raised went nowhere."""
+        is_term = isinstance(error, TerminatedError)
+        self._end_at_once(signal.SIGTERM if is_term else signal.SIGINT, None)
+
+    def _raise_once(self, number: int, frame: types.FrameType | None) -> None:
+        self._take(self._end_at_once)
+        if _is_importing(frame):
+            # There is nothing to tidy up, and a library whose own start is broken off
+            # may end in a fault of memory.
+            self._end_at_once(number, frame)
+        raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError
+
+    def _end_at_once(self, number: int, _: Any) -> None:
+        said, code = "labelgraph: stopped", _CODES[signal.Signals(number)]
+        if self._trains:
+            name = _NAMES[signal.Signals(number)]
+            said += f" by {name} {self.where}; run the command again to go on"
+            code = 0 if number == signal.SIGTERM else code
+        last_words(said + "\n")
+        os._exit(code)
+
+
+def _is_importing(frame: types.FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+interrupts = Interrupts()
+"""Of this process."""
