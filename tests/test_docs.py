@@ -18,50 +18,16 @@ import pytest
 import labelgraph_jax as lg
 from labelgraph_jax.cli import app as cli
 from labelgraph_jax.cli.verbs import named_verbs
-
-ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs"
-PAGES = sorted(path for path in DOCS.rglob("*.md") if "build" not in path.parts)
-TEXTS = [*PAGES, ROOT / "README.md"]
-
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PLACEHOLDER = re.compile(
-    r"\.\.\.|\b(VERB|CORPUS|FILE|FOLDER|RUN|COLUMN|DIR|OUT|KIND)\b"
+from tests.pages import (
+    DOCS,
+    PAGES,
+    ROOT,
+    TEXTS,
+    alternatives,
+    blocks,
+    commands,
+    page_id,
 )
-PREFIXES = re.compile(
-    r"^(?:\$ )?(?:(?:[A-Z_]+=\S+|srun|env|pip install \.) +(?:&& +)?)*"
-)
-
-
-def page_id(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-def blocks(path: Path, *languages: str) -> list[str]:
-    found = FENCE.findall(path.read_text(encoding="utf-8"))
-    return [text for language, text in found if language in languages]
-
-
-def commands(path: Path) -> list[str]:
-    """Every `labelgraph` command in the blocks and in the backticks of a page."""
-    lines = [
-        line
-        for block in blocks(path, "bash", "console")
-        for line in block.replace("\\\n", " ").splitlines()
-    ]
-    prose = re.sub(r"```.*?^```", "", path.read_text("utf-8"), flags=re.M | re.S)
-    for span in re.findall(r"`(labelgraph [^`]+)`", prose):
-        named = " ".join(span.split())
-        # A verb named in a sentence, without what it works on.
-        bare = re.fullmatch(r"labelgraph(?! doctor| config| train)[ a-z|]+", named)
-        lines.append(f"{named} --help" if bare else named)
-    found = []
-    for line in lines:
-        for part in re.split(r" \| | && | -- |; ", line.split(" #")[0]):
-            part = PREFIXES.sub("", part.strip())
-            if part.startswith("labelgraph ") and not PLACEHOLDER.search(part):
-                found.append(re.sub(r" > \S+$", "", part))
-    return found
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=page_id)
@@ -81,14 +47,6 @@ def test_every_command_of_a_page_is_one_that_the_program_takes(
         for line in alternatives(command):
             arguments = shlex.split(line)[1:]
             assert cli.run(arguments) == 0, f"{path.name}: {line}"
-
-
-def alternatives(command: str) -> list[str]:
-    """`data stats|validate X` is two commands; without an option's value it is none."""
-    found = re.search(r"\b\w+(\|\w+)+", command)
-    if not found:
-        return [command]
-    return [command.replace(found[0], choice) for choice in found[0].split("|")]
 
 
 def test_every_setting_named_in_a_page_is_an_option_of_train(

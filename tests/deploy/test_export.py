@@ -144,8 +144,8 @@ def test_a_directory_that_holds_something_is_left_alone(
     (tmp_path / "mine").write_text("mine")
     said = refused([str(trained), str(tmp_path)], capsys)
     assert "must be absent or an empty directory" in said
-    said = refused([str(trained), str(tmp_path / "no" / "out")], capsys)
-    assert "no such folder" in said
+    said = refused([str(trained), str(tmp_path / "mine" / "out")], capsys)
+    assert "must lie in a folder that can be written to" in said
     assert "no such work directory" in refused(
         [str(tmp_path / "w"), str(tmp_path / "out")], capsys
     )

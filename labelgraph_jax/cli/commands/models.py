@@ -161,7 +161,7 @@ class Export:
 
     workdir: FinishedRun
     out: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="OUT")]]
-    """A directory that is absent or empty."""
+    """A directory that is absent or empty; folders above it are made."""
     data: str = ""
     """A labelled file to compare on; without it the run's own test split."""
     data_dir: str = ""

@@ -12,6 +12,7 @@
 Nothing in it executes when it is read, and it is written whole or not at all.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -64,7 +65,7 @@ def export_model(
 
     Args:
         workdir: of the run.
-        out: a directory that is absent or empty.
+        out: a directory that is absent or empty; folders above it are made.
         data: a labelled file to compare on; by default the test split of the run.
         data_dir: where the local corpus copies lie now, if they have moved.
         reading: how `data` is read, where the run's files were read otherwise.
@@ -100,6 +101,7 @@ def export_model(
     program = export_program(model)
     for platform, reason in program.refused.items():
         say(f"it does not lower for {platform}: {reason}")
+    target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         write_model(folder, model, program)
@@ -156,8 +158,9 @@ def loaded(folder: Path) -> Callable[[dict[str, Any]], Any]:
 
 
 def _require_free(target: Path) -> None:
-    if not target.parent.is_dir():
-        raise ExportError(f"{target}: no such folder {target.parent}")
+    first = next(folder for folder in target.absolute().parents if folder.exists())
+    if not (first.is_dir() and os.access(first, os.W_OK)):
+        raise ExportError(f"{target}: must lie in a folder that can be written to")
     if target.is_dir() and not any(target.iterdir()):
         return
     if target.exists() or target.is_symlink():
