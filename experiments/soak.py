@@ -1,14 +1,16 @@
 """A training run that is killed again and again ends as the one that never was.
 
-    python -m experiments.soak [--kills 30] [--seed 0]
+    python -m experiments.soak [--kills 30] [--seed 0] [--signals kill,term,int]
 
-`kill -9` at random moments of a `labelgraph train` on stdlib_docs: three of ten before
-the first step (imports, reading, restoring), the others within the training, which
-saves every 5 steps, so that many fall into a save. Every life must go on from the
-newest checkpoint that was whole when the one before was killed, so that nothing is lost
-but the steps since; and the last one must end with the parameters, the optimizer's
-state, the thresholds and the test metrics of an uninterrupted run, bit for bit. Writes
-OUT/soak.json and .md. Expected: 30 of 30. About 10 minutes on 2 cores.
+`kill -9` (or with `--signals` one of several, drawn each time) at random moments of a
+`labelgraph train` on stdlib_docs: three of ten before the first step (imports, reading,
+restoring), the others within the training, which saves every 5 steps, so that many fall
+into a save. Every life must go on from the newest checkpoint that was whole when the
+one before was killed, so that nothing is lost but the steps since; and the last one
+must end with the parameters, the optimizer's state, the thresholds and the test metrics
+of an uninterrupted run, bit for bit. A life that SIGTERM or Ctrl-C ended must say so in
+one line without a traceback, with exit code 0 or 130. Writes OUT/soak.json and .md.
+Expected: 30 of 30. About 10 minutes on 2 cores.
 """
 
 import argparse
@@ -29,6 +31,8 @@ import numpy as np
 from experiments.collect import hardware
 
 SAVE_EVERY = 5
+SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
+CODES = {"kill": -signal.SIGKILL, "term": 0, "int": 130}
 FIRST_STEP = re.compile(r"first step done")
 RESUMED = re.compile(r"going on after step (\d+) of (\d+)")
 
@@ -65,15 +69,23 @@ class Life:
             time.sleep(0.02)
         return False
 
-    def kill(self, after: float) -> bool:
-        """SIGKILL after so many seconds; False where it had ended by then."""
+    def kill(self, after: float, name: str = "kill") -> bool:
+        """A signal after so many seconds; False where it had ended by then.
+
+        Raises:
+            RuntimeError: it did not end as it must.
+        """
         try:
             self.process.wait(timeout=after)
             return False
         except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-            return True
+            self.process.send_signal(SIGNALS[name])
+        code, said = self.process.wait(timeout=120), self.told()
+        # Before the interpreter has come up a signal has its usual effect.
+        usual = not said and code == -SIGNALS[name]
+        if not usual and (code != CODES[name] or "Traceback" in said):
+            raise RuntimeError(f"a life ended by {name} with {code}: {said[-800:]}")
+        return True
 
 
 def whole_steps(workdir: Path) -> list[int]:
@@ -84,7 +96,14 @@ def whole_steps(workdir: Path) -> list[int]:
     return sorted(int(e.name) for e in folder.iterdir() if e.name.isdecimal())
 
 
-def soak(kills: int, epochs: int, seed: int, root: Path, say: Any) -> dict[str, Any]:
+def soak(
+    kills: int,
+    epochs: int,
+    seed: int,
+    root: Path,
+    say: Any,
+    signals: Sequence[str] = ("kill",),
+) -> dict[str, Any]:
     """Kills a run so often, lets it end, and compares it with one left alone.
 
     Raises:
@@ -109,12 +128,15 @@ def soak(kills: int, epochs: int, seed: int, root: Path, say: Any) -> dict[str, 
             if not life.wait_for(FIRST_STEP):
                 raise RuntimeError(f"life {number} ended: {life.told()[-500:]}")
             moment = generator.uniform(0.0, 5.0)
-        if not life.kill(moment):
+        # A lone signal draws nothing, so that the moments stay those of the seed.
+        name = signals[0] if len(signals) == 1 else generator.choice(signals)
+        if not life.kill(moment, name):
             raise RuntimeError(f"life {number} ended before its kill; more --epochs")
         found = RESUMED.search(life.told())
         lives.append(
             {
                 "kill": number,
+                "signal": name,
                 "early": early,
                 "seconds": round(time.monotonic() - life.began, 2),
                 "newest_before": before[-1] if before else 0,
@@ -130,6 +152,7 @@ def soak(kills: int, epochs: int, seed: int, root: Path, say: Any) -> dict[str, 
     lost = [one for one in resumed if one["resumed_from"] != one["newest_before"]]
     return {
         "kills": kills,
+        "signals": list(signals),
         "seed": seed,
         "epochs": epochs,
         "save_every": SAVE_EVERY,
@@ -175,9 +198,10 @@ def report(result: dict[str, Any]) -> str:
     """The result in Markdown."""
     good = result["kills"] if not result["differing"] else 0
     early = sum(one["early"] for one in result["lives"])
+    signals = ", ".join(f"`kill -{name.upper()}`" for name in result["signals"])
     return (
         f"# Killed {result['kills']} times\n\n"
-        f"`kill -9` at {result['kills']} random moments (seed {result['seed']}) of a "
+        f"{signals} at {result['kills']} random moments (seed {result['seed']}) of a "
         f"run of {result['steps']:,} steps that saves every {result['save_every']}; "
         f"{early} of them at a random moment of the first six seconds of a process, "
         f"the others within five seconds of its first step. {result['hardware']}; the "
@@ -196,10 +220,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--signals", default="kill")
     parser.add_argument("--out", default="experiments/results")
     options = parser.parse_args(arguments)
     if options.kills < 1 or options.epochs < 1:
         print("soak: error: --kills and --epochs must be at least 1", file=sys.stderr)
+        return 2
+    signals = options.signals.split(",")
+    if not set(signals) <= set(SIGNALS):
+        known = ", ".join(SIGNALS)
+        print(f"soak: error: --signals must be of {known}; got {options.signals}")
         return 2
     with tempfile.TemporaryDirectory() as root:
         try:
@@ -209,6 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.seed,
                 Path(root),
                 lambda line: print(line, file=sys.stderr, flush=True),
+                signals,
             )
         except RuntimeError as error:
             print(f"soak: error: {error}", file=sys.stderr)
