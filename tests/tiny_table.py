@@ -53,6 +53,22 @@ def _has(tag: str, job: int, age: float) -> bool:
     return age > 40 if tag == "old" else job == 0
 
 
+def rare_rows(count: int, seed: int, *, share: float = 0.005) -> list[dict[str, Any]]:
+    """Payments of which few are fraud: those with the highest of a noisy score."""
+    generator = np.random.default_rng(seed)
+    amount = generator.lognormal(3, 1, count).round(2)
+    hour, shop = generator.integers(0, 24, count), generator.integers(0, 12, count)
+    effect = np.random.default_rng(0).normal(0, 1, 12)[shop]
+    score = np.log(amount) + effect + (hour < 5) + generator.normal(0, 0.5, count)
+    fraud = score >= np.quantile(score, 1 - share)
+    returned = generator.random(count) < 1 / (1 + np.exp(-effect / 2))
+    columns = (amount, hour, shop, fraud, returned)
+    return [
+        {"amount": a, "hour": h, "shop": f"s{s}", "fraud": int(f), "returned": int(r)}
+        for a, h, s, f, r in zip(*columns, strict=True)
+    ]
+
+
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))

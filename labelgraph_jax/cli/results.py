@@ -236,6 +236,7 @@ def _task_notes(results: Mapping[str, Any]) -> Iterator[str]:
     test = results["test"]
     for name, task in test["tasks"].items():
         yield from _undefined(name, task)
+        yield from _decided(name, task)
     for line in unseen_lines(test["unseen"], test["rows"]):
         yield line[0].upper() + line[1:]
     for name, found in test["unseen_targets"].items():
@@ -258,6 +259,20 @@ def _task_notes(results: Mapping[str, Any]) -> Iterator[str]:
             for name, model in baseline["models"].items()
         ]
         yield f"Mean skill of the model: {', '.join(parts)}."
+
+
+def _decided(name: str, task: Mapping[str, Any]) -> Iterator[str]:
+    """How a task is decided, where that is not 0.5, and calibrated, where it is."""
+    decision = task.get("decision") or {}
+    threshold, line = decision.get("threshold"), decision.get("calibration")
+    if "metrics_at_half" in task:
+        at = "a threshold per label" if threshold is None else f"{threshold:.4g}"
+        yield f"Task {name}: decided at {at}, chosen on validation rows"
+    if line and line["gain"]:
+        yield (
+            f"Task {name}: calibrated on validation rows, {line['scale']:.3g} times "
+            f"the logit {line['shift']:+.3g}"
+        )
 
 
 def _undefined(name: str, task: Mapping[str, Any]) -> Iterator[str]:

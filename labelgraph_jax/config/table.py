@@ -27,8 +27,15 @@ TABLE_SETTINGS: dict[str, Any] = {
 }
 """What a setting that is left open becomes in a run over a table."""
 
-# What a run over a table does not read: sections, and settings of `data`.
-_TEXT_SECTIONS = ("text", "graph", "head", "loss", "threshold")
+# What a run over a table does not read: sections, but for these settings of them, and
+# settings of `data`.
+_TEXT_SECTIONS: dict[str, tuple[str, ...]] = {
+    "text": (),
+    "graph": (),
+    "head": (),
+    "loss": ("positive_weight",),
+    "threshold": ("kind", "metric", "shrinkage"),
+}
 _TEXT_DATA = ("task", "taxonomy", "protocol", "text_column", "label_columns")
 
 SpecKind = Literal["binary", "multi_class", "multi_label", "squared", "auto"]
@@ -174,13 +181,21 @@ def check_table_run(config: Any) -> None:
             f"data.{name} is of labelled texts and --task COLUMN=KIND of a table: "
             f"choose one, got {getattr(config.data, name)!r}",
         )
-    for name in _TEXT_SECTIONS:
+    for name, read in _TEXT_SECTIONS.items():
         section = getattr(config, name)
+        changed = differences(type(section)(), section)
+        changed = [line for line in changed if line.split(":")[0] not in read]
+        kept = " and ".join(f"{name}.{setting}" for setting in read)
         require(
-            section == type(section)(),
-            f"a run over a table reads no {name}.*: leave it at its defaults, got "
-            f"{'; '.join(differences(type(section)(), section))}",
+            not changed,
+            f"a run over a table reads no {name}.*"
+            + (f" but {kept}" if read else "")
+            + f": leave it at its defaults, got {'; '.join(changed)}",
         )
+    require(
+        config.threshold.kind != "top_k",
+        "a run over a table decides by thresholds: threshold.kind must not be 'top_k'",
+    )
     given = [spec.name for spec in table.specs if spec.weight is not None]
     require(
         not given or not config.mixture.task_weights,

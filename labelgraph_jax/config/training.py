@@ -62,7 +62,8 @@ class LossConfig:
     ] = "binary_cross_entropy"
     positive_weight: float = 1.0
     """Weight of a positive target against a negative one; the last three kinds weigh
-    by the labels' counts instead."""
+    by the labels' counts instead. Of a table the most that it weighs: at most as many
+    negatives as there are to one."""
     label_smoothing: float = 0.0
     gamma: float = 2.0
     """Focusing exponent of focal and the last three kinds (0: none)."""

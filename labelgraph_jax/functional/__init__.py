@@ -21,7 +21,10 @@ from labelgraph_jax.functional.attribution import (
     gradient_times_input,
     integrated_gradients,
 )
-from labelgraph_jax.functional.decisions.calibrated import calibrated_cut
+from labelgraph_jax.functional.decisions.calibrated import (
+    calibrated_cut,
+    fit_calibration,
+)
 from labelgraph_jax.functional.decisions.fitting import ThresholdFits, count_cuts
 from labelgraph_jax.functional.decisions.selection import (
     cross_fitted_decisions,
@@ -209,6 +212,7 @@ __all__ = [
     "evaluate_scores",
     "expected_calibration_error",
     "f1_from_counts",
+    "fit_calibration",
     "fit_global_threshold",
     "fit_global_threshold_ranked",
     "fit_label_thresholds",

@@ -6,6 +6,7 @@ predicted.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,11 @@ def at_half(labels: int) -> Decision:
 
 def save_decision(place: Workdir, decision: Decision, labels: Sequence[str]) -> None:
     """Writes thresholds.json: one number per label, or one for all of very many."""
+    place.save_thresholds(decision_values(decision, labels))
+
+
+def decision_values(decision: Decision, labels: Sequence[str]) -> dict[str, Any]:
+    """A decision of some labels as JSON values."""
     pairs = zip(labels, decision.thresholds, strict=True)
     first = float(decision.thresholds[0])
     thresholds: dict[str, Any]
@@ -112,7 +118,7 @@ def save_decision(place: Workdir, decision: Decision, labels: Sequence[str]) -> 
         thresholds = {EVERY: first}
     else:
         thresholds = {"thresholds": {name: float(value) for name, value in pairs}}
-    place.save_thresholds({**decision.summary(), **decision.fit, **thresholds})
+    return {**decision.summary(), **decision.fit, **thresholds}
 
 
 def read_decision(
@@ -123,7 +129,20 @@ def read_decision(
     Raises:
         WorkdirError: it is absent, or holds no decision for these labels.
     """
-    stored = place.thresholds()
+    return decision_from(place.thresholds(), labels, place.thresholds_path, ancestors)
+
+
+def decision_from(
+    stored: Any,
+    labels: Sequence[str],
+    path: Path,
+    ancestors: np.ndarray | None = None,
+) -> Decision:
+    """Reads what `decision_values` made.
+
+    Raises:
+        WorkdirError: it holds no decision for these labels; `path` is named.
+    """
     known = ("asked", "kind", "k", "at_least_one", "consistent", "thresholds", EVERY)
     try:
         if EVERY in stored:
@@ -144,6 +163,5 @@ def read_decision(
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WorkdirError(
-            f"{place.thresholds_path}: must hold one number per label and a rule: "
-            f"{error}"
+            f"{path}: must hold one number per label and a rule: {error}"
         ) from error

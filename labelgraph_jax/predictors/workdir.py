@@ -7,8 +7,9 @@
     label_graph.npz   initial label features, adjacency (or its edges), label prior and
                       counts
     table.json        of a run over a table: its tasks, and how its columns are read;
-                      then there are no labels, label graph, thresholds or tokenizer
-    thresholds.json   decision threshold per label, and how it was fitted
+                      then there are no labels, label graph or tokenizer
+    thresholds.json   decision threshold per label, and how it was fitted; of a run over
+                      a table per task, with the line that calibrates its logits
     ensemble.json     of an ensemble: its members (each a work directory) and weights
     tokenizer/        tokenizer.json
     encoder/          settings of the pretrained encoder, its weights where frozen

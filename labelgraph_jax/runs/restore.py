@@ -28,6 +28,7 @@ from labelgraph_jax.predictors.memory.model import with_memory
 from labelgraph_jax.predictors.memory.texts import frozen_reader
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import token_table
+from labelgraph_jax.predictors.tables.decision import read_rules
 from labelgraph_jax.predictors.tables.model import TableModel
 from labelgraph_jax.predictors.tables.network import build_table_classifier
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
@@ -220,4 +221,5 @@ def restore_table(place: Workdir, *, checkpoint: str | int = "best") -> TableMod
     classifier = build_table_classifier(config, schema, targets)
     with CheckpointStore(place.checkpoints) as store:
         params, step = store.restore_params(checkpoint), store.step_of(checkpoint)
-    return TableModel(place, config, schema, targets, classifier, params, step)
+    rules = read_rules(place, targets)
+    return TableModel(place, config, schema, targets, classifier, params, step, rules)

@@ -114,12 +114,18 @@ def task_rows(
     Args:
         results: as of results.json.
         task: name of the task.
-        own: what the model's row is called; the constant prediction's and those of
-            the baselines follow.
+        own: what the model's row is called; its own decided at 0.5, where thresholds
+            are others, the constant prediction's and those of the baselines follow.
     """
     measured = results["test"]["tasks"][task]
     skill = measured["skill"]
     yield own, measured["metrics"], skill
+    if "metrics_at_half" in measured:
+        yield (
+            AT_HALF.strip(),
+            measured["metrics"] | measured["metrics_at_half"],
+            skill,
+        )
     yield CONSTANT, measured["constant"], None if skill is None else 0.0
     baselines = (results.get("baseline") or {}).get("models") or {}
     for name, model in baselines.items():

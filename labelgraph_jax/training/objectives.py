@@ -100,6 +100,7 @@ def multi_task_objective(
     apply_fn: ApplyFn,
     tasks: Sequence[Task],
     *,
+    positive_weight: Float[np.ndarray, " O"] | None = None,
     task_weights: Float[ArrayLike, " T"] | None = None,
     log_variance: Callable[[Params], Float[Array, " T"]] | None = None,
     penalty: Callable[[Params], Float[Array, ""]] | None = None,
@@ -109,6 +110,9 @@ def multi_task_objective(
     Args:
       apply_fn: `apply_fn(params, batch, *, key, train)` -> outputs `[B, O]`.
       tasks: which columns are whose, and by what loss they are learned.
+      positive_weight: w, what a positive cell counts, see `functional.multi_task_loss`.
+        The loss reads logit + log w, so that the model's own logit stays that of the
+        probability, and needs no correction afterwards.
       task_weights: lambda of every task; one each by default.
       log_variance: picks the learned log-variances of the tasks out of the parameters:
         their losses are weighed by uncertainty (see `functional.multi_task_loss`).
@@ -116,12 +120,15 @@ def multi_task_objective(
 
     Returns:
       A function of the parameters, a batch with `targets` `[B, O]` (and, where they
-      exist, `target_mask` `[B, O]` and `example_mask` `[B]`) and the dropout key,
-      giving the loss as `(loss_sum, weight_sum)`: the weight is the number of rows.
+      exist, `target_mask` `[B, O]`, `example_mask` and `example_weight` `[B]`) and the
+      dropout key, giving the loss as `(loss_sum, weight_sum)`: the weight is that of
+      the rows, their number by default.
     """
 
     def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
         outputs = apply_fn(params, batch, key=key, train=True)
+        if positive_weight is not None:
+            outputs = outputs + np.log(positive_weight).astype(np.float32)
         loss_sum, weight_sum = multi_task_loss(
             outputs,
             batch["targets"],
@@ -130,6 +137,8 @@ def multi_task_objective(
             log_variance=None if log_variance is None else log_variance(params),
             target_mask=batch.get("target_mask"),
             example_mask=batch.get("example_mask"),
+            example_weight=batch.get("example_weight"),
+            positive_weight=positive_weight,
         )
         if penalty is not None:
             loss_sum = loss_sum + penalty(params) * weight_sum

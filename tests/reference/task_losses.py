@@ -9,7 +9,15 @@ def _cross_entropy(x, y):
     return max(x, 0.0) - x * y + math.log1p(math.exp(-abs(x)))
 
 
-def task_loss_sums(outputs, targets, tasks, target_mask=None, example_mask=None):
+def task_loss_sums(
+    outputs,
+    targets,
+    tasks,
+    target_mask=None,
+    example_mask=None,
+    example_weight=None,
+    positive_weight=None,
+):
     rows = len(outputs)
     losses, weights = [], []
     start = 0
@@ -25,19 +33,25 @@ def task_loss_sums(outputs, targets, tasks, target_mask=None, example_mask=None)
             ]
             if not kept or (kind == "multi_class" and len(kept) < width):
                 continue
-            weight_sum += 1
+            weight = 1 if example_weight is None else example_weight[b]
+            weight_sum += weight
             if kind == "multi_class":
                 largest = max(outputs[b, n] for n in kept)
                 total = sum(math.exp(outputs[b, n] - largest) for n in kept)
                 for n in kept:
                     log = outputs[b, n] - largest - math.log(total)
-                    loss_sum -= targets[b, n] * log
+                    loss_sum -= weight * targets[b, n] * log
             else:
-                one = (
-                    (lambda x, y: (x - y) ** 2) if kind == "squared" else _cross_entropy
-                )
-                cells = [one(outputs[b, n], targets[b, n]) for n in kept]
-                loss_sum += sum(cells) / len(cells)
+                cells = []
+                for n in kept:
+                    x, y = outputs[b, n], targets[b, n]
+                    if kind == "squared":
+                        cells.append((x - y) ** 2)
+                        continue
+                    more = 1 if positive_weight is None else positive_weight[n]
+                    positive, negative = _cross_entropy(x, 1), _cross_entropy(x, 0)
+                    cells.append(more * y * positive + (1 - y) * negative)
+                loss_sum += weight * sum(cells) / len(cells)
         losses.append(loss_sum)
         weights.append(weight_sum)
         start += width

@@ -12,7 +12,8 @@ import pytest
 import labelgraph_jax as lg
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.cli.results import _task_notes
-from labelgraph_jax.config import Config, TableConfig, to_dict
+from labelgraph_jax.config import Config, DataConfig, TableConfig, to_dict
+from labelgraph_jax.config.presets import preset
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.files import table_of
 from labelgraph_jax.data.tables.schema import TableSchema
@@ -26,7 +27,14 @@ from labelgraph_jax.runs.restore import load_model as load_texts
 from labelgraph_jax.runs.tables import problem as table_problem
 from labelgraph_jax.runs.tables.baseline import table_baselines
 from labelgraph_jax.runs.tables.problem import PreparedTable, TableProblem
-from tests.tiny_table import JOBS, TASKS, made_rows, tiny_table_config, write_rows
+from tests.tiny_table import (
+    JOBS,
+    TASKS,
+    made_rows,
+    rare_rows,
+    tiny_table_config,
+    write_rows,
+)
 from tests.zoo import Zoo
 
 
@@ -226,6 +234,56 @@ def test_the_gates_of_a_run_can_be_printed(table_run: Path, capsys: Any) -> None
     assert report["tasks"] == ["click", "rating", "genre", "tags", "never"]
 
 
+def test_thresholds_are_chosen_on_validation_kept_and_used(
+    table_run: Path, results: dict[str, Any], tmp_path: Path, zoo: Zoo
+) -> None:
+    stored = json.loads((table_run / "thresholds.json").read_text("utf-8"))["tasks"]
+    assert list(stored) == ["click", "tags", "never"]
+    decision = results["test"]["tasks"]["click"]["decision"]
+    assert decision["asked"] == "auto"
+    assert decision["threshold"] == pytest.approx(stored["click"]["thresholds"]["1"])
+    # Another threshold decides otherwise, wherever the run is loaded from.
+    place = zoo.copy("table", tmp_path / "run")
+    rows = {"job": [*JOBS], "age": [30, 40, 50]}
+    before = lg.load(place)
+    assert isinstance(before, TableModel)
+    probability = before.predict_proba(rows)["click"]
+    stored["click"]["thresholds"]["1"] = float(probability.max()) + 1e-6
+    path = place / "thresholds.json"
+    path.write_text(json.dumps({"tasks": stored}), encoding="utf-8")
+    after = lg.load(place)
+    assert isinstance(after, TableModel)
+    assert [row["click"]["value"] for row in after.predict(rows)] == [0, 0, 0]
+    found = evaluate_workdir(place)["test"]["tasks"]["click"]
+    assert found["metrics"]["f1"] < found["metrics_at_half"]["f1"]
+    # A run of 0.6.0 has no such file, and decides at 0.5.
+    path.unlink()
+    old = lg.load(place)
+    assert isinstance(old, TableModel) and old.rules == {}
+    assert old.predict(rows)[0]["click"]["value"] == 1
+
+
+@pytest.mark.slow
+def test_rare_positives_that_no_probability_of_half_reaches_are_predicted(
+    tmp_path: Path,
+) -> None:
+    write_rows(tmp_path / "rare.csv", rare_rows(12_000, 3))
+    config = dataclasses.replace(
+        preset("table"),
+        data=DataConfig(data=str(tmp_path / "rare.csv")),
+        table=TableConfig(tasks=("fraud=binary", "returned=binary")),
+    )
+    results = fit(config, tmp_path / "run", baseline=True, progress=False)
+    fraud = results["test"]["tasks"]["fraud"]
+    assert fraud["metrics"]["auc"] > 0.97
+    assert fraud["metrics"]["f1"] > fraud["metrics_at_half"]["f1"]
+    assert fraud["metrics"]["f1"] > 0.2
+    assert any("Task fraud: decided at 0." in line for line in _task_notes(results))
+    # The rivals decide by thresholds of their own.
+    linear = results["baseline"]["models"]["linear"]["tasks"]["fraud"]
+    assert linear["decision"]["threshold"] < 0.5
+
+
 def test_a_finished_run_is_not_trained_again(
     table_run: Path, results: dict[str, Any]
 ) -> None:
@@ -349,7 +407,7 @@ def test_a_binary_prediction_names_the_value_of_the_column() -> None:
     from labelgraph_jax.data.tables.learn_targets import learn_target
 
     target = learn_target(table, "x", "binary", positive="sold")
-    found = prediction(target, np.float32(0.25))
+    found = prediction(target, np.float32(0.25), decided=np.array([False]))
     assert found == {"value": "not sold", "probability": 0.25}
     assert TableSchema.infer(table).cardinalities == (5,)
 
@@ -422,6 +480,19 @@ def test_columns_can_be_looked_at_without_training(
         (
             ["--task", "click=binary", "--graph.layers", "0"],
             "a run over a table reads no graph.*",
+        ),
+        (
+            ["--task", "click=binary", "--threshold.consistent"],
+            "reads no threshold.* but --threshold.kind and --threshold.metric and "
+            "--threshold.shrinkage: leave it at its defaults, got ",
+        ),
+        (
+            ["--task", "click=binary", "--threshold.kind", "top_k"],
+            "decides by thresholds: --threshold.kind must not be 'top_k'",
+        ),
+        (
+            ["--task", "click=binary", "--loss.kind", "focal"],
+            "a run over a table reads no loss.* but --loss.positive-weight: leave",
         ),
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import labelgraph_jax as lg
+from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.training import objectives
 from labelgraph_jax.training.objectives import multi_label_objective
 
@@ -47,3 +48,23 @@ def test_the_loss_of_given_outputs_is_that_of_all_rows_however_they_are_cut(
         monkeypatch.setattr(objectives, "ROWS_AT_ONCE", rows)
         loss = objectives.loss_of_outputs(loss_fn, {}, outputs, targets, mask)
         assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0, 30.0])
+def test_positives_that_count_more_leave_the_logit_that_of_the_probability(
+    weight: float,
+) -> None:
+    targets = np.zeros((20, 1), np.float32)
+    targets[:3] = 1.0
+    share = np.log(3 / 17)
+    loss_fn = objectives.multi_task_objective(
+        lambda params, batch, *, key, train: params * np.ones((20, 1), np.float32),
+        [Task("rare", "binary")],
+        positive_weight=np.array([weight]),
+    )
+
+    def loss(logit: Any) -> Any:
+        return loss_fn(logit, {"targets": targets}, jax.random.key(0))[0]
+
+    assert abs(float(jax.grad(loss)(np.float32(share)))) < 1e-4
+    assert abs(float(jax.grad(loss)(np.float32(share + 1)))) > 0.1

@@ -1,4 +1,4 @@
-"""The threshold that calibrated scores ask for, from next to no positives.
+"""Calibrated logits, and the threshold that they ask for, from next to no positives.
 
 Where ten documents are positive, the threshold that parts them best is chance; but how
 high all scores are beside how many positives there are says whether they are
@@ -6,14 +6,119 @@ calibrated, and calibrated scores name their own best threshold.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 SCALE_SPREAD, SHIFT_SPREAD = 0.3, 3.0
 """Expected distance of scores from calibrated ones: standard deviations."""
 LEAST_SCALE = 0.1
 NEWTON_STEPS = 20
+FOLDS = 10
+SURE = 1.645
+"""Standard errors that a gain must be above 0 to be none of chance, in 95 of 100."""
+
+
+class Calibration(NamedTuple):
+    """A line that logits are read by, and what it is worth.
+
+    Attributes:
+        scale, shift: a logit x becomes scale * x + shift; 1 and 0 leave it as it is.
+        gain: the mean log-loss that it saves, in nats, where it was not fitted.
+    """
+
+    scale: float = 1.0
+    shift: float = 0.0
+    gain: float = 0.0
+
+
+def fit_calibration(
+    logits: Float[np.ndarray, " M"], positives: Bool[np.ndarray, " M"]
+) -> Calibration:
+    """Fit the line that makes logits calibrated, if it is any better than none.
+
+    sigmoid(a x + b), with the most likely a and b given a ~ N(1, 0.3) and b ~ N(0, 3),
+    as in `calibrated_cut`. The line is fitted ten times on nine tenths of the cells
+    (positives and negatives dealt alike) and measured on the tenth; where the mean of
+    the log-loss it saves there is not above 0 by 1.645 standard errors, or there are
+    fewer than ten cells of a kind, logits are left as they are.
+
+    Args:
+        logits: of validation cells, finite.
+        positives: their truth.
+
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> import numpy as np
+        >>> logits = np.random.default_rng(0).normal(0, 2, 2000)
+        >>> truth = np.random.default_rng(1).random(2000) < 1 / (1 + np.exp(-logits))
+        >>> lg.functional.fit_calibration(logits, truth)
+        Calibration(scale=1.0, shift=0.0, gain=0.0)
+        >>> round(lg.functional.fit_calibration(logits + 2, truth).shift)
+        -2
+
+    Raises:
+        ValueError: the shapes differ, or a logit is not finite.
+
+    Reference: Platt, Probabilistic outputs for support vector machines, 1999; the
+    prior, and leaving well alone, are ours.
+    """
+    x, truth = np.asarray(logits, np.float64), np.asarray(positives, bool)
+    if x.shape != truth.shape or x.ndim != 1:
+        raise ValueError(
+            "logits and positives must be two arrays [M]; got "
+            f"{x.shape} and {truth.shape}"
+        )
+    if not np.isfinite(x).all():
+        raise ValueError("logits must be finite")
+    if min(truth.sum(), (~truth).sum()) < FOLDS:
+        return Calibration()
+    fold = np.empty(len(x), np.int64)
+    for kind in (truth, ~truth):
+        order = np.random.default_rng(0).permutation(int(kind.sum()))
+        fold[kind] = order % FOLDS
+    y = truth.astype(np.float64)
+    saved = np.empty(len(x))
+    for number in range(FOLDS):
+        held = fold == number
+        (a, b), _ = _line(x[~held], y[~held], np.ones((~held).sum()))
+        saved[held] = _loss(x[held], y[held]) - _loss(a * x[held] + b, y[held])
+    gain = float(saved.mean())
+    if gain <= SURE * saved.std() / math.sqrt(len(saved)):
+        return Calibration()
+    line, _ = _line(x, y, np.ones(len(x)))
+    return Calibration(float(line[0]), float(line[1]), gain)
+
+
+def _loss(
+    logits: Float[np.ndarray, " M"], targets: Float[np.ndarray, " M"]
+) -> Float[np.ndarray, " M"]:
+    return np.logaddexp(0.0, logits) - targets * logits
+
+
+def _line(
+    x: Float[np.ndarray, " G"],
+    true: Float[np.ndarray, " G"],
+    cells: Float[np.ndarray, " G"],
+) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2 2"]]:
+    """The line a x + b with the highest posterior, by Newton's method; its curvature.
+
+    Args:
+        x: logits.
+        true: positives at each.
+        cells: all cells at each.
+    """
+    design = np.stack([x, np.ones_like(x)], axis=1)
+    precision = np.array([SCALE_SPREAD, SHIFT_SPREAD]) ** -2
+    line = as_given = np.array([1.0, 0.0])
+    for _ in range(NEWTON_STEPS):
+        p = 1 / (1 + np.exp(-design @ line))
+        slope = design.T @ (true - cells * p) - precision * (line - as_given)
+        curvature = (design.T * (cells * p * (1 - p))) @ design + np.diag(precision)
+        move = np.linalg.solve(curvature, slope)
+        line = line + move / max(1.0, abs(move).max())
+    return line, curvature
 
 
 def calibrated_cut(
@@ -62,14 +167,7 @@ def calibrated_cut(
     as_given = np.array([1.0, 0.0])
     precision = np.array([SCALE_SPREAD, SHIFT_SPREAD]) ** -2
 
-    # The line a x + b with the highest posterior, by Newton's method.
-    line = as_given
-    for _ in range(NEWTON_STEPS):
-        p = 1 / (1 + np.exp(-design @ line))
-        slope = design.T @ (true - cells * p) - precision * (line - as_given)
-        curvature = (design.T * (cells * p * (1 - p))) @ design + np.diag(precision)
-        move = np.linalg.solve(curvature, slope)
-        line = line + move / max(1.0, abs(move).max())
+    line, curvature = _line(x, true, cells)
 
     def likelihood(line: np.ndarray) -> float:
         z = design @ line

@@ -71,6 +71,8 @@ def task_loss_sums(
     *,
     target_mask: Bool[ArrayLike, "B O"] | None = None,
     example_mask: Bool[ArrayLike, " B"] | None = None,
+    example_weight: Float[ArrayLike, " B"] | None = None,
+    positive_weight: Float[ArrayLike, " O"] | None = None,
 ) -> tuple[Float[Array, " T"], Float[Array, " T"]]:
     """Sum each task's loss over the rows that are annotated for it.
 
@@ -86,10 +88,14 @@ def task_loss_sums(
         target_mask: True where a target is annotated. A multi_class task counts where
             all its columns are annotated, the others where any is.
         example_mask: True where the row is real, False where it is padding.
+        example_weight: what a row counts, finite and not negative; one each by default.
+        positive_weight: what a positive cell of a binary or multi_label task counts
+            against a negative one; it changes the loss, not the weight. Columns of
+            other tasks are not read.
 
     Returns:
         (loss_sums, weight_sums), float32 `[T]`: a task's mean loss is their ratio, its
-        weight_sum the number of rows annotated for it; zero and zero where none is.
+        weight_sum the weight of the rows annotated for it; zero and zero where none is.
 
     Raises:
         ValueError: the tasks are malformed, or own another number of columns.
@@ -110,11 +116,19 @@ def task_loss_sums(
     # Masked before anything is computed, so that no NaN reaches a gradient.
     outputs = jnp.where(mask, outputs, 0.0)
     targets = jnp.where(mask, targets, 0.0)
+    if positive_weight is not None:
+        positive_weight = jnp.asarray(positive_weight, jnp.float32)
     losses, weights = [], []
     for task, columns in zip(tasks, slices, strict=True):
         loss, weight = _row_losses(
-            task.kind, outputs[:, columns], targets[:, columns], mask[:, columns]
+            task.kind,
+            outputs[:, columns],
+            targets[:, columns],
+            mask[:, columns],
+            None if positive_weight is None else positive_weight[columns],
         )
+        if example_weight is not None:
+            weight = weight * jnp.asarray(example_weight, jnp.float32)
         losses.append(jnp.sum(loss * weight))
         weights.append(jnp.sum(weight))
     return jnp.stack(losses), jnp.stack(weights)
@@ -125,6 +139,7 @@ def _row_losses(
     outputs: Float[Array, "B C"],
     targets: Float[Array, "B C"],
     mask: Bool[Array, "B C"],
+    positive_weight: Float[Array, " C"] | None,
 ) -> tuple[Float[Array, " B"], Float[Array, " B"]]:
     """A task's loss of every row, and its weight, 0 or 1."""
     if kind == "multi_class":
@@ -135,6 +150,8 @@ def _row_losses(
         cells = jnp.square(outputs - targets)
     else:
         cells = jax.nn.softplus(outputs) - targets * outputs
+        if positive_weight is not None:
+            cells += (positive_weight - 1) * targets * jax.nn.softplus(-outputs)
     cells = jnp.where(mask, cells, 0.0)
     kept = mask.sum(axis=-1)
     loss = cells.sum(axis=-1) / jnp.maximum(kept, 1)
@@ -150,6 +167,8 @@ def multi_task_loss(
     log_variance: Float[Array, " T"] | None = None,
     target_mask: Bool[ArrayLike, "B O"] | None = None,
     example_mask: Bool[ArrayLike, " B"] | None = None,
+    example_weight: Float[ArrayLike, " B"] | None = None,
+    positive_weight: Float[ArrayLike, " O"] | None = None,
 ) -> LossSum:
     """Join the tasks' losses, with given weights, with learned ones, or with both.
 
@@ -161,15 +180,16 @@ def multi_task_loss(
     gradient of its s_t.
 
     Args:
-        outputs, targets, tasks, target_mask, example_mask: as in `task_loss_sums`.
+        outputs, targets, tasks, target_mask, example_mask, example_weight,
+        positive_weight: as in `task_loss_sums`.
         task_weights: lambda; one each by default.
         log_variance: s, a parameter: the logarithm of each task's noise variance.
 
     Returns:
-        (loss_sum, weight_sum), float32 scalars; weight_sum is the number of real rows,
-        annotated or not, so that both add over batches and devices. A task that is
-        annotated half as often therefore weighs half as much: raise its lambda to
-        undo that.
+        (loss_sum, weight_sum), float32 scalars; weight_sum is the weight of all real
+        rows, their number by default, annotated or not, so that both add over batches
+        and devices. A task that is annotated half as often therefore weighs half as
+        much: raise its lambda to undo that.
 
     Raises:
         ValueError: as `task_loss_sums`; or weights that are not one per task.
@@ -178,7 +198,13 @@ def multi_task_loss(
     using uncertainty, CVPR 2018, equations 7 to 10 (log_variance).
     """
     losses, weights = task_loss_sums(
-        outputs, targets, tasks, target_mask=target_mask, example_mask=example_mask
+        outputs,
+        targets,
+        tasks,
+        target_mask=target_mask,
+        example_mask=example_mask,
+        example_weight=example_weight,
+        positive_weight=positive_weight,
     )
     total = join_task_losses(
         losses,
@@ -187,10 +213,14 @@ def multi_task_loss(
         log_variance=log_variance,
         variance_scales=[0.5 if task.kind == "squared" else 1.0 for task in tasks],
     )
-    rows = jnp.float32(jnp.shape(outputs)[0])
+    if example_mask is None and example_weight is None:
+        return total, jnp.float32(jnp.shape(outputs)[0])
+    each = jnp.ones(jnp.shape(outputs)[0], jnp.float32)
+    if example_weight is not None:
+        each = jnp.asarray(example_weight, jnp.float32)
     if example_mask is not None:
-        rows = jnp.sum(jnp.asarray(example_mask, bool), dtype=jnp.float32)
-    return total, rows
+        each = jnp.where(jnp.asarray(example_mask, bool), each, 0.0)
+    return total, jnp.sum(each)
 
 
 def join_task_losses(

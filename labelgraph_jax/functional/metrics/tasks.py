@@ -105,6 +105,7 @@ def task_metrics(
     tasks: Sequence[Task],
     *,
     target_mask: Bool[np.ndarray, "M O"] | None = None,
+    decided: Bool[np.ndarray, "M O"] | None = None,
 ) -> dict[str, Metrics]:
     """Measure every task by what its kind asks for, over the rows annotated for it.
 
@@ -113,10 +114,12 @@ def task_metrics(
         targets: of the same layout; a multi_class task one-hot.
         tasks: which columns are whose.
         target_mask: True where a target is annotated.
+        decided: which cells of binary and multi_label tasks are decided for; by default
+            those with a probability above 0.5.
 
     Returns:
         For every task `rows` (annotated) and: of a binary task `auc`, `pr_auc`,
-        `log_loss`, `f1` (decided at probability 0.5), `positives` (share); of a
+        `log_loss`, `f1` (of what is decided), `positives` (share); of a
         multi_label task `auc` and `pr_auc` (means over the labels that have both
         kinds of target), `log_loss`, `micro_f1`, `macro_f1`, `labels` (how many the
         means are over); of a multi_class task `accuracy`, `macro_f1`, `log_loss`; of a
@@ -134,17 +137,46 @@ def task_metrics(
             f"tasks; got {outputs.shape} and {targets.shape}"
         )
     mask = np.ones(outputs.shape, bool) if target_mask is None else target_mask
+    decided = outputs > 0 if decided is None else decided
     measures = {
         "binary": _multi_label,
         "multi_label": _multi_label,
         "multi_class": _multi_class,
         "squared": _squared,
     }
+    found = {}
+    for task, columns in zip(tasks, slices, strict=True):
+        own = [array[:, columns] for array in (outputs, targets, mask)]
+        found[task.name] = measures[task.kind](task, *own)
+        if task.kind in ("binary", "multi_label"):
+            found[task.name] |= decision_metrics(task, decided[:, columns], *own[1:])
+    return found
+
+
+def decision_metrics(
+    task: Task,
+    decided: Bool[np.ndarray, "M C"],
+    targets: Shaped[np.ndarray, "M C"],
+    mask: Bool[np.ndarray, "M C"],
+) -> Metrics:
+    """F1 of what is decided of a binary task; micro- and macro-F1 of a multi_label one.
+
+    Args:
+        task: whose columns these are.
+        decided: which cells are decided for.
+        targets: the truth.
+        mask: True where annotated.
+    """
+    chosen, true = decided & mask, (targets > 0.5) & mask
+    hits = (chosen & true).sum(axis=0)
+    sizes = chosen.sum(axis=0) + true.sum(axis=0)
+    pooled = float(2 * hits.sum() / max(sizes.sum(), 1)) if mask.any() else None
+    if task.kind == "binary":
+        return {"f1": pooled}
+    f1 = 2 * hits / np.maximum(sizes, 1)
     return {
-        task.name: measures[task.kind](
-            task, outputs[:, columns], targets[:, columns], mask[:, columns]
-        )
-        for task, columns in zip(tasks, slices, strict=True)
+        "micro_f1": pooled,
+        "macro_f1": float(f1.mean()) if mask.any() else None,
     }
 
 
@@ -156,11 +188,6 @@ def _multi_label(
     ]
     aucs = [roc_auc(*column) for column in columns]
     areas = [pr_auc(*column) for column in columns]
-    chosen, true = (logits > 0) & mask, (targets > 0.5) & mask
-    hits = (chosen & true).sum(axis=0)
-    sizes = chosen.sum(axis=0) + true.sum(axis=0)
-    f1 = 2 * hits / np.maximum(sizes, 1)
-    pooled = float(2 * hits.sum() / max(sizes.sum(), 1))
     common: Metrics = {
         "rows": float(mask.any(axis=1).sum()),
         "auc": _mean(aucs),
@@ -168,14 +195,9 @@ def _multi_label(
         "log_loss": log_loss(logits[mask], targets[mask]),
     }
     if task.kind == "binary":
-        cells = int(mask.sum())
-        share = float(true.sum() / cells) if cells else None
-        return common | {"f1": pooled if cells else None, "positives": share}
-    return common | {
-        "micro_f1": pooled if mask.any() else None,
-        "macro_f1": float(f1.mean()) if mask.any() else None,
-        "labels": float(sum(auc is not None for auc in aucs)),
-    }
+        share = float((targets[mask] > 0.5).mean()) if mask.any() else None
+        return common | {"positives": share}
+    return common | {"labels": float(sum(auc is not None for auc in aucs))}
 
 
 def _multi_class(

@@ -7,8 +7,13 @@ import numpy as np
 
 from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.functional.losses.tasks import Task, task_slices
-from labelgraph_jax.functional.metrics.tasks import Metrics, task_metrics
-from labelgraph_jax.predictors.tables.network import constant_outputs
+from labelgraph_jax.functional.metrics.tasks import (
+    Metrics,
+    decision_metrics,
+    task_metrics,
+)
+from labelgraph_jax.predictors.tables.decision import Rules, decide, decided_columns
+from labelgraph_jax.predictors.tables.network import constant_outputs, table_tasks
 
 
 def measure_tasks(
@@ -16,6 +21,8 @@ def measure_tasks(
     examples_targets: np.ndarray,
     target_mask: np.ndarray | None,
     targets: Sequence[Target],
+    *,
+    decided: np.ndarray | None = None,
 ) -> dict[str, Metrics]:
     """What `functional.task_metrics` says, squared tasks in the column's own unit.
 
@@ -24,6 +31,7 @@ def measure_tasks(
         examples_targets: `[M, O]`, standardised where squared.
         target_mask: `[M, O]`, True where annotated.
         targets: the tasks.
+        decided: `[M, O]`, what is decided for; at 0.5 by default.
     """
     tasks = table_tasks(targets)
     outputs = np.asarray(outputs, np.float64).copy()
@@ -32,12 +40,9 @@ def measure_tasks(
         if target.kind == "squared":
             for array in (outputs, wanted):
                 array[:, columns] = array[:, columns] * target.scale + target.mean
-    return task_metrics(outputs, wanted, tasks, target_mask=target_mask)
-
-
-def table_tasks(targets: Sequence[Target]) -> tuple[Task, ...]:
-    """The tasks, as losses and metrics read them."""
-    return tuple(Task(t.name, t.kind, t.width) for t in targets)
+    return task_metrics(
+        outputs, wanted, tasks, target_mask=target_mask, decided=decided
+    )
 
 
 def measure_constant(
@@ -94,23 +99,49 @@ def summarise(
     target_mask: np.ndarray | None,
     targets: Sequence[Target],
     weights: Sequence[float],
+    *,
+    rules: Rules | None = None,
 ) -> dict[str, Any]:
-    """Metrics of the model and of the constant prediction, and the skills."""
-    measured = measure_tasks(outputs, examples_targets, target_mask, targets)
+    """Metrics of the model and of the constant prediction, and the skills.
+
+    Args:
+        outputs: of the model, `[M, O]`, calibrated.
+        examples_targets: `[M, O]`, standardised where squared.
+        target_mask: `[M, O]`, True where annotated.
+        targets: the tasks.
+        weights: of the tasks, for the mean skill.
+        rules: how tasks are decided, which is then told, with the metrics at 0.5 where
+            that is another rule; at 0.5 by default.
+    """
+    decided = decide(outputs, targets, rules or {})
+    measured = measure_tasks(
+        outputs, examples_targets, target_mask, targets, decided=decided
+    )
     constant = measure_constant(examples_targets, target_mask, targets)
     skill = skills(measured, constant, targets)
-    return {
-        "skill": mean_skill(skill, weights),
-        "tasks": {
-            target.name: {
-                "kind": target.kind,
-                "skill": skill[target.name],
-                "metrics": measured[target.name],
-                "constant": constant[target.name],
-            }
-            for target in targets
-        },
+    tasks: dict[str, dict[str, Any]] = {
+        target.name: {
+            "kind": target.kind,
+            "skill": skill[target.name],
+            "metrics": measured[target.name],
+            "constant": constant[target.name],
+        }
+        for target in targets
     }
+    for target, columns in decided_columns(targets):
+        rule = (rules or {}).get(target.name)
+        if rule is None:
+            continue
+        tasks[target.name]["decision"] = rule.summary()
+        if not rule.is_half:
+            mask = np.ones(outputs.shape, bool) if target_mask is None else target_mask
+            tasks[target.name]["metrics_at_half"] = decision_metrics(
+                Task(target.name, target.kind, target.width),
+                outputs[:, columns] >= 0,
+                examples_targets[:, columns],
+                mask[:, columns],
+            )
+    return {"skill": mean_skill(skill, weights), "tasks": tasks}
 
 
 def unseen_lines(unseen: Mapping[str, Any], rows: int) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, overload
@@ -27,6 +27,12 @@ from labelgraph_jax.predictors.tables.data import (
     EncodedRows,
     encode_rows,
     table_fingerprint,
+)
+from labelgraph_jax.predictors.tables.decision import (
+    Rules,
+    as_probability,
+    calibrated,
+    decide,
 )
 from labelgraph_jax.predictors.tables.metrics import count_unseen, summarise
 from labelgraph_jax.predictors.tables.network import (
@@ -68,6 +74,8 @@ class TableModel:
         classifier: pure `init` and `apply`.
         params: the best checkpoint's parameters.
         step: of that checkpoint, where it is known.
+        rules: how binary and multi_label tasks are calibrated and decided; a task
+            without one is decided at 0.5.
     """
 
     workdir: Workdir
@@ -77,6 +85,7 @@ class TableModel:
     classifier: TableClassifier
     params: Any
     step: int | None = None
+    rules: Rules = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return as_text("TableModel", table_facts(self))
@@ -136,7 +145,11 @@ class TableModel:
         self, encoded: EncodedRows, *, batch_size: int | None = None
     ) -> dict[str, np.ndarray]:
         """As `predict_proba`, of rows that are encoded."""
-        outputs = self.outputs(encoded.examples, batch_size=batch_size)
+        return self._probabilities(
+            self.outputs(encoded.examples, batch_size=batch_size)
+        )
+
+    def _probabilities(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         outputs = outputs.astype(np.float64)
         found: dict[str, np.ndarray] = {}
         slices = task_slices(self.classifier.tasks)
@@ -148,7 +161,7 @@ class TableModel:
                 part = np.exp(part - part.max(axis=1, keepdims=True))
                 part /= part.sum(axis=1, keepdims=True)
             else:
-                part = np.exp(-np.logaddexp(0.0, -part))
+                part = as_probability(part)
             single = target.kind in ("binary", "squared")
             found[target.name] = (part[:, 0] if single else part).astype(np.float32)
         return found
@@ -203,13 +216,25 @@ class TableModel:
         batch_size: int | None = None,
     ) -> list[dict[str, dict[str, Any]]]:
         """As `predict`, of rows that are encoded."""
-        scores = self.probabilities(encoded, batch_size=batch_size)
+        outputs = self.outputs(encoded.examples, batch_size=batch_size)
+        return self.predicted(outputs, all_scores)
+
+    def predicted(
+        self, outputs: np.ndarray, all_scores: bool = False
+    ) -> list[dict[str, dict[str, Any]]]:
+        """As `predict`, of what `outputs` gave."""
+        scores = self._probabilities(outputs)
+        decided = decide(outputs, self.targets, self.rules)
+        slices = task_slices(self.classifier.tasks)
+        columns = list(zip(self.targets, slices, strict=True))
         return [
             {
-                target.name: prediction(target, scores[target.name][row], all_scores)
-                for target in self.targets
+                t.name: prediction(
+                    t, scores[t.name][row], all_scores, decided=decided[row, own]
+                )
+                for t, own in columns
             }
-            for row in range(len(encoded.examples))
+            for row in range(len(outputs))
         ]
 
     def evaluate(self, rows: Rows, *, batch_size: int | None = None) -> dict[str, Any]:
@@ -230,6 +255,7 @@ class TableModel:
             examples.target_mask,
             self.targets,
             task_weights(self.config),
+            rules=self.rules,
         )
         return {
             "rows": len(table),
@@ -247,10 +273,11 @@ class TableModel:
     def outputs(
         self, examples: TableExamples, *, batch_size: int | None = None
     ) -> np.ndarray:
-        """Logits, or standardised values, of encoded rows, float32 `[M, O]`."""
+        """Calibrated logits, or standardised values, of rows, float32 `[M, O]`."""
         size = batch_size or self.config.training.evaluation_batch_size
         batches = own_batches(examples, batch_size=min(size, len(examples)))
-        return predict_probabilities(self._run, self.params, batches)
+        outputs = predict_probabilities(self._run, self.params, batches)
+        return calibrated(outputs, self.targets, self.rules)
 
     def gate_weights(self, rows: Rows) -> np.ndarray | None:
         """The gates' weights of every row, float32 `[M, T, E]`; None without gates.
@@ -320,13 +347,20 @@ def frame_columns(frame: Any) -> dict[str, list[Any]]:
 
 
 def prediction(
-    target: Target, scores: np.ndarray, all_scores: bool = False
+    target: Target, scores: np.ndarray, all_scores: bool = False, *, decided: np.ndarray
 ) -> dict[str, Any]:
-    """Return one task's prediction for one row as JSON, see `TableModel.predict`."""
+    """Return one task's prediction for one row as JSON, see `TableModel.predict`.
+
+    Args:
+        target: the task.
+        scores: what it says of the row.
+        all_scores: add the probability of every class or label.
+        decided: which of its columns are decided for, of a binary or multi_label task.
+    """
     if target.kind == "squared":
         return {"value": _rounded(scores)}
     if target.kind == "binary":
-        name = target.values[int(scores >= 0.5)] or f"not {target.values[1]}"
+        name = target.values[int(decided[0])] or f"not {target.values[1]}"
         return {"value": json_value(name), "probability": _rounded(scores)}
     every = {
         name: _rounded(score) for name, score in zip(target.values, scores, strict=True)
@@ -336,7 +370,7 @@ def prediction(
         found: dict[str, Any] = {"value": json_value(best), "probability": every[best]}
     else:
         order = np.argsort(-scores, kind="stable")
-        chosen = [target.values[i] for i in order if scores[i] >= 0.5]
+        chosen = [target.values[i] for i in order if decided[i]]
         found = {"value": chosen, "scores": [every[name] for name in chosen]}
     return found | ({"probabilities": every} if all_scores else {})
 

@@ -28,6 +28,8 @@ from labelgraph_jax.training.objectives import (
     multi_task_objective,
 )
 
+DECIDED = ("binary", "multi_label")
+"""Kinds of tasks whose columns are each decided by a threshold."""
 # Shares that log-odds are taken of stay this far from 0 and 1.
 PRIOR_FLOOR = 1e-4
 
@@ -102,6 +104,11 @@ class TableClassifier:
         return weights
 
 
+def table_tasks(targets: Sequence[Target]) -> tuple[Task, ...]:
+    """The tasks, as losses and metrics read them."""
+    return tuple(Task(t.name, t.kind, t.width) for t in targets)
+
+
 def constant_outputs(target: Target) -> np.ndarray:
     """The outputs that predict the shares of training, or its mean, for every row."""
     if target.kind == "squared":
@@ -125,7 +132,7 @@ def build_table_classifier(
     """
     settings = config.resolved().mixture
     network = MultiTaskNetwork(
-        tasks=tuple(Task(t.name, t.kind, t.width) for t in targets),
+        tasks=table_tasks(targets),
         hidden=tuple(settings.hidden),
         towers=tuple(settings.towers or ()),
         dtype=jnp.dtype(config.training.compute_dtype),
@@ -139,6 +146,25 @@ def build_table_classifier(
     )
     widths = (len(schema.cardinalities), schema.number_width)
     return TableClassifier(module, tuple(targets), widths)
+
+
+def positive_weights(config: Config, targets: Sequence[Target]) -> np.ndarray | None:
+    """Weights of positive cells, float32 `[O]`; None where none counts more.
+
+    A column's weight is `loss.positive_weight`, and at most as many negatives as there
+    are to a positive in training: common positives are not drowned by rare ones.
+    """
+    most = config.loss.positive_weight
+    if most == 1.0:
+        return None
+    weights = []
+    for target in targets:
+        each = np.ones(target.width)
+        if target.kind in DECIDED:
+            share = np.clip(np.asarray(target.prior), PRIOR_FLOOR, 1.0 - PRIOR_FLOOR)
+            each = np.minimum(np.maximum((1 - share) / share, 1.0), most)
+        weights.append(each)
+    return np.concatenate(weights).astype(np.float32)
 
 
 def table_objective(
@@ -156,6 +182,7 @@ def table_objective(
     return multi_task_objective(
         apply or classifier.apply,
         classifier.tasks,
+        positive_weight=positive_weights(config, classifier.targets),
         task_weights=np.asarray(task_weights(config), np.float32),
         log_variance=(
             (lambda params: params[LOG_VARIANCE])

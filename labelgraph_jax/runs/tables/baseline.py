@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from labelgraph_jax.config import ThresholdConfig
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.data.tables.targets import Target
+from labelgraph_jax.predictors.tables.decision import Rules, calibrated, choose_rules
 from labelgraph_jax.predictors.tables.metrics import summarise
 from labelgraph_jax.predictors.tables.network import PRIOR_FLOOR, constant_outputs
 
@@ -26,6 +28,8 @@ def table_baselines(
     weights: Sequence[float],
     *,
     seed: int = 0,
+    validation: TableExamples | None = None,
+    threshold: ThresholdConfig | None = None,
 ) -> dict[str, Any]:
     """Trains scikit-learn's models on the same rows, one for each target.
 
@@ -39,6 +43,9 @@ def table_baselines(
         cardinalities: of the categorical columns.
         weights: of the tasks, for the mean skill.
         seed: of the boosting's own validation split.
+        validation: rows on which these models, too, are calibrated and their
+            thresholds chosen; without any they decide at 0.5.
+        threshold: how.
 
     Returns:
         Seconds, and per model what `tables.metrics.summarise` gives for the test rows.
@@ -47,17 +54,25 @@ def table_baselines(
     found = {}
     for name, fit in (("linear", _Linear), ("boosting", _Boosting)):
         model = fit(cardinalities, seed)
-        inputs = model.inputs(train), model.inputs(test)
-        outputs = [
+        parts = [part for part in (test, validation) if part is not None]
+        inputs = model.inputs(train), [model.inputs(part) for part in parts]
+        every = [
             _outputs(model, target, column, train, *inputs)
             for target, column in _columns(targets)
         ]
+        outputs, *held = (np.concatenate(own, 1) for own in zip(*every, strict=True))
+        rules: Rules = {}
+        if validation is not None:
+            truth = validation.targets, validation.target_mask
+            settings = threshold or ThresholdConfig()
+            rules = choose_rules(settings, held[0], targets, *truth)
         found[name] = summarise(
-            np.concatenate(outputs, axis=1),
+            calibrated(outputs, targets, rules),
             test.targets,
             test.target_mask,
             targets,
             weights,
+            rules=rules,
         )
     return {"seconds": round(time.perf_counter() - started, 1), "models": found}
 
@@ -73,35 +88,35 @@ def _outputs(
     start: int,
     train: TableExamples,
     train_inputs: Any,
-    test_inputs: Any,
-) -> np.ndarray:
-    """Logits, or standardised values, of one task for the test rows."""
-    count = test_inputs.shape[0]
+    inputs_of: Sequence[Any],
+) -> list[np.ndarray]:
+    """Logits, or standardised values, of one task for the rows of every part."""
     columns = slice(start, start + target.width)
     known = np.ones(len(train), bool)
     if train.target_mask is not None:
         known = train.target_mask[:, start]
     inputs, wanted = train_inputs[known], train.targets[known, columns]
-    constant = np.broadcast_to(constant_outputs(target), (count, target.width))
+    found = [np.tile(constant_outputs(target), (own.shape[0], 1)) for own in inputs_of]
     if target.kind == "squared":
         if target.is_constant:
-            return constant
-        return (
-            model.regression().fit(inputs, wanted[:, 0]).predict(test_inputs)[:, None]
-        )
+            return found
+        fitted = model.regression().fit(inputs, wanted[:, 0])
+        return [fitted.predict(own)[:, None] for own in inputs_of]
     if target.kind == "multi_class":
         # Classes that these rows lack keep the floor's probability.
         fitted = model.classifier().fit(inputs, wanted.argmax(axis=1))
-        probabilities = np.full((count, target.width), PRIOR_FLOOR / target.width)
-        probabilities[:, fitted.classes_] = fitted.predict_proba(test_inputs)
-        return np.log(np.maximum(probabilities, 1e-12))
-    outputs = np.array(constant)
+        for outputs, own in zip(found, inputs_of, strict=True):
+            probabilities = np.full(outputs.shape, PRIOR_FLOOR / target.width)
+            probabilities[:, fitted.classes_] = fitted.predict_proba(own)
+            outputs[:] = np.log(np.maximum(probabilities, 1e-12))
+        return found
     for number in range(target.width):
         if 0 < wanted[:, number].sum() < len(wanted):
             fitted = model.classifier().fit(inputs, wanted[:, number])
-            share = np.clip(fitted.predict_proba(test_inputs)[:, 1], 1e-12, 1 - 1e-12)
-            outputs[:, number] = np.log(share) - np.log1p(-share)
-    return outputs
+            for outputs, own in zip(found, inputs_of, strict=True):
+                share = np.clip(fitted.predict_proba(own)[:, 1], 1e-12, 1 - 1e-12)
+                outputs[:, number] = np.log(share) - np.log1p(-share)
+    return found
 
 
 class _Linear:

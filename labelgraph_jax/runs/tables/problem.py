@@ -1,5 +1,6 @@
 """The problem of a table's tasks: what `fit` asks of it."""
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from labelgraph_jax.predictors.tables.data import (
     read_splits,
     table_fingerprint,
 )
+from labelgraph_jax.predictors.tables.decision import choose_rules, save_rules
 from labelgraph_jax.predictors.tables.metrics import summarise
 from labelgraph_jax.predictors.tables.model import TableModel
 from labelgraph_jax.predictors.tables.network import (
@@ -38,6 +40,7 @@ from labelgraph_jax.training.evaluate import (
     compile_probabilities,
     predict_probabilities,
 )
+from labelgraph_jax.training.hosts import on_first
 from labelgraph_jax.training.objectives import (
     Batch,
     LossFn,
@@ -154,7 +157,19 @@ class TableProblem:
     def calibrate(
         self, place: Workdir, prepared: PreparedTable, say: Say
     ) -> TableModel:
-        return restore_table(place)
+        model = dataclasses.replace(restore_table(place), rules={})
+        examples = prepared.validation
+        if not isinstance(examples, TableExamples) or not len(examples):
+            return model
+        rules = choose_rules(
+            self.config.threshold,
+            model.outputs(examples),
+            model.targets,
+            examples.targets,
+            examples.target_mask,
+        )
+        on_first(lambda: save_rules(place, model.targets, rules))
+        return dataclasses.replace(model, rules=rules)
 
     def results(
         self, place: Workdir, prepared: PreparedTable, model: TableModel
@@ -188,7 +203,8 @@ class TableProblem:
         """Linear models and gradient boosting, one per target, on the same splits."""
         from labelgraph_jax.runs.tables.baseline import table_baselines
 
-        train, test = records.tables["train"], records.tables["test"]
+        splits = records.tables
+        train, test, held = splits["train"], splits["test"], splits["validation"]
         if test is None:
             raise WorkdirError(
                 "a baseline needs test rows to stand beside; there are none"
@@ -203,4 +219,8 @@ class TableProblem:
             model.schema.cardinalities,
             task_weights(self.config),
             seed=self.config.training.seed,
+            validation=None
+            if held is None
+            else model.encode(held, labelled=True).examples,
+            threshold=self.config.threshold,
         )

@@ -62,6 +62,35 @@ def test_loss_sums_equal_plain_loops(wrap, masked: bool) -> None:
     np.testing.assert_array_equal(weights, expected[1])
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_weighted_loss_sums_equal_plain_loops(masked: bool) -> None:
+    outputs, targets = made_batch()
+    generator = np.random.default_rng(3)
+    options = (masks(1) if masked else {}) | {
+        "example_weight": generator.uniform(0, 2, ROWS).astype(np.float32),
+        "positive_weight": generator.uniform(0.5, 20, COLUMNS).astype(np.float32),
+    }
+    found = task_losses.task_loss_sums(outputs, targets, TASKS, **options)
+    expected = reference.task_loss_sums(outputs, targets, TASKS, **options)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    total, rows = task_losses.multi_task_loss(outputs, targets, TASKS, **options)
+    real = options.get("example_mask", np.ones(ROWS, bool))
+    np.testing.assert_allclose(total, expected[0].sum(), rtol=1e-5)
+    np.testing.assert_allclose(rows, options["example_weight"][real].sum(), rtol=1e-6)
+
+
+def test_a_row_of_weight_three_is_three_rows_and_one_of_zero_none() -> None:
+    outputs, targets = made_batch()
+    counts = np.array([3, 0, 1, 2, 1, 0, 1])
+    weighted = task_losses.multi_task_loss(
+        outputs, targets, TASKS, example_weight=counts.astype(np.float32)
+    )
+    repeated = [np.repeat(array, counts, axis=0) for array in (outputs, targets)]
+    np.testing.assert_allclose(
+        weighted, task_losses.multi_task_loss(*repeated, TASKS), rtol=1e-5
+    )
+
+
 def test_a_task_without_a_target_in_the_batch_is_exactly_zero_and_not_nan() -> None:
     outputs, targets = made_batch()
     outputs[:, 4:8] = np.nan
