@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
         from labelgraph_jax.cli.interrupts import interrupts
 
-        interrupts.begin(trains=sys.argv[1:2] == ["train"])
+        interrupts.begin("".join(sys.argv[1:2]))
     from labelgraph_jax.cli.app import main as start
 
     start(arguments)

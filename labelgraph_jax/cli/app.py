@@ -24,7 +24,7 @@ from labelgraph_jax.cli import errors, help_text
 from labelgraph_jax.cli.arguments import refusal, spelled_out
 from labelgraph_jax.cli.commands.training import Train
 from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages
-from labelgraph_jax.cli.interrupts import interrupts
+from labelgraph_jax.cli.interrupts import ENDED_WELL, interrupts
 from labelgraph_jax.cli.output import in_options, say, write
 from labelgraph_jax.cli.streams import (
     Guarded,
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     is_command = arguments is None
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if is_command:
-        interrupts.begin(trains=arguments[:1] == ["train"])
+        interrupts.begin("".join(arguments[:1]))
         fill_standard_descriptors()
         keep_compiled_programs()
         if arguments[:1] in (["train"], ["evaluate"], ["predict"], ["serve"]):
@@ -146,7 +146,7 @@ def _run(arguments: list[str]) -> int:
             os._exit(130)
         if getattr(stopped, "by", "") != "SIGTERM":
             return 130
-        return 0 if arguments[:1] in (["train"], ["serve"]) else 143
+        return 0 if "".join(arguments[:1]) in ENDED_WELL else 143
     except OutputLostError:
         return 0
     except SystemExit as error:

@@ -17,6 +17,9 @@ BEFORE = "before the first step, so there was nothing to save"
 AT_ONCE = "at once; it goes on from what was saved last"
 AFTER = "after training, which is saved"
 
+ENDED_WELL = ("train", "serve")
+"""Verbs that SIGTERM ends as it should: nothing is lost."""
+
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 _CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -36,15 +39,15 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.where = BEFORE
-        self._trains = False
+        self._verb = ""
 
-    def begin(self, *, trains: bool) -> None:
+    def begin(self, verb: str) -> None:
         """Take the signals, and those that came while the program started over.
 
         Args:
-            trains: whether this is `train`, which the same command goes on with.
+            verb: the command's; `train` goes on when it is typed again.
         """
-        self._trains = trains
+        self._verb = verb
         self._take(self._end_at_once)
         with contextlib.suppress(AttributeError):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _NAMES)
@@ -59,7 +62,7 @@ class Interrupts:
 
     def ready(self) -> None:
         """The verb begins: where there may be something to tidy up, signals raise."""
-        if not self._trains:
+        if self._verb != "train":
             self._take(self._raise_once)
 
     def end(self, code: int) -> None:
@@ -87,10 +90,11 @@ class Interrupts:
 
     def _end_at_once(self, number: int, _: Any) -> None:
         said, code = "labelgraph: stopped", _CODES[signal.Signals(number)]
-        if self._trains:
+        if self._verb == "train":
             name = _NAMES[signal.Signals(number)]
             said += f" by {name} {self.where}; run the command again to go on"
-            code = 0 if number == signal.SIGTERM else code
+        if self._verb in ENDED_WELL and number == signal.SIGTERM:
+            code = 0
         last_words(said + "\n")
         os._exit(code)
 

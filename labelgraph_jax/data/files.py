@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from labelgraph_jax.data.terminal import json_line
+
 if TYPE_CHECKING:
     from labelgraph_jax.data.arrays import Archive
 
@@ -80,7 +82,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_line(value, indent=2) + "\n")
 
 
 def read_json(path: Path, *, error: type[ValueError]) -> Any:

@@ -47,7 +47,7 @@ def test_a_run_that_trains_says_what_is_true_before_between_and_after(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     interrupts = Interrupts()
-    interrupts.begin(trains=True)
+    interrupts.begin("train")
     interrupts.ready()
     said = "labelgraph: stopped by {} {}; run the command again to go on\n"
     before = "before the first step, so there was nothing to save"
@@ -65,7 +65,7 @@ def test_any_other_command_tidies_up_at_the_first_and_ends_at_the_second(
     number: signal.Signals, code: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     interrupts = Interrupts()
-    interrupts.begin(trains=False)
+    interrupts.begin("evaluate")
     assert ended(number) == code
     interrupts.ready()
     # The tests themselves were imported: there are frames of that below this one.
@@ -84,7 +84,7 @@ def test_any_other_command_tidies_up_at_the_first_and_ends_at_the_second(
 def test_a_parent_s_wish_to_live_through_ctrl_c_is_kept() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     interrupts = Interrupts()
-    interrupts.begin(trains=False)
+    interrupts.begin("evaluate")
     interrupts.ready()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
@@ -92,12 +92,12 @@ def test_a_parent_s_wish_to_live_through_ctrl_c_is_kept() -> None:
 @pytest.mark.usefixtures("_signals")
 def test_signals_wait_while_the_program_starts_over() -> None:
     interrupts = Interrupts()
-    interrupts.begin(trains=False)
+    interrupts.begin("evaluate")
     interrupts.hold()
     os.kill(os.getpid(), signal.SIGINT)  # nothing happens yet
     assert signal.SIGINT in signal.sigpending()
     with pytest.raises(EndedError):
-        interrupts.begin(trains=False)
+        interrupts.begin("evaluate")
 
 
 @pytest.mark.parametrize(("number", "code"), [(BOTH[0], 130), (BOTH[1], 0)])

@@ -26,7 +26,7 @@ class Served:
         said: what it printed so far.
     """
 
-    def __init__(self, workdir: Path, *options: str) -> None:
+    def __init__(self, workdir: Path, *options: str, read: bool = True) -> None:
         environment = {
             **os.environ,
             "XLA_FLAGS": flags(1),
@@ -43,7 +43,8 @@ class Served:
         self.address = ""
         self._ready, self._bound = threading.Event(), threading.Event()
         self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        if read:
+            self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stderr is not None

@@ -296,3 +296,48 @@ def test_only_loopback_goes_without_a_warning() -> None:
         assert server.is_loopback(listening) is expected
         assert server.url_of(listening).startswith(f"http://{host}:")
         listening.close()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("log", "number"), [("closed", signal.SIGTERM), ("full", signal.SIGINT)]
+)
+def test_a_service_ends_though_nobody_reads_its_log(
+    log: str, number: signal.Signals, trained: Path
+) -> None:
+    service = Served(trained, "--log-requests", read=False)
+    stderr = service.process.stderr
+    assert stderr is not None
+    for line in stderr:
+        if found := re.search(r"ready: .* on http://([^\s:]+):(\d+)", line):
+            place = found[1], int(found[2])
+            break
+    if log == "closed":
+        stderr.close()
+    # More than a pipe holds, and everybody is answered all the same.
+    for _ in range(10):
+        request = f"GET /{'x' * 12_000} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+        assert exchange(place, request)[0] == 404
+    assert exchange(place, post(GOOD))[0] == 200
+    service.process.send_signal(number)
+    try:
+        assert service.process.wait(30) == 0
+    finally:
+        service.process.kill()
+        service.process.wait()
+        stderr.close()
+
+
+def test_another_host_is_refused_and_one_that_is_allowed_is_answered(
+    served: Served,
+) -> None:
+    place = place_of(served.address)
+    for path, method in (("/labels", "GET"), ("/predict", "POST"), ("/healthz", "GET")):
+        body = GOOD if method == "POST" else b""
+        request = post(body, path=path, method=method)
+        assert exchange(place, request)[0] == 200
+        stranger = request.replace(b"host: localhost", b"host: attacker.example")
+        status, said = exchange(place, stranger)
+        assert status == 421
+        assert "--allowed-host" in json.loads(said)["error"]
+    assert metric(served, 'labelgraph_rejected_total{reason="bad_host"}') == 3
