@@ -87,8 +87,12 @@ def keep_compiled_programs() -> None:
     """
     if os.environ.get("LABELGRAPH_COMPILATION_CACHE") == "0":
         return
-    folder = cache_folder("compiled")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        try:
+            folder = cache_folder("compiled")
+        except ValueError:  # nobody's home
+            return
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2 << 30))
     # Also the many small programs of a start: without them it takes twice as long.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

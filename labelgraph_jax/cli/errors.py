@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import sys
 import threading
@@ -100,6 +101,8 @@ def tell_of_threads() -> None:
         if found.exc_value is not None:
             _warn(found.exc_value)
 
+    # A handler that cannot write its record would print a traceback of that.
+    logging.raiseExceptions = False
     threading.excepthook = of_thread
     sys.unraisablehook = of_destructor
 

@@ -7,7 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from labelgraph_jax.cli.gates import MOST_COLUMNS
-from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
+from labelgraph_jax.cli.terminal import (
+    PlainTable,
+    add_number_columns,
+    plain_console,
+    plain_table,
+)
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.inspection.explain.explanation import Explanation
 from labelgraph_jax.inspection.explain.label_explanation import (
@@ -60,7 +65,7 @@ def _print_label(console: Console, found: Explanation, label: LabelExplanation) 
 
 
 def _words_table(rows: Sequence[tuple[str, float, int]]) -> Table:
-    table = plain_table(box=None, padding=(0, 1, 0, 1), show_header=False)
+    table = PlainTable(box=None, padding=(0, 1, 0, 1), show_header=False)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True, width=BAR)
     table.add_column(no_wrap=True, max_width=40)

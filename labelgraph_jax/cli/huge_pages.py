@@ -6,6 +6,7 @@ tunable `glibc.malloc.hugetlb=1` the memory comes in pages of 2 MiB. It is read 
 process starts, so the command starts itself over, once.
 """
 
+import contextlib
 import os
 import platform
 import sys
@@ -41,4 +42,5 @@ def start_over_with_huge_pages(hold: Callable[[], None] = lambda: None) -> None:
     environment = environment_with_huge_pages(os.environ, platform.libc_ver()[0])
     if environment is not None and sys.executable:
         hold()
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+        with contextlib.suppress(OSError):  # too much of an environment, for one
+            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)

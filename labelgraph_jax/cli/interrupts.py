@@ -49,8 +49,7 @@ class Interrupts:
         """
         self._verb = verb
         self._take(self._end_at_once)
-        with contextlib.suppress(AttributeError):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _NAMES)
+        self._let_through()
 
     def hold(self) -> None:
         """Keep both signals back until `begin` is called by the program started over.
@@ -64,10 +63,15 @@ class Interrupts:
         """The verb begins: where there may be something to tidy up, signals raise."""
         if self._verb != "train":
             self._take(self._raise_once)
+        self._let_through()
 
     def end(self, code: int) -> None:
         """Let a signal from now on end the process with the exit code that it has."""
         self._take(lambda *_: os._exit(code))
+
+    def _let_through(self) -> None:
+        with contextlib.suppress(AttributeError):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _NAMES)
 
     def _take(self, handle: Any) -> None:
         for number in _NAMES:

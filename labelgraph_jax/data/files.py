@@ -144,9 +144,16 @@ def read_npz(
 
 
 def cache_folder(*parts: str, environment: Mapping[str, str] | None = None) -> Path:
-    """Return a folder in `labelgraph_jax` of XDG_CACHE_HOME, or else of ~/.cache."""
+    """Return a folder in `labelgraph_jax` of XDG_CACHE_HOME, or else of ~/.cache.
+
+    Raises:
+        ValueError: neither is known.
+    """
     variables = os.environ if environment is None else environment
-    base = variables.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        base = variables.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        raise ValueError("HOME or XDG_CACHE_HOME must be set; neither is") from None
     return Path(base, "labelgraph_jax", *parts)
 
 

@@ -1,6 +1,7 @@
 """Errors that nobody foresaw, and memory and disks that do not suffice: one line."""
 
 import errno
+import logging
 import os
 import sys
 import threading
@@ -128,7 +129,10 @@ def test_a_file_that_grows_too_large_is_named_and_does_not_stay(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_thread_that_fails_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_thread_that_fails_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", True)
     hooks = threading.excepthook, sys.unraisablehook
     try:
         errors.tell_of_threads()

@@ -5,7 +5,11 @@ import sys
 
 import pytest
 
-from labelgraph_jax.cli.huge_pages import TUNABLES, environment_with_huge_pages
+from labelgraph_jax.cli.huge_pages import (
+    TUNABLES,
+    environment_with_huge_pages,
+    start_over_with_huge_pages,
+)
 
 SHOW = (
     "import os, sys;"
@@ -38,3 +42,16 @@ def test_a_command_starts_over_once_and_keeps_its_arguments():
     )
     assert done.stdout.split(maxsplit=1)[1].strip() == "an argument"
     assert done.stdout.count("an argument") == 1
+
+
+def test_a_command_that_cannot_start_over_goes_on_as_it_is(monkeypatch):
+    def refuse(*_):
+        raise OSError(7, "Argument list too long")
+
+    held = []
+    monkeypatch.setattr("os.execve", refuse)
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2"))
+    monkeypatch.delenv(TUNABLES, raising=False)
+    monkeypatch.delenv("LABELGRAPH_HUGE_PAGES", raising=False)
+    start_over_with_huge_pages(lambda: held.append(True))
+    assert held == [True]

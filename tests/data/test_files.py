@@ -1,5 +1,6 @@
 """Files: written whole or not at all, read with errors that say what is wrong."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from labelgraph_jax.data.files import (
     replacing,
     write_json,
     write_npz,
+    write_text,
 )
 
 
@@ -179,3 +181,38 @@ def test_the_code_has_a_fingerprint_that_names_and_bytes_change(
     assert len(set(found)) == 4
     (tmp_path / "notes.txt").write_text("no code")
     assert code_fingerprint(tmp_path) == found[-1]
+
+
+def test_without_a_home_the_cache_says_what_must_be_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.raises(ValueError, match="HOME or XDG_CACHE_HOME must be set"):
+        cache_folder(environment={})
+    assert cache_folder("a", environment={"XDG_CACHE_HOME": "/b"}) == Path(
+        "/b/labelgraph_jax/a"
+    )
+
+
+@pytest.mark.parametrize("kind", ["full", "folder"])
+def test_an_error_of_writing_names_the_file(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "labels.json"
+    if kind == "folder":
+        path.mkdir()
+        with pytest.raises(IsADirectoryError, match="must be a file") as error:
+            write_text(path, "a")
+    else:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left") as error:
+            write_text(path, "a")
+    assert error.value.filename == str(path)
+    assert [p for p in tmp_path.iterdir() if p != path] == []

@@ -8,6 +8,7 @@ from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.files import cache_folder, standard_input, write_text
 from labelgraph_jax.data.readers.texts import read_texts
+from labelgraph_jax.data.terminal import visible
 from labelgraph_jax.inspection.explain.explainer import ExplainError, explain
 from labelgraph_jax.inspection.explain.explanation import Explanation
 from labelgraph_jax.predictors.workdir import Workdir
@@ -58,7 +59,7 @@ def explain_command(
     document = _document(model, text, file, id, reading)
     found = explain(model, document, options.pop("labels") or None, **options)
     if html:
-        write_text(Path(html), found.to_html())
+        write_text(Path(html), visible(found.to_html(), keep="\n\r\t"))
     return found
 
 

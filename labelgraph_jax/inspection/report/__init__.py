@@ -17,6 +17,7 @@ from typing import Any
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.files import replacing, write_text
+from labelgraph_jax.data.terminal import visible
 from labelgraph_jax.inspection.report.contents import Overall, Report, plain
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
@@ -120,7 +121,8 @@ def write_report(
         note = f"{missing_fonts(scripts)}. In {PICTURES}/*.png stand numbers: {legend}"
         data_notes = replace(report.data, notes=(*report.data.notes, note))
         report = replace(report, data=data_notes)
-    write_text(folder / PAGE, page(report, inline, source=str(place.path)))
+    written = page(report, inline, source=str(place.path))
+    write_text(folder / PAGE, visible(written, keep="\n\r\t"))
     seconds = time.perf_counter() - started
     return WrittenReport(folder / PAGE, tuple(written), report, seconds)
 

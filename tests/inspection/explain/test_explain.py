@@ -297,3 +297,15 @@ def test_the_command_refuses_in_one_line(
         assert run(["explain", *arguments]) == 2
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
+
+
+def test_no_control_character_of_a_text_reaches_the_page_or_the_terminal(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "why.html"
+    text = "wheat \x1b[31mharvest\x9b2J \u202esilo"
+    assert run(["explain", str(trained), text, "--html", str(page)]) == 0
+    printed = capsys.readouterr().out
+    for shown in (printed, page.read_text("utf-8")):
+        assert not set(shown) & set("\x1b\x9b\u202e")
+    assert "\\x1b" in page.read_text("utf-8")
