@@ -7,7 +7,7 @@ import difflib
 import itertools
 import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import tyro
@@ -19,6 +19,9 @@ ALIASES = {
     "--bs": ("--training.batch-size", "--batch-size"),
     "--val": ("--validation",),
     "--input": ("--data",),
+    "--train": ("--data",),
+    "--sep": ("--column-delimiter",),
+    "--separator": ("--column-delimiter",),
     "--file": ("--data",),
     "--output": ("--workdir",),
     "--out": ("--output", "--workdir"),
@@ -28,6 +31,8 @@ _POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
 _MANY = -1
 _ALIKE = 0.7
 """So much of two names must be the same for one to be told as near the other."""
+_SAME = 0.85
+"""And so much where other options have the word that was typed in their names."""
 
 
 def spelled_out(verb: type, name: str, arguments: list[str]) -> list[str]:
@@ -141,14 +146,27 @@ def _full_name(
     if full:
         raise ConfigError(f"{option} may be any of {', '.join(full)}: give one in full")
     told = f"none is near it; `labelgraph {verb} --help` lists its options"
-    if nearest := _nearest(option, [*known, *short]):
+    alike = sorted(_sharing(option, known), key=lambda o: not o.startswith(option))
+    nearest = _nearest(option, [*known, *short], _SAME if len(alike) > 1 else _ALIKE)
+    if nearest:
         meant = short.get(nearest, [nearest])
         also = f" ({nearest} for short)" if [nearest] != meant == meant[:1] else ""
         told = f"the nearest is {' or '.join(meant)}{also}"
+    elif len(alike) == 1:
+        told = f"the nearest is {alike[0]}"
+    elif alike:
+        more = ", ..." if len(alike) > 4 else ""
+        told = f"near it are {', '.join(alike[:4])}{more}"
     raise ConfigError(f"{verb} has no option {option}; {told}")
 
 
-def _nearest(option: str, names: list[str]) -> str:
+def _sharing(option: str, names: Iterable[str]) -> list[str]:
+    """The names of which a word is the option's only one, perhaps in the plural."""
+    word = option.strip("-").rstrip("s")
+    return [n for n in names if {word, f"{word}s"} & set(re.split("[.-]", n))]
+
+
+def _nearest(option: str, names: list[str], least: float) -> str:
     """The name most alike, or of which all words stand in the option; perhaps none."""
     typed = option.strip("-")
     words = set(re.split("[.-]", typed))
@@ -159,7 +177,7 @@ def _nearest(option: str, names: list[str]) -> str:
         return max(shared, _ALIKE * whole)
 
     best = max(names, key=likeness, default="")
-    return best if best and likeness(best) >= _ALIKE else ""
+    return best if best and likeness(best) >= least else ""
 
 
 def _short_names(known: Mapping[str, int]) -> dict[str, list[str]]:

@@ -59,7 +59,7 @@ def silent(line: str) -> None:
 
 def remarks(quiet: bool, prefix: str = "") -> Callable[[str], None]:
     """Return what takes remarks: `say` with something before each line, or `silent`."""
-    return silent if quiet else lambda line: say(prefix + line)
+    return silent if quiet else lambda line: say(prefix + in_options(line))
 
 
 def show(

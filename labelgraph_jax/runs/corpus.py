@@ -246,5 +246,5 @@ def layout_lines(corpus: Corpus) -> list[str]:
     """Say how own files were read, and the first document."""
     if corpus.layout is None or not corpus.layout.format:
         return []
-    first = corpus.train[0] if corpus.train else Document("", "", ())
+    first = next(iter(corpus.train or corpus.test), Document("", "", ()))
     return corpus.layout.describe(corpus.name, first.text, first.labels)

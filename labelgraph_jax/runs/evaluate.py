@@ -5,6 +5,7 @@ that its work directory gives back.
 """
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def evaluate_workdir(
     data_dir: str = "",
     batch_size: int | None = None,
     reading: ReadingConfig | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Evaluate a trained model, on its own test split or on a file.
 
@@ -41,6 +43,7 @@ def evaluate_workdir(
         data_dir: where the local corpus copies lie now, if they have moved.
         batch_size: documents per batch; it does not change the numbers.
         reading: how `data` is read, where the run's files were read otherwise.
+        say: takes a line about how `data` was read.
 
     Returns:
         JSON values: documents, fingerprint, unseen labels, metrics of the saved
@@ -59,7 +62,7 @@ def evaluate_workdir(
         results = model.evaluate(rows, batch_size=batch_size)
     else:
         name, documents = documents_of_run(
-            model, data=data, data_dir=data_dir, reading=reading
+            model, data=data, data_dir=data_dir, reading=reading, say=say
         )
         results = model.evaluate(documents, batch_size=batch_size, keep=kept.append)
     if not data:

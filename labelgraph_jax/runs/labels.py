@@ -105,7 +105,7 @@ class LabelProblem:
         return prepare(self.config, say, records)
 
     def save(self, place: Workdir, prepared: PreparedTexts) -> None:
-        place.save_layout(prepared.corpus.layout or Layout())
+        place.save_layout(self.layout or prepared.corpus.layout or Layout())
         place.save_labels(prepared.labels)
         place.save_label_graph(prepared.graph)
         prepared.tokenizer.save(place.tokenizer)

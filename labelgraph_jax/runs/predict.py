@@ -53,7 +53,8 @@ def write_predictions(
         top_k: the k most probable labels in place of those above their threshold; of
             documents alone.
         say: takes a line for each column with values that training has not seen; of
-            texts one about those that are empty, one about those that are cut off.
+            texts one about how their file was read, one about those that are empty, one
+            about those that are cut off.
 
     Returns:
         How many documents or rows were written.
@@ -71,14 +72,14 @@ def write_predictions(
         return write_rows([rows], output)
     predicted = (
         _predicted(model, documents, all_scores, top_k, pad=source == "-")
-        for documents in _document_batches(model, source, reading)
+        for documents in _document_batches(model, source, reading, say)
         if documents
     )
     return write_rows(_with_remarks(model, predicted, say), output)
 
 
 def _document_batches(
-    model: Model, source: str, reading: ReadingConfig
+    model: Model, source: str, reading: ReadingConfig, say: Callable[[str], None]
 ) -> Iterator[Sequence[Document]]:
     """All documents of a file; those of standard input as they come, line by line."""
     layout = model.workdir.layout()
@@ -92,7 +93,7 @@ def _document_batches(
         # Elsewhere both hold one text a line.
         plain = source == "-" or split_suffix(Path(source))[0] == ".txt"
         reading = dataclasses.replace(reading, format="svm" if plain else "")
-    yield read_texts(stream, options=reading, layout=layout)
+    yield read_texts(stream, options=reading, layout=layout, say=say)
 
 
 def _with_remarks(

@@ -1,7 +1,7 @@
 """The documents or rows that a run was made with, or those of a file."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.tables.data import read_own, read_splits
 from labelgraph_jax.predictors.tables.model import TableModel
 from labelgraph_jax.predictors.workdir import RunDataChangedError, Workdir
-from labelgraph_jax.runs.corpus import read_corpus
+from labelgraph_jax.runs.corpus import layout_lines, read_corpus
 
 USE_DATA = "name the file to evaluate with --data"
 
@@ -24,6 +24,7 @@ def documents_of_run(
     data: str = "",
     data_dir: str = "",
     reading: ReadingConfig | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[str, tuple[Document, ...]]:
     """The documents of a file, or of the test split that a run was trained with.
 
@@ -32,6 +33,7 @@ def documents_of_run(
         data: a file in any format that training reads.
         data_dir: where the local corpus copies lie now, if they have moved.
         reading: how `data` is read, against the layout that the run kept.
+        say: takes a line about how `data` was read.
 
     Returns:
         What reports call them, and the documents.
@@ -58,6 +60,8 @@ def documents_of_run(
             layout=layout,
             known=frozenset(model.labels),
         )
+        for line in layout_lines(corpus)[:1]:
+            say(line)
         # A folder holds both splits.
         return corpus.name, corpus.test or corpus.train
     if data_dir:

@@ -183,3 +183,24 @@ def test_an_option_of_many_values_may_have_none() -> None:
         "--training.epochs",
         "3",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("train --text 3", "near it are --text-column, --text.encoder, --text.vectors"),
+        ("train --delimiter ;", "near it are --column-delimiter, --label-delimiter"),
+        ("data stats f --label x", "near it are --label-columns, --label-delimiter"),
+        (
+            "predict run --column x",
+            "--column-delimiter, --text-column, --label-columns",
+        ),
+        ("evaluate run --text x", "the nearest is --text-column"),
+        ("train --text-columns x", "the nearest is --text-column"),
+    ],
+)
+def test_a_word_of_several_options_is_told_them_all(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words.split()) == 2
+    assert said in capsys.readouterr().err

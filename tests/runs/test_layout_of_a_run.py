@@ -1,8 +1,10 @@
 """A run settles one layout, tells it, keeps it, and reads every later file by it."""
 
+import ast
 import csv
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,48 @@ def test_predict_reads_the_training_file_s_columns(place: Path) -> None:
         write_predictions(model, str(path), str(out))
     reading = ReadingConfig(text_column="words")
     assert write_predictions(model, str(path), str(out), reading=reading) == 1
+
+
+def test_evaluate_and_predict_say_how_a_file_was_read(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_csv(place / "later.csv", made_documents(24, 3))
+    said = "labelgraph: later.csv: CSV, columns between ';'; text from 'body'; "
+    assert run(["evaluate", str(place / "run"), "--data", str(path)]) == 0
+    labels = "labels from 'kinds' (between '|'); not read: year\n"
+    assert capsys.readouterr().err == said + labels
+    assert run(["predict", str(place / "run"), str(path)]) == 0
+    assert capsys.readouterr().err == f"{said}not read: kinds, year\n"
+    rows = write_jsonl(place / "later.jsonl", [{"body": "maize cob", "kinds": []}])
+    assert run(["predict", str(place / "run"), str(rows)]) == 0
+    said = "labelgraph: later.jsonl: JSONL; text from 'body'; not read: kinds\n"
+    assert capsys.readouterr().err == said
+    assert run(["predict", "--quiet", str(place / "run"), str(rows)]) == 0
+    assert not capsys.readouterr().err
+
+
+def test_a_missing_text_column_is_told_the_nearest_or_what_looks_like_it(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = place / "test.csv"
+    for arguments, said in (
+        (["--text-column", "bdy"], "no text column 'bdy'; the nearest is 'body'; the"),
+        (["--text-column", "body", "--label-columns", "kind"], "is 'kinds'; the col"),
+        ([], "(or name it with --text-column, as 'body', which looks like it; or"),
+    ):
+        assert run(["data", "validate", str(path), *arguments]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_every_option_that_reading_names_is_one_of_every_verb_that_reads() -> None:
+    own = {field.name for field in dataclasses.fields(ReadingConfig)}
+    for path in Path(lg.__path__[0], "data", "readers").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+                continue
+            for name in re.findall(r"--([a-z-]+)", in_options(node.value)):
+                known = name.replace("-", "_") in {*own, "task"}  # of train alone
+                assert known or " " not in node.value, f"{path.name}: --{name}"
 
 
 def test_a_work_directory_without_a_layout_reads_as_before(place: Path) -> None:

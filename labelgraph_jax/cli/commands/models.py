@@ -48,6 +48,7 @@ class Evaluate:
             data_dir=self.data_dir,
             batch_size=self.batch_size or None,
             reading=self.reading,
+            say=remarks(self.quiet or self.json or not is_first(), "labelgraph: "),
         )
         if not is_first():
             return 0

@@ -134,6 +134,34 @@ def check_no_bits(fields: Iterable[tuple[int, Any]], name: str) -> None:
         )
 
 
+def check_given(cells: Mapping[str, int], name: str, known: Collection[str]) -> None:
+    """Refuse fields that say in the words of pandas, R or SQL that nothing is known."""
+    for cell in ABSENT_CELLS & cells.keys() - set(known):
+        raise DataError(
+            f"{name}:{cells[cell]}: {cell!r} may be a label, or say that nothing is "
+            "known: leave the field empty for no label, or say label_delimiter to "
+            "read it as a label"
+        )
+
+
+def check_pieces(
+    cells: Mapping[str, int], delimiter: str, name: str, known: Collection[str]
+) -> None:
+    """Refuse fields that the training file's delimiter does not divide into labels that
+    were trained, and another one does."""
+    for cell, line in cells.items():
+        unknown = [p for p in parts(cell, delimiter) if p and p not in known]
+        for other in (WHOLE, *DELIMITERS, BLANK) if unknown else ():
+            pieces = parts(cell, other)
+            if all(piece in known for piece in pieces):
+                raise DataError(
+                    f"{name}:{line}: the training file has {delimiter!r} between "
+                    f"labels, and so {unknown[0]!r} is none of them; {other!r} would "
+                    f"read {shown(cell)} as trained labels: write them as the training "
+                    "file does"
+                )
+
+
 def find_delimiter(
     cells: Mapping[str, int],
     counts: Counter[str],

@@ -172,6 +172,7 @@ def read_in_turn(
     """Read the files of every split; training's, which come first, settle the layout
     and the labels of the others. Arguments as of `read_files`."""
     splits: dict[str, tuple[Document, ...]] = {}
+    seen: Layout | None = None
     for split, files in by_split.items():
         if not files:
             continue
@@ -184,10 +185,11 @@ def read_in_turn(
             complain=complain,
         )
         splits[split] = tuple(documents)
+        seen = seen or read
         if split == "train":
             layout = layout or read
             known = known or {label for d in documents for label in d.labels}
-    return Corpus.of_splits(name, splits, layout)
+    return Corpus.of_splits(name, splits, seen)
 
 
 def _texts(paths: Sequence[Path]) -> list[Path]:

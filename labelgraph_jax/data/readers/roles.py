@@ -5,6 +5,7 @@ Settled once, from the whole training file, and refused where it is not clear.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,14 +15,13 @@ from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.cells import (
-    ABSENT_CELLS,
     BLANK,
-    DELIMITERS,
     WHOLE,
+    check_given,
     check_no_bits,
+    check_pieces,
     column_style,
     find_delimiter,
-    parts,
 )
 from labelgraph_jax.data.readers.columns import ABSENT, NUMBERED, Rows
 from labelgraph_jax.data.readers.fields import check_labels, shown
@@ -79,7 +79,7 @@ def settle(
         _check_numbered(rows, content)
     by_name = {name.lower(): name for name in reversed(rows.header)}
     is_table = layout is None and format != "rows"
-    text = _text_column(rows, options, trained, by_name, is_table)
+    text = _text_column(rows, content, options, trained, by_name, is_table)
     id_column = by_name.get("id", "")
     tasks = by_name.get(TASKS_NAME) if rows.nested else None
     names: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def settle(
             names = _with_new_flags(rows, every, names, rest, options)
     if style in ("delimited", "names") and not (delimiter or rows.nested):
         for name in names if trained.ask else ():
-            _check_given(_cells(rows, every, name)[0], rows.name, known)
+            check_given(_cells(rows, every, name)[0], rows.name, known)
     if style == "delimited" and not delimiter:
         cells, counts = _cells(rows, every, names[0])
         delimiter = trained.label_delimiter
@@ -116,7 +116,7 @@ def settle(
                 ask=trained.ask,
             )
         elif known:
-            _check_pieces(cells, delimiter, rows.name, known)
+            check_pieces(cells, delimiter, rows.name, known)
     kept = {text, id_column, tasks, *names}
     return Layout(
         format=format,
@@ -162,6 +162,7 @@ def names_columns(first: str, options: ReadingConfig, layout: Layout | None) -> 
 
 def _text_column(
     rows: Rows,
+    content: Sequence[tuple[int, Any]],
     options: ReadingConfig,
     trained: Layout,
     by_name: Mapping[str, str],
@@ -178,10 +179,23 @@ def _text_column(
         return found[0] if found else TEXT_NAMES[0]
     # Only a training file may have columns of other kinds instead.
     table = "; or learn other columns with --task COLUMN=KIND" if is_table else ""
+    wordy = _wordiest(rows, content)
+    looks = f", as {wordy!r}, which looks like it" if wordy else ""
     raise DataError(
-        f"{rows.name}: must have a column called text (or name it with "
-        f"text_column{table}); the columns are: {', '.join(rows.header)}"
+        f"{rows.name}: must have a column called text (or name it with text_column"
+        f"{looks}{table}); the columns are: {', '.join(rows.header)}"
     )
+
+
+def _wordiest(rows: Rows, content: Sequence[tuple[int, Any]]) -> str:
+    """The column whose fields have most words, if they have several; or nothing."""
+    words = {
+        name: sum(len(str(get(row)).split()) for _, row in content[:1_000])
+        for name in rows.header
+        for get in [rows.getter(name)]
+    }
+    best = max(words, key=lambda name: words[name])
+    return best if words[best] >= 2 * len(content[:1_000]) > 0 else ""
 
 
 def _label_columns(
@@ -227,8 +241,10 @@ def _label_columns(
 
 
 def _no_column(rows: Rows, name: str, role: str) -> DataError:
+    near = difflib.get_close_matches(name, rows.header, n=1, cutoff=0.5)
+    nearest = f"the nearest is {near[0]!r}; " if near else ""
     return DataError(
-        f"{rows.name}: no {role} column {name!r}; the columns are: "
+        f"{rows.name}: no {role} column {name!r}; {nearest}the columns are: "
         f"{', '.join(rows.header)}"
     )
 
@@ -320,34 +336,6 @@ def _cells(
             lines.setdefault(cell, number)
             counts[cell] += 1
     return lines, counts
-
-
-def _check_given(cells: Mapping[str, int], name: str, known: Collection[str]) -> None:
-    """Refuse fields that say in the words of pandas, R or SQL that nothing is known."""
-    for cell in ABSENT_CELLS & cells.keys() - set(known):
-        raise DataError(
-            f"{name}:{cells[cell]}: {cell!r} may be a label, or say that nothing is "
-            "known: leave the field empty for no label, or say label_delimiter to "
-            "read it as a label"
-        )
-
-
-def _check_pieces(
-    cells: Mapping[str, int], delimiter: str, name: str, known: Collection[str]
-) -> None:
-    """Refuse fields that the training file's delimiter does not divide into labels that
-    were trained, and another one does."""
-    for cell, line in cells.items():
-        unknown = [p for p in parts(cell, delimiter) if p and p not in known]
-        for other in (WHOLE, *DELIMITERS, BLANK) if unknown else ():
-            pieces = parts(cell, other)
-            if all(piece in known for piece in pieces):
-                raise DataError(
-                    f"{name}:{line}: the training file has {delimiter!r} between "
-                    f"labels, and so {unknown[0]!r} is none of them; {other!r} would "
-                    f"read {shown(cell)} as trained labels: write them as the training "
-                    "file does"
-                )
 
 
 def _check_numbered(rows: Rows, content: Sequence[tuple[int, Any]]) -> None:

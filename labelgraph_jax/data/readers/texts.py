@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -207,6 +207,7 @@ def read_texts(
     text_column: str | None = None,
     options: ReadingConfig | None = None,
     layout: Layout | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Document]:
     """Reads documents to predict labels for: labels are passed over.
 
@@ -218,6 +219,7 @@ def read_texts(
         text_column: as in `read_documents`.
         options: in place of both.
         layout: of the training file.
+        say: takes a line about how a file was read.
 
     Raises:
         DataError: as `read_documents`.
@@ -227,7 +229,10 @@ def read_texts(
     )
     if isinstance(path_or_stream, (str, Path)) and str(path_or_stream) != "-":
         path = Path(path_or_stream)
-        return read_files([path], options, labels="ignored", layout=layout)[0]
+        found, read = read_files([path], options, labels="ignored", layout=layout)
+        if read.format != "txt":  # nothing of a text a line had to be settled
+            say(read.describe(path.name, "", ())[0])
+        return found
     if is_text_stream(path_or_stream):
         stream: Any = path_or_stream
         name = str(getattr(stream, "name", "stream"))

@@ -93,7 +93,7 @@ def export_model(
     model = load_model(workdir)
     require_exportable(model)
     split, documents = documents_of_run(
-        model, data=data, data_dir=data_dir, reading=reading
+        model, data=data, data_dir=data_dir, reading=reading, say=say
     )
     if not documents:
         raise ExportError(f"{split}: has no document to compare the export on")
