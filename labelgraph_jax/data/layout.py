@@ -60,8 +60,8 @@ class Layout:
 
     def describe(self, name: str, text: str, labels: Sequence[str]) -> list[str]:
         """Say how a file was read, and its first document, in a line each."""
-        names = {"fasttext": "fastText", "svm": "LIBSVM"}
-        said = [names.get(self.format) or self.format.upper()]
+        written = {"fasttext": "fastText", "svm": "LIBSVM"}
+        said = [written.get(self.format) or self.format.upper()]
         if self.column_delimiter and self.format in ("csv", "tsv"):
             tabs = self.column_delimiter == "\t"
             between = "tabs" if tabs else repr(self.column_delimiter)

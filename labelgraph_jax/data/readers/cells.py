@@ -38,6 +38,10 @@ _NOTHING = {"nan", "NaN", "None", "null"}
 """In a list without quotes around them these stand for no item."""
 ABSENT_CELLS = {"nan", "NaN", "NA", "<NA>", "NULL"}
 _BITS = {"0", "1", "0.", "1.", "0.0", "1.0", "True", "False"}
+_ONES = {"1", "1.0", "true"}
+_WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?|")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e-?\d+)?\s*%?|", re.IGNORECASE)
+_ENTITY = re.compile(r"&(#\d+|#x[\da-f]+|\w+);", re.IGNORECASE)
 _IN_NAMES = {"of", "and", "or", "the", "in", "for", "with", "not", "no", "&"}
 
 
@@ -162,6 +166,36 @@ def check_pieces(
                 )
 
 
+def check_no_shares(texts: Collection[str], name: str) -> None:
+    """Refuse columns of labels that hold probabilities or percentages.
+
+    Raises:
+        DataError: every field is a number, and some are no whole ones.
+    """
+    share = next((t for t in texts if not _WHOLE_NUMBER.fullmatch(t.strip())), "")
+    if share and all(map(_NUMBER.fullmatch, map(str.strip, texts))):
+        raise DataError(
+            f"{name}: label columns must hold 0 or 1, or a name each; got "
+            f"{shown(share)}: decide above which probability a document has the label"
+        )
+
+
+def check_some_zero(fields: Collection[Any], name: str) -> None:
+    """Refuse 0/1 columns that never say 0, in which nothing can be learned.
+
+    Raises:
+        DataError: every field says 1, or that nothing is known, and some do.
+    """
+    said = {str(field).strip().lower() for field in fields}
+    unknown = sorted(said & {"", "-1", "-1.0"})
+    if unknown and said & _ONES and said <= {*_ONES, *unknown}:
+        got = " and ".join(f"{u or 'an empty field'!s}" for u in unknown)
+        raise DataError(
+            f"{name}: label columns must say 0 where a document does not have the "
+            f"label; got 1 and {got} alone, which stands for not annotated"
+        )
+
+
 def find_delimiter(
     cells: Mapping[str, int],
     counts: Counter[str],
@@ -208,6 +242,13 @@ def find_delimiter(
         best = max(scores, key=lambda mark: scores[mark])
         if scores[best] > 0:
             return best
+    coded = next((c for c in cells if _ENTITY.search(c)), "") if ask else ""
+    if ";" in marks and coded:
+        raise DataError(
+            f"{where}:{cells[coded]}: {shown(coded)} holds a character as HTML writes "
+            "it, whose ';' may divide labels or not: write the character itself, or "
+            "say label_delimiter"
+        )
     if len(marks) > 1:
         in_names = {mark: _others_in_names(counts, mark, marks) for mark in marks}
         outer, second, *_ = sorted(marks, key=lambda mark: -in_names[mark])
@@ -223,8 +264,12 @@ def find_delimiter(
         return outer
     mark = marks[0]
     tight = mark in "|;" or (mark == "," and any(re.search(r",\S", c) for c in cells))
-    bound = _bound(counts, mark) or 0.0
-    if not ask or tight or (bound < FEW_BOUND and (mark != BLANK or _combine(counts))):
+    bound = _bound(counts, mark)
+    tight = tight or (mark == "," and _change_places(cells))
+    mixed = _combine(counts) if mark == BLANK else _swap(cells)
+    if bound is None and mark == ",":  # nothing to go by; names have capitals
+        mixed = mixed or not any(cell != cell.lower() for cell in cells if mark in cell)
+    if not ask or tight or ((bound or 0.0) < FEW_BOUND and mixed):
         return mark
     cell = max((c for c in cells if len(parts(c, mark)) > 1), key=lambda c: counts[c])
     pieces = ", ".join(repr(part) for part in parts(cell, mark))
@@ -286,6 +331,26 @@ def _combine(counts: Mapping[str, int]) -> bool:
         return True
     rare = sum(counts[cell] for cell in divided) < 2 * len(divided)
     return rare and not any(word[0].isupper() for word in words)
+
+
+def _swap(cells: Collection[str]) -> bool:
+    """Say that a part stands first before a comma and, elsewhere, after one: the places
+    in a name ("Paris, France", "Lyon, France") never do."""
+    divided = [pieces for cell in cells if len(pieces := parts(cell, ",")) > 1]
+    later = {part for pieces in divided for part in pieces[1:]}
+    return any(pieces[0] in later for pieces in divided)
+
+
+def _change_places(cells: Collection[str]) -> bool:
+    """Say that words between commas are labels: no name is "corn, grain" where "grain"
+    also stands first or alone, unless it has capitals or several words ("Paris,
+    France", "France"; "shoes, men" has no "men")."""
+    divided = [parts(cell, ",") for cell in cells]
+    if any(part != part.lower() or " " in part for each in divided for part in each):
+        return False
+    first = {each[0] for each in divided}
+    later = {part for each in divided for part in each[1:]}
+    return 2 * len(later & first) >= len(later) > 0
 
 
 def _others_in_names(

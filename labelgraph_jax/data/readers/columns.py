@@ -211,7 +211,12 @@ def _csv_rows(
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(f"{name}:{start}: must be valid CSV; {error}") from None
+            reason = str(error).partition(" - ")[0]
+            if "expected" in reason:
+                reason += " (a quote in a quoted field is doubled)"
+            if "new-line" in reason:
+                reason = "lines end in a carriage return alone, as on old Macs"
+            raise DataError(f"{name}:{start}: must be valid CSV; {reason}") from None
         yield start, row
 
 

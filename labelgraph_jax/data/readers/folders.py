@@ -9,6 +9,7 @@ hf:owner/name, hf:owner/name:config  from the hub, where datasets is installed
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import json
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.columns import FORMATS, arrow_rows
@@ -154,9 +156,29 @@ def _shards(
                 f"{folder}: the shards of a split must have one format; {split} has "
                 f"{', '.join(path.name for path in files[:6])}"
             )
-    return read_in_turn(
+    corpus = read_in_turn(
         folder.name, by_split, options, labels=labels, layout=layout, complain=complain
     )
+    return _noting(corpus, folder, paths, by_split)
+
+
+def _noting(
+    corpus: Corpus,
+    folder: Path,
+    paths: Sequence[Path],
+    by_split: Mapping[str, Sequence[Path]],
+) -> Corpus:
+    """The corpus with a note about files that belong to none of its splits."""
+    read = {path for files in by_split.values() for path in files}
+    left = [str(path.relative_to(folder)) for path in paths if path not in read]
+    if not left:
+        return corpus
+    shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
+    note = (
+        f"{counted(len(left), 'file')} not read, whose names say neither train, "
+        f"validation nor test: {shown}"
+    )
+    return dataclasses.replace(corpus, notes=(*corpus.notes, note))
 
 
 def read_in_turn(
@@ -217,7 +239,8 @@ def _classes(
             f"train/class/1.txt; they stand in {', '.join(sorted(names))}"
         )
     splits: dict[str, tuple[Document, ...]] = {}
-    for split, files in _by_split(folder, paths, below=2).items():
+    by_split = _by_split(folder, paths, below=2)
+    for split, files in by_split.items():
         found: dict[tuple[str, str], Document] = {}
         for path in files:
             lines = read_lines(path, encoding=options.encoding)
@@ -232,7 +255,8 @@ def _classes(
             found[key] = Document(id, text, labels, source=str(path))
         splits[split] = tuple(found.values())
     kept = Layout(format="folders", label_style="lists", encoding=options.encoding)
-    return Corpus.of_splits(folder.name, splits, kept)
+    corpus = Corpus.of_splits(folder.name, splits, kept)
+    return _noting(corpus, folder, paths, by_split)
 
 
 def _arrow_corpus(

@@ -266,6 +266,11 @@ def _decoded_lines(
             continue
         if number == 1:
             text = text.removeprefix("\ufeff")
+            if "\0" in text:
+                raise DataError(
+                    f"{name}:1: must be text; got a zero byte (UTF-16 without a byte "
+                    "order mark is read with --encoding utf-16-le or utf-16-be)"
+                )
         text = text.removesuffix("\n").removesuffix("\r")
         if not keep_blank and (text.isspace() or not text):
             blank.append((number, text))

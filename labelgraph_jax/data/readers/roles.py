@@ -19,7 +19,9 @@ from labelgraph_jax.data.readers.cells import (
     WHOLE,
     check_given,
     check_no_bits,
+    check_no_shares,
     check_pieces,
+    check_some_zero,
     column_style,
     find_delimiter,
 )
@@ -33,6 +35,8 @@ LABEL_NAMES = ("labels", "label", "cats", "accept", "doc_label")
 TASKS_NAME = "tasks"
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True}
 FLAGS |= {"false": False, "true": True}
+_WORDS = {"yes": True, "no": False, "y": True, "n": False}
+"""Flags too, where a column has nothing else: they may be names as well."""
 # What pandas, R and spreadsheets write where nothing is known; -1: not scored.
 NOT_ANNOTATED = {"", "na", "nan", "-1", "-1.0"}
 
@@ -139,7 +143,7 @@ def is_flag(value: Any) -> bool | None:
         KeyError: the value is something else.
     """
     cell = "" if value is None or value is ABSENT else str(value).strip().lower()
-    return None if cell in NOT_ANNOTATED else FLAGS[cell]
+    return None if cell in NOT_ANNOTATED else (FLAGS | _WORDS)[cell]
 
 
 def names_columns(first: str, options: ReadingConfig, layout: Layout | None) -> bool:
@@ -267,6 +271,7 @@ def _style(
             (trained.label_columns == names and trained.label_style == "flags")
             or not texts
             or any(str(v).strip().lower() in FLAGS for v in given)
+            or all(v.strip().lower() in _WORDS.keys() | NOT_ANNOTATED for v in texts)
         )
         kept = trained.label_columns == names and trained.label_style != "flags"
         chosen = (
@@ -277,8 +282,11 @@ def _style(
         if (is_flags and not options.label_delimiter) or not chosen:
             for name in names:
                 check_labels([name], rows.name)
+            if not trained.label_columns:
+                check_some_zero(given, rows.name)
             return "flags"
         if len(names) > 1:
+            check_no_shares(texts, rows.name)
             return "names"
     if names[0] in rows.classes or any(isinstance(v, list) for v in given):
         pairs = any(isinstance(v, list) and v and type(v[0]) is tuple for v in given)
@@ -292,12 +300,12 @@ def _style(
     if not given or any(not isinstance(v, str) for v in given):
         return "names" if given else "lists"
     cells, _ = _cells(rows, content, names[0])
+    if trained.ask and options.label_delimiter != WHOLE:
+        check_no_bits(((line, cell) for cell, line in cells.items()), rows.name)
     if options.label_delimiter:
         return "delimited"
     if trained.label_columns == names and trained.label_style in ("literals", "markup"):
         return trained.label_style
-    if trained.ask:
-        check_no_bits(((line, cell) for cell, line in cells.items()), rows.name)
     return column_style(cells, rows.name)
 
 

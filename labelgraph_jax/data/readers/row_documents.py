@@ -23,6 +23,7 @@ from labelgraph_jax.data.readers.fields import (
 )
 from labelgraph_jax.data.readers.lines import Complain, refuse
 from labelgraph_jax.data.readers.roles import (
+    LABEL_NAMES,
     TASKS_NAME,
     TOKENS,
     Mode,
@@ -107,9 +108,11 @@ def documents_of(
             if value is ABSENT and "features" in row:
                 features = check_features(row, where)
             elif value is ABSENT:
+                others = len(row.keys() - {*layout.label_columns, "id", *LABEL_NAMES})
                 raise DataError(
                     f"{where}: must have {json.dumps(column)}; the keys are: "
                     f"{', '.join(row) or 'none'}"
+                    + ("; text_column names the text's" if others else "")
                 )
             else:
                 if column.lower() in TOKENS and isinstance(value, list):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -55,7 +56,7 @@ _PREFIX = "__label__"
 
 @dataclasses.dataclass
 class _Request:
-    """The way that files are read, and all that is known about it; see `read_files`."""
+    """How files are read, and all that is known about it; see `read_files`."""
 
     format: str
     options: ReadingConfig
@@ -230,7 +231,7 @@ def read_texts(
     if isinstance(path_or_stream, (str, Path)) and str(path_or_stream) != "-":
         path = Path(path_or_stream)
         found, read = read_files([path], options, labels="ignored", layout=layout)
-        if read.format != "txt":  # nothing of a text a line had to be settled
+        if read.format != "txt":
             say(read.describe(path.name, "", ())[0])
         return found
     if is_text_stream(path_or_stream):
@@ -266,9 +267,8 @@ def read_text_batches(
     Raises:
         DataError: as `read_texts`; that two ids are the same is seen within a batch.
     """
-    name = str(getattr(stream, "name", "stream"))
+    name, empty = str(getattr(stream, "name", "stream")), True
     request = _Request(options.format or "txt", options, "ignored", layout)
-    empty = True
     with within(options):
         lines = request.lines(stream, name)
     for arrived in arriving(lines, most):
@@ -370,6 +370,8 @@ def _numbered(
     least = 1 if request.labels == "ignored" else 2
     if not by_number and not least <= width <= 3:
         header = "; a header is named with text_column" if width > 3 else ""
+        if width == 1 and re.search(r"\w[,;|]\w", first[1]):
+            header = "; a CSV is read with --format csv"
         raise DataError(
             f"{name}:{first[0]}: must have 2 or 3 fields between tabs: [id,] labels, "
             f"text; got {width} (labels with tabs or texts with tabs or line breaks "
@@ -390,7 +392,7 @@ def _lines_of_text(
     for number, line in lines:
         names: list[str] = []
         if format == "fasttext":
-            words = line.split()
+            words = line.replace(f",{_PREFIX}", f" {_PREFIX}").split()
             names = [w.removeprefix(_PREFIX) for w in words if w.startswith(_PREFIX)]
             line = " ".join(w for w in words if not w.startswith(_PREFIX))
         where = f"{name}:{number}"

@@ -95,3 +95,22 @@ def test_what_a_mac_adds_to_a_zip_is_passed_over(tmp_path: Path) -> None:
 def test_texts_in_the_folders_of_splits_have_no_class(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"as train/class/1.txt; they stand in test, t"):
         corpus(folder(tmp_path, "train/1.txt", "test/1.txt"))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("train.csv", "extra.csv"), "1 file not read, whose names say neither train,"),
+        (("train/1.csv", "test/1.csv", "more/a.csv", "b.csv"), "2 files not read, "),
+        (("train/a/1.txt", "train/b/1.txt", "old/c/1.txt"), "test: old/c/1.txt"),
+    ],
+)
+def test_files_of_no_split_beside_those_for_training_are_told(
+    tmp_path: Path, names: tuple[str, ...], said: str
+) -> None:
+    (note,) = corpus(folder(tmp_path, *names)).notes
+    assert said in note
+
+
+def test_nothing_is_told_where_every_file_is_read(tmp_path: Path) -> None:
+    assert not corpus(folder(tmp_path, "train.csv", "test.csv")).notes
