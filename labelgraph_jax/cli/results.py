@@ -239,6 +239,7 @@ def _task_notes(results: Mapping[str, Any]) -> Iterator[str]:
         yield from _decided(name, task)
     for line in unseen_lines(test["unseen"], test["rows"]):
         yield line[0].upper() + line[1:]
+    yield from test.get("remarks", ())
     for name, found in test["unseen_targets"].items():
         shown = ", ".join(found["most_frequent"])
         yield (

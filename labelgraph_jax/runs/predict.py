@@ -208,6 +208,8 @@ def _table_rows(
     encoded = model.encode(table, labelled=False)
     for line in unseen_lines(count_unseen(encoded.unseen), len(table)):
         say(line)
+    for line in encoded.remarks:
+        say(line)
     ids = table.columns.get("id")
     return [
         {"row": number, **_id(ids, number), **found}

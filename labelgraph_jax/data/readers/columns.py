@@ -14,7 +14,7 @@ from typing import Any
 
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.readers.fields import DECODER, json_object, shown
+from labelgraph_jax.data.readers.fields import DECODER, json_object, plain_times, shown
 from labelgraph_jax.data.readers.lines import (
     COMPRESSED,
     Complain,
@@ -364,7 +364,7 @@ def parquet_table(path: Path) -> Rows:
 
 def arrow_rows(table: Any, name: str) -> Rows:
     """The rows of an Arrow table, with the class names that Hugging Face keeps."""
-    columns = [column.to_pylist() for column in table.columns]
+    columns = [plain_times(column).to_pylist() for column in table.columns]
     return _rows_of(table.column_names, columns, table.schema.metadata or {}, name)
 
 

@@ -19,8 +19,28 @@ _BREAKS = re.compile(r"[\t\r\n\v\f]")
 
 def shown(value: Any) -> str:
     """A value as an error message shows it: one short line."""
-    text = repr(value)
+    text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def plain_times(column: Any) -> Any:
+    """Times of Arrow as Python can hold them: in microseconds, and zones as UTC.
+
+    Args:
+        column: a chunked array.
+    """
+    import pyarrow
+
+    kind = column.type
+    units = {
+        pyarrow.types.is_timestamp: pyarrow.timestamp("us"),
+        pyarrow.types.is_duration: pyarrow.duration("us"),
+        pyarrow.types.is_time64: pyarrow.time64("us"),
+    }
+    for is_kind, wanted in units.items():
+        if is_kind(kind) and kind != wanted:
+            return column.cast(wanted, safe=False)
+    return column
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.fields import plain_times
 from labelgraph_jax.data.readers.lines import Unpacked, open_bytes
 
 _ROWS, _FEW_ROWS = 4_096, 64
@@ -104,4 +105,4 @@ def _values(array: Any, unpacked: Unpacked) -> list[Any]:
             for none, start, end in zip(absent, ends[:-1], ends[1:], strict=True)
         ]
     unpacked.add(array.nbytes)
-    return array.to_pylist()
+    return plain_times(array).to_pylist()

@@ -12,9 +12,10 @@ import decimal
 import difflib
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,15 +30,21 @@ from labelgraph_jax.data.readers.columns import (
 )
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.readers.lines import decoded_lines
-from labelgraph_jax.data.tables.values import LARGEST_WHOLE, parse_number
+from labelgraph_jax.data.tables.values import (
+    LARGEST_WHOLE,
+    category_name,
+    is_missing,
+    parse_number,
+    seconds,
+)
 
-MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null"})
-"""What stands in a field of which nothing is known, in any case of letters."""
-
-# In a column of numbers these are no text that somebody meant either.
-_MISSING_NUMBERS = MISSING_TEXTS | {"?", "none", "-", "."}
 _CHUNK = 8_192
 _LISTS = (list, tuple, np.ndarray)
+_MOMENTS = (datetime.date, np.datetime64)
+_DURATIONS = (datetime.timedelta, datetime.time, np.timedelta64)
+_NOTHING = ("NoneType", "NAType", "NaTType")
+# As a float it is another number where points stand between thousands.
+_POINTS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,6 +57,10 @@ class Table:
             for an empty field, None for one that says that it is missing; lists as
             objects, tuple of str or None.
         lines: number of the line of each row in its file, int64 `[M]`; or None.
+        written: texts of a column of numbers, objects, str or None, where a text says
+            more than its number does: 1.10, 1.234.
+        times: columns whose numbers are seconds since 1970 of a typed source.
+        unreadable: columns that hold what no model reads, and the reason.
 
     Raises:
         DataError: no column, or columns of different lengths.
@@ -58,6 +69,9 @@ class Table:
     name: str
     columns: Mapping[str, np.ndarray]
     lines: np.ndarray | None = None
+    written: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    times: frozenset[str] = frozenset()
+    unreadable: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -76,7 +90,8 @@ class Table:
         index: Any = rows if isinstance(rows, slice) else np.asarray(rows)
         lines = None if self.lines is None else self.lines[index]
         columns = {name: values[index] for name, values in self.columns.items()}
-        return Table(self.name, columns, lines)
+        written = {name: values[index] for name, values in self.written.items()}
+        return dataclasses.replace(self, columns=columns, lines=lines, written=written)
 
     def drop(self, names: Iterable[str]) -> Table:
         """The table without some of its columns.
@@ -86,12 +101,23 @@ class Table:
         """
         names = tuple(names)
         for name in names:
-            self.column(name)
+            self.require(name)
         kept = {n: values for n, values in self.columns.items() if n not in names}
-        return Table(self.name, kept, self.lines)
+        return dataclasses.replace(self, columns=kept)
 
     def column(self, name: str) -> np.ndarray:
         """The values of a column.
+
+        Raises:
+            DataError: there is no such column, or no model could read it.
+        """
+        if name in self.unreadable and name in self.columns:
+            raise DataError(self.unreadable[name])
+        self.require(name)
+        return self.columns[name]
+
+    def require(self, name: str) -> None:
+        """Refuse a name that no column has.
 
         Raises:
             DataError: there is no such column.
@@ -103,7 +129,6 @@ class Table:
                 f"{self.name}: no column {name!r}; {nearest}the columns are: "
                 f"{', '.join(self.columns)}"
             )
-        return self.columns[name]
 
     def where(self, row: int) -> str:
         """A row as errors name it: `file:line`."""
@@ -180,9 +205,24 @@ class _Codes(dict[Any, int]):
     def of(self, fields: Sequence[Any]) -> np.ndarray:
         try:
             return np.fromiter(map(self.__getitem__, fields), np.int32, len(fields))
-        except TypeError:  # lists, which no dictionary takes
-            hashable = [tuple(f) if isinstance(f, _LISTS) else f for f in fields]
+        except TypeError:  # lists and objects, which no dictionary takes
+            hashable = [_hashable(field) for field in fields]
             return np.fromiter(map(self.__getitem__, hashable), np.int32, len(fields))
+
+
+class _Object(dict[str, Any]):
+    """An object in a field, which no model reads, as a key."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
+
+
+def _hashable(field: Any) -> Any:
+    if isinstance(field, _LISTS):
+        return tuple(map(_hashable, field))
+    if isinstance(field, Mapping):
+        return _Object(field)
+    return field
 
 
 def _table(
@@ -196,36 +236,40 @@ def _table(
     while chunk := list(itertools.islice(iterator, _CHUNK)):
         numbers += [number for number, _ in chunk]
         fields = zip(*(row for _, row in chunk), strict=True)
-        for column, coded, part, values in zip(
-            header, codes, parts, fields, strict=True
-        ):
-            try:
-                part.append(coded.of(values))
-            except TypeError:
-                row = next(i for i, v in enumerate(values) if _is_nested(v))
-                raise DataError(
-                    f"{name}:{chunk[row][0]}: column {column!r} must hold numbers, "
-                    f"texts or lists of texts; got {shown(values[row])}"
-                ) from None
+        for coded, part, values in zip(codes, parts, fields, strict=True):
+            part.append(coded.of(values))
     if not numbers:
         raise DataError(f"{name}: must hold at least one row; got none")
     lines = np.array(numbers, np.int64)
-    columns = {
+    read = {
         column: _column(list(coded), np.concatenate(part), name, lines, column)
         for column, coded, part in zip(header, codes, parts, strict=True)
     }
-    return Table(name, columns, lines)
+    unreadable = {n: one.refused for n, one in read.items() if one.refused}
+    if len(unreadable) == len(read):
+        raise DataError(next(iter(unreadable.values())))
+    return Table(
+        name,
+        {n: one.values for n, one in read.items()},
+        lines,
+        {n: one.written for n, one in read.items() if one.written is not None},
+        frozenset(n for n, one in read.items() if one.is_time),
+        unreadable,
+    )
 
 
-def _is_nested(value: Any) -> bool:
-    """Whether a field is an object, or a list that holds objects or lists."""
-    items = value if isinstance(value, _LISTS) else [value]
-    return any(isinstance(item, (Mapping, *_LISTS)) for item in items)
+class _Column(NamedTuple):
+    """A column and what a `Table` keeps beside it."""
+
+    values: np.ndarray
+    written: np.ndarray | None = None
+    is_time: bool = False
+    refused: str = ""
 
 
 def _column(
     distinct: list[Any], codes: np.ndarray, name: str, lines: np.ndarray, column: str
-) -> np.ndarray:
+) -> _Column:
     """The fields of a column as numbers where they all are, else as texts or lists."""
     listed = any(isinstance(value, tuple) for value in distinct)
     read: list[Any] = []
@@ -233,56 +277,94 @@ def _column(
         try:
             read.append(_list(value) if listed else _scalar(value))
         except TypeError:
-            must = "lists of texts" if listed else "numbers, texts or lists of texts"
+            nested = isinstance(value, (tuple, Mapping)) and not _is_flat(value)
+            must = "numbers, texts or lists of texts"
+            if listed and not nested:
+                must = "lists of texts"
             line = lines[int(np.argmax(codes == code))]
-            raise DataError(
-                f"{name}:{line}: column {column!r} must hold {must}; got {shown(value)}"
-            ) from None
-    if not listed:
-        numbers = [_as_number(field) for field in read]
-        if None not in numbers:
-            return np.array(numbers, np.float64)[codes]
-        read = [
-            _as_text(field, value) for field, value in zip(read, distinct, strict=True)
-        ]
+            return _Column(
+                np.full(len(codes), None, object),
+                refused=f"{name}:{line}: column {column!r} must hold {must}; got "
+                f"{shown(value)}",
+            )
+    if listed:
+        return _Column(_objects(read)[codes])
+    numbers = [_as_number(field) for field in read]
+    if None not in numbers:
+        texts = None
+        if any(isinstance(f, str) and _says_more(f) for f in read):
+            written = (
+                f if isinstance(f, str) else _as_text(f, v)
+                for f, v in zip(read, distinct, strict=True)
+            )
+            texts = _objects(list(written))[codes]
+        known = [v for v, f in zip(distinct, read, strict=True) if f is not None]
+        is_time = bool(known) and all(isinstance(v, _MOMENTS) for v in known)
+        return _Column(np.array(numbers, np.float64)[codes], texts, is_time)
+    texts = [
+        _as_text(field, value) for field, value in zip(read, distinct, strict=True)
+    ]
+    return _Column(_objects(texts)[codes])
+
+
+def _objects(fields: Sequence[Any]) -> np.ndarray:
+    values = np.empty(len(fields), object)
     # One by one: numpy would make two dimensions of tuples.
-    values = np.empty(len(read), object)
-    for i, field in enumerate(read):
+    for i, field in enumerate(fields):
         values[i] = field
-    return values[codes]
+    return values
+
+
+def _says_more(text: str) -> bool:
+    """Whether a text that is a number is not written as its number would be, or one
+    that is none there is a name elsewhere: -, ?."""
+    if is_missing(text, number=True):
+        return not is_missing(text)
+    return category_name(text) != text or bool(_POINTS.fullmatch(text))
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether a field holds no object, and no list that holds one or another list."""
+    items = value if isinstance(value, _LISTS) else [value]
+    return not any(isinstance(item, (Mapping, *_LISTS)) for item in items)
 
 
 def _scalar(value: Any) -> float | str | None:
     """A field of a file as a number, a text or nothing."""
-    if value is None or isinstance(value, str):
-        return None if value is None else value.strip()
+    if type(value).__name__ in _NOTHING:
+        return None
+    if isinstance(value, str):
+        return value.strip()
     if isinstance(value, (bool, np.bool_)):
         return float(value)
+    if isinstance(value, (*_MOMENTS, *_DURATIONS)):
+        return seconds(value)
     if isinstance(value, (int, np.integer)):
         return float(value) if abs(int(value)) <= LARGEST_WHOLE else str(value)
     if isinstance(value, (float, np.floating, decimal.Decimal)):
         return None if math.isnan(value) else float(value)
-    if isinstance(value, (datetime.date, np.datetime64)):
-        moment: Any = value  # datetime64 takes both, its stub does not say so
-        return float(np.datetime64(moment, "us").astype(np.int64)) / 1e6
     raise TypeError
 
 
 def _as_number(field: float | str | None) -> float | None:
     """NaN where missing; None where it is no number."""
-    if field is None:
+    if isinstance(field, float):
+        return field
+    if field is None or is_missing(field, number=True):
         return math.nan
-    if isinstance(field, str):
-        return math.nan if field.lower() in _MISSING_NUMBERS else parse_number(field)
-    return field
+    return parse_number(field)
 
 
 def _as_text(field: float | str | None, original: Any) -> str | None:
     if isinstance(field, float):
         whole = isinstance(original, (bool, np.bool_))
         return str(original).lower() if whole else str(original)
-    is_missing = field is None or (field != "" and field.lower() in MISSING_TEXTS)
-    return None if is_missing else field
+    # None is told from a text that is empty, and "None" may be a label.
+    return (
+        None
+        if field is None or (field and field != "None" and is_missing(field))
+        else field
+    )
 
 
 def _list(value: Any) -> tuple[str, ...] | None:

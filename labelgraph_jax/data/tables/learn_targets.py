@@ -11,19 +11,18 @@ import numpy as np
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.cells import WHOLE, find_delimiter
 from labelgraph_jax.data.tables.files import Table
+from labelgraph_jax.data.tables.readings import (
+    Learned,
+    learn_reading,
+    value_counts,
+    widened,
+)
 from labelgraph_jax.data.tables.targets import (
-    SQUARED_MUST,
     Target,
     TargetKind,
     label_lists,
 )
-from labelgraph_jax.data.tables.values import (
-    category_name,
-    number_column,
-    parse_number,
-    value_counts,
-    value_names,
-)
+from labelgraph_jax.data.tables.values import category_name, parse_number
 
 NEGATIVE_NAMES = frozenset({"0", "false", "no", "n", "f", "off"})
 POSITIVE_NAMES = frozenset({"1", "true", "yes", "y", "t", "on"})
@@ -61,17 +60,19 @@ def learn_target(
             cannot have.
     """
     values = table.column(name)
+    lists = any(isinstance(value, tuple) for value in values)
+    learned = Learned(None) if lists else learn_reading(table, name)
     if kind == "auto":
-        kind = _guess(table, name, values, delimiter)
+        kind = "multi_label" if lists else _guess(table, name, learned, delimiter)
     match kind:
         case "squared":
-            target = _squared(table, name)
+            target = _squared(table, name, learned)
         case "multi_label":
             target = _multi_label(table, name, delimiter)
         case "multi_class":
-            target = _multi_class(table, name)
+            target = _multi_class(table, name, learned.verbatim)
         case _:
-            target = _binary(table, name, positive)
+            target = _binary(table, name, positive, learned)
     encoded, known, _ = target.encode(table)
     rows = int(known.sum())
     if not rows:
@@ -85,41 +86,50 @@ def learn_target(
     return dataclasses.replace(target, prior=prior, rows=rows)
 
 
-def _guess(table: Table, name: str, values: np.ndarray, delimiter: str) -> TargetKind:
-    if any(isinstance(value, tuple) for value in values):
-        return "multi_label"
-    names = {n for n in value_names(table, name)[1] if n is not None}
+def _guess(table: Table, name: str, learned: Learned, delimiter: str) -> TargetKind:
+    counts = _counts(table, name, learned.verbatim)
+    names = counts.keys() - set(learned.strays)
     delimiters = (delimiter,) if delimiter else ("|", ";")
-    if values.dtype == object and any(d in n for n in names for d in delimiters):
+    texts = table.columns[name].dtype == object and learned.reads is None
+    if texts and any(d in n for n in names for d in delimiters):
         return "multi_label"
     if len(names - {"-1"} if {"0", "1"} <= names else names) <= 2:
         return "binary"
-    return "multi_class" if values.dtype == object else "squared"
+    return "multi_class" if learned.reads is None else "squared"
 
 
-def _squared(table: Table, name: str) -> Target:
-    numbers = number_column(table, name, SQUARED_MUST)
+def _squared(table: Table, name: str, learned: Learned) -> Target:
+    target = Target(name, "squared", reads=learned.reads or "", strays=learned.strays)
+    numbers = target.numbers(table).values
     known = numbers[~np.isnan(numbers)]
-    mean = float(known.mean()) if len(known) else 0.0
-    scale = float(known.std()) if len(known) else 0.0
-    return Target(name, "squared", mean=mean, scale=scale)
+    if not len(known):
+        return dataclasses.replace(target, scale=0.0)
+    low, high = widened(float(known.min()), float(known.max()))
+    return dataclasses.replace(
+        target, mean=float(known.mean()), scale=float(known.std()), low=low, high=high
+    )
 
 
-def _counts(table: Table, name: str) -> Counter[str]:
-    counts = value_counts(table, name)
+def _counts(table: Table, name: str, verbatim: bool = False) -> Counter[str]:
+    counts = value_counts(table, name, verbatim=verbatim)
     return Counter({value: n for value, n in counts.items() if value is not None})
 
 
-def _binary(table: Table, name: str, positive: str) -> Target:
-    counts = _counts(table, name)
+def _binary(table: Table, name: str, positive: str, learned: Learned) -> Target:
+    verbatim = learned.verbatim
+    counts = _counts(table, name, verbatim)
+    strays = tuple(filter(counts.__contains__, learned.strays))
     if positive:
-        positive = category_name(positive)
+        positive = positive if verbatim else category_name(positive)
         if positive not in counts:
             raise DataError(
                 f"{table.name}: no training row of column {name!r} holds {positive!r}; "
                 f"{_most_frequent(counts)}"
             )
-        return Target(name, "binary", ("", positive))
+        values = "", positive
+        return Target(name, "binary", values, verbatim=verbatim)
+    for stray in strays if len(counts) > 2 else ():
+        del counts[stray]
     if {"0", "1"} <= counts.keys():
         counts.pop("-1", None)
     if len(counts) > 2:
@@ -133,11 +143,12 @@ def _binary(table: Table, name: str, positive: str) -> Target:
         )
     if len(counts) < 2:
         only = next(iter(counts), "1")
-        other_value = _OTHERS.get(only.lower(), "")
-        if only.lower() in NEGATIVE_NAMES:
-            return Target(name, "binary", (only, other_value))
-        return Target(name, "binary", (other_value, only))
-    return Target(name, "binary", _ordered(counts))
+        values = _OTHERS.get(only.lower(), ""), only
+        values = values[::-1] if only.lower() in NEGATIVE_NAMES else values
+    else:
+        values = _ordered(counts)
+    strays = tuple(stray for stray in strays if stray not in counts)
+    return Target(name, "binary", values, strays=strays, verbatim=verbatim)
 
 
 def _ordered(counts: Counter[str]) -> tuple[str, str]:
@@ -156,8 +167,8 @@ def _ordered(counts: Counter[str]) -> tuple[str, str]:
     return (other, one) if counts[one] < counts[other] else (one, other)
 
 
-def _multi_class(table: Table, name: str) -> Target:
-    counts = _counts(table, name)
+def _multi_class(table: Table, name: str, verbatim: bool) -> Target:
+    counts = _counts(table, name, verbatim)
     rows = counts.total()
     if len(counts) < 2:
         raise DataError(
@@ -175,7 +186,8 @@ def _multi_class(table: Table, name: str) -> Target:
         number = parse_number(value)
         return (math.inf if number is None else number), value
 
-    return Target(name, "multi_class", tuple(sorted(counts, key=order)))
+    values = tuple(sorted(counts, key=order))
+    return Target(name, "multi_class", values, verbatim=verbatim)
 
 
 def _multi_label(table: Table, name: str, delimiter: str) -> Target:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,12 +14,18 @@ import numpy as np
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.tables.files import Table
-from labelgraph_jax.data.tables.values import (
-    category_name,
-    number_column,
+from labelgraph_jax.data.tables.readings import (
+    READS,
+    Learned,
+    Numbers,
+    learn_reading,
+    read_numbers,
+    stray_remark,
     value_counts,
     value_names,
+    widened,
 )
+from labelgraph_jax.data.tables.values import category_name, moment_name
 
 ColumnKind = Literal["categorical", "numeric"]
 
@@ -45,6 +51,11 @@ class Column:
         mean, scale: a number x is read as (x - mean) / scale, or where there is a
             `unit` as (asinh(x / unit) - mean) / scale: linear near 0, then logarithmic.
         unit: of a column with a long tail; 0 of the others.
+        low, high: numbers beyond them are read as these, the range of training a tenth
+            wider, see `readings.widened`; None of what earlier versions trained.
+        reads: how numbers are written, one of `readings.READS`.
+        strays: texts among numbers that stand for a missing value.
+        verbatim: categories count as they are written, 1.1 and 1.10 being two.
         missing: how many training rows had no value.
         rare: how many training values had to do without an id of their own.
     """
@@ -55,11 +66,30 @@ class Column:
     mean: float = 0.0
     scale: float = 1.0
     unit: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    reads: str = ""
+    strays: tuple[str, ...] = ()
+    verbatim: bool = False
     missing: int = 0
     rare: int = 0
 
+    def read(self, table: Table) -> Numbers:
+        """The column's numbers, NaN where missing or infinite.
+
+        Raises:
+            DataError: there is no such column, or a field is no number.
+        """
+        range: Any = {"low": self.low, "high": self.high}
+        read = read_numbers(table, self.name, self.reads, strays=self.strays, **range)
+        values = np.where(np.isinf(read.values), np.nan, read.values)
+        return Numbers(values, read.strays)
+
     def standardise(self, values: np.ndarray) -> np.ndarray:
-        """Numbers as a model reads them; a missing one as the mean, 0."""
+        """Numbers as a model reads them: within the known range, a missing one as the
+        mean, 0."""
+        if self.low is not None and self.high is not None:
+            values = np.clip(values, self.low, self.high)
         if self.unit:
             values = np.arcsinh(values / self.unit)
         return np.nan_to_num((values - self.mean) / self.scale, nan=0.0)
@@ -74,11 +104,14 @@ class EncodedTable(NamedTuple):
             of them that had missing values in training.
         unseen: per categorical column the values without an id of their own, counted;
             columns without any are left out.
+        remarks: a sentence for each column with numbers far from training's, which are
+            read as the nearest known ones, or with texts among its numbers.
     """
 
     categories: np.ndarray
     numbers: np.ndarray
     unseen: dict[str, Counter[str]]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +133,9 @@ class TableSchema:
     ) -> TableSchema:
         """Learns how to read a table from its rows, which must be training rows alone.
 
-        Texts are categories; numbers are numeric, unless they are whole and the name
-        ends in id, code, zip or postcode. Left out, with the reason: columns with one
+        Texts are categories, unless `learn_reading` finds numbers or times in them;
+        numbers are numeric, unless they are whole and the name ends in id, code, zip or
+        postcode. Left out, with the reason: columns with one
         value or none, categories of which nine in ten rows have their own, free text,
         lists. A column that is named in an argument is never left out.
 
@@ -129,17 +163,29 @@ class TableSchema:
         columns: list[Column] = []
         dropped: dict[str, str] = {}
         for name, values in table.columns.items():
-            forced = name in categorical or name in numeric
-            kind = _kind(name, values)
-            if forced:
-                kind = "numeric" if name in numeric else "categorical"
-            reason = None if forced else _reason_to_drop(values, kind)
-            if reason is not None:
-                dropped[name] = reason
-            elif kind == "numeric":
-                columns.append(_numeric(table, name, longest_tail))
+            if name in table.unreadable:
+                reason = table.unreadable[name]
+                dropped[name] = f"holds no {reason.split(' must hold ')[-1]}"
+                continue
+            if any(isinstance(value, tuple) for value in values):
+                learned = Learned(None)
             else:
-                columns.append(_categorical(table, name, min_count, max_categories))
+                learned = learn_reading(table, name)
+            column: Column | str
+            if name in numeric or (
+                name not in categorical and _is_numeric(name, values, learned)
+            ):
+                column = _numeric(table, name, longest_tail, learned, name in numeric)
+            elif name not in categorical and (why := _no_category(table, name)):
+                column = why
+            else:
+                column = _categorical(
+                    table, name, min_count, max_categories, learned.verbatim
+                )
+            if isinstance(column, str):
+                dropped[name] = column
+            else:
+                columns.append(column)
         if not columns:
             reasons = ", ".join(f"{name} ({why})" for name, why in dropped.items())
             raise DataError(f"{table.name}: no column to learn from is left: {reasons}")
@@ -175,21 +221,21 @@ class TableSchema:
             ids[:, i], unknown = _category_ids(column, table)
             if unknown:
                 unseen[column.name] = unknown
-        read = [number_column(table, column.name) for column in self.numeric]
-        numbers = [
-            column.standardise(values)
-            for values, column in zip(read, self.numeric, strict=True)
-        ]
-        absent = [
-            np.isnan(values)
-            for values, column in zip(read, self.numeric, strict=True)
-            if column.missing
-        ]
+        numbers, absent, remarks = [], [], []
+        for column in self.numeric:
+            values, strays = column.read(table)
+            if strays:
+                remarks.append(stray_remark(table, column.name, strays))
+            remarks += _beyond(column, values)
+            numbers.append(column.standardise(values))
+            if column.missing:
+                absent.append(np.isnan(values))
         width = self.number_width
         stacked = (
             np.stack([*numbers, *absent], 1) if width else np.empty((len(table), 0))
         )
-        return EncodedTable(ids, stacked.astype(np.float32), unseen)
+        numbers_read = stacked.astype(np.float32)
+        return EncodedTable(ids, numbers_read, unseen, tuple(remarks))
 
     def to_json(self) -> str:
         """The schema as JSON that a person can read."""
@@ -198,9 +244,13 @@ class TableSchema:
             fields: dict[str, Any] = {"name": column.name, "kind": column.kind}
             if column.kind == "numeric":
                 fields |= {"mean": column.mean, "scale": column.scale}
+                fields |= {"low": column.low, "high": column.high}
                 fields |= {"unit": column.unit} if column.unit else {}
+                fields |= {"reads": column.reads} if column.reads else {}
+                fields |= {"strays": list(column.strays)} if column.strays else {}
             else:
                 fields |= {"categories": list(column.categories), "rare": column.rare}
+                fields |= {"verbatim": True} if column.verbatim else {}
             columns.append(fields | {"missing": column.missing})
         values = {"columns": columns, "dropped": dict(self.dropped)}
         return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
@@ -218,50 +268,66 @@ class TableSchema:
             for fields in values["columns"]:
                 if fields["kind"] not in ("categorical", "numeric"):
                     raise ValueError(f"no kind of column: {shown(fields['kind'])}")
-                categories = tuple(map(str, fields.pop("categories", ())))
-                columns.append(Column(categories=categories, **fields))
+                if fields.get("reads", "") not in READS:
+                    raise ValueError(f"no way to read: {shown(fields['reads'])}")
+                lists: Any = {
+                    listed: tuple(map(str, fields.pop(listed, ())))
+                    for listed in ("categories", "strays")
+                }
+                columns.append(Column(**lists, **fields))
             return TableSchema(tuple(columns), dict(values["dropped"]))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"must be a table schema; {error}") from None
 
 
-def _kind(name: str, values: np.ndarray) -> ColumnKind:
-    if values.dtype == object:
-        return "categorical"
+def _is_numeric(name: str, values: np.ndarray, learned: Learned) -> bool:
+    """Whether a column is read as numbers where nobody says how it is read."""
+    if learned.reads is None:
+        return False
+    if values.dtype == object or not _CODE_NAME.search(name):
+        return True
     known = values[~np.isnan(values)]
-    codes = _CODE_NAME.search(name) and (known == np.floor(known)).all()
-    return "categorical" if codes else "numeric"
+    return not (known == np.floor(known)).all()
 
 
-def _reason_to_drop(values: np.ndarray, kind: ColumnKind) -> str | None:
-    if values.dtype != object:
-        known = values[~np.isnan(values)]
-        distinct: set[Any] | np.ndarray = np.unique(known)
-    else:
-        if any(isinstance(value, tuple) for value in values):
-            return "lists"
-        known = np.array([value for value in values if value], object)
-        distinct = set(known)
-    if not len(known):
+def _no_category(table: Table, name: str) -> str | None:
+    """Why a column is not read as categories, if it is not."""
+    values = table.columns[name]
+    if any(isinstance(value, tuple) for value in values):
+        return "lists"
+    counts = value_counts(table, name)
+    missing = counts.pop(None, 0)
+    rows = counts.total()
+    if not rows:
         return "no value in any row"
-    if len(distinct) == 1 and len(known) == len(values):
-        return f"always {category_name(next(iter(distinct)))!r}"
-    if kind == "numeric":
-        return None
-    share = len(distinct) / len(known)
+    if len(counts) == 1 and not missing:
+        return f"always {next(iter(counts))!r}"
+    share = len(counts) / rows
     if values.dtype == object:
-        sample = [len(value.split()) for value in list(distinct)[:1_000]]
+        sample = [len(str(value).split()) for value in list(counts)[:1_000]]
         if np.mean(sample) > _FREE_TEXT_WORDS and share > 0.5:
             return "free text"
-    if share > _IDENTIFIER and len(known) >= _FEWEST_FOR_IDENTIFIER:
+    if share > _IDENTIFIER and rows >= _FEWEST_FOR_IDENTIFIER:
         return "a value of its own in nearly every row"
     return None
 
 
-def _numeric(table: Table, name: str, longest_tail: float) -> Column:
-    values = number_column(table, name)
+def _numeric(
+    table: Table, name: str, longest_tail: float, learned: Learned, forced: bool
+) -> Column | str:
+    """How a column of numbers is read, or why it is not."""
+    column = Column(name, "numeric", reads=learned.reads or "", strays=learned.strays)
+    values = column.read(table).values
     missing = np.isnan(values)
     known = values[~missing]
+    if not forced and not len(known):
+        return "no value in any row"
+    if not forced and len(known) == len(values) and (known == known[0]).all():
+        named = moment_name if column.reads == "time" else category_name
+        return f"always {named(known[0])!r}"
+    if len(known):
+        low, high = widened(float(known.min()), float(known.max()))
+        column = dataclasses.replace(column, low=low, high=high)
     unit = 0.0
     if len(known) and known.any() and abs(_skewness(known)) > longest_tail:
         unit = float(np.median(np.abs(known[known != 0])))
@@ -270,7 +336,23 @@ def _numeric(table: Table, name: str, longest_tail: float) -> Column:
     # A column with one value is all zeros, whatever it is divided by.
     scale = (float(known.std()) if len(known) else 0.0) or 1.0
     missed = int(missing.sum())
-    return Column(name, "numeric", mean=mean, scale=scale, unit=unit, missing=missed)
+    return dataclasses.replace(
+        column, mean=mean, scale=scale, unit=unit, missing=missed
+    )
+
+
+def _beyond(column: Column, values: np.ndarray) -> Iterator[str]:
+    """A sentence where numbers lie beyond the known range."""
+    if column.low is None or column.high is None:
+        return
+    beyond = int(((values < column.low) | (values > column.high)).sum())
+    if beyond:
+        named = moment_name if column.reads == "time" else "{:,.6g}".format
+        yield (
+            f"column {column.name}: {beyond:,} of {len(values):,} rows hold a number "
+            "far from those of training, read as the nearest from "
+            f"{named(column.low)} to {named(column.high)}"
+        )
 
 
 def _skewness(values: np.ndarray) -> float:
@@ -281,9 +363,9 @@ def _skewness(values: np.ndarray) -> float:
 
 
 def _categorical(
-    table: Table, name: str, min_count: int, max_categories: int
+    table: Table, name: str, min_count: int, max_categories: int, verbatim: bool
 ) -> Column:
-    counts = value_counts(table, name)
+    counts = value_counts(table, name, verbatim=verbatim)
     missing = counts.pop(None, 0)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or ""))
     kept = [value for value, count in ordered if count >= min_count and value]
@@ -292,14 +374,21 @@ def _categorical(
         name,
         "categorical",
         categories=tuple(kept),
+        verbatim=verbatim,
         missing=missing,
         rare=len(ordered) - len(kept),
     )
 
 
 def _category_ids(column: Column, table: Table) -> tuple[np.ndarray, Counter[str]]:
-    index, names = value_names(table, column.name)
-    ids = {name: i for i, name in enumerate(column.categories, start=FIRST_CATEGORY)}
+    known = column.categories
+    index, names = value_names(
+        table, column.name, verbatim=column.verbatim, known=known
+    )
+    ids: dict[str, int] = {}
+    for i, value in enumerate(known, start=FIRST_CATEGORY):
+        # Earlier versions kept "True" where the name is "1" now.
+        ids.setdefault(value if column.verbatim else category_name(value), i)
     coded = [MISSING if name is None else ids.get(name, UNSEEN) for name in names]
     unknown: Counter[str] = Counter()
     for name, id, count in zip(

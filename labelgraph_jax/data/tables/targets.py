@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -12,15 +13,14 @@ import numpy as np
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.tables.files import Table
-from labelgraph_jax.data.tables.values import (
-    category_name,
-    number_column,
-    value_names,
-)
+from labelgraph_jax.data.tables.readings import Numbers, read_numbers, value_names
+from labelgraph_jax.data.tables.values import category_name
 
 TargetKind = Literal["binary", "multi_class", "multi_label", "squared"]
 
 SQUARED_MUST = "numbers for a squared task"
+# Written where they say something.
+_OPTIONAL = ("delimiter", "reads", "strays", "verbatim")
 # In a column of labels: annotated, and none applies.
 _NO_LABELS = frozenset({"", "-", "none", "[]"})
 
@@ -36,6 +36,11 @@ class Target:
             one; classes or labels of the other kinds; () of a squared task.
         prior: share of each target column's ones in training; () of a squared task.
         mean, scale: a squared target y is learned as (y - mean) / scale.
+        low, high: a squared target is predicted between them, see `readings.widened`;
+            None of what earlier versions trained.
+        reads: how numbers are written, one of `readings.READS`.
+        strays: texts among numbers that stand for not annotated.
+        verbatim: values count as they are written, see `readings.learn_reading`.
         delimiter: what stands between the labels of a multi_label field.
         rows: training rows that are annotated for it.
     """
@@ -48,6 +53,11 @@ class Target:
     scale: float = 1.0
     delimiter: str = ""
     rows: int = 0
+    low: float | None = None
+    high: float | None = None
+    reads: str = ""
+    strays: tuple[str, ...] = ()
+    verbatim: bool = False
 
     @property
     def width(self) -> int:
@@ -73,15 +83,17 @@ class Target:
             DataError: there is no such column, or a field is not of this kind.
         """
         if self.kind == "squared":
-            numbers = number_column(table, self.name, SQUARED_MUST)
+            numbers, strays = self.numbers(table)
             known = ~np.isnan(numbers)
             scaled = (np.where(known, numbers, self.mean) - self.mean) / (
                 self.scale or 1.0
             )
-            return scaled[:, None].astype(np.float32), known, Counter()
+            return scaled[:, None].astype(np.float32), known, strays
         if self.kind == "multi_label":
             return self._labels(table)
-        index, names = value_names(table, self.name)
+        index, names = value_names(
+            table, self.name, verbatim=self.verbatim, known=self.values
+        )
         codes = np.array([self._code(table, index, i, n) for i, n in enumerate(names)])
         known = codes[index] >= 0
         unseen: Counter[str] = Counter()
@@ -101,10 +113,12 @@ class Target:
         self, table: Table, index: np.ndarray, number: int, name: str | None
     ) -> int:
         """Which value a field holds; -1: none, -2: one that training lacks."""
-        if name is None or (self.kind == "binary" and self._is_not_annotated(name)):
+        if name is None or name in self.strays:
             return -1
-        if name in self.values:
-            return self.values.index(name)
+        if self.kind == "binary" and self._is_not_annotated(name):
+            return -1
+        if name in self._places:
+            return self._places[name]
         if self.kind == "multi_class":
             return -2
         if self.values[0] == "":
@@ -114,6 +128,42 @@ class Target:
             f"{table.where(row)}: column {self.name!r} must hold {self.values[0]} or "
             f"{self.values[1]}; got {shown(table.columns[self.name][row])}"
         )
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        """Values by name; earlier versions kept "True" where it is "1" now."""
+        if self.verbatim or self.kind == "multi_label":
+            return {value: i for i, value in enumerate(self.values)}
+        named = {category_name(v): i for i, v in enumerate(self.values) if v}
+        return named | {value: i for i, value in enumerate(self.values) if value}
+
+    def numbers(self, table: Table) -> Numbers:
+        """A squared target's column, in its own unit.
+
+        Raises:
+            DataError: there is no such column, or a field is no finite number.
+        """
+        options: Any = {"strays": self.strays, "low": self.low, "high": self.high}
+        read = read_numbers(table, self.name, self.reads, must=SQUARED_MUST, **options)
+        if np.isinf(read.values).any():
+            row = int(np.argmax(np.isinf(read.values)))
+            raise DataError(
+                f"{table.where(row)}: column {self.name!r} must hold finite numbers; "
+                f"got {shown(read.values[row])}"
+            )
+        return read
+
+    def in_units(self, outputs: np.ndarray) -> np.ndarray:
+        """What a squared task predicts, in the unit of its column and within the range
+        that training knows.
+
+        Args:
+            outputs: of the network, of any shape.
+        """
+        values = outputs * self.scale + self.mean
+        if self.low is None or self.high is None:
+            return values
+        return np.clip(values, self.low, self.high)
 
     def _is_not_annotated(self, name: str) -> bool:
         return name == "-1" and "-1" not in self.values and self.values[0] != ""
@@ -135,12 +185,15 @@ class Target:
     def to_json(self) -> dict[str, Any]:
         """JSON values that a person can read."""
         fields = dataclasses.asdict(self)
-        kept = ("mean", "scale") if self.kind == "squared" else ("values", "prior")
+        kept = {"name", "kind", "rows"}
+        kept |= {"mean", "scale"} if self.kind == "squared" else {"values", "prior"}
+        kept |= {n for n in _OPTIONAL if fields[n]} | (
+            {"low", "high"} if self.low is not None else set()
+        )
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in fields.items()
-            if name in ("name", "kind", "rows", *kept)
-            or (name == "delimiter" and value)
+            if name in kept
         }
 
     @staticmethod

@@ -1,129 +1,214 @@
-"""Single fields and columns of a table as numbers, and as names of categories."""
+"""One field of a table: the number, the moment, the name or the gap that it is.
+
+Every format comes through here, so that one value has one meaning wherever it stands:
+true and "True" are 1, 2024-05-01 is the same moment as text, as a typed column and with
+a zone, 3 and "3.0" are one name.
+"""
 
 from __future__ import annotations
 
-import math
+import datetime
 import re
-from collections import Counter
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.readers.fields import shown
-
-# 007 is a code and 1_000 is Python: neither is a number in a file.
-_NUMBER = re.compile(
-    r"[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?|[+-]?inf", re.I
-)
+MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null", "<na>", "#n/a", "nat"})
+"""What stands in a field of which nothing is known, in any case of letters."""
 LARGEST_WHOLE = 2**53
 """Beyond it not every whole number has a float64 of its own."""
+TRUTHS = {"true": 1.0, "false": 0.0}
+"""The numbers that truth is, in any case of letters."""
+NOTATIONS = ("", "thousands", "comma")
+"""How numbers may be written: 1234.5; 1,234.5 or 1 234.5; 1234,5 or 1.234,5."""
+
+# In a column of numbers these are no text that somebody meant either.
+_MISSING_NUMBERS = MISSING_TEXTS | {"?", "none", "-", "."}
+# 007 is a code and 1_000 is Python: neither is a number in a file.
+_NUMBER = re.compile(
+    r"[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?|[+-]?inf(inity)?", re.I | re.A
+)
+_GAPS = " \u00a0\u202f'\u2019"
+_GROUPED = {
+    "thousands": re.compile(
+        rf"[+-]?(0|[1-9]\d*|[1-9]\d?\d?([,{_GAPS}]\d{{3}})+)(\.\d+)?"
+    ),
+    "comma": re.compile(rf"[+-]?(0|[1-9]\d*|[1-9]\d?\d?([.{_GAPS}]\d{{3}})+)(,\d+)?"),
+}
+_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)? ?(Z|UTC|[+-]\d\d(:?\d\d)?)?)?",
+    re.A,
+)
+_DURATION = re.compile(
+    r"(?:(-?\d+) days?,? ?)?([+-]?)(\d\d?):(\d\d):(\d\d(?:\.\d{1,9})?)", re.A
+)
+_UTC = datetime.UTC
+_EPOCH = datetime.datetime(1970, 1, 1)
+# Numbers that all lie below it, four months in seconds, are no moments.
+_LEAST_MOMENT = 1e7
 
 
-class Columns(Protocol):
-    """Columns by name: a `Table`."""
+def is_missing(text: str | None, *, number: bool = False) -> bool:
+    """Whether a field says that nothing is known; None, as Python writes it, does.
 
-    @property
-    def name(self) -> str:
-        """What errors call them."""
-
-    def column(self, name: str) -> np.ndarray:
-        """A column's values."""
-
-    def where(self, row: int) -> str:
-        """A row as errors name it."""
+    Args:
+        text: the field.
+        number: it stands among numbers, where ?, -, none and a point are no values.
+    """
+    if text is None or text == "None":
+        return True
+    return text.lower() in (_MISSING_NUMBERS if number else MISSING_TEXTS)
 
 
-def parse_number(text: str) -> float | None:
+def parse_number(text: str, notation: str = "") -> float | None:
     """The number that a field holds; None where it holds none.
 
     007 and 1_000 are no numbers, nor is a whole number beyond 2^53, which float64
     would change: such things are names.
+
+    Args:
+        text: the field.
+        notation: one of `NOTATIONS`; the two others read plain whole numbers too.
     """
     text = text.strip()
-    if not _NUMBER.fullmatch(text):
+    if notation:
+        if not _GROUPED[notation].fullmatch(text):
+            return None
+        mark = "," if notation == "comma" else "."
+        whole, _, rest = text.partition(mark)
+        text = re.sub(rf"[.,{_GAPS}]", "", whole) + (f".{rest}" if rest else "")
+    elif not _NUMBER.fullmatch(text):
         return None
     value = float(text)
-    whole = text.lstrip("+-").isdigit()
-    return None if whole and abs(value) > LARGEST_WHOLE else value
+    digits = text.lstrip("+-").isdigit()
+    return None if digits and abs(value) > LARGEST_WHOLE else value
+
+
+def parse_moment(text: str) -> float | None:
+    """The seconds since 1970 of an ISO date or time; without a zone it is UTC.
+
+    Example:
+        >>> parse_moment("1970-01-02"), parse_moment("1970-01-01 01:00:00+01:00")
+        (86400.0, 0.0)
+    """
+    text = text.strip()
+    if not _MOMENT.fullmatch(text):
+        return None
+    text = re.sub(r" ?(Z|UTC)$", "+00:00", text)
+    try:
+        return seconds(datetime.datetime.fromisoformat(text))
+    except ValueError:  # the 31st of June; a zone after a blank
+        return None
+
+
+def parse_quantity(text: str, notation: str = "") -> float | None:
+    """A number, a truth as 1 or 0, or a duration (`1 days 02:00:00`) in seconds."""
+    number = parse_number(text, notation)
+    if number is not None:
+        return number
+    text = text.strip()
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        return TRUTHS.get(text.lower())
+    days, sign, hours, minutes, rest = found.groups()
+    size = int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    return int(days or 0) * 86400.0 + (-size if sign == "-" else size)
+
+
+def seconds(value: Any) -> float | None:
+    """A date, time, or difference of times as seconds, UTC where no zone is said; None
+    where it is none, or pandas' or numpy's NaT.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        if np.isnat(value):
+            return None
+        # Through microseconds: a float64 holds these exactly until the year 2255.
+        kind = "M8[us]" if isinstance(value, np.datetime64) else "m8[us]"
+        return float(value.astype(kind).astype(np.int64)) / 1e6
+    if isinstance(value, datetime.timedelta):
+        return value / datetime.timedelta(seconds=1)
+    if isinstance(value, datetime.time):
+        since = datetime.timedelta(
+            hours=value.hour,
+            minutes=value.minute,
+            seconds=value.second,
+            microseconds=value.microsecond,
+        )
+        return since / datetime.timedelta(seconds=1)
+    if isinstance(value, datetime.datetime):
+        if value.tzinfo is not None:
+            value = value.astimezone(_UTC).replace(tzinfo=None)
+        return (value - _EPOCH) / datetime.timedelta(seconds=1)
+    if isinstance(value, datetime.date):
+        return (value - _EPOCH.date()) / datetime.timedelta(seconds=1)
+    raise TypeError
+
+
+def moment_name(moment: float) -> str:
+    """Seconds since 1970 as ISO text: a date, at midnight, or date and time."""
+    try:
+        shown = (_EPOCH + datetime.timedelta(seconds=moment)).isoformat()
+    except OverflowError:
+        return category_name(moment)
+    return shown.removesuffix("T00:00:00")
 
 
 def category_name(value: float | str) -> str:
-    """A value as the name of a category: 3, 3.0 and "3.0" are all "3"."""
+    """A value as the name of a category: 3, 3.0 and "3.0" are all "3".
+
+    True and "true" are "1"; a moment has one name however it is written.
+    """
     if isinstance(value, str):
         number = parse_number(value)
         if number is None:
-            return value
+            number = TRUTHS.get(value.strip().lower())
+        if number is None:
+            moment = parse_moment(value)
+            return value if moment is None else moment_name(moment)
         value = number
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def value_names(table: Columns, name: str) -> tuple[np.ndarray, list[str | None]]:
-    """Which distinct value of a column each row holds, and those values' names.
+def epoch_seconds(
+    numbers: np.ndarray, low: float | None, high: float | None
+) -> np.ndarray:
+    """Seconds, milli-, micro- or nanoseconds since 1970 as seconds, each by itself.
+
+    It is that unit in which a number lies in the known range, or within its width of
+    it; else by its size: seconds up to 1e11, milliseconds up to 1e14, microseconds up
+    to 1e17.
+
+    Args:
+        numbers: `[M]`, NaN where missing.
+        low, high: the known range in seconds, if there is one.
+    """
+    size = np.abs(np.nan_to_num(numbers))
+    power = np.select([size < 1e11, size < 1e14, size < 1e17], [0, 3, 6], 9)
+    if low is not None and high is not None:
+        margin = (high - low) + 86_400.0
+        for step in (9, 6, 3, 0):
+            scaled = numbers / 10.0**step
+            inside = (scaled >= low - margin) & (scaled <= high + margin)
+            power = np.where(inside, step, power)
+    return numbers / 10.0**power
+
+
+def unit_of_moments(low: float | None, high: float | None) -> float | None:
+    """How many of a column's numbers a second has, where these are moments.
+
+    Args:
+        low, high: the range of the numbers, if it is known; else they are seconds.
 
     Returns:
-        Number of the value, int `[M]`; per value its `category_name`, None where there
-        is none (several values may have one name).
-
-    Raises:
-        DataError: no such column, or it holds lists.
+        1, 1e3, 1e6 or 1e9 by the size of the largest; None where that is too small for
+        a moment.
     """
-    values = table.column(name)
-    if values.dtype != object:
-        distinct, index = np.unique(values, return_inverse=True)
-        return index, [None if np.isnan(v) else category_name(v) for v in distinct]
-    for row, value in enumerate(values):
-        if isinstance(value, tuple):
-            raise DataError(
-                f"{table.where(row)}: column {name!r} must hold one value per row; "
-                f"got the list {shown(list(value))}"
-            )
-    known = {value: i for i, value in enumerate(dict.fromkeys(values))}
-    index = np.fromiter(map(known.__getitem__, values), np.int64, len(values))
-    return index, [None if not v else category_name(v) for v in known]
-
-
-def value_counts(table: Columns, name: str) -> Counter[str | None]:
-    """How often each value of a column stands in a row; None for missing ones.
-
-    Raises:
-        DataError: as `value_names`.
-    """
-    index, names = value_names(table, name)
-    counts: Counter[str | None] = Counter()
-    for value, count in zip(names, np.bincount(index).tolist(), strict=True):
-        counts[value] += count
-    return counts
-
-
-def number_column(table: Columns, name: str, must: str = "numbers") -> np.ndarray:
-    """A column as finite numbers, float64 `[M]`, NaN where missing.
-
-    Raises:
-        DataError: no such column, or a field is something else; it says that the column
-            must hold `must`.
-    """
-    values = table.column(name)
-    if values.dtype == object:
-        read = [
-            math.nan
-            if value is None or value == ""
-            else parse_number(value)
-            if isinstance(value, str)
-            else None
-            for value in values
-        ]
-        if None in read:
-            row = read.index(None)
-            raise DataError(
-                f"{table.where(row)}: column {name!r} must hold {must}; "
-                f"got {shown(values[row])}"
-            )
-        values = np.array(read, np.float64)
-    if np.isinf(values).any():
-        row = int(np.argmax(np.isinf(values)))
-        raise DataError(
-            f"{table.where(row)}: column {name!r} must hold finite numbers; "
-            f"got {values[row]}"
-        )
-    return values
+    if low is None or high is None:
+        return 1.0
+    size = max(abs(low), abs(high))
+    if size < _LEAST_MOMENT:
+        return None
+    return 1.0 if size < 1e11 else 1e3 if size < 1e14 else 1e6 if size < 1e17 else 1e9

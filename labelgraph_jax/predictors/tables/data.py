@@ -18,6 +18,7 @@ from labelgraph_jax.data.splits import iterative_stratification
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.data.tables.files import Table, read_table
 from labelgraph_jax.data.tables.learn_targets import learn_target
+from labelgraph_jax.data.tables.readings import stray_remark
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target, encode_targets
 
@@ -47,11 +48,13 @@ class EncodedRows:
         examples: inputs and targets.
         unseen: per categorical column the values without an id of their own, counted.
         unseen_targets: per task the classes or labels that training lacks, counted.
+        remarks: see `data.tables.schema.EncodedTable`.
     """
 
     examples: TableExamples
     unseen: dict[str, Counter[str]]
     unseen_targets: dict[str, Counter[str]]
+    remarks: tuple[str, ...] = ()
 
 
 def read_splits(config: Config) -> TableSplits:
@@ -159,7 +162,7 @@ def learn_schema(config: Config, table: Table) -> TableSchema:
     settings = config.table
     left_out = [*(spec.name for spec in settings.specs), *settings.drop]
     for name in left_out:
-        table.column(name)
+        table.require(name)
     if len(left_out) == len(table.columns):
         raise DataError(f"{table.name}: no column is left to learn the tasks from")
     return TableSchema.infer(
@@ -199,7 +202,12 @@ def encode_rows(
     examples = TableExamples(
         encoded.categories, encoded.numbers, values, None if mask.all() else mask
     )
-    return EncodedRows(examples, encoded.unseen, unseen)
+    strays = [
+        stray_remark(table, t.name, unseen[t.name])
+        for t in targets
+        if t.kind == "squared" and t.name in unseen
+    ]
+    return EncodedRows(examples, encoded.unseen, unseen, (*encoded.remarks, *strays))
 
 
 def table_fingerprint(table: Table) -> str:

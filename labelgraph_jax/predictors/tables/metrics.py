@@ -38,8 +38,8 @@ def measure_tasks(
     wanted = np.asarray(examples_targets, np.float64).copy()
     for target, columns in zip(targets, task_slices(tasks), strict=True):
         if target.kind == "squared":
-            for array in (outputs, wanted):
-                array[:, columns] = array[:, columns] * target.scale + target.mean
+            outputs[:, columns] = target.in_units(outputs[:, columns])
+            wanted[:, columns] = wanted[:, columns] * target.scale + target.mean
     return task_metrics(
         outputs, wanted, tasks, target_mask=target_mask, decided=decided
     )

@@ -156,7 +156,7 @@ class TableModel:
         for target, columns in zip(self.targets, slices, strict=True):
             part = outputs[:, columns]
             if target.kind == "squared":
-                part = part * target.scale + target.mean
+                part = target.in_units(part)
             elif target.kind == "multi_class":
                 part = np.exp(part - part.max(axis=1, keepdims=True))
                 part /= part.sum(axis=1, keepdims=True)
@@ -262,6 +262,7 @@ class TableModel:
             "fingerprint": table_fingerprint(table),
             "unseen": count_unseen(encoded.unseen),
             "unseen_targets": count_unseen(encoded.unseen_targets),
+            "remarks": list(encoded.remarks),
             **found,
         }
 

@@ -84,16 +84,21 @@ class TableProblem:
         # Tasks and columns, learned from the training rows.
         targets = learn_targets(config, table)
         schema = learn_schema(config, table)
-        train = encode_rows(table, schema, targets, labelled=True).examples
+        encoded = encode_rows(table, schema, targets, labelled=True)
+        train = encoded.examples
         weights = task_weights(config)
         for line in table_lines(name, len(table), schema, targets, weights):
             say(line)
-        for line in suspicions(schema, targets, train):
+        for line in encoded.remarks:
+            say(f"warning: {line}")
+        for line in suspicions(table, schema, targets, train):
             say(line)
         validation = None
         if held is not None:
             encoded = encode_rows(held, schema, targets, labelled=True)
             validation = encoded.examples
+            for line in encoded.remarks:
+                say(f"validation: {line}")
             for task, counts in encoded.unseen_targets.items():
                 say(
                     f"task {task}: {counts.total():,} validation targets that training "

@@ -1,0 +1,287 @@
+"""Whole columns of a table as numbers, and as names of categories."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.fields import shown
+from labelgraph_jax.data.tables.files import Table
+from labelgraph_jax.data.tables.values import (
+    NOTATIONS,
+    category_name,
+    epoch_seconds,
+    is_missing,
+    moment_name,
+    parse_moment,
+    parse_number,
+    parse_quantity,
+    unit_of_moments,
+)
+
+READS = (*NOTATIONS, "time")
+"""How a column may be read as numbers: as one of `NOTATIONS`, or as ISO times."""
+
+MOST_STRAYS = 0.01
+"""Of the rows with a value, at most this share may hold a text among numbers."""
+_FEWEST_FOR_STRAYS = 100
+_LATER_STRAYS, _FEWEST_LATER = 0.1, 5
+# In a column of versions 1.10 stands beside 1.9: as numbers it would be 1.1.
+_DECIMALS = re.compile(r"\d+\.(\d+)", re.A)
+_MOST_VERSIONS = 30
+_WIDENED = 0.1
+
+
+class Learned(NamedTuple):
+    """How a column of training rows is read.
+
+    Attributes:
+        reads: one of `READS`; None where it holds names.
+        strays: texts among the numbers, read as missing.
+        verbatim: names count as they are written, 1.1 and 1.10 being two.
+    """
+
+    reads: str | None
+    strays: tuple[str, ...] = ()
+    verbatim: bool = False
+
+
+class Numbers(NamedTuple):
+    """A column as numbers.
+
+    Attributes:
+        values: float64 `[M]`, NaN where missing.
+        strays: texts that are no numbers, counted; they are missing.
+    """
+
+    values: np.ndarray
+    strays: Counter[str]
+
+
+def widened(low: float, high: float) -> tuple[float, float]:
+    """The range of training values with a tenth of its width on each side, but not
+    beyond zero where no value is."""
+    margin = _WIDENED * (high - low)
+    least = max(low - margin, 0.0) if low >= 0 else low - margin
+    most = min(high + margin, 0.0) if high <= 0 else high + margin
+    return least, most
+
+
+def learn_reading(table: Table, name: str) -> Learned:
+    """How a column is read, from all of its training rows.
+
+    It is numbers where every text is one in the same notation, or an ISO time; a text
+    in a hundred rows with a value may be something else, unless it is a code as 007 is.
+    It is names, as they are written, where one text ends in a zero behind the point and
+    another has fewer decimals (1.10 and 1.9), and where the different texts are few.
+
+    Raises:
+        DataError: no such column, or one that no model reads.
+    """
+    values = table.written.get(name, table.column(name))
+    if values.dtype != object:
+        return Learned("time" if name in table.times else "")
+    counts = Counter(v for v in values if isinstance(v, str))
+    counts = Counter(
+        {t: n for t, n in counts.items() if not is_missing(t, number=True)}
+    )
+    rows = counts.total()
+    if _are_versions(counts, rows):
+        return Learned(None, verbatim=True)
+    best: tuple[int, str, list[str]] | None = None
+    for reads in READS:
+        strays = [text for text in counts if _parse(text, reads) is None]
+        count = sum(counts[text] for text in strays)
+        if best is None or count < best[0]:
+            best = count, reads, strays
+    assert best is not None
+    count, reads, strays = best
+    if count and not _may_stray(count, rows, strays):
+        return Learned(None)
+    return Learned(reads, tuple(strays))
+
+
+def _parse(text: str, reads: str) -> float | None:
+    return parse_moment(text) if reads == "time" else parse_quantity(text, reads)
+
+
+def _are_versions(texts: Collection[str], rows: int) -> bool:
+    if not all(parse_number(text) is not None for text in texts):
+        texts = [text for text in texts if _DECIMALS.fullmatch(text)]
+    decimals = [m[1] for text in texts if (m := _DECIMALS.fullmatch(text))]
+    fewest = min(map(len, decimals), default=0)
+    padded = any(d[-1] == "0" and len(d) > max(fewest, 1) for d in decimals)
+    return padded and len(texts) <= max(_MOST_VERSIONS, rows // 10)
+
+
+def _may_stray(count: int, rows: int, texts: Collection[str]) -> bool:
+    codes = any(text.lstrip("+-").isdigit() for text in texts)
+    return not codes and rows >= _FEWEST_FOR_STRAYS and count <= MOST_STRAYS * rows
+
+
+def read_numbers(
+    table: Table,
+    name: str,
+    reads: str = "",
+    *,
+    must: str = "numbers",
+    strays: Sequence[str] = (),
+    low: float | None = None,
+    high: float | None = None,
+) -> Numbers:
+    """A column as numbers, read as the training rows say.
+
+    Args:
+        table: any rows.
+        name: of the column.
+        reads: one of `READS`.
+        must: what errors say that it must hold.
+        strays: texts that stand for a missing value.
+        low, high: the range of training, which tells the unit of times.
+
+    Raises:
+        DataError: no such column, or a field is no number; but where one field in ten
+            is none, or one in five rows or more, these are missing.
+    """
+    column = table.written.get(name, table.column(name))
+    if column.dtype != object:
+        values = column
+        if reads == "time" and name not in table.times:
+            values = epoch_seconds(values, low, high)
+        elif reads != "time" and name in table.times:
+            values = values * _unit(table, name, must, low, high, 0, column)
+        return Numbers(values, Counter())
+    distinct = {value: i for i, value in enumerate(dict.fromkeys(column))}
+    index = np.fromiter(map(distinct.__getitem__, column), np.int64, len(column))
+    counts = np.bincount(index, minlength=len(distinct))
+    read = np.full(len(distinct), np.nan)
+    odd: Counter[str] = Counter()
+    missing = 0
+    for text, i in distinct.items():
+        if isinstance(text, tuple):
+            _refuse(table, name, must, column, int(np.argmax(index == i)))
+        if is_missing(text, number=True) or text in strays:
+            missing += counts[i]
+            continue
+        value = _parse(text, reads)
+        if value is None and reads == "time":
+            # Nanoseconds are beyond what `parse_number` takes for a number.
+            whole = text.lstrip("-").isdigit()
+            value = float(text) if whole else parse_quantity(text)
+            if value is not None:
+                value = float(epoch_seconds(np.array([value]), low, high)[0])
+        elif value is None and (moment := parse_moment(text)) is not None:
+            row = int(np.argmax(index == i))
+            value = moment * _unit(table, name, must, low, high, row, column)
+        elif value is None:  # a plain file after one of another notation
+            value = parse_quantity(text)
+        if value is None:
+            odd[text] += int(counts[i])
+        else:
+            read[i] = value
+    rows = len(column) - missing
+    # A split or a later file may be small; what its column holds is known.
+    if odd and (rows < _FEWEST_LATER or odd.total() > max(1, _LATER_STRAYS * rows)):
+        row = next(i for i, value in enumerate(column) if value in odd)
+        _refuse(table, name, must, column, row)
+    return Numbers(read[index], odd)
+
+
+def _unit(
+    table: Table,
+    name: str,
+    must: str,
+    low: float | None,
+    high: float | None,
+    row: int,
+    column: np.ndarray,
+) -> float:
+    unit = unit_of_moments(low, high)
+    if unit is None:
+        _refuse(table, name, f"{must}, and no times", column, row)
+    assert unit is not None
+    return unit
+
+
+def _refuse(table: Table, name: str, must: str, column: np.ndarray, row: int) -> None:
+    value = column[row]
+    got = moment_name(value) if name in table.times else value
+    raise DataError(
+        f"{table.where(row)}: column {name!r} must hold {must}; got {shown(got)}"
+    )
+
+
+def stray_remark(table: Table, name: str, strays: Collection[str]) -> str:
+    """A sentence on the texts among a column's numbers, with the line of the first."""
+    column = table.written.get(name, table.column(name))
+    rows = [i for i, value in enumerate(column) if value in strays]
+    others = f" and {len(strays) - 1:,} other texts" if len(strays) > 1 else ""
+    return (
+        f"{table.where(rows[0])}: column {name} holds {shown(column[rows[0]])}{others} "
+        f"among numbers: read as missing ({len(rows):,} of {len(table):,} rows)"
+    )
+
+
+def value_names(
+    table: Table, name: str, *, verbatim: bool = False, known: Collection[str] = ()
+) -> tuple[np.ndarray, list[str | None]]:
+    """Which distinct value of a column each row holds, and those values' names.
+
+    Args:
+        table: any rows.
+        name: of the column.
+        verbatim: texts are names as they are written; else as `category_name` says.
+        known: names that hold even where a column of numbers has them for a gap: -, ?.
+
+    Returns:
+        Number of the value, int `[M]`; per value its name, None where there is none
+        (several values may have one name).
+
+    Raises:
+        DataError: no such column, or it holds lists.
+    """
+    values = table.column(name)
+    written = table.written.get(name)
+    if written is not None and (verbatim or not set(known).isdisjoint(written)):
+        values = written
+    if values.dtype != object:
+        to_name = moment_name if name in table.times else category_name
+        distinct, index = np.unique(values, return_inverse=True)
+        return index, [None if np.isnan(v) else to_name(v) for v in distinct]
+    for row, value in enumerate(values):
+        if isinstance(value, tuple):
+            raise DataError(
+                f"{table.where(row)}: column {name!r} must hold one value per row; "
+                f"got the list {shown(list(value))}"
+            )
+    numbered = {value: i for i, value in enumerate(dict.fromkeys(values))}
+    index = np.fromiter(map(numbered.__getitem__, values), np.int64, len(values))
+    gaps = {
+        text
+        for text in numbered
+        if is_missing(text, number=values is written and text not in known)
+    }
+    return index, [
+        None if text in gaps else text if verbatim else category_name(text)
+        for text in numbered
+    ]
+
+
+def value_counts(
+    table: Table, name: str, *, verbatim: bool = False
+) -> Counter[str | None]:
+    """How often each value of a column stands in a row; None for missing ones.
+
+    Raises:
+        DataError: as `value_names`.
+    """
+    index, names = value_names(table, name, verbatim=verbatim)
+    counts: Counter[str | None] = Counter()
+    for value, count in zip(names, np.bincount(index).tolist(), strict=True):
+        counts[value] += count
+    return counts
