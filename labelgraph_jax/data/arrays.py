@@ -197,7 +197,7 @@ def read_header(
         raise ValueError(f"{name} is in version {version} of the format, not 1 or 2")
     shape, _, dtype = _HEADERS[version](stream)
     if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded: they execute what they hold")
+        raise ValueError("it holds pickled objects, which are never loaded")
     needed = math.prod(shape) * dtype.itemsize
     left = size - stream.tell()
     if min(shape, default=0) < 0 or needed != left:
