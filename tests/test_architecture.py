@@ -38,18 +38,18 @@ NARROWER = {
 BUDGETS = {
     "config": 1_150,
     "functional": 5_665,
-    "modules": 1_740,
-    "data": 9_105,
+    "modules": 1_760,
+    "data": 9_400,
     "training": 2_600,
     "predictors": 4_255,
-    "runs": 3_415,
+    "runs": 3_480,
     "inspection": 4_760,
     "deploy": 2_490,
     "estimator": 260,
     "cli": 3_095,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 38_520
+BUDGET = 38_900
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -21,6 +21,10 @@ class TableEncoder(nn.Module):
     than a one-hot product per column even at ten categories a column (30 columns, 1,024
     rows: 1.3 ms against 2.7 with gradient), and by two orders at 500.
 
+    Columns with several ids a row (lists, words of texts) stand behind the others, in
+    as many columns of `categories` as `bags` say; their vector is the mean over the ids
+    above 0, zeros where there is none.
+
     Id 0 of a column (unseen in training) starts at zero. If no training row has it, it
     stays there, and such a category adds nothing rather than noise.
 
@@ -28,6 +32,7 @@ class TableEncoder(nn.Module):
         cardinalities: ids of each categorical column, see
             `data.table_schema.TableSchema.cardinalities`; () where there is none.
         dim: features per category.
+        bags: of each column of several ids the number of ids, and of places in a row.
         small_start: first vectors of length about 1 / sqrt(cardinality) and not 1, so
             that a category of a large column, seen a few times, adds little noise.
 
@@ -38,34 +43,64 @@ class TableEncoder(nn.Module):
     cardinalities: tuple[int, ...]
     dim: int = 8
     small_start: bool = False
+    bags: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of ids of every column, those of several ids a row at the end."""
+        return (*self.cardinalities, *(size for size, _ in self.bags))
+
+    def look_up(
+        self, table: Float[Array, "I D"], categories: Int[Array, "B C"]
+    ) -> Float[Array, "B K D"]:
+        """The rows of a table for the ids of K columns, of several ids their mean.
+
+        Args:
+            table: a row per id of every column, `I = sum(sizes)`.
+            categories: ids, each below the size of its column.
+        """
+        count = len(self.cardinalities)
+        offsets = self._offsets()
+        found = [jnp.take(table, categories[:, :count] + offsets[:count], axis=0)]
+        start = count
+        for offset, (_, length) in zip(offsets[count:], self.bags, strict=True):
+            ids = categories[:, start : start + length]
+            start += length
+            held = (ids > 0)[..., None]  # [B, L, 1]
+            vectors = jnp.take(table, ids + offset, axis=0)  # [B, L, D]
+            total = jnp.where(held, vectors, 0.0).sum(axis=1, keepdims=True)
+            found.append(total / jnp.maximum(held.sum(axis=1, keepdims=True), 1))
+        return jnp.concatenate(found, axis=1)
+
+    def _offsets(self) -> np.ndarray:
+        return np.asarray([0, *np.cumsum(self.sizes)[:-1]], np.int32)
 
     @nn.compact
     def __call__(
         self, categories: Int[Array, "B C"], numbers: Float[Array, "B Q"]
     ) -> Float[Array, "B F"]:
-        """One vector per row, `F = C * dim + Q`.
+        """One vector per row, `F = C * dim + Q`; C counts a bag as one column.
 
         Args:
             categories: ids, each below the cardinality of its column.
             numbers: standardised numbers.
         """
-        if self.dim < 1 or any(size < 1 for size in self.cardinalities):
+        if self.dim < 1 or any(size < 1 for size in self.sizes):
             raise ValueError(
                 f"cardinalities and dim must be at least 1; got {self.cardinalities} "
                 f"and {self.dim}"
             )
-        if categories.shape[-1] != len(self.cardinalities):
+        width = len(self.cardinalities) + sum(length for _, length in self.bags)
+        if categories.shape[-1] != width:
             raise ValueError(
-                f"categories must have {len(self.cardinalities)} columns, one per "
-                f"cardinality; got {categories.shape[-1]}"
+                f"categories must have {width} columns, one per cardinality and place "
+                f"of a bag; got {categories.shape[-1]}"
             )
-        if not self.cardinalities:
+        if not self.sizes:
             return numbers
-        ends = np.cumsum(self.cardinalities)
-        offsets = np.asarray([0, *ends[:-1]], np.int32)
-        initial = _initial(offsets, self.cardinalities if self.small_start else None)
-        table = self.param("embedding", initial, (int(ends[-1]), self.dim))
-        vectors = jnp.take(table, categories + offsets, axis=0)  # [B, C, dim]
+        initial = _initial(self._offsets(), self.sizes if self.small_start else None)
+        table = self.param("embedding", initial, (sum(self.sizes), self.dim))
+        vectors = self.look_up(table, categories)  # [B, C, dim]
         flat = vectors.reshape(*categories.shape[:-1], -1)
         return jnp.concatenate([flat, numbers.astype(flat.dtype)], axis=-1)
 
@@ -119,14 +154,13 @@ class TableNetwork(nn.Module):
         outputs: Array = self.network(vectors, deterministic=deterministic)
         if not self.wide:
             return outputs
-        sizes = self.encoder.cardinalities
+        sizes = self.encoder.sizes
         count = outputs.shape[-1]
         if sizes:
-            offsets = np.cumsum([0, *sizes[:-1]])
             weights = self.param(
                 "wide_categories", nn.initializers.zeros, (sum(sizes), count)
             )
-            outputs = outputs + jnp.take(weights, categories + offsets, axis=0).sum(1)
+            outputs = outputs + self.encoder.look_up(weights, categories).sum(1)
         kernel = self.param(
             "wide_numbers", nn.initializers.zeros, (numbers.shape[-1], count)
         )

@@ -134,3 +134,32 @@ def test_a_small_start_gives_large_columns_short_vectors() -> None:
     assert lengths[0] == lengths[4] == 0.0
     np.testing.assert_allclose(lengths[1:4].mean(), 0.5, rtol=0.2)
     np.testing.assert_allclose(lengths[5:].mean(), 0.05, rtol=0.05)
+
+
+def test_columns_of_several_ids_are_the_mean_of_their_vectors() -> None:
+    encoder = TableEncoder((3,), dim=2, bags=((4, 3), (5, 2)))
+    categories = jnp.array([[1, 2, 3, 0, 4, 0], [2, 0, 0, 0, 1, 1]])
+    numbers = jnp.array([[0.5], [1.5]])
+    params = encoder.init(jax.random.key(0), categories, numbers)
+    table = np.asarray(params["params"]["embedding"])
+    assert table.shape == (12, 2)
+    found = encoder.apply(params, categories, numbers)
+    expected = [
+        [*table[1], *(table[3 + 2] + table[3 + 3]) / 2, *table[7 + 4], 0.5],
+        [*table[2], 0.0, 0.0, *table[7 + 1], 1.5],
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="must have 6 columns"):
+        encoder.init(jax.random.key(0), categories[:, :2], numbers)
+
+
+def test_the_wide_part_weighs_the_mean_of_several_ids() -> None:
+    deep = MultiTaskNetwork(TASKS, hidden=(2,), experts=2, towers=())
+    network = TableNetwork(TableEncoder((3,), 2, bags=((4, 3),)), deep, wide=True)
+    categories, numbers = jnp.array([[1, 2, 3, 0]]), jnp.zeros((1, 1))
+    params = network.init(jax.random.key(0), categories, numbers)["params"]
+    before = network.apply({"params": params}, categories, numbers)
+    weights = params["wide_categories"].at[3 + 2].set(4.0)
+    changed = {**params, "wide_categories": weights}
+    after = network.apply({"params": changed}, categories, numbers)
+    np.testing.assert_allclose(after - before, 2.0, rtol=1e-5)

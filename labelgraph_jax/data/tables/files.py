@@ -1,18 +1,15 @@
 """Files -> columns: CSV, TSV, parquet and JSON tables, plain or compressed.
 
 A column is what all of its fields are: numbers, texts, or (parquet and JSONL alone)
-lists of texts. Whatever a file gets wrong is a `DataError` of one line.
+lists of either; what a model reads in it, `schema` learns. Whatever a file gets wrong
+is a `DataError` of one line.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import decimal
 import difflib
 import itertools
-import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,20 +28,16 @@ from labelgraph_jax.data.readers.columns import (
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.readers.lines import decoded_lines
 from labelgraph_jax.data.tables.values import (
-    LARGEST_WHOLE,
-    category_name,
-    is_missing,
-    parse_number,
-    seconds,
+    MOMENTS,
+    field_number,
+    field_text,
+    list_items,
+    says_more,
+    typed_value,
 )
 
 _CHUNK = 8_192
 _LISTS = (list, tuple, np.ndarray)
-_MOMENTS = (datetime.date, np.datetime64)
-_DURATIONS = (datetime.timedelta, datetime.time, np.timedelta64)
-_NOTHING = ("NoneType", "NAType", "NaTType")
-# As a float it is another number where points stand between thousands.
-_POINTS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,7 +48,7 @@ class Table:
         name: where it comes from, for errors.
         columns: numbers as float64 with NaN where missing; texts as objects: str, ""
             for an empty field, None for one that says that it is missing; lists as
-            objects, tuple of str or None.
+            objects, None or a tuple of str, or of float where some are fractions.
         lines: number of the line of each row in its file, int64 `[M]`; or None.
         written: texts of a column of numbers, objects, str or None, where a text says
             more than its number does: 1.10, 1.234.
@@ -150,7 +143,8 @@ def read_table(
     missing there. Spaces around a text are dropped. Missing: an empty field, null, NA,
     N/A or NaN; in a column of numbers also ?, None, - and a lone point. A column is one
     of numbers where all that is not missing is a number without leading zeros; true and
-    false of JSON and parquet are 1 and 0, times are seconds since 1970.
+    false of JSON and parquet are 1 and 0, times are seconds since 1970, and durations
+    seconds. A column of objects, bytes or lists of lists is `unreadable`.
 
     Args:
         path: the file; `-` reads standard input, CSV unless `format` says otherwise.
@@ -159,8 +153,8 @@ def read_table(
         column_delimiter: of a CSV, where its header does not tell.
 
     Raises:
-        DataError: the file is missing, damaged, holds no row, or a field is not as
-            above; the message names file and line.
+        DataError: the file is missing, damaged, holds no row, or no column that can be
+            read; the message names file and line.
     """
     lines = None
     if str(path) == "-":
@@ -273,14 +267,17 @@ def _column(
     """The fields of a column as numbers where they all are, else as texts or lists."""
     listed = any(isinstance(value, tuple) for value in distinct)
     read: list[Any] = []
+    kinds = [_items(value) for value in distinct if listed and value]
     for code, value in enumerate(distinct):
         try:
-            read.append(_list(value) if listed else _scalar(value))
+            if listed and value and _items(value) != kinds[0]:
+                raise TypeError
+            read.append(list_items(value) if listed else typed_value(value))
         except TypeError:
             nested = isinstance(value, (tuple, Mapping)) and not _is_flat(value)
             must = "numbers, texts or lists of texts"
             if listed and not nested:
-                must = "lists of texts"
+                must = f"lists of {kinds[0]}"
             line = lines[int(np.argmax(codes == code))]
             return _Column(
                 np.full(len(codes), None, object),
@@ -288,21 +285,21 @@ def _column(
                 f"{shown(value)}",
             )
     if listed:
-        return _Column(_objects(read)[codes])
-    numbers = [_as_number(field) for field in read]
+        return _Column(_objects(_alike(read))[codes])
+    numbers = [field_number(field) for field in read]
     if None not in numbers:
         texts = None
-        if any(isinstance(f, str) and _says_more(f) for f in read):
+        if any(isinstance(f, str) and says_more(f) for f in read):
             written = (
-                f if isinstance(f, str) else _as_text(f, v)
+                f if isinstance(f, str) else field_text(f, v)
                 for f, v in zip(read, distinct, strict=True)
             )
             texts = _objects(list(written))[codes]
         known = [v for v, f in zip(distinct, read, strict=True) if f is not None]
-        is_time = bool(known) and all(isinstance(v, _MOMENTS) for v in known)
+        is_time = bool(known) and all(isinstance(v, MOMENTS) for v in known)
         return _Column(np.array(numbers, np.float64)[codes], texts, is_time)
     texts = [
-        _as_text(field, value) for field, value in zip(read, distinct, strict=True)
+        field_text(field, value) for field, value in zip(read, distinct, strict=True)
     ]
     return _Column(_objects(texts)[codes])
 
@@ -315,66 +312,23 @@ def _objects(fields: Sequence[Any]) -> np.ndarray:
     return values
 
 
-def _says_more(text: str) -> bool:
-    """Whether a text that is a number is not written as its number would be, or one
-    that is none there is a name elsewhere: -, ?."""
-    if is_missing(text, number=True):
-        return not is_missing(text)
-    return category_name(text) != text or bool(_POINTS.fullmatch(text))
+def _items(value: Any) -> str:
+    """What the first item of a list is."""
+    first = value[0] if isinstance(value, tuple) and value else ""
+    return "texts" if isinstance(first, str) else "numbers"
+
+
+def _alike(lists: Sequence[Any]) -> list[Any]:
+    """Lists of which some hold fractions: their whole numbers are no names either."""
+    if not any(isinstance(item, float) for items in lists for item in items or ()):
+        return list(lists)
+    return [items and tuple(map(float, items)) for items in lists]
 
 
 def _is_flat(value: Any) -> bool:
     """Whether a field holds no object, and no list that holds one or another list."""
     items = value if isinstance(value, _LISTS) else [value]
     return not any(isinstance(item, (Mapping, *_LISTS)) for item in items)
-
-
-def _scalar(value: Any) -> float | str | None:
-    """A field of a file as a number, a text or nothing."""
-    if type(value).__name__ in _NOTHING:
-        return None
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, (bool, np.bool_)):
-        return float(value)
-    if isinstance(value, (*_MOMENTS, *_DURATIONS)):
-        return seconds(value)
-    if isinstance(value, (int, np.integer)):
-        return float(value) if abs(int(value)) <= LARGEST_WHOLE else str(value)
-    if isinstance(value, (float, np.floating, decimal.Decimal)):
-        return None if math.isnan(value) else float(value)
-    raise TypeError
-
-
-def _as_number(field: float | str | None) -> float | None:
-    """NaN where missing; None where it is no number."""
-    if isinstance(field, float):
-        return field
-    if field is None or is_missing(field, number=True):
-        return math.nan
-    return parse_number(field)
-
-
-def _as_text(field: float | str | None, original: Any) -> str | None:
-    if isinstance(field, float):
-        whole = isinstance(original, (bool, np.bool_))
-        return str(original).lower() if whole else str(original)
-    # None is told from a text that is empty, and "None" may be a label.
-    return (
-        None
-        if field is None or (field and field != "None" and is_missing(field))
-        else field
-    )
-
-
-def _list(value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, tuple) or not all(
-        isinstance(item, str) and item.strip() for item in value
-    ):
-        raise TypeError
-    return tuple(dict.fromkeys(item.strip() for item in value))
 
 
 def _in_order(rows: Rows) -> Iterator[tuple[int, tuple[Any, ...]]]:

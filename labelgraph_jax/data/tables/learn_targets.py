@@ -11,6 +11,7 @@ import numpy as np
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.cells import WHOLE, find_delimiter
 from labelgraph_jax.data.tables.files import Table
+from labelgraph_jax.data.tables.lists import holds_lists
 from labelgraph_jax.data.tables.readings import (
     Learned,
     learn_reading,
@@ -59,8 +60,7 @@ def learn_target(
         DataError: no such column, no target in any row, or values that such a task
             cannot have.
     """
-    values = table.column(name)
-    lists = any(isinstance(value, tuple) for value in values)
+    lists = holds_lists(table, name)
     learned = Learned(None) if lists else learn_reading(table, name)
     if kind == "auto":
         kind = "multi_label" if lists else _guess(table, name, learned, delimiter)
@@ -192,7 +192,7 @@ def _multi_class(table: Table, name: str, verbatim: bool) -> Target:
 
 def _multi_label(table: Table, name: str, delimiter: str) -> Target:
     values = table.column(name)
-    if not delimiter and values.dtype == object:
+    if not delimiter and values.dtype == object and not holds_lists(table, name):
         texts = Counter(v.strip() for v in values if isinstance(v, str) and v.strip())
         lines = {
             v.strip(): int(table.where(row).rpartition(":")[2])

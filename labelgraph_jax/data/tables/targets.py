@@ -13,6 +13,7 @@ import numpy as np
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.tables.files import Table
+from labelgraph_jax.data.tables.lists import parse_list
 from labelgraph_jax.data.tables.readings import Numbers, read_numbers, value_names
 from labelgraph_jax.data.tables.values import category_name
 
@@ -252,9 +253,11 @@ def label_lists(
     known: dict[Any, tuple[str, ...] | None] = {}
     for value in dict.fromkeys(values):
         if value is None or isinstance(value, tuple):
-            known[value] = value
+            known[value] = value and tuple(dict.fromkeys(map(category_name, value)))
         elif value.lower() in _NO_LABELS:
             known[value] = ()
+        elif (items := parse_list(value)) is not None:
+            known[value] = tuple(dict.fromkeys(map(str, items)))
         else:
             parts = value.split(delimiter) if delimiter else [value]
             known[value] = tuple(dict.fromkeys(p.strip() for p in parts if p.strip()))

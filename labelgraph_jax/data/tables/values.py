@@ -8,6 +8,8 @@ a zone, 3 and "3.0" are one name.
 from __future__ import annotations
 
 import datetime
+import decimal
+import math
 import re
 from typing import Any
 
@@ -28,6 +30,14 @@ _MISSING_NUMBERS = MISSING_TEXTS | {"?", "none", "-", "."}
 _NUMBER = re.compile(
     r"[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?|[+-]?inf(inity)?", re.I | re.A
 )
+MOMENTS = (datetime.date, np.datetime64)
+"""Types of a moment."""
+_DURATIONS = (datetime.timedelta, datetime.time, np.timedelta64)
+_NOTHING = ("NoneType", "NAType", "NaTType")
+_FRACTIONS = (float, np.floating, decimal.Decimal)
+_NUMBERS = (int, np.integer, *_FRACTIONS)
+# As a float it is another number where points stand between thousands.
+_POINTS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
 _GAPS = " \u00a0\u202f'\u2019"
 _GROUPED = {
     "thousands": re.compile(
@@ -212,3 +222,76 @@ def unit_of_moments(low: float | None, high: float | None) -> float | None:
     if size < _LEAST_MOMENT:
         return None
     return 1.0 if size < 1e11 else 1e3 if size < 1e14 else 1e6 if size < 1e17 else 1e9
+
+
+def says_more(text: str) -> bool:
+    """Whether a text that is a number is not written as its number would be, or one
+    that is none there is a name elsewhere: -, ?."""
+    if is_missing(text, number=True):
+        return not is_missing(text)
+    return category_name(text) != text or bool(_POINTS.fullmatch(text))
+
+
+def typed_value(value: Any) -> float | str | None:
+    """A field of a file as a number, a text or nothing."""
+    if type(value).__name__ in _NOTHING:
+        return None
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, (bool, np.bool_)):
+        return float(value)
+    if isinstance(value, (*MOMENTS, *_DURATIONS)):
+        return seconds(value)
+    if isinstance(value, (int, np.integer)):
+        return float(value) if abs(int(value)) <= LARGEST_WHOLE else str(value)
+    if isinstance(value, (float, np.floating, decimal.Decimal)):
+        return None if math.isnan(value) else float(value)
+    raise TypeError
+
+
+def field_number(field: float | str | None) -> float | None:
+    """NaN where missing; None where it is no number."""
+    if isinstance(field, float):
+        return field
+    if field is None or is_missing(field, number=True):
+        return math.nan
+    return parse_number(field)
+
+
+def field_text(field: float | str | None, original: Any) -> str | None:
+    """A field of a column of names as a text; None where it says that it is missing.
+
+    Args:
+        field: what `typed_value` made of it.
+        original: what stood there.
+    """
+    if isinstance(field, float):
+        whole = isinstance(original, (bool, np.bool_))
+        return str(original).lower() if whole else str(original)
+    # None is told from a text that is empty, and "None" may be a label.
+    return (
+        None
+        if field is None or (field and field != "None" and is_missing(field))
+        else field
+    )
+
+
+def list_items(value: Any) -> tuple[str, ...] | tuple[float, ...] | None:
+    """A list of texts, each once, or of numbers: names where all are whole.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, tuple):
+        raise TypeError
+    if all(isinstance(item, str) and item.strip() for item in value):
+        return tuple(dict.fromkeys(item.strip() for item in value))
+    numbers = [typed_value(item) for item in value]
+    if not all(isinstance(item, _NUMBERS) for item in value) or None in numbers:
+        raise TypeError
+    if any(isinstance(item, _FRACTIONS) for item in value):
+        return tuple(map(float, value))
+    # Whole numbers in a list name something.
+    return tuple(str(int(item)) for item in value)

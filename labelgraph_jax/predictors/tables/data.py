@@ -225,5 +225,5 @@ def table_fingerprint(table: Table) -> str:
 
 def _field(value: Any) -> str:
     if isinstance(value, tuple):
-        return "\x1d".join(value)
+        return "\x1d".join(map(str, value))
     return "\x00" if value is None else str(value)

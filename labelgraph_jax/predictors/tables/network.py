@@ -139,12 +139,17 @@ def build_table_classifier(
         **settings.network(),
     )
     module = TableNetwork(
-        encoder=TableEncoder(schema.cardinalities, config.table.dim, small_start=True),
+        encoder=TableEncoder(
+            schema.cardinalities,
+            config.table.dim,
+            small_start=True,
+            bags=schema.bags,
+        ),
         network=network,
         learn_weights=settings.weighting == "uncertainty",
         wide=config.table.wide,
     )
-    widths = (len(schema.cardinalities), schema.number_width)
+    widths = (schema.category_width, schema.number_width)
     return TableClassifier(module, tuple(targets), widths)
 
 

@@ -18,6 +18,8 @@ from labelgraph_jax.predictors.tables.network import PRIOR_FLOOR, constant_outpu
 # What the boosting takes as categories; larger columns it reads as ordered numbers,
 # the most frequent category first.
 _MOST_CATEGORIES = 254
+# Of lists and words the boosting reads the most frequent ones alone.
+_MOST_ITEMS = 66
 
 
 def table_baselines(
@@ -27,6 +29,7 @@ def table_baselines(
     cardinalities: Sequence[int],
     weights: Sequence[float],
     *,
+    bags: Sequence[tuple[int, int]] = (),
     seed: int = 0,
     validation: TableExamples | None = None,
     threshold: ThresholdConfig | None = None,
@@ -41,6 +44,7 @@ def table_baselines(
         train, test: encoded rows.
         targets: the tasks.
         cardinalities: of the categorical columns.
+        bags: of the columns of lists and texts, see `TableSchema.bags`.
         weights: of the tasks, for the mean skill.
         seed: of the boosting's own validation split.
         validation: rows on which these models, too, are calibrated and their
@@ -53,7 +57,7 @@ def table_baselines(
     started = time.perf_counter()
     found = {}
     for name, fit in (("linear", _Linear), ("boosting", _Boosting)):
-        model = fit(cardinalities, seed)
+        model = fit(cardinalities, bags, seed)
         parts = [part for part in (test, validation) if part is not None]
         inputs = model.inputs(train), [model.inputs(part) for part in parts]
         every = [
@@ -75,6 +79,21 @@ def table_baselines(
             rules=rules,
         )
     return {"seconds": round(time.perf_counter() - started, 1), "models": found}
+
+
+def _bag_shares(
+    examples: TableExamples, start: int, bags: Sequence[tuple[int, int]]
+) -> list[Any]:
+    """Of each column of several ids the share that an id has of a row, sparse."""
+    found = []
+    for size, length in bags:
+        ids = examples.categories[:, start : start + length]
+        start += length
+        rows, places = np.nonzero(ids)
+        share = 1.0 / np.bincount(rows, minlength=len(ids))[rows]
+        shape = (len(ids), size)
+        found.append(sparse.csr_matrix((share, (rows, ids[rows, places])), shape))
+    return found
 
 
 def _columns(targets: Sequence[Target]) -> list[tuple[Target, int]]:
@@ -122,16 +141,21 @@ def _outputs(
 class _Linear:
     """Logistic and ridge regression over one-hot categories."""
 
-    def __init__(self, cardinalities: Sequence[int], seed: int) -> None:
+    def __init__(
+        self, cardinalities: Sequence[int], bags: Sequence[tuple[int, int]], seed: int
+    ) -> None:
         self._ends = np.cumsum([0, *cardinalities])
+        self._bags = bags
 
     def inputs(self, examples: TableExamples) -> Any:
-        count, width = examples.categories.shape
-        columns = (examples.categories + self._ends[:-1]).ravel()
+        count, width = len(examples), len(self._ends) - 1
+        columns = (examples.categories[:, :width] + self._ends[:-1]).ravel()
         rows = np.repeat(np.arange(count), width)
         shape = (count, int(self._ends[-1]))
         hot = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
-        return sparse.hstack([hot, sparse.csr_matrix(examples.numbers)], format="csr")
+        shares = _bag_shares(examples, width, self._bags)
+        numbers = sparse.csr_matrix(examples.numbers)
+        return sparse.hstack([hot, *shares, numbers], format="csr")
 
     def classifier(self) -> Any:
         from sklearn.linear_model import LogisticRegression
@@ -147,7 +171,10 @@ class _Linear:
 class _Boosting:
     """Histogram gradient boosting over category ids and numbers."""
 
-    def __init__(self, cardinalities: Sequence[int], seed: int) -> None:
+    def __init__(
+        self, cardinalities: Sequence[int], bags: Sequence[tuple[int, int]], seed: int
+    ) -> None:
+        self._width, self._bags = len(cardinalities), bags
         self._options = {
             "categorical_features": [
                 i for i, size in enumerate(cardinalities) if size <= _MOST_CATEGORIES
@@ -158,7 +185,10 @@ class _Boosting:
         }
 
     def inputs(self, examples: TableExamples) -> np.ndarray:
-        return np.concatenate([examples.categories, examples.numbers], axis=1)
+        parts = [examples.categories[:, : self._width], examples.numbers]
+        for shares in _bag_shares(examples, self._width, self._bags):
+            parts.append(shares[:, :_MOST_ITEMS].toarray())
+        return np.concatenate(parts, axis=1)
 
     def classifier(self) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier

@@ -189,6 +189,11 @@ class TableProblem:
             "columns": {
                 "categorical": [c.name for c in schema.categorical],
                 "numeric": [c.name for c in schema.numeric],
+                "other": {
+                    c.name: c.kind
+                    for c in schema.columns
+                    if c.kind not in ("categorical", "numeric")
+                },
                 "left_out": dict(schema.dropped),
             },
             "learned_weights": model.learned_weights,
@@ -223,6 +228,7 @@ class TableProblem:
             model.targets,
             model.schema.cardinalities,
             task_weights(self.config),
+            bags=model.schema.bags,
             seed=self.config.training.seed,
             validation=None
             if held is None

@@ -20,6 +20,7 @@ _LEAK_ROWS = 20_000
 # Of 40 columns of noise, three rank two positives so well; twenty, none does.
 _LEAK_POSITIVES = 20
 _SHOWN_CLASSES = 4
+_ITEMS = {"ids": ("value in lists", "values in lists"), "text": ("word", "words")}
 _READS = {
     "time": "times",
     "comma": "decimal commas",
@@ -36,10 +37,12 @@ def table_lines(
 ) -> Iterator[str]:
     """Every task, every column and how it is read, and those left out, a line each."""
     categorical, numeric = len(schema.categorical), len(schema.numeric)
+    others = len(schema.columns) - categorical - numeric
     yield (
         f"{name}: {counted(rows, 'row')} to train on; "
         f"{counted(len(targets), 'task')}; {categorical:,} categorical and "
         f"{counted(numeric, 'numeric column')}"
+        + (f"; {others:,} of lists, vectors or texts" if others else "")
         + (f"; {len(schema.dropped)} left out" if schema.dropped else "")
     )
     width = max(len(t.name) for t in targets)
@@ -93,6 +96,8 @@ def _column(column: Column) -> str:
         mean, spread = moment_name(round(column.mean)), column.scale / 86_400
         if not column.unit:
             parts.append(f"mean {mean}, deviation {spread:,.6g} days")
+    elif column.kind == "vector":
+        parts.append(f"lists of {len(column.means):,} numbers")
     elif column.kind == "numeric" and column.unit:
         parts.append(f"long tail, read as asinh(x / {column.unit:,.6g})")
     elif column.kind == "numeric":
@@ -100,8 +105,15 @@ def _column(column: Column) -> str:
     else:
         shown = ", ".join(_short(value) for value in column.categories[:3])
         more = ", ..." if len(column.categories) > 3 else ""
-        parts.append(f"{counted(len(column.categories), 'value')}: {shown}{more}")
-    if column.rare:
+        one, many = _ITEMS.get(column.kind, ("value", "values"))
+        count = counted(len(column.categories), one, many)
+        parts.append(f"{count}: {shown}{more}")
+    if column.length:
+        end = "last" if column.kind == "ids" else "first"
+        parts.append(f"the {end} {column.length:,} of a row")
+    if column.rare and column.length:
+        parts.append(f"{counted(column.rare, 'rare one')} left out")
+    elif column.rare:
         parts.append(f"{counted(column.rare, 'rare value')} read as unseen")
     if column.missing:
         parts.append(f"{column.missing:,} missing")
