@@ -264,7 +264,8 @@ def value_names(
     gaps = {
         text
         for text in numbered
-        if is_missing(text, number=values is written and text not in known)
+        if not text
+        or (text not in known and is_missing(text, number=values is written))
     }
     return index, [
         None if text in gaps else text if verbatim else category_name(text)

@@ -15,8 +15,13 @@ from typing import Any
 
 import numpy as np
 
-MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null", "<na>", "#n/a", "nat"})
-"""What stands in a field of which nothing is known, in any case of letters."""
+# What a file says of a field of which nothing is known, in any case of letters; in a
+# column of numbers the others are no text that somebody meant either. These two decide
+# what a `Table` holds, by which a run knows its rows again: they stay as they are.
+_FILE_GAPS = frozenset({"", "na", "n/a", "nan", "null"})
+_FILE_GAPS_OF_NUMBERS = _FILE_GAPS | {"?", "none", "-", "."}
+_GAPS_OF_NAMES = _FILE_GAPS | {"<na>", "#n/a", "nat"}
+_GAPS_OF_NUMBERS = _FILE_GAPS_OF_NUMBERS | _GAPS_OF_NAMES | {"infinity", "-infinity"}
 LARGEST_WHOLE = 2**53
 """Beyond it not every whole number has a float64 of its own."""
 TRUTHS = {"true": 1.0, "false": 0.0}
@@ -24,11 +29,9 @@ TRUTHS = {"true": 1.0, "false": 0.0}
 NOTATIONS = ("", "thousands", "comma")
 """How numbers may be written: 1234.5; 1,234.5 or 1 234.5; 1234,5 or 1.234,5."""
 
-# In a column of numbers these are no text that somebody meant either.
-_MISSING_NUMBERS = MISSING_TEXTS | {"?", "none", "-", "."}
 # 007 is a code and 1_000 is Python: neither is a number in a file.
 _NUMBER = re.compile(
-    r"[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?|[+-]?inf(inity)?", re.I | re.A
+    r"[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?|[+-]?inf", re.I | re.A
 )
 MOMENTS = (datetime.date, np.datetime64)
 """Types of a moment."""
@@ -67,7 +70,7 @@ def is_missing(text: str | None, *, number: bool = False) -> bool:
     """
     if text is None or text == "None":
         return True
-    return text.lower() in (_MISSING_NUMBERS if number else MISSING_TEXTS)
+    return text.lower() in (_GAPS_OF_NUMBERS if number else _GAPS_OF_NAMES)
 
 
 def parse_number(text: str, notation: str = "") -> float | None:
@@ -227,8 +230,8 @@ def unit_of_moments(low: float | None, high: float | None) -> float | None:
 def says_more(text: str) -> bool:
     """Whether a text that is a number is not written as its number would be, or one
     that is none there is a name elsewhere: -, ?."""
-    if is_missing(text, number=True):
-        return not is_missing(text)
+    if text.lower() in _FILE_GAPS_OF_NUMBERS:
+        return text.lower() not in _FILE_GAPS
     return category_name(text) != text or bool(_POINTS.fullmatch(text))
 
 
@@ -253,7 +256,7 @@ def field_number(field: float | str | None) -> float | None:
     """NaN where missing; None where it is no number."""
     if isinstance(field, float):
         return field
-    if field is None or is_missing(field, number=True):
+    if field is None or field.lower() in _FILE_GAPS_OF_NUMBERS:
         return math.nan
     return parse_number(field)
 
@@ -268,12 +271,9 @@ def field_text(field: float | str | None, original: Any) -> str | None:
     if isinstance(field, float):
         whole = isinstance(original, (bool, np.bool_))
         return str(original).lower() if whole else str(original)
-    # None is told from a text that is empty, and "None" may be a label.
-    return (
-        None
-        if field is None or (field and field != "None" and is_missing(field))
-        else field
-    )
+    # None is told from a text that is empty.
+    is_gap = field is None or (field != "" and field.lower() in _FILE_GAPS)
+    return None if is_gap else field
 
 
 def list_items(value: Any) -> tuple[str, ...] | tuple[float, ...] | None:

@@ -83,7 +83,7 @@ def encoded(schema: TableSchema, table: Table) -> Any:
 
 @settings(
     deadline=None,
-    max_examples=40,
+    max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.fixed_dictionaries(KINDS), st.sampled_from(FORMATS), st.data())
@@ -411,6 +411,24 @@ def test_numbers_of_numpy_are_shown_as_numbers() -> None:
         target.encode(table_of("new", {"x": [2]}))
     with pytest.raises(DataError, match=r"finite numbers; got inf$"):
         learn_target(table_of("new", {"x": [1.0, np.inf]}), "x", "squared")
+
+
+def test_a_table_keeps_the_texts_by_which_a_run_knows_its_rows_again() -> None:
+    columns = {
+        "truth": ["True", "False"],
+        "day": ["2024-01-01", "2024-01-02"],
+        "gap": ["1", "<NA>"],
+        "none": ["a", "None"],
+        "comma": ["1,5", "2"],
+    }
+    table = table_of("rows", columns)
+    assert {name: list(table.columns[name]) for name in columns} == columns
+    versions = table_of("rows", {"x": ["1.1", "1.10"]}).columns["x"]
+    assert versions.tolist() == [1.1, 1.1]
+    fields = {"name": "x", "kind": "categorical", "categories": ["None", "a"]}
+    text = json.dumps({"columns": [fields | {"rare": 0, "missing": 0}], "dropped": {}})
+    old = TableSchema.from_json(text).encode(table_of("new", {"x": ["None", "a", ""]}))
+    assert old.categories[:, 0].tolist() == [2, 3, 1]
 
 
 def test_a_dash_alone_is_a_name_where_training_has_it_as_one() -> None:
