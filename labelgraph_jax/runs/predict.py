@@ -222,7 +222,11 @@ def _id(ids: np.ndarray | None, number: int) -> dict[str, Any]:
         return {}
     value = ids[number - 1]
     missing = value is None or (isinstance(value, float) and math.isnan(value))
-    return {"id": None if missing else json_value(category_name(value))}
+    if isinstance(value, tuple):
+        return {"id": list(value)}
+    if missing:
+        return {"id": None}
+    return {"id": json_value(category_name(value))}
 
 
 def write_rows(batches: Iterable[Sequence[dict[str, Any]]], output: str) -> int:

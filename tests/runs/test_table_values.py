@@ -11,9 +11,15 @@ import pytest
 
 import labelgraph_jax as lg
 from labelgraph_jax.cli.app import run
+from labelgraph_jax.data.tables.files import table_of
+from labelgraph_jax.data.tables.learn_targets import learn_target
+from labelgraph_jax.data.tables.schema import TableSchema
+from labelgraph_jax.predictors.tables.data import encode_rows
 from labelgraph_jax.predictors.tables.model import TableModel
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.tables.problem import TableProblem
+from labelgraph_jax.runs.tables.report import suspicions
 from tests.tiny_table import tiny_table_config
 
 WORDS = ("slow", "quick", "loud", "quiet", "long", "short", "sad", "funny")
@@ -113,3 +119,46 @@ def test_numbers_far_away_are_told_and_predictions_keep_their_range(
     assert [row["saw"] for row in rows] == [row["saw"] for row in expected]
     assert run(["evaluate", str(listed), "--data", str(tmp_path / "far.parquet")]) == 0
     assert "column member: 2 of 6 rows" in " ".join(capsys.readouterr().out.split())
+
+
+def test_no_column_is_accused_by_chance_and_odd_texts_are_told() -> None:
+    draw = np.random.default_rng(0)
+    for positives, accused in ((2, 0), (19, 0), (30, 1)):
+        hit = np.zeros(400, int)
+        hit[:positives] = 1
+        noise = {f"x{i}": draw.normal(size=400) for i in range(40)}
+        columns = noise | {"leak": hit + 0.1 * draw.random(400), "hit": hit}
+        columns["x0"] = [*map(str, noise["x0"][:-1]), "unknown"]
+        table = table_of("rows.csv", columns)
+        target = learn_target(table, "hit")
+        schema = TableSchema.infer(table.drop(["hit"]))
+        encoded = encode_rows(table, schema, [target], labelled=True)
+        lines = [*suspicions(table, schema, [target], encoded.examples)]
+        assert sum("nearly by itself" in line for line in lines) == accused, positives
+        assert lines[0] == (
+            "warning: rows.csv:400: column x0 holds 'unknown' among numbers: read as "
+            "missing (1 of 400 rows)"
+        )
+
+
+def test_a_stray_in_any_split_and_in_a_target_stops_no_run(tmp_path: Path) -> None:
+    frame = made_frame(120, 3)[["member", "paid"]].assign(age=range(120))
+    frame = frame.astype(object)
+    frame.loc[[5, 60], "age"] = ["unknown", None]
+    frame.loc[17, "paid"] = "n/k"
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    for seed in range(3):
+        config = tiny_table_config(tmp_path / "rows.csv", tasks=("paid=auto",))
+        data = dataclasses.replace(config.data, split_seed=seed)
+        problem = TableProblem(dataclasses.replace(config, data=data).resolved())
+        said: list[str] = []
+        prepared = problem.prepare(problem.read(), said.append)
+        assert prepared.targets[0].kind == "squared"
+        (age,) = (c for c in prepared.schema.columns if c.name == "age")
+        assert age.kind == "numeric"
+        test = prepared.splits.tables["test"]
+        assert test is not None
+        encoded = encode_rows(test, prepared.schema, prepared.targets, labelled=True)
+        told = "\n".join([*said, *encoded.remarks])
+        assert "rows.csv:7: column age holds 'unknown' among numbers" in told
+        assert "rows.csv:19: column paid holds 'n/k' among numbers" in told

@@ -286,10 +286,11 @@ def _column(
             )
     if listed:
         return _Column(_objects(_alike(read))[codes])
-    numbers = [field_number(field) for field in read]
+    numbers: list[Any] = [field_number(field) for field in read]
     if None not in numbers:
         texts = None
-        if any(isinstance(f, str) and says_more(f) for f in read):
+        pairs = zip(read, numbers, strict=True)
+        if any(isinstance(f, str) and says_more(f, n) for f, n in pairs):
             written = (
                 f if isinstance(f, str) else field_text(f, v)
                 for f, v in zip(read, distinct, strict=True)

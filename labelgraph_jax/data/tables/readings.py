@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -28,12 +29,14 @@ READS = (*NOTATIONS, "time")
 """How a column may be read as numbers: as one of `NOTATIONS`, or as ISO times."""
 
 MOST_STRAYS = 0.01
-"""Of the rows with a value, at most this share may hold a text among numbers."""
-_FEWEST_FOR_STRAYS = 100
+"""Of the rows with a value, at most this share, or one, may be a text among numbers."""
+_FEWEST_FOR_STRAYS = 50
 _LATER_STRAYS, _FEWEST_LATER = 0.1, 5
 # In a column of versions 1.10 stands beside 1.9: as numbers it would be 1.1.
 _DECIMALS = re.compile(r"\d+\.(\d+)", re.A)
 _MOST_VERSIONS = 30
+# Where none of so many texts is a number, not all of them need be tried.
+_SAMPLE = 200
 _WIDENED = 0.1
 
 
@@ -76,7 +79,8 @@ def learn_reading(table: Table, name: str) -> Learned:
     """How a column is read, from all of its training rows.
 
     It is numbers where every text is one in the same notation, or an ISO time; a text
-    in a hundred rows with a value may be something else, unless it is a code as 007 is.
+    in a hundred rows with a value, or one in fifty rows or more, may be something else,
+    unless it is a code as 007 is.
     It is names, as they are written, where one text ends in a zero behind the point and
     another has fewer decimals (1.10 and 1.9), and where the different texts are few.
 
@@ -93,6 +97,9 @@ def learn_reading(table: Table, name: str) -> Learned:
     rows = counts.total()
     if _are_versions(counts, rows):
         return Learned(None, verbatim=True)
+    few = list(itertools.islice(counts, _SAMPLE))
+    if few and all(_parse(text, reads) is None for text in few for reads in READS):
+        return Learned(None)
     best: tuple[int, str, list[str]] | None = None
     for reads in READS:
         strays = [text for text in counts if _parse(text, reads) is None]
@@ -121,7 +128,9 @@ def _are_versions(texts: Collection[str], rows: int) -> bool:
 
 def _may_stray(count: int, rows: int, texts: Collection[str]) -> bool:
     codes = any(text.lstrip("+-").isdigit() for text in texts)
-    return not codes and rows >= _FEWEST_FOR_STRAYS and count <= MOST_STRAYS * rows
+    return (
+        not codes and rows >= _FEWEST_FOR_STRAYS and count <= max(1, MOST_STRAYS * rows)
+    )
 
 
 def read_numbers(

@@ -227,12 +227,19 @@ def unit_of_moments(low: float | None, high: float | None) -> float | None:
     return 1.0 if size < 1e11 else 1e3 if size < 1e14 else 1e6 if size < 1e17 else 1e9
 
 
-def says_more(text: str) -> bool:
-    """Whether a text that is a number is not written as its number would be, or one
-    that is none there is a name elsewhere: -, ?."""
-    if text.lower() in _FILE_GAPS_OF_NUMBERS:
+def says_more(text: str, number: float) -> bool:
+    """Whether a text is not written as its number would be, or one that is a gap among
+    numbers is a name elsewhere: -, ?.
+
+    Args:
+        text: a field in a column of numbers.
+        number: what `field_number` made of it.
+    """
+    if math.isnan(number):
         return text.lower() not in _FILE_GAPS
-    return category_name(text) != text or bool(_POINTS.fullmatch(text))
+    if text[-4:-3] == "." and _POINTS.fullmatch(text):
+        return True
+    return text != (str(int(number)) if number.is_integer() else repr(number))
 
 
 def typed_value(value: Any) -> float | str | None:
