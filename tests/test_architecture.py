@@ -42,7 +42,7 @@ BUDGETS = {
     "data": 9_400,
     "training": 2_600,
     "predictors": 4_255,
-    "runs": 3_480,
+    "runs": 3_495,
     "inspection": 4_760,
     "deploy": 2_490,
     "estimator": 260,
