@@ -202,6 +202,9 @@ def _bags(table: Table, name: str, kind: str) -> list[Sequence[str]]:
         values = table.column(name)
         if values.dtype != object:
             values = table.written.get(name, values)
+        for row, value in enumerate(values):
+            if isinstance(value, tuple):
+                _refuse(table, name, "texts", row)
         return [() if _is_gap(v) else words_of(_as_text(v)) for v in values]
     fields = _fields(table, name, "lists")
     return [tuple(dict.fromkeys(map(category_name, field or ()))) for field in fields]

@@ -204,6 +204,24 @@ def test_short_texts_of_their_own_are_read_by_their_words() -> None:
     assert dropped == {"key": "a value of its own in nearly every row"}
 
 
+def test_columns_that_have_changed_their_kind_are_refused_with_the_line() -> None:
+    schema = TableSchema.infer(table_of("train", COLUMNS))
+    new = {name: [values[0]] for name, values in COLUMNS.items()}
+    for name, value, must in (
+        ("review", ["a", "list"], "texts"),
+        ("watched", "7 and 12", "lists"),
+        ("tags", 3, "lists"),
+        ("vector", 0.5, "lists of 2 numbers"),
+        ("vector", ["a", "b"], "lists of 2 numbers"),
+        ("n", [1.5], "numbers"),
+        ("n", {"a": 1}, "numbers, texts or lists"),
+    ):
+        with pytest.raises(DataError) as caught:
+            schema.encode(table_of("new", new | {name: [value]}))
+        assert f"new:1: column {name!r} must hold {must}" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
 def test_lists_of_whole_numbers_and_lists_in_a_csv_are_labels_too() -> None:
     for values in ([[7, 12], [], [7], None], ["[7, 12]", "[]", "[7]", ""]):
         target = learn_target(table_of("made", {"x": [*values[:3], None]}), "x")
