@@ -7,7 +7,6 @@ prints. A command that was stopped goes on when it is run again.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
 import logging
 import os
@@ -44,6 +43,7 @@ from labelgraph_jax.config import (
     read_config,
 )
 from labelgraph_jax.config.presets import preset
+from labelgraph_jax.config.wording import nearest_names
 from labelgraph_jax.data.files import cache_folder
 
 
@@ -333,7 +333,7 @@ def _check_name(name: str, verbs: Mapping[str, Any]) -> None:
     """Raise ConfigError with the nearest name where a word is no verb."""
     if name.startswith("-") or name in verbs:
         return
-    nearest = difflib.get_close_matches(name, verbs, n=1)
+    nearest = nearest_names(name, verbs)
     meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise ConfigError(f"{name!r} is none of the verbs {', '.join(verbs)}.{meant}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import re
 import typing
@@ -13,6 +12,7 @@ from pathlib import Path
 import tyro
 
 from labelgraph_jax.config import ConfigError
+from labelgraph_jax.config.wording import likeness
 
 ALIASES = {
     "--lr": ("--training.learning-rate",),
@@ -171,13 +171,13 @@ def _nearest(option: str, names: list[str], least: float) -> str:
     typed = option.strip("-")
     words = set(re.split("[.-]", typed))
 
-    def likeness(name: str) -> float:
-        shared = difflib.SequenceMatcher(None, typed, name.strip("-")).ratio()
+    def fit(name: str) -> float:
+        shared = likeness(typed, name.strip("-"))
         whole = set(re.split("[.-]", name.strip("-"))) <= words
         return max(shared, _ALIKE * whole)
 
-    best = max(names, key=likeness, default="")
-    return best if best and likeness(best) >= least else ""
+    best = max(names, key=fit, default="")
+    return best if best and fit(best) >= least else ""
 
 
 def _short_names(known: Mapping[str, int]) -> dict[str, list[str]]:

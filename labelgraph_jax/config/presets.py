@@ -1,7 +1,6 @@
 """Named configurations; each says what it is for, and what it costs."""
 
 import dataclasses
-import difflib
 
 from labelgraph_jax.config import (
     Config,
@@ -11,6 +10,7 @@ from labelgraph_jax.config import (
     TextConfig,
     TrainingConfig,
 )
+from labelgraph_jax.config.wording import nearest_names
 
 _MINILM_FINETUNE = Config(
     data=DataConfig(corpus="reuters21578", validation_fraction=0.06),
@@ -135,7 +135,7 @@ def preset(name: str) -> Config:
         ConfigError: no preset has that name; the nearest is given.
     """
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)
+        near = nearest_names(name, PRESETS, cutoff=0.0)
         raise ConfigError(
             f"unknown preset '{name}'; the nearest is '{near[0]}' "
             f"(all: {', '.join(PRESETS)})"

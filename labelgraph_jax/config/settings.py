@@ -5,12 +5,13 @@ Reading one executes nothing. An unknown key or a value of the wrong kind is a
 """
 
 import dataclasses
-import difflib
 import json
 import math
 import types
 import typing
 from typing import Any, Literal, TypeVar, Union
+
+from labelgraph_jax.config.wording import likeness
 
 SettingsT = TypeVar("SettingsT")
 
@@ -145,12 +146,11 @@ def nearest(path: str, root: Any) -> str:
     if same:
         return " or ".join(f"'{name}'" for name in same)
 
-    def likeness(name: str) -> float:
+    def fit(name: str) -> float:
         there, _, last = name.rpartition(".")
-        alike = difflib.SequenceMatcher(None, key, last).ratio()
-        return alike + (0.2 if there == section else 0.0)
+        return likeness(key, last) + (0.2 if there == section else 0.0)
 
-    return f"'{max(known, key=likeness)}'"
+    return f"'{max(known, key=fit)}'"
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

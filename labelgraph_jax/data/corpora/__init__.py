@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from pathlib import Path
 
+from labelgraph_jax.config.wording import nearest_names
 from labelgraph_jax.data.documents import Corpus, DataError
 
 __all__ = ["corpus_names", "is_corpus", "load_corpus"]
@@ -90,7 +90,7 @@ def load_corpus(
 def _check_choice(what: str, got: str, known: tuple[str, ...]) -> None:
     if got in known:
         return
-    nearest = difflib.get_close_matches(str(got), known, n=1, cutoff=0.0)
+    nearest = nearest_names(str(got), known, cutoff=0.0)
     raise DataError(
         f"{what} must be one of {', '.join(known)}; got {got!r} - did you mean "
         f"{nearest[0] if nearest else known[0]}?"

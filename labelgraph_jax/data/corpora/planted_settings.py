@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Any, Literal, get_type_hints
 
+from labelgraph_jax.config.wording import nearest_names
 from labelgraph_jax.data.corpora.planted_words import WORDS
 from labelgraph_jax.data.documents import DataError
 
@@ -102,7 +102,7 @@ def read_spec(text: str) -> PlantedSpec:
     for part in filter(None, text.split(",")):
         name, _, value = (piece.strip() for piece in part.partition("="))
         if name not in kinds:
-            nearest = difflib.get_close_matches(name, kinds, n=1, cutoff=0.0)[0]
+            nearest = nearest_names(name, kinds, cutoff=0.0)[0]
             raise DataError(
                 f"planted: there is no setting {name!r}; the nearest is {nearest!r}"
             )

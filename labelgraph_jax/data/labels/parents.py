@@ -50,20 +50,24 @@ def labelled_parents(
         For each label that has any, its nearest labelled ancestors, each once.
     """
     labels = set(names)
-    found: dict[str, tuple[str, ...]] = {}
+    # Of every node that was passed once, so that no way is climbed twice.
+    nearest: dict[str, tuple[str, ...]] = {}
     for name in names:
-        waiting = list(parents.get(name, ()))[::-1]
-        nearest: dict[str, None] = {}
-        passed = {name}
+        waiting = [name]
         while waiting:
-            above = waiting.pop()
-            if above in passed:
+            node = waiting[-1]
+            above = parents.get(node, ())
+            missing = [
+                p for p in above if p not in labels and p not in nearest and p != node
+            ]
+            nearest.setdefault(node, ())  # a cycle, which no reader lets in, ends here
+            if missing:
+                waiting.extend(missing)
                 continue
-            passed.add(above)
-            if above in labels:
-                nearest[above] = None
-            else:
-                waiting.extend(parents.get(above, ())[::-1])
-        if nearest:
-            found[name] = tuple(nearest)
-    return found
+            waiting.pop()
+            ways = [(p,) if p in labels else nearest[p] for p in above if p != node]
+            nearest[node] = (
+                ways[0] if len(ways) == 1 else tuple(dict.fromkeys(sum(ways, ())))
+            )
+    found = {name: tuple(p for p in nearest[name] if p != name) for name in names}
+    return {name: above for name, above in found.items() if above}

@@ -14,12 +14,11 @@ is no longer clear and such a line is refused. Both kinds may stand in one file.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from labelgraph_jax.config.wording import counted, of_them
+from labelgraph_jax.config.wording import counted, nearest_names, of_them
 from labelgraph_jax.data.documents import Corpus, DataError
 from labelgraph_jax.data.labels.parents import parents_above
 from labelgraph_jax.data.readers.lines import read_lines
@@ -28,6 +27,8 @@ ROOTS = ("Root", "ROOT")
 PATH_SEPARATOR = "--"
 SHAPES = ("dag", "tree")
 _EXAMPLES = 3
+_MOST_OF_CYCLE = 8
+"""Names of a cycle that are said, its two ends."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,7 @@ def read_taxonomy(
         if line.strip():
             for parent, child in _edges(line, f"{path}:{number}", paths):
                 builder.add(parent, child, number)
+    builder.check_cycles()
     if not builder.lines:
         raise DataError(f"{path}: must hold at least one line parent<TAB>child")
     parents = {
@@ -152,7 +154,7 @@ def _edges(
 
 
 class _Builder:
-    """The edges read so far, which never hold a cycle."""
+    """The edges read so far."""
 
     def __init__(self, source: str, roots: list[str], shape: str):
         self.source = source
@@ -160,6 +162,7 @@ class _Builder:
         self.shape = shape
         self.parents: dict[str, dict[str, int]] = {}
         self.lines: dict[str, int] = {}
+        self.edges: list[tuple[str, str, int]] = []
 
     def add(self, parent: str, child: str, number: int) -> None:
         """Adds an edge that line `number` gives; a known one changes nothing."""
@@ -182,28 +185,71 @@ class _Builder:
                 f"{child!r} stands under {parent!r} here and under {other!r} in line "
                 f"{line}"
             )
-        cycle = self._way_up(parent, child)
-        if cycle:
-            names = " < ".join(repr(name) for name in (child, *cycle))
-            raise DataError(
-                f"{where}: a taxonomy must have no cycle; this line closes {names} "
-                "(each under the next)"
-            )
         known[parent] = number
+        self.edges.append((parent, child, number))
 
-    def _way_up(self, start: str, goal: str) -> list[str]:
-        """The names from `start` up to `goal`; empty where none leads there."""
-        ways = {start: [start]}
-        waiting = [start]
-        while waiting:
-            name = waiting.pop()
-            if name == goal:
-                return ways[name]
-            for above in self.parents.get(name, {}):
-                if above not in ways:
-                    ways[above] = [*ways[name], above]
-                    waiting.append(above)
-        return []
+    def check_cycles(self) -> None:
+        """Raise DataError for the first line that closes a cycle.
+
+        All edges are looked at once, and again only to find that line: following every
+        edge upwards as it comes would take the square of the depth.
+        """
+        if not _has_cycle(self.edges):
+            return
+        first, last = 0, len(self.edges)  # without a cycle, and with one
+        while last - first > 1:
+            middle = (first + last) // 2
+            if _has_cycle(self.edges[:middle]):
+                last = middle
+            else:
+                first = middle
+        parent, child, number = self.edges[first]
+        cycle = _way_up(self.edges[:first], parent, child)
+        shown = [repr(name) for name in (child, *cycle)]
+        if len(shown) > _MOST_OF_CYCLE:
+            left_out = len(shown) - _MOST_OF_CYCLE
+            shown[_MOST_OF_CYCLE // 2 : -_MOST_OF_CYCLE // 2] = [f"({left_out:,} more)"]
+        raise DataError(
+            f"{self.source}:{number}: a taxonomy must have no cycle; this line closes "
+            f"{' < '.join(shown)} (each under the next)"
+        )
+
+
+def _has_cycle(edges: list[tuple[str, str, int]]) -> bool:
+    """Whether some name stays when, again and again, names without parents go."""
+    children: dict[str, list[str]] = {}
+    parents: dict[str, int] = {}
+    for parent, child, _ in edges:
+        children.setdefault(parent, []).append(child)
+        parents[child] = parents.get(child, 0) + 1
+    waiting = [name for name in children if name not in parents]
+    left = len(edges)
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            left -= 1
+            parents[child] -= 1
+            if not parents[child]:
+                waiting.append(child)
+    return left > 0
+
+
+def _way_up(edges: list[tuple[str, str, int]], start: str, goal: str) -> list[str]:
+    """The names from `start` up to `goal`, to which some way leads."""
+    above: dict[str, list[str]] = {}
+    for parent, child, _ in edges:
+        above.setdefault(child, []).append(parent)
+    below = {start: start}
+    waiting = [start]
+    while goal not in below:
+        name = waiting.pop()
+        for higher in above.get(name, ()):
+            if higher not in below:
+                below[higher] = name
+                waiting.append(higher)
+    way = [goal]
+    while way[-1] != start:
+        way.append(below[way[-1]])
+    return way[::-1]
 
 
 def _unknown_note(
@@ -217,7 +263,7 @@ def _unknown_note(
     unknown = [name for name in taxonomy.lines if name not in known]
     if not unknown:
         return ()
-    near = difflib.get_close_matches(unknown[0], sorted(labels), n=1)
+    near = nearest_names(unknown[0], sorted(labels))
     meant = f" (did you mean {near[0]!r}?)" if near else ""
     if not labels & taxonomy.lines.keys():
         raise DataError(

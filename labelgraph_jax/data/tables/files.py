@@ -8,7 +8,6 @@ is a `DataError` of one line.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from labelgraph_jax.config.wording import nearest_names
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.files import standard_input
 from labelgraph_jax.data.readers.columns import (
@@ -116,7 +116,7 @@ class Table:
             DataError: there is no such column.
         """
         if name not in self.columns:
-            near = difflib.get_close_matches(name, self.columns, n=1, cutoff=0.5)
+            near = nearest_names(name, self.columns, cutoff=0.5)
             nearest = f"the nearest is {near[0]!r}; " if near else ""
             raise DataError(
                 f"{self.name}: no column {name!r}; {nearest}the columns are: "

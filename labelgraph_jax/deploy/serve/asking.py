@@ -1,20 +1,18 @@
 """The body of a request, read and checked by hand: each refusal says what must hold."""
 
-import difflib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from labelgraph_jax.config.wording import nearest_names
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.deploy.serve.errors import RefusedError
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.scoring import Asked
 
 KNOWN = ("text", "texts", "top_k", "scores", "labels")
-NEAREST_AMONG = 20_000
-"""Labels among which the nearest name is looked for."""
 
 
 class Question(BaseModel):
@@ -113,7 +111,7 @@ def read_question(
         raise _wrong(f"the body must be a JSON object; got {_kind(fields)}")
     for name in fields:
         if name not in KNOWN:
-            near = difflib.get_close_matches(name[:100], KNOWN, 1)
+            near = nearest_names(name, KNOWN)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise _wrong(
                 f"the fields must be among {', '.join(KNOWN)}; got {_short(name)}{hint}"
@@ -198,8 +196,7 @@ def columns_of(names: tuple[str, ...], labels: LabelSpace) -> tuple[int, ...]:
     """
     for name in names:
         if name not in labels.index:
-            known = labels.names[:NEAREST_AMONG]
-            near = difflib.get_close_matches(name[:100], known, 1, 0.0)
+            near = nearest_names(name, labels.names, cutoff=0.0)
             raise _wrong(
                 f"labels must be among the model's; {_short(name)} is none: the "
                 f"nearest is {near[0]!r}",

@@ -1,6 +1,5 @@
 """A model, a text -> why these labels."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import expit
 
+from labelgraph_jax.config.wording import nearest_names
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.functional.many_labels.label_lists import scores_at
 from labelgraph_jax.inspection.explain.attribute import METHODS, Method
@@ -199,7 +199,7 @@ def _choose(
 
 def _unknown(name: str, labels: Sequence[str]) -> str:
     lower = {label.lower(): label for label in labels}
-    near = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
+    near = nearest_names(name.lower(), lower, count=3, cutoff=0.5)
     near += [low for low in lower if name.lower() in low and low not in near]
     meant = ", ".join(repr(lower[found]) for found in near[:5])
     said = f"the model has no label {name!r}"

@@ -1,6 +1,8 @@
 """Taxonomy files: both kinds of line, and what each wrong one is told."""
 
 import gzip
+import random
+import time
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,39 @@ def test_a_taxonomy_of_other_data_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "economy\ttarifs\nx\ty\n")
     with pytest.raises(DataError, match=r"none of 4 is one, such as 'economy'"):
         attach_taxonomy(corpus(("tariffs",)), path)
+
+
+@pytest.mark.parametrize("order", ["down", "up", "mixed", "path"])
+def test_fifty_thousand_levels_are_read_in_a_second(order: str, tmp_path: Path) -> None:
+    levels = 50_000
+    lines = [f"n{level}\tn{level + 1}" for level in range(levels)]
+    if order == "up":
+        lines.reverse()
+    elif order == "mixed":
+        random.Random(0).shuffle(lines)
+    elif order == "path":
+        lines = ["--".join(f"n{level}" for level in range(levels + 1))]
+    path = written(tmp_path, "\n".join(lines) + "\n")
+    start = time.process_time()
+    taxonomy = read_taxonomy(path)
+    taken = time.process_time() - start
+    assert len(taxonomy.parents) == levels
+    assert taxonomy.parents["n7"] == ("n6",)
+    assert taken < 3
+
+
+def test_a_long_cycle_is_told_by_its_two_ends_and_the_line(tmp_path: Path) -> None:
+    lines = [f"n{level}\tn{level + 1}" for level in range(20_000)]
+    lines[15_000:15_000] = ["n9000\tn0"]
+    with pytest.raises(DataError) as refused:
+        read_taxonomy(written(tmp_path, "\n".join(lines) + "\n"))
+    assert (
+        ":15001: a taxonomy must have no cycle; this line closes 'n0' < 'n9000' < "
+        "'n8999' < 'n8998' < (8,994 more) < 'n3' < 'n2' < 'n1' < 'n0' (each"
+    ) in str(refused.value)
+
+
+def test_the_first_of_several_cycles_is_told(tmp_path: Path) -> None:
+    text = "a\tb\nc\td\nx\ty\nd\tc\nb\ta\ny\tx\n"
+    with pytest.raises(DataError, match=r":4: .* closes 'c' < 'd' < 'c' "):
+        read_taxonomy(written(tmp_path, text))
