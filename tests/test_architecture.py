@@ -37,7 +37,7 @@ NARROWER = {
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
     "config": 1_150,
-    "functional": 5_665,
+    "functional": 6_165,
     "modules": 1_760,
     "data": 9_400,
     "training": 2_600,
@@ -49,7 +49,7 @@ BUDGETS = {
     "cli": 3_095,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 38_900
+BUDGET = 39_400
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -5,13 +5,13 @@ Settled once, from the whole training file, and refused where it is not clear.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.config.wording import nearest_names
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.cells import (
@@ -245,7 +245,7 @@ def _label_columns(
 
 
 def _no_column(rows: Rows, name: str, role: str) -> DataError:
-    near = difflib.get_close_matches(name, rows.header, n=1, cutoff=0.5)
+    near = nearest_names(name, rows.header, cutoff=0.5)
     nearest = f"the nearest is {near[0]!r}; " if near else ""
     return DataError(
         f"{rows.name}: no {role} column {name!r}; {nearest}the columns are: "

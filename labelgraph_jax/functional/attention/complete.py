@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from labelgraph_jax.functional.attention.plan import EdgeFactors
+from labelgraph_jax.functional.attention.plan import EdgeFactors, check_complete
 from labelgraph_jax.functional.attention.sorted_sums import (
     by_heads,
     divide_heads,
@@ -51,7 +51,8 @@ def complete_attention(
     largest error against float64 does not grow with N: measured from 1,000 to 1,000,000
     labels, values of order 1, it stays below 1e-7 for logits of order 1 and 1e-6 for
     logits of order 10. The gradient sorts by the receivers and is the same kind of
-    sums; nothing of size N x N is made.
+    sums; nothing of size N x N is made. There is no forward mode (`jax.jvp`); the
+    methods of `graph_attention` that make the matrix have one.
 
     Args:
         receivers: s, the receiver's half of the logit.
@@ -65,8 +66,9 @@ def complete_attention(
         of weights that are all 0 gives zeros.
 
     Raises:
-        ValueError: negative_slope lies outside [0, 1]: the largest logit would no
-            longer be that of the largest sender.
+        ValueError: shapes do not fit together, or there is no label; negative_slope
+            lies outside [0, 1]: the largest logit would no longer be that of the
+            largest sender.
 
     Reference: ours; the logit is that of Velickovic et al., ICLR 2018, equation 3.
     """
@@ -74,7 +76,10 @@ def complete_attention(
         raise ValueError(
             f"complete_attention needs a negative_slope in [0, 1], got {negative_slope}"
         )
-    wide = divide_heads(*(x.astype(jnp.float32) for x in (receivers, senders, values)))
+    check_complete(receivers, senders, values, factors)
+    wide = divide_heads(
+        *(jnp.asarray(x, jnp.float32) for x in (receivers, senders, values))
+    )
     if factors is None:
         out, _ = weighted_attention(*wide, None, negative_slope)
         return out.reshape(values.shape).astype(values.dtype)
@@ -91,14 +96,13 @@ def complete_attention(
     start = (jnp.zeros_like(wide[2]), jnp.zeros_like(wide[0]))
     components = (of_receivers.T, of_senders.T)
     (sums, total), _ = jax.lax.scan(add, start, components)
-    some = total > 0
-    out = jnp.where(some, 1.0 / jnp.where(some, total, 1.0), 0.0)[..., None] * sums
+    out = _inverse(total)[..., None] * sums
     return out.reshape(values.shape).astype(values.dtype)
 
 
 def _shares(factor: Float[Array, "N R"]) -> Float[Array, "N R"]:
     """A factor over its largest entry, which the softmax does not see."""
-    factor = factor.astype(jnp.float32)
+    factor = jnp.asarray(factor, jnp.float32)
     largest = jax.lax.stop_gradient(factor.max())
     return factor / jnp.where(largest > 0, largest, 1.0)
 
@@ -162,14 +166,15 @@ def _some_heads(
 
 
 def _inverse(total: Float[Array, "N H"]) -> Float[Array, "N H"]:
-    return jnp.where(total > 0, 1.0 / jnp.where(total > 0, total, 1.0), 0.0)
+    # No total is negative; NaN is no 0, and comes out.
+    return jnp.where(total == 0, 0.0, 1.0 / jnp.where(total == 0, 1.0, total))
 
 
 def _raised(
     t: Float[Array, "N h"], top: Float[Array, "h"], slope: float
 ) -> Float[Array, "N h 2"]:
     """exp(t_j - T) and exp(a (t_j - T))."""
-    return jnp.exp((t - top)[..., None] * jnp.asarray([1.0, slope]))
+    return jnp.exp((t - top)[..., None] * jnp.asarray([1.0, slope], t.dtype))
 
 
 def _scales(
@@ -178,7 +183,7 @@ def _scales(
     """exp(s_i + T - m_i) and exp(a (s_i + T) - m_i); nothing lies above where the
     first would exceed 1."""
     largest = s + top
-    above = jnp.where(largest >= 0, 1.0, 0.0)
+    above = (largest >= 0).astype(s.dtype)
     below = jnp.exp(jnp.minimum((slope - 1.0) * largest, 0.0))
     return jnp.stack([above, below], axis=-1)
 

@@ -16,6 +16,7 @@ from labelgraph_jax.functional.attention.weights import (
     fixed_rows,
     gather,
 )
+from labelgraph_jax.functional.checks import check_axes
 
 PAIR_FEATURES_AT_ONCE = 2**24
 """Numbers of one chunk of GATv2's pairwise activations: 64 MB in float32."""
@@ -166,5 +167,8 @@ def message_gate(
             f"kernel must have shape {(2 * width,)} for {width} features of free and "
             f"message each, got {kernel.shape}"
         )
+    check_axes(bias=(bias, ""))
     both = jnp.concatenate([free, message], axis=1).astype(jnp.float32)
-    return jax.nn.sigmoid(both @ kernel.astype(jnp.float32) + bias)
+    return jax.nn.sigmoid(
+        both @ kernel.astype(jnp.float32) + jnp.asarray(bias, jnp.float32)
+    )

@@ -140,7 +140,8 @@ def graph_attention(
             twice where there is a gradient; `sparse` takes `edges`; `auto` chooses by
             size and by what is given. Only `dense` returns attention weights, and
             `complete` cannot drop them, for it makes none. What is dropped depends on
-            the method, how often it is does not.
+            the method, how often it is does not. `dense` and `blocked` have a forward
+            mode (`jax.jvp`), the others only a gradient.
         free_bytes: memory that may be taken: `auto` keeps within it where it can, and
             what would need more is refused before it is tried.
         key: randomness of the dropout.
@@ -232,7 +233,7 @@ def relu_graph_attention(
             divided by 1 - dropout_rate.
         return_attention: return the attention weights too.
         method: how it is computed, as in `graph_attention`; `complete` is
-            `complete_relu_attention`.
+            `complete_relu_attention`. `dense` and `blocked` have a forward mode.
         free_bytes: memory that may be taken: `auto` keeps within it where it can, and
             what would need more is refused before it is tried.
         key: randomness of the dropout.

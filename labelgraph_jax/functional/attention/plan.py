@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Shaped
 
 from labelgraph_jax.functional.attention.sorted_sums import (
@@ -10,7 +11,12 @@ from labelgraph_jax.functional.attention.sorted_sums import (
     pieces_of,
 )
 from labelgraph_jax.functional.attention.sparse import EDGE_BYTES
-from labelgraph_jax.functional.graph.edges import Edges, check_edge_list
+from labelgraph_jax.functional.checks import check_axes
+from labelgraph_jax.functional.graph.edges import (
+    Edges,
+    check_edge_list,
+    check_label_count,
+)
 
 AdjacencyRole = Literal["additive", "multiplicative", "fixed", "mask", "none"]
 
@@ -37,10 +43,11 @@ def check_shapes(
     """Refuse nodes, kernels and attention vectors that do not fit, by their names.
 
     Raises:
-        ValueError: a shape that does not fit the others.
+        ValueError: a shape that does not fit the others, or no label.
     """
     if nodes.ndim != 2:
         raise ValueError(f"nodes must have shape [labels, features], got {nodes.shape}")
+    check_label_count(nodes.shape[0])
     shape: tuple[int, ...] = ()
     for name, kernel in kernels.items():
         if kernel.ndim != 3 or kernel.shape[0] != nodes.shape[1]:
@@ -178,6 +185,28 @@ def check_dropout(
         raise ValueError(
             f"dropout_rate {dropout_rate} must come with a key, got key = None"
         )
+
+
+def check_complete(
+    receivers: Shaped[Array, "..."],
+    senders: Shaped[Array, "..."],
+    values: Shaped[Array, "..."],
+    factors: EdgeFactors | None,
+) -> None:
+    """Refuse halves, values and factors of attention over all labels that do not fit.
+
+    Raises:
+        ValueError: a shape that does not fit the others, or no label.
+    """
+    u, v = (None, None) if factors is None else factors
+    check_axes(
+        receivers=(receivers, "N H"),
+        senders=(senders, "N H"),
+        values=(values, "N H F"),
+        receiver_factors=(u, "N R"),
+        sender_factors=(v, "N R"),
+    )
+    check_label_count(jnp.shape(receivers)[0])
 
 
 class AttentionSizes(NamedTuple):

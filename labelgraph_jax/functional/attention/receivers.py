@@ -2,15 +2,21 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from labelgraph_jax.functional.attention.forms import pair_scores
-from labelgraph_jax.functional.attention.plan import AdjacencyRole, EdgeFactors
+from labelgraph_jax.functional.attention.plan import (
+    AdjacencyRole,
+    EdgeFactors,
+    check_shapes,
+)
 from labelgraph_jax.functional.attention.weights import (
     attention_rows,
     factor_weights,
     score_halves,
 )
+from labelgraph_jax.functional.checks import check_axes, is_known
 from labelgraph_jax.functional.graph.convolution import (
     normalise_adjacency,
     normalise_edges,
@@ -25,7 +31,17 @@ def receiver_scores(
     receiver_vector: Float[Array, "H F"],
     sender_vector: Float[Array, "H F"],
 ) -> Float[Array, "H R N"]:
-    """The scores of `graph_attention` and `relu_graph_attention`, before the kink."""
+    """The scores of `graph_attention` and `relu_graph_attention`, before the kink.
+
+    Raises:
+        ValueError: shapes do not fit together, or a receiver that is known is no label.
+    """
+    check_shapes(
+        nodes,
+        {"kernel": kernel},
+        {"receiver_vector": receiver_vector, "sender_vector": sender_vector},
+    )
+    _check_receivers(receivers, nodes.shape[0])
     projected = jnp.einsum("nd,dhf->nhf", nodes, kernel)
     own, senders = score_halves(projected, receiver_vector, sender_vector)
     return own[:, receivers, None] + senders[:, None, :]
@@ -40,9 +56,17 @@ def receiver_scores_v2(
     *,
     negative_slope: float = 0.2,
 ) -> Float[Array, "H R N"]:
-    """The scores of `graph_attention_v2`, its LeakyReLU included."""
+    """The scores of `graph_attention_v2`, its LeakyReLU included.
+
+    Raises:
+        ValueError: as `receiver_scores`.
+    """
+    kernels = {"receiver_kernel": receiver_kernel, "sender_kernel": sender_kernel}
+    check_shapes(nodes, kernels, {"vector": vector})
+    _check_receivers(receivers, nodes.shape[0])
     senders = jnp.einsum("nd,dhf->nhf", nodes, sender_kernel)
-    own = jnp.einsum("nd,dhf->nhf", nodes[receivers], receiver_kernel)
+    chosen = jnp.asarray(nodes)[receivers]
+    own = jnp.einsum("nd,dhf->nhf", chosen, receiver_kernel)
     return pair_scores(own, senders, vector, negative_slope, 1)
 
 
@@ -71,10 +95,21 @@ def receiver_attention(
         float32; entry (h, r, j) is what head h of label receivers[r] gives label j.
 
     Raises:
-        ValueError: another form.
+        ValueError: another form, shapes that do not fit together, or a receiver that is
+            known and no label.
     """
     if form not in ("gat", "gatv2", "relu"):
         raise ValueError(f"form must be gat, gatv2 or relu, got {form!r}")
+    bias_axes = "N N" if edges is None else "E"
+    check_axes(
+        receivers=(receivers, "Q"),
+        scores=(scores, "H Q N"),
+        edge_weights=(edge_weights, "N N"),
+        edge_bias=(edge_bias, bias_axes),
+        edges=(None if edges is None else edges.receivers, "E"),
+    )
+    _check_receivers(receivers, scores.shape[2])
+    scores = jnp.asarray(scores, jnp.float32)
     rows: dict[str, Array] = {}
     matrices: dict[str, Array | None] = {
         "edge_weights": edge_weights,
@@ -87,13 +122,24 @@ def receiver_attention(
         if values is not None and edges is not None:
             rows[name] = edge_rows(edges, values, receivers, scores.shape[2])
         elif values is not None:
-            rows[name] = values[receivers]
+            rows[name] = jnp.asarray(values)[receivers]
     if edge_factors is not None:
-        factors = (edge_factors[0][receivers], edge_factors[1])
+        factors = (jnp.asarray(edge_factors[0])[receivers], edge_factors[1])
         rows["edge_weights"] = factor_weights(factors)
     if form == "gat":
         scores = jax.nn.leaky_relu(scores, negative_slope)
     return attention_rows("relu" if form == "relu" else "softmax", role, scores, **rows)
+
+
+def _check_receivers(receivers: Int[Array, " R"], labels: int) -> None:
+    """Refuse ids that are no labels: looking them up would give another label."""
+    check_axes(receivers=(receivers, "R"))
+    if is_known(receivers) and np.size(receivers):
+        low, high = int(np.min(receivers)), int(np.max(receivers))
+        if low < 0 or high >= labels:
+            raise ValueError(
+                f"receivers must lie in 0..{labels - 1}, got {low}..{high}"
+            )
 
 
 def receiver_convolution(
@@ -113,7 +159,7 @@ def edge_rows(
     n: int,
 ) -> Float[Array, "R N"]:
     """Values of listed edges as rows of a matrix, 0 where no edge is listed."""
-    own = edges.receivers[None, :] == receivers[:, None]
+    own = edges.receivers[None, :] == receivers.astype(jnp.int32)[:, None]
     kept = jnp.where(own, values.astype(jnp.float32)[None, :], 0.0)
     rows = jnp.zeros((len(receivers), n), jnp.float32)
     return rows.at[:, edges.senders].add(kept)

@@ -46,7 +46,8 @@ class Layout(NamedTuple):
 
     def rows(self, first: Int[Array, ""] | int, heads: int) -> Int[Array, "S HQ"]:
         """Rows of an array `[N * heads, ...]` whose heads from `first` on these are."""
-        head = first + jnp.repeat(jnp.arange(self.heads), self.blocks)
+        of_block = jnp.repeat(jnp.arange(self.heads, dtype=jnp.int32), self.blocks)
+        head = jnp.asarray(first, jnp.int32) + of_block
         return self.labels * heads + head
 
 
@@ -59,7 +60,7 @@ def sort_and_place(
     order = _orders(keys)
     ordered = jnp.take_along_axis(keys, order, axis=1)
     place = jax.vmap(lambda x, y: jnp.searchsorted(x, y, side=side), (0, 1), 1)
-    return order, place(ordered, queries)
+    return order, place(ordered, queries).astype(jnp.int32)
 
 
 def _orders(keys: Float[Array, "H N"]) -> Int[Array, "H N"]:
@@ -165,9 +166,10 @@ def two_sums(
     others = _other_blocks(*whole, layout)
 
     steps = len(which)
-    block = places // steps + jnp.arange(layout.heads) * layout.blocks
+    heads = jnp.arange(layout.heads, dtype=jnp.int32)
+    block = places // steps + heads * layout.blocks
     here = places % steps * columns + block
-    sign = jnp.asarray([1.0, -1.0])
+    sign = jnp.asarray([1.0, -1.0], table.dtype)
     found_rows, found_numbers = (
         x.reshape(steps * columns, *x.shape[2:])[here] for x in within
     )

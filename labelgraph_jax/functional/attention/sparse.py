@@ -24,7 +24,7 @@ def edge_scores(
 
 def edge_softmax(
     logits: Float[Array, "E H"],
-    kept: Bool[Array, "E 1"],
+    kept: Bool[Array, "E #H"],
     receivers: Int[Array, "E"],
     labels: int,
 ) -> Float[Array, "E H"]:
@@ -32,11 +32,12 @@ def edge_softmax(
     segments = partial(
         _by_receiver, receivers=receivers, labels=labels, total=jax.ops.segment_max
     )
+    kept = kept & (logits != -jnp.inf)
     hidden = jnp.where(kept, jax.lax.stop_gradient(logits), -jnp.inf)
     largest = segments(hidden)
     raised = jnp.where(kept, jnp.exp(jnp.where(kept, logits - largest, 0.0)), 0.0)
     total = segments(raised, total=jax.ops.segment_sum)
-    return raised / jnp.where(total > 0, total, 1.0)
+    return raised / jnp.where(total == 0, 1.0, total)
 
 
 def _by_receiver(
@@ -62,7 +63,6 @@ def fixed_edges(
     return jnp.broadcast_to(shares, (len(weights), heads))
 
 
-@jax.custom_vjp
 def gather_edges(
     attention: Float[Array, "E H"],
     values: Float[Array, "N H F"],
@@ -72,7 +72,7 @@ def gather_edges(
     """out_i = the sum over the edges i <- j of attention_e values_j.
 
     Edges are taken a block at a time, forwards and backwards, so that what they carry,
-    `[E, H, F]`, is never whole.
+    `[E, H, F]`, is never whole. Differentiable in reverse mode, not in forward mode.
 
     Args:
         attention: one weight per edge and head.
@@ -83,6 +83,14 @@ def gather_edges(
     Returns:
         The sums, of the type of `values`; added up in float32.
     """
+    values, receivers, senders = (jnp.asarray(x) for x in (values, receivers, senders))
+    return _gather(attention, values, receivers, senders)
+
+
+@jax.custom_vjp
+def _gather(
+    attention: Array, values: Array, receivers: Array, senders: Array
+) -> Float[Array, "N H F"]:
     return _gather_forward(attention, values, receivers, senders)[0]
 
 
@@ -91,7 +99,8 @@ def _gather_forward(
 ) -> tuple[Array, tuple[Array, ...]]:
     def add(total: Array, piece: tuple[Array, ...]) -> tuple[Array, None]:
         weights, to, come_from = piece
-        carried = weights[..., None] * values[come_from].astype(jnp.float32)
+        sent = values[come_from].astype(jnp.float32)
+        carried = weights[..., None].astype(jnp.float32) * sent
         return total.at[to].add(carried, indices_are_sorted=True), None
 
     pieces = _edge_blocks(values, attention, receivers, senders)
@@ -109,7 +118,8 @@ def _gather_backward(
         weights, to, come_from = piece
         heard = gradient.at[to].get(indices_are_sorted=True).astype(jnp.float32)
         sent = values[come_from].astype(jnp.float32)
-        total = total.at[come_from].add(weights[..., None] * heard)
+        shared = weights[..., None].astype(jnp.float32) * heard
+        total = total.at[come_from].add(shared)
         return total, jnp.sum(heard * sent, axis=-1)
 
     pieces = _edge_blocks(values, attention, receivers, senders)
@@ -130,7 +140,7 @@ def _edge_blocks(
     """The edges in blocks; those that fill up the last one carry nothing to the last
     label, so that the receivers stay sorted."""
     edges, heads = attention.shape
-    most = max(1, EDGE_BYTES // (4 * heads * values.shape[-1]))
+    most = max(1, EDGE_BYTES // max(4 * heads * values.shape[-1], 1))
     size = max(1, min(edges, most))
     missing = -edges % size
     ends = ((attention, 0.0), (receivers, len(values) - 1), (senders, 0))
@@ -144,4 +154,4 @@ def _edge_blocks(
     return weights, to, come_from
 
 
-gather_edges.defvjp(_gather_forward, _gather_backward)
+_gather.defvjp(_gather_forward, _gather_backward)

@@ -27,7 +27,8 @@ def masked_softmax(
     """Softmax over the last axis in float32, counting only entries where `mask` holds.
 
     A row whose mask is all false gives zeros, not a uniform row: a label
-    without neighbours receives no message. Its gradient is zero.
+    without neighbours receives no message. Its gradient is zero. A logit of minus
+    infinity counts as one that the mask leaves out, also where all of a row are.
 
     Example:
         >>> import jax.numpy as jnp
@@ -43,8 +44,10 @@ def masked_softmax(
     Returns:
         float32 weights; every row sums to one, or to zero where nothing counts.
     """
-    mask = jnp.broadcast_to(mask, logits.shape)
-    return jax.nn.softmax(logits.astype(jnp.float32), axis=-1, where=mask)
+    logits = jnp.asarray(logits, jnp.float32)
+    # Written so that NaN counts, and comes out.
+    mask = jnp.broadcast_to(mask, logits.shape) & (logits != -jnp.inf)
+    return jax.nn.softmax(logits, axis=-1, where=mask)
 
 
 def masked_relu(
@@ -81,7 +84,7 @@ def weigh_edges(
     if role == "multiplicative":
         return normalise(scores, mask) * jnp.where(mask, weights, 0.0)
     if role == "mask":
-        return normalise(scores, mask & (weights != 0))
+        return normalise(spoilt(scores, weights), mask & (weights != 0))
     if score == "relu":
         return normalise(scores + weights, mask)
     log_weights, positive = log_of_positive(weights)
@@ -101,7 +104,10 @@ def attention_rows(
     if role == "fixed":
         assert edge_weights is not None
         return fixed_rows(edge_weights, adjacency, heads=scores.shape[0])
-    mask = jnp.ones(scores.shape[1:], bool) if adjacency is None else adjacency != 0
+    if adjacency is not None:
+        scores = spoilt(scores, adjacency)
+    everyone = jnp.ones(scores.shape[1:], bool)
+    mask = everyone if adjacency is None else adjacency.astype(bool)
     return weigh_edges(
         score,
         masked_softmax if score == "softmax" else masked_relu,
@@ -113,13 +119,23 @@ def attention_rows(
     )
 
 
+def spoilt(
+    scores: Float[Array, "*edges"], weights: Shaped[Array, "*#edges"]
+) -> Float[Array, "*edges"]:
+    """Scores that are NaN where a weight is; as a mask it would only be "an edge"."""
+    if not jnp.issubdtype(weights.dtype, jnp.floating):
+        return scores
+    return jnp.where(jnp.isnan(weights), jnp.nan, scores)
+
+
 def log_of_positive(
     weights: Float[Array, "..."],
 ) -> tuple[Float[Array, "..."], Bool[Array, "..."]]:
-    """The logarithm where there is one, 0 elsewhere, and where there is one."""
+    """The logarithm where there is one, 0 elsewhere, and where there is one; of NaN it
+    is NaN, and no missing edge."""
     # Below the smallest normal number log is -inf on hardware that flushes to zero.
     # The inner `where` keeps log and its gradient finite on the branch not taken.
-    positive = weights >= jnp.finfo(jnp.float32).tiny
+    positive = ~(weights < jnp.finfo(jnp.float32).tiny)
     return jnp.log(jnp.where(positive, weights, 1.0)), positive
 
 
@@ -132,7 +148,7 @@ def fixed_rows(
     """The attention of role `fixed`: w_ij / sum_j abs(w_ij), the same in every head."""
     weights = jax.lax.stop_gradient(edge_weights).astype(jnp.float32)
     if adjacency is not None:
-        weights = jnp.where(adjacency != 0, weights, 0.0)
+        weights = jnp.where(adjacency.astype(bool), weights, 0.0)
     total = jnp.abs(weights).sum(axis=1, keepdims=True)
     weights = weights / jnp.where(total > 0, total, 1.0)
     return jnp.broadcast_to(weights[None], (heads, *weights.shape))
@@ -155,7 +171,8 @@ def drop_weights(
     if dropout_rate == 0.0:
         return attention
     assert key is not None
-    kept = jax.random.bernoulli(key, 1.0 - dropout_rate, attention.shape)
+    # Of float32 whatever the default is, so that the same weights are dropped.
+    kept = jax.random.bernoulli(key, jnp.float32(1.0 - dropout_rate), attention.shape)
     return jnp.where(kept, attention / (1.0 - dropout_rate), 0.0)
 
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from labelgraph_jax.functional.checks import check_axes, check_numbers
+
 SCALE_SPREAD, SHIFT_SPREAD = 0.3, 3.0
 """Expected distance of scores from calibrated ones: standard deviations."""
 LEAST_SCALE = 0.1
@@ -144,7 +146,7 @@ def calibrated_cut(
         A logit, which may lie outside the cuts; its sigmoid is the threshold.
 
     Raises:
-        ValueError: there are fewer than two cuts.
+        ValueError: there are fewer than two cuts, shapes differ, or one is NaN.
 
     Example:
         >>> import numpy as np
@@ -160,6 +162,8 @@ def calibrated_cut(
     """
     if len(cuts) < 2:
         raise ValueError(f"there must be two cuts at least; got {len(cuts)}")
+    check_axes(cuts=(cuts, "G"), hits=(hits, "G"), predicted=(predicted, "G"))
+    check_numbers(cuts=cuts, hits=hits, predicted=predicted)
     step = cuts[1] - cuts[0]
     x = np.minimum(cuts + step / 2, cuts[-1])
     cells, true = (t - np.append(t[1:], 0) for t in (predicted, hits))

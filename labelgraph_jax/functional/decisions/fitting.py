@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import check_targets
 from labelgraph_jax.functional.decisions.calibrated import calibrated_cut
 from labelgraph_jax.functional.decisions.thresholds import check_one_shape
 
@@ -82,10 +83,12 @@ def count_cuts(
         seed: of the dealing.
 
     Raises:
-        ValueError: shapes differ, a score is no probability, or nothing is positive.
+        ValueError: shapes differ, a score is no probability, an annotated target is NaN
+            or outside 0..1, or nothing is positive.
     """
     scores, truth = np.asarray(probabilities), np.asarray(targets) > 0
     _check_shapes(scores, truth, np.asarray(label_counts), target_mask)
+    check_targets(targets, target_mask)
     if target_mask is not None:
         truth = truth & target_mask
         scores = np.where(target_mask, scores, 0).astype(scores.dtype)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import check_axes, check_targets
 from labelgraph_jax.functional.decisions.fitting import Metric, ThresholdFits
 from labelgraph_jax.functional.metrics.bootstrap import document_draws
 
@@ -46,7 +47,15 @@ def cross_fitted_decisions(
 
     Returns:
         The decisions of every name, bool `[M, N]`.
+
+    Raises:
+        ValueError: the probabilities are not those of the table's documents and labels.
     """
+    check_axes(
+        probabilities=(probabilities, "M N"),
+        block=(fits.counts.block, "M"),
+        rarity=(fits.counts.rarity, "N"),
+    )
     block = fits.counts.block
     fold_of_block = np.arange(len(fits.counts.positives)) % FOLDS
     decisions: dict[str, np.ndarray] = {}
@@ -92,7 +101,18 @@ def simplest_rule(
         The rule, and for each one its micro_f1, its macro_f1 over the labels with
         positives, and the share of the resamples in which it beat the rule it was held
         against (None for the first).
+
+    Raises:
+        ValueError: shapes differ, there is no document, or an annotated target is NaN
+            or outside 0..1.
     """
+    check_axes(
+        targets=(targets, "M N"),
+        target_mask=(target_mask, "M N"),
+        missed=(missed, "M"),
+        **{rule: (decided, "M N") for rule, decided in decisions.items()},
+    )
+    check_targets(targets, target_mask)
     truth = np.asarray(targets) > 0
     if target_mask is not None:
         truth = truth & target_mask

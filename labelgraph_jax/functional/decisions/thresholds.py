@@ -11,6 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
+from labelgraph_jax.functional.checks import (
+    check_axes,
+    check_numbers,
+    check_targets,
+)
+
 HostOrDevice = Array | np.ndarray
 AnyArray = TypeVar("AnyArray", Array, np.ndarray)
 
@@ -45,7 +51,26 @@ def apply_thresholds(
 
     Returns:
         True where the label is predicted.
+
+    Raises:
+        ValueError: there is not one threshold per label, or per document and label; or
+            a score or a threshold is NaN (seen only where it is known, so not under
+            `jit`).
     """
+    axes = "M N" if jnp.ndim(thresholds) == 2 else "N"
+    check_axes(probabilities=(probabilities, "M N"), thresholds=(thresholds, axes))
+    check_numbers(probabilities=probabilities, thresholds=thresholds)
+    return over_thresholds(probabilities, thresholds, at_least_one=at_least_one)
+
+
+def over_thresholds(
+    probabilities: Float[AnyArray, "M N"],
+    thresholds: Float[HostOrDevice, "... N"],
+    *,
+    at_least_one: bool = False,
+) -> Bool[AnyArray, "M N"]:
+    """`apply_thresholds` of what was checked; a score that is NaN, which only a masked
+    cell may hold, decides nothing."""
     xp = jnp if isinstance(probabilities, jax.Array) else np
     decisions = probabilities >= thresholds.astype(probabilities.dtype)
     if not at_least_one or probabilities.shape[1] == 0:
@@ -70,10 +95,17 @@ def decide_top_k(
         [[True, True, False]]
 
     Raises:
-        ValueError: k < 1.
+        ValueError: k < 1, or a score is NaN (seen only where it is known, so not under
+            `jit`).
     """
     if k < 1:
         raise ValueError(f"k must be >= 1, got {k}")
+    check_axes(probabilities=(probabilities, "M N"))
+    check_numbers(probabilities=probabilities)
+    return _top_k(probabilities, k)
+
+
+def _top_k(probabilities: Float[AnyArray, "M N"], k: int) -> Bool[AnyArray, "M N"]:
     labels = probabilities.shape[1]
     if isinstance(probabilities, jax.Array):
         last = jax.lax.top_k(probabilities, min(k, labels))[0][:, -1:]
@@ -115,7 +147,7 @@ def fit_top_k(
     scores, positives, kept = _checked(probabilities, targets, target_mask)
     most = min(scores.shape[1], max(1, 2 * int(positives.sum(axis=1).max())))
     # Ties by label index twice over: among the most probable ones, and in their order.
-    candidates = np.nonzero(decide_top_k(scores, most))[1].reshape(-1, most)
+    candidates = np.nonzero(_top_k(scores, most))[1].reshape(-1, most)
     best_first = np.argsort(
         -np.take_along_axis(scores, candidates, axis=1), axis=1, kind="stable"
     )
@@ -160,7 +192,8 @@ def fit_global_threshold(
         number just above the highest score.
 
     Raises:
-        ValueError: there is no annotated score, one is NaN, or the shapes differ.
+        ValueError: there is no annotated score, one is NaN, an annotated target is NaN
+            or outside 0..1, or the shapes differ.
     """
     scores, positives, kept = _checked(probabilities, targets, target_mask)
     return float(best_threshold(_cells(scores, kept), _cells(positives, kept)))
@@ -191,8 +224,7 @@ def fit_label_thresholds(
         The thresholds, of the type of the probabilities.
 
     Raises:
-        ValueError: shrinkage is negative or NaN, there is no annotated score, one is
-            NaN, or the shapes differ.
+        ValueError: shrinkage is negative or NaN, or as `fit_global_threshold`.
     """
     if not shrinkage >= 0:
         raise ValueError(f"shrinkage must be >= 0, got {shrinkage}")
@@ -222,9 +254,10 @@ def _checked(
 ]:
     """Scores in float32 or float64, truth and mask on the host, or a ValueError."""
     scores, truth = np.asarray(probabilities), np.asarray(targets)
-    kept = None if target_mask is None else np.asarray(target_mask)
+    kept = None if target_mask is None else np.asarray(target_mask, bool)
     check_one_shape(scores, truth)
     scores = checked_scores(scores, kept)
+    check_targets(truth, kept)
     return scores, truth > 0 if kept is None else (truth > 0) & kept, kept
 
 

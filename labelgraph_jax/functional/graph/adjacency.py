@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
+from labelgraph_jax.functional.checks import check_axes, check_targets
 from labelgraph_jax.functional.graph.edges import (
     as_square,
     check_label_count,
@@ -44,7 +45,8 @@ def cooccurrence(
         float32 counts `[N, N]`, symmetric.
 
     Raises:
-        ValueError: `targets` does not have two axes.
+        ValueError: `targets` does not have two axes, the mask has another shape; or an
+            annotated target is NaN or outside 0..1.
     """
     kept = _annotated_targets(targets, target_mask)
     return _together(kept, kept)
@@ -68,7 +70,8 @@ def annotated_counts(
         float32 counts `[N, N]`, not symmetric.
 
     Raises:
-        ValueError: `targets` does not have two axes.
+        ValueError: `targets` does not have two axes, the mask has another shape; or an
+            annotated target is NaN or outside 0..1.
     """
     kept = _annotated_targets(targets, target_mask)
     return _together(kept, jnp.asarray(target_mask).astype(jnp.float32))
@@ -77,11 +80,13 @@ def annotated_counts(
 def _annotated_targets(
     targets: Shaped[ArrayLike, "M N"], target_mask: Bool[ArrayLike, "M N"] | None
 ) -> Float[Array, "M N"]:
-    targets = jnp.asarray(targets)
-    if targets.ndim != 2:
+    if jnp.ndim(targets) != 2:
         raise ValueError(
-            f"targets must have shape [documents, labels], got {targets.shape}"
+            f"targets must have shape [documents, labels], got {jnp.shape(targets)}"
         )
+    check_axes(targets=(targets, "M N"), target_mask=(target_mask, "M N"))
+    check_targets(targets, target_mask)
+    targets = jnp.asarray(targets)
     if target_mask is not None:
         targets = jnp.where(target_mask, targets, 0)
     return targets.astype(jnp.float32)
@@ -179,7 +184,8 @@ def conditional_adjacency(
                 f"counts and annotated must have one shape, got {counts.shape} and "
                 f"{own.shape}"
             )
-    conditional = jnp.where(own > 0, counts / jnp.where(own > 0, own, 1.0), 0.0)
+    # 0 * own: nothing where nothing was counted, and NaN where that is not known.
+    conditional = jnp.where(own > 0, counts / jnp.where(own > 0, own, 1.0), 0.0 * own)
     return _with_diagonal(conditional, jnp.ones(counts.shape[0], jnp.float32))
 
 
@@ -228,8 +234,10 @@ def thresholded_adjacency(
     n = conditional.shape[0]
     kept = (conditional >= tau) & ~jnp.eye(n, dtype=bool)
     degree = kept.sum(axis=1)  # [N]
-    shared = kept * (p / jnp.maximum(degree, 1))[:, None]
-    return _with_diagonal(shared, jnp.where(degree > 0, 1.0 - p, 1.0))
+    share = p / jnp.maximum(degree, 1).astype(jnp.float32)
+    shared = jnp.where(kept, share[:, None], 0.0 * conditional)
+    own = jnp.where(degree > 0, jnp.float32(1.0 - p), jnp.float32(1.0))
+    return _with_diagonal(shared, own)
 
 
 def taxonomy_adjacency(parents: Int[ArrayLike, "E 2"], n: int) -> Float[Array, "N N"]:
@@ -340,7 +348,7 @@ def adjacency_statistics(adjacency: Shaped[ArrayLike, "N N"]) -> AdjacencyStatis
     Raises:
         ValueError: `adjacency` is not square.
     """
-    connected = jnp.asarray(as_square("adjacency", adjacency)) != 0
+    connected = jnp.asarray(as_square("adjacency", adjacency)).astype(bool)
     n = connected.shape[0]
     own = jnp.eye(n, dtype=bool)
     others = connected & ~own

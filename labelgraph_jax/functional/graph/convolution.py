@@ -10,6 +10,7 @@ from labelgraph_jax.functional.graph.edges import (
     Edges,
     as_square,
     check_edge_list,
+    check_label_count,
 )
 
 
@@ -59,7 +60,7 @@ def normalise_edges(edges: Edges, n: int) -> Float[Array, "E"]:
         ValueError: as `check_edge_list`.
     """
     check_edge_list(edges, n)
-    weights = edges.weights.astype(jnp.float32)
+    weights = jnp.asarray(edges.weights, jnp.float32)
     size = jnp.abs(weights)
     received = jax.ops.segment_sum(
         size, edges.receivers, num_segments=n, indices_are_sorted=True
@@ -96,7 +97,8 @@ def graph_convolution(
         kernel: the projection W.
         adjacency: entry (i, j) the weight with which i receives from j, of any sign;
             with a diagonal where a label is to hear itself. A list of edges is the
-            same graph in memory that grows with the edges.
+            same graph in memory that grows with the edges, without a forward mode
+            (`jax.jvp`).
 
     Returns:
         The new features `[N, F]`; zeros for a label that receives nothing.
@@ -111,6 +113,7 @@ def graph_convolution(
     if nodes.ndim != 2:
         raise ValueError(f"nodes must have shape [labels, features], got {nodes.shape}")
     labels, features = nodes.shape
+    check_label_count(labels)
     if kernel.ndim != 2 or kernel.shape[0] != features:
         raise ValueError(
             f"kernel must have shape [{features}, new features] for nodes of shape "
@@ -133,5 +136,6 @@ def graph_convolution(
 def _inverse_root(total: Float[Array, "..."]) -> Float[Array, "..."]:
     """1 / sqrt(total), 0 where there is nothing to divide by."""
     # Below the smallest normal number the root is 0 on hardware that flushes to zero.
-    positive = total >= jnp.finfo(jnp.float32).tiny
+    # NaN is not below it, and comes out.
+    positive = ~(total < jnp.finfo(jnp.float32).tiny)
     return jnp.where(positive, jnp.where(positive, total, 1.0) ** -0.5, 0.0)

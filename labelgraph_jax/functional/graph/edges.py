@@ -172,10 +172,16 @@ def edges_from_adjacency(adjacency: Shaped[ArrayLike, "N N"]) -> Edges:
 
 
 def adjacency_from_edges(edges: Edges, n: int) -> Float[Array, "N N"]:
-    """The matrix with the weight of every edge, 0 where there is none."""
+    """The matrix with the weight of every edge, 0 where there is none.
+
+    Raises:
+        ValueError: as `check_edge_list`, or n is below 1.
+    """
+    check_label_count(n)
     check_edge_list(edges, n)
     empty = jnp.zeros((n, n), jnp.float32)
-    return empty.at[edges.receivers, edges.senders].set(edges.weights)
+    weights = jnp.asarray(edges.weights, jnp.float32)
+    return empty.at[edges.receivers, edges.senders].set(weights)
 
 
 def edges_from_pairs(parents: Int[ArrayLike, "E 2"], n: int) -> Edges:

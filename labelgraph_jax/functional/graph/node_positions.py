@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from labelgraph_jax.functional.graph.edges import as_square
+
 GOLDEN_ANGLE = 2.399963229728653
 CENTRE = 0.1
 """Pull towards the centre, in spring constants: unconnected parts do not drift off."""
@@ -31,14 +33,17 @@ def node_positions(
     Returns:
         Coordinates in [-1, 1].
 
+    Raises:
+        ValueError: the weights are not square.
+
     Reference: Fruchterman and Reingold, "Graph Drawing by Force-directed Placement",
     Software: Practice and Experience 21 (1991), with a pull towards the centre.
     """
-    given = jnp.asarray(weights, jnp.float32)
+    given = jnp.asarray(as_square("weights", weights), jnp.float32)
     count = given.shape[0]
-    spring = (given + given.T) / 2 * (1 - jnp.eye(count))
+    spring = (given + given.T) / 2 * (1 - jnp.eye(count, dtype=jnp.float32))
     spring /= jnp.maximum(spring.max(initial=0.0), 1e-9)
-    ideal = 1.0 / jnp.sqrt(max(count, 1))
+    ideal = 1.0 / jnp.sqrt(jnp.float32(max(count, 1)))
     place = jnp.arange(count, dtype=jnp.float32)
     radius = jnp.sqrt((place + 0.5) / max(count, 1))
     angle = place * GOLDEN_ANGLE
@@ -46,11 +51,13 @@ def node_positions(
 
     def move(step: Any, positions: Float[Array, "N 2"]) -> Float[Array, "N 2"]:
         apart = positions[:, None] - positions[None]  # [N, N, 2]
-        distance = jnp.maximum(jnp.linalg.norm(apart, axis=-1), 1e-3)
+        # At least so much before the root, whose slope at 0 is infinite.
+        distance = jnp.sqrt(jnp.maximum(jnp.square(apart).sum(-1), 1e-6))
         strength = ideal**2 / distance**2 - spring * distance / ideal
         force = (apart * strength[..., None]).sum(1) - CENTRE * positions / ideal
-        length = jnp.maximum(jnp.linalg.norm(force, axis=-1, keepdims=True), 1e-9)
-        most = 0.2 * (1.0 - step / steps)
+        squared = jnp.square(force).sum(-1, keepdims=True)
+        length = jnp.sqrt(jnp.maximum(squared, 1e-18))
+        most = 0.2 * (1.0 - jnp.asarray(step, jnp.float32) / steps)
         return positions + force / length * jnp.minimum(length, most)
 
     found = jax.lax.fori_loop(0, steps, move, start)

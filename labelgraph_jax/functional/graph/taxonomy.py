@@ -18,10 +18,18 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import (
+    check_axes,
+    check_targets,
+    is_known,
+    is_positive,
+)
 from labelgraph_jax.functional.graph.edges import check_parents
 
 AnyArray = TypeVar("AnyArray", Array, np.ndarray)
 HostOrDevice = Array | np.ndarray
+MOST_OF_CYCLE = 8
+"""Labels of a cycle that are said, its two ends."""
 
 
 class HierarchicalCounts(NamedTuple):
@@ -51,10 +59,11 @@ class HierarchicalCounts(NamedTuple):
 def ancestor_matrix(parents: Int[ArrayLike, "E 2"], n: int) -> Bool[Array, "N N"]:
     """Find the ancestors of every label: the transitive closure of its parents.
 
-    R_0 = 0, R_{t+1}[i] = OR over parents p of i of (e_p OR R_t[p]), until nothing
-    changes, which takes as many rounds as the taxonomy is deep. A round costs edges
-    times labels; squaring the matrix of the edges takes fewer rounds of labels cubed,
-    which is slower for every taxonomy that is not as deep as it is wide.
+    R[i] = OR over parents p of i of (e_p OR R[p])
+
+    Where values are known, labels are taken from the top down, on the host, each once:
+    edges times labels, however deep. Under `jit` all are taken together until nothing
+    changes, which takes as many such rounds as the taxonomy is deep.
 
     Example:
         >>> import labelgraph_jax as lg
@@ -81,13 +90,58 @@ def ancestor_matrix(parents: Int[ArrayLike, "E 2"], n: int) -> Bool[Array, "N N"
         raise ValueError(f"a taxonomy must have at least 1 label, got n = {n}")
     parents = jnp.asarray(parents)
     check_parents(parents, n)
-    closure = _closure(parents, n)
-    known = not isinstance(parents, jax.core.Tracer)
-    if known and (own := np.flatnonzero(np.diagonal(closure))).size:
-        raise ValueError(
-            f"parents must hold no cycle; label {own[0]} is its own ancestor"
-        )
-    return closure
+    if not is_known(parents):
+        return _closure(parents, n)
+    return jnp.asarray(_from_the_top(np.asarray(parents, np.int64), n))
+
+
+def _from_the_top(parents: Int[np.ndarray, "E 2"], n: int) -> Bool[np.ndarray, "N N"]:
+    """The ancestors of every label, each label after its parents.
+
+    Raises:
+        ValueError: a cycle, of which the labels are named.
+    """
+    pairs = np.unique(parents, axis=0).tolist()
+    above: list[list[int]] = [[] for _ in range(n)]
+    below: list[list[int]] = [[] for _ in range(n)]
+    for child, parent in pairs:
+        above[child].append(parent)
+        below[parent].append(child)
+    missing = [len(ends) for ends in above]
+    ready = [label for label in range(n) if not missing[label]]
+    reached = np.zeros((n, n), bool)
+    for label in ready:  # grows
+        for parent in above[label]:
+            reached[label] |= reached[parent]
+            reached[label, parent] = True
+        for child in below[label]:
+            missing[child] -= 1
+            if not missing[child]:
+                ready.append(child)
+    if len(ready) < n:
+        raise ValueError(f"parents must hold no cycle; {_cycle(above, missing)}")
+    return reached
+
+
+def _cycle(above: list[list[int]], missing: list[int]) -> str:
+    """A sentence on one cycle: every label left has a parent that is left too."""
+    way = [next(label for label, count in enumerate(missing) if count)]
+    place = {way[0]: 0}
+    while True:
+        way.append(next(p for p in above[way[-1]] if missing[p]))
+        if way[-1] in place:
+            break
+        place[way[-1]] = len(way) - 1
+    cycle = way[place[way[-1]] : -1]
+    first = cycle.index(min(cycle))
+    cycle = [*cycle[first:], *cycle[: first + 1]]
+    shown = [str(label) for label in cycle]
+    if len(shown) > MOST_OF_CYCLE:
+        shown[MOST_OF_CYCLE // 2 : -MOST_OF_CYCLE // 2] = ["..."]
+    return (
+        f"label {cycle[0]} is its own ancestor: {' < '.join(shown)} (each under the "
+        "next)"
+    )
 
 
 @partial(jax.jit, static_argnames="n")
@@ -123,6 +177,7 @@ def imply_ancestors(
         Decisions that never name a label without its ancestors; nothing is taken
         away, and applying it twice changes nothing.
     """
+    check_axes(decisions=(decisions, "M N"), ancestors=(ancestors, "N N"))
     if isinstance(decisions, jax.Array):
         weight = decisions.astype(jnp.float32)
         above = jnp.asarray(ancestors).astype(jnp.float32)
@@ -147,6 +202,7 @@ def ancestor_probabilities(
         probabilities: one score per document and label, any number but NaN.
         ancestors: what `ancestor_matrix` returns.
     """
+    check_axes(probabilities=(probabilities, "M N"), ancestors=(ancestors, "N N"))
     if isinstance(probabilities, jax.Array):
         return _raised(probabilities, jnp.asarray(ancestors))
     raised = np.array(probabilities.T, order="C")
@@ -201,9 +257,21 @@ def hierarchical_counts(
 
     Returns:
         Integer scalars, which add over batches and devices.
+
+    Raises:
+        ValueError: shapes do not fit together; or a target that counts is NaN or
+            outside 0..1 (seen only where it is known, so not under `jit`).
     """
+    check_axes(
+        decisions=(decisions, "M N"),
+        targets=(targets, "M N"),
+        ancestors=(ancestors, "N N"),
+        example_mask=(example_mask, "M"),
+        target_mask=(target_mask, "M N"),
+    )
+    check_targets(targets, target_mask, example_mask)
     xp = jnp if isinstance(decisions, jax.Array) else np
-    positive = xp.asarray(targets) > 0
+    positive = is_positive(targets) if xp is jnp else np.asarray(targets) > 0
     real = xp.ones(len(decisions), bool) if example_mask is None else example_mask
     counted = real = xp.asarray(real)[:, None]
     if target_mask is not None:

@@ -274,7 +274,7 @@ def distribution_balanced_loss(
     settings are the defaults. Their constant focal alpha of one half is left out.
     """
     _check(logits, counts)
-    kept = kept_cells(jnp.shape(logits), target_mask, example_mask)
+    kept = kept_cells(logits, targets, target_mask, example_mask)
     known = jnp.where(kept, targets, 0).astype(jnp.float32)
     return rebalanced_loss(
         logits,

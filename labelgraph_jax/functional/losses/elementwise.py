@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Shaped
 
+from labelgraph_jax.functional.checks import check_axes, check_targets
+
 LossSum = tuple[Float[Array, ""], Float[Array, ""]]
 TwoLosses = tuple[Float[Array, "B N"], Float[Array, "B N"]]
 
@@ -56,7 +58,9 @@ def binary_cross_entropy(
         and devices.
 
     Raises:
-        ValueError: label_smoothing lies outside [0, 1).
+        ValueError: shapes do not fit together; label_smoothing lies outside [0, 1); a
+            target that counts is NaN or outside 0..1 (seen only where it is known, so
+            not under `jit`).
     """
     return sum_over_cells(
         lambda x: (jax.nn.softplus(-x), jax.nn.softplus(x)),
@@ -96,7 +100,7 @@ def focal_loss(
         0.173
 
     Raises:
-        ValueError: gamma is negative, or label_smoothing lies outside [0, 1).
+        ValueError: gamma is negative, or as `binary_cross_entropy`.
 
     Reference: Lin et al., "Focal loss for dense object detection", ICCV 2017, eq. 4.
     """
@@ -142,8 +146,8 @@ def asymmetric_loss(
         0.693
 
     Raises:
-        ValueError: an exponent is negative, the margin lies outside [0, 1), or
-            label_smoothing does.
+        ValueError: an exponent is negative, the margin lies outside [0, 1), or as
+            `binary_cross_entropy`.
 
     Reference: Ridnik et al., "Asymmetric loss for multi-label classification",
     ICCV 2021, eq. 7. The gradient flows through the fading factors as well.
@@ -182,16 +186,29 @@ def focal_cells(x: Float[Array, "B N"], gamma: float) -> Float[Array, "B N"]:
 
 
 def kept_cells(
-    shape: tuple[int, ...],
+    logits: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
     target_mask: Bool[ArrayLike, "B N"] | None,
     example_mask: Bool[ArrayLike, " B"] | None,
 ) -> Bool[Array, "B N"]:
-    """Mask of the cells whose document is real and whose label is annotated."""
-    kept = jnp.ones(shape, bool)
+    """Mask of the cells whose document is real and whose label is annotated.
+
+    Raises:
+        ValueError: shapes do not fit together, or a target of such a cell lies outside
+            0..1 or is NaN.
+    """
+    check_axes(
+        logits=(logits, "B N"),
+        targets=(targets, "B N"),
+        target_mask=(target_mask, "B N"),
+        example_mask=(example_mask, "B"),
+    )
+    check_targets(targets, target_mask, example_mask)
+    kept = jnp.ones(jnp.shape(logits), bool)
     if target_mask is not None:
-        kept &= jnp.asarray(target_mask)
+        kept &= jnp.asarray(target_mask, bool)
     if example_mask is not None:
-        kept &= jnp.asarray(example_mask)[:, None]
+        kept &= jnp.asarray(example_mask, bool)[:, None]
     return kept
 
 
@@ -212,11 +229,12 @@ def sum_over_cells(
     changes the loss and not the weight_sum.
 
     Raises:
-        ValueError: label_smoothing lies outside [0, 1).
+        ValueError: label_smoothing lies outside [0, 1), or as `kept_cells`.
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
-    kept = kept_cells(jnp.shape(logits), target_mask, example_mask)
+    kept = kept_cells(logits, targets, target_mask, example_mask)
+    check_axes(logits=(logits, "B N"), positive_weight=(positive_weight, "N"))
     # Masked before the arithmetic: zero times the gradient of NaN is NaN.
     x = jnp.where(kept, logits, 0).astype(jnp.float32)
     y = jnp.where(kept, targets, 0).astype(jnp.float32)

@@ -9,9 +9,11 @@ from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Shaped
 
+from labelgraph_jax.functional.checks import check_axes, check_targets, is_known
 from labelgraph_jax.functional.losses.elementwise import LossSum
 
 TaskKind = Literal["binary", "multi_label", "multi_class", "squared"]
@@ -64,6 +66,29 @@ def task_slices(tasks: Sequence[Task]) -> tuple[slice, ...]:
     return tuple(slices)
 
 
+def check_task_targets(
+    targets: Shaped[ArrayLike, "B O"],
+    tasks: Sequence[Task],
+    target_mask: Bool[ArrayLike, "B O"] | None = None,
+    example_mask: Bool[ArrayLike, " B"] | None = None,
+) -> None:
+    """Refuse annotated targets that say nothing to a task of their kind.
+
+    Raises:
+        ValueError: NaN, or outside 0..1 of a task that is not squared; names the task.
+    """
+    masks = (mask for mask in (target_mask, example_mask) if mask is not None)
+    if not is_known(targets, *masks):
+        return
+    for task, columns in zip(tasks, task_slices(tasks), strict=True):
+        mask = None if target_mask is None else np.asarray(target_mask)[:, columns]
+        given = np.asarray(targets)[:, columns]
+        try:
+            check_targets(given, mask, example_mask, real=task.kind == "squared")
+        except ValueError as refused:
+            raise ValueError(f"task {task.name}: {refused}") from None
+
+
 def task_loss_sums(
     outputs: Float[ArrayLike, "B O"],
     targets: Shaped[ArrayLike, "B O"],
@@ -98,8 +123,11 @@ def task_loss_sums(
         weight_sum the weight of the rows annotated for it; zero and zero where none is.
 
     Raises:
-        ValueError: the tasks are malformed, or own another number of columns.
+        ValueError: the tasks are malformed, or own another number of columns; a mask
+            does not fit; an annotated target is NaN or, but for squared tasks, outside
+            0..1 (seen only where it is known, so not under `jit`).
     """
+    given = targets
     outputs = jnp.asarray(outputs, jnp.float32)
     targets = jnp.asarray(targets).astype(jnp.float32)
     slices = task_slices(tasks)
@@ -108,6 +136,12 @@ def task_loss_sums(
             f"outputs and targets must be [B, {slices[-1].stop}], the columns of the "
             f"tasks; got {outputs.shape} and {targets.shape}"
         )
+    check_axes(
+        outputs=(outputs, "B O"),
+        target_mask=(target_mask, "B O"),
+        example_mask=(example_mask, "B"),
+    )
+    check_task_targets(given, tasks, target_mask, example_mask)
     mask = jnp.ones(outputs.shape, bool)
     if target_mask is not None:
         mask &= jnp.asarray(target_mask, bool)
@@ -154,7 +188,7 @@ def _row_losses(
             cells += (positive_weight - 1) * targets * jax.nn.softplus(-outputs)
     cells = jnp.where(mask, cells, 0.0)
     kept = mask.sum(axis=-1)
-    loss = cells.sum(axis=-1) / jnp.maximum(kept, 1)
+    loss = cells.sum(axis=-1) / jnp.maximum(kept, 1).astype(jnp.float32)
     return loss, (kept > 0).astype(jnp.float32)
 
 
@@ -256,7 +290,9 @@ def join_task_losses(
     losses = loss_sums
     if log_variance is not None:
         scales = [1.0] * count if variance_scales is None else variance_scales
-        losses = jnp.asarray(scales) * jnp.exp(-log_variance) * losses
+        log_variance = jnp.asarray(log_variance, jnp.float32)
+        scale = jnp.asarray(scales, jnp.float32)
+        losses = scale * jnp.exp(-log_variance) * losses
         losses += log_variance * weight_sums / 2
     if task_weights is not None:
         losses = losses * jnp.asarray(task_weights, jnp.float32)
@@ -271,10 +307,16 @@ def output_count(tasks: Sequence[Task]) -> int:
 def task_probabilities(
     outputs: Float[Array, "B O"], tasks: Sequence[Task]
 ) -> Float[Array, "B O"]:
-    """Outputs as what they predict: sigmoid, softmax, or the value itself; float32."""
-    outputs = outputs.astype(jnp.float32)
+    """Outputs as what they predict: sigmoid, softmax, or the value itself; float32.
+
+    Raises:
+        ValueError: the tasks are malformed, or own another number of columns.
+    """
+    slices = task_slices(tasks)
+    check_axes(outputs=(outputs, f"B {slices[-1].stop}"))
+    outputs = jnp.asarray(outputs, jnp.float32)
     parts = []
-    for task, columns in zip(tasks, task_slices(tasks), strict=True):
+    for task, columns in zip(tasks, slices, strict=True):
         part = outputs[:, columns]
         if task.kind == "multi_class":
             part = jax.nn.softmax(part, axis=-1)

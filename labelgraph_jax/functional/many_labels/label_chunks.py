@@ -25,6 +25,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from labelgraph_jax.functional.checks import is_known
 from labelgraph_jax.functional.losses.elementwise import LossSum, binary_cross_entropy
 from labelgraph_jax.functional.losses.sliced import slice_loss
 from labelgraph_jax.functional.many_labels.label_layout import (
@@ -69,7 +70,8 @@ def chunked_loss(
 
     and its gradient, to rounding. The gradient is computed in the same sweep as the
     loss wherever one is taken; it flows to documents, labels and bias, and to no
-    option. A document that is masked out adds nothing, whatever it holds.
+    option. There is no forward mode (`jax.jvp`). A document that is masked out adds
+    nothing, whatever it holds.
 
     Args:
         documents: document vectors, of any float type.
@@ -210,7 +212,8 @@ def top_labels(
     """The k labels of highest logit of every document, best first, exactly.
 
     Equal logits come by ascending id: the first k of a stable argsort of the negated
-    logits. A logit of minus infinity counts as the lowest finite number.
+    logits. A logit of minus infinity counts as the lowest finite number. A document of
+    which some logit is NaN has no best labels: all k logits are NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -240,8 +243,11 @@ def top_labels(
             f"{layout.labels} labels"
         )
 
-    def merge(chunk: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
+    def merge(
+        chunk: Array, best: tuple[Array, Array, Array]
+    ) -> tuple[Array, Array, Array]:
         logits = layout.scores(documents, labels, bias, chunk)
+        unknown = best[2] | jnp.isnan(logits).any(axis=1)
         logits = jnp.where(logits == 0, 0, logits)  # -0.0 and 0.0 are a tie
         logits = jnp.maximum(logits, jnp.finfo(jnp.float32).min)
         logits = jnp.where(layout.is_new(chunk), logits, -jnp.inf)
@@ -251,17 +257,18 @@ def top_labels(
         negated = jnp.concatenate([-best[0], -found], axis=1)
         both = jnp.concatenate([best[1], ids], axis=1)
         negated, both = jax.lax.sort((negated, both), num_keys=2)
-        return -negated[:, :k], both[:, :k]
+        return -negated[:, :k], both[:, :k], unknown
 
     # No label: worse than any, and later than all.
     start = (
-        jnp.full((documents.shape[0], k), -jnp.inf),
+        jnp.full((documents.shape[0], k), -jnp.inf, jnp.float32),
         jnp.full((documents.shape[0], k), layout.labels, jnp.int32),
+        jnp.zeros(documents.shape[0], bool),
     )
-    return jax.lax.fori_loop(0, layout.chunks, merge, start)
+    best, ids, unknown = jax.lax.fori_loop(0, layout.chunks, merge, start)
+    return jnp.where(unknown[:, None], jnp.nan, best), jnp.minimum(ids, len(labels) - 1)
 
 
-@partial(jax.jit, static_argnames=("at_least_one", "chunk"))
 def decision_counts(
     documents: Float[ArrayLike, "B D"],
     labels: Float[ArrayLike, "N D"],
@@ -285,8 +292,32 @@ def decision_counts(
         The counts, which add over batches.
 
     Raises:
-        ValueError: there is not one threshold per label, or as `chunked_loss`.
+        ValueError: there is not one threshold per label, or as `chunked_loss`; or a
+            score or a threshold is NaN (seen only where it is known, so not under
+            `jit`).
     """
+    scored = (documents, labels, bias, positives, thresholds, example_mask)
+    counts, unknown = _decision_counts(*scored, at_least_one, chunk)
+    if is_known(unknown) and unknown:
+        raise ValueError(
+            "documents, labels, bias and thresholds must be numbers, got NaN in a "
+            "score or a threshold"
+        )
+    return counts
+
+
+@partial(jax.jit, static_argnums=(6, 7))
+def _decision_counts(
+    documents: Float[ArrayLike, "B D"],
+    labels: Float[ArrayLike, "N D"],
+    bias: Float[ArrayLike, " N"],
+    positives: Int[ArrayLike, "B P"],
+    thresholds: Float[ArrayLike, " N"],
+    example_mask: Bool[ArrayLike, " B"] | None,
+    at_least_one: bool,
+    chunk: int,
+) -> tuple[DecisionCounts, Bool[Array, ""]]:
+    """The counts, and whether a score of a real document or a threshold is NaN."""
     documents, labels, bias, positives, mask = checked_factors(
         documents, labels, bias, positives, example_mask
     )
@@ -298,8 +329,12 @@ def decision_counts(
         )
     cutoffs = jnp.asarray(thresholds, jnp.float32)
 
-    def count(chunk: Array, totals: DecisionCounts) -> DecisionCounts:
+    def count(
+        chunk: Array, state: tuple[DecisionCounts, Array]
+    ) -> tuple[DecisionCounts, Array]:
+        totals, unknown = state
         logits = layout.scores(documents, labels, bias, chunk)
+        unknown |= (jnp.isnan(logits) & mask[:, None]).any()
         decided = jax.nn.sigmoid(logits) >= layout.take(cutoffs, chunk)
         decided &= mask[:, None]
         positive = layout.targets(positives, chunk) & mask[:, None]
@@ -313,7 +348,7 @@ def decision_counts(
         def of_documents(total: Any, cells: Array) -> Array:
             return total + (cells & new).sum(axis=1, dtype=jnp.int32)
 
-        return DecisionCounts(
+        counts = DecisionCounts(
             of_labels(totals.true_positives, hits),
             of_labels(totals.predicted, decided),
             of_labels(totals.positives, positive),
@@ -323,15 +358,17 @@ def decision_counts(
                 of_documents(totals.documents.positives, positive),
             ),
         )
+        return counts, unknown
 
     zeros = jnp.zeros(layout.labels, jnp.int32)
     none = jnp.zeros(len(documents), jnp.int32)
     start = DecisionCounts(zeros, zeros, zeros, DocumentCounts(none, none, none))
-    counts = jax.lax.fori_loop(0, layout.chunks, count, start)
+    state = (start, jnp.isnan(cutoffs).any())
+    counts, unknown = jax.lax.fori_loop(0, layout.chunks, count, state)
     if not at_least_one:
-        return counts
+        return counts, unknown
     best = top_labels(documents, labels, bias, k=1, chunk=chunk)[1][:, 0]
-    return _with_best(counts, best, positives, mask)
+    return _with_best(counts, best, positives, mask), unknown
 
 
 def _with_best(

@@ -33,7 +33,8 @@ class LabelLayout(NamedTuple):
         return self.shares * self.columns
 
     def start(self, chunk: Int[Array, ""]) -> Int[Array, ""]:
-        return jnp.minimum(chunk * self.columns, self.share - self.columns)
+        first = jnp.asarray(chunk, jnp.int32) * self.columns
+        return jnp.minimum(first, self.share - self.columns)
 
     def take(self, array: Array, chunk: Int[Array, ""]) -> Array:
         """A chunk of an array [N, ...]."""
@@ -72,8 +73,8 @@ class LabelLayout(NamedTuple):
 
     def is_new(self, chunk: Int[Array, ""]) -> Bool[Array, " C"]:
         """Mask of the labels of a chunk that were in none before it."""
-        column = self.start(chunk) + jnp.arange(self.columns)
-        new = column >= chunk * self.columns
+        column = self.start(chunk) + jnp.arange(self.columns, dtype=jnp.int32)
+        new = column >= jnp.asarray(chunk, jnp.int32) * self.columns
         return jnp.broadcast_to(new, (self.shares, self.columns)).reshape(-1)
 
     def targets(
@@ -121,11 +122,11 @@ def checked_factors(
         ValueError: their shapes do not fit together.
     """
     documents, labels, bias = (jnp.asarray(x) for x in (documents, labels, bias))
-    positives = jnp.asarray(positives)
+    positives = jnp.asarray(positives).astype(jnp.int32)
     rows = documents.shape[0]
     if example_mask is None:
         example_mask = jnp.ones(rows, bool)
-    mask = jnp.asarray(example_mask)
+    mask = jnp.asarray(example_mask, bool)
     fits = (
         documents.ndim == labels.ndim == positives.ndim == 2
         and documents.shape[1] == labels.shape[1]

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from labelgraph_jax.functional.checks import check_axes, check_numbers
+
 NONE = -1
 """Stands where a list of labels has ended."""
 
@@ -100,12 +102,25 @@ def mix_top_labels(
         ids and scores `[B, min(k, K + C)]`, the best first.
 
     Raises:
-        ValueError: k < 1, or as `mix_scores`.
+        ValueError: k < 1, shapes do not fit together, as `mix_scores`, or a score is
+            NaN (seen only where it is known, so not under `jit`).
     """
     if k < 1:
         raise ValueError(f"k must be >= 1, got {k}")
     ids, scores = (jnp.asarray(part) for part in classifier)
     others, shares = (jnp.asarray(part) for part in memory)
+    check_axes(
+        classifier_ids=(ids, "B K"),
+        classifier_scores=(scores, "B K"),
+        memory_ids=(others, "B C"),
+        memory_scores=(shares, "B C"),
+        classifier_at_memory=(classifier_at_memory, "B C"),
+    )
+    check_numbers(
+        classifier_scores=scores,
+        memory_scores=shares,
+        classifier_at_memory=classifier_at_memory,
+    )
     own = mix_scores(scores, jnp.zeros_like(scores), weight=weight)
     theirs = mix_scores(classifier_at_memory, shares, weight=weight)
     listed = (ids[:, :, None] == others[:, None, :]).any(axis=2)

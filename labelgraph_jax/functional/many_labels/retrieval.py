@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from labelgraph_jax.functional.checks import check_axes
 from labelgraph_jax.functional.many_labels.label_lists import (
     NONE,
     LabelScores,
@@ -69,6 +70,7 @@ def nearest_keys(
     Raises:
         ValueError: k does not lie in [1, M], chunk < 1, or the widths differ.
     """
+    check_axes(queries=(queries, "B D"), keys=(keys, "M W"))
     queries, keys = jnp.asarray(queries, jnp.float32), jnp.asarray(keys)
     count, width = keys.shape
     if queries.shape[1] != width:
@@ -93,7 +95,7 @@ def _nearest(queries: Array, keys: Array, *, k: int, chunk: int) -> Neighbours:
         start = jnp.minimum(begin, count - chunk)
         part = jax.lax.dynamic_slice_in_dim(keys, start, chunk).astype(jnp.float32)
         products = jnp.matmul(queries, part.T, precision=jax.lax.Precision.HIGHEST)
-        rows = start + jnp.arange(chunk)
+        rows = start + jnp.arange(chunk, dtype=jnp.int32)
         products = jnp.where(rows >= begin, products + 0.0, -jnp.inf)
         similarities = jnp.concatenate([best.similarities, products], axis=1)
         rows = jnp.broadcast_to(rows, products.shape).astype(jnp.int32)
@@ -103,10 +105,10 @@ def _nearest(queries: Array, keys: Array, *, k: int, chunk: int) -> Neighbours:
         return Neighbours(similarities, jnp.take_along_axis(rows, places, axis=1)), None
 
     nothing = Neighbours(
-        jnp.full((len(queries), k), -jnp.inf),
+        jnp.full((len(queries), k), -jnp.inf, jnp.float32),
         jnp.full((len(queries), k), NONE, jnp.int32),
     )
-    return jax.lax.scan(step, nothing, jnp.arange(0, count, chunk))[0]
+    return jax.lax.scan(step, nothing, jnp.arange(0, count, chunk, dtype=jnp.int32))[0]
 
 
 def memory_labels(
@@ -148,6 +150,7 @@ def memory_labels(
                 f"{name} must have one row for each of the {count} keys, got "
                 f"{jnp.shape(rows)[0]}"
             )
+    check_axes(label_ids=(label_ids, "M P"), weights=(weights, "M"))
     near = nearest_keys(queries, keys, k=k, chunk=chunk)
     return label_votes(near, label_ids, weights, temperature=temperature)
 

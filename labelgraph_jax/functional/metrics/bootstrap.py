@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import check_axes, check_targets
+
 
 class Interval(NamedTuple):
     """A difference, and where 1 - alpha of its bootstrap draws lie."""
@@ -67,6 +69,10 @@ def resampled_f1(
     Returns:
         micro_f1 and macro_f1.
     """
+    check_axes(
+        decisions=(decisions, "M N"), targets=(targets, "M N"), draws=(draws, "R M")
+    )
+    check_targets(targets)
     truth = np.asarray(targets) > 0
     # float32 products of counts are exact up to 2^24 documents.
     weights = draws.astype(np.float32)

@@ -7,6 +7,7 @@ is therefore the users (`group_draws`), each with all of its rows.
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import check_axes, check_targets
 from labelgraph_jax.functional.metrics.bootstrap import document_draws
 
 _CHUNK = 50
@@ -54,6 +55,8 @@ def resampled_areas(
     Returns:
         auc and pr_auc, NaN in a resample that lacks a positive or a negative.
     """
+    check_axes(scores=(scores, "M"), targets=(targets, "M"), draws=(draws, "R M"))
+    check_targets(targets)
     scores, positive = np.asarray(scores), np.asarray(targets) > 0.5
     order = np.argsort(-scores, kind="stable")
     ranked, positive = scores[order], positive[order]

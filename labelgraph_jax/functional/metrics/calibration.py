@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import check_targets
+
 Host = np.ndarray
 
 
@@ -57,14 +59,14 @@ def calibration_bins(
         Counts and sums per bin, which add over batches.
 
     Raises:
-        ValueError: shapes differ, a probability lies outside [0, 1] or is NaN, or
-            `bins` or `chunk_size` is below 1.
+        ValueError: shapes differ, a probability or an annotated target lies outside
+            [0, 1] or is NaN, or `bins` or `chunk_size` is below 1.
 
     Reference: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
     section 2; there for the largest probability of a row, here for every label.
     """
     given, truth = np.asarray(probabilities), np.asarray(targets)
-    mask = None if target_mask is None else np.asarray(target_mask)
+    mask = None if target_mask is None else np.asarray(target_mask, bool)
     if truth.shape != given.shape or (mask is not None and mask.shape != given.shape):
         raise ValueError(
             f"probabilities of shape {given.shape} need targets and a target_mask of "
@@ -74,6 +76,7 @@ def calibration_bins(
         raise ValueError(
             f"bins and chunk_size must be at least 1, got {bins} and {chunk_size}"
         )
+    check_targets(truth, mask)
     given, truth = given.reshape(-1), truth.reshape(-1)
     zeros = np.zeros(bins, np.int64)
     total = CalibrationBins(zeros, zeros, np.zeros(bins))

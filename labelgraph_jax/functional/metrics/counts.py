@@ -10,6 +10,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import check_axes, check_targets, is_positive
+
 Host = np.ndarray
 
 
@@ -60,6 +62,10 @@ def label_counts(
 
     Returns:
         Integer counts [N], which add over batches and devices.
+
+    Raises:
+        ValueError: shapes do not fit together; or a target that counts is NaN or
+            outside 0..1 (seen only where it is known, so not under `jit`).
     """
     predicted, positive = _counted(predictions, targets, example_mask, target_mask)
     return LabelCounts(
@@ -96,11 +102,19 @@ def _counted(
     target_mask: Bool[ArrayLike, "B N"] | None,
 ) -> tuple[Bool[Array, "B N"], Bool[Array, "B N"]]:
     """Predictions and truth, both false where a cell counts nowhere."""
-    predicted, positive = jnp.asarray(predictions), jnp.asarray(targets) > 0
+    check_axes(
+        predictions=(predictions, "B N"),
+        targets=(targets, "B N"),
+        example_mask=(example_mask, "B"),
+        target_mask=(target_mask, "B N"),
+    )
+    check_targets(targets, target_mask, example_mask)
+    predicted, positive = jnp.asarray(predictions, bool), is_positive(targets)
     rows = None if example_mask is None else jnp.asarray(example_mask)[:, None]
     for mask in (rows, target_mask):
         if mask is not None:
-            predicted, positive = predicted & mask, positive & mask
+            kept = jnp.asarray(mask, bool)
+            predicted, positive = predicted & kept, positive & kept
     return predicted, positive
 
 
@@ -122,17 +136,19 @@ def summarise_label_counts(
         macro_f1_present, the mean F1 of the labels with positives (0 without any).
     """
     of_labels = [np.asarray(count, np.int64) for count in counts[:3]]
+    tp, fp, fn = of_labels
+    check_axes(tp=(tp, "N"), fp=(fp, "N"), fn=(fn, "N"), label_mask=(label_mask, "N"))
     if label_mask is not None:
         of_labels = [count[label_mask] for count in of_labels]
     pooled = [count.sum(keepdims=True) for count in of_labels]
     summary = {}
     for average, (tp, fp, fn) in (("micro", pooled), ("macro", of_labels)):
         precision, recall, f1 = _precision_recall_f1(tp, tp + fp, tp + fn)
-        summary[f"{average}_precision"] = float(precision.mean())
-        summary[f"{average}_recall"] = float(recall.mean())
-        summary[f"{average}_f1"] = float(f1.mean())
+        summary[f"{average}_precision"] = _mean(precision)
+        summary[f"{average}_recall"] = _mean(recall)
+        summary[f"{average}_f1"] = _mean(f1)
     present = of_labels[0] + of_labels[2] > 0
-    summary["macro_f1_present"] = float(f1[present].mean()) if present.any() else 0.0
+    summary["macro_f1_present"] = _mean(f1[present])
     return summary
 
 
@@ -142,11 +158,11 @@ def samples_metrics(documents: DocumentCounts, cells: int) -> dict[str, float]:
     precision, recall, f1 = _precision_recall_f1(tp, predicted, positives)
     wrong = predicted + positives - 2 * tp
     return {
-        "samples_precision": precision.mean(),
-        "samples_recall": recall.mean(),
-        "samples_f1": f1.mean(),
-        "hamming_loss": wrong.sum(dtype=np.int64) / cells,
-        "subset_accuracy": (wrong == 0).mean(),
+        "samples_precision": _mean(precision),
+        "samples_recall": _mean(recall),
+        "samples_f1": _mean(f1),
+        "hamming_loss": wrong.sum(dtype=np.int64) / max(cells, 1),
+        "subset_accuracy": _mean(wrong == 0),
     }
 
 
@@ -168,10 +184,14 @@ def f1_from_counts(
         samples_precision, samples_recall, hamming_loss and subset_accuracy.
 
     Raises:
-        ValueError: a label is predicted or true less often than it is both.
+        ValueError: a label is predicted or true less often than it is both, or shapes
+            differ.
     """
     right, chosen, true = (
         np.asarray(count, np.int64) for count in (true_positives, predicted, positives)
+    )
+    check_axes(
+        true_positives=(right, "N"), predicted=(chosen, "N"), positives=(true, "N")
     )
     impossible = (right > chosen) | (right > true) | (right < 0)
     if impossible.any():
@@ -188,6 +208,11 @@ def f1_from_counts(
         cells = len(right) * len(documents.tp)
         found |= samples_metrics(documents, cells)
     return {name: float(value) for name, value in found.items()}
+
+
+def _mean(values: Shaped[Host, " n"]) -> float:
+    """The mean; 0 of nothing."""
+    return float(values.mean()) if values.size else 0.0
 
 
 def _precision_recall_f1(

@@ -17,6 +17,13 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import (
+    check_axes,
+    check_numbers,
+    check_targets,
+    is_known,
+    is_positive,
+)
 from labelgraph_jax.functional.metrics.ranked import ranked_hits
 from labelgraph_jax.functional.metrics.ranking import (
     hits_at_k,
@@ -55,14 +62,20 @@ def group_hits(
         k: ranks looked at, K = min(k, G).
 
     Raises:
-        ValueError: k < 1, or a group without labels.
+        ValueError: k < 1, a group without labels, shapes that differ; or, where values
+            are known, an id that is no label, a score that is NaN, or a target that is
+            NaN or outside 0..1.
     """
-    group = jnp.asarray(group)
-    if not group.size:
+    if not jnp.size(group):
         raise ValueError("a group must have at least one label to be ranked; got none")
-    inside = jnp.asarray(scores)[:, group]
-    truth = jnp.asarray(targets)[:, group]
-    return GroupHits(hits_at_k(inside, truth, k), (truth > 0).sum(-1))
+    check_axes(scores=(scores, "B N"), targets=(targets, "B N"), group=(group, "G"))
+    check_targets(targets)
+    check_numbers(scores=scores)
+    if is_known(group):
+        _check("group", np.asarray(group), jnp.shape(scores)[1])
+    group = jnp.asarray(group)
+    inside, truth = jnp.asarray(scores)[:, group], is_positive(targets)[:, group]
+    return GroupHits(hits_at_k(inside, truth, k), truth.sum(-1))
 
 
 def group_ranking_metrics(
@@ -86,7 +99,7 @@ def group_ranking_metrics(
         for a group without such a document.
 
     Raises:
-        ValueError: k < 1, or an id that is no label.
+        ValueError: k < 1, an id that is no label, or as `group_hits`.
 
     Reference: see the module.
     """

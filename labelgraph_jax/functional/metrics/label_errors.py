@@ -6,6 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import check_targets, is_positive
 from labelgraph_jax.functional.metrics.counts import LabelCounts
 
 
@@ -29,7 +30,8 @@ def missed_together(
         int32 counts [N, N], symmetric.
 
     Raises:
-        ValueError: shapes differ, or are not [B, N].
+        ValueError: shapes differ, or are not [B, N]; or an annotated target is NaN or
+            outside 0..1.
     """
     missed, _ = _wrong(predictions, targets, target_mask)
     return _pairs(missed, missed)
@@ -56,7 +58,8 @@ def confused_with(
         int32 counts [N, N], not symmetric.
 
     Raises:
-        ValueError: shapes differ, or are not [B, N].
+        ValueError: shapes differ, or are not [B, N]; or an annotated target is NaN or
+            outside 0..1.
     """
     missed, invented = _wrong(predictions, targets, target_mask)
     return _pairs(missed, invented)
@@ -80,8 +83,10 @@ def _wrong(
     target_mask: Bool[ArrayLike, "B N"] | None,
 ) -> tuple[Bool[Array, "B N"], Bool[Array, "B N"]]:
     """False negatives and false positives."""
-    predicted, positive = jnp.asarray(predictions), jnp.asarray(targets) > 0
-    annotated = predicted | True if target_mask is None else jnp.asarray(target_mask)
+    predicted, positive = jnp.asarray(predictions, bool), is_positive(targets)
+    annotated = (
+        predicted | True if target_mask is None else jnp.asarray(target_mask, bool)
+    )
     if predicted.ndim != 2 or not (
         predicted.shape == positive.shape == annotated.shape
     ):
@@ -89,6 +94,7 @@ def _wrong(
             "predictions, targets and target_mask must have one shape [documents, "
             f"labels], got {predicted.shape}, {positive.shape} and {annotated.shape}"
         )
+    check_targets(targets, target_mask)
     return positive & ~predicted & annotated, predicted & ~positive & annotated
 
 

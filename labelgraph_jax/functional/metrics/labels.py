@@ -31,9 +31,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import check_axes, check_targets
 from labelgraph_jax.functional.decisions.thresholds import (
-    apply_thresholds,
     checked_scores,
+    over_thresholds,
 )
 from labelgraph_jax.functional.metrics.counts import (
     DocumentCounts,
@@ -117,12 +118,16 @@ def evaluate_scores(
 
     Raises:
         ValueError: there is no document or no label, or no annotated cell; shapes
-            differ, a score or a threshold is NaN, a k or the chunk size is below 1,
+            differ, a score or a threshold is NaN, an annotated target is NaN or outside
+            0..1, a k or the chunk size is below 1,
             train_documents is missing, or not one of thresholds and predictions is
             given.
     """
-    mask = None if target_mask is None else np.asarray(target_mask)
+    mask = None if target_mask is None else np.asarray(target_mask, bool)
     scores, truth = _checked(probabilities, targets, mask)
+    check_axes(
+        train_label_counts=(train_label_counts, "N"), probabilities=(scores, "M N")
+    )
     decide = _decider(scores, thresholds, predictions, at_least_one)
     if chunk_size is None:
         chunk_size = max(1, 2**22 // scores.shape[1])
@@ -172,7 +177,9 @@ def _checked(
             f"scores of shape {scores.shape} need targets of that shape, got "
             f"{truth.shape}"
         )
-    return checked_scores(scores, mask), truth
+    scores = checked_scores(scores, mask)
+    check_targets(truth, mask)
+    return scores, truth
 
 
 def _decider(
@@ -202,7 +209,7 @@ def _decider(
         raise ValueError(
             f"thresholds must be numbers; label {np.isnan(cutoffs).argmax()} has NaN"
         )
-    return lambda rows: apply_thresholds(
+    return lambda rows: over_thresholds(
         scores[rows], cutoffs, at_least_one=at_least_one
     )
 

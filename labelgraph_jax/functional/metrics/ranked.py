@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import check_axes
 from labelgraph_jax.functional.decisions.thresholds import best_threshold
 from labelgraph_jax.functional.metrics.counts import DocumentCounts, f1_from_counts
 from labelgraph_jax.functional.metrics.ranking import means_at_k, psp_at_k
@@ -74,11 +75,16 @@ def ranked_metrics(
             label twice; train_documents is missing.
     """
     kept = ids.shape[1]
-    if not len(ids) or any(k < 1 or (k > kept and kept < labels) for k in ks):
+    if (
+        not len(ids)
+        or labels < 1
+        or any(k < 1 or (k > kept and kept < labels) for k in ks)
+    ):
         raise ValueError(
             f"metrics need documents, and at least {max(ks, default=1)} ranked labels "
             f"of each (every k from 1), got {len(ids)} documents with {kept}"
         )
+    check_axes(train_label_counts=(train_label_counts, str(labels)))
     for name, found_ids in (("ranked", ids), ("true", indices)):
         if found_ids.size and not 0 <= found_ids.min() <= found_ids.max() < labels:
             raise ValueError(

@@ -17,6 +17,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import is_positive
+
 AnyArray = TypeVar("AnyArray", Array, np.ndarray)
 
 
@@ -54,7 +56,7 @@ def hits_at_k(
     k: int,
 ) -> Bool[Array, "B K"]:
     """Mark true labels at the K = min(k, N) first ranks."""
-    positive = jnp.asarray(targets) > 0
+    positive = is_positive(targets)
     return jnp.take_along_axis(positive, top_labels(scores, k), axis=-1)
 
 

@@ -9,7 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from labelgraph_jax.functional.losses.tasks import Task, task_slices
+from labelgraph_jax.functional.checks import check_axes, check_targets
+from labelgraph_jax.functional.losses.tasks import (
+    Task,
+    check_task_targets,
+    task_slices,
+)
 
 Metrics = dict[str, float | None]
 
@@ -26,6 +31,9 @@ def roc_auc(
         >>> import numpy as np
         >>> lg.functional.roc_auc(np.array([0.1, 0.4, 0.8]), np.array([0, 1, 1]))
         1.0
+
+    Raises:
+        ValueError: shapes differ, a score is NaN, or a target is NaN or outside 0..1.
 
     Reference: Mann and Whitney 1947; equal to scikit-learn's roc_auc_score.
     """
@@ -50,6 +58,9 @@ def pr_auc(
     over the distinct scores, from the largest down. None without a positive or without
     a negative, where every ranking is as good as any other.
 
+    Raises:
+        ValueError: as `roc_auc`.
+
     Reference: equal to scikit-learn's average_precision_score.
     """
     scores, positive = _scores_and_positives(scores, targets)
@@ -65,11 +76,18 @@ def pr_auc(
 def log_loss(
     logits: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
 ) -> float | None:
-    """Mean binary cross-entropy, in nats, from logits; None without rows."""
+    """Mean binary cross-entropy, in nats, from logits; None without rows.
+
+    Raises:
+        ValueError: shapes differ, or a target lies outside 0..1 or is NaN.
+    """
+    check_axes(logits=(logits, "M"), targets=(targets, "M"))
+    check_targets(targets)
     logits, targets = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
     if not len(logits):
         return None
-    return float(np.mean(np.logaddexp(0.0, logits) - targets * logits))
+    with np.errstate(invalid="ignore"):  # a logit that is NaN comes out
+        return float(np.mean(np.logaddexp(0.0, logits) - targets * logits))
 
 
 def rmse(
@@ -82,7 +100,12 @@ def rmse(
         >>> import numpy as np
         >>> round(lg.functional.rmse(np.array([1.0, 2.0]), np.array([1.0, 4.0])), 3)
         1.414
+
+    Raises:
+        ValueError: shapes differ, or a target is no finite number.
     """
+    check_axes(values=(values, "M"), targets=(targets, "M"))
+    check_targets(targets, real=True)
     error = np.asarray(values, np.float64) - np.asarray(targets, np.float64)
     return float(np.sqrt(np.mean(np.square(error)))) if len(error) else None
 
@@ -91,7 +114,9 @@ def explained_variance(
     values: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
 ) -> float | None:
     """R^2 = 1 - squared error / squared deviation from the mean; None where the targets
-    do not vary."""
+    do not vary. Refuses what `rmse` refuses."""
+    check_axes(values=(values, "M"), targets=(targets, "M"))
+    check_targets(targets, real=True)
     values, targets = np.asarray(values, np.float64), np.asarray(targets, np.float64)
     total = float(np.square(targets - targets.mean()).sum()) if len(targets) else 0.0
     if total <= 0.0:
@@ -127,7 +152,8 @@ def task_metrics(
         AUC.
 
     Raises:
-        ValueError: the tasks are malformed, or own another number of columns.
+        ValueError: the tasks are malformed, or own another number of columns; shapes
+            differ; an annotated target is NaN or, but for squared tasks, outside 0..1.
     """
     slices = task_slices(tasks)
     outputs, targets = np.asarray(outputs), np.asarray(targets)
@@ -136,7 +162,10 @@ def task_metrics(
             f"outputs and targets must be [M, {slices[-1].stop}], the columns of the "
             f"tasks; got {outputs.shape} and {targets.shape}"
         )
-    mask = np.ones(outputs.shape, bool) if target_mask is None else target_mask
+    check_axes(outputs=(outputs, "M O"), target_mask=(target_mask, "M O"))
+    check_task_targets(targets, tasks, target_mask)
+    everything = np.ones(outputs.shape, bool)
+    mask = everything if target_mask is None else np.asarray(target_mask, bool)
     decided = outputs > 0 if decided is None else decided
     measures = {
         "binary": _multi_label,
@@ -252,4 +281,5 @@ def _scores_and_positives(
         )
     if np.isnan(scores).any():
         raise ValueError("scores must not be NaN")
+    check_targets(targets)
     return scores, targets > 0.5

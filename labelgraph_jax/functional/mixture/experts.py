@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Key
 
+from labelgraph_jax.functional.checks import check_axes
+
 
 def gate_weights(
     gate_logits: Float[ArrayLike, "*batch E"],
@@ -58,7 +60,7 @@ def draw_gate_keep(
     with probability 10 % and renormalising.
     """
     _check_rate(rate)
-    keep = jax.random.bernoulli(key, 1.0 - rate, shape)
+    keep = jax.random.bernoulli(key, jnp.float32(1.0 - rate), shape)
     return keep | ~keep.any(axis=-1, keepdims=True)
 
 
@@ -137,9 +139,13 @@ def cross_stitch(
         >>> lg.functional.cross_stitch(features, stitch).tolist()
         [[2.0], [3.0]]
 
+    Raises:
+        ValueError: shapes do not fit together.
+
     Reference: Misra et al., Cross-stitch networks, CVPR 2016, equation 1, for any
     number of tasks.
     """
+    check_axes(features=(features, "... T F"), stitch=(stitch, "T T"))
     return jnp.einsum("tu,...uf->...tf", stitch, features)
 
 
@@ -209,13 +215,17 @@ def gate_sums(
     Args:
         weights: from `gate_weights`.
         example_mask: True where the row is real, False where it is padding.
+
+    Raises:
+        ValueError: shapes do not fit together.
     """
+    check_axes(weights=(weights, "B T E"), example_mask=(example_mask, "B"))
     weights = jnp.asarray(weights, jnp.float32)
-    rows = jnp.ones(len(weights)) if example_mask is None else example_mask
+    rows = jnp.ones(len(weights), bool) if example_mask is None else example_mask
     rows = jnp.asarray(rows, bool)
     weights = jnp.where(rows[:, None, None], weights, 0.0)
     real = rows.astype(jnp.float32)
-    top = jax.nn.one_hot(weights.argmax(axis=-1), weights.shape[-1])
+    top = jax.nn.one_hot(weights.argmax(-1), weights.shape[-1], dtype=jnp.float32)
     return GateSums(
         weights=weights.sum(axis=0),
         squares=jnp.square(weights).sum(axis=0),
@@ -235,7 +245,9 @@ def gate_statistics(sums: GateSums) -> GateStatistics:
     norms = jnp.maximum(jnp.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)
     unit = mean / norms
     seen = sums.rows > 0
-    even = _entropy(mean) / most if experts > 1 else jnp.ones(mean.shape[0])
+    even = (
+        _entropy(mean) / most if experts > 1 else jnp.ones(mean.shape[0], jnp.float32)
+    )
     return GateStatistics(
         mean_weights=mean,
         spread=jnp.sqrt(jnp.maximum(sums.squares / count - jnp.square(mean), 0.0)),

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
+from labelgraph_jax.functional.checks import check_axes
+
 NO_POSITION = 0
 
 
@@ -34,7 +36,7 @@ def drop_positions(
             f"the rate of dropped positions must lie in [0, 1); got {rate}"
         )
     positions = jnp.asarray(positions)
-    keep = jax.random.bernoulli(key, 1.0 - rate, positions.shape)
+    keep = jax.random.bernoulli(key, jnp.float32(1.0 - rate), positions.shape)
     return jnp.where(keep, positions, NO_POSITION)
 
 
@@ -50,10 +52,15 @@ def position_logits(
             for none) and task.
         positions: a position beyond the last of the table counts as the last.
         groups: 0 .. G - 1; None is group 0 for all.
+
+    Raises:
+        ValueError: shapes do not fit together.
     """
+    check_axes(table=(table, "G P K"))
+    check_axes(positions=(positions, "..."), groups=(groups, "..."))
     places = jnp.clip(jnp.asarray(positions), NO_POSITION, table.shape[1] - 1)
     groups = jnp.zeros_like(places) if groups is None else jnp.asarray(groups)
-    return table[groups, places]
+    return jnp.asarray(table)[groups, places]
 
 
 def add_position_logits(
@@ -71,7 +78,8 @@ def add_position_logits(
         columns: the outputs they belong to, in order.
 
     Raises:
-        ValueError: there are not as many columns as logits, or one twice.
+        ValueError: there are not as many columns as logits, or one twice; or the rows
+            of outputs and logits differ.
 
     Reference: Zhao et al., RecSys 2019: a click is sigmoid(utility + bias), both
     trained together, and the bias left out when serving.
@@ -82,4 +90,7 @@ def add_position_logits(
             f"each of the {logits.shape[-1]} position logits must have an output "
             f"column of its own; got columns {columns}"
         )
-    return outputs.at[..., jnp.asarray(columns, jnp.int32)].add(logits)
+    check_axes(outputs=(outputs, "... O"), logits=(logits, "... K"))
+    outputs, logits = jnp.asarray(outputs), jnp.asarray(logits)
+    at = outputs.at[..., jnp.asarray(columns, jnp.int32)]
+    return at.add(logits.astype(outputs.dtype))

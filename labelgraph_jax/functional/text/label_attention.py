@@ -6,6 +6,7 @@ from jax.export import is_symbolic_dim
 from jaxtyping import Array, Bool, Float
 
 from labelgraph_jax.functional.attention.weights import masked_softmax
+from labelgraph_jax.functional.text.pooling import check_convolution
 
 CHUNK_CELLS = 2**24
 """(document, label, token) cells computed at a time: 64 MiB of float32 an array."""
@@ -26,9 +27,13 @@ def token_convolution(
     As many vectors come out as tokens go in. Places outside the document count as
     zeros, and h is zero there: padding a batch further changes nothing.
 
+    Raises:
+        ValueError: shapes do not fit together.
+
     Reference: Mullenbach et al., "Explainable Prediction of Medical Codes from
     Clinical Text", NAACL 2018, equation 1.
     """
+    check_convolution(x, mask, kernel, bias)
     before = (kernel.shape[0] - 1) // 2
     responses = jax.lax.conv_general_dilated(
         jnp.where(mask[..., None], x, 0),
@@ -118,10 +123,11 @@ def label_attention_scores(
 
     def grouped(vectors: Float[Array, "N D"]) -> Float[Array, "groups n D"]:
         padded = jnp.pad(vectors, ((0, groups * size - labels), (0, 0)))
-        return padded.reshape(groups, size, -1)
+        return padded.reshape(groups, size, vectors.shape[1])
 
     parts = jax.lax.map(jax.checkpoint(scores), (grouped(queries), grouped(outputs)))
-    return parts.swapaxes(0, 1).reshape(tokens.shape[0], -1)[:, :labels]
+    parts = parts.swapaxes(0, 1).reshape(tokens.shape[0], groups * size)
+    return parts[:, :labels]
 
 
 def _weights(

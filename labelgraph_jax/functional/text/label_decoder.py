@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import check_axes, check_targets, is_positive
+from labelgraph_jax.functional.graph.edges import check_label_count
 from labelgraph_jax.functional.losses.elementwise import LossSum
 from labelgraph_jax.functional.text.recurrent import LstmWeights, lstm
 
@@ -57,9 +59,14 @@ def label_sequences(
             not is never written, and no step may choose it.
 
     Raises:
-        ValueError: max_labels is below 1, or shapes do not fit together.
+        ValueError: max_labels is below 1, there is no label, shapes do not fit
+            together; or an annotated target is NaN or outside 0..1 (seen only where it
+            is known, so not under `jit`).
     """
-    targets = jnp.asarray(targets) > 0
+    check_axes(targets=(targets, "B N"), target_mask=(target_mask, "B N"))
+    check_targets(targets, target_mask)
+    check_label_count(jnp.shape(targets)[1])
+    targets = is_positive(targets)
     counts = jnp.asarray(label_counts)
     documents, labels = targets.shape
     if max_labels < 1:
@@ -117,7 +124,13 @@ def label_sequence_loss(
     Raises:
         ValueError: shapes do not fit together.
     """
+    weights, hidden, cell = _checked(weights, hidden, cell)
     symbols, steps, free = sequences
+    check_axes(
+        hidden=(hidden, "B H"),
+        symbols=(symbols, "B T"),
+        example_mask=(example_mask, "B"),
+    )
     annotated = jnp.any(free[:, 0, :-1], axis=1)
     kept = steps & annotated[:, None]
     if example_mask is not None:
@@ -181,6 +194,7 @@ def greedy_decode(
     """
     if max_labels < 1:
         raise ValueError(f"max_labels must be at least 1, got {max_labels}")
+    weights, hidden, cell = _checked(weights, hidden, cell)
     documents, stop = hidden.shape[0], weights.output_bias.shape[0] - 1
     one_step = jnp.ones((documents, 1), bool)
 
@@ -213,6 +227,22 @@ def greedy_decode(
     # log(p / (1 - p)) with 1 - p = exp(-hazard), for any hazard without overflow.
     logits = hazard + jnp.log(-jnp.expm1(-hazard))
     return Decoded(logits, symbols.T)
+
+
+def _checked(
+    weights: DecoderWeights, hidden: ArrayLike, cell: ArrayLike
+) -> tuple[DecoderWeights, Array, Array]:
+    """The decoder and its state as JAX arrays, or a ValueError."""
+    hidden, cell = jnp.asarray(hidden), jnp.asarray(cell)
+    weights = jax.tree.map(jnp.asarray, weights)
+    check_axes(
+        hidden=(hidden, "B H"),
+        cell=(cell, "B H"),
+        embedding=(weights.embedding, "M E"),
+        output_kernel=(weights.output_kernel, "H M"),
+        output_bias=(weights.output_bias, "M"),
+    )
+    return weights, hidden, cell
 
 
 def _symbol_scores(

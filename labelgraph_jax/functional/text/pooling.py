@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jax.export import is_symbolic_dim
 from jaxtyping import Array, Bool, Float, Int
 
+from labelgraph_jax.functional.checks import check_axes
+
 DAMPINGS = ("none", "sqrt", "log", "binary")
 BAG_NORMS = ("tfidf", "l2", "mean", "sum")
 WINDOW_POOLINGS = ("mean", "max")
@@ -22,7 +24,11 @@ def masked_mean(
         >>> mask = jnp.array([[True, True, False]])  # the third token is padding
         >>> lg.functional.masked_mean(vectors, mask).tolist()
         [[2.0]]
+
+    Raises:
+        ValueError: shapes do not fit together.
     """
+    check_axes(x=(x, "B S D"), mask=(mask, "B S"))
     weights = mask.astype(x.dtype)
     total = jnp.einsum("bsd,bs->bd", jnp.where(mask[..., None], x, 0), weights)
     return total / jnp.maximum(jnp.sum(weights, axis=1), 1)[:, None]
@@ -31,7 +37,12 @@ def masked_mean(
 def masked_max(
     x: Float[Array, "B S D"], mask: Bool[Array, "B S"]
 ) -> Float[Array, "B D"]:
-    """Largest value of each feature where `mask` is true; zeros for an empty row."""
+    """Largest value of each feature where `mask` is true; zeros for an empty row.
+
+    Raises:
+        ValueError: shapes do not fit together.
+    """
+    check_axes(x=(x, "B S D"), mask=(mask, "B S"))
     highest = jnp.max(jnp.where(mask[..., None], x, -jnp.inf), axis=1)
     return jnp.where(jnp.any(mask, axis=1)[:, None], highest, 0)
 
@@ -106,7 +117,7 @@ def bag_of_embeddings(
         vectors: summed in place of `table[token_ids]`; the ids still say the weights.
 
     Raises:
-        ValueError: an unknown damping or norm.
+        ValueError: an unknown damping or norm, or shapes that do not fit together.
 
     Reference: Salton and Buckley, "Term-weighting approaches in automatic text
     retrieval", 1988; Joulin et al., "Bag of Tricks for Efficient Text
@@ -117,6 +128,14 @@ def bag_of_embeddings(
             f"damping must be one of {', '.join(DAMPINGS)} and norm one of "
             f"{', '.join(BAG_NORMS)}, got {damping!r} and {norm!r}"
         )
+    check_axes(
+        table=(table, "V D"),
+        token_ids=(token_ids, "B S"),
+        mask=(mask, "B S"),
+        token_weights=(token_weights, "V"),
+        values=(values, "B S"),
+        vectors=(vectors, "B S D"),
+    )
     if values is None:
         counts = token_counts(token_ids, mask).astype(table.dtype)
         safe = jnp.maximum(counts, 1)
@@ -160,10 +179,14 @@ def text_convolution(
     document; tokens outside it count as zeros, so that a document shorter than the
     filter still has a response. No tokens give zeros.
 
+    Raises:
+        ValueError: shapes do not fit together.
+
     Reference: Kim, "Convolutional Neural Networks for Sentence Classification",
     EMNLP 2014, equations 2 to 4. Kim pads to the filter width; we pad both ends, so
     that padding a batch further never changes a document's vector.
     """
+    check_convolution(x, mask, kernel, bias)
     width = kernel.shape[0]
     real = jnp.where(mask[..., None], x, 0)
     responses = jax.lax.conv_general_dilated(
@@ -186,6 +209,25 @@ def text_convolution(
     return jnp.max(jnp.where(overlaps[..., None], responses, 0), axis=1)
 
 
+def check_convolution(
+    x: Float[Array, "..."],
+    mask: Bool[Array, "..."],
+    kernel: Float[Array, "..."],
+    bias: Float[Array, "..."],
+) -> None:
+    """Refuse tokens and filters that do not fit together.
+
+    Raises:
+        ValueError: the shapes, of all four.
+    """
+    check_axes(
+        x=(x, "B S D"),
+        mask=(mask, "B S"),
+        kernel=(kernel, "width D C"),
+        bias=(bias, "C"),
+    )
+
+
 def pool_windows(
     vectors: Float[Array, "B W D"], mask: Bool[Array, "B W"], how: str = "mean"
 ) -> Float[Array, "B D"]:
@@ -196,7 +238,7 @@ def pool_windows(
         how: `mean` or `max`.
 
     Raises:
-        ValueError: another `how`.
+        ValueError: another `how`, or shapes that do not fit together.
     """
     if how not in WINDOW_POOLINGS:
         raise ValueError(

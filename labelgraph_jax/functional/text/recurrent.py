@@ -81,10 +81,12 @@ def lstm(
         ("initial_hidden", initial_hidden),
         ("initial_cell", initial_cell),
     ):
-        state = jnp.zeros(shape, dtype) if state is None else state
+        state = jnp.zeros(shape, dtype) if state is None else jnp.asarray(state)
         if state.shape != shape:
             raise ValueError(f"{name} must have shape {shape}, got {state.shape}")
         started.append(state.astype(dtype))
+    if not is_symbolic_dim(inputs.shape[1]) and inputs.shape[1] == 0:
+        return jnp.zeros((shape[0], 0, shape[1]), dtype), started[0], started[1]
     weights = LstmWeights(input_kernel, recurrent_kernel, bias)
     weights = jax.tree.map(lambda x: x.astype(dtype), weights)
     outputs, hidden, cell = _recurrence(
@@ -112,7 +114,7 @@ def bidirectional_lstm(
         One vector per document `[B, 2 H]`, [last forward ; last backward] hidden
         state, each after its last real token (zeros for a document without any);
         and the hidden states of both directions after every token `[B, S, 2 H]`,
-        zero at padding.
+        zero at padding. Differentiable as `lstm` is.
 
     Raises:
         ValueError: shapes do not fit together.
@@ -142,7 +144,8 @@ def _run(inputs, mask, weights, hidden, cell, reverse):
     def read_block(state, block):
         tokens, real = block
         projected = _product("dg,td->gt", weights.input_kernel, tokens)  # t = K B
-        projected = (projected + weights.bias[:, None]).reshape(-1, *real.shape)
+        projected = projected + weights.bias[:, None].astype(wide)
+        projected = projected.reshape(4 * hidden.shape[1], *real.shape)
 
         def step(state, at):
             hidden, cell = state
@@ -163,7 +166,7 @@ def _run(inputs, mask, weights, hidden, cell, reverse):
     blocks = _in_blocks(inputs), _in_blocks_by_step(mask)
     state = hidden.T, cell.T.astype(wide)
     (hidden, cell), kept = lax.scan(read_block, state, blocks, reverse=reverse)
-    outputs = kept[2].reshape(steps, batch, -1).swapaxes(0, 1)
+    outputs = kept[2].reshape(steps, batch, hidden.shape[0]).swapaxes(0, 1)
     return (outputs, hidden.T, cell.T.astype(inputs.dtype)), kept
 
 
@@ -205,8 +208,8 @@ def _backward(reverse, saved, cotangents):
             return (jnp.where(real, d_before, d_hidden), d_cell), d_drive
 
         state, d_drives = lax.scan(step, state, tuple(by_step), reverse=not reverse)
-        d_drives = d_drives.swapaxes(0, 1).reshape(4 * size, -1)  # [G, K B]
-        hidden_before = hidden_before.reshape(-1, size)
+        d_drives = d_drives.swapaxes(0, 1).reshape(4 * size, len(tokens))  # [G, K B]
+        hidden_before = hidden_before.reshape(len(tokens), size)
         sums = (
             sums[0] + _product("gt,td->gd", d_drives, tokens),
             sums[1] + _product("gt,th->gh", d_drives, hidden_before),
@@ -287,7 +290,7 @@ def _product(spec, left, right):
 
 
 def _wide(dtype):
-    return jnp.promote_types(dtype, jnp.float32)
+    return dtype if jnp.finfo(dtype).bits > 32 else jnp.dtype(jnp.float32)
 
 
 def _check_shapes(

@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import jax
 import jax.numpy as jnp
@@ -197,3 +198,21 @@ def test_edges_that_make_no_taxonomy_are_named():
 def test_wrong_shapes_are_named():
     with pytest.raises(ValueError, match=r"\(child, parent\), got \(2, 3\)"):
         ancestor_matrix(jnp.zeros((2, 3), int), 4)
+
+
+def test_a_deep_taxonomy_costs_edges_times_labels_and_no_more():
+    levels = 3000
+    pairs = np.array([[level + 1, level] for level in range(levels - 1)])
+    start = time.process_time()
+    found = ancestor_matrix(pairs, levels)
+    assert time.process_time() - start < 5
+    np.testing.assert_array_equal(found, np.tri(levels, k=-1, dtype=bool))
+
+
+def test_a_cycle_is_told_with_all_its_labels():
+    pairs = np.array([[4, 3], [1, 0], [2, 1], [3, 2], [1, 3]])
+    with pytest.raises(ValueError, match=r"label 1 .* 1 < 3 < 2 < 1 \(each under"):
+        ancestor_matrix(pairs, 5)
+    ring = np.stack([np.arange(100), (np.arange(100) + 1) % 100], axis=1)
+    with pytest.raises(ValueError, match=r"0 < 1 < 2 < 3 < \.\.\. < 97 < 98 < 99 < 0"):
+        ancestor_matrix(ring, 100)
