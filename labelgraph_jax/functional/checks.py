@@ -31,11 +31,14 @@ def check_axes(**arrays: tuple[Shaped[ArrayLike, "..."] | None, str]) -> None:
 
     Raises:
         ValueError: another number of axes, or two sizes for one letter; names all axes
-            and all shapes.
+            and all shapes. Or an array holds no numbers at all.
     """
     given = {name: pair for name, pair in arrays.items() if pair[0] is not None}
     sizes: dict[str, Any] = {}
     fits = True
+    for name, (array, _) in given.items():
+        if getattr(getattr(array, "dtype", None), "kind", "f") in "OSUMm":
+            raise ValueError(f"{name} must hold numbers, got {array.dtype}")  # type: ignore[union-attr]
     for array, axes in given.values():
         shape, names = jnp.shape(array), axes.split()  # type: ignore[arg-type]
         if names[:1] == ["..."]:
@@ -54,6 +57,19 @@ def check_axes(**arrays: tuple[Shaped[ArrayLike, "..."] | None, str]) -> None:
         raise ValueError(
             f"{_listed(wanted)} must fit together, got shapes {_listed(got)}"
         )
+
+
+def check_integers(**ids: Shaped[ArrayLike, "..."] | None) -> None:
+    """Refuse ids that are not integers: rounding them would name something else.
+
+    Raises:
+        ValueError: an array of another type, by its name; an empty one may have any.
+    """
+    for name, array in ids.items():
+        if array is not None and jnp.size(array):
+            dtype = jnp.asarray(array).dtype
+            if not jnp.issubdtype(dtype, jnp.integer):
+                raise ValueError(f"{name} must hold integers, got {dtype}")
 
 
 def is_positive(targets: Shaped[ArrayLike, "*cells"]) -> Bool[Array, "*cells"]:
@@ -86,6 +102,8 @@ def check_targets(
     values = np.asarray(targets)
     if values.dtype == bool or not values.size:
         return
+    if values.dtype.kind in "OSUMm":
+        raise ValueError(f"targets must hold numbers, got {values.dtype}")
     least, most = (
         (np.finfo(np.float64).min, np.finfo(np.float64).max) if real else (0, 1)
     )

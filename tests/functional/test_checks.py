@@ -199,3 +199,34 @@ def test_looking_up_a_label_that_there_is_not_is_refused():
     nodes, kernel, half = np.ones((3, 2)), np.ones((2, 1, 2)), np.ones((1, 2))
     with pytest.raises(ValueError, match=r"receivers must lie in 0\.\.2, got 1\.\.3"):
         F.receiver_scores(np.array([1, 3]), nodes, kernel, half, half)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: F.group_hits(SCORES, TARGETS, x[0], 1),
+        lambda x: F.chunked_loss(
+            SCORES, SCORES, SCORES[:, 0], np.ones((3, 1)) * x[0, 0]
+        ),
+        lambda x: F.bag_of_embeddings(jnp.ones((4, 2)), x, jnp.ones(x.shape, bool)),
+        lambda x: F.position_logits(jnp.ones((1, 3, 2)), x),
+        lambda x: F.memory_labels(SCORES, SCORES, np.ones((3, 1)), temperature=1, k=1),
+        lambda x: F.receiver_scores(
+            x[0], np.ones((3, 2)), np.ones((2, 1, 2)), np.ones((1, 2)), np.ones((1, 2))
+        ),
+    ],
+)
+def test_ids_that_are_no_integers_are_refused(call):
+    for form in (lambda f: f, jax.jit):
+        with pytest.raises(ValueError, match=r"must hold integers, got float"):
+            form(call)(np.zeros((1, 2), np.float32))
+
+
+def test_words_are_no_numbers():
+    words = np.array([["yes", "no"]] * 3)
+    with pytest.raises(ValueError, match="targets must hold numbers, got <U3"):
+        F.binary_cross_entropy(SCORES, words)
+    with pytest.raises(ValueError, match="targets must hold numbers, got object"):
+        F.roc_auc(SCORES[:, 0], words[:, 0].astype(object))
+    with pytest.raises(ValueError, match="predictions must hold numbers, got <U3"):
+        F.label_counts(words, TARGETS)

@@ -16,7 +16,7 @@ from labelgraph_jax.functional.attention.weights import (
     factor_weights,
     score_halves,
 )
-from labelgraph_jax.functional.checks import check_axes, is_known
+from labelgraph_jax.functional.checks import check_axes, check_integers, is_known
 from labelgraph_jax.functional.graph.convolution import (
     normalise_adjacency,
     normalise_edges,
@@ -134,6 +134,7 @@ def receiver_attention(
 def _check_receivers(receivers: Int[Array, " R"], labels: int) -> None:
     """Refuse ids that are no labels: looking them up would give another label."""
     check_axes(receivers=(receivers, "R"))
+    check_integers(receivers=receivers)
     if is_known(receivers) and np.size(receivers):
         low, high = int(np.min(receivers)), int(np.max(receivers))
         if low < 0 or high >= labels:

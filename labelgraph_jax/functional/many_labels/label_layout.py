@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from labelgraph_jax.functional.checks import check_integers
+
 SHARES = 48
 """A label axis is cut into a divisor of this number of shares: 1, 2, 3, 4, 6, 8 ..."""
 
@@ -119,9 +121,10 @@ def checked_factors(
     """The arrays as JAX arrays, with a mask for all documents where none is given.
 
     Raises:
-        ValueError: their shapes do not fit together.
+        ValueError: their shapes do not fit together, or positives are no integers.
     """
     documents, labels, bias = (jnp.asarray(x) for x in (documents, labels, bias))
+    check_integers(positives=positives)
     positives = jnp.asarray(positives).astype(jnp.int32)
     rows = documents.shape[0]
     if example_mask is None:

@@ -11,7 +11,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from labelgraph_jax.functional.checks import check_axes, check_numbers
+from labelgraph_jax.functional.checks import (
+    check_axes,
+    check_integers,
+    check_numbers,
+)
 
 NONE = -1
 """Stands where a list of labels has ended."""
@@ -116,6 +120,7 @@ def mix_top_labels(
         memory_scores=(shares, "B C"),
         classifier_at_memory=(classifier_at_memory, "B C"),
     )
+    check_integers(classifier_ids=ids, memory_ids=others)
     check_numbers(
         classifier_scores=scores,
         memory_scores=shares,

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from labelgraph_jax.functional.checks import check_axes
+from labelgraph_jax.functional.checks import check_axes, check_integers
 from labelgraph_jax.functional.many_labels.label_lists import (
     NONE,
     LabelScores,
@@ -151,6 +151,7 @@ def memory_labels(
                 f"{jnp.shape(rows)[0]}"
             )
     check_axes(label_ids=(label_ids, "M P"), weights=(weights, "M"))
+    check_integers(label_ids=label_ids)
     near = nearest_keys(queries, keys, k=k, chunk=chunk)
     return label_votes(near, label_ids, weights, temperature=temperature)
 

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from labelgraph_jax.functional.checks import (
     check_axes,
+    check_integers,
     check_numbers,
     check_targets,
     is_known,
@@ -71,6 +72,7 @@ def group_hits(
     check_axes(scores=(scores, "B N"), targets=(targets, "B N"), group=(group, "G"))
     check_targets(targets)
     check_numbers(scores=scores)
+    check_integers(group=group)
     if is_known(group):
         _check("group", np.asarray(group), jnp.shape(scores)[1])
     group = jnp.asarray(group)

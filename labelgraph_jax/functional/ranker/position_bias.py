@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
-from labelgraph_jax.functional.checks import check_axes
+from labelgraph_jax.functional.checks import check_axes, check_integers
 
 NO_POSITION = 0
 
@@ -58,6 +58,7 @@ def position_logits(
     """
     check_axes(table=(table, "G P K"))
     check_axes(positions=(positions, "..."), groups=(groups, "..."))
+    check_integers(positions=positions, groups=groups)
     places = jnp.clip(jnp.asarray(positions), NO_POSITION, table.shape[1] - 1)
     groups = jnp.zeros_like(places) if groups is None else jnp.asarray(groups)
     return jnp.asarray(table)[groups, places]

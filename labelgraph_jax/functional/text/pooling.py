@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.export import is_symbolic_dim
 from jaxtyping import Array, Bool, Float, Int
 
-from labelgraph_jax.functional.checks import check_axes
+from labelgraph_jax.functional.checks import check_axes, check_integers
 
 DAMPINGS = ("none", "sqrt", "log", "binary")
 BAG_NORMS = ("tfidf", "l2", "mean", "sum")
@@ -136,6 +136,7 @@ def bag_of_embeddings(
         values=(values, "B S"),
         vectors=(vectors, "B S D"),
     )
+    check_integers(token_ids=token_ids)
     if values is None:
         counts = token_counts(token_ids, mask).astype(table.dtype)
         safe = jnp.maximum(counts, 1)
