@@ -12,6 +12,7 @@ import labelgraph_jax as lg
 from labelgraph_jax.functional.checks import check_axes, check_targets
 from labelgraph_jax.functional.metrics.bootstrap import resampled_f1
 from labelgraph_jax.functional.metrics.bootstrap_ranking import resampled_areas
+from labelgraph_jax.functional.metrics.counts import DocumentCounts
 from labelgraph_jax.functional.metrics.tasks import explained_variance
 from tests.functional.test_every_function import as_users_call
 
@@ -230,3 +231,18 @@ def test_words_are_no_numbers():
         F.roc_auc(SCORES[:, 0], words[:, 0].astype(object))
     with pytest.raises(ValueError, match="predictions must hold numbers, got <U3"):
         F.label_counts(words, TARGETS)
+
+
+def test_counts_of_one_label_do_not_stand_for_those_of_all():
+    one, two = np.ones(1, int), np.ones(2, int)
+    with pytest.raises(
+        ValueError, match=r"got shapes \(2,\), \(1,\), \(2,\) and \(2,\)"
+    ):
+        F.label_f1(F.LabelCounts(two, one, two, two))
+    with pytest.raises(ValueError, match=r"got shapes \(2,\), \(1,\) and \(2,\)"):
+        F.f1_from_counts(two, one, two)
+    with pytest.raises(ValueError, match=r"label_mask \[N\] must fit together"):
+        counts = F.LabelCounts(two, two, two, two)
+        F.summarise_label_counts(counts, np.array([True]))
+    with pytest.raises(ValueError, match=r"positives \[M\] must fit together"):
+        F.f1_from_counts(two, two, two, DocumentCounts(two, two, one))

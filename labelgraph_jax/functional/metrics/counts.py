@@ -155,6 +155,7 @@ def summarise_label_counts(
 def samples_metrics(documents: DocumentCounts, cells: int) -> dict[str, float]:
     """Means over documents from their counts, and over `cells`, the annotated ones."""
     tp, predicted, positives = map(np.asarray, documents)
+    check_axes(tp=(tp, "M"), predicted=(predicted, "M"), positives=(positives, "M"))
     precision, recall, f1 = _precision_recall_f1(tp, predicted, positives)
     wrong = predicted + positives - 2 * tp
     return {

@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from labelgraph_jax.functional.checks import check_targets, is_positive
+from labelgraph_jax.functional.checks import check_axes, check_targets, is_positive
 from labelgraph_jax.functional.metrics.counts import LabelCounts
 
 
@@ -71,8 +71,12 @@ def label_f1(counts: LabelCounts) -> Float[np.ndarray, " N"]:
 
     Args:
         counts: of all documents, see `label_counts`.
+
+    Raises:
+        ValueError: the counts are not of one number of labels.
     """
     tp, fp, fn, support = (np.asarray(count, np.float64) for count in counts)
+    check_axes(tp=(tp, "N"), fp=(fp, "N"), fn=(fn, "N"), support=(support, "N"))
     f1 = 2 * tp / np.maximum(2 * tp + fp + fn, 1)
     return np.where(support > 0, f1, np.nan)
 
