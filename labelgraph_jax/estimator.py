@@ -17,16 +17,17 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from labelgraph_jax.config import (
     Config,
+    ConfigError,
     ReadingConfig,
     from_dict,
     read_config,
     to_dict,
 )
+from labelgraph_jax.config.settings import plain, short, whole_number
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.estimator_targets import Targets, read_truth
 from labelgraph_jax.data.files import write_json
@@ -129,7 +130,12 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         self.workdir = workdir
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> "LabelGraphClassifier":  # noqa: N803
+    def fit(
+        self,
+        X: Any,  # noqa: N803
+        y: Any,
+        sample_weight: Any = None,
+    ) -> "LabelGraphClassifier":
         """Trains on labelled texts.
 
         Args:
@@ -138,6 +144,9 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
                 name; or an indicator matrix of 0 and 1 `[M, N]`: an array, a scipy
                 sparse matrix or a pandas frame. NaN in place of 0 and 1 says that
                 nothing is known; such cells are not learned from.
+            sample_weight: how much each text counts, `[M]`, in the loss and on
+                validation; a text of weight 2 as if it stood there twice, one of 0 not
+                at all.
 
         Raises:
             ValueError: a text is not a string, lengths differ, there is no text or no
@@ -147,12 +156,21 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         texts = as_texts(X)
         targets = Targets.read(y, self.label_names)
         _same_length(len(texts), len(targets.names))
-        config = self._config(few=len({text.strip() for text in texts}) < FEW)
+        weights = _weights(sample_weight, len(texts))
+        used = {text.strip() for text, w in zip(texts, weights, strict=True) if w}
+        config = self._config(few=len(used) < FEW)
         corpus = corpus_in_memory(
-            texts, targets.names, targets.unannotated, config.data
+            texts,
+            targets.names,
+            targets.unannotated,
+            config.data,
+            None if (weights == 1.0).all() else weights.tolist(),
         )
         with tempfile.TemporaryDirectory(prefix="labelgraph-") as folder:
-            place = Path(self.workdir or Path(folder) / "run").absolute()
+            workdir = Path(folder) / "run" if self.workdir is None else self.workdir
+            if not isinstance(workdir, (str, Path)) or not str(workdir):
+                raise WorkdirError(f"workdir must be a path, got {short(workdir)}")
+            place = Path(workdir).absolute()
             _require_columns(place, targets.columns)
             fit_run(config, place, progress=bool(self.verbose), corpus=corpus)
             write_json(place / COLUMNS, list(targets.columns))
@@ -271,21 +289,29 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
             base = read_config(self.config)
         elif isinstance(self.config, Config):
             base = self.config
-        else:
+        elif self.config is None or isinstance(self.config, Mapping):
             base = from_dict(dict(self.config or {}))
+        else:
+            raise ConfigError(
+                "config must be a `Config`, a mapping or the path of a JSON file, got "
+                f"{short(self.config)}"
+            )
         values = to_dict(base)
         share = values["data"]["validation_fraction"]
         values["data"] = {"corpus": IN_MEMORY, "validation_fraction": share}
         for name, (section, key) in SETTINGS.items():
             if (value := getattr(self, name)) is not None:
-                values[section][key] = value
+                values[section][key] = plain(value)
         if few:
             values["text"]["min_count"] = 1
         if self.random_state is not None:
             seed = self.random_state
-            if not isinstance(seed, (int, np.integer)):
-                seed = check_random_state(seed).randint(2**31 - 1)
-            values["training"]["seed"] = values["data"]["split_seed"] = int(seed)
+            if isinstance(seed, np.random.RandomState):
+                seed = seed.randint(2**31 - 1)
+            elif isinstance(seed, np.random.Generator):
+                seed = seed.integers(2**31 - 1)
+            seed = whole_number(seed, "random_state", 0)
+            values["training"]["seed"] = values["data"]["split_seed"] = seed
         return from_dict(values)
 
 
@@ -333,6 +359,28 @@ def _same_length(texts: int, labels: int) -> None:
         )
     if not texts:
         raise ValueError("X must hold at least one text, got 0")
+
+
+def _weights(sample_weight: Any, count: int) -> np.ndarray:
+    """Weights of texts, float64 `[M]`.
+
+    Raises:
+        ValueError: they are not as many, not numbers of at least 0, or all 0.
+    """
+    if sample_weight is None:
+        return np.ones(count)
+    try:
+        weights = np.asarray(sample_weight, np.float64)
+    except (TypeError, ValueError):
+        weights = np.full(1, np.nan)
+    if weights.shape == (count,) and (np.isfinite(weights) & (weights >= 0)).all():
+        if weights.any():
+            return weights
+        raise ValueError("sample_weight must not be 0 for every text")
+    raise ValueError(
+        f"sample_weight must be {count:,} finite numbers of at least 0, one for each "
+        f"text, got {short(sample_weight)}"
+    )
 
 
 def _require_columns(place: Path, columns: tuple[str, ...]) -> None:

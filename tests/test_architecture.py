@@ -39,17 +39,17 @@ BUDGETS = {
     "config": 1_150,
     "functional": 6_165,
     "modules": 1_760,
-    "data": 9_400,
-    "training": 2_600,
-    "predictors": 4_255,
-    "runs": 3_495,
-    "inspection": 4_760,
+    "data": 9_420,
+    "training": 2_630,
+    "predictors": 4_405,
+    "runs": 3_715,
+    "inspection": 4_770,
     "deploy": 2_490,
     "estimator": 260,
     "cli": 3_095,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 39_400
+BUDGET = 39_840
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

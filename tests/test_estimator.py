@@ -5,12 +5,20 @@
 no data are called here one by one; and what the rest ask for is asked here of texts.
 """
 
+import gc
+import io
+import os
 import pickle
+import subprocess
+import sys
 import tempfile
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
 
+import jax
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,10 +31,14 @@ from sklearn.preprocessing import FunctionTransformer, MultiLabelBinarizer
 from sklearn.utils import estimator_checks, get_tags
 
 import labelgraph_jax as lg
-from labelgraph_jax.config import Config, TrainingConfig
+from labelgraph_jax.config import Config, DataConfig, TrainingConfig, to_dict
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.estimator_targets import Targets, read_matrix
+from labelgraph_jax.predictors.label_model import LabelModel
+from labelgraph_jax.predictors.scorers import AllLabels
 from labelgraph_jax.predictors.workdir import WorkdirError
+from labelgraph_jax.runs.corpus import corpus_in_memory
+from labelgraph_jax.training.objectives import multi_label_objective
 from tests.tiny import LABELS, made_documents
 
 DOCUMENTS = made_documents(48, 1)
@@ -447,6 +459,226 @@ def test_folds_never_share_a_folder(tmp_path: Path, search: str) -> None:
         ]
     np.testing.assert_array_equal(*found)
     assert not (tmp_path / "run").exists()
+
+
+# Weights of texts. --------------------------------------------------------------------
+
+
+def test_a_text_of_weight_two_is_two_texts_in_the_loss() -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(4, 3)).astype(np.float32)
+    batch = {
+        "targets": (generator.random((4, 3)) < 0.5).astype(np.float32),
+        "target_mask": generator.random((4, 3)) < 0.8,
+        "example_mask": np.array([True, True, True, False]),
+    }
+    loss_fn = multi_label_objective(
+        lambda params, batch, **_: batch["logits"], lg.functional.binary_cross_entropy
+    )
+    key = jax.random.key(0)
+
+    def of(rows: list[int], **more: Any) -> tuple[float, float]:
+        taken = {name: array[rows] for name, array in batch.items()}
+        sums = loss_fn({}, {**taken, "logits": logits[rows], **more}, key)
+        return float(sums[0]), float(sums[1])
+
+    weights = np.array([2.0, 0.0, 1.0, 5.0], np.float32)
+    weighted = of([0, 1, 2, 3], example_weight=weights)
+    assert weighted == pytest.approx(of([0, 0, 2]), rel=1e-6)
+    ones = of([0, 1, 2, 3], example_weight=np.ones(4, np.float32))
+    assert ones == pytest.approx(of([0, 1, 2, 3]), rel=1e-6)
+
+
+def test_validation_texts_stand_there_as_often_as_they_weigh() -> None:
+    texts, names, data = ["a", "b", "c"], [("x",), ("y",), ("x",)], DataConfig()
+    corpus = corpus_in_memory(texts, names, [()] * 3, data, [2.0, 1.0, 0.0])
+    assert [(d.text, d.weight) for d in corpus.train] == [("a", 2.0), ("b", 1.0)]
+    assert [d.text for d in corpus.validation] == ["a", "a", "b"]
+    assert {d.weight for d in corpus.validation} == {1.0}
+    parts = corpus_in_memory(texts, names, [()] * 3, data, [0.5, 1.0, 1.5])
+    assert [d.text for d in parts.validation] == list("aabbbbcccccc")
+
+
+def test_texts_without_weight_are_not_learned_from(tmp_path: Path) -> None:
+    weights = np.ones(48)
+    weights[[i for i, own in enumerate(NAMES) if "ship" in own]] = 0
+    path = tmp_path / "run"
+    classifier = small(epochs=2, workdir=path).fit(TEXTS, MATRIX, sample_weight=weights)
+    assert len(classifier.model_.labels) == 4
+    assert not classifier.predict_proba(TEXTS)[:, LABELS.index("ship")].any()
+    with pytest.raises(WorkdirError, match="are not those of the training run"):
+        small(epochs=2, workdir=path).fit(TEXTS, MATRIX, sample_weight=2 * weights)
+
+
+@pytest.mark.slow
+def test_weights_decide_between_texts_that_contradict() -> None:
+    texts = ["maize"] * 2 + ["ship"] * 2
+    y = np.array([[1, 0], [0, 1], [1, 0], [0, 1]])
+    for heavy in (0, 1):
+        weights = [1.0 + 8 * (row % 2 == heavy) for row in range(4)]
+        found = small(epochs=30).fit(texts, y, sample_weight=weights)
+        assert (found.predict_proba(texts).argmax(axis=1) == heavy).all()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0] * 3, r"must be 48 finite numbers of at least 0.*got \[1.0, 1.0, 1.0\]"),
+        (5, "must be 48 finite numbers .* got 5"),
+        (["a"] * 48, "must be 48 finite numbers"),
+        ([-1.0] + [1.0] * 47, "must be 48 finite numbers"),
+        ([np.nan] + [1.0] * 47, "must be 48 finite numbers"),
+        (np.ones((48, 1)), "must be 48 finite numbers"),
+        (np.zeros(48), "must not be 0 for every text"),
+    ],
+)
+def test_weights_that_are_none_are_refused(weights: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small().fit(TEXTS, NAMES, sample_weight=weights)
+
+
+def test_weights_where_the_loss_does_not_read_them_are_refused() -> None:
+    for section, values in (
+        ("head", {"kind": "recurrent"}),
+        ("head", {"label_chunk": 2}),
+    ):
+        config = {**SMALL, section: values}
+        with pytest.raises(ValueError, match="weights of documents are not read with"):
+            small(config=config).fit(TEXTS, NAMES, sample_weight=np.arange(48))
+
+
+# Numbers of NumPy. ------------------------------------------------------------------
+
+
+def test_numbers_of_numpy_are_parameters() -> None:
+    chosen = small(
+        epochs=np.int64(3),
+        batch_size=np.int32(4),
+        learning_rate=np.float32(0.5),
+        validation_fraction=np.float64(0.25),
+        random_state=np.uint8(7),
+        config={"graph": {"layers": np.int16(1)}},
+    )._config(few=False)
+    assert (chosen.training.epochs, chosen.training.batch_size) == (3, 4)
+    assert (chosen.training.learning_rate, chosen.training.seed) == (0.5, 7)
+    assert type(chosen.training.epochs) is int
+    assert to_dict(TrainingConfig(epochs=np.int64(3)))["epochs"] == 3  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_grid_may_be_a_range_of_numpy() -> None:
+    grid = {"epochs": np.arange(1, 9, 7), "learning_rate": np.array([0.05])}
+    search = GridSearchCV(small(), grid, scoring="f1_micro", cv=KFold(2))
+    assert search.fit(TEXTS, MATRIX).best_params_["epochs"] == 8
+
+
+# Threads, open files and compiled programs. ------------------------------------------
+
+
+def held() -> tuple[set[str], int]:
+    """The threads of this process, and how many files it has open."""
+    gc.collect()
+    names = {thread.name for thread in threading.enumerate()}
+    return names, len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_a_fit_leaves_no_thread_and_no_file_open(tmp_path: Path) -> None:
+    small(epochs=1).fit(TEXTS, NAMES)
+    before = held()
+    for number in range(3):
+        small(epochs=1, workdir=tmp_path / str(number)).fit(TEXTS, NAMES).predict(TEXTS)
+    assert held() == before
+
+
+FITS = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (75, 75))
+import labelgraph_jax as lg
+texts = ["maize cob", "crude oil", "cargo ship"] * 10
+y = [["corn"], ["oil"], ["ship"]] * 10
+small = {"text": {"dim": 4, "ngrams": False}}
+for _ in range(int(sys.argv[1])):
+    classifier = lg.LabelGraphClassifier(epochs=1, graph_layers=0, config=small)
+    classifier.fit(texts, y).predict(texts[:2])
+print("fitted")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_two_hundred_fits_in_one_process_that_may_open_75_files() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FITS, "200"],
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr) == ("fitted\n", "")
+
+
+PARALLEL = """
+import numpy as np
+from sklearn.model_selection import cross_val_score
+import labelgraph_jax as lg
+if __name__ == "__main__":
+    texts = ["maize cob", "crude oil", "cargo ship"] * 10
+    y = np.tile(np.eye(3, dtype=int), (10, 1))
+    small = {"text": {"dim": 4, "ngrams": False}}
+    classifier = lg.LabelGraphClassifier(
+        epochs=1, graph_layers=0, config=small, workdir="run"
+    )
+    options = {"scoring": "f1_micro", "n_jobs": 2, "cv": 2}
+    print(len(cross_val_score(classifier, texts, y, **options)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_folds_in_other_processes_print_nothing(tmp_path: Path) -> None:
+    (tmp_path / "fold.py").write_text(PARALLEL, encoding="utf-8")
+    path = os.pathsep.join([str(Path(lg.__file__).parents[1]), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "fold.py"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr) == ("2\n", "")
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_number_of_texts_is_seldom_another_program(
+    of_names: lg.LabelGraphClassifier,
+) -> None:
+    model = of_names.model_
+    expected = model.predict_proba(TEXTS)
+    compiled = set()
+    for count in range(1, 49):
+        found = model.predict_proba(TEXTS[:count])
+        np.testing.assert_allclose(found, expected[:count], atol=1e-6)
+        assert isinstance(model, LabelModel) and isinstance(model._scores, AllLabels)
+        compiled.add(model._scores._run.run._cache_size())
+    assert max(compiled) <= 6  # of 1, 4, 8, 16, 32 and 64 rows
+    for pool in (joblib_again, pickled_again):
+        np.testing.assert_array_equal(pool(model).predict_proba(TEXTS), expected)
+        again = pool(of_names)
+        np.testing.assert_array_equal(again.predict_proba(TEXTS), expected)
+
+
+def pickled_again(value: Any) -> Any:
+    return pickle.loads(pickle.dumps(value))
+
+
+def joblib_again(value: Any) -> Any:
+    file = io.BytesIO()
+    joblib.dump(value, file)
+    file.seek(0)
+    return joblib.load(file)
 
 
 # What is refused. -----------------------------------------------------------------

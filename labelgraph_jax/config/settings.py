@@ -83,7 +83,48 @@ def require_file(section: Any, where: str, setting: str, value: str, file: str) 
 
 def to_dict(config: Any) -> dict[str, Any]:
     """The configuration as nested dictionaries of JSON values."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    return json.loads(json.dumps(dataclasses.asdict(config), default=plain))
+
+
+def plain(value: Any) -> Any:
+    """Return a number of NumPy, or of an array of no axis, as Python's own.
+
+    Example:
+        >>> import numpy as np
+        >>> plain(np.float64(2.0)), plain(np.int32(3)), plain("as it is")
+        (2.0, 3, 'as it is')
+    """
+    scalar = getattr(value, "ndim", None) == 0 and hasattr(value, "item")
+    return value.item() if scalar else value
+
+
+def short(value: Any, most: int = 60) -> str:
+    """Return how a value is shown in a message: on one line, and not long.
+
+    Example:
+        >>> short([1.5, "a  b"]), short("x" * 100, 5)
+        ("[1.5, 'a b']", "'xxxx")
+    """
+    return " ".join(repr(plain(value)).split())[:most]
+
+
+def whole_number(value: Any, what: str, least: int = 1) -> int:
+    """Return a whole number, of Python or NumPy.
+
+    Args:
+        value: what was given.
+        what: its name in the message.
+        least: the smallest that is allowed.
+
+    Raises:
+        ConfigError: it is none, or too small.
+    """
+    number = plain(value)
+    if type(number) is not int or number < least:
+        raise ConfigError(
+            f"{what} must be a whole number of at least {least}, got {short(number)}"
+        )
+    return number
 
 
 def from_values(
@@ -165,11 +206,13 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def coerce(value: Any, hint: Any, path: str) -> Any:
     """`value` as the kind `hint` names, or a `ConfigError` that names `path`."""
-    origin = typing.get_origin(hint)
+    origin, value = typing.get_origin(hint), plain(value)
     if origin is Literal:
         options = typing.get_args(hint)
-        if value not in options:
-            raise ConfigError(f"{path} must be one of {list(options)}, got {value!r}")
+        if not isinstance(value, str) or value not in options:
+            raise ConfigError(
+                f"{path} must be one of {list(options)}, got {short(value)}"
+            )
         return value
     if origin in (Union, types.UnionType):
         if value is None:
@@ -179,7 +222,7 @@ def coerce(value: Any, hint: Any, path: str) -> Any:
     if origin is tuple:
         inner = typing.get_args(hint)[0]
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{path} must be a list, got {value!r}")
+            raise ConfigError(f"{path} must be a list, got {short(value)}")
         return tuple(coerce(item, inner, path) for item in value)
     is_bool = isinstance(value, bool)
     if hint is float and isinstance(value, (int, float)) and not is_bool:
@@ -188,4 +231,4 @@ def coerce(value: Any, hint: Any, path: str) -> Any:
         return float(value)
     if isinstance(value, hint) and (hint is bool or not is_bool):
         return value
-    raise ConfigError(f"{path} must be of kind {hint.__name__}, got {value!r}")
+    raise ConfigError(f"{path} must be of kind {hint.__name__}, got {short(value)}")

@@ -27,6 +27,25 @@ class DataError(ValueError):
     """
 
 
+def require_unicode(value: str, where: str) -> None:
+    """Refuse a text that no file can hold.
+
+    Args:
+        value: the text.
+        where: its name, or its place and name.
+
+    Raises:
+        DataError: half of a surrogate pair stands in it.
+    """
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{where} must be valid Unicode; character {error.start + 1} is half of a "
+            "surrogate pair"
+        ) from None
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Document:
     """One text, or one row of features, and the labels it carries.
@@ -43,6 +62,7 @@ class Document:
             name begins so. Their targets are masked.
         features: what it has of a fixed set of features, in place of a text, which
             is empty then.
+        weight: how much it counts in the loss, against 1 of any other.
     """
 
     id: str
@@ -52,6 +72,7 @@ class Document:
     source: str = ""
     unannotated: tuple[str, ...] = ()
     features: Features | None = None
+    weight: float = 1.0
 
     @property
     def content(self) -> str | Features:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from labelgraph_jax.config.settings import short
 from labelgraph_jax.config.wording import counted
+from labelgraph_jax.data.documents import require_unicode
 
 Names = tuple[tuple[str, ...], ...]
 
@@ -64,6 +66,12 @@ class Targets:
         matrix = read_matrix(y)
         count = matrix.shape[1]
         found = np.arange(count)
+        if isinstance(label_names, str) or not isinstance(
+            label_names, (Iterable, type(None))
+        ):
+            raise ValueError(
+                f"label_names must be a list of names, got {short(label_names)}"
+            )
         if label_names is not None:
             found = np.array([str(name) for name in label_names], object)
         elif classes is not None:
@@ -74,6 +82,8 @@ class Targets:
                 f"{len(found)}"
             )
         columns = tuple(str(name) for name in found)
+        for name in columns:
+            require_unicode(name, "the name of a column of y")
         if len(set(columns)) < count:
             raise ValueError("the columns of y must have different names")
         rows = [
@@ -188,7 +198,8 @@ def read_names(y: Any) -> list[dict[str, float]]:
     Raises:
         ValueError: a text has no collection of strings, nor 0 and 1 by name.
     """
-    if isinstance(y, (str, bytes, Mapping)) or not isinstance(y, Iterable):
+    one = isinstance(y, (str, bytes, Mapping)) or getattr(y, "ndim", 1) == 0
+    if one or not isinstance(y, Iterable):
         raise ValueError(
             "y must be a list of label names per text or an indicator matrix, got a "
             f"{type(y).__name__}"
@@ -208,14 +219,16 @@ def _names_of(own: Any, place: int) -> dict[str, float]:
     if isinstance(own, (str, bytes)) or not isinstance(own, (Collection, np.ndarray)):
         raise ValueError(
             f"the labels of text {place} must be a list or set of names, got "
-            f"{own!r:.40}; a single label is a list of one"
+            f"{short(own)}; a single label is a list of one"
         )
     ordered = sorted(own, key=str) if isinstance(own, (set, frozenset)) else list(own)
     if not all(isinstance(name, str) and name for name in ordered):
         raise ValueError(
-            f"the labels of text {place} must be non-empty strings, got {own!r:.60}; "
+            f"the labels of text {place} must be non-empty strings, got {short(own)}; "
             "an indicator matrix is an array, as np.array(y)"
         )
+    for name in ordered:
+        require_unicode(name, f"a label of text {place}")
     if not isinstance(own, Mapping):
         return dict.fromkeys(map(str, ordered), 1.0)
     values = {str(name): indicator(value) for name, value in own.items()}
@@ -223,6 +236,6 @@ def _names_of(own: Any, place: int) -> dict[str, float]:
         if value is None:
             raise ValueError(
                 f"label {name!r} of text {place} must be 0 or 1 (NaN where it is not "
-                f"known), got {own[name]!r:.40}"
+                f"known), got {short(own[name])}"
             )
     return {name: value for name, value in values.items() if value is not None}

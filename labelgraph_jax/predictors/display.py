@@ -10,6 +10,7 @@ from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.loss_choice import annotated_documents
+from labelgraph_jax.predictors.pickled import Pickled
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
 SHOWN = {
@@ -25,6 +26,25 @@ MOST_TASKS = 6
 """Tasks that are named; of further ones their number."""
 
 Facts = list[tuple[str, str]]
+
+
+class Shown(Pickled):
+    """What both kinds of trained models have: how they are shown and pickled."""
+
+    @property
+    def kind(self) -> str:
+        """What it calls itself."""
+        return type(self).__name__
+
+    def _facts(self) -> Facts:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return as_text(self.kind, self._facts())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return as_html(self.kind, self._facts())
 
 
 class TextModel(Protocol):

@@ -2,16 +2,23 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labelgraph_jax.config import ConfigError, TextConfig
+from labelgraph_jax.config import Config, ConfigError, TextConfig
+from labelgraph_jax.config.settings import short, whole_number
 from labelgraph_jax.data.batches.batches import Examples
-from labelgraph_jax.data.documents import DataError, Document, LabelSpace
+from labelgraph_jax.data.batches.shapes import MULTIPLE
+from labelgraph_jax.data.documents import (
+    DataError,
+    Document,
+    LabelSpace,
+    require_unicode,
+)
 from labelgraph_jax.data.features.documents import reads_features
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
@@ -22,6 +29,7 @@ from labelgraph_jax.data.tokenizers.words import (
 )
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
+from labelgraph_jax.training.local_batches import own_batches
 
 if TYPE_CHECKING:
     pass
@@ -51,7 +59,8 @@ class Encoded:
 def fingerprint(documents: Sequence[Document]) -> str:
     """SHA-256 of ids, texts or features, and labels: which data numbers belong to.
 
-    What a document is not annotated for counts: nothing known is not "no label".
+    What a document is not annotated for counts: nothing known is not "no label"; and so
+    does its weight.
     """
     digest = hashlib.sha256()
     for document in documents:
@@ -60,6 +69,8 @@ def fingerprint(documents: Sequence[Document]) -> str:
             digest.update(part.encode("utf-8", "surrogatepass") + b"\x1f")
         if document.features is not None:
             digest.update(document.features.to_bytes())
+        if document.weight != 1.0:
+            digest.update(f"\x1c{document.weight!r}".encode())
         digest.update(b"\x1e")
     return digest.hexdigest()
 
@@ -185,6 +196,9 @@ def encode_documents(
     )
     if encoder is not None:
         examples = encoder.encode(examples)
+    weights = np.asarray([document.weight for document in documents], np.float32)
+    if (weights != 1.0).any():
+        examples = replace(examples, weights=weights)
     return Encoded(examples, encoded.truncated, unseen)
 
 
@@ -253,8 +267,8 @@ def as_texts(texts: Any) -> list[str]:
         DataError: they are no strings.
     """
     if isinstance(texts, str):
-        return [texts]
-    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        texts = [texts]
+    if isinstance(texts, (Mapping, bytes)) or hasattr(texts, "columns"):
         raise DataError(
             "texts must be strings in a list, array or Series, got a "
             f"{type(texts).__name__}; of a frame or mapping give one column"
@@ -263,11 +277,70 @@ def as_texts(texts: Any) -> list[str]:
         texts = list(texts)
     except TypeError:
         raise DataError(
-            f"texts must be strings in a list, array or Series, got {texts!r:.60}"
+            f"texts must be strings in a list, array or Series, got {short(texts)}"
         ) from None
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(
                 f"text {position} must be a string, got {type(text).__name__}"
             )
+        require_unicode(text, f"text {position}")
     return texts
+
+
+def as_documents(documents: Any, purpose: str = "") -> Sequence[Document]:
+    """Documents as a list or tuple.
+
+    Args:
+        documents: what was given.
+        purpose: why there must be one, as "to evaluate"; empty where none is right.
+
+    Raises:
+        DataError: they are no `Document`s, or there is none.
+    """
+    if not isinstance(documents, (list, tuple)):
+        try:
+            documents = list(documents)
+        except TypeError:
+            raise DataError(
+                f"documents must be `Document`s in a list, got {short(documents)}"
+            ) from None
+    for position, document in enumerate(documents):
+        if not isinstance(document, Document):
+            raise DataError(
+                f"document {position} must be a `Document`, got "
+                f"{type(document).__name__}; texts alone are of `model.predict`"
+            )
+    if purpose and not documents:
+        raise DataError(f"there is no document {purpose}")
+    return documents
+
+
+def batch_rows(config: Config, batch_size: int | None) -> int:
+    """Documents at a time: as many as were asked for, or as the settings say.
+
+    Raises:
+        ConfigError: it is no whole number of at least 1.
+    """
+    if batch_size is None:
+        return config.training.evaluation_batch_size
+    return whole_number(batch_size, "batch_size")
+
+
+def longest_row(config: Config, tokenizer: AnyTokenizer) -> int:
+    """Tokens of the longest row that a text can have; 0 of features."""
+    if isinstance(tokenizer, FeatureTokenizer):
+        return 0
+    return -(-config.text.max_length // MULTIPLE) * MULTIPLE
+
+
+def prediction_batches(
+    config: Config, tokenizer: AnyTokenizer, examples: Examples, batch_size: int | None
+) -> Iterator[Any]:
+    """The batches in which a model of texts predicts, of few shapes; see `own_batches`.
+
+    Raises:
+        ConfigError: as `batch_rows`.
+    """
+    size, longest = batch_rows(config, batch_size), longest_row(config, tokenizer)
+    return own_batches(examples, batch_size=size, longest=longest)

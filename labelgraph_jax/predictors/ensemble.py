@@ -49,7 +49,7 @@ class Ensemble(Model):
         return self.members[0].network
 
     @property
-    def _shown(self) -> str:
+    def kind(self) -> str:
         return "Ensemble"
 
     def encode(self, documents: Sequence[Document]) -> Encoded:

@@ -21,6 +21,7 @@ from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.modules.pretrained import load_transformer
 from labelgraph_jax.modules.seams import LOOKED_UP, looked_up, substitutes
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
+from labelgraph_jax.predictors.pickled import Pickled
 from labelgraph_jax.training.progress import track
 
 ENCODING_BATCH_SIZE = 32
@@ -74,7 +75,7 @@ class _MeanStore:
 
 
 @dataclass(frozen=True)
-class FrozenEncoder:
+class FrozenEncoder(Pickled):
     """A transformer whose parameters never change.
 
     Attributes:

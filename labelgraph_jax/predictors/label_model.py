@@ -12,9 +12,13 @@ from scipy.sparse import csr_array
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.predictors.decision import Decision
-from labelgraph_jax.predictors.documents import Encoded, encode_documents
+from labelgraph_jax.predictors.documents import (
+    Encoded,
+    encode_documents,
+    prediction_batches,
+)
 from labelgraph_jax.predictors.memory.memory import Reader
-from labelgraph_jax.predictors.memory.texts import own_reader
+from labelgraph_jax.predictors.memory.texts import OwnReader
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.scorers import (
@@ -22,7 +26,6 @@ from labelgraph_jax.predictors.scorers import (
     compile_scorer,
     scores_of_labels,
 )
-from labelgraph_jax.training.local_batches import own_batches
 
 
 class LabelModel(Model):
@@ -66,8 +69,8 @@ class LabelModel(Model):
         batch_size: int | None = None,
         every_label: bool = False,
     ) -> Predictions:
-        size = batch_size or self.config.training.evaluation_batch_size
-        batches = own_batches(examples, batch_size=max(1, min(size, len(examples))))
+        own = self.config, self.tokenizer
+        batches = prediction_batches(*own, examples, batch_size)
         if every_label and self.label_chunk:
             return self._scores_all(self.params, batches)
         predictions = self._scores(self.placed, batches)
@@ -110,12 +113,12 @@ class LabelModel(Model):
     @cached_property
     def read(self) -> Reader:
         """Documents -> the network's document vectors."""
-        return own_reader(
+        return OwnReader(
             self.classifier,
             self.params,
             self.label_space,
             self.tokenizer,
-            self.config.text,
+            self.config,
             self.encoder,
         )
 

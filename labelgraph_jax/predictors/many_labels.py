@@ -6,8 +6,10 @@ alone, so that training, evaluation and prediction agree.
 
 import os
 from pathlib import Path
+from typing import Any
 
 from labelgraph_jax.config import Config, ConfigError
+from labelgraph_jax.config.settings import whole_number
 from labelgraph_jax.functional.many_labels.label_chunks import CHUNK
 
 MANY = 20_000
@@ -134,3 +136,19 @@ def require_room(rows: int, labels: int, what: str, instead: str) -> None:
             f"{what} of {rows:,} x {labels:,} numbers need {needed / 2**30:.1f} GiB, "
             f"and {free / 2**30:.1f} GiB are free; {instead}"
         )
+
+
+def require_k(k: Any, most: int, labels: int) -> None:
+    """Refuse a number of labels of a document that a model does not give.
+
+    Args:
+        k: what was asked for.
+        most: how many of them it keeps.
+        labels: how many it has.
+
+    Raises:
+        ConfigError: k is no whole number, or below 1 or above `most`.
+    """
+    of = "head.kept_labels of the run" if most < labels else "the labels of the model"
+    if whole_number(k, "k", 0) < 1 or k > most:
+        raise ConfigError(f"k must lie in 1..{most}, {of}; got {k}")

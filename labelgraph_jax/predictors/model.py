@@ -13,22 +13,29 @@ import numpy as np
 import labelgraph_jax
 from labelgraph_jax.config import Config
 from labelgraph_jax.data.batches.batches import Examples
-from labelgraph_jax.data.documents import DataError, Document, LabelSpace
+from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.features.documents import feature_documents
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.functional.mixture.experts import GateStatistics
 from labelgraph_jax.predictors.decision import Decision
-from labelgraph_jax.predictors.display import as_html, as_text, model_facts
+from labelgraph_jax.predictors.display import Facts, Shown, model_facts
 from labelgraph_jax.predictors.documents import (
     AnyTokenizer,
     Encoded,
+    as_documents,
     as_texts,
+    prediction_batches,
     require_annotations,
 )
 from labelgraph_jax.predictors.frames import predictions_frame, probabilities_frame
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.hierarchy import label_ancestors
-from labelgraph_jax.predictors.many_labels import FEWER, label_chunk, require_room
+from labelgraph_jax.predictors.many_labels import (
+    FEWER,
+    label_chunk,
+    require_k,
+    require_room,
+)
 from labelgraph_jax.predictors.measure import evaluation
 from labelgraph_jax.predictors.memory.memory import Memory
 from labelgraph_jax.predictors.network import Classifier
@@ -39,7 +46,6 @@ from labelgraph_jax.predictors.predictions import (
 )
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.training.gates import collect_gate_statistics, compile_gate_sums
-from labelgraph_jax.training.local_batches import own_batches
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,7 +55,7 @@ Scored = tuple[str, float]
 
 
 @dataclass(frozen=True, repr=False)
-class Model(ABC):
+class Model(Shown, ABC):
     """What `lg.load(workdir)` returns for a run over texts.
 
     A `LabelModel` is one network; a `MemoryModel` looks labels up beside another model,
@@ -112,7 +118,7 @@ class Model(ABC):
     ) -> tuple[Encoded, Predictions]:
         """Documents as the model reads them, and its predictions of them; arguments as
         of `predict_examples`."""
-        encoded = self.encode(documents)
+        encoded = self.encode(as_documents(documents))
         return encoded, self.predict_examples(
             documents, encoded.examples, batch_size=batch_size, every_label=every_label
         )
@@ -124,24 +130,21 @@ class Model(ABC):
 
     @property
     def label_side(self) -> tuple[jax.Array, jax.Array]:
-        """Label vectors `[N, D]` and biases `[N]` of a model whose logits are products
-        of vectors."""
+        """Label vectors `[N, D]` and biases `[N]`, where logits are their products."""
         return self.network.label_side
 
     def with_decision(self, decision: Decision) -> Self:
         """The same model that decides otherwise; nothing is compiled."""
+        if not isinstance(decision, Decision):
+            raise ValueError(f"must be a `Decision`, got {type(decision).__name__}")
         return dataclasses.replace(self, decision=decision)
 
-    def __repr__(self) -> str:
-        return as_text(self._shown, model_facts(self))
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        return as_html(self._shown, model_facts(self))
-
     @property
-    def _shown(self) -> str:
+    def kind(self) -> str:
         return "Model"
+
+    def _facts(self) -> Facts:
+        return model_facts(self)
 
     @cached_property
     def ancestors(self) -> np.ndarray | None:
@@ -295,11 +298,7 @@ class Model(ABC):
         Raises:
             ValueError: k is below 1 or above what the model keeps of a document.
         """
-        most, of = self.most_labels, "the labels of the model"
-        if most < len(self.labels):
-            of = "head.kept_labels of the run"
-        if not 1 <= k <= most:
-            raise ValueError(f"k must lie in 1..{most}, {of}; got {k}")
+        require_k(k, self.most_labels, len(self.labels))
 
     def _decided(
         self, documents: Sequence[Document], batch_size: int | None
@@ -321,7 +320,10 @@ class Model(ABC):
 
     def decide(self, probabilities: np.ndarray) -> list[str]:
         """Labels of one document from its probabilities `[N]`, most probable first."""
-        row = Predictions(None, probabilities[None], len(self.labels))
+        if np.shape(probabilities) != (len(self.labels),):
+            got = list(np.shape(probabilities))
+            raise ValueError(f"must be of shape [{len(self.labels)}], got {got}")
+        row = Predictions(None, np.asarray(probabilities)[None], len(self.labels))
         ids, _, decided = next(row.decide(self.decision).best_first())
         return [self.labels[i] for i in ids[decided]]
 
@@ -354,8 +356,7 @@ class Model(ABC):
         Raises:
             DataError: there is no document, or none is annotated for a label.
         """
-        if not documents:
-            raise DataError("there is no document to evaluate")
+        documents = as_documents(documents, "to evaluate")
         require_annotations(documents, self.label_space)
         encoded, predictions = self.predict_documents(documents, batch_size=batch_size)
         predictions = predictions.with_truth(
@@ -389,12 +390,11 @@ class Model(ABC):
         Raises:
             DataError: there is no document.
         """
-        if not documents:
-            raise DataError("there is no document to read gates of")
+        documents = as_documents(documents, "to read gates of")
         if not self.classifier.has_gates:
             return None
         encoded = self.encode(documents)
-        size = batch_size or self.config.training.evaluation_batch_size
-        batches = own_batches(encoded.examples, batch_size=size)
+        own = self.config, self.tokenizer
+        batches = prediction_batches(*own, encoded.examples, batch_size)
         sums = compile_gate_sums(self.classifier.gate_weights)
         return collect_gate_statistics(sums, self.params, batches)

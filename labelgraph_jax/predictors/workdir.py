@@ -15,7 +15,7 @@
     encoder/          settings of the pretrained encoder, its weights where frozen
     checkpoints/      parameters and training state, by step
     metrics.jsonl     what training did;  tensorboard/  the same as curves
-    columns.json      of a scikit-learn estimator's run: all columns of its y
+    start.json        where a run was begun from (--from); columns.json, its y's columns
     results.json      metrics of the finished run, and what data they were measured on
     test_predictions.npz   what the model made of the test documents
     report.html       the report, and its pictures in report/
@@ -25,13 +25,15 @@ Every file is readable without this package, and reading one executes nothing.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError, differences, from_dict, to_dict
+from labelgraph_jax.config.settings import short
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.data.files import read_npz, write_json, write_npz, write_text
 from labelgraph_jax.data.layout import OLD, Layout
@@ -101,9 +103,16 @@ class Workdir:
         Raises:
             WorkdirError: the directory is absent or holds no configuration.
         """
-        workdir = cls(Path(path))
-        if not workdir.path.is_dir():
-            raise WorkdirError(f"{path}: no such work directory")
+        if not isinstance(path, (str, PathLike)):
+            raise WorkdirError(f"a work directory must be a path, got {short(path)}")
+        # Absolute: a model reads files of it later, from any current directory.
+        workdir = cls(Path(path).absolute())
+        try:
+            known = workdir.path.is_dir()
+        except OSError:  # no name that a file may have
+            known = False
+        if not known:
+            raise WorkdirError(f"{str(path)!s:.200}: no such work directory")
         if not workdir.config_path.is_file():
             raise WorkdirError(
                 f"{path}: must be a work directory that `labelgraph train` left; "
@@ -134,6 +143,15 @@ class Workdir:
     def encoder(self) -> Path:
         return self.path / "encoder"
 
+    def adds_epochs(self, config: Config) -> bool:
+        """Whether `config` is that of the run here but for more epochs."""
+        if not (self.config_path.is_file() and self.has_checkpoints):
+            return False
+        known = self.config()
+        epochs = known.training.epochs
+        same = replace(config, training=replace(config.training, epochs=epochs))
+        return config.training.epochs > epochs and not differences(known, same)
+
     def check(self, config: Config) -> bool:
         """Whether `config` may train here; nothing is written.
 
@@ -145,13 +163,15 @@ class Workdir:
                 listed), or it is not empty and no work directory.
         """
         if self.config_path.is_file():
+            if self.adds_epochs(config):
+                return True
             changed = differences(self.config(), config)
             if changed and not self.has_checkpoints:
                 return False  # nothing was trained here that could be lost
             if changed:
                 instead = "train with the settings it was made with"
                 if self.is_finished:
-                    instead = "keep its model: a finished run is not trained further"
+                    instead = "keep its model: a finished run takes more epochs alone"
                 raise WorkdirError(
                     f"{self.path}: belongs to a run of another configuration "
                     f"({'; '.join(changed)}); choose another --workdir, or {instead}"
@@ -178,11 +198,16 @@ class Workdir:
         Raises:
             WorkdirError: as `check`; or the run began with other documents.
         """
+        added = self.adds_epochs(config)
         if not self.check(config):
             self.path.mkdir(parents=True, exist_ok=True)
             write_json(self.config_path, to_dict(config))
         elif self.has_data:
             self.require_data(data, what)
+            if added:  # open again: what stands there is of fewer epochs
+                for name in ("results.json", "report.html"):
+                    (self.path / name).unlink(missing_ok=True)
+                write_json(self.config_path, to_dict(config))
             return
         write_json(self.path / "data.json", dict(data))
 

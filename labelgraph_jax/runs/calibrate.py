@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from labelgraph_jax.config import MemoryConfig
+import jax
+
+from labelgraph_jax.config import Config, MemoryConfig
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Corpus, Document
 from labelgraph_jax.data.files import cache_folder
@@ -15,10 +17,13 @@ from labelgraph_jax.predictors.label_model import LabelModel
 from labelgraph_jax.predictors.memory.memory import AddedLabels
 from labelgraph_jax.predictors.memory.model import MemoryModel, with_memory
 from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.predictors.network import count_parameters
 from labelgraph_jax.predictors.predictions import Predictions, no_predictions
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.memory import learn_memory
+from labelgraph_jax.training.gate_report import GateReport
 from labelgraph_jax.training.hosts import on_first
+from labelgraph_jax.training.loop import TrainResult
 
 Say = Callable[[str], None]
 
@@ -112,3 +117,35 @@ def evaluate_test(
     return model.evaluate(
         documents, keep=lambda kept: on_first(lambda: save_kept(place, kept))
     )
+
+
+def test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:
+    """What the gates do with the test documents; None where there is no gate."""
+    statistics = model.gate_statistics(corpus.test) if corpus.test else None
+    if statistics is None:
+        return None
+    name, rows = f"{corpus.name}, test", len(corpus.test)
+    return GateReport.make(name, rows, model.task_names, statistics).to_json()
+
+
+def run_facts(
+    place: Workdir, config: Config, params: Any, result: TrainResult
+) -> dict[str, Any]:
+    """What results.json says of every run."""
+    unit = "rows" if config.table.tasks else "documents"
+    return {
+        "workdir": str(place.path),
+        "split": "test",
+        "parameters": count_parameters(params),
+        "seed": config.training.seed,
+        "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
+        "training": {
+            "steps": result.step,
+            "best_step": result.best_step,
+            "best_validation": result.best_metric,
+            "selection_metric": config.training.selection_metric,
+            "stopped_early": result.stopped_early,
+            "seconds": round(result.seconds, 1),
+            f"{unit}_per_second": round(result.documents_per_second, 1),
+        },
+    }

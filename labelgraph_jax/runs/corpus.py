@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from labelgraph_jax.config import ConfigError, DataConfig, ReadingConfig
+from labelgraph_jax.config import Config, ConfigError, DataConfig, ReadingConfig
 from labelgraph_jax.data.corpora.joined import JOIN, join_corpora
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.data.features.documents import reads_features
@@ -17,7 +17,10 @@ from labelgraph_jax.data.labels.taxonomy import attach_taxonomy
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.lines import Complain, refuse, within
 from labelgraph_jax.data.readers.roles import Mode
+from labelgraph_jax.predictors.many_labels import MANY
 
+MOST_COPIES = 40
+"""So often a validation document of a large weight counts, at most."""
 FEW = 20
 """Below so many different texts in memory none is kept back for validation: the
 thresholds are then fitted on the training texts, and words are read that occur in one
@@ -197,6 +200,7 @@ def corpus_in_memory(
     names: Sequence[tuple[str, ...]],
     unannotated: Sequence[tuple[str, ...]],
     data: DataConfig,
+    weights: Sequence[float] | None = None,
 ) -> Corpus:
     """Training and validation documents; few texts are both.
 
@@ -205,29 +209,67 @@ def corpus_in_memory(
         names: of each its labels.
         unannotated: of each the labels of which nothing is known.
         data: says how large the validation split is.
+        weights: how much each counts; a validation document of twice the weight
+            stands there twice. Whole numbers are exact, others in quarters of their
+            mean.
 
     Raises:
         ValueError: no text has a label.
     """
     rows = enumerate(zip(texts, names, unannotated, strict=True))
+    counts = [1.0] * len(texts) if weights is None else [float(w) for w in weights]
     documents = tuple(
-        Document(str(number), text, own, unannotated=unknown)
-        for number, (text, own, unknown) in rows
+        Document(str(i), text, own, unannotated=unknown, weight=counts[i])
+        for i, (text, own, unknown) in rows
     )
-    if not any(document.labels for document in documents):
+    if not any(document.labels for document in documents if document.weight):
         raise ValueError("y must name at least one label, got none in any text")
-    corpus = Corpus(IN_MEMORY, documents)
+    corpus = Corpus(IN_MEMORY, tuple(d for d in documents if d.weight))
+    documents = corpus.train
     if len({document.content for document in documents}) < FEW:
         note = f"fewer than {FEW} different texts: validation is the training texts"
-        return dataclasses.replace(corpus, validation=documents, notes=(note,))
-    from labelgraph_jax.data.splits import complete_splits
+        corpus = dataclasses.replace(corpus, validation=documents, notes=(note,))
+    else:
+        from labelgraph_jax.data.splits import complete_splits
 
-    return complete_splits(
-        corpus,
-        validation_fraction=data.validation_fraction,
-        test_fraction=0.0,
-        seed=data.split_seed,
+        corpus = complete_splits(
+            corpus,
+            validation_fraction=data.validation_fraction,
+            test_fraction=0.0,
+            seed=data.split_seed,
+        )
+    if weights is None:
+        return corpus
+    return dataclasses.replace(corpus, validation=_as_often(corpus.validation))
+
+
+def _as_often(documents: Sequence[Document]) -> tuple[Document, ...]:
+    """Each document as often as its weight says, of weight 1."""
+    weights = [document.weight for document in documents]
+    if not all(weight.is_integer() and weight <= MOST_COPIES for weight in weights):
+        unit = sum(weights) / len(weights) / 4
+        weights = [min(max(round(w / unit), 1), MOST_COPIES) for w in weights]
+    return tuple(
+        dataclasses.replace(document, id=f"{document.id}.{copy}", weight=1.0)
+        for document, weight in zip(documents, weights, strict=True)
+        for copy in range(int(weight))
     )
+
+
+def require_plain_loss(config: Config, corpus: Corpus) -> None:
+    """Refuse weights of documents where the loss does not read them.
+
+    Raises:
+        ConfigError: it says which setting is in the way.
+    """
+    chunk, labels = config.head.label_chunk, {n for d in corpus.train for n in d.labels}
+    for wrong, setting in (
+        (chunk or (chunk is None and len(labels) > MANY), "labels scored in chunks"),
+        (config.mixture.kind != "none", f"mixture.kind='{config.mixture.kind}'"),
+        (config.head.kind == "recurrent", "head.kind='recurrent'"),
+    ):
+        if wrong:
+            raise ConfigError(f"weights of documents are not read with {setting}")
 
 
 def require_labels(documents: Sequence[Document], corpus: Corpus) -> None:

@@ -101,6 +101,11 @@ def make_ensemble(
 
 def _check_alike(places: Sequence[Workdir]) -> None:
     for place in places:
+        if place.is_table:
+            raise WorkdirError(
+                f"{place.path}: has learned tasks of a table; an ensemble joins runs "
+                "of texts"
+            )
         if not place.is_finished:
             raise WorkdirError(f"{place.path}: its training has not finished")
         if place.is_ensemble:

@@ -7,6 +7,7 @@ is a `Problem`; how a run is spread over devices and processes is `execution`.
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.config.schema import with_absolute_paths
 from labelgraph_jax.data.batches.batches import steps_per_epoch, train_batches
 from labelgraph_jax.data.documents import Corpus, DataError
-from labelgraph_jax.predictors.network import count_parameters, is_body, is_frozen
+from labelgraph_jax.predictors.network import is_body, is_frozen
 from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.runs.calibrate import run_facts
 from labelgraph_jax.runs.execution import (
     Execution,
     executing,
@@ -29,6 +31,7 @@ from labelgraph_jax.runs.execution import (
 )
 from labelgraph_jax.runs.labels import LabelProblem
 from labelgraph_jax.runs.problem import Prepared, Problem, Say
+from labelgraph_jax.runs.start import keep_start, started_from, warm_start
 from labelgraph_jax.runs.tables.problem import TableProblem
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.gates import GateWatch
@@ -54,6 +57,7 @@ def fit(
     say: Say = lambda line: None,
     run: RunConfig | None = None,
     corpus: Corpus | None = None,
+    start: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train, or resume training, and evaluate the best checkpoint once.
 
@@ -73,6 +77,8 @@ def fit(
         run: devices and processes; all devices of this process by default.
         corpus: documents in memory, in place of those that `config.data` names; with
             a validation split, and without a test split if nothing is to be measured.
+        start: work directory of a run whose parameters this one begins with, as far as
+            they fit: labels by name, and its tokenizer, or its way to read columns.
 
     Returns:
         What `results.json` holds.
@@ -85,14 +91,17 @@ def fit(
     """
     with executing(run or RunConfig(), say) as execution:
         config, place = config.resolved(), Workdir(Path(workdir))
-        problem, say = problem_of(config, place), execution.say
+        begun = together(lambda: started_from(place, config, start))
+        problem, say = problem_of(config, place, begun), execution.say
 
         # Settings, directory and devices, before any work is done.
         stored = with_absolute_paths(config)
         require_one_run(stored, execution.settings)
         together(lambda: _check(place, stored, problem, execution))
-        if place.is_finished:
-            return _finished(place, problem, corpus, baseline, execution, progress)
+        if place.is_finished and not place.adds_epochs(stored):
+            return _finished(
+                place, problem, corpus, baseline, execution, begun, progress
+            )
 
         # The records: process 0 reads them first, the others find its caches.
         def prepare() -> tuple[Any, Any]:
@@ -107,11 +116,15 @@ def fit(
 
         def claim() -> None:
             place.claim(stored, prepared.fingerprints, problem.what)
+            if begun is not None:
+                keep_start(place, begun)
             problem.save(place, prepared)
 
         with execution.holding(place):
             on_first(claim)
-            result = train(place, problem, prepared, execution, progress=progress)
+            result = train(
+                place, problem, prepared, execution, begun=begun, progress=progress
+            )
             if result.interrupted:
                 raise StoppedError(
                     execution.stop.by, f"at step {result.step}, which is saved"
@@ -123,12 +136,12 @@ def fit(
                 model = problem.calibrate(place, prepared, say)
                 results = {
                     **problem.results(place, prepared, model),
-                    **_facts(place, config, model.params, result),
+                    **run_facts(place, config, model.params, result),
                     "test_seconds": round(time.perf_counter() - started, 1),
                     "baseline": None,
                 }
             if baseline:
-                rivals = _rivals(place, problem, records, execution, progress)
+                rivals = _rivals(place, problem, records, execution, begun, progress)
                 results["baseline"] = rivals
             on_first(lambda: place.save_results(results))
             if not execution.settings.keep_optimizer:
@@ -137,11 +150,14 @@ def fit(
             return results
 
 
-def problem_of(config: Config, place: Workdir) -> Problem:
-    """The problem that resolved settings describe, as it was begun in a directory."""
+def problem_of(config: Config, place: Workdir, begun: Workdir | None) -> Problem:
+    """The problem that resolved settings describe, as it was begun in a directory, or
+    from another run."""
+    known = place.has_checkpoints
+    origin = place if known and begun is not None else begun
     if config.table.tasks:
-        return TableProblem(config)
-    return LabelProblem(config, place.layout() if place.has_checkpoints else None)
+        return TableProblem(config, origin)
+    return LabelProblem(config, place.layout() if known else None, origin)
 
 
 def _check(
@@ -163,6 +179,7 @@ def _finished(
     corpus: Corpus | None,
     baseline: bool,
     execution: Execution,
+    begun: Workdir | None,
     progress: bool,
 ) -> dict[str, Any]:
     """The results that stand there, if the data are still those that they are of, with
@@ -181,14 +198,19 @@ def _finished(
     say(f"{place.path}: training has finished; these are its results")
     if measure:
         with execution.holding(place):
-            rivals = _rivals(place, problem, records, execution, progress)
+            rivals = _rivals(place, problem, records, execution, begun, progress)
             results["baseline"] = rivals
             on_first(lambda: place.save_results(results))
     return results
 
 
 def _rivals(
-    place: Workdir, problem: Problem, records: Any, execution: Execution, progress: bool
+    place: Workdir,
+    problem: Problem,
+    records: Any,
+    execution: Execution,
+    begun: Workdir | None,
+    progress: bool,
 ) -> dict[str, Any]:
     """The baselines, and the same model trained without its label graph.
 
@@ -210,7 +232,9 @@ def _rivals(
             plain.save(beside, prepared)
 
         on_first(claim)
-        result = train(beside, plain, prepared, execution, progress=progress)
+        result = train(
+            beside, plain, prepared, execution, begun=begun, progress=progress
+        )
         if result.interrupted:
             raise StoppedError(stop.by, f"at step {result.step} without the graph")
     stop.where = "while measuring the baselines; training is saved"
@@ -225,35 +249,13 @@ def _rivals(
         return found
 
 
-def _facts(
-    place: Workdir, config: Config, params: Any, result: TrainResult
-) -> dict[str, Any]:
-    """What results.json says of every run."""
-    unit = "rows" if config.table.tasks else "documents"
-    return {
-        "workdir": str(place.path),
-        "split": "test",
-        "parameters": count_parameters(params),
-        "seed": config.training.seed,
-        "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
-        "training": {
-            "steps": result.step,
-            "best_step": result.best_step,
-            "best_validation": result.best_metric,
-            "selection_metric": config.training.selection_metric,
-            "stopped_early": result.stopped_early,
-            "seconds": round(result.seconds, 1),
-            f"{unit}_per_second": round(result.documents_per_second, 1),
-        },
-    }
-
-
 def train(
     place: Workdir,
     problem: Problem,
     prepared: Prepared,
     execution: Execution,
     *,
+    begun: Workdir | None = None,
     progress: bool,
 ) -> TrainResult:
     """Train to the end, or go on from the newest checkpoint.
@@ -262,6 +264,7 @@ def train(
         place: where checkpoints and logs go.
         problem, prepared: what is learned, and from what.
         execution: on which devices.
+        begun: the run whose parameters it begins with, where it begins.
         progress: show it.
     """
     config, settings = problem.config, problem.config.training
@@ -283,7 +286,12 @@ def train(
     optimizer, step = optimizer_and_step(
         config, objective, jax.random.fold_in(key, 1), total_steps=total_steps
     )
-    state = init_train_state(problem.init(prepared, key), optimizer)
+    params = problem.init(prepared, key)
+    if begun is not None and not place.has_checkpoints:
+        names = problem.names(prepared), problem.names_of(begun)
+        params, taken = warm_start(begun, params, *names)
+        execution.say(taken)
+    state = init_train_state(params, optimizer)
 
     # What is measured after every epoch, and selects a checkpoint.
     evaluate = None
@@ -291,11 +299,14 @@ def train(
         evaluate = _evaluate(problem, prepared, execution, mesh)
 
     every = execution.settings.checkpoint_every
-    with CheckpointStore(
-        place.checkpoints,
-        metric=settings.selection_metric,
-        seconds_between=0.0 if every else SECONDS_BETWEEN_SAVES,
-    ) as store:
+    with (
+        CheckpointStore(
+            place.checkpoints,
+            metric=settings.selection_metric,
+            seconds_between=0.0 if every else SECONDS_BETWEEN_SAVES,
+        ) as store,
+        MetricsLog(place.path) if is_first() else nullcontext() as log,
+    ):
         return train_loop(
             state,
             execution.compile(step, mesh, state),
@@ -314,7 +325,7 @@ def train(
             metric=None if evaluate is None else settings.selection_metric,
             patience=settings.patience or None,
             store=store,
-            log=MetricsLog(place.path) if is_first() else None,
+            log=log,
             config=to_dict(config),
             checkpoint_every=every or None,
             progress=progress and is_first(),

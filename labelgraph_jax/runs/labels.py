@@ -34,6 +34,7 @@ from labelgraph_jax.predictors.documents import (
     Encoded,
     document_tokenizer,
     encode_documents,
+    load_tokenizer,
     require_annotations,
     token_weights,
 )
@@ -48,8 +49,13 @@ from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.scorers import compile_scorer
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.predictors.workdir import LabelGraphArrays, Workdir
-from labelgraph_jax.runs.calibrate import calibrate, evaluate_test
-from labelgraph_jax.runs.corpus import layout_lines, read_corpus, require_labels
+from labelgraph_jax.runs.calibrate import calibrate, evaluate_test, test_gates
+from labelgraph_jax.runs.corpus import (
+    layout_lines,
+    read_corpus,
+    require_labels,
+    require_plain_loss,
+)
 from labelgraph_jax.runs.label_graph import label_graph_arrays
 from labelgraph_jax.runs.problem import Prepared, Say, Validate
 from labelgraph_jax.runs.records import fingerprints
@@ -60,7 +66,6 @@ from labelgraph_jax.runs.rivals import (
     label_f1,
     svm_baseline,
 )
-from labelgraph_jax.training.gate_report import GateReport
 from labelgraph_jax.training.many_labels import many_label_objective
 from labelgraph_jax.training.objectives import (
     ApplyFn,
@@ -93,6 +98,8 @@ class LabelProblem:
 
     config: Config
     layout: Layout | None = None
+    origin: Workdir | None = None
+    """Whose tokenizer it reads with, where it is not its own."""
     what = "documents"
 
     def read(self, given: Corpus | None = None) -> Corpus:
@@ -102,7 +109,7 @@ class LabelProblem:
         return fingerprints(records)
 
     def prepare(self, records: Corpus, say: Say) -> PreparedTexts:
-        return prepare(self.config, say, records)
+        return prepare(self.config, say, records, self.origin)
 
     def save(self, place: Workdir, prepared: PreparedTexts) -> None:
         place.save_layout(self.layout or prepared.corpus.layout or Layout())
@@ -186,8 +193,14 @@ class LabelProblem:
             "unseen_validation_labels": dict(sorted(unseen.items())),
             "memory": memory_results(model.memory) if model.memory else None,
             "test": evaluate_test(place, model, corpus.test),
-            "gates": _test_gates(model, corpus),
+            "gates": test_gates(model, corpus),
         }
+
+    def names(self, prepared: PreparedTexts) -> tuple[str, ...]:
+        return prepared.labels.names
+
+    def names_of(self, place: Workdir) -> tuple[str, ...]:
+        return place.labels().names
 
     def without_graph(self) -> "LabelProblem | None":
         graph, text = self.config.graph, self.config.text
@@ -197,7 +210,8 @@ class LabelProblem:
         plain = dataclasses.replace(
             graph, layers=0, residual=True, gated=False, skip=False, rank=0
         )
-        return LabelProblem(dataclasses.replace(self.config, graph=plain))
+        config = dataclasses.replace(self.config, graph=plain)
+        return LabelProblem(config, origin=self.origin)
 
     def baseline(
         self, place: Workdir, records: Corpus, say: Say, plain: Workdir | None = None
@@ -218,7 +232,10 @@ class LabelProblem:
 
 
 def prepare(
-    config: Config, say: Say = lambda line: None, corpus: Corpus | None = None
+    config: Config,
+    say: Say = lambda line: None,
+    corpus: Corpus | None = None,
+    origin: Workdir | None = None,
 ) -> PreparedTexts:
     """Read the corpus, or take one, and build what training needs, in memory.
 
@@ -226,6 +243,7 @@ def prepare(
         config: resolved settings.
         say: takes what there is to know about the documents.
         corpus: documents in memory, in place of those that the settings name.
+        origin: a run whose tokenizer is taken.
 
     Raises:
         DataError: the documents are malformed, or carry no label.
@@ -234,6 +252,8 @@ def prepare(
     # Labels: those of the training documents.
     corpus = corpus or read_corpus(config.data)
     require_labels(corpus.train, corpus)
+    if any(document.weight != 1.0 for document in corpus.train):
+        require_plain_loss(config, corpus)
     for line in (*layout_lines(corpus), *shared_lines(corpus)):
         say(line)
     for note in corpus.notes:
@@ -254,7 +274,10 @@ def prepare(
     # Tokens, and what a frozen encoder makes of them.
     in_chunks = label_chunk(config, len(labels)) > 0
     text = config.text
-    tokenizer = document_tokenizer(text, corpus.train)
+    if origin is None:
+        tokenizer = document_tokenizer(text, corpus.train)
+    else:
+        tokenizer = load_tokenizer(text, origin.tokenizer)
     encoder, frozen, first_layer = _encoders(config)
     if frozen is not None:
         say("encoding the documents once with the frozen layers (cached)")
@@ -369,12 +392,3 @@ def label_objective(
     return classifier.own_loss or multi_label_objective(
         apply or classifier.apply, choose_loss(config.loss, graph)
     )
-
-
-def _test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:
-    """What the gates do with the test documents; None where there is no gate."""
-    statistics = model.gate_statistics(corpus.test) if corpus.test else None
-    if statistics is None:
-        return None
-    name, rows = f"{corpus.name}, test", len(corpus.test)
-    return GateReport.make(name, rows, model.task_names, statistics).to_json()

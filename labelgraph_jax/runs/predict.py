@@ -71,7 +71,7 @@ def write_predictions(
         rows = _table_rows(model, source, reading, all_scores, say)
         return write_rows([rows], output)
     predicted = (
-        _predicted(model, documents, all_scores, top_k, pad=source == "-")
+        _predicted(model, documents, all_scores, top_k)
         for documents in _document_batches(model, source, reading, say)
         if documents
     )
@@ -123,28 +123,20 @@ def _predicted(
     documents: Sequence[Document],
     all_scores: bool,
     top_k: int,
-    *,
-    pad: bool,
 ) -> tuple[list[dict[str, Any]], int, list[str]]:
-    """The rows of documents, how many of these were cut off, and the ids of empty ones.
-
-    With `pad`, as of a stream, whose batches have any size, few sizes are compiled.
-    """
+    """The rows of documents, how many of these were cut off, the ids of empty ones."""
     fewer = "give a part of the file"
     if all_scores:
         fewer = f"leave --scores out, or {fewer}"
     elif top_k:
         model.require_k(min(top_k, len(model.labels)))
     model.require_room(len(documents), fewer, every_label=all_scores)
-    padded, count = list(documents), len(documents)
-    if pad and not model.reads_features:
-        padded += [Document("", "", ())] * ((1 << (count - 1).bit_length()) - count)
-    encoded, predictions = model.predict_documents(padded, every_label=all_scores)
+    encoded, predictions = model.predict_documents(documents, every_label=all_scores)
     rows = prediction_rows(
-        model, padded, predictions, all_scores=all_scores, top_k=top_k
+        model, documents, predictions, all_scores=all_scores, top_k=top_k
     )
     empty = [d.id for d in documents if d.features is None and not d.text.strip()]
-    return rows[:count], encoded.truncated, empty
+    return rows, encoded.truncated, empty
 
 
 def prediction_rows(

@@ -80,6 +80,12 @@ class Problem(Protocol):
     def results(self, place: Workdir, prepared: Any, model: Any) -> dict[str, Any]:
         """What results.json says of this problem; the test split is read once."""
 
+    def names(self, prepared: Any) -> tuple[str, ...]:
+        """Labels or tasks, in the order of the network's outputs."""
+
+    def names_of(self, place: Workdir) -> tuple[str, ...]:
+        """The same of another run."""
+
     def without_graph(self) -> "Problem | None":
         """The same problem without a label graph, where that is worth a comparison."""
 

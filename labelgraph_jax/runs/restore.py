@@ -3,6 +3,7 @@
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,25 @@ def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model | Tabl
     if Workdir.existing(workdir).is_table:
         return load_table(workdir, checkpoint=checkpoint)
     return load_model(workdir, checkpoint=checkpoint)
+
+
+def require_model(model: Any, what: str) -> None:
+    """Refuse what is no model of texts.
+
+    Args:
+        model: what was given.
+        what: whose argument it is.
+
+    Raises:
+        DataError: it says what it is.
+    """
+    if isinstance(model, Model):
+        return
+    got = type(model).__name__
+    raise DataError(
+        f"{what} reads a model of texts, as lg.load(workdir) gives it; got "
+        + (f"a {got}, which reads rows" if isinstance(model, TableModel) else got)
+    )
 
 
 def load_model(

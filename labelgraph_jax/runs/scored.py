@@ -15,6 +15,7 @@ from labelgraph_jax.predictors.many_labels import require_room
 from labelgraph_jax.predictors.measure import with_unknown_labels
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.runs.records import documents_of_run
+from labelgraph_jax.runs.restore import require_model
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,11 @@ def score_test(
         reading: how `data` is read, where the run's files were read otherwise.
 
     Raises:
-        DataError: there is no document, or a file is malformed.
+        DataError: it is no model of texts, there is no document, or a file is
+            malformed.
         ConfigError: the arrays have no room in memory.
     """
+    require_model(model, "score_test")
     name, documents = documents_of_run(
         model, data=data, data_dir=data_dir, reading=reading
     )

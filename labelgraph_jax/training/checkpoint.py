@@ -15,7 +15,6 @@ import time
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,8 @@ from labelgraph_jax.training.checkpoint_files import (
     JSON_ITEMS,
     CheckpointError,
     CheckpointMismatchError,
+    DamagedCheckpointWarning,
+    Restored,
     decode_json,
     encode_json,
     forget_items,
@@ -42,22 +43,6 @@ from labelgraph_jax.training.checkpoint_files import (
     write_checksums,
 )
 from labelgraph_jax.training.hosts import gather_text, is_first, together
-
-
-class DamagedCheckpointWarning(UserWarning):
-    """A checkpoint could not be read and an earlier one is used."""
-
-
-@dataclass(frozen=True)
-class Restored:
-    """What `CheckpointStore.restore_all` gives back."""
-
-    step: int
-    params: Any
-    opt_state: Any
-    data_state: Any
-    config: dict[str, Any]
-    progress: dict[str, Any] = field(default_factory=dict)
 
 
 class CheckpointStore:
@@ -231,7 +216,12 @@ class CheckpointStore:
                 self._writer = None
 
     def restore_all(
-        self, step: int | None = None, *, params: Any, opt_state: Any
+        self,
+        step: int | None = None,
+        *,
+        params: Any,
+        opt_state: Any,
+        alone: bool = False,
     ) -> Restored:
         """Restore a whole checkpoint: the newest readable one, or that of `step`.
 
@@ -241,21 +231,26 @@ class CheckpointStore:
           step: None for the newest.
           params, opt_state: templates: arrays, or `jax.ShapeDtypeStruct`s. A leaf goes
             where its template is: to its sharding, or to the host if it has none.
+          alone: where a finished run has kept the best parameters alone, give these;
+            the optimizer's state and the data position are then None.
 
         Raises:
           CheckpointError: there is none, or none can be read.
           CheckpointMismatchError: the checkpoint is of another model; says both sides.
         """
         self.wait()
+        whole = not alone or any(map(self._is_whole, self.steps()))
+        items = ITEMS if whole else ("params", "step", "config")
+        last = "last" if whole else "best"
         candidates = together(
-            lambda: self._candidates("last" if step is None else step, whole=True)
+            lambda: self._candidates(last if step is None else step, whole=whole)
         )
         # One choice for all processes, also where one sees a file later than others.
         candidates = json.loads(gather_text(json.dumps(candidates))[0])
         loaded = self._first_readable(
             candidates,
             {"params": params, "opt_state": opt_state},
-            ITEMS,
+            items,
             agreed=True,
         )
         record = loaded["step"]
@@ -263,8 +258,8 @@ class CheckpointStore:
         return Restored(
             record["step"],
             loaded["params"],
-            loaded["opt_state"],
-            decode_json(loaded["data"]["state"]),
+            loaded["opt_state"] if whole else None,
+            decode_json(loaded["data"]["state"]) if whole else None,
             loaded["config"],
             record["progress"],
         )

@@ -5,6 +5,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,22 @@ class CheckpointError(ValueError):
 
 class CheckpointMismatchError(CheckpointError):
     """A checkpoint of another model."""
+
+
+class DamagedCheckpointWarning(UserWarning):
+    """A checkpoint could not be read and an earlier one is used."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What `CheckpointStore.restore_all` gives back."""
+
+    step: int
+    params: Any
+    opt_state: Any
+    data_state: Any
+    config: dict[str, Any]
+    progress: dict[str, Any] = field(default_factory=dict)
 
 
 def flat_tree(tree: Any) -> dict[str, Any]:

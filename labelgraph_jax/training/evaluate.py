@@ -22,7 +22,7 @@ from labelgraph_jax.training.parallel import (
 )
 
 # A model is never shown these, so they stay on the host.
-NOT_INPUTS = ("targets", "target_mask", "positives", "example_index")
+NOT_INPUTS = ("targets", "target_mask", "positives", "example_index", "example_weight")
 
 
 @dataclass(frozen=True)

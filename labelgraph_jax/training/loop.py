@@ -128,7 +128,10 @@ def train_loop(
         ExitStack() as stack,
     ):
         if resumed_from:
-            run.display.say(f"going on after step {resumed_from} of {total_steps}")
+            anew = "; the optimizer's averages begin anew" * run.fresh_optimizer
+            run.display.say(
+                f"going on after step {resumed_from} of {total_steps}{anew}"
+            )
             if profile is not None and profile.first <= resumed_from:
                 run.display.say(f"no trace: step {profile.first} is already done")
         stack.callback(run.stop_trace, broken_off=True)

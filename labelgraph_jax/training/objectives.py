@@ -79,19 +79,31 @@ def multi_label_objective(
 
     Returns:
       A function of the parameters, a batch with `targets` `[B, N]` (and, where they
-      exist, `target_mask` `[B, N]` and `example_mask` `[B]`) and the dropout key,
-      giving the loss as `(loss_sum, weight_sum)`, both float32 scalars.
+      exist, `target_mask` `[B, N]`, `example_mask` `[B]` and `example_weight` `[B]`)
+      and the dropout key, giving the loss as `(loss_sum, weight_sum)`, both float32
+      scalars. The cells of a document of weight w are w cells each.
     """
+
+    def of_cells(cells: Batch) -> LossSum:
+        return loss(
+            cells["logits"],
+            cells["targets"],
+            target_mask=cells.get("target_mask"),
+            example_mask=cells.get("example_mask"),
+            **options,
+        )
 
     def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
         logits = apply_fn(params, batch, key=key, train=True)
-        return loss(
-            logits,
-            batch["targets"],
-            target_mask=batch.get("target_mask"),
-            example_mask=batch.get("example_mask"),
-            **options,
-        )
+        names = ("targets", "target_mask", "example_mask")
+        cells = {name: batch[name] for name in names if name in batch}
+        cells["logits"] = logits
+        weights = batch.get("example_weight")
+        if weights is None:
+            return of_cells(cells)
+        alone = {name: jnp.asarray(array)[:, None] for name, array in cells.items()}
+        loss_sums, weight_sums = jax.vmap(of_cells)(alone)
+        return jnp.dot(loss_sums, weights), jnp.dot(weight_sums, weights)
 
     return loss_fn
 

@@ -144,6 +144,25 @@ def make_optimizer(
     return optax.chain(clip, grouped)
 
 
+def at_step(opt_state: Any, step: int) -> Any:
+    """A fresh optimizer state whose learning rates stand where a step finds them.
+
+    Args:
+      opt_state: of `make_optimizer`.
+      step: steps done.
+    """
+
+    def is_schedule(node: Any) -> bool:
+        return isinstance(node, optax.ScaleByScheduleState)
+
+    def moved(node: Any) -> Any:
+        if not is_schedule(node):
+            return node
+        return node._replace(count=jnp.full_like(node.count, step))
+
+    return jax.tree.map(moved, opt_state, is_leaf=is_schedule)
+
+
 def _decay_mask(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: has_weight_decay(path_string(path), leaf), params

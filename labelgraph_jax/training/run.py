@@ -18,6 +18,7 @@ from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.compiled_step import CompiledStep
 from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.objectives import Batch, Params
+from labelgraph_jax.training.optimizer import at_step
 from labelgraph_jax.training.progress import Display, clock
 from labelgraph_jax.training.signals import Stop
 from labelgraph_jax.training.step import Metrics, TrainState
@@ -93,26 +94,30 @@ class Run:
         self.steps_clock = StepClock()
         self.last_step_end: float | None = None
         self.profile, self.profiling = profile, False
+        self.fresh_optimizer = False
         self.display: Display
 
     def start(self, state: TrainState) -> None:
         """Place the state: the newest checkpoint's, or the one given."""
         if self.store is not None and self.store.steps():
             # On the host: `place_state` knows where each array goes.
+            fresh = state.opt_state
             restored = self.store.restore_all(
-                params=_shapes(state.params), opt_state=_shapes(state.opt_state)
+                params=_shapes(state.params), opt_state=_shapes(fresh), alone=True
             )
             known = {field.name for field in dataclasses.fields(Progress)}
             kept = {k: v for k, v in restored.progress.items() if k in known}
             self.at = Progress(**(kept | {"step": restored.step}))
+            opt_state, self.saved_step = restored.opt_state, restored.step
             if restored.data_state is not None:
                 self.batches.set_state(restored.data_state)
-            state = TrainState(
-                jnp.asarray(restored.step, jnp.int32),
-                restored.params,
-                restored.opt_state,
-            )
-            self.saved_step = restored.step
+            if opt_state is None:
+                # Parameters alone: the averages of the optimizer begin anew.
+                self.batches.set_state({"next_index": restored.step})
+                opt_state, self.saved_step = at_step(fresh, restored.step), None
+                self.fresh_optimizer = True
+            step = jnp.asarray(restored.step, jnp.int32)
+            state = TrainState(step, restored.params, opt_state)
         if self.log is not None:
             self.log.truncate(self.at.row.get("step", self.at.step + 1) - 1)
         self.state = self.compiled.place_state(state)

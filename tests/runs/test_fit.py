@@ -275,13 +275,15 @@ def test_a_finished_run_keeps_its_best_parameters_alone(trained: Path) -> None:
     assert size < 4 * results["parameters"] + 100_000
 
 
-def test_a_finished_run_is_not_trained_further(trained: Path) -> None:
+def test_a_finished_run_is_not_trained_further_with_other_settings(
+    trained: Path,
+) -> None:
     config = load(trained).config
-    more = dataclasses.replace(config.training, epochs=config.training.epochs + 5)
+    more = dataclasses.replace(config.training, seed=config.training.seed + 5)
     with pytest.raises(
         WorkdirError,
-        match=r"training.epochs.*choose another --workdir, or keep its model: a "
-        "finished run is not trained further",
+        match=r"training.seed.*choose another --workdir, or keep its model: a "
+        "finished run takes more epochs alone",
     ):
         fit(dataclasses.replace(config, training=more), trained, progress=False)
 

@@ -35,13 +35,15 @@ class Train:
     """Train on labelled texts or on a table, evaluate on the test split, save it.
 
     Without options: the embedded corpus `stdlib_docs`, under three minutes on two
-    CPU cores. The same command in the same work directory resumes.
+    CPU cores. The same command in the same work directory resumes; with more epochs it
+    goes on after a run has finished.
 
     Examples:
       labelgraph train
       labelgraph train train.jsonl --workdir runs/mine --baseline --epochs 30
       labelgraph train --corpus reuters21578 --preset minilm-finetune --workdir runs/r
       labelgraph train --graph.layers 0 --workdir runs/no-graph
+      labelgraph train new.jsonl --from runs/mine --workdir runs/more
       labelgraph train --data clicks.parquet --task click=binary --task rating=squared
     """
 
@@ -51,6 +53,9 @@ class Train:
     """Start from a named configuration; `labelgraph config --list` prints them."""
     config: str = ""
     """Start from a JSON configuration, such as another run's config.json."""
+    start: Annotated[str, tyro.conf.arg(name="from")] = ""
+    """Work directory of a run whose parameters this one begins with, as far as they
+    fit: labels by name, its tokenizer, of a table its columns and tasks."""
     baseline: Flag = False
     """Also train TF-IDF + one-vs-rest linear SVM on the same split; on a table a linear
     model and gradient boosting per target."""
@@ -86,6 +91,7 @@ class Train:
             progress=not (self.quiet or self.json),
             say=remarks(self.quiet),
             run=self.run,
+            start=self.start or None,
         )
         interrupts.where = AFTER
         if not is_first():

@@ -108,6 +108,9 @@ class Batches(Sequence[Batch]):
             batch["positives"] = _positives(examples, rows, len(index))
         else:
             batch["targets"] = _take(examples.targets, rows, len(index), np.float32)
+        if isinstance(examples, Examples) and examples.weights is not None:
+            weights = _take(examples.weights[:, None], rows, len(index), np.float32)
+            batch["example_weight"] = weights[:, 0]
         if examples.target_mask is not None:
             batch["target_mask"] = _take(examples.target_mask, rows, len(index), bool)
         batch["example_mask"] = example_mask
@@ -144,7 +147,8 @@ def train_batches(
     targets float32 [B, N], or positives int32 [B, P], the ids of a document's labels
     filled up with -1, where `Examples.sparse_targets` asks for them; example_mask bool
     [B], False for the rows that fill the last batch of an epoch;
-    example_index int32 [B], -1 for those rows.
+    example_index int32 [B], -1 for those rows; example_weight float32 [B] where
+    documents have weights.
 
     Args:
         examples: the documents, the same ones on every host.

@@ -41,6 +41,8 @@ class Examples:
             int32 [B, P] filled up with -1, in place of `targets` float32 [B, N].
         padded_to: windows and tokens that every batch gets, for shapes that are known
             beforehand; None leaves it to the batch plan.
+        weights: how much each document counts in the loss, float32 [M]; None where all
+            count alike.
 
     Raises:
         ValueError: the parts do not hold the same number of documents or tokens; or
@@ -55,6 +57,7 @@ class Examples:
     sparse_targets: bool = False
     token_values: Sequence[Sequence[np.ndarray]] | None = None
     padded_to: tuple[int, int] | None = None
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         count = self.targets.shape[0]

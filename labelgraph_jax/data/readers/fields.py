@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from labelgraph_jax.data.documents import DataError, Document
+from labelgraph_jax.data.documents import DataError, Document, require_unicode
 from labelgraph_jax.data.features.values import Features
 from labelgraph_jax.data.readers.lines import read_lines
 
@@ -110,7 +110,7 @@ def check_text(
     text = check_string(value, where, name)
     if not (blank or text.strip()):
         raise DataError(f'{where}: "{name}" must not be empty; got {shown(value)}')
-    _check_unicode(text, where, name)
+    require_unicode(text, f'{where}: "{name}"')
     return text
 
 
@@ -127,7 +127,7 @@ def check_id(value: Any, where: str) -> str:
             f'{where}: "id" must be a non-empty string or an integer; '
             f"got {shown(value)}"
         )
-    _check_unicode(value, where, "id")
+    require_unicode(value, f'{where}: "id"')
     return value
 
 
@@ -154,7 +154,7 @@ def check_labels(value: Any, where: str, name: str = "labels") -> tuple[str, ...
         ):
             if is_wrong:
                 raise DataError(f"{where}: a label must {must}; got {shown(label)}")
-        _check_unicode(label, where, "labels")
+        require_unicode(label, f'{where}: "labels"')
     return tuple(dict.fromkeys(value))
 
 
@@ -273,13 +273,3 @@ class DocumentList:
         if not self.documents:
             raise DataError(f"{self._name}: must hold at least one document; got none")
         return self.documents
-
-
-def _check_unicode(value: str, where: str, name: str) -> None:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f'{where}: "{name}" must be valid Unicode; character {error.start + 1} is '
-            "half of a surrogate pair"
-        ) from None

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from labelgraph_jax.data.batches.shapes import row_counts
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.deploy.serve.errors import RefusedError
@@ -25,7 +26,6 @@ from labelgraph_jax.deploy.serve.shapes import (
     buckets,
     fits,
     lengths,
-    row_counts,
     rows_of,
 )
 from labelgraph_jax.predictors.documents import encode_documents

@@ -7,37 +7,20 @@ fill up a batch cost time on a large encoder and next to nothing on a small one.
 
 from collections.abc import Mapping, Sequence
 
+from labelgraph_jax.data.batches.shapes import lengths
+
 Bucket = tuple[int, int]
 """Windows and tokens that a text is padded to."""
 Costs = Mapping[int, float]
 """Rows of a batch -> seconds."""
 
-SHORTEST = 32
-MULTIPLE = 8
 BATCH_TOKENS = 131_072
 """Tokens of a batch, its padding included: longer texts go in smaller batches."""
-
-
-def row_counts(most: int) -> tuple[int, ...]:
-    """1, 4, 8, 16, ... and `most`: each is compiled for every length."""
-    known = {1, *(2**i for i in range(2, 16))}
-    return tuple(sorted({n for n in known if n < most} | {most}))
 
 
 def window_counts(most: int) -> tuple[int, ...]:
     """1, 2, 4, ... and `most`."""
     return tuple(sorted({n for n in (2**i for i in range(16)) if n < most} | {most}))
-
-
-def lengths(longest: int, count: int) -> tuple[int, ...]:
-    """At most `count` lengths up to `longest`, each the same factor above the last."""
-    first = min(SHORTEST, longest)
-    if count == 1 or first == longest:
-        return (longest,)
-    factor = (longest / first) ** (1 / (count - 1))
-    steps = (first * factor**i for i in range(count - 1))
-    rounded = {-(-round(step) // MULTIPLE) * MULTIPLE for step in steps}
-    return tuple(sorted({n for n in rounded if n < longest} | {longest}))
 
 
 def buckets(longest: int, windows: int, count: int, *, full: bool) -> list[Bucket]:

@@ -1,6 +1,6 @@
 """A model, a text -> why these labels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import expit
 
+from labelgraph_jax.config import ConfigError
+from labelgraph_jax.config.settings import short, whole_number
 from labelgraph_jax.config.wording import nearest_names
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.functional.many_labels.label_lists import scores_at
@@ -33,6 +35,7 @@ from labelgraph_jax.inspection.explain.words import WordSums, explain_words
 from labelgraph_jax.inspection.titles import title_of_number
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.predictors.network import MODEL_INPUTS
+from labelgraph_jax.runs.restore import require_model
 from labelgraph_jax.training.local_batches import own_batches
 
 if TYPE_CHECKING:
@@ -79,8 +82,10 @@ def explain(
     Raises:
         ExplainError: no text, several, no word that could be explained; a label that
             the model does not have; a method that is unknown, or a negative number.
-        DataError: the text is not one that the model can read.
+        DataError: the text is not one that the model can read, or it is no model of
+            texts.
     """
+    require_model(model, "explain")
     _check(method, steps, top_k, neighbours, documents)
     document = _one_document(model, text)
     notes: list[str] = []
@@ -134,16 +139,17 @@ def explain(
 def _check(
     method: str, steps: int, top_k: int, neighbours: int, documents: int
 ) -> None:
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ExplainError(
             f"method must be one of {', '.join(METHODS)}, got {method!r}"
         )
-    if steps < 1:
-        raise ExplainError(f"steps must be at least 1, got {steps}")
     counts = {"top_k": top_k, "neighbours": neighbours, "documents": documents}
-    for name, count in counts.items():
-        if count < 0:
-            raise ExplainError(f"{name} must not be negative, got {count}")
+    try:
+        whole_number(steps, "steps")
+        for name, count in counts.items():
+            whole_number(count, name, 0)
+    except ConfigError as error:
+        raise ExplainError(str(error)) from None
 
 
 def _one_document(model: "Model", text: Any) -> Document:
@@ -170,8 +176,13 @@ def _choose(
     """Which labels are explained, what they are given, and which are predicted."""
     if labels and top_k:
         raise ExplainError("name labels, or ask for the top_k: not both")
+    labels = [labels] if isinstance(labels, str) else labels
+    if labels is not None and not isinstance(labels, Collection):
+        raise ExplainError(f"labels must be names in a list, got {short(labels)}")
     asked = list(dict.fromkeys(labels or ()))
     for name in asked:
+        if not isinstance(name, str):
+            raise ExplainError(f"a label must be a name, got {short(name)}")
         if name not in model.label_space.index:
             raise ExplainError(_unknown(name, model.labels))
     predictions = model.predict_documents([document])[1].decide(model.decision)

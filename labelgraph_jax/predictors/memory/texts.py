@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from labelgraph_jax.config import ConfigError, MemoryConfig, TextConfig
+from labelgraph_jax.config import Config, ConfigError, MemoryConfig
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.tokenizers.words import Tokenizer
@@ -16,11 +17,14 @@ from labelgraph_jax.predictors.documents import (
     AnyTokenizer,
     encode_documents,
     label_text,
+    longest_row,
 )
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.memory.memory import Reader, unit
 from labelgraph_jax.predictors.network import Classifier
+from labelgraph_jax.predictors.pickled import Pickled
 from labelgraph_jax.training.evaluate import (
+    ProbabilityFn,
     compile_probabilities,
     predict_probabilities,
 )
@@ -78,32 +82,39 @@ def frozen_reader(
     return FrozenReader(encoder, Tokenizer.from_pretrained(folder), config.max_length)
 
 
-def own_reader(
-    classifier: Classifier,
-    params: Any,
-    labels: LabelSpace,
-    tokenizer: AnyTokenizer,
-    text: TextConfig,
-    encoder: FrozenEncoder | None,
-) -> Reader:
-    """Documents as the classifier itself reads them: its document vectors."""
+@dataclass(frozen=True)
+class OwnReader(Pickled):
+    """Documents as the classifier itself reads them: its document vectors.
 
-    def document_side(params: Any, batch: Mapping[str, Any], **_: Any) -> jax.Array:
-        return classifier.document_side(params, batch)
+    Attributes:
+        classifier, params: the network.
+        labels, tokenizer, config, encoder: how documents become its input.
+    """
 
-    run = compile_probabilities(document_side, link=lambda vectors: vectors)
+    classifier: Classifier
+    params: Any
+    labels: LabelSpace
+    tokenizer: AnyTokenizer
+    config: Config
+    encoder: FrozenEncoder | None
 
-    def read(
-        documents: Sequence[Document], examples: Examples | None = None
+    def __call__(
+        self, documents: Sequence[Document], examples: Examples | None = None
     ) -> np.ndarray:
         if examples is None:
             bare = [Document(d.id, d.text, ()) for d in documents]
-            examples = encode_documents(bare, labels, tokenizer, text, encoder).examples
-        size = min(BATCH_SIZE, max(1, len(documents)))
-        batches = own_batches(examples, batch_size=size)
-        return predict_probabilities(run, params, batches)
+            own = self.labels, self.tokenizer, self.config.text, self.encoder
+            examples = encode_documents(bare, *own).examples
+        longest = longest_row(self.config, self.tokenizer)
+        batches = own_batches(examples, batch_size=BATCH_SIZE, longest=longest)
+        return predict_probabilities(self._run, self.params, batches)
 
-    return read
+    @cached_property
+    def _run(self) -> ProbabilityFn:
+        def side(params: Any, batch: Mapping[str, Any], **_: Any) -> jax.Array:
+            return self.classifier.document_side(params, batch)
+
+        return compile_probabilities(side, link=lambda vectors: vectors)
 
 
 def label_vectors(reader: Reader, labels: LabelSpace, names: Sequence[str]) -> Any:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from labelgraph_jax.config import Config
+from labelgraph_jax.config.settings import short
 from labelgraph_jax.config.table import task_weights
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.examples import TableExamples
@@ -21,7 +22,8 @@ from labelgraph_jax.data.tables.values import parse_number
 from labelgraph_jax.functional.losses.tasks import task_slices
 from labelgraph_jax.functional.mixture.experts import GateStatistics
 from labelgraph_jax.modules.magnet import LOG_VARIANCE
-from labelgraph_jax.predictors.display import as_html, as_text, table_facts
+from labelgraph_jax.predictors.display import Facts, Shown, table_facts
+from labelgraph_jax.predictors.documents import batch_rows
 from labelgraph_jax.predictors.frames import rows_frame, task_probabilities_frame
 from labelgraph_jax.predictors.tables.data import (
     EncodedRows,
@@ -43,9 +45,11 @@ from labelgraph_jax.training.evaluate import (
     ProbabilityFn,
     compile_probabilities,
     predict_probabilities,
+    predict_rows,
 )
 from labelgraph_jax.training.gates import collect_gate_statistics, compile_gate_sums
 from labelgraph_jax.training.local_batches import own_batches
+from labelgraph_jax.training.objectives import Batch
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -63,7 +67,7 @@ Rows = Union[
 
 
 @dataclass(frozen=True, repr=False)
-class TableModel:
+class TableModel(Shown):
     """What `lg.load(workdir)` returns for a run over a table.
 
     Attributes:
@@ -87,12 +91,8 @@ class TableModel:
     step: int | None = None
     rules: Rules = field(default_factory=dict)
 
-    def __repr__(self) -> str:
-        return as_text("TableModel", table_facts(self))
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        return as_html("TableModel", table_facts(self))
+    def _facts(self) -> Facts:
+        return table_facts(self)
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -275,8 +275,7 @@ class TableModel:
         self, examples: TableExamples, *, batch_size: int | None = None
     ) -> np.ndarray:
         """Calibrated logits, or standardised values, of rows, float32 `[M, O]`."""
-        size = batch_size or self.config.training.evaluation_batch_size
-        batches = own_batches(examples, batch_size=min(size, len(examples)))
+        batches = own_batches(examples, batch_size=batch_rows(self.config, batch_size))
         outputs = predict_probabilities(self._run, self.params, batches)
         return calibrated(outputs, self.targets, self.rules)
 
@@ -288,8 +287,13 @@ class TableModel:
         if not self.classifier.has_gates:
             return None
         examples = self.encode(rows, labelled=False).examples
-        inputs = {"categories": examples.categories, "numbers": examples.numbers}
-        return np.asarray(jax.jit(self.classifier.gate_weights)(self.params, inputs))
+        batches = own_batches(examples, batch_size=batch_rows(self.config, None))
+
+        def weights(batch: Batch) -> Any:
+            inputs = {name: batch[name] for name in ("categories", "numbers")}
+            return self._gate_weights(self.params, inputs)
+
+        return predict_rows(weights, batches, np.float32)
 
     def gate_statistics(
         self, rows: Rows, *, batch_size: int | None = None
@@ -298,10 +302,16 @@ class TableModel:
         if not self.classifier.has_gates:
             return None
         examples = self.encode(rows, labelled=False).examples
-        size = batch_size or self.config.training.evaluation_batch_size
-        batches = own_batches(examples, batch_size=min(size, len(examples)))
-        sums = compile_gate_sums(self.classifier.gate_weights)
-        return collect_gate_statistics(sums, self.params, batches)
+        batches = own_batches(examples, batch_size=batch_rows(self.config, batch_size))
+        return collect_gate_statistics(self._gate_sums, self.params, batches)
+
+    @cached_property
+    def _gate_sums(self) -> Any:
+        return compile_gate_sums(self.classifier.gate_weights)
+
+    @cached_property
+    def _gate_weights(self) -> Any:
+        return jax.jit(self.classifier.gate_weights)
 
     @cached_property
     def _run(self) -> ProbabilityFn:
@@ -319,11 +329,34 @@ def as_table(rows: Rows) -> Table:
     if isinstance(rows, Table):
         return rows
     if isinstance(rows, (str, Path)):
-        return read_table(rows)
+        try:
+            return read_table(rows)
+        except OSError as error:  # no name that a file may have
+            raise DataError(f"{rows!s:.60}: {error.strerror or error}") from None
     if isinstance(rows, Mapping):
-        return table_of("rows", rows)
+        for name, values in rows.items():
+            if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+                raise DataError(
+                    f"rows by column must give a list of values for each; column "
+                    f"{str(name)!r} holds {short(values)}: of one row give a "
+                    "list of one mapping"
+                )
+        return table_of("rows", {str(name): rows[name] for name in rows})
     if hasattr(rows, "columns"):
         return table_of("rows", frame_columns(rows))
+    known = isinstance(rows, Iterable) and not isinstance(rows, bytes)
+    if not known or getattr(rows, "ndim", 1) != 1:
+        raise DataError(
+            "rows must be a data frame, the path of a file, columns by name, or a list "
+            f"of one mapping per row; got {short(rows)}"
+        )
+    rows = list(rows)
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise DataError(
+                f"row {number} must be a mapping, as {{'column': value}}; got "
+                f"{type(row).__name__}"
+            )
     names = dict.fromkeys(name for row in rows for name in row)
     return table_of("rows", {name: [row.get(name) for row in rows] for name in names})
 

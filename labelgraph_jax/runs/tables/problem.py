@@ -65,6 +65,8 @@ class TableProblem:
     """Tasks of a table, see `Problem`."""
 
     config: Config
+    origin: Workdir | None = None
+    """Whose columns it reads as that run did, where they are not its own."""
     what = "rows"
 
     def read(self, given: Corpus | None = None) -> TableSplits:
@@ -84,6 +86,8 @@ class TableProblem:
         # Tasks and columns, learned from the training rows.
         targets = learn_targets(config, table)
         schema = learn_schema(config, table)
+        if self.origin is not None:
+            schema = TableSchema.from_json(json.dumps(self.origin.table()))
         encoded = encode_rows(table, schema, targets, labelled=True)
         train = encoded.examples
         weights = task_weights(config)
@@ -200,6 +204,12 @@ class TableProblem:
             "test": None if test is None else model.evaluate(test),
         }
 
+    def names(self, prepared: PreparedTable) -> tuple[str, ...]:
+        return tuple(_task_key(target.to_json()) for target in prepared.targets)
+
+    def names_of(self, place: Workdir) -> tuple[str, ...]:
+        return tuple(map(_task_key, place.table()["tasks"]))
+
     def without_graph(self) -> None:
         return None
 
@@ -235,3 +245,8 @@ class TableProblem:
             else model.encode(held, labelled=True).examples,
             threshold=self.config.threshold,
         )
+
+
+def _task_key(target: dict[str, Any]) -> str:
+    """A task as two runs have it in common: its name, kind and values."""
+    return json.dumps([target.get(name) for name in ("name", "kind", "values")])

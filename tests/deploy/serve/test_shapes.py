@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgraph_jax.config import ConfigError
+from labelgraph_jax.data.batches.shapes import lengths, row_counts
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.queues import Queues, Waiting
@@ -21,8 +22,6 @@ from labelgraph_jax.deploy.serve.shapes import (
     buckets,
     cost_of_all,
     fits,
-    lengths,
-    row_counts,
     rows_of,
 )
 

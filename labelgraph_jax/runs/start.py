@@ -1,0 +1,161 @@
+"""A run begun from the parameters of another one: what is taken, by name and shape."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from labelgraph_jax.config import Config, ConfigError
+from labelgraph_jax.config.wording import counted
+from labelgraph_jax.data.files import write_json
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.training.checkpoint_files import flat_tree
+from labelgraph_jax.training.step import path_string
+
+FILE = "start.json"
+"""Where a run keeps which other one it was begun from."""
+NAMED_AXES = {
+    "label_bias": 1,
+    "features": 1,
+    "free_vectors": 1,
+    "queries": 1,
+    "receiver_factors": 1,
+    "sender_factors": 1,
+    "edge_bias": 2,
+    "edge_weights": 2,
+}
+"""Arrays of whose axes the first one, or two, are the labels."""
+OF_ALL = ("towers", "gate_kernel", "log_variance", "decoder", "mixture")
+"""Parts of a network that are taken only where labels and tasks are the same."""
+READING = ("vectors", "pretrained", "reads_ngrams")
+"""Settings of texts that two runs must share, so that tokens mean the same."""
+
+
+def started_from(
+    place: Workdir, config: Config, start: str | Path | None
+) -> Workdir | None:
+    """The run that one is, or was, begun from; None for none.
+
+    Args:
+        place: of the new run.
+        config: its settings.
+        start: the work directory that was named.
+
+    Raises:
+        ConfigError: it cannot be begun from that one.
+        WorkdirError: it is no work directory, or the run was begun otherwise.
+    """
+    kept = place.path / FILE
+    known = json.loads(kept.read_text("utf-8"))["from"] if kept.is_file() else ""
+    if start is None:
+        return Workdir(Path(known)) if known else None
+    other = Workdir.existing(start)
+    if place.has_checkpoints and str(other.path) != known:
+        began = f"from {known}" if known else "from no other run"
+        raise WorkdirError(
+            f"{place.path}: holds a run that was begun {began}; choose another "
+            "--workdir, or leave --from out"
+        )
+    if other.is_ensemble or not other.has_checkpoints:
+        raise ConfigError(
+            f"--from {start}: must be a run that was trained and has a checkpoint"
+        )
+    if other.is_table != bool(config.table.tasks):
+        kinds = ("texts", "a table")
+        raise ConfigError(
+            f"--from {start}: is a run over {kinds[other.is_table]}, and this one is "
+            f"over {kinds[not other.is_table]}"
+        )
+    theirs = other.config().text
+    for name in () if other.is_table else READING:
+        if getattr(theirs, name) != getattr(config.text, name):
+            raise ConfigError(
+                f"--from {start}: reads texts otherwise; text.vectors, text.pretrained "
+                "and text.ngrams must be those of that run"
+            )
+    return other
+
+
+def keep_start(place: Workdir, start: Workdir) -> None:
+    """Write down which run this one was begun from."""
+    write_json(place.path / FILE, {"from": str(start.path.absolute())})
+
+
+def warm_start(
+    start: Workdir, params: Any, names: Sequence[str], known: Sequence[str]
+) -> tuple[Any, str]:
+    """Parameters that begin where those of another run ended.
+
+    Args:
+        start: the other run.
+        params: first parameters of this one.
+        names: its labels, or tasks.
+        known: those of the other run.
+
+    Returns:
+        The parameters, and a sentence about what was taken.
+
+    Raises:
+        ConfigError: nothing of it fits.
+    """
+    with CheckpointStore(start.checkpoints) as store:
+        old = flat_tree(store.restore_params("best"))
+    shared = [name for name in names if name in set(known)]
+    to = np.asarray([list(names).index(name) for name in shared], int)
+    at = np.asarray([list(known).index(name) for name in shared], int)
+    same = tuple(names) == tuple(known)
+    left: list[str] = []
+
+    def take(path: tuple[Any, ...], leaf: Any) -> Any:
+        name = path_string(path)
+        found = _taken(name, leaf, old, (to, at), same)
+        if found is None:
+            left.append(name)
+            return leaf
+        return found
+
+    joined = jax.tree_util.tree_map_with_path(take, params)
+    count = len(jax.tree.leaves(params))
+    if len(left) == count:
+        raise ConfigError(
+            f"--from {start.path}: none of its parameters has the shape of this "
+            "network's"
+        )
+    what = "task" if start.is_table else "label"
+    said = (
+        f"begun from {start.path}: {count - len(left):,} of {counted(count, 'array')} "
+        f"of parameters taken, with {len(shared):,} of {counted(len(names), what)}"
+    )
+    if left:
+        shown = ", ".join(left[:5]) + ", ..." * (len(left) > 5)
+        said += f"; of another shape or of other {what}s, and begun anew: {shown}"
+    return joined, said
+
+
+def _taken(
+    name: str,
+    leaf: Any,
+    old: Mapping[str, Any],
+    places: tuple[np.ndarray, np.ndarray],
+    same: bool,
+) -> Any:
+    """One array with what is taken of the other run's; None where nothing is."""
+    if name not in old:
+        return None
+    value, last = np.asarray(old[name]), name.rsplit("/", 1)[-1]
+    axes, (to, at) = NAMED_AXES.get(last, 0), places
+    if same or not axes:
+        whole = same or not any(part in name for part in OF_ALL)
+        return jnp.asarray(value) if whole and value.shape == leaf.shape else None
+    if value.ndim < axes or value.ndim != leaf.ndim or not len(to):
+        return None
+    if value.shape[axes:] != leaf.shape[axes:]:
+        return None
+    if axes == 1:
+        return jnp.asarray(leaf).at[to].set(value[at])
+    return jnp.asarray(leaf).at[np.ix_(to, to)].set(value[np.ix_(at, at)])
