@@ -213,7 +213,8 @@ def _options(cls: type, prefix: str) -> Iterator[tuple[str, int]]:
             marks += more
         if _POSITIONAL in marks:
             continue
-        name = field.name.replace("_", "-")
+        named = [name for mark in marks if (name := getattr(mark, "name", None))]
+        name = (named or [field.name])[-1].replace("_", "-")
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             flat = any(getattr(mark, "name", None) == "" for mark in marks)
             yield from _options(hint, prefix if flat else f"{prefix}{name}.")
