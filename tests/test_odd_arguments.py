@@ -74,7 +74,7 @@ def test_rows_in_every_form_are_one_table(table: Any) -> None:
         (BROKEN, "text 0 must be valid Unicode; character 7 is half of a surrogate"),
         (["a", BROKEN], "text 1 must be valid Unicode; character 7"),
         (np.float64(2.0), "in a list, array or Series, got 2.0"),
-        (b"maize", "in a list, array or Series, got a bytes"),
+        (b"maize", "text 0 must be a string, got int"),
         ({"text": "a"}, "got a dict; of a frame or mapping give one column"),
     ],
 )

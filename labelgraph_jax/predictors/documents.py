@@ -268,7 +268,7 @@ def as_texts(texts: Any) -> list[str]:
     """
     if isinstance(texts, str):
         texts = [texts]
-    if isinstance(texts, (Mapping, bytes)) or hasattr(texts, "columns"):
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
         raise DataError(
             "texts must be strings in a list, array or Series, got a "
             f"{type(texts).__name__}; of a frame or mapping give one column"

@@ -69,7 +69,7 @@ def make_ensemble(
     _copy_files(places, place)
     about = {
         "members": [f"{MEMBERS}/{number}" for number in range(len(places))],
-        "made_of": [str(member.path) for member in places],
+        "made_of": [str(run) for run in runs],
         "weights": [float(weight) for weight in weights],
         "bias": bias,
     }
