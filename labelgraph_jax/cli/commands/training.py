@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from labelgraph_jax.cli.errors import in_one_line
 from labelgraph_jax.cli.interrupts import AFTER, AT_ONCE, interrupts
 from labelgraph_jax.cli.options import Data, FinishedRun, Flag, Json, Quiet
 from labelgraph_jax.cli.output import remarks, say, show, silent, write
@@ -132,7 +133,7 @@ def _report_at_the_end(workdir: str, tell: Callable[[str], None]) -> None:
                 f"`labelgraph report {shlex.quote(workdir)}` writes it",
             ) from None
         except Exception as error:
-            why = " ".join(str(error).split()) or type(error).__name__
+            why = in_one_line(error, ())[1]
             say(f"labelgraph: warning: no report was written: {why}")
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.config.wording import counted
-from labelgraph_jax.data.files import read_npz, write_json, write_text
+from labelgraph_jax.data.files import naming, read_npz, write_json, write_text
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.deploy.export.check import check_program, reads_windows
@@ -104,7 +104,8 @@ def export_model(
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        write_model(folder, model, program)
+        with naming(target):
+            write_model(folder, model, program)
         compared = counted(limit or len(documents), "document")
         say(f"comparing it with predict on {compared}")
         where = Path(data).name if data else "test"
