@@ -158,7 +158,7 @@ def _run(arguments: list[str]) -> int:
         if error.code is None:
             return 0
         return error.code if isinstance(error.code, int) else 2
-    except Exception as error:
+    except BaseException as error:  # a panic of Rust is no Exception
         if os.environ.get("LABELGRAPH_TRACEBACK"):
             raise
         if _says_that_a_process_is_lost(error):

@@ -144,3 +144,15 @@ def test_a_thread_that_fails_is_one_line(
     said = capsys.readouterr().err
     assert said.startswith("labelgraph: warning: not foreseen: KeyError: 'a name'")
     assert said.count("\n") == 1
+
+
+class PanicError(BaseException):
+    """What a library in Rust raises: no `Exception`."""
+
+
+def test_a_panic_of_a_library_in_rust_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = said_of(PanicError("retry limit"), ["predict"], monkeypatch, capsys)
+    assert code == 1
+    assert "not foreseen: PanicError: retry limit" in said

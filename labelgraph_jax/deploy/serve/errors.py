@@ -32,3 +32,10 @@ class RefusedError(Exception):
 def error_body(reason: str) -> bytes:
     """The JSON object that every refusal carries."""
     return json_line({"error": reason}).encode()
+
+
+def unreadable(error: BaseException) -> RefusedError:
+    """The refusal of a text that the tokenizer fails at."""
+    reason = " ".join(str(error).split())[:200]
+    must = "a text must be one that the model's tokenizer reads; it failed"
+    return RefusedError(422, f"{must}: {type(error).__name__}: {reason}", "not_read")

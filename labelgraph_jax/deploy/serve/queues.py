@@ -1,11 +1,12 @@
 """Texts that wait, by what they are padded to."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from labelgraph_jax.deploy.serve.scoring import Text
+from labelgraph_jax.deploy.serve.scoring import Asked, Text
 from labelgraph_jax.deploy.serve.shapes import (
     Bucket,
     Costs,
@@ -14,6 +15,18 @@ from labelgraph_jax.deploy.serve.shapes import (
 )
 
 Key = tuple[Bucket, ...]
+
+
+@dataclass(eq=False)
+class Job:
+    """A request that is being answered."""
+
+    texts: Sequence[str]
+    asked: Asked
+    future: "asyncio.Future[None]"
+    rows: list[Any] = field(default_factory=list)
+    left: int = 0
+    cancelled: bool = False
 
 
 @dataclass(eq=False)

@@ -11,15 +11,14 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from labelgraph_jax.deploy.serve.about import about_model
 from labelgraph_jax.deploy.serve.compilations import Compilations
-from labelgraph_jax.deploy.serve.errors import RefusedError, WorkerError
+from labelgraph_jax.deploy.serve.errors import RefusedError, WorkerError, unreadable
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.metrics import Metrics
-from labelgraph_jax.deploy.serve.queues import Queues, Waiting
+from labelgraph_jax.deploy.serve.queues import Job, Queues, Waiting
 from labelgraph_jax.deploy.serve.scoring import Asked, Scorer
 from labelgraph_jax.predictors.model import Model
 
@@ -35,18 +34,6 @@ ends, for a thread that is stuck cannot be ended."""
 RETRY_AFTER = {"Retry-After": "1"}
 
 Outcome = tuple[Waiting, "dict[str, Any] | Exception"]
-
-
-@dataclass(eq=False)
-class Job:
-    """A request that is being answered."""
-
-    texts: Sequence[str]
-    asked: Asked
-    future: "asyncio.Future[None]"
-    rows: list[Any] = field(default_factory=list)
-    left: int = 0
-    cancelled: bool = False
 
 
 class Service:
@@ -246,24 +233,17 @@ class Service:
 
     def _read(self, jobs: list[Job]) -> None:
         assert self.scorer is not None
-        texts = [text for job in jobs if not job.cancelled for text in job.texts]
-        read: Sequence[Any]
-        try:
-            read = self.scorer.read(texts)
-        except Exception as error:
-            self._say(traceback.format_exc())
-            read = [error] * len(texts)
-        now, results = time.monotonic(), iter(read)
+        # What is cancelled from here on is read all the same: results stay in order.
+        going = [job for job in jobs if not job.cancelled]
+        gone = sum(len(job.texts) for job in jobs) - sum(len(j.texts) for j in going)
+        results = iter(self._texts([text for job in going for text in job.texts]))
+        now = time.monotonic()
         ready: list[Waiting] = []
         failed: list[Outcome] = []
-        gone = 0
-        for job in jobs:
-            if job.cancelled:
-                gone += len(job.texts)
-                continue
+        for job in going:
             for place in range(len(job.texts)):
-                found = next(results, None)
-                waiting = Waiting(job, place, found, now)  # type: ignore[arg-type]
+                found = next(results)
+                waiting = Waiting(job, place, found, now)
                 if isinstance(found, Exception):
                     failed.append((waiting, found))
                 else:
@@ -275,6 +255,17 @@ class Service:
                 self._queues.add(waiting)
             self._changed.notify_all()
         self._deliver(failed)
+
+    def _texts(self, texts: list[str]) -> Sequence[Any]:
+        """Texts as the model reads them; why in place of one that it fails at."""
+        assert self.scorer is not None
+        try:
+            return self.scorer.read(texts) if texts else []
+        except BaseException as error:  # a panic of Rust is no Exception
+            if len(texts) > 1:
+                return [read for text in texts for read in self._texts([text])]
+            self._say(traceback.format_exc())
+            return [unreadable(error)]
 
     def _score_all(self) -> None:
         """The thread that loads, compiles and scores."""
@@ -355,9 +346,10 @@ class Service:
                 [waiting.text for waiting in batch],
                 [waiting.job.asked for waiting in batch],
             )
-        except Exception as error:
+        except BaseException as error:
             self._say(traceback.format_exc())
-            return [(waiting, error) for waiting in batch]
+            failure = error if isinstance(error, Exception) else WorkerError(str(error))
+            return [(waiting, failure) for waiting in batch]
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
         self.metrics.batch_texts.observe(len(batch))
         self.metrics.documents.inc(len(batch))

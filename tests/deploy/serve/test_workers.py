@@ -153,3 +153,70 @@ def test_a_log_that_fails_keeps_nobody_from_the_next_line() -> None:
     say("b")
     assert teller.end()
     assert said == ["a", "b"]
+
+
+class PanicError(BaseException):
+    """What a library in Rust raises: no `Exception`."""
+
+
+def test_a_text_that_the_tokenizer_panics_at_is_refused_and_the_others_are_read(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def then(service: Service, said: list[str]) -> None:
+        assert service.scorer is not None
+        read = service.scorer.read
+
+        def panics(texts: Any) -> Any:
+            if "poison" in texts:
+                raise PanicError("retry-limit-in-match over")
+            return read(texts)
+
+        monkeypatch.setattr(service.scorer, "read", panics)
+        with service._changed:  # so that they are read together
+            asked = [
+                asyncio.ensure_future(service.answer(texts, Asked()))
+                for texts in (["wheat"], ["poison"], ["silo", "poison"], ["oil"])
+            ]
+            await asyncio.sleep(0)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for refused in answers[1:3]:
+            assert isinstance(refused, RefusedError)
+            assert refused.status == 422
+            assert "PanicError: retry-limit-in-match over" in refused.reason
+        assert answers[0][0]["id"] == "0"
+        assert answers[3][0]["id"] == "0"
+        assert service.state == "ready"
+        assert "PanicError" in said[0]
+
+    with_service(trained, then)
+
+
+def test_a_request_that_gives_up_while_it_is_read_leaves_the_others_their_answers(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["harvest maize silo cob", "barrel crude oil"]
+
+    async def then(service: Service, said: list[str]) -> None:
+        expected = [await service.answer([text], Asked(scores=True)) for text in texts]
+        assert expected[0] != expected[1]
+        assert service.scorer is not None
+        read, began, let_go = service.scorer.read, threading.Event(), threading.Event()
+
+        def slowly(texts: Any) -> Any:
+            began.set()
+            let_go.wait(10)
+            return read(texts)
+
+        monkeypatch.setattr(service.scorer, "read", slowly)
+        with service._changed:
+            first = asyncio.ensure_future(service.answer(texts[:1], Asked(scores=True)))
+            other = asyncio.ensure_future(service.answer(texts[1:], Asked(scores=True)))
+            await asyncio.sleep(0)
+        await until(began.is_set)
+        first.cancel()
+        await asyncio.sleep(0.05)
+        let_go.set()
+        assert await other == expected[1]
+        assert first.cancelled()
+
+    with_service(trained, then)
