@@ -121,8 +121,8 @@ def write_report(
         note = f"{missing_fonts(scripts)}. In {PICTURES}/*.png stand numbers: {legend}"
         data_notes = replace(report.data, notes=(*report.data.notes, note))
         report = replace(report, data=data_notes)
-    written = page(report, inline, source=str(place.path))
-    write_text(folder / PAGE, visible(written, keep="\n\r\t"))
+    text = page(report, inline, source=str(place.path))
+    write_text(folder / PAGE, visible(text, keep="\n\r\t"))
     seconds = time.perf_counter() - started
     return WrittenReport(folder / PAGE, tuple(written), report, seconds)
 
