@@ -46,10 +46,10 @@ BUDGETS = {
     "inspection": 4_770,
     "deploy": 2_500,
     "estimator": 260,
-    "cli": 3_095,
+    "cli": 3_110,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 39_860
+BUDGET = 39_870
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

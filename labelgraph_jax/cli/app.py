@@ -59,6 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
             start_over_with_huge_pages(interrupts.hold)
         errors.tell_of_threads()
         interrupts.ready()
+        interrupts.watch()
     if _starts_several(os.environ, arguments):
         _keep_stdout_for_results()
     try:

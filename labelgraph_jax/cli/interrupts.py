@@ -8,6 +8,8 @@ is something to save, see `training.signals`; what stands here is true before an
 import contextlib
 import os
 import signal
+import threading
+import time
 import types
 from typing import Any
 
@@ -20,6 +22,8 @@ AFTER = "after training, which is saved"
 ENDED_WELL = ("train", "serve")
 """Verbs that SIGTERM ends as it should: nothing is lost."""
 
+PATIENCE = 1.0
+"""Seconds in which a second Ctrl-C should have been heard."""
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 _CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -64,6 +68,26 @@ class Interrupts:
         if self._verb != "train":
             self._take(self._raise_once)
         self._let_through()
+
+    def watch(self) -> None:
+        """Let a second Ctrl-C end the process also while it is deep in a library.
+
+        A compilation, or a tokenizer, may keep the thread that hears signals for long:
+        what the operating system writes down about them is read by another thread.
+        """
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+        def wait() -> None:
+            presses = 0
+            while numbers := os.read(reading, 16):
+                presses += numbers.count(signal.SIGINT)
+                if presses > 1:
+                    time.sleep(PATIENCE)
+                    self._end_at_once(signal.SIGINT, None)
+
+        threading.Thread(target=wait, name="interrupts", daemon=True).start()
 
     def end(self, code: int) -> None:
         """Let a signal from now on end the process with the exit code that it has."""

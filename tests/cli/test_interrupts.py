@@ -3,6 +3,9 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,3 +165,36 @@ def test_a_folder_as_output_is_refused_and_left_as_it_was(
         assert said.endswith("must be a file to write; it is a folder\n"), said
     names = {path.name for path in tmp_path.rglob("*")}
     assert names == {"folder", "new.jsonl"}
+
+
+DEEP = """
+import hashlib
+from labelgraph_jax.cli.interrupts import interrupts
+
+interrupts.begin("evaluate")
+interrupts.ready()
+interrupts.watch()
+print("ready", flush=True)
+hashlib.pbkdf2_hmac("sha256", b"a", b"b", 10**9)  # minutes, in C
+"""
+
+
+@pytest.mark.process
+def test_a_second_ctrl_c_ends_a_command_that_is_deep_in_a_library() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEEP],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=20)[1]
+    assert process.returncode == 130
+    assert said == "labelgraph: stopped\n"
