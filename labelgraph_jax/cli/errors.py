@@ -58,7 +58,7 @@ def in_one_line(error: BaseException, arguments: Sequence[str]) -> tuple[int, st
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory could not be had, of the machine or of a device."""
+    """Return whether memory could not be had, of the machine or of a device."""
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError):

@@ -35,7 +35,7 @@ class TerminatedError(KeyboardInterrupt):
 
 
 class Interrupts:
-    """What both signals do to this process.
+    """The effect of both signals on this process.
 
     Attributes:
         where: how far a run that trains has come, in words.
@@ -136,4 +136,4 @@ def _is_importing(frame: types.FrameType | None) -> bool:
 
 
 interrupts = Interrupts()
-"""Of this process."""
+"""Those of this process."""

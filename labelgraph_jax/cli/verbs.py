@@ -105,7 +105,7 @@ def union_of_verbs(start: Config, *, brief: bool = False) -> Any:
 
 
 def makes_something(verb: Any) -> bool:
-    """Whether a verb, as it was parsed, does more than print."""
+    """Return whether a verb, as it was parsed, does more than print."""
     return isinstance(verb, MAKERS) or getattr(verb, "output", "-") != "-"
 
 

@@ -1,4 +1,4 @@
-"""What may reach a terminal: control characters made visible, and last words.
+"""Text for a terminal: control characters made visible, and last words.
 
 Labels, texts and paths come from others. An escape character in one of them could
 colour, move or overwrite what a terminal shows, and some characters end a line for one

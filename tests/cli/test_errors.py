@@ -147,7 +147,7 @@ def test_a_thread_that_fails_is_one_line(
 
 
 class PanicError(BaseException):
-    """What a library in Rust raises: no `Exception`."""
+    """A panic of a library in Rust: no `Exception`."""
 
 
 def test_a_panic_of_a_library_in_rust_is_one_line_too(

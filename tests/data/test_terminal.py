@@ -1,4 +1,4 @@
-"""What reaches a terminal, or is read line by line."""
+"""Text that reaches a terminal, or is read line by line."""
 
 import ast
 import json

@@ -40,12 +40,12 @@ _UTF8 = ("", "utf-8", "utf8", "utf-8-sig", "utf_8", "utf_8_sig")
 
 MIB = 2**20
 _LINE_BYTES = 500
-"""What a line takes in memory beside its own bytes, about."""
+"""Memory that a line takes beside its own bytes, about."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Most:
-    """How much is read, in bytes.
+    """The most that is read, in bytes.
 
     Attributes:
         line: of one line.
@@ -78,7 +78,7 @@ def within(options: ReadingConfig, *, array: bool = False) -> Iterator[None]:
 
 
 def _raised(option: str) -> str:
-    """What reads more, where the caller has such an option."""
+    """The words on what reads more, where the caller has such an option."""
     return "" if _most.get() is _USUAL else f"; a larger {option} reads it"
 
 

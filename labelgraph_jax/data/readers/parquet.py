@@ -17,7 +17,7 @@ from labelgraph_jax.data.readers.lines import Unpacked, open_bytes
 _ROWS, _FEW_ROWS = 4_096, 64
 """Rows that are unpacked together; few where each may have the same long text again."""
 _ROW_BYTES, _VALUE_BYTES = 100, 50
-"""What a row and a value take about, beside the letters of a text."""
+"""Memory that a row and a value take about, beside the letters of a text."""
 
 
 def parquet_columns(
@@ -76,7 +76,7 @@ def _group(file: Any, group: int, rows: int, unpacked: Unpacked) -> list[list[An
 
 
 def _least_bytes(metadata: Any) -> int:
-    """What the rows and values of a file take at least."""
+    """The bytes that the rows and values of a file take at least."""
     values = sum(
         metadata.row_group(group).column(column).num_values
         for group in range(metadata.num_row_groups)

@@ -34,7 +34,7 @@ def host_of(header: str) -> str:
 
 
 class Hosts:
-    """Whether a service answers to what a request calls it.
+    """The names by which a service is asked.
 
     Args:
         listens: what it was told to listen on, a name or an address.

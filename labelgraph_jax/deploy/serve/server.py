@@ -191,7 +191,9 @@ def _run(
         server.run([listening])
     finally:
         sys.setswitchinterval(before)
-        ended = service.stop()
+        # A thread that is known to be stuck is not waited for.
+        stuck = isinstance(service.failure, WorkerError)
+        ended = service.stop(0.1 if stuck else 5.0)
     if isinstance(service.failure, WorkerError):
         say(f"error: {service.failure}: the service ends, to be started anew")
         return 1, ended

@@ -27,7 +27,7 @@ WAIT_SHARE = 0.25
 READ_TOGETHER = 64
 """Texts that are tokenised at a time."""
 READING, SCORING = "tokenising", "scoring"
-"""What the two threads do, in words."""
+"""The work of the two threads, in words."""
 GIVE_UP_AFTER = 2
 """Times the time limit of a request that one piece of work may take; then the service
 ends, for a thread that is stuck cannot be ended."""
@@ -104,7 +104,7 @@ class Service:
 
     @property
     def trouble(self) -> str:
-        """Why a request would not be answered in time, although a model is there."""
+        """The reason why a request would not be answered in time; mostly empty."""
         work, seconds = self._longest()
         if self.state != "ready" or seconds <= self.limits.timeout / 2:
             return ""

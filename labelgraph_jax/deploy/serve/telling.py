@@ -1,4 +1,4 @@
-"""What a service says, by a thread of its own.
+"""The log of a service, written by a thread of its own.
 
 Whoever reads the log may be slow, stuck or gone: no client waits for it, and the
 service ends all the same.

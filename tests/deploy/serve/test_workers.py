@@ -156,7 +156,7 @@ def test_a_log_that_fails_keeps_nobody_from_the_next_line() -> None:
 
 
 class PanicError(BaseException):
-    """What a library in Rust raises: no `Exception`."""
+    """A panic of a library in Rust: no `Exception`."""
 
 
 def test_a_text_that_the_tokenizer_panics_at_is_refused_and_the_others_are_read(
