@@ -39,7 +39,7 @@ BUDGETS = {
     "config": 1_150,
     "functional": 6_165,
     "modules": 1_760,
-    "data": 9_420,
+    "data": 9_430,
     "training": 2_630,
     "predictors": 4_405,
     "runs": 3_715,
@@ -49,7 +49,7 @@ BUDGETS = {
     "cli": 3_110,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 39_870
+BUDGET = 39_880
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

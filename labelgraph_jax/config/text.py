@@ -48,7 +48,8 @@ class ReadingConfig:
     def __post_init__(self) -> None:
         for name in ("max_line", "max_unpacked"):
             value = getattr(self, name)
-            require(value >= 1, f"data.{name} must be at least 1 MiB, got {value}")
+            must = f"data.{name} must lie in 1..1048576 MiB, got {value}"
+            require(1 <= value <= 2**20, must)
 
 
 @dataclass(frozen=True, kw_only=True)

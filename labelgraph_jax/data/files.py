@@ -29,6 +29,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     It lies beside `path` under a name that no other process has, is on the disk before
     it gets its name, has the mode of any new file, and vanishes if the block fails.
+    What is no file but a device, a pipe or an open stream (`/dev/null`, `/dev/stdout`)
+    is written to itself: nothing may take its place.
 
     Raises:
         OSError: the folder does not exist or cannot be written to, or there is a folder
@@ -37,8 +39,12 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.is_dir():
         said = "must be a file to write; it is a folder"
         raise IsADirectoryError(errno.EISDIR, said, str(path))
+    if _is_stream(path):
+        with naming(path):
+            yield path
+        return
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    with naming(path):
+    with naming(path, temporary):
         temporary.touch(exist_ok=False)
         try:
             yield temporary
@@ -49,17 +55,30 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _is_stream(path: Path) -> bool:
+    """Return whether a path is a device, a pipe, or a name of an open file."""
+    if path.is_symlink() and str(path.readlink()).startswith("/proc/"):
+        return True
+    held = str(path.absolute())
+    return held.startswith("/proc/") or (path.exists() and not path.is_file())
+
+
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
     """Put the name of a file into errors of the block that have none.
 
     A disk that is full does not say which file it had no room for.
+
+    Args:
+        path: the file.
+        temporary: that it is written as, whose name says nothing to anyone.
     """
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = str(path)
+        unsaid = error.filename is None or error.filename == str(temporary)
+        if error.errno is not None and unsaid:
+            error.filename, error.filename2 = str(path), None
         raise
 
 

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,3 +218,40 @@ def test_an_error_of_writing_names_the_file(
             write_text(path, "a")
     assert error.value.filename == str(path)
     assert [p for p in tmp_path.iterdir() if p != path] == []
+
+
+def test_nothing_takes_the_place_of_a_pipe_a_device_or_an_open_stream(
+    tmp_path: Path,
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text("utf-8")))
+    reader.start()
+    write_text(pipe, "through a pipe")
+    reader.join(10)
+    assert read == ["through a pipe"]
+    assert pipe.is_fifo()
+    with (tmp_path / "held").open("w+", encoding="utf-8") as held:
+        link = tmp_path / "stdout"
+        link.symlink_to(f"/proc/self/fd/{held.fileno()}")
+        write_text(link, "to an open file")
+        assert link.is_symlink()
+        assert held.read() == "to an open file"
+        write_text(Path(f"/proc/self/fd/{held.fileno()}"), "again")
+        held.seek(0)
+        assert held.read() == "again"
+    if os.geteuid() == 0:
+        null = tmp_path / "null"
+        os.mknod(null, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        write_text(null, "nowhere")
+        assert null.is_char_device()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left <= {"pipe", "held", "stdout", "null"}
+
+
+def test_an_error_names_the_file_and_not_the_one_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "no such folder" / "a.json"
+    with pytest.raises(FileNotFoundError) as error:
+        write_text(path, "a")
+    assert error.value.filename == str(path)

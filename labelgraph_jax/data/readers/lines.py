@@ -359,6 +359,8 @@ def _in_encoding(
         encoding = next(marks, encoding.lower())
         if encoding not in _UTF8:
             try:
+                # Some that Python has are no encodings of text: hex, rot13.
+                "".encode(encoding)
                 decoder = codecs.getincrementaldecoder(encoding)()
             except LookupError:
                 raise DataError(

@@ -176,16 +176,18 @@ def test_files_without_such_an_option_are_limited_and_name_none(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("option", ["max_line", "max_unpacked"])
-def test_limits_are_at_least_a_mebibyte(
+def test_limits_lie_between_a_mebibyte_and_a_tebibyte(
     option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ConfigError, match=f"data.{option} must be at least 1 MiB"):
+    with pytest.raises(ConfigError, match=rf"data.{option} must lie in 1\.\."):
         ReadingConfig(**{option: 0})
     file = tmp_path / "a.jsonl"
     file.write_text(ROW)
     typed = f"--{option.replace('_', '-')}"
     assert run(["data", "stats", str(file), typed, "0"]) == 2
-    assert f"{typed} must be at least 1 MiB, got 0" in capsys.readouterr().err
+    assert f"{typed} must lie in 1..1048576 MiB, got 0" in capsys.readouterr().err
+    assert run(["data", "stats", str(file), typed, "9" * 30]) == 2
+    assert f"{typed} must lie in 1..1048576 MiB" in capsys.readouterr().err
 
 
 def test_every_verb_that_reads_files_can_raise_the_limits(
@@ -206,3 +208,11 @@ def test_every_verb_that_reads_files_can_raise_the_limits(
         said = capsys.readouterr().err.splitlines()[-1]
         assert "a larger --max-unpacked reads it" in said, verb
     assert [path.name for path in tmp_path.iterdir()] == ["many.jsonl.gz"]
+
+
+@pytest.mark.parametrize("encoding", ["rot13", "hex", "zlib", "no-such", "base64"])
+def test_what_is_no_encoding_of_text_is_refused(encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(ROW)
+    with pytest.raises(DataError, match="--encoding must be one that Python knows"):
+        read_texts(file, options=ReadingConfig(encoding=encoding))
