@@ -33,7 +33,7 @@ class ReadingConfig:
     """Separator of the columns of a CSV; that of its header when empty."""
     text_column: str = ""
     """Name of the text column or key; found by name when empty. Of a TSV without a
-    header its number, from 1."""
+    header its number, from 1. `title,body` joins several, a blank line between them."""
     label_columns: tuple[str, ...] = ()
     """0/1 columns, columns of one name each, or one column of delimited labels."""
     label_delimiter: str = ""

@@ -21,7 +21,7 @@ class Layout:
         encoding: of its text; empty for UTF-8, or what the byte order mark says.
         column_delimiter: what stands between its columns.
         has_header: its columns have names.
-        text_column: the text's.
+        text_column: the text's; of several, whose texts are joined, `title,body`.
         id_column: the ids', if there are any.
         label_columns: the labels'.
         label_style: how these hold labels: `lists`; `flags`, 0/1 columns; `names`, a
@@ -70,7 +70,7 @@ class Layout:
         if self.encoding:
             said[0] += f", {self.encoding}"
         if self.text_column:
-            said.append(f"text from {self.text_column!r}")
+            said.append(f"text from {self.text_column!r}".replace(",", "', '"))
         if self.label_columns:
             columns = ", ".join(map(repr, self.label_columns[:5]))
             more = ", ..." if len(self.label_columns) > 5 else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,6 +41,26 @@ def plain_times(column: Any) -> Any:
         if is_kind(kind) and kind != wanted:
             return column.cast(wanted, safe=False)
     return column
+
+
+def text_names(column: str, header: Collection[str]) -> tuple[str, ...]:
+    """The columns that `title,body` names; one whose own name has a comma is one."""
+    if column in header or "," not in column:
+        return (column,)
+    return tuple(name.strip() for name in column.split(",") if name.strip())
+
+
+def joined_text(values: Iterable[Any], absent: Any) -> Any:
+    """The texts of several columns as one, a blank line between them; blank ones and
+    those that are absent or null are left out, what is no text comes as it is."""
+    values = list(values)
+    nothing = (None, absent)
+    # A data frame writes NaN where it has no text.
+    given = [v for v in values if not any(v is n for n in nothing) and v == v]
+    wrong = [value for value in given if not isinstance(value, str)]
+    if wrong or not given:
+        return [*wrong, *values][0]
+    return "\n\n".join(text.strip() for text in given if text.strip())
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -26,7 +26,7 @@ from labelgraph_jax.data.readers.cells import (
     find_delimiter,
 )
 from labelgraph_jax.data.readers.columns import ABSENT, NUMBERED, Rows
-from labelgraph_jax.data.readers.fields import check_labels, shown
+from labelgraph_jax.data.readers.fields import check_labels, shown, text_names
 
 TOKENS = ("doc_token", "token", "tokens")
 """Columns that may hold the text as a list of words."""
@@ -88,7 +88,7 @@ def settle(
     tasks = by_name.get(TASKS_NAME) if rows.nested else None
     names: tuple[str, ...] = ()
     if labels != "ignored":
-        taken = {text, id_column, tasks}
+        taken = {*text_names(text, rows.header), id_column, tasks}
         rest = tuple(
             n for n in rows.header if n not in taken and not _INDEX.fullmatch(n)
         )
@@ -121,7 +121,7 @@ def settle(
             )
         elif known:
             check_pieces(cells, delimiter, rows.name, known)
-    kept = {text, id_column, tasks, *names}
+    kept = {*text_names(text, rows.header), id_column, tasks, *names}
     return Layout(
         format=format,
         encoding=options.encoding,
@@ -153,11 +153,12 @@ def names_columns(first: str, options: ReadingConfig, layout: Layout | None) -> 
     text column may be called.
     """
     fields = [field.strip(' "').lower() for field in first.split("\t")]
-    asked = [options.text_column, *options.label_columns]
+    asked = [*options.text_column.split(","), *options.label_columns]
     asked = [name for name in asked if name]
     if asked:
         return not all(name.isdecimal() for name in asked)
-    texts = {*TEXT_NAMES[:5], *([layout.text_column.lower()] if layout else [])} - {""}
+    trained = layout.text_column.lower().split(",") if layout else []
+    texts = {*TEXT_NAMES[:5], *trained} - {""}
     if layout is not None and not layout.ask:
         known = {*TEXT_NAMES[:5], *LABEL_NAMES[:2], "id"}
         return set(fields) <= known and bool(set(fields) & texts)
@@ -172,12 +173,13 @@ def _text_column(
     by_name: Mapping[str, str],
     is_table: bool,
 ) -> str:
-    if options.text_column:
-        if options.text_column not in rows.header and not rows.keyed:
-            raise _no_column(rows, options.text_column, "text")
-        return options.text_column
-    if trained.text_column in rows.header:
-        return trained.text_column
+    for column in filter(None, (options.text_column, trained.text_column)):
+        wanted = set(text_names(column, rows.header))
+        absent = wanted - set(rows.header)
+        if column == options.text_column or absent < wanted:
+            if absent and not rows.keyed:
+                raise _no_column(rows, min(absent), "text")
+            return column
     found = [by_name[name] for name in TEXT_NAMES if name in by_name]
     if found or rows.keyed:
         return found[0] if found else TEXT_NAMES[0]

@@ -18,8 +18,10 @@ from labelgraph_jax.data.readers.fields import (
     check_labels,
     check_tasks,
     check_text,
+    joined_text,
     shown,
     split_labels,
+    text_names,
 )
 from labelgraph_jax.data.readers.lines import Complain, refuse
 from labelgraph_jax.data.readers.roles import (
@@ -89,7 +91,7 @@ def documents_of(
     blank = labels == "ignored"
     documents = DocumentList(rows.name, repeated_ids=blank)
     column = layout.text_column
-    text_of = rows.getter(column)
+    getters = [rows.getter(name) for name in text_names(column, rows.header)]
     id_of = rows.getter(layout.id_column) if layout.id_column else None
     has_tasks = rows.nested and TASKS_NAME in rows.header
     tasks_of = rows.getter(TASKS_NAME) if has_tasks else None
@@ -101,7 +103,9 @@ def documents_of(
         if judged and row.get("answer", "accept") != "accept":
             continue
         try:
-            value = text_of(row)
+            value = getters[0](row)
+            if len(getters) > 1:
+                value = joined_text((get(row) for get in getters), ABSENT)
             if blank and value is None:
                 value = ""
             text, features = "", None

@@ -341,15 +341,15 @@ def _rows(path: Path, format: str, lines: Iterator[Line], request: _Request) -> 
             )
         lines = itertools.chain([first], lines)
         if not names_columns(first[1], options, layout):
-            chosen = [options.text_column, *options.label_columns]
+            chosen = [*options.text_column.split(","), *options.label_columns]
             if layout and "\t" in first[1]:  # a text alone has no number
-                chosen.append(layout.text_column)
+                chosen += layout.text_column.split(",")
             numbers = any(column.isdecimal() for column in chosen)
             return _numbered(lines, str(path), first, numbers, request)
     if format == "jsonl" and request.labels == "ignored":
         # A blank line is a document without a word, as it is in a .txt.
         column = options.text_column or (layout.text_column if layout else "")
-        blank = json.dumps({column or "text": ""})
+        blank = json.dumps({column.partition(",")[0] or "text": ""})
         lines = ((n, line if line.strip() else blank) for n, line in lines)
     return read_rows(
         path,
