@@ -41,7 +41,7 @@ BUDGETS = {
     "modules": 1_760,
     "data": 9_430,
     "training": 2_630,
-    "predictors": 4_405,
+    "predictors": 4_425,
     "runs": 3_715,
     "inspection": 4_770,
     "deploy": 2_500,

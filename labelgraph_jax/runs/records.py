@@ -10,7 +10,7 @@ from labelgraph_jax.data.documents import Corpus, Document
 from labelgraph_jax.data.tables.files import Table
 from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.predictors.model import Model
-from labelgraph_jax.predictors.tables.data import read_own, read_splits
+from labelgraph_jax.predictors.tables.data import read_own, read_splits, split_files
 from labelgraph_jax.predictors.tables.model import TableModel
 from labelgraph_jax.predictors.workdir import RunDataChangedError, Workdir
 from labelgraph_jax.runs.corpus import layout_lines, read_corpus
@@ -86,7 +86,9 @@ def rows_of_run(
 ) -> tuple[str, Table]:
     """The rows of a table, by default those of the run's own test split."""
     if data:
-        return Path(data).name, read_own(data, reading or ReadingConfig())
+        own = split_files(data)  # a folder holds both splits
+        source = own.get("test") or own["train"]
+        return Path(data).name, read_own(source, reading or ReadingConfig())
     splits = read_splits(model.config)
     test = splits.tables["test"]
     assert test is not None  # a split is cut off where no file gives it

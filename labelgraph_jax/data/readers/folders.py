@@ -112,7 +112,7 @@ def read_splits(
     )
 
 
-def _by_split(
+def by_split(
     folder: Path, paths: Sequence[Path], *, below: int = 0
 ) -> dict[str, list[Path]]:
     """Files by the split that their names, or their folders', say.
@@ -149,17 +149,17 @@ def _shards(
     layout: Layout | None,
     complain: Complain,
 ) -> Corpus:
-    by_split = _by_split(folder, paths)
-    for split, files in by_split.items():
+    divided = by_split(folder, paths)
+    for split, files in divided.items():
         if len({split_suffix(path)[0] for path in files}) > 1:
             raise DataError(
                 f"{folder}: the shards of a split must have one format; {split} has "
                 f"{', '.join(path.name for path in files[:6])}"
             )
     corpus = read_in_turn(
-        folder.name, by_split, options, labels=labels, layout=layout, complain=complain
+        folder.name, divided, options, labels=labels, layout=layout, complain=complain
     )
-    return _noting(corpus, folder, paths, by_split)
+    return _noting(corpus, folder, paths, divided)
 
 
 def _noting(
@@ -239,8 +239,8 @@ def _classes(
             f"train/class/1.txt; they stand in {', '.join(sorted(names))}"
         )
     splits: dict[str, tuple[Document, ...]] = {}
-    by_split = _by_split(folder, paths, below=2)
-    for split, files in by_split.items():
+    divided = by_split(folder, paths, below=2)
+    for split, files in divided.items():
         found: dict[tuple[str, str], Document] = {}
         for path in files:
             lines = read_lines(path, encoding=options.encoding)
@@ -256,7 +256,7 @@ def _classes(
         splits[split] = tuple(found.values())
     kept = Layout(format="folders", label_style="lists", encoding=options.encoding)
     corpus = Corpus.of_splits(folder.name, splits, kept)
-    return _noting(corpus, folder, paths, by_split)
+    return _noting(corpus, folder, paths, divided)
 
 
 def _arrow_corpus(

@@ -26,7 +26,13 @@ from labelgraph_jax.data.readers.columns import (
     read_rows,
 )
 from labelgraph_jax.data.readers.fields import shown
-from labelgraph_jax.data.readers.lines import decoded_lines
+from labelgraph_jax.data.readers.folders import paths_of
+from labelgraph_jax.data.readers.lines import (
+    Line,
+    decoded_lines,
+    read_lines,
+    split_suffix,
+)
 from labelgraph_jax.data.tables.values import (
     MOMENTS,
     field_number,
@@ -129,7 +135,7 @@ class Table:
 
 
 def read_table(
-    path: str | Path,
+    path: str | Path | Sequence[Path],
     *,
     format: str | None = None,
     encoding: str = "",
@@ -147,7 +153,8 @@ def read_table(
     seconds. A column of objects, bytes or lists of lists is `unreadable`.
 
     Args:
-        path: the file; `-` reads standard input, CSV unless `format` says otherwise.
+        path: the file; or the shards of one, as `rows-*.parquet`, a folder of them or
+            their paths; `-` reads standard input, CSV unless `format` says otherwise.
         format: csv, tsv, jsonl, json or parquet, against the suffix.
         encoding: UTF-8 by default, or what the byte order mark says.
         column_delimiter: of a CSV, where its header does not tell.
@@ -162,18 +169,74 @@ def read_table(
         lines = decoded_lines(standard_input().buffer, "stdin", encoding=encoding)
         if format == "parquet":
             raise DataError("stdin: a stream must be csv, tsv or jsonl")
-    path = Path(path)
-    rows = read_rows(
-        path,
-        format_of(path, format, FORMATS),
-        lines=lines,
-        encoding=encoding,
-        delimiter=column_delimiter,
-    )
+    options: Any = {"encoding": encoding, "delimiter": column_delimiter}
+    if lines is not None and isinstance(path, Path):
+        rows = read_rows(path, format_of(path, format, FORMATS), lines=lines, **options)
+    else:
+        single = isinstance(path, (str, Path))
+        paths = files_of(str(path)) if isinstance(path, (str, Path)) else path
+        shards = [_shard(one, format, options) for one in paths]
+        name = str(path) if single else str(paths[0].parent)
+        rows = shards[0] if len(shards) == 1 else _joined(name, shards)
     if rows.keyed:
         return _table(rows.name, rows.header, _in_order(rows))
     read = _table(rows.name, rows.header, rows.rows)
     return read.drop([UNNAMED]) if UNNAMED in rows.header[:1] else read
+
+
+def files_of(source: str) -> list[Path]:
+    """The file that is meant, the shards that a pattern means, or a folder's files.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not Path(source).is_dir():
+        return paths_of(source)
+    files = sorted(Path(source).rglob("*"))
+    found = [path for path in files if split_suffix(path)[0] in FORMATS]
+    if not found:
+        raise DataError(f"{source}: must hold files such as {', '.join(FORMATS)}")
+    return found
+
+
+def _shard(path: Path, format: str | None, options: dict[str, Any]) -> Rows:
+    """The rows of a file; blank lines before its header are passed over."""
+    format = format_of(path, format, FORMATS)
+    lines: Iterator[Line] | None = None
+    if format in ("csv", "tsv"):
+        read = read_lines(path, encoding=options["encoding"])
+        lines = itertools.dropwhile(lambda line: not line[1].strip(), read)
+    return read_rows(path, format, lines=lines, **options)
+
+
+def _joined(name: str, shards: Sequence[Rows]) -> Rows:
+    """The rows of shards, counted from 1 over all of them.
+
+    Raises:
+        DataError: they have other columns, or one has objects and another one not.
+    """
+    first = shards[0]
+    header = dict.fromkeys(column for shard in shards for column in shard.header)
+    for shard in shards:
+        same = shard.keyed or set(shard.header) == set(first.header)
+        if not same or shard.keyed != first.keyed:
+            differing = set(header) - set(shard.header) or set(header) - set(
+                first.header
+            )
+            raise DataError(
+                f"{shard.name}: must have the columns of {first.name}; they differ in "
+                f"{', '.join(sorted(differing)) or 'their format'}"
+            )
+
+    def rows() -> Iterator[tuple[int, Any]]:
+        number = 0
+        for shard in shards:
+            getters = [shard.getter(column) for column in first.header]
+            for _, row in shard.rows:
+                number += 1
+                yield number, row if shard.keyed else [get(row) for get in getters]
+
+    return dataclasses.replace(first, name=name, header=tuple(header), rows=rows())
 
 
 def table_of(name: str, columns: Mapping[str, Iterable[Any]]) -> Table:

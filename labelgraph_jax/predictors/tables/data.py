@@ -13,10 +13,11 @@ from scipy import sparse
 from labelgraph_jax.config import Config, ReadingConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.columns import FORMATS
+from labelgraph_jax.data.readers.folders import by_split
 from labelgraph_jax.data.readers.lines import split_suffix, within
 from labelgraph_jax.data.splits import iterative_stratification
 from labelgraph_jax.data.tables.examples import TableExamples
-from labelgraph_jax.data.tables.files import Table, read_table
+from labelgraph_jax.data.tables.files import Table, files_of, read_table
 from labelgraph_jax.data.tables.learn_targets import learn_target
 from labelgraph_jax.data.tables.readings import stray_remark
 from labelgraph_jax.data.tables.schema import TableSchema
@@ -65,12 +66,19 @@ def read_splits(config: Config) -> TableSplits:
             rows to be split.
     """
     data = config.data
-    whole = read_own(data.data, data)
+    own = split_files(data.data)
+    for split in own.keys() - {"train"}:
+        if value := getattr(data, split):
+            raise DataError(
+                f"data.data={data.data!r} is a folder, which says what is where: "
+                f"leave data.{split} out, got {value!r}"
+            )
+    whole = read_own(own["train"], data)
     for spec in config.table.specs:
         whole.column(spec.name)
     tables: dict[str, Table | None] = {"train": whole, "validation": None, "test": None}
     for split in ("validation", "test"):
-        if path := getattr(data, split):
+        if path := own.get(split) or getattr(data, split):
             tables[split] = read_own(path, data)
     missing = {
         "validation": data.validation_fraction,
@@ -104,7 +112,18 @@ def read_splits(config: Config) -> TableSplits:
     return TableSplits(Path(data.data).name, tables, tuple(notes))
 
 
-def read_own(path: str, reading: ReadingConfig) -> Table:
+def split_files(source: str) -> dict[str, str | list[Path]]:
+    """The files of each split of a folder, by their names or their folders'; of
+    anything else what there is to train on."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return {"train": source}
+    return {
+        n: found for n, found in by_split(folder, files_of(source)).items() if found
+    }
+
+
+def read_own(path: str | list[Path], reading: ReadingConfig) -> Table:
     """Read a table as the settings say.
 
     Raises:
