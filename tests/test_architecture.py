@@ -37,19 +37,19 @@ NARROWER = {
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
     "config": 1_150,
-    "functional": 6_165,
+    "functional": 6_285,
     "modules": 1_760,
     "data": 9_430,
-    "training": 2_630,
-    "predictors": 4_425,
-    "runs": 3_715,
-    "inspection": 4_770,
+    "training": 2_645,
+    "predictors": 4_550,
+    "runs": 3_775,
+    "inspection": 4_780,
     "deploy": 2_500,
     "estimator": 260,
-    "cli": 3_110,
+    "cli": 3_140,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 39_880
+BUDGET = 40_240
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -14,7 +14,9 @@ from labelgraph_jax.config.wording import counted
 from labelgraph_jax.predictors.tables.metrics import unseen_lines
 from labelgraph_jax.runs.result_rows import (
     COLUMNS,
+    GROUP_COLUMNS,
     TASK_COLUMNS,
+    group_rows,
     result_rows,
     task_rows,
     verdicts,
@@ -38,7 +40,7 @@ GROUP_TITLES = {
 }
 
 UNDEFINED = "undefined"
-_COUNTS = ("rows", "positives")
+_COUNTS = ("rows", "positives", "groups", "mixed")
 
 
 def print_results(results: Mapping[str, Any], *, workdir: str) -> None:
@@ -218,12 +220,30 @@ def _print_tasks(console: Console, results: Mapping[str, Any], *, own: bool) -> 
                 label = f"  {name}" if inner else name
                 table.add_row(label, *cells, _cell("skill", skill))
         console.print(table)
+    _print_within_groups(console, results)
+
+
+def _print_within_groups(console: Console, results: Mapping[str, Any]) -> None:
+    """How the rows of binary tasks are ranked within their groups."""
+    table = plain_table()
+    table.add_column("within groups", overflow="fold")
+    add_number_columns(table, GROUP_COLUMNS.values(), no_wrap=True)
+    for task in results["test"]["tasks"]:
+        for name, metrics in group_rows(results, task, own=task):
+            inner = name != task
+            cells = [
+                "" if inner and key in _COUNTS else _cell(key, metrics[key])
+                for key in GROUP_COLUMNS
+            ]
+            table.add_row(f"  {name}" if inner else name, *cells)
+    if table.row_count:
+        console.print(table)
 
 
 def _cell(key: str, value: float | None) -> str:
     if value is None:
         return UNDEFINED
-    if key == "rows":
+    if key in ("rows", "groups", "mixed"):
         return f"{value:,.0f}"
     if key == "positives":
         return f"{value:.1%}" if value >= 0.01 or value == 0 else f"{value:.2%}"
@@ -237,6 +257,11 @@ def _task_notes(results: Mapping[str, Any]) -> Iterator[str]:
     for name, task in test["tasks"].items():
         yield from _undefined(name, task)
         yield from _decided(name, task)
+    if absent := test.get("absent"):
+        yield (
+            f"There is no column {' and none '.join(absent)}: rows count the same, or "
+            "are not ranked within groups"
+        )
     for line in unseen_lines(test["unseen"], test["rows"]):
         yield line[0].upper() + line[1:]
     yield from test.get("remarks", ())

@@ -109,6 +109,12 @@ class TableConfig:
     """Columns to read as numbers."""
     drop: tuple[str, ...] = ()
     """Columns to leave out: what is not known when predicting, above all."""
+    weight: str = ""
+    """Column of what each row counts, in the loss and in metrics: numbers, at least 0;
+    it is no input. Every row counts the same when empty."""
+    group: str = ""
+    """Column within whose values the rows of a binary task are ranked too, such as the
+    user: AUC, nDCG and hits of each, averaged. It stays an input unless dropped."""
     dim: int = 8
     """Features that a category is looked up as."""
     wide: bool = True
@@ -140,6 +146,18 @@ class TableConfig:
                     f"column {name!r} is a task, so it is no input: take it out of "
                     f"table.{setting}",
                 )
+        for setting in ("weight", "group"):
+            name = getattr(self, setting)
+            require(
+                name not in names,
+                f"column {name!r} is a task: table.{setting} must be another column",
+            )
+        require(
+            not self.weight
+            or self.weight not in (*self.categorical, *self.numeric, self.group),
+            f"column {self.weight!r} is in table.weight, so it is no input and no "
+            "group: choose one",
+        )
         for name in self.drop:
             require(
                 name not in (*self.categorical, *self.numeric),

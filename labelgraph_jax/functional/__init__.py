@@ -126,6 +126,7 @@ from labelgraph_jax.functional.metrics.ranked import (
     fit_global_threshold_ranked,
     ranked_metrics,
 )
+from labelgraph_jax.functional.metrics.row_groups import ranking_within_groups
 from labelgraph_jax.functional.metrics.tasks import (
     log_loss,
     pr_auc,
@@ -262,6 +263,7 @@ __all__ = [
     "random_adjacency",
     "ranked_group_metrics",
     "ranked_metrics",
+    "ranking_within_groups",
     "receiver_attention",
     "receiver_scores",
     "receiver_scores_v2",

@@ -42,6 +42,17 @@ TASK_COLUMNS: dict[str, dict[str, str]] = {
     "squared": {"rows": "rows", "rmse": "RMSE", "mae": "MAE", "r2": "R²"},
 }
 """Metrics shown of each kind of task of a table, and their titles."""
+GROUP_COLUMNS = {
+    "groups": "groups",
+    "mixed": "mixed",
+    "AUC": "AUC",
+    "GAUC": "GAUC",
+    "nDCG@5": "nDCG@5",
+    "nDCG@10": "nDCG@10",
+    "hit@1": "hit@1",
+    "hit@5": "hit@5",
+}
+"""Metrics shown of a binary task within groups of rows, and their titles."""
 CONSTANT = "constant"
 """Name of the row of a prediction that is the same for every row of a table."""
 
@@ -131,3 +142,24 @@ def task_rows(
     for name, model in baselines.items():
         values = model["tasks"][task]
         yield name, values["metrics"], values["skill"]
+
+
+def group_rows(
+    results: Mapping[str, Any], task: str, *, own: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield name and metrics within groups of the model, of chance, of the baselines.
+
+    Args:
+        results: as of results.json.
+        task: name of the task; nothing where its rows are in no groups.
+        own: what the model's row is called.
+    """
+    measured = results["test"]["tasks"][task]
+    rows = {own: measured.get("groups"), CONSTANT: measured.get("constant_groups")}
+    baselines = (results.get("baseline") or {}).get("models") or {}
+    rows |= {
+        name: model["tasks"][task].get("groups") for name, model in baselines.items()
+    }
+    for name, values in rows.items():
+        if values is not None:
+            yield name, values

@@ -46,6 +46,7 @@ def loss_of_outputs(
     outputs: Float[np.ndarray, "M N"],
     targets: Float[np.ndarray, "M N"],
     target_mask: np.ndarray | None = None,
+    example_weight: np.ndarray | None = None,
 ) -> float:
     """Return the mean loss of what a model gave without dropout.
 
@@ -54,8 +55,14 @@ def loss_of_outputs(
       params: of the model that ran; a loss may have a penalty of them.
       outputs, targets: `[M, N]`.
       target_mask: True where a row is annotated, `[M, N]`; None for everywhere.
+      example_weight: what each row counts, `[M]`; one each where None.
     """
-    arrays = {"outputs": outputs, "targets": targets, "target_mask": target_mask}
+    arrays = {
+        "outputs": outputs,
+        "targets": targets,
+        "target_mask": target_mask,
+        "example_weight": example_weight,
+    }
     given = {name: array for name, array in arrays.items() if array is not None}
     total = weight = 0.0
     for start in range(0, len(outputs), ROWS_AT_ONCE):

@@ -108,7 +108,7 @@ class Batches(Sequence[Batch]):
             batch["positives"] = _positives(examples, rows, len(index))
         else:
             batch["targets"] = _take(examples.targets, rows, len(index), np.float32)
-        if isinstance(examples, Examples) and examples.weights is not None:
+        if examples.weights is not None:
             weights = _take(examples.weights[:, None], rows, len(index), np.float32)
             batch["example_weight"] = weights[:, 0]
         if examples.target_mask is not None:
@@ -148,7 +148,7 @@ def train_batches(
     filled up with -1, where `Examples.sparse_targets` asks for them; example_mask bool
     [B], False for the rows that fill the last batch of an epoch;
     example_index int32 [B], -1 for those rows; example_weight float32 [B] where
-    documents have weights.
+    documents or rows have weights.
 
     Args:
         examples: the documents, the same ones on every host.

@@ -17,6 +17,8 @@ class TableExamples:
         numbers: float32 [M, Q].
         targets: float32 [M, O].
         target_mask: bool [M, O], False where a row is not annotated.
+        weights: float32 [M], what a row counts; one each where None.
+        groups: int64 [M], the group of each row, -1 for none; None without groups.
 
     Raises:
         ValueError: the parts do not hold the same number of rows.
@@ -26,9 +28,12 @@ class TableExamples:
     numbers: np.ndarray
     targets: np.ndarray
     target_mask: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        counts = {len(self.categories), len(self.numbers), len(self.targets)}
+        parts = [self.categories, self.numbers, self.targets, self.weights, self.groups]
+        counts = {len(part) for part in parts if part is not None}
         if len(counts) > 1:
             raise ValueError(
                 f"all parts must hold the same rows; got {sorted(counts)} of them"

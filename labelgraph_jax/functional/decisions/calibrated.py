@@ -36,7 +36,10 @@ class Calibration(NamedTuple):
 
 
 def fit_calibration(
-    logits: Float[np.ndarray, " M"], positives: Bool[np.ndarray, " M"]
+    logits: Float[np.ndarray, " M"],
+    positives: Bool[np.ndarray, " M"],
+    *,
+    weights: Float[np.ndarray, " M"] | None = None,
 ) -> Calibration:
     """Fit the line that makes logits calibrated, if it is any better than none.
 
@@ -49,6 +52,7 @@ def fit_calibration(
     Args:
         logits: of validation cells, finite.
         positives: their truth.
+        weights: what each counts, not negative; one each by default.
 
     Example:
         >>> import labelgraph_jax as lg
@@ -80,16 +84,19 @@ def fit_calibration(
     for kind in (truth, ~truth):
         order = np.random.default_rng(0).permutation(int(kind.sum()))
         fold[kind] = order % FOLDS
-    y = truth.astype(np.float64)
+    y, each = truth.astype(np.float64), np.ones(len(x))
+    if weights is not None:
+        each = np.asarray(weights, np.float64) / np.mean(weights)
     saved = np.empty(len(x))
     for number in range(FOLDS):
-        held = fold == number
-        (a, b), _ = _line(x[~held], y[~held], np.ones((~held).sum()))
+        held, rest = fold == number, fold != number
+        (a, b), _ = _line(x[rest], (each * y)[rest], each[rest])
         saved[held] = _loss(x[held], y[held]) - _loss(a * x[held] + b, y[held])
+    saved *= each
     gain = float(saved.mean())
     if gain <= SURE * saved.std() / math.sqrt(len(saved)):
         return Calibration()
-    line, _ = _line(x, y, np.ones(len(x)))
+    line, _ = _line(x, each * y, each)
     return Calibration(float(line[0]), float(line[1]), gain)
 
 

@@ -17,10 +17,14 @@ from labelgraph_jax.functional.losses.tasks import (
 )
 
 Metrics = dict[str, float | None]
+Weights = Shaped[np.ndarray, " M"] | None
+"""What each row counts, above 0; one each where None. A row of weight 2 is two."""
 
 
 def roc_auc(
-    scores: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
+    scores: Shaped[np.ndarray, " M"],
+    targets: Shaped[np.ndarray, " M"],
+    weights: Weights = None,
 ) -> float | None:
     """Probability that a positive scores above a negative; ties count half.
 
@@ -38,18 +42,19 @@ def roc_auc(
     Reference: Mann and Whitney 1947; equal to scikit-learn's roc_auc_score.
     """
     scores, positive = _scores_and_positives(scores, targets)
-    positives = int(positive.sum())
-    negatives = len(positive) - positives
-    if not positives or not negatives:
+    if not positive.any() or positive.all():
         return None
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    middle_ranks = np.cumsum(counts) - (counts - 1) / 2
-    rank_sum = float(middle_ranks[inverse][positive].sum())
-    return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
+    each = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
+    _, inverse = np.unique(scores, return_inverse=True)
+    up, down = (np.bincount(inverse, each * kind) for kind in (positive, ~positive))
+    below = np.cumsum(down) - down / 2
+    return float((up * below).sum() / (up.sum() * down.sum()))
 
 
 def pr_auc(
-    scores: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
+    scores: Shaped[np.ndarray, " M"],
+    targets: Shaped[np.ndarray, " M"],
+    weights: Weights = None,
 ) -> float | None:
     """Area under the precision-recall curve, as average precision (no interpolation).
 
@@ -67,14 +72,17 @@ def pr_auc(
     if not positive.any() or positive.all():
         return None
     values, inverse = np.unique(-scores, return_inverse=True)
-    rows = np.bincount(inverse, minlength=len(values))
-    hits = np.bincount(inverse, weights=positive, minlength=len(values))
+    each = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
+    rows = np.bincount(inverse, each, minlength=len(values))
+    hits = np.bincount(inverse, each * positive, minlength=len(values))
     precision = np.cumsum(hits) / np.cumsum(rows)
-    return float((precision * hits).sum() / positive.sum())
+    return float((precision * hits).sum() / hits.sum())
 
 
 def log_loss(
-    logits: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
+    logits: Shaped[np.ndarray, " M"],
+    targets: Shaped[np.ndarray, " M"],
+    weights: Weights = None,
 ) -> float | None:
     """Mean binary cross-entropy, in nats, from logits; None without rows.
 
@@ -87,11 +95,14 @@ def log_loss(
     if not len(logits):
         return None
     with np.errstate(invalid="ignore"):  # a logit that is NaN comes out
-        return float(np.mean(np.logaddexp(0.0, logits) - targets * logits))
+        losses = np.logaddexp(0.0, logits) - targets * logits
+    return float(np.average(losses, weights=weights))
 
 
 def rmse(
-    values: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
+    values: Shaped[np.ndarray, " M"],
+    targets: Shaped[np.ndarray, " M"],
+    weights: Weights = None,
 ) -> float | None:
     """Root of the mean squared error; None without rows.
 
@@ -107,21 +118,27 @@ def rmse(
     check_axes(values=(values, "M"), targets=(targets, "M"))
     check_targets(targets, real=True)
     error = np.asarray(values, np.float64) - np.asarray(targets, np.float64)
-    return float(np.sqrt(np.mean(np.square(error)))) if len(error) else None
+    if not len(error):
+        return None
+    return float(np.sqrt(np.average(np.square(error), weights=weights)))
 
 
 def explained_variance(
-    values: Shaped[np.ndarray, " M"], targets: Shaped[np.ndarray, " M"]
+    values: Shaped[np.ndarray, " M"],
+    targets: Shaped[np.ndarray, " M"],
+    weights: Weights = None,
 ) -> float | None:
     """R^2 = 1 - squared error / squared deviation from the mean; None where the targets
     do not vary. Refuses what `rmse` refuses."""
     check_axes(values=(values, "M"), targets=(targets, "M"))
     check_targets(targets, real=True)
     values, targets = np.asarray(values, np.float64), np.asarray(targets, np.float64)
-    total = float(np.square(targets - targets.mean()).sum()) if len(targets) else 0.0
-    if total <= 0.0:
+    if not len(targets) or (targets == targets[0]).all():
         return None
-    return 1.0 - float(np.square(values - targets).sum()) / total
+    mean = np.average(targets, weights=weights)
+    total = np.average(np.square(targets - mean), weights=weights)
+    left = np.average(np.square(values - targets), weights=weights)
+    return 1.0 - float(left / total) if total > 0.0 else None
 
 
 def task_metrics(
@@ -131,6 +148,7 @@ def task_metrics(
     *,
     target_mask: Bool[np.ndarray, "M O"] | None = None,
     decided: Bool[np.ndarray, "M O"] | None = None,
+    weights: Weights = None,
 ) -> dict[str, Metrics]:
     """Measure every task by what its kind asks for, over the rows annotated for it.
 
@@ -141,6 +159,8 @@ def task_metrics(
         target_mask: True where a target is annotated.
         decided: which cells of binary and multi_label tasks are decided for; by default
             those with a probability above 0.5.
+        weights: what each row counts, not negative: every metric but `rows` is as if a
+            row of weight 2 stood there twice, and one of 0 not at all.
 
     Returns:
         For every task `rows` (annotated) and: of a binary task `auc`, `pr_auc`,
@@ -167,6 +187,8 @@ def task_metrics(
     everything = np.ones(outputs.shape, bool)
     mask = everything if target_mask is None else np.asarray(target_mask, bool)
     decided = outputs > 0 if decided is None else decided
+    each = np.ones(len(outputs)) if weights is None else np.asarray(weights, np.float64)
+    mask = mask & (each > 0)[:, None]
     measures = {
         "binary": _multi_label,
         "multi_label": _multi_label,
@@ -175,10 +197,12 @@ def task_metrics(
     }
     found = {}
     for task, columns in zip(tasks, slices, strict=True):
-        own = [array[:, columns] for array in (outputs, targets, mask)]
-        found[task.name] = measures[task.kind](task, *own)
+        wanted, known = targets[:, columns], mask[:, columns]
+        measure = measures[task.kind]
+        found[task.name] = measure(task, outputs[:, columns], wanted, known, each)
         if task.kind in ("binary", "multi_label"):
-            found[task.name] |= decision_metrics(task, decided[:, columns], *own[1:])
+            chosen = decided[:, columns]
+            found[task.name] |= decision_metrics(task, chosen, wanted, known, each)
     return found
 
 
@@ -187,6 +211,7 @@ def decision_metrics(
     decided: Bool[np.ndarray, "M C"],
     targets: Shaped[np.ndarray, "M C"],
     mask: Bool[np.ndarray, "M C"],
+    weights: Weights = None,
 ) -> Metrics:
     """F1 of what is decided of a binary task; micro- and macro-F1 of a multi_label one.
 
@@ -195,14 +220,18 @@ def decision_metrics(
         decided: which cells are decided for.
         targets: the truth.
         mask: True where annotated.
+        weights: what each row counts; one by default.
     """
+    each = np.ones(len(mask)) if weights is None else np.asarray(weights, np.float64)
     chosen, true = decided & mask, (targets > 0.5) & mask
-    hits = (chosen & true).sum(axis=0)
-    sizes = chosen.sum(axis=0) + true.sum(axis=0)
-    pooled = float(2 * hits.sum() / max(sizes.sum(), 1)) if mask.any() else None
+    hits = each @ (chosen & true)
+    sizes = each @ chosen + each @ true
+    f1 = np.divide(2 * hits, sizes, out=np.zeros_like(hits), where=sizes > 0)
+    pooled = None
+    if mask.any():
+        pooled = float(2 * hits.sum() / sizes.sum()) if sizes.any() else 0.0
     if task.kind == "binary":
         return {"f1": pooled}
-    f1 = 2 * hits / np.maximum(sizes, 1)
     return {
         "micro_f1": pooled,
         "macro_f1": float(f1.mean()) if mask.any() else None,
@@ -210,58 +239,75 @@ def decision_metrics(
 
 
 def _multi_label(
-    task: Task, logits: np.ndarray, targets: np.ndarray, mask: np.ndarray
+    task: Task,
+    logits: np.ndarray,
+    targets: np.ndarray,
+    mask: np.ndarray,
+    weights: np.ndarray,
 ) -> Metrics:
     columns = [
-        (logits[mask[:, n], n], targets[mask[:, n], n]) for n in range(task.width)
+        (logits[kept, n], targets[kept, n], weights[kept])
+        for n, kept in enumerate(mask.T)
     ]
+    cells = np.broadcast_to(weights[:, None], mask.shape)[mask]
     aucs = [roc_auc(*column) for column in columns]
     areas = [pr_auc(*column) for column in columns]
     common: Metrics = {
         "rows": float(mask.any(axis=1).sum()),
         "auc": _mean(aucs),
         "pr_auc": _mean(areas),
-        "log_loss": log_loss(logits[mask], targets[mask]),
+        "log_loss": log_loss(logits[mask], targets[mask], cells),
     }
     if task.kind == "binary":
-        share = float((targets[mask] > 0.5).mean()) if mask.any() else None
-        return common | {"positives": share}
+        if not mask.any():
+            return common | {"positives": None}
+        positives = np.average(targets[mask] > 0.5, weights=cells)
+        return common | {"positives": float(positives)}
     return common | {"labels": float(sum(auc is not None for auc in aucs))}
 
 
 def _multi_class(
-    task: Task, logits: np.ndarray, targets: np.ndarray, mask: np.ndarray
+    task: Task,
+    logits: np.ndarray,
+    targets: np.ndarray,
+    mask: np.ndarray,
+    weights: np.ndarray,
 ) -> Metrics:
     rows = mask.all(axis=1)
     logits, targets = logits[rows].astype(np.float64), targets[rows].astype(np.float64)
+    each = weights[rows]
     if not len(logits):
         return {"rows": 0.0, "accuracy": None, "macro_f1": None, "log_loss": None}
     chosen, true = logits.argmax(axis=1), targets.argmax(axis=1)
-    hits = np.bincount(true[chosen == true], minlength=task.width)
-    sizes = np.bincount(chosen, minlength=task.width) + np.bincount(
-        true, minlength=task.width
-    )
+    right = chosen == true
+    hits = np.bincount(true, each * right, minlength=task.width)
+    sizes = np.bincount(chosen, each, task.width) + np.bincount(true, each, task.width)
     present = sizes > 0
     shifted = logits - logits.max(axis=1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return {
         "rows": float(len(logits)),
-        "accuracy": float(np.mean(chosen == true)),
+        "accuracy": float(np.average(right, weights=each)),
         "macro_f1": float((2 * hits[present] / sizes[present]).mean()),
-        "log_loss": float(-(targets * logs).sum(axis=1).mean()),
+        "log_loss": float(-np.average((targets * logs).sum(axis=1), weights=each)),
     }
 
 
 def _squared(
-    task: Task, values: np.ndarray, targets: np.ndarray, mask: np.ndarray
+    task: Task,
+    values: np.ndarray,
+    targets: np.ndarray,
+    mask: np.ndarray,
+    weights: np.ndarray,
 ) -> Metrics:
     predicted, true = values[mask], targets[mask]
+    each = np.broadcast_to(weights[:, None], mask.shape)[mask]
     absolute = np.abs(predicted.astype(np.float64) - true)
     return {
         "rows": float(mask.any(axis=1).sum()),
-        "rmse": rmse(predicted, true),
-        "mae": float(absolute.mean()) if len(absolute) else None,
-        "r2": explained_variance(predicted, true),
+        "rmse": rmse(predicted, true, each),
+        "mae": float(np.average(absolute, weights=each)) if len(absolute) else None,
+        "r2": explained_variance(predicted, true, each),
     }
 
 

@@ -21,7 +21,12 @@ from labelgraph_jax.inspection.report.contents import (
 from labelgraph_jax.inspection.report.gathering import Say, gates_of
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.evaluate import evaluate_workdir
-from labelgraph_jax.runs.result_rows import TASK_COLUMNS, task_rows
+from labelgraph_jax.runs.result_rows import (
+    GROUP_COLUMNS,
+    TASK_COLUMNS,
+    group_rows,
+    task_rows,
+)
 
 
 def gather_table(
@@ -74,10 +79,17 @@ def _tasks(results: Mapping[str, Any]) -> list[TableTask]:
     found = []
     for task, measured in results["test"]["tasks"].items():
         columns = TASK_COLUMNS[measured["kind"]]
+        own = "this model"
+        within = dict(group_rows(results, task, own=own))
         rows = {
             name: {title: metrics.get(key) for key, title in columns.items()}
             | {"skill": skill}
-            for name, metrics, skill in task_rows(results, task, own="this model")
+            | {
+                f"{title} within groups": (within.get(name) or within[own])[key]
+                for key, title in GROUP_COLUMNS.items()
+                if within and key not in ("groups", "mixed")
+            }
+            for name, metrics, skill in task_rows(results, task, own=own)
         }
         found.append(TableTask(task, measured["kind"], rows))
     return found

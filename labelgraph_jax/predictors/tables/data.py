@@ -22,6 +22,11 @@ from labelgraph_jax.data.tables.learn_targets import learn_target
 from labelgraph_jax.data.tables.readings import stray_remark
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target, encode_targets
+from labelgraph_jax.predictors.tables.rows import (
+    row_groups,
+    row_weights,
+    weighted_target,
+)
 
 _FEWEST_ROWS = 10
 
@@ -160,7 +165,7 @@ def learn_targets(config: Config, table: Table) -> tuple[Target, ...]:
     Raises:
         DataError: see `data.tables.learn_targets.learn_target`.
     """
-    return tuple(
+    targets = tuple(
         learn_target(
             table,
             spec.name,
@@ -170,6 +175,10 @@ def learn_targets(config: Config, table: Table) -> tuple[Target, ...]:
         )
         for spec in config.table.specs
     )
+    weights = row_weights(table, config.table.weight)
+    if weights is None:
+        return targets
+    return tuple(weighted_target(target, table, weights) for target in targets)
 
 
 def learn_schema(config: Config, table: Table) -> TableSchema:
@@ -179,7 +188,11 @@ def learn_schema(config: Config, table: Table) -> TableSchema:
         DataError: see `TableSchema.infer`.
     """
     settings = config.table
+    if settings.group:
+        table.require(settings.group)
     left_out = [*(spec.name for spec in settings.specs), *settings.drop]
+    if settings.weight and settings.weight not in settings.drop:
+        left_out.append(settings.weight)
     for name in left_out:
         table.require(name)
     if len(left_out) == len(table.columns):
@@ -195,7 +208,13 @@ def learn_schema(config: Config, table: Table) -> TableSchema:
 
 
 def encode_rows(
-    table: Table, schema: TableSchema, targets: Sequence[Target], *, labelled: bool
+    table: Table,
+    schema: TableSchema,
+    targets: Sequence[Target],
+    *,
+    labelled: bool,
+    weight: str = "",
+    group: str = "",
 ) -> EncodedRows:
     """Rows as a model reads them.
 
@@ -204,11 +223,13 @@ def encode_rows(
         schema: of the inputs.
         targets: of the tasks.
         labelled: read the targets; a task whose column is absent is annotated for no
-            row. Without, no row is annotated for any.
+            row. Without, no row is annotated for any, weighed or in a group.
+        weight: the column of the rows' weights; where it is absent, rows have none.
+        group: the column of the rows' groups, likewise.
 
     Raises:
         DataError: a column that the model reads is absent or of the wrong kind; with
-            `labelled`, no task's column is there.
+            `labelled`, no task's column is there, or a weight is none.
     """
     encoded = schema.encode(table)
     absent = [t.name for t in targets if not labelled or t.name not in table.columns]
@@ -219,7 +240,12 @@ def encode_rows(
         )
     values, mask, unseen = encode_targets(targets, table, absent=absent)
     examples = TableExamples(
-        encoded.categories, encoded.numbers, values, None if mask.all() else mask
+        encoded.categories,
+        encoded.numbers,
+        values,
+        None if mask.all() else mask,
+        row_weights(table, weight) if labelled and weight in table.columns else None,
+        row_groups(table, group) if labelled and group in table.columns else None,
     )
     strays = [
         stray_remark(table, t.name, unseen[t.name])

@@ -117,6 +117,7 @@ def choose_rules(
     targets: Sequence[Target],
     truth: np.ndarray,
     target_mask: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> dict[str, TaskRule]:
     """Calibrate, and choose thresholds, on validation rows.
 
@@ -126,6 +127,8 @@ def choose_rules(
         targets: the tasks.
         truth: their targets, `[M, O]`.
         target_mask: True where annotated, `[M, O]`.
+        weights: what each row counts, `[M]`, in the calibration; thresholds count all
+            rows whose weight is above 0 alike.
 
     Returns:
         The rule of every binary and multi_label task; 0.5 where no row here is
@@ -139,7 +142,11 @@ def choose_rules(
         known = np.ones(wanted.shape, bool)
         if target_mask is not None:
             known = target_mask[:, columns]
-        line = fit_calibration(logits[known], wanted[known])
+        each = None
+        if weights is not None:
+            known = known & (weights > 0)[:, None]
+            each = np.broadcast_to(weights[:, None], known.shape)[known]
+        line = fit_calibration(logits[known], wanted[known], weights=each)
         probabilities = as_probability(logits * line.scale + line.shift)
         decision = choose_decision(
             dataclasses.replace(config, at_least_one=False),
@@ -147,8 +154,8 @@ def choose_rules(
             np.asarray(target.prior) * target.rows,
         )
         if target.kind == "binary" and config.kind == "auto":
-            half, each = at_half(1), (probabilities[known][:, None], wanted[known])
-            if _mean_f1(decision, *each) < _mean_f1(half, *each):
+            half, rows = at_half(1), (probabilities[known][:, None], wanted[known])
+            if _mean_f1(decision, *rows) < _mean_f1(half, *rows):
                 decision = dataclasses.replace(half, asked="auto", fit=decision.fit)
         rules[target.name] = TaskRule(decision, line)
     return rules

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.functional.losses.tasks import Task, task_slices
+from labelgraph_jax.functional.metrics.row_groups import ranking_within_groups
 from labelgraph_jax.functional.metrics.tasks import (
     Metrics,
     decision_metrics,
@@ -18,8 +20,7 @@ from labelgraph_jax.predictors.tables.network import constant_outputs, table_tas
 
 def measure_tasks(
     outputs: np.ndarray,
-    examples_targets: np.ndarray,
-    target_mask: np.ndarray | None,
+    examples: TableExamples,
     targets: Sequence[Target],
     *,
     decided: np.ndarray | None = None,
@@ -28,32 +29,34 @@ def measure_tasks(
 
     Args:
         outputs: of the model, `[M, O]`.
-        examples_targets: `[M, O]`, standardised where squared.
-        target_mask: `[M, O]`, True where annotated.
+        examples: the rows; their targets, masks and weights count.
         targets: the tasks.
         decided: `[M, O]`, what is decided for; at 0.5 by default.
     """
     tasks = table_tasks(targets)
     outputs = np.asarray(outputs, np.float64).copy()
-    wanted = np.asarray(examples_targets, np.float64).copy()
+    wanted = np.asarray(examples.targets, np.float64).copy()
     for target, columns in zip(targets, task_slices(tasks), strict=True):
         if target.kind == "squared":
             outputs[:, columns] = target.in_units(outputs[:, columns])
             wanted[:, columns] = wanted[:, columns] * target.scale + target.mean
     return task_metrics(
-        outputs, wanted, tasks, target_mask=target_mask, decided=decided
+        outputs,
+        wanted,
+        tasks,
+        target_mask=examples.target_mask,
+        decided=decided,
+        weights=examples.weights,
     )
 
 
 def measure_constant(
-    examples_targets: np.ndarray,
-    target_mask: np.ndarray | None,
-    targets: Sequence[Target],
+    examples: TableExamples, targets: Sequence[Target]
 ) -> dict[str, Metrics]:
     """The metrics of predicting training's shares, or its mean, for every row."""
     outputs = np.concatenate([constant_outputs(target) for target in targets])
-    outputs = np.broadcast_to(outputs, examples_targets.shape)
-    return measure_tasks(outputs, examples_targets, target_mask, targets)
+    outputs = np.broadcast_to(outputs, examples.targets.shape)
+    return measure_tasks(outputs, examples, targets)
 
 
 def loss_of(kind: str, metrics: Metrics) -> float | None:
@@ -95,8 +98,7 @@ def mean_skill(skill: Mapping[str, float | None], weights: Sequence[float]) -> f
 
 def summarise(
     outputs: np.ndarray,
-    examples_targets: np.ndarray,
-    target_mask: np.ndarray | None,
+    examples: TableExamples,
     targets: Sequence[Target],
     weights: Sequence[float],
     *,
@@ -106,18 +108,16 @@ def summarise(
 
     Args:
         outputs: of the model, `[M, O]`, calibrated.
-        examples_targets: `[M, O]`, standardised where squared.
-        target_mask: `[M, O]`, True where annotated.
+        examples: the rows, with targets; where they have groups, binary tasks are
+            ranked within these as well.
         targets: the tasks.
         weights: of the tasks, for the mean skill.
         rules: how tasks are decided, which is then told, with the metrics at 0.5 where
             that is another rule; at 0.5 by default.
     """
     decided = decide(outputs, targets, rules or {})
-    measured = measure_tasks(
-        outputs, examples_targets, target_mask, targets, decided=decided
-    )
-    constant = measure_constant(examples_targets, target_mask, targets)
+    measured = measure_tasks(outputs, examples, targets, decided=decided)
+    constant = measure_constant(examples, targets)
     skill = skills(measured, constant, targets)
     tasks: dict[str, dict[str, Any]] = {
         target.name: {
@@ -129,17 +129,24 @@ def summarise(
         for target in targets
     }
     for target, columns in decided_columns(targets):
+        mask = np.ones(outputs.shape, bool)
+        if examples.target_mask is not None:
+            mask = examples.target_mask
+        own = [array[:, columns] for array in (outputs, examples.targets, mask)]
+        if examples.groups is not None and target.kind == "binary":
+            scores, wanted, known = (array[:, 0] for array in own)
+            beside = wanted, np.where(known, examples.groups, -1)
+            for key, ranked in (("", scores), ("constant_", np.zeros(len(scores)))):
+                found = ranking_within_groups(ranked, *beside)
+                tasks[target.name][f"{key}groups"] = found
         rule = (rules or {}).get(target.name)
         if rule is None:
             continue
         tasks[target.name]["decision"] = rule.summary()
         if not rule.is_half:
-            mask = np.ones(outputs.shape, bool) if target_mask is None else target_mask
+            task = Task(target.name, target.kind, target.width)
             tasks[target.name]["metrics_at_half"] = decision_metrics(
-                Task(target.name, target.kind, target.width),
-                outputs[:, columns] >= 0,
-                examples_targets[:, columns],
-                mask[:, columns],
+                task, own[0] >= 0, own[1], own[2], examples.weights
             )
     return {"skill": mean_skill(skill, weights), "tasks": tasks}
 

@@ -37,9 +37,7 @@ from labelgraph_jax.predictors.tables.decision import (
     decide,
 )
 from labelgraph_jax.predictors.tables.metrics import count_unseen, summarise
-from labelgraph_jax.predictors.tables.network import (
-    TableClassifier,
-)
+from labelgraph_jax.predictors.tables.network import TableClassifier
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.training.evaluate import (
     ProbabilityFn,
@@ -251,14 +249,19 @@ class TableModel(Shown):
         outputs = self.outputs(examples, batch_size=batch_size)
         found = summarise(
             outputs,
-            examples.targets,
-            examples.target_mask,
+            examples,
             self.targets,
             task_weights(self.config),
             rules=self.rules,
         )
+        absent = [
+            name
+            for name in (self.config.table.weight, self.config.table.group)
+            if name and name not in table.columns
+        ]
         return {
             "rows": len(table),
+            **({"absent": absent} if absent else {}),
             "fingerprint": table_fingerprint(table),
             "unseen": count_unseen(encoded.unseen),
             "unseen_targets": count_unseen(encoded.unseen_targets),
@@ -269,7 +272,15 @@ class TableModel(Shown):
     def encode(self, rows: Rows, *, labelled: bool) -> EncodedRows:
         """Rows as the model reads them, see `tables.data.encode_rows`."""
         table = as_table(rows)
-        return encode_rows(table, self.schema, self.targets, labelled=labelled)
+        settings = self.config.table
+        return encode_rows(
+            table,
+            self.schema,
+            self.targets,
+            labelled=labelled,
+            weight=settings.weight,
+            group=settings.group,
+        )
 
     def outputs(
         self, examples: TableExamples, *, batch_size: int | None = None

@@ -67,13 +67,12 @@ def table_baselines(
         outputs, *held = (np.concatenate(own, 1) for own in zip(*every, strict=True))
         rules: Rules = {}
         if validation is not None:
-            truth = validation.targets, validation.target_mask
+            truth = validation.targets, validation.target_mask, validation.weights
             settings = threshold or ThresholdConfig()
             rules = choose_rules(settings, held[0], targets, *truth)
         found[name] = summarise(
             calibrated(outputs, targets, rules),
-            test.targets,
-            test.target_mask,
+            test,
             targets,
             weights,
             rules=rules,
@@ -115,15 +114,16 @@ def _outputs(
     if train.target_mask is not None:
         known = train.target_mask[:, start]
     inputs, wanted = train_inputs[known], train.targets[known, columns]
+    each = None if train.weights is None else train.weights[known]
     found = [np.tile(constant_outputs(target), (own.shape[0], 1)) for own in inputs_of]
     if target.kind == "squared":
         if target.is_constant:
             return found
-        fitted = model.regression().fit(inputs, wanted[:, 0])
+        fitted = model.regression().fit(inputs, wanted[:, 0], each)
         return [fitted.predict(own)[:, None] for own in inputs_of]
     if target.kind == "multi_class":
         # Classes that these rows lack keep the floor's probability.
-        fitted = model.classifier().fit(inputs, wanted.argmax(axis=1))
+        fitted = model.classifier().fit(inputs, wanted.argmax(axis=1), each)
         for outputs, own in zip(found, inputs_of, strict=True):
             probabilities = np.full(outputs.shape, PRIOR_FLOOR / target.width)
             probabilities[:, fitted.classes_] = fitted.predict_proba(own)
@@ -131,7 +131,7 @@ def _outputs(
         return found
     for number in range(target.width):
         if 0 < wanted[:, number].sum() < len(wanted):
-            fitted = model.classifier().fit(inputs, wanted[:, number])
+            fitted = model.classifier().fit(inputs, wanted[:, number], each)
             for outputs, own in zip(found, inputs_of, strict=True):
                 share = np.clip(fitted.predict_proba(own)[:, 1], 1e-12, 1 - 1e-12)
                 outputs[:, number] = np.log(share) - np.log1p(-share)
@@ -207,9 +207,9 @@ class _Quiet:
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    def fit(self, inputs: Any, targets: Any) -> Any:
+    def fit(self, inputs: Any, targets: Any, weights: Any = None) -> Any:
         from sklearn.exceptions import ConvergenceWarning
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return self._model.fit(inputs, targets)
+            return self._model.fit(inputs, targets, weights)

@@ -88,7 +88,8 @@ class TableProblem:
         schema = learn_schema(config, table)
         if self.origin is not None:
             schema = TableSchema.from_json(json.dumps(self.origin.table()))
-        encoded = encode_rows(table, schema, targets, labelled=True)
+        beside = {"weight": config.table.weight, "group": config.table.group}
+        encoded = encode_rows(table, schema, targets, labelled=True, **beside)
         train = encoded.examples
         weights = task_weights(config)
         for line in table_lines(name, len(table), schema, targets, weights):
@@ -99,7 +100,9 @@ class TableProblem:
             say(line)
         validation = None
         if held is not None:
-            encoded = encode_rows(held, schema, targets, labelled=True)
+            for name in filter(None, beside.values()):
+                held.require(name)
+            encoded = encode_rows(held, schema, targets, labelled=True, **beside)
             validation = encoded.examples
             for line in encoded.remarks:
                 say(f"validation: {line}")
@@ -147,15 +150,16 @@ class TableProblem:
 
         def validate(params: Params, batches: Iterable[Batch]) -> dict[str, float]:
             outputs = predict_probabilities(run, params, batches)
-            truth = examples.targets, examples.target_mask
+            truth = examples.targets, examples.target_mask, examples.weights
             weights = task_weights(self.config)
-            measured = summarise(outputs, *truth, prepared.targets, weights)
+            measured = summarise(outputs, examples, prepared.targets, weights)
             metrics = {
                 "skill": measured["skill"],
                 "loss": loss_of_outputs(loss, params, outputs, *truth),
             }
             for name, task in measured["tasks"].items():
-                for metric, value in task["metrics"].items():
+                within = {f"within {k}": v for k, v in task.get("groups", {}).items()}
+                for metric, value in (task["metrics"] | within).items():
                     counts = ("rows", "labels", "positives")
                     if value is not None and metric not in counts:
                         metrics[f"{name}/{metric}"] = value
@@ -176,6 +180,7 @@ class TableProblem:
             model.targets,
             examples.targets,
             examples.target_mask,
+            examples.weights,
         )
         on_first(lambda: save_rules(place, model.targets, rules))
         return dataclasses.replace(model, rules=rules)

@@ -129,3 +129,35 @@ def test_shapes_that_do_not_fit_are_refused(untyped) -> None:
         roc_auc(np.zeros(3), np.zeros(2))
     with pytest.raises(ValueError, match="must not be NaN"):
         roc_auc(np.full(3, np.nan), np.zeros(3))
+
+
+def test_a_row_of_weight_three_is_measured_as_three_rows_and_one_of_zero_as_none() -> (
+    None
+):
+    generator = np.random.default_rng(5)
+    tasks = [
+        Task("click", "binary"),
+        Task("tags", "multi_label", 2),
+        Task("genre", "multi_class", 3),
+        Task("rating", "squared"),
+    ]
+    outputs, targets = generator.normal(size=(2, 60, 7))
+    targets[:, :3] = targets[:, :3] > 0.3
+    targets[:, 3:6] = np.eye(3)[generator.integers(0, 3, 60)]
+    outputs = np.round(outputs, 1)  # ties
+    mask = np.repeat(generator.random((60, 4)) < 0.8, [1, 2, 3, 1], axis=1)
+    counts = generator.integers(0, 4, 60)
+    weighted = task_metrics(
+        outputs, targets, tasks, target_mask=mask, weights=counts.astype(float)
+    )
+    repeated = task_metrics(
+        np.repeat(outputs, counts, axis=0),
+        np.repeat(targets, counts, axis=0),
+        tasks,
+        target_mask=np.repeat(mask, counts, axis=0),
+    )
+    for name, metrics in weighted.items():
+        for metric, value in metrics.items():
+            if metric != "rows":
+                expected = repeated[name][metric]
+                assert value == pytest.approx(expected, abs=1e-12), (name, metric)

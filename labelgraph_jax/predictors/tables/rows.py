@@ -1,0 +1,79 @@
+"""What a table says of its rows beside inputs and targets: weights and groups."""
+
+import dataclasses
+
+import numpy as np
+
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.fields import shown
+from labelgraph_jax.data.tables.files import Table
+from labelgraph_jax.data.tables.readings import read_numbers, value_names
+from labelgraph_jax.data.tables.targets import Target
+
+
+def row_weights(table: Table, name: str) -> np.ndarray | None:
+    """What each row counts, float32 `[M]`; None without such a column's name.
+
+    Raises:
+        DataError: there is no such column, a field is no number or negative, one is
+            missing, or no row counts.
+    """
+    if not name:
+        return None
+    must = "weights of rows, numbers of at least 0"
+    weights = read_numbers(table, name, must=must).values
+    wrong = ~((weights >= 0) & (weights < np.inf))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        got = table.written.get(name, table.column(name))[row]
+        is_text = isinstance(got, str) and got
+        held = shown(got) if is_text else f"{weights[row]:g}"
+        if not is_text and np.isnan(weights[row]):
+            held = "nothing"
+        raise DataError(
+            f"{table.where(row)}: column {name!r} must hold {must}; got {held}"
+        )
+    if not weights.any():
+        raise DataError(
+            f"{table.name}: column {name!r} must hold a weight above 0; all are 0"
+        )
+    return weights.astype(np.float32)
+
+
+def row_groups(table: Table, name: str) -> np.ndarray | None:
+    """The group of each row, int64 `[M]`; -1 where its field is empty.
+
+    Raises:
+        DataError: there is no such column, or it holds lists.
+    """
+    if not name:
+        return None
+    index, names = value_names(table, name)
+    known = [value for value in dict.fromkeys(names) if value is not None]
+    place = {value: i for i, value in enumerate(known)}
+    codes = [-1 if value is None else place[value] for value in names]
+    return np.asarray(codes, np.int64)[index]
+
+
+def weighted_target(target: Target, table: Table, weights: np.ndarray) -> Target:
+    """A target whose shares, mean and deviation are those of weighted rows.
+
+    Raises:
+        DataError: no row that counts holds a target.
+    """
+    encoded, known, _ = target.encode(table)
+    each = np.where(known, weights, 0.0).astype(np.float64)
+    if not each.any():
+        raise DataError(
+            f"{table.name}: column {target.name!r} holds no target in any training row "
+            "whose weight is above 0"
+        )
+    means = np.average(encoded.astype(np.float64), axis=0, weights=each)
+    if target.kind != "squared":
+        return dataclasses.replace(target, prior=tuple(means.tolist()))
+    deviation = np.sqrt(np.average((encoded[:, 0] - means[0]) ** 2, weights=each))
+    return dataclasses.replace(
+        target,
+        mean=float(target.mean + means[0] * (target.scale or 1.0)),
+        scale=float(target.scale * deviation),
+    )
