@@ -42,14 +42,14 @@ BUDGETS = {
     "data": 9_430,
     "training": 2_645,
     "predictors": 4_550,
-    "runs": 3_775,
+    "runs": 3_855,
     "inspection": 4_780,
-    "deploy": 2_500,
+    "deploy": 2_980,
     "estimator": 260,
-    "cli": 3_140,
+    "cli": 3_155,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 40_240
+BUDGET = 40_810
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

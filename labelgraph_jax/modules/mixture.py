@@ -158,7 +158,7 @@ class Mixture(nn.Module):
         weights = gate_weights(logits, keep=keep)
         self.sow(GATES, "weights", weights)
         mixed = mix_weighted(outputs, weights)
-        return jnp.broadcast_to(mixed, (len(mixed), self.tasks, mixed.shape[-1]))
+        return jnp.broadcast_to(mixed, (mixed.shape[0], self.tasks, mixed.shape[-1]))
 
     def _check(self) -> None:
         if self.kind not in MIXTURE_KINDS:

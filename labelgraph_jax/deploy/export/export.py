@@ -3,7 +3,8 @@
     program.jaxexport   StableHLO for CPU, CUDA and TPU, any number of documents and any
                         length, as `jax.export` serializes it
     weights.npz         what it is called with beside the documents
-    tokenizer.json      or ngrams.json, or features.json: how a text becomes ids
+    tokenizer.json      or ngrams.json, or features.json: how a text becomes ids; of a
+                        run over a table table.json and table_reading.py for its rows
     labels.json  taxonomy.json  thresholds.json     what its numbers mean
     load_example.py     predicts with it
     export.json         inputs, outputs, versions, and the SHA-256 of every file
@@ -19,25 +20,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.export
 import numpy as np
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.config.wording import counted
-from labelgraph_jax.data.files import naming, read_npz, write_json, write_text
+from labelgraph_jax.data.files import naming, write_json, write_text
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.deploy.export.check import check_program, reads_windows
 from labelgraph_jax.deploy.export.example import TextRule, example
-from labelgraph_jax.deploy.export.manifest import (
-    PROGRAM,
-    WEIGHTS,
-    file_entries,
-    make_manifest,
-)
+from labelgraph_jax.deploy.export.manifest import file_entries, make_manifest
 from labelgraph_jax.deploy.export.model_card import model_card
-from labelgraph_jax.deploy.export.program import ExportError, Program, export_program
+from labelgraph_jax.deploy.export.program import (
+    ExportError,
+    Program,
+    export_program,
+    loaded,
+    save_program,
+)
+from labelgraph_jax.deploy.export.tables import table_export
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.ensemble import Ensemble
 from labelgraph_jax.predictors.model import Model
@@ -85,10 +86,8 @@ def export_model(
     _require_free(target)
     place = Workdir.existing(workdir)
     if place.is_table:
-        raise ExportError(
-            f"{workdir}: a run over a table reads columns and not texts, which an "
-            "export has no file for; only models of texts or features are exported"
-        )
+        fill = table_export(place, data=data, reading=reading, limit=limit, say=say)
+        return _written(target, fill)
     results = place.results()
     model = load_model(workdir)
     require_exportable(model)
@@ -101,11 +100,9 @@ def export_model(
     program = export_program(model)
     for platform, reason in program.refused.items():
         say(f"it does not lower for {platform}: {reason}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        with naming(target):
-            write_model(folder, model, program)
+
+    def fill_texts(folder: Path) -> dict[str, Any]:
+        write_model(folder, model, program)
         compared = counted(limit or len(documents), "document")
         say(f"comparing it with predict on {compared}")
         where = Path(data).name if data else "test"
@@ -117,8 +114,26 @@ def export_model(
         counts = model.classifier.graph.counts.astype(int).tolist()
         card = model_card(manifest, results, counts=counts, script=script)
         write_text(folder / "README.md", card)
-        manifest["files"] = file_entries(folder)
-        write_json(folder / "export.json", manifest)
+        return manifest
+
+    return _written(target, fill_texts)
+
+
+def _written(target: Path, fill: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """Make a directory whole or not at all; return its manifest.
+
+    Args:
+        target: where it goes.
+        fill: writes everything but export.json into a folder, and returns that less
+            its list of files.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        with naming(target):
+            manifest = fill(folder)
+            manifest["files"] = file_entries(folder)
+            write_json(folder / "export.json", manifest)
         folder.chmod(0o755)
         folder.replace(target)
     except BaseException:
@@ -149,15 +164,6 @@ def require_exportable(model: Model) -> None:
         )
 
 
-def loaded(folder: Path) -> Callable[[dict[str, Any]], Any]:
-    """What was written, inputs -> outputs."""
-    serialized = bytearray((folder / PROGRAM).read_bytes())
-    program = jax.jit(jax.export.deserialize(serialized).call)
-    with read_npz(folder / WEIGHTS, error=ExportError) as stored:
-        weights = jax.device_put(dict(stored))
-    return lambda inputs: program(weights, inputs)
-
-
 def _require_free(target: Path) -> None:
     first = next(folder for folder in target.absolute().parents if folder.exists())
     if not (first.is_dir() and os.access(first, os.W_OK)):
@@ -170,9 +176,7 @@ def _require_free(target: Path) -> None:
 
 def write_model(folder: Path, model: Model, program: Program) -> None:
     """What computes, and what says how texts go in and labels come out."""
-    (folder / PROGRAM).write_bytes(program.serialized)
-    with (folder / WEIGHTS).open("wb") as file:
-        np.savez(file, allow_pickle=False, **program.weights)
+    save_program(folder, program)
     model.tokenizer.save(folder)
     write_text(folder / "labels.json", model.label_space.to_json() + "\n")
     write_json(folder / "thresholds.json", _decision(model.decision))

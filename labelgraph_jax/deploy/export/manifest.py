@@ -10,20 +10,21 @@ import jax
 from labelgraph_jax import __version__
 from labelgraph_jax.deploy.export.check import Check, tolerance
 from labelgraph_jax.deploy.export.example import TextRule
-from labelgraph_jax.deploy.export.program import Program
+from labelgraph_jax.deploy.export.program import PROGRAM, WEIGHTS, Program
 
 if TYPE_CHECKING:
     from labelgraph_jax.predictors.model import Model
 
 FORMAT = 1
-PROGRAM = "program.jaxexport"
-WEIGHTS = "weights.npz"
 
 MEANINGS = {
     "token_ids": "ids of the tokens; `pad` where a row is shorter",
     "token_mask": "true where there is a token",
     "token_values": "the value of every feature; 0 at padding",
     "probabilities": "of the labels in the order of labels.json",
+    "categories": "ids of the categorical columns of table.json; 0 unseen, 1 missing",
+    "numbers": "the numeric columns of table.json, standardised, and which are missing",
+    "predictions": "of the tasks of table.json side by side: probabilities, or values",
     "label_ids": "places in labels.json of the most probable labels, best first",
 }
 RULES = {
@@ -38,28 +39,8 @@ def make_manifest(
     model: "Model", program: Program, text: TextRule, check: Check
 ) -> dict[str, Any]:
     """export.json less its list of files."""
-    outputs = {name: dict(about) for name, about in program.outputs.items()}
-    needs = ["jax", "numpy", "flatbuffers"]
-    if text.kind == "tokenizer":
-        needs.append("tokenizers")
     return {
-        "format": FORMAT,
-        "model": _kind(model),
-        "made_with": {
-            "labelgraph_jax": __version__,
-            "jax": jax.__version__,
-            "jaxlib": version("jaxlib"),
-        },
-        "needs": needs,
-        "program": PROGRAM,
-        "weights": WEIGHTS,
-        "calling_convention": program.calling_convention,
-        "call": "outputs = program.call(weights, inputs), all of them dicts by name",
-        "platforms": list(program.platforms),
-        "refused_platforms": program.refused,
-        "inputs": _with_meanings(program.inputs),
-        "constraints": list(program.constraints),
-        "outputs": _with_meanings(outputs, ranked="label_ids" in outputs),
+        **described(program, _kind(model), needs_of(text.kind)),
         "text": {
             "kind": text.kind,
             "file": f"{text.kind}.json",
@@ -79,6 +60,42 @@ def make_manifest(
             "device": jax.devices()[0].device_kind,
             "intervals": {name: list(value) for name, value in check.intervals.items()},
         },
+    }
+
+
+def needs_of(kind: str) -> list[str]:
+    """The packages that a script needs which reads texts of a kind, or rows."""
+    own = ["tokenizers"] if kind == "tokenizer" else []
+    return ["jax", "numpy", "flatbuffers", *own]
+
+
+def described(program: Program, kind: str, needs: list[str]) -> dict[str, Any]:
+    """What export.json says of every program.
+
+    Args:
+        program: what was lowered.
+        kind: of the model, in words.
+        needs: packages of its script.
+    """
+    outputs = {name: dict(about) for name, about in program.outputs.items()}
+    return {
+        "format": FORMAT,
+        "model": kind,
+        "made_with": {
+            "labelgraph_jax": __version__,
+            "jax": jax.__version__,
+            "jaxlib": version("jaxlib"),
+        },
+        "needs": needs,
+        "program": PROGRAM,
+        "weights": WEIGHTS,
+        "calling_convention": program.calling_convention,
+        "call": "outputs = program.call(weights, inputs), all of them dicts by name",
+        "platforms": list(program.platforms),
+        "refused_platforms": program.refused,
+        "inputs": _with_meanings(program.inputs),
+        "constraints": list(program.constraints),
+        "outputs": _with_meanings(outputs, ranked="label_ids" in outputs),
     }
 
 

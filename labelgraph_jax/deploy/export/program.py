@@ -10,6 +10,7 @@ shape it is called with, and traced never again.
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
+from labelgraph_jax.data.files import read_npz
 from labelgraph_jax.functional.many_labels.label_chunks import top_labels
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.magnet import Magnet
@@ -27,6 +29,8 @@ from labelgraph_jax.predictors.workdir import LabelGraphArrays
 if TYPE_CHECKING:
     from labelgraph_jax.predictors.model import Model
 
+PROGRAM = "program.jaxexport"
+WEIGHTS = "weights.npz"
 PLATFORMS = ("cpu", "cuda", "tpu")
 PRECISION = "highest"
 """Of products of float32: with less, a GPU or a TPU rounds their factors and gives
@@ -75,6 +79,26 @@ def export_program(model: "Model") -> Program:
     """
     run, weights = _run_fn(model)
     shapes, constraints = _input_shapes(model)
+    return program_of(run, weights, shapes, constraints)
+
+
+def program_of(
+    run: RunFn,
+    weights: dict[str, np.ndarray],
+    shapes: dict[str, Any],
+    constraints: tuple[str, ...] = (),
+) -> Program:
+    """Lower a function of weights and inputs for every platform that takes it.
+
+    Args:
+        run: `run(weights, inputs)` -> outputs, dicts by name.
+        weights: the first argument.
+        shapes: of the inputs, with symbolic axes.
+        constraints: what these axes must obey.
+
+    Raises:
+        ExportError: it lowers for no platform; the reason of each is told.
+    """
     with jax.default_matmul_precision(PRECISION):
         exported, refused = _lower(run, weights, shapes)
     outputs = jax.tree.unflatten(exported.out_tree, exported.out_avals)
@@ -95,7 +119,7 @@ def _run_fn(model: "Model") -> tuple[RunFn, dict[str, np.ndarray]]:
     classifier = _whole_batches(model.classifier)
     weights: Arrays = {}
     if model.encoder is not None:
-        weights |= _flat(model.encoder.params, "encoder")
+        weights |= flat(model.encoder.params, "encoder")
     if isinstance(classifier.module, Magnet):
         with jax.default_matmul_precision(PRECISION):
             vectors, bias = jax.jit(classifier.label_side)(model.params)
@@ -105,14 +129,14 @@ def _run_fn(model: "Model") -> tuple[RunFn, dict[str, np.ndarray]]:
     else:
         own = model.params
         if not isinstance(classifier.module, LabelDecoder):
-            weights |= _flat(_graph_arrays(classifier.graph), "graph")
+            weights |= flat(_graph_arrays(classifier.graph), "graph")
         score = _all_scores(classifier)
-    weights |= _flat(own, "classifier")
+    weights |= flat(own, "classifier")
 
     def run(weights: Arrays, inputs: Arrays) -> Arrays:
         batch = inputs
         if model.encoder is not None:
-            batch = _encoded(model, _nested(weights, "encoder"), inputs)
+            batch = _encoded(model, nested(weights, "encoder"), inputs)
         return score(weights, batch)
 
     return run, {name: np.asarray(value) for name, value in weights.items()}
@@ -131,7 +155,7 @@ def _product_scores(classifier: Classifier, model: "Model") -> RunFn:
     kept = min(model.config.head.kept_labels, len(classifier.graph.counts))
 
     def score(weights: Arrays, batch: Arrays) -> Arrays:
-        params = _nested(weights, "classifier")
+        params = nested(weights, "classifier")
         documents = classifier.document_side(params, batch)
         labels, bias = weights["label_vectors"], weights["label_bias"]
         if not chunk:
@@ -146,9 +170,9 @@ def _all_scores(classifier: Classifier) -> RunFn:
     """The scores of a model whose labels are not a factor of their own."""
 
     def score(weights: Arrays, batch: Arrays) -> Arrays:
-        graph = dataclasses.replace(classifier.graph, **_nested(weights, "graph"))
+        graph = dataclasses.replace(classifier.graph, **nested(weights, "graph"))
         own = dataclasses.replace(classifier, graph=graph)
-        logits = own.apply(_nested(weights, "classifier"), batch)
+        logits = own.apply(nested(weights, "classifier"), batch)
         return {"probabilities": jax.nn.sigmoid(logits.astype(jnp.float32))}
 
     return score
@@ -221,6 +245,22 @@ def _lower(
             refused |= failed
 
 
+def save_program(folder: Path, program: Program) -> None:
+    """Write what computes."""
+    (folder / PROGRAM).write_bytes(program.serialized)
+    with (folder / WEIGHTS).open("wb") as file:
+        np.savez(file, allow_pickle=False, **program.weights)
+
+
+def loaded(folder: Path) -> Callable[[Arrays], Arrays]:
+    """What was written, inputs -> outputs."""
+    serialized = bytearray((folder / PROGRAM).read_bytes())
+    program = jax.jit(jax.export.deserialize(serialized).call)
+    with read_npz(folder / WEIGHTS, error=ExportError) as stored:
+        weights = jax.device_put(dict(stored))
+    return lambda inputs: program(weights, inputs)
+
+
 def _failing(
     run: RunFn,
     weights: dict[str, np.ndarray],
@@ -237,7 +277,7 @@ def _failing(
     return failed
 
 
-def _flat(tree: Any, path: str) -> dict[str, Any]:
+def flat(tree: Any, path: str) -> dict[str, Any]:
     """The arrays of nested dicts by their path, `a/b/c`."""
     if hasattr(tree, "_asdict"):
         tree = tree._asdict()
@@ -245,12 +285,12 @@ def _flat(tree: Any, path: str) -> dict[str, Any]:
         return {path: tree}
     found: dict[str, Any] = {}
     for name, value in tree.items():
-        found |= _flat(value, f"{path}/{name}")
+        found |= flat(value, f"{path}/{name}")
     return found
 
 
-def _nested(weights: Arrays, start: str) -> Any:
-    """The nested dicts under a path, of `_flat`."""
+def nested(weights: Arrays, start: str) -> Any:
+    """The nested dicts under a path, of `flat`."""
     tree: dict[str, Any] = {}
     for path, value in weights.items():
         first, *names = path.split("/")
