@@ -113,10 +113,10 @@ class Archive(Mapping[str, np.ndarray]):
             isinstance(size, str) or size == has
             for size, has in zip(expected, found, strict=True)
         )
-        names = [size for size in expected if isinstance(size, str)]
         if fits:
-            known = {s: n for s, n in zip(expected, found, strict=True) if s in names}
-            fits = [known.get(s, s) for s in expected] == list(found)
+            pairs = list(zip(expected, found, strict=True))
+            known = {s: n for s, n in pairs if isinstance(s, str)}
+            fits = all(known.get(s, n) == n for s, n in pairs if isinstance(s, str))
             self.sizes |= known
         if not fits:
             wanted = f"[{', '.join(map(str, expected))}]" if shape else "one number"

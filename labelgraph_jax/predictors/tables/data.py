@@ -134,7 +134,8 @@ def read_own(path: str | list[Path], reading: ReadingConfig) -> Table:
     Raises:
         DataError: see `read_table`.
     """
-    known = reading.format or FORMATS.get(split_suffix(Path(path))[0])
+    first = Path(path if isinstance(path, str) else path[0])
+    known = reading.format or FORMATS.get(split_suffix(first)[0])
     with within(reading, array=known == "json"):
         return read_table(
             path,
