@@ -171,8 +171,15 @@ class Classifier:
         objective is not a loss over (document, label) cells; else None."""
         return self._sequence_loss if isinstance(self.module, LabelDecoder) else None
 
+    @property
+    def own_validation_loss(self) -> LossFn | None:
+        """The same without dropout."""
+        if self.own_loss is None:
+            return None
+        return lambda params, batch, key: self._sequence_loss(params, batch, None)
+
     def _sequence_loss(
-        self, params: Any, batch: Mapping[str, Any], key: jax.Array
+        self, params: Any, batch: Mapping[str, Any], key: jax.Array | None
     ) -> LossSum:
         arguments, options = self._inputs(batch)
         sums: Any = self.module.apply(
@@ -183,8 +190,8 @@ class Classifier:
             targets=batch["targets"],
             target_mask=batch.get("target_mask"),
             example_mask=batch.get("example_mask"),
-            deterministic=False,
-            rngs={"dropout": key},
+            deterministic=key is None,
+            rngs=None if key is None else {"dropout": key},
             method="loss",
         )
         return sums

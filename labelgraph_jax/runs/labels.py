@@ -73,6 +73,7 @@ from labelgraph_jax.training.objectives import (
     LossFn,
     Params,
     given_outputs,
+    loss_of_batches,
     loss_of_outputs,
     multi_label_objective,
 )
@@ -152,16 +153,23 @@ class LabelProblem:
                 "score labels in chunks with head.label_chunk=4096",
             )
         score = compile_scorer(self.config, classifier, mesh)
-        loss = None
-        if not (label_chunk(self.config, len(prepared.labels)) or classifier.own_loss):
-            loss = jax.jit(label_objective(self.config, classifier, given_outputs))
+        # Of all scores the loss follows; where they are not, or do not give it, the
+        # documents go through the model once more.
+        chunked = label_chunk(self.config, len(prepared.labels))
+        from_scores = not (chunked or classifier.own_loss)
+        given = given_outputs if from_scores else None
+        loss = jax.jit(label_objective(self.config, classifier, given, train=False))
+        size = self.config.training.evaluation_batch_size
 
         def validate(params: Params, batches: Iterable[Batch]) -> dict[str, float]:
             predictions = score(params, batches).with_truth(
                 examples.targets, examples.target_mask
             )
             metrics = validation_metrics(predictions)
-            if loss is not None:
+            if not from_scores:
+                again = evaluation_batches(examples, batch_size=size)
+                metrics["loss"] = loss_of_batches(loss, params, again)
+            else:
                 known, p = predictions.known, predictions.probabilities
                 logits = logit(np.clip(p, 1e-7, 1 - 1e-7))
                 metrics["loss"] = loss_of_outputs(
@@ -372,7 +380,11 @@ def _encoders(
 
 
 def label_objective(
-    config: Config, classifier: Classifier, apply: ApplyFn | None = None
+    config: Config,
+    classifier: Classifier,
+    apply: ApplyFn | None = None,
+    *,
+    train: bool = True,
 ) -> LossFn:
     """The loss that the settings name, over the labels of a network.
 
@@ -380,7 +392,9 @@ def label_objective(
         config: resolved settings.
         classifier: the network; what it reads of the label graph may be traced.
         apply: in place of the network's own, where logits of all labels are there.
+        train: with dropout, where the network's own is applied.
     """
+    own = classifier.own_loss if train else classifier.own_validation_loss
     graph = classifier.graph
     if isinstance(classifier.module, TaskMagnet):
         return task_objective(
@@ -388,7 +402,7 @@ def label_objective(
         )
     if chunk := label_chunk(config, len(graph.counts)):
         loss = choose_loss(config.loss, graph)
-        return many_label_objective(classifier.factors, loss, chunk=chunk)
-    return classifier.own_loss or multi_label_objective(
+        return many_label_objective(classifier.factors, loss, chunk=chunk, train=train)
+    return own or multi_label_objective(
         apply or classifier.apply, choose_loss(config.loss, graph)
     )

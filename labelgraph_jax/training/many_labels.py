@@ -62,6 +62,7 @@ def many_label_objective(
     loss: Callable[..., LossSum],
     *,
     chunk: int = CHUNK,
+    train: bool = True,
     **options: Any,
 ) -> LossFn:
     """`multi_label_objective` for very many labels: a chunk of them at a time.
@@ -71,6 +72,7 @@ def many_label_objective(
         labels `[N, D]`, bias `[N]`, of which logits are the product and the sum.
       loss: see `functional.chunked_loss`; may be a `partial`.
       chunk: labels at a time, at most.
+      train: with dropout.
       **options: of the loss.
 
     Returns:
@@ -89,7 +91,7 @@ def many_label_objective(
                 "labels in chunks are learned from `positives` and without a "
                 f"target_mask; got a batch of {', '.join(sorted(batch))}"
             )
-        documents, labels, bias = factors_fn(params, batch, key=key, train=True)
+        documents, labels, bias = factors_fn(params, batch, key=key, train=train)
         return chunked_loss(
             documents,
             labels,

@@ -1,6 +1,6 @@
 """Objectives: a model and a loss joined into one function of the parameters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -69,6 +69,21 @@ def loss_of_outputs(
         part = {n: array[start : start + ROWS_AT_ONCE] for n, array in given.items()}
         sums = loss_fn(params, part, jax.random.key(0))
         total, weight = total + float(sums[0]), weight + float(sums[1])
+    return total / max(weight, 1e-9)
+
+
+def loss_of_batches(loss_fn: LossFn, params: Params, batches: Iterable[Batch]) -> float:
+    """Return the mean loss over batches, each of which goes through the model.
+
+    Args:
+      loss_fn: compiled, without dropout.
+      params: of the model.
+      batches: as `loss_fn` takes them.
+    """
+    total = weight = 0.0
+    for batch in batches:
+        loss_sum, weight_sum = loss_fn(params, batch, jax.random.key(0))
+        total, weight = total + float(loss_sum), weight + float(weight_sum)
     return total / max(weight, 1e-9)
 
 

@@ -1,5 +1,6 @@
 """Evaluating a work directory gives back what training measured."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,14 +11,16 @@ import pytest
 
 from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
-from labelgraph_jax.config import SELECTION_METRICS, DataConfig
+from labelgraph_jax.config import SELECTION_METRICS, DataConfig, HeadConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.predictors.decision import Decision, at_half
 from labelgraph_jax.predictors.measure import measure_labels, validation_metrics
 from labelgraph_jax.predictors.predictions import Predictions
-from labelgraph_jax.predictors.workdir import WorkdirError
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.evaluate import evaluate_workdir
-from tests.tiny import write_jsonl
+from labelgraph_jax.runs.fit import fit
+from tests.tiny import tiny_config, write_jsonl
+from tests.zoo import Zoo
 
 
 def results_of(workdir: Path) -> dict[str, Any]:
@@ -137,6 +140,29 @@ def test_validation_gives_every_metric_that_can_select() -> None:
     )
     assert set(SELECTION_METRICS) <= set(metrics)
     assert metrics["micro_f1"] == metrics["LRAP"] == 1.0
+
+
+def validation_losses(workdir: Path) -> list[float]:
+    history = Workdir(workdir).history()
+    return [x["validation/loss"] for x in history if "validation/loss" in x]
+
+
+def test_labels_in_chunks_have_the_validation_loss_of_all_at_once(zoo: Zoo) -> None:
+    chunks, whole = (validation_losses(zoo(name)) for name in ("chunks", "whole"))
+    assert len(chunks) == 2
+    np.testing.assert_allclose(chunks, whole, rtol=1e-3)
+
+
+def test_a_head_with_a_loss_of_its_own_has_a_validation_loss(
+    zoo: Zoo, tmp_path: Path
+) -> None:
+    config = tiny_config(zoo.data, training={"epochs": 2})
+    head = HeadConfig(kind="recurrent", hidden=5, max_labels=3)
+    rule = dataclasses.replace(config.threshold, kind="half")
+    config = dataclasses.replace(config, head=head, threshold=rule)
+    fit(config, tmp_path / "run", progress=False)
+    losses = validation_losses(tmp_path / "run")
+    assert len(losses) == 2 and 0 < losses[1] < losses[0]
 
 
 def test_every_label_has_its_metrics(trained: Path) -> None:
