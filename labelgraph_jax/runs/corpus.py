@@ -15,7 +15,8 @@ from labelgraph_jax.data.labels.tasks import (
 )
 from labelgraph_jax.data.labels.taxonomy import attach_taxonomy
 from labelgraph_jax.data.layout import Layout
-from labelgraph_jax.data.readers.lines import Complain, refuse, within
+from labelgraph_jax.data.readers.limits import within
+from labelgraph_jax.data.readers.lines import Complain, refuse
 from labelgraph_jax.data.readers.roles import Mode
 from labelgraph_jax.predictors.many_labels import MANY
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import codecs
 import contextlib
-import dataclasses
 import gzip
 import io
 import itertools
@@ -15,12 +14,11 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.limits import MIB, Unpacking, longest_line, raised
 
 _BOMS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -37,92 +35,6 @@ _OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
 }
 _BLOCK = 2**16
 _UTF8 = ("", "utf-8", "utf8", "utf-8-sig", "utf_8", "utf_8_sig")
-
-MIB = 2**20
-_LINE_BYTES = 500
-"""Memory that a line takes beside its own bytes, about."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Most:
-    """The most that is read, in bytes.
-
-    Attributes:
-        line: of one line.
-        unpacked: of a packed file, once it is unpacked.
-    """
-
-    line: int = ReadingConfig.max_line * MIB
-    unpacked: int = ReadingConfig.max_unpacked * MIB
-
-
-_USUAL = Most()
-_most: ContextVar[Most] = ContextVar("most_read", default=_USUAL)
-
-
-@contextlib.contextmanager
-def within(options: ReadingConfig, *, array: bool = False) -> Iterator[None]:
-    """Read within the limits of some options, for as long as this lasts.
-
-    Args:
-        options: what the caller says about the files.
-        array: a file may be one line, as a JSON array is.
-    """
-    unpacked = options.max_unpacked * MIB
-    line = max(options.max_line * MIB, unpacked if array else 0)
-    token = _most.set(Most(line, unpacked))
-    try:
-        yield
-    finally:
-        _most.reset(token)
-
-
-def _raised(option: str) -> str:
-    """The words on what reads more, where the caller has such an option."""
-    return "" if _most.get() is _USUAL else f"; a larger {option} reads it"
-
-
-class Unpacked:
-    """Counts what a packed file unpacks to.
-
-    Args:
-        name: the file, for the error.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name, self._most, self._count = name, _most.get().unpacked, 0
-
-    def add(self, count: int) -> None:
-        """Count so many bytes more.
-
-        Raises:
-            DataError: they are too many.
-        """
-        self._count += count
-        if self._count > self._most:
-            raise DataError(
-                f"{self._name}: must unpack to at most {self._most // MIB:,} MiB, with "
-                f"{_LINE_BYTES} bytes for each line beside its own"
-                + _raised("--max-unpacked")
-            )
-
-
-class _Unpacking(io.RawIOBase):
-    """A stream that counts what is read from it, and its lines."""
-
-    def __init__(self, stream: IO[bytes], name: str) -> None:
-        self._stream, self._unpacked = stream, Unpacked(name)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer, as far as there is something."""
-        block = self._stream.read(len(buffer))
-        self._unpacked.add(len(block) + _LINE_BYTES * block.count(b"\n"))
-        buffer[: len(block)] = block
-        return len(block)
-
 
 Complain = Callable[[DataError], None]
 """Handler of a line that cannot be read; the others are read on."""
@@ -179,10 +91,10 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             return
         if compression == ".zip":
             with _zip(path) as archive, archive.open(zipped_name(path)) as stream:
-                yield io.BufferedReader(_Unpacking(stream, str(path)), _BLOCK)
+                yield io.BufferedReader(Unpacking(stream, str(path)), _BLOCK)
             return
         with _OPENERS[compression](raw) as stream:
-            yield io.BufferedReader(_Unpacking(stream, str(path)), _BLOCK)
+            yield io.BufferedReader(Unpacking(stream, str(path)), _BLOCK)
 
 
 def zipped_name(path: Path) -> str:
@@ -248,7 +160,7 @@ def decoded_lines(
     complain: Complain = refuse,
 ) -> Iterator[Line]:
     """As `read_lines`, from an open stream of bytes or text called `name`."""
-    most = _most.get().line
+    most = longest_line()
     return _decoded_lines(
         _raw_lines(stream, name, encoding, most), name, keep_blank, complain
     )
@@ -321,7 +233,7 @@ def _raw_lines(
             if len(line) > most:
                 raise DataError(
                     f"{name}:{number}: a line must have at most {most // MIB:,} MiB"
-                    + _raised("--max-line")
+                    + raised("--max-line")
                 )
             yield line
             number += 1

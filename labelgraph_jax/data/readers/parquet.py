@@ -12,7 +12,8 @@ from typing import Any
 
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import plain_times
-from labelgraph_jax.data.readers.lines import Unpacked, open_bytes
+from labelgraph_jax.data.readers.limits import Unpacked
+from labelgraph_jax.data.readers.lines import open_bytes
 
 _ROWS, _FEW_ROWS = 4_096, 64
 """Rows that are unpacked together; few where each may have the same long text again."""

@@ -27,17 +27,16 @@ from labelgraph_jax.data.readers.columns import (
     read_rows,
 )
 from labelgraph_jax.data.readers.fields import DocumentList, check_labels, check_text
+from labelgraph_jax.data.readers.limits import within
 from labelgraph_jax.data.readers.lines import (
     Complain,
     Line,
     arriving,
-    decoded_lines,
     is_text_stream,
-    read_lines,
     refuse,
     split_suffix,
-    within,
 )
+from labelgraph_jax.data.readers.request import LINES, Request
 from labelgraph_jax.data.readers.roles import Mode, names_columns, settle
 from labelgraph_jax.data.readers.row_documents import documents_of
 from labelgraph_jax.data.readers.sparse_rows import labelled_rows
@@ -49,51 +48,7 @@ LABELLED = FORMATS | {
     ".ft": "fasttext",
 }
 TEXTS = LABELLED | {".txt": "txt"}
-_ROWS = ("svm", "txt")
-"""Formats in which a blank line is a row as well."""
 _PREFIX = "__label__"
-
-
-@dataclasses.dataclass
-class _Request:
-    """How files are read, and all that is known about it; see `read_files`."""
-
-    format: str
-    options: ReadingConfig
-    labels: Mode
-    layout: Layout | None = None
-    known: Collection[str] = ()
-    told: Complain = refuse
-    complaints: int = 0
-
-    def __post_init__(self) -> None:
-        """Encoding and column delimiter are the training file's where none is said."""
-        if self.layout is not None:
-            csv = self.layout.format == "csv"
-            delimiter = self.layout.column_delimiter if csv else ""
-            self.options = dataclasses.replace(
-                self.options,
-                encoding=self.options.encoding or self.layout.encoding,
-                column_delimiter=self.options.column_delimiter or delimiter,
-            )
-
-    def complain(self, error: DataError) -> None:
-        self.complaints += 1
-        self.told(error)
-
-    def finish(self, documents: DocumentList) -> list[Document]:
-        """The documents; there may be none where something was told already."""
-        return documents.documents if self.complaints else documents.finish()
-
-    def lines(self, source: Any, name: str) -> Iterator[Line]:
-        options: Any = {
-            "keep_blank": self.format in _ROWS,
-            "encoding": self.options.encoding,
-            "complain": self.complain,
-        }
-        if isinstance(source, Path):
-            return read_lines(source, **options)
-        return decoded_lines(source, name, **options)
 
 
 def read_documents(
@@ -194,7 +149,7 @@ def read_files(
     if not format and layout and split_suffix(paths[0])[0] not in formats:
         format = layout.format
     format = format_of(paths[0], format, formats)
-    request = _Request(format, options, labels, layout, known, complain)
+    request = Request(format, options, labels, layout, known, complain)
     with within(options, array=format == "json"):
         return _read(
             [(str(path), path, request.lines(path, "")) for path in paths], request
@@ -244,7 +199,7 @@ def read_texts(
         raise DataError(
             f"{name}: a stream must be jsonl, tsv, csv, svm or txt; got {format!r}"
         )
-    request = _Request(format, options, "ignored", layout)
+    request = Request(format, options, "ignored", layout)
     with within(options, array=format == "json"):
         return _read([(name, stream, request.lines(stream, name))], request)[0]
 
@@ -268,7 +223,7 @@ def read_text_batches(
         DataError: as `read_texts`; that two ids are the same is seen within a batch.
     """
     name, empty = str(getattr(stream, "name", "stream")), True
-    request = _Request(options.format or "txt", options, "ignored", layout)
+    request = Request(options.format or "txt", options, "ignored", layout)
     with within(options):
         lines = request.lines(stream, name)
     for arrived in arriving(lines, most):
@@ -279,7 +234,7 @@ def read_text_batches(
 
 
 def _read(
-    sources: Sequence[tuple[str, Any, Iterator[Line]]], request: _Request
+    sources: Sequence[tuple[str, Any, Iterator[Line]]], request: Request
 ) -> tuple[list[Document], Layout]:
     """The documents of sources: what each is called, it itself, and its lines."""
     found: list[Document] = []
@@ -291,7 +246,7 @@ def _read(
             if (line := next(lines, None)) is None:
                 break
             ahead.append(line)
-        if format in (*_ROWS, "tsv") and ahead and ahead[-1][1].startswith(_PREFIX):
+        if format in (*LINES, "tsv") and ahead and ahead[-1][1].startswith(_PREFIX):
             format = "fasttext"
         if format in ("csv", "json", "fasttext") or (
             format in ("tsv", "jsonl") and labels != "ignored"
@@ -331,7 +286,7 @@ def _read(
     return found, settled
 
 
-def _rows(path: Path, format: str, lines: Iterator[Line], request: _Request) -> Rows:
+def _rows(path: Path, format: str, lines: Iterator[Line], request: Request) -> Rows:
     options, layout = request.options, request.layout
     if format == "tsv":
         first = next(lines, None)
@@ -363,7 +318,7 @@ def _rows(path: Path, format: str, lines: Iterator[Line], request: _Request) -> 
 
 
 def _numbered(
-    lines: Iterator[Line], name: str, first: Line, by_number: bool, request: _Request
+    lines: Iterator[Line], name: str, first: Line, by_number: bool, request: Request
 ) -> Rows:
     """Rows of a TSV without a header."""
     width = len(first[1].split("\t"))
@@ -385,7 +340,7 @@ def _numbered(
 
 
 def _lines_of_text(
-    lines: Iterator[Line], name: str, format: str, request: _Request
+    lines: Iterator[Line], name: str, format: str, request: Request
 ) -> list[Document]:
     """A document a line; of fastText with the labels that stand before it."""
     texts, labels = DocumentList(name), request.labels

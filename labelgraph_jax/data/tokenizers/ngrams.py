@@ -33,8 +33,8 @@ from labelgraph_jax.data.tokenizers.words import (
 )
 
 FAR_MORE = 4
-"""Times as often as by chance, and this often beside, see `_holds_together`. Chance is
-reckoned by the character; by the word, where neighbours meet, there is that much more."""
+"""Times as often as by chance, and this often beside, see `_holds_together`. Chance
+is reckoned by the character; words meet by chance that much more often."""
 FAR_MORE_RUN = 1.5
 """The same of three characters and more, of which the inner ones are given."""
 _HANGUL = re.compile(f"[{HANGUL}]")

@@ -14,7 +14,8 @@ from labelgraph_jax.config import Config, ReadingConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.columns import FORMATS
 from labelgraph_jax.data.readers.folders import by_split
-from labelgraph_jax.data.readers.lines import split_suffix, within
+from labelgraph_jax.data.readers.limits import within
+from labelgraph_jax.data.readers.lines import split_suffix
 from labelgraph_jax.data.splits import iterative_stratification
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.data.tables.files import Table, files_of, read_table

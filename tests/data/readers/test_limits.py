@@ -15,7 +15,8 @@ import pytest
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import ConfigError, ReadingConfig
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.readers.lines import read_lines, within
+from labelgraph_jax.data.readers.limits import within
+from labelgraph_jax.data.readers.lines import read_lines
 from labelgraph_jax.data.readers.texts import read_files, read_text_batches, read_texts
 from labelgraph_jax.predictors.tables.data import read_own
 
