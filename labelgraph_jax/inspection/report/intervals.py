@@ -131,5 +131,7 @@ def interval(
     """
     low, high = np.quantile(draws, [alpha / 2, 1 - alpha / 2])
     move = value - float(draws.mean())
-    # Every metric here lies between 0 and 1.
-    return max(0.0, float(low) + move), min(1.0, float(high) + move)
+    # Every metric here lies between 0 and 1, and so does either end: where some draws
+    # are 0 for want of a positive and all others 1, the lower one would lie above 1.
+    ends = np.clip([low + move, high + move], 0.0, 1.0)
+    return float(ends[0]), float(ends[1])

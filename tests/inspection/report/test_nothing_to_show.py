@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 from labelgraph_jax.inspection.report import gathering, write_report
 from labelgraph_jax.inspection.report.contents import Confusion, Scored, Worst
+from labelgraph_jax.inspection.report.intervals import interval
 from labelgraph_jax.inspection.report.measured import score
 from labelgraph_jax.inspection.report.worst_documents import worst
 from labelgraph_jax.predictors.decision import Decision
@@ -111,3 +112,13 @@ def test_one_label_and_no_document_are_counted(labels: int, documents: int) -> N
     found = score(kept, names, {}, np.ones(labels, int), decision)
     assert found.labels.support.tolist() == [documents] * labels
     assert len(worst(kept, names, {}, "they are gone").documents) == documents
+
+
+@pytest.mark.parametrize(("value", "rare"), [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)])
+def test_an_interval_ends_where_it_begins_or_above_and_stays_within_0_and_1(
+    value: float, rare: float
+) -> None:
+    # A resample of few documents may hold no positive, where a share is 0.
+    draws = np.full(1000, value)
+    draws[:5] = rare
+    assert interval(value, draws) == (value, value)
