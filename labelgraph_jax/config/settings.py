@@ -120,11 +120,12 @@ def whole_number(value: Any, what: str, least: int = 1) -> int:
         ConfigError: it is none, or too small.
     """
     number = plain(value)
-    if type(number) is not int or number < least:
-        raise ConfigError(
-            f"{what} must be a whole number of at least {least}, got {short(number)}"
-        )
-    return number
+    enough = f"be at least {least}" if least else "not be negative"
+    if type(number) is not int:
+        enough = f"be a whole number of at least {least}"
+    elif number >= least:
+        return number
+    raise ConfigError(f"{what} must {enough}, got {short(number)}")
 
 
 def from_values(
