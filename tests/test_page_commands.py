@@ -37,6 +37,7 @@ HOUSE = [*TEXTS, ROOT / "experiments" / "README.md", ROOT / "tpu_scripts" / "REA
 
 NOT_RUN = {
     "labelgraph serve runs/mine": "ends when it is stopped; tests/deploy/serve does it",
+    "labelgraph serve runs/clicks": "likewise, tests/deploy/serve/test_rows.py",
     "--mesh data=4,model=2": "needs eight devices; tests/devices trains over them",
     "host0:1234": "waits for a second machine; tests/devices starts two processes",
     "labelgraph ensemble both finetuned bag": "says what was joined; tests/predictors",
@@ -51,6 +52,7 @@ ELSEWHERE = {
     "sphinx-build": ".ci/run builds the pages so",
     "curl": "needs the service; tests/deploy/serve asks it so",
     "python exported/mine/load_example.py": "tests/deploy/test_export.py runs it",
+    "python exported/clicks/load_example.py": "so does test_export_tables.py",
     "cat new.txt": "shows what the next command reads",
     "echo": "goes into the next command",
 }

@@ -282,7 +282,8 @@ def _dispatch(arguments: list[str]) -> int:
         return 2
     start = Config()
     tasks: list[str] = []
-    if arguments[:1] == ["train"] or arguments[:2] == ["data", "stats"]:
+    of_tables = (["data", "stats"], ["data", "validate"])
+    if arguments[:1] == ["train"] or arguments[:2] in of_tables:
         arguments, tasks = _table_tasks(arguments)
     _check_name(arguments[0], VERBS)
     inner = VERBS.get(arguments[0])

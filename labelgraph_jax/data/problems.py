@@ -51,12 +51,12 @@ def validate(corpus: Corpus) -> list[Problem]:
     return sorted(found, key=lambda problem: order.index(problem.severity))
 
 
-def unreadable(errors: Sequence[DataError]) -> list[Problem]:
-    """The lines that could not be read: how many, and the first of them."""
+def unreadable(errors: Sequence[DataError], what: str = "document") -> list[Problem]:
+    """What could not be read, documents or fields: how many, and the first of them."""
     told = [Problem("error", str(e)) for e in sorted(errors, key=_line)[:MOST_LINES]]
     if len(errors) > 1:
         first = f"; the first {MOST_LINES}" if len(errors) > MOST_LINES else ""
-        message = f"{_count(errors, 'document')} cannot be read{first}:"
+        message = f"{_count(errors, what)} cannot be read{first}:"
         told.insert(0, Problem("error", message))
     return told
 

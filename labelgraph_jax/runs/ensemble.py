@@ -104,7 +104,8 @@ def _check_alike(places: Sequence[Workdir]) -> None:
         if place.is_table:
             raise WorkdirError(
                 f"{place.path}: has learned tasks of a table; an ensemble joins runs "
-                "of texts"
+                "of texts: average what `labelgraph predict --scores` writes of each "
+                "run instead"
             )
         if not place.is_finished:
             raise WorkdirError(f"{place.path}: its training has not finished")

@@ -6,11 +6,16 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labelgraph_jax.cli.options import Data, Json, Quiet, Source
 from labelgraph_jax.cli.output import in_options, show, tell, write
 from labelgraph_jax.config import Config, ConfigError, DataConfig, TableConfig
 from labelgraph_jax.config.wording import counted
+
+if TYPE_CHECKING:
+    from labelgraph_jax.data.problems import Problem
 
 
 def source_config(source: str, data_config: DataConfig) -> DataConfig:
@@ -80,23 +85,28 @@ class DataStats:
 class DataValidate:
     """Check a corpus or file; exit code 2 where training on it would fail.
 
+    With tasks of a table: every field that their run would refuse.
+
     Examples:
       labelgraph data validate mine.jsonl
       labelgraph data validate mine.csv --label-delimiter ";" --json
+      labelgraph data validate clicks.parquet --task click=binary --task rating=squared
     """
 
     source: Source
     data_config: Data = field(default_factory=DataConfig)
+    table: TableConfig = field(default_factory=TableConfig)
     json: Json = False
     quiet: Quiet = False
 
     def execute(self) -> int:
         """Print the problems; 2 where one of them is an error."""
-        from labelgraph_jax.cli.corpora import print_problems
         from labelgraph_jax.data.documents import DataError
         from labelgraph_jax.data.problems import unreadable, validate
         from labelgraph_jax.runs.corpus import read_corpus
 
+        if self.table.tasks:
+            return self._execute_on_table()
         wrong: list[DataError] = []
         config = source_config(self.source, self.data_config)
         corpus = read_corpus(config, split=False, complain=wrong.append)
@@ -106,7 +116,19 @@ class DataValidate:
             dataclasses.replace(problem, message=in_options(problem.message))
             for problem in (*unreadable(wrong), *validate(corpus))
         ]
-        show(self, problems, print_problems, name=corpus.name)
+        return self._tell(problems, corpus.name)
+
+    def _execute_on_table(self) -> int:
+        from labelgraph_jax.runs.tables.validate import validate_table
+
+        data = dataclasses.replace(self.data_config, data=self.source)
+        problems = validate_table(Config(data=data, table=self.table))
+        return self._tell(problems, Path(self.source).name)
+
+    def _tell(self, problems: list[Problem], name: str) -> int:
+        from labelgraph_jax.cli.corpora import print_problems
+
+        show(self, problems, print_problems, name=name)
         return 2 if any(p.severity == "error" for p in problems) else 0
 
 

@@ -115,6 +115,8 @@ class Serve:
       labelgraph serve runs/mine --port 0 --max-batch 64 --log-requests
       curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict \\
         -d '{"texts": ["Wheat exports rose in March"], "top_k": 3}'
+      curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict \\
+        -d '{"rows": [{"age": 41, "job": "clerk"}]}'   # of a run over a table
     """
 
     workdir: FinishedRun

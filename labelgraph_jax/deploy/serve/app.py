@@ -19,8 +19,11 @@ from labelgraph_jax.deploy.serve.asking import (
     Answers,
     Question,
     Refusal,
+    RowAnswers,
+    RowQuestion,
     columns_of,
     read_question,
+    read_row_question,
 )
 from labelgraph_jax.deploy.serve.errors import RefusedError, error_body
 from labelgraph_jax.deploy.serve.guard import App, Guard, read_body
@@ -66,6 +69,7 @@ def make_app(
     metrics: Metrics,
     *,
     version: str,
+    rows: bool = False,
     hosts: Hosts,
     say: Callable[[str], None],
     log: Callable[[str], None] | None = None,
@@ -77,6 +81,7 @@ def make_app(
         limits: of the service.
         metrics: where it counts.
         version: of this package.
+        rows: it reads rows of a table; texts otherwise.
         hosts: the names that it answers to.
         say: takes what went wrong.
         log: takes a line per request; None for none.
@@ -84,7 +89,8 @@ def make_app(
     app = FastAPI(
         title="labelgraph",
         version=version,
-        description="Labels of texts, from a trained model.",
+        description=f"{'Tasks of rows' if rows else 'Labels of texts'}, from a trained "
+        "model.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -95,16 +101,45 @@ def make_app(
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(RequestValidationError, _refuse_invalid)
     app.add_exception_handler(Exception, _fail)
-    _add_prediction(app, service, limits)
+    app.state.paths = PATHS
+    if rows:
+        app.state.paths = PATHS - {"/labels"}
+        _add_row_prediction(app, service, limits)
+    else:
+        _add_prediction(app, service, limits)
+        _add_labels(app, service)
     _add_model(app, service)
     _add_state(app, service, metrics)
     _add_docs(app)
-    return Guard(app, limits, metrics, PATHS, hosts, say, log)
+    return Guard(app, limits, metrics, app.state.paths, hosts, say, log)
 
 
 def _json(value: Any, status: int = 200, **headers: str) -> Response:
     body = json_line(value).encode()
     return Response(body, status, headers, media_type="application/json")
+
+
+async def _json_body(request: Request, limits: Limits) -> bytes:
+    """The body of a request that says that it is JSON.
+
+    Raises:
+        RefusedError: it says something else, is too long, too slow or not whole.
+    """
+    headers = request.headers
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise RefusedError(
+            415,
+            "the body must be JSON, Content-Type application/json; got "
+            + (repr(kind[:60]) if kind else "none"),
+            "bad_type",
+        )
+    declared = headers.get("content-length")
+    try:
+        body = await read_body(headers, request.stream(), limits, declared=declared)
+    except ClientDisconnect:
+        raise RefusedError(400, "the body must be whole", "gone") from None
+    return body
 
 
 def _add_prediction(app: FastAPI, service: Service, limits: Limits) -> None:
@@ -120,20 +155,7 @@ def _add_prediction(app: FastAPI, service: Service, limits: Limits) -> None:
         responses=_responses(400, 408, 413, 415, 422, 503, 504),
     )
     async def predict(request: Request) -> Response:
-        headers = request.headers
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise RefusedError(
-                415,
-                "the body must be JSON, Content-Type application/json; got "
-                + (repr(kind[:60]) if kind else "none"),
-                "bad_type",
-            )
-        declared = headers.get("content-length")
-        try:
-            body = await read_body(headers, request.stream(), limits, declared=declared)
-        except ClientDisconnect:
-            raise RefusedError(400, "the body must be whole", "gone") from None
+        body = await _json_body(request, limits)
         texts, asked, names = read_question(body, limits)
         model = service.model
         if not model.gives_every_label:
@@ -144,6 +166,25 @@ def _add_prediction(app: FastAPI, service: Service, limits: Limits) -> None:
             )
         rows = await service.answer(texts, asked)
         return _json({"model": service.about["model"], "documents": rows})
+
+
+def _add_row_prediction(app: FastAPI, service: Service, limits: Limits) -> None:
+    schema = RowQuestion.model_json_schema()
+    example = {"rows": [{"age": 41, "job": "clerk"}], "scores": True}
+    content = {"application/json": {"schema": schema, "example": example}}
+
+    @app.post(
+        "/predict",
+        summary="What the tasks say of one row or several",
+        openapi_extra={"requestBody": {"required": True, "content": content}},
+        response_model=RowAnswers,
+        responses=_responses(400, 408, 413, 415, 422, 503, 504),
+    )
+    async def predict(request: Request) -> Response:
+        rows, asked = read_row_question(await _json_body(request, limits), limits)
+        assert service.model is not None
+        found = await service.answer(rows, asked)
+        return _json({"model": service.about["model"], "rows": found})
 
 
 def _check_chunked(model: Any, asked: Asked, names: tuple[str, ...]) -> None:
@@ -164,7 +205,7 @@ def _check_chunked(model: Any, asked: Asked, names: tuple[str, ...]) -> None:
         )
 
 
-def _add_model(app: FastAPI, service: Service) -> None:
+def _add_labels(app: FastAPI, service: Service) -> None:
     @app.get(
         "/labels",
         summary="The labels, with thresholds and descriptions, a page at a time",
@@ -175,6 +216,8 @@ def _add_model(app: FastAPI, service: Service) -> None:
     ) -> Response:
         return _json(label_rows(service.model, offset, limit))
 
+
+def _add_model(app: FastAPI, service: Service) -> None:
     @app.get(
         "/model",
         summary="What the model is, and how well it does on its test documents",
@@ -235,7 +278,8 @@ async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path, headers = ascii(request.scope["path"])[:80], dict(error.headers or {})
     if error.status_code == 404:
-        reason = f"the path must be one of {', '.join(sorted(PATHS))}; got {path}"
+        known = ", ".join(sorted(request.app.state.paths))
+        reason = f"the path must be one of {known}; got {path}"
         refused = RefusedError(404, reason, "no_such_path")
     else:
         allowed = headers.get("Allow", headers.get("allow", "GET"))

@@ -13,6 +13,7 @@ from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.scoring import Asked
 
 KNOWN = ("text", "texts", "top_k", "scores", "labels")
+ROWS_KNOWN = ("row", "rows", "scores")
 
 
 class Question(BaseModel):
@@ -54,6 +55,32 @@ class Answers(BaseModel):
 
     model: ModelName
     documents: list[Answer]
+
+
+class RowQuestion(BaseModel):
+    """What /predict takes of a model over a table: `row` or `rows`, one of the two."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    row: dict[str, Any] = Field({}, description="One row: values by column.")
+    rows: list[dict[str, Any]] = Field([], description="Several rows.")
+    scores: bool = Field(
+        False, description="Also the probability of every class and label."
+    )
+
+
+class RowAnswer(BaseModel):
+    """What the tasks say of a row; as `labelgraph predict` writes it."""
+
+    id: str = Field(description="Place of the row in the request, from 0.")
+    tasks: dict[str, dict[str, Any]]
+
+
+class RowAnswers(BaseModel):
+    """What /predict gives of rows."""
+
+    model: ModelName
+    rows: list[RowAnswer]
 
 
 class Refusal(BaseModel):
@@ -106,42 +133,85 @@ def read_question(
     Raises:
         RefusedError: 400 for what is no JSON, 422 for anything else.
     """
+    fields = _fields(body, KNOWN)
+    texts, several = _one_or_several(fields, "text", "strings", limits)
+    read = [
+        _text(text, f"text {i}" if several else "text", limits)
+        for i, text in enumerate(texts)
+    ]
+    asked = Asked(top_k=_top_k(fields, limits), scores=_scores(fields))
+    return read, asked, _names(fields, limits)
+
+
+def read_row_question(
+    body: bytes, limits: Limits
+) -> tuple[list[dict[str, Any]], Asked]:
+    """The rows of a table, and what is asked of them.
+
+    Raises:
+        RefusedError: 400 for what is no JSON, 422 for anything else.
+    """
+    fields = _fields(body, ROWS_KNOWN)
+    rows, _ = _one_or_several(fields, "row", "objects", limits)
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict) or not row:
+            got = "an empty one" if row == {} else _kind(row)
+            raise _wrong(
+                f"row {place} must be an object of values by column; got {got}"
+            )
+    return rows, Asked(scores=_scores(fields))
+
+
+def _fields(body: bytes, known: tuple[str, ...]) -> dict[str, Any]:
     fields = read_json(body)
     if not isinstance(fields, dict):
         raise _wrong(f"the body must be a JSON object; got {_kind(fields)}")
     for name in fields:
-        if name not in KNOWN:
-            near = nearest_names(name, KNOWN)
+        if name not in known:
+            near = nearest_names(name, known)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise _wrong(
-                f"the fields must be among {', '.join(KNOWN)}; got {_short(name)}{hint}"
+                f"the fields must be among {', '.join(known)}; got {_short(name)}{hint}"
             )
-    texts = _texts(fields, limits)
+    return fields
+
+
+def _scores(fields: Mapping[str, Any]) -> bool:
     scores = fields.get("scores", False)
     if not isinstance(scores, bool):
         raise _wrong(f"scores must be true or false; got {_kind(scores)}")
-    asked = Asked(top_k=_top_k(fields, limits), scores=scores)
-    return texts, asked, _names(fields, limits)
+    return scores
 
 
-def _texts(fields: Mapping[str, Any], limits: Limits) -> list[str]:
-    if ("text" in fields) == ("texts" in fields):
-        got = "both" if "text" in fields else "neither"
-        raise _wrong(f"there must be either text or texts; got {got}")
-    if "text" in fields:
-        return [_text(fields["text"], "text", limits)]
-    texts = fields["texts"]
-    if not isinstance(texts, list):
-        raise _wrong(f"texts must be a list of strings; got {_kind(texts)}")
-    if not texts:
-        raise _wrong("texts must hold at least one text; got an empty list")
-    if len(texts) > limits.max_texts:
+def _one_or_several(
+    fields: Mapping[str, Any], one: str, kind: str, limits: Limits
+) -> tuple[list[Any], bool]:
+    """What stands under `text` or `texts`, `row` or `rows`; whether under the latter.
+
+    Args:
+        fields: of the body.
+        one: the singular.
+        kind: what a list of them holds, in words.
+        limits: of the service.
+    """
+    several = f"{one}s"
+    if (one in fields) == (several in fields):
+        got = "both" if one in fields else "neither"
+        raise _wrong(f"there must be either {one} or {several}; got {got}")
+    if one in fields:
+        return [fields[one]], False
+    values = fields[several]
+    if not isinstance(values, list):
+        raise _wrong(f"{several} must be a list of {kind}; got {_kind(values)}")
+    if not values:
+        raise _wrong(f"{several} must hold at least one {one}; got an empty list")
+    if len(values) > limits.max_texts:
         raise _wrong(
-            f"a request may hold at most {limits.max_texts:,} texts; got "
-            f"{len(texts):,}",
-            "too_many_texts",
+            f"a request may hold at most {limits.max_texts:,} {several}; got "
+            f"{len(values):,}",
+            f"too_many_{several}",
         )
-    return [_text(text, f"text {i}", limits) for i, text in enumerate(texts)]
+    return values, True
 
 
 def _text(text: Any, where: str, limits: Limits) -> str:

@@ -21,12 +21,13 @@ Key = tuple[Bucket, ...]
 class Job:
     """A request that is being answered."""
 
-    texts: Sequence[str]
+    texts: Sequence[Any]
     asked: Asked
     future: "asyncio.Future[None]"
     rows: list[Any] = field(default_factory=list)
     left: int = 0
     cancelled: bool = False
+    what: str = "text"
 
 
 @dataclass(eq=False)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from labelgraph_jax.data.batches.shapes import row_counts
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
+from labelgraph_jax.deploy.serve.about import about_model
 from labelgraph_jax.deploy.serve.errors import RefusedError
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.shapes import (
@@ -36,7 +36,7 @@ from labelgraph_jax.predictors.memory.model import MemoryModel
 from labelgraph_jax.predictors.memory.texts import FrozenReader
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.predictions import Predictions
-from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.predict import prediction_rows
 from labelgraph_jax.training.evaluate import compile_probabilities
 
@@ -78,21 +78,6 @@ class Text:
     document: Document
     windows: tuple[Windows, ...]
     buckets: tuple[Bucket, ...]
-
-
-def require_texts(workdir: str | Path) -> Workdir:
-    """The work directory, if its model reads texts.
-
-    Raises:
-        WorkdirError: it is no work directory, or its model reads something else.
-    """
-    place = Workdir.existing(workdir)
-    if place.is_table:
-        raise WorkdirError(
-            f"{workdir}: a run over a table reads rows, and `serve` serves models that "
-            "read texts; `labelgraph predict` reads rows from a file"
-        )
-    return place
 
 
 class Member:
@@ -194,6 +179,8 @@ class Scorer:
         costs: seconds of a batch, per member, bucket and rows; from `compile_all`.
     """
 
+    what = "text"
+
     def __init__(self, model: Model, limits: Limits) -> None:
         self.model = model
         joined = isinstance(model, Ensemble)
@@ -203,6 +190,11 @@ class Scorer:
             self.model = self.members[0].model
         self.costs: list[dict[Bucket, dict[int, float]]] = [{} for _ in self.members]
         self._of_keys: dict[tuple[Bucket, ...], Costs] = {}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What /model tells."""
+        return about_model(self.model)
 
     @cached_property
     def encoders(self) -> list[FrozenEncoder]:

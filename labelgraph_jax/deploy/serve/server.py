@@ -18,10 +18,9 @@ from labelgraph_jax.deploy.serve.compilations import Compilations
 from labelgraph_jax.deploy.serve.errors import ServeError, WorkerError
 from labelgraph_jax.deploy.serve.hosts import Hosts
 from labelgraph_jax.deploy.serve.limits import Limits
-from labelgraph_jax.deploy.serve.scoring import require_texts
 from labelgraph_jax.deploy.serve.telling import Say, Teller
 from labelgraph_jax.predictors.workdir import Workdir
-from labelgraph_jax.runs.restore import load_model
+from labelgraph_jax.runs.restore import load
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client", "swagger_ui_bundle")
 BACKLOG = 1024
@@ -70,10 +69,10 @@ def serve(
 
     Raises:
         ServeError: a package is missing, or the address cannot be had.
-        WorkdirError: no model that reads texts stands there.
+        WorkdirError: no model stands there.
     """
     require_extra()
-    place = require_texts(workdir)
+    place = Workdir.existing(workdir)
     limits, hosts = limits or Limits(), Hosts(host, allowed_hosts)
     listening = listen(host, port)
     with contextlib.closing(listening):
@@ -115,12 +114,13 @@ def _run(
 
     Compilations.listen()
     metrics = Metrics()
-    service = Service(lambda: load_model(place.path), limits, metrics, say)
+    service = Service(lambda: load(place.path), limits, metrics, say)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
     config = uvicorn.Config(
         make_app(
             *(service, limits, metrics),
             version=__version__,
+            rows=place.is_table,
             hosts=hosts,
             say=say,
             log=log,

@@ -13,14 +13,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from labelgraph_jax.deploy.serve.about import about_model
 from labelgraph_jax.deploy.serve.compilations import Compilations
 from labelgraph_jax.deploy.serve.errors import RefusedError, WorkerError, unreadable
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.metrics import Metrics
 from labelgraph_jax.deploy.serve.queues import Job, Queues, Waiting
+from labelgraph_jax.deploy.serve.rows import RowScorer, scorer_of
 from labelgraph_jax.deploy.serve.scoring import Asked, Scorer
 from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.predictors.tables.model import TableModel
 
 WAIT_SHARE = 0.25
 """Share of a batch's time that the next one waits for more texts, at most."""
@@ -54,7 +55,7 @@ class Service:
 
     def __init__(
         self,
-        load: Callable[[], Model],
+        load: Callable[[], Model | TableModel],
         limits: Limits,
         metrics: Metrics,
         say: Callable[[str], None] = lambda line: None,
@@ -63,7 +64,7 @@ class Service:
         self.state = "loading"
         self.failure: BaseException | None = None
         self.shapes, self.seconds = 0, 0.0
-        self.scorer: Scorer | None = None
+        self.scorer: Scorer | RowScorer | None = None
         self.about: dict[str, Any] = {}
         self._load = load
         self._changed = threading.Condition()
@@ -149,8 +150,8 @@ class Service:
         self._on_change()
 
     @property
-    def model(self) -> Model:
-        """The model.
+    def model(self) -> Any:
+        """The model, of texts or of a table.
 
         Raises:
             RefusedError: it is not ready.
@@ -167,8 +168,8 @@ class Service:
             raise RefusedError(503, reason, "stuck", RETRY_AFTER)
         return self.scorer.model
 
-    async def answer(self, texts: Sequence[str], asked: Asked) -> list[dict[str, Any]]:
-        """What `predict` writes of each text.
+    async def answer(self, texts: Sequence[Any], asked: Asked) -> list[dict[str, Any]]:
+        """What `predict` writes of each text, or row of a table.
 
         Raises:
             RefusedError: not ready, too much waits, it takes too long, or a text is
@@ -179,6 +180,7 @@ class Service:
             return []
         job = Job(texts, asked, self._loop.create_future(), [None] * len(texts))
         job.left = len(texts)
+        job.what = "text" if self.scorer is None else self.scorer.what
         with self._changed:
             if self._stopped or self._waiting + len(texts) > self.limits.max_queue:
                 raise RefusedError(
@@ -256,7 +258,7 @@ class Service:
             self._changed.notify_all()
         self._deliver(failed)
 
-    def _texts(self, texts: list[str]) -> Sequence[Any]:
+    def _texts(self, texts: list[Any]) -> Sequence[Any]:
         """Texts as the model reads them; why in place of one that it fails at."""
         assert self.scorer is not None
         try:
@@ -280,8 +282,8 @@ class Service:
 
     def _prepare(self) -> bool:
         try:
-            scorer = Scorer(self._load(), self.limits)
-            self.about = about_model(scorer.model)
+            scorer = scorer_of(self._load(), self.limits)
+            self.about = scorer.about
             self.state = "compiling"
             started = time.perf_counter()
             self.shapes = scorer.compile_all(lambda: not self._stopped)
@@ -342,8 +344,9 @@ class Service:
         assert self.scorer is not None
         started = time.perf_counter()
         try:
+            read: list[Any] = [waiting.text for waiting in batch]
             rows = self.scorer.answer(
-                [waiting.text for waiting in batch],
+                read,
                 [waiting.job.asked for waiting in batch],
             )
         except BaseException as error:
@@ -374,8 +377,9 @@ def _hand_over(outcomes: list[Outcome]) -> None:
         job = waiting.job
         if job.future.done():
             continue
-        if isinstance(outcome, RefusedError) and len(job.texts) > 1:
-            reason = f"text {waiting.place}: {outcome.reason}"
+        numbered = len(job.texts) > 1 or job.what == "row"
+        if isinstance(outcome, RefusedError) and numbered:
+            reason = f"{job.what} {waiting.place}: {outcome.reason}"
             outcome = RefusedError(outcome.status, reason, outcome.kind)
         if isinstance(outcome, Exception):
             job.cancelled = True

@@ -15,8 +15,7 @@ from labelgraph_jax.config import Config, DataConfig, HeadConfig, MemoryConfig
 from labelgraph_jax.deploy.serve.compilations import Compilations
 from labelgraph_jax.deploy.serve.errors import RefusedError
 from labelgraph_jax.deploy.serve.limits import Limits
-from labelgraph_jax.deploy.serve.scoring import Asked, Scorer, Text, require_texts
-from labelgraph_jax.predictors.workdir import WorkdirError
+from labelgraph_jax.deploy.serve.scoring import Asked, Scorer, Text
 from labelgraph_jax.runs.ensemble import make_ensemble
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.predict import write_predictions
@@ -166,15 +165,3 @@ def test_a_text_beyond_every_length_is_refused_and_the_others_are_read(
     assert isinstance(long, RefusedError)
     assert long.status == 422
     assert "at most 4 words and parts of words that the model" in long.reason
-
-
-def test_a_run_over_a_table_is_refused_with_what_reads_it(
-    trained: Path, tmp_path: Path
-) -> None:
-    assert require_texts(trained).path == trained
-    shutil.copytree(trained, tmp_path / "table")
-    (tmp_path / "table" / "table.json").write_text("{}")
-    with pytest.raises(WorkdirError, match=r"reads rows.*`labelgraph predict` reads"):
-        require_texts(tmp_path / "table")
-    with pytest.raises(WorkdirError):
-        require_texts(tmp_path / "nowhere")
