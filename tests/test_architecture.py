@@ -39,17 +39,17 @@ BUDGETS = {
     "config": 1_150,
     "functional": 6_285,
     "modules": 1_760,
-    "data": 9_430,
-    "training": 2_645,
-    "predictors": 4_550,
-    "runs": 3_855,
+    "data": 9_470,
+    "training": 2_665,
+    "predictors": 4_650,
+    "runs": 3_865,
     "inspection": 4_780,
     "deploy": 2_980,
     "estimator": 260,
-    "cli": 3_155,
+    "cli": 3_225,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 40_810
+BUDGET = 41_060
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -105,24 +105,21 @@ class Archive(Mapping[str, np.ndarray]):
         found, dtype = self._header(name)
         if dtype.kind not in kinds:
             raise self._wrong(name, f"hold {_WORDS[kinds]}", dtype)
-        expected: list[str | int] = [
-            self.sizes.get(size, size) if isinstance(size, str) else size
+        expected = [
+            self.sizes[size] if isinstance(size, str) and size in self.sizes else size
             for size in shape
         ]
+        known: dict[str, int] = {}
         fits = len(expected) == len(found) and all(
-            isinstance(size, str) or size == has
+            has == (size if isinstance(size, int) else known.setdefault(size, has))
             for size, has in zip(expected, found, strict=True)
         )
-        if fits:
-            pairs = list(zip(expected, found, strict=True))
-            known = {s: n for s, n in pairs if isinstance(s, str)}
-            fits = all(known.get(s, n) == n for s, n in pairs if isinstance(s, str))
-            self.sizes |= known
         if not fits:
             wanted = f"[{', '.join(map(str, expected))}]" if shape else "one number"
             if "U" in kinds and not shape:
                 wanted = "one text"
             raise self._wrong(name, f"be of shape {wanted}", list(found))
+        self.sizes |= known
         array = self[name]
         if not array.size or dtype.kind == "U":
             return array

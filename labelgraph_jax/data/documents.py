@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from labelgraph_jax.data.features.values import Features
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.labels.parents import labelled_parents, parents_above
 from labelgraph_jax.data.layout import Layout
 
@@ -339,7 +340,7 @@ class LabelSpace:
             DataError: `text` is not such a JSON object.
         """
         try:
-            fields = json.loads(text)
+            fields = parse_json(text)
         except ValueError as error:
             raise DataError(f"labels must be a JSON object; {error}") from None
         if not isinstance(fields, dict) or not isinstance(fields.get("names"), list):

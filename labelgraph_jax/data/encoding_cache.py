@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from labelgraph_jax.data.arrays import UNREADABLE, read_npy
+from labelgraph_jax.data.files import sync, sync_tree
 
 _VERSION = 1
 _COMMIT_EVERY = 1024
@@ -64,9 +65,18 @@ class EncodingCache:
 
     @classmethod
     def find(cls, root: str | Path, key: str) -> "EncodingCache | None":
-        """The complete cache of that key under `root`, or None."""
+        """The complete cache of that key under `root`, or None.
+
+        A damaged one is deleted: what is in it can be computed again.
+        """
         folder = Path(root) / key
-        return cls(folder) if (folder / "meta.json").is_file() else None
+        if not folder.is_dir():
+            return None
+        try:
+            return cls(folder)
+        except EncodingCacheError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
 
     def __reduce__(self) -> tuple[type["EncodingCache"], tuple[Path]]:
         return EncodingCache, (self.folder,)  # a copy opens the file anew
@@ -201,7 +211,9 @@ class EncodingCacheWriter:
         if self._final.exists():  # another process was first, with the same numbers
             shutil.rmtree(self._folder, ignore_errors=True)
         else:
+            sync_tree(self._folder)
             self._folder.rename(self._final)
+            sync(self._final.parent)
             (self._final / "done.u8").unlink()
         return EncodingCache(self._final)
 

@@ -10,9 +10,12 @@ import errno
 import hashlib
 import json
 import os
+import re
 import sys
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -28,9 +31,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary file that takes the place of `path` when the block ends well.
 
     It lies beside `path` under a name that no other process has, is on the disk before
-    it gets its name, has the mode of any new file, and vanishes if the block fails.
-    What is no file but a device, a pipe or an open stream (`/dev/null`, `/dev/stdout`)
-    is written to itself: nothing may take its place.
+    it gets its name, as is the name before this returns, has the mode of any new file,
+    and vanishes if the block fails. What is no file but a device, a pipe or an open
+    stream (`/dev/null`, `/dev/stdout`) is written to itself.
 
     Raises:
         OSError: the folder does not exist or cannot be written to, or there is a folder
@@ -48,9 +51,9 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.touch(exist_ok=False)
         try:
             yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+            sync(temporary)
             temporary.replace(path)
+            sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -82,6 +85,43 @@ def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
         raise
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether a file was being written by `replacing` when its process ended."""
+    return re.fullmatch(r"\..+\.[0-9a-f]{12}", path.name) is not None
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError:
+        # Some network file systems know no such thing of a folder.
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(number)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder and everything in it are on the disk.
+
+    Many files at a time: a journal writes what waits for it together.
+    """
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(sync, [path for path in folder.rglob("*") if path.is_file()]))
+    for inner in (*folder.rglob("*/"), folder, folder.parent):
+        sync(inner)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, with those above it, on the disk; it may be there."""
+    absent = [p for p in (path, *path.parents) if not p.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for made in absent:
+        sync(made.parent)
+
+
 def standard_input() -> TextIO:
     """Return standard input.
 
@@ -104,6 +144,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json_line(value, indent=2) + "\n")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: it is none, or nested deeper than Python goes.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
 def read_json(path: Path, *, error: type[ValueError]) -> Any:
     """Return what a JSON file holds.
 
@@ -115,7 +167,7 @@ def read_json(path: Path, *, error: type[ValueError]) -> Any:
         ValueError: an `error`; the file cannot be read, or holds no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as reason:
         raise error(f"{path}: cannot be read: {reason}") from reason
 
@@ -176,6 +228,27 @@ def cache_folder(*parts: str, environment: Mapping[str, str] | None = None) -> P
     return Path(base, "labelgraph_jax", *parts)
 
 
+_LARGE = 1 << 20
+_DIGESTS: dict[tuple[str, int, int, int], str] = {}
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits.
+
+    Of a large one it is taken once, as long as its inode, size and time stay the same;
+    a file of the last two seconds may change within what the clock can tell.
+    """
+    with path.open("rb") as stream:
+        about = os.fstat(stream.fileno())
+        key = (str(path.absolute()), about.st_ino, about.st_size, about.st_mtime_ns)
+        if key in _DIGESTS:
+            return _DIGESTS[key]
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if about.st_size >= _LARGE and time.time() - about.st_mtime > 2:
+        _DIGESTS[key] = found
+    return found
+
+
 def digest(files: Iterable[tuple[str, Path]], *, settings: str = "") -> str:
     """Return the SHA-256 of files, 64 hexadecimal digits.
 
@@ -188,8 +261,7 @@ def digest(files: Iterable[tuple[str, Path]], *, settings: str = "") -> str:
     for name, path in files:
         if name:
             whole.update(name.encode() + b"\0")
-        with path.open("rb") as stream:
-            whole.update(hashlib.file_digest(stream, "sha256").digest())
+        whole.update(bytes.fromhex(file_digest(path)))
     whole.update(settings.encode())
     return whole.hexdigest()
 

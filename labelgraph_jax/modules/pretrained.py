@@ -113,7 +113,7 @@ def read_shape(folder: Path) -> TransformerShape:
     path = Path(folder) / "config.json"
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PretrainedError(f"{path} cannot be read: {error}") from error
     if not isinstance(settings, dict):
         raise PretrainedError(f"{path} must hold a JSON object")
@@ -206,7 +206,13 @@ def _weight_files(folder: Path) -> list[Path]:
     if index.is_file():
         try:
             names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (
+            ValueError,
+            LookupError,
+            AttributeError,
+            TypeError,
+            RecursionError,
+        ) as error:
             raise PretrainedError(f"{index} holds no weight_map") from error
         files = [folder / Path(name).name for name in names]
     elif (folder / "model.safetensors").is_file():

@@ -150,6 +150,14 @@ def decision_from(
         else:
             values = stored["thresholds"]
             thresholds = np.asarray([float(values[name]) for name in labels])
+        # The next number above 1 is no document's probability: nothing is predicted.
+        wrong = np.flatnonzero(~((thresholds >= 0) & (thresholds <= 1 + 1e-6)))
+        if wrong.size:
+            label = repr(labels[wrong[0]])
+            raise ValueError(
+                f"the threshold of {label} must be from 0 to 1, got "
+                f"{thresholds[wrong[0]]:g}"
+            )
         before = stored.get("threshold", "half")
         return Decision(
             kind=str(stored.get("kind", "label" if before == "auto" else before)),

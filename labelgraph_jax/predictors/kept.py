@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from labelgraph_jax.data.arrays import Archive
-from labelgraph_jax.data.files import read_npz, write_npz
+from labelgraph_jax.data.files import parse_json, read_npz, write_npz
 from labelgraph_jax.predictors.memory.files import read_added
 from labelgraph_jax.predictors.predictions import KeptPredictions
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
@@ -81,7 +81,7 @@ def _kept(path: Path, stored: Archive, labels: int) -> KeptPredictions:
             f"{stored['labels']:,}"
         )
     ids = stored.take("ids", "iu", "M", "K", low=-1, below=labels)
-    documents = json.loads(stored.text("documents"))
+    documents = parse_json(stored.text("documents"))
     listed = isinstance(documents, list) and all(isinstance(d, str) for d in documents)
     if not listed or len(documents) != len(ids):
         raise WorkdirError(f"{path}: documents must be {len(ids):,} ids in a list")

@@ -18,6 +18,7 @@
     start.json        where a run was begun from (--from); columns.json, its y's columns
     results.json      metrics of the finished run, and what data they were measured on
     test_predictions.npz   what the model made of the test documents
+    manifest.json     checksums of the files that decide an answer, see `manifest`
     report.html       the report, and its pictures in report/
 
 Every file is readable without this package, and reading one executes nothing.
@@ -35,7 +36,15 @@ import numpy as np
 from labelgraph_jax.config import Config, ConfigError, differences, from_dict, to_dict
 from labelgraph_jax.config.settings import short
 from labelgraph_jax.data.documents import LabelSpace
-from labelgraph_jax.data.files import read_npz, write_json, write_npz, write_text
+from labelgraph_jax.data.files import (
+    is_leftover,
+    make_folder,
+    parse_json,
+    read_npz,
+    write_json,
+    write_npz,
+    write_text,
+)
 from labelgraph_jax.data.layout import OLD, Layout
 from labelgraph_jax.functional.graph.edges import Edges
 
@@ -179,7 +188,9 @@ class Workdir:
             return True
         if self.path.exists() and not self.path.is_dir():
             raise WorkdirError(f"{self.path}: must be a directory, it is a file")
-        if self.path.is_dir() and any(e.name != ".lock" for e in self.path.iterdir()):
+        if self.path.is_dir() and any(
+            e.name != ".lock" and not is_leftover(e) for e in self.path.iterdir()
+        ):
             raise WorkdirError(
                 f"{self.path}: must be empty or a work directory; it holds other files"
             )
@@ -200,7 +211,7 @@ class Workdir:
         """
         added = self.adds_epochs(config)
         if not self.check(config):
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             write_json(self.config_path, to_dict(config))
         elif self.has_data:
             self.require_data(data, what)
@@ -395,7 +406,7 @@ class Workdir:
         found = []
         for number, line in enumerate(lines, start=1):
             try:
-                found.append(dict(json.loads(line)))
+                found.append(dict(parse_json(line)))
             except (ValueError, TypeError) as error:
                 if number < len(lines):
                     raise WorkdirError(f"{path}:{number}: must be JSON") from error
@@ -404,7 +415,7 @@ class Workdir:
     def _read_json(self, name: str) -> Any:
         path = self.path / name
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return parse_json(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise WorkdirError(
                 f"{path}: cannot be read; has training finished?"

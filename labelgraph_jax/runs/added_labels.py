@@ -14,6 +14,7 @@ from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError, LabelSpace
 from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.labels.new_labels import NewLabel
+from labelgraph_jax.predictors.manifest import require_unchanged, seal
 from labelgraph_jax.predictors.memory.build import encode_added, memory_results
 from labelgraph_jax.predictors.memory.files import (
     has_memory,
@@ -53,7 +54,7 @@ def make_memory(
             or labels that were added would lose the memory they live in.
         ConfigError: the run cannot have this memory.
     """
-    with _at_work(workdir) as place:
+    with _at_work(workdir, "memory/", "thresholds.json") as place:
         run = place.config()
         check_memory(dataclasses.replace(run, memory=config))
         if config.kind == "none" and len(read_added(place)):
@@ -227,8 +228,12 @@ def _joined(one: AddedLabels, other: AddedLabels) -> AddedLabels:
 
 
 @contextmanager
-def _at_work(workdir: str | Path) -> Iterator[Workdir]:
-    """A finished run's work directory, locked.
+def _at_work(workdir: str | Path, *remade: str) -> Iterator[Workdir]:
+    """A finished run's work directory, locked, and sealed anew at the end.
+
+    Args:
+        workdir: of the run.
+        remade: files that need not be as they were left, as they are made anew.
 
     Raises:
         WorkdirError: none stands there, or another process is at work in it.
@@ -238,7 +243,9 @@ def _at_work(workdir: str | Path) -> Iterator[Workdir]:
     if not place.is_finished:
         raise WorkdirError(f"{workdir}: its training has not finished")
     with WorkdirLock(place.path):
+        require_unchanged(place, remade=remade)
         yield place
+        seal(place)
 
 
 def _require_texts(place: Workdir) -> None:

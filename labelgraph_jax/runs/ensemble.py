@@ -11,6 +11,7 @@ from labelgraph_jax.config import ConfigError
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.files import write_json
 from labelgraph_jax.predictors.ensemble import fit_weights, join
+from labelgraph_jax.predictors.manifest import FILE, seal
 from labelgraph_jax.predictors.memory.files import read_added
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.calibrate import evaluate_test, fit_decision
@@ -95,6 +96,10 @@ def make_ensemble(
         "test": test,
         "test_seconds": round(time.perf_counter() - started, 1),
     }
+    for member in (place.path / MEMBERS).iterdir():
+        if not (member / FILE).is_file():
+            seal(Workdir(member))
+    seal(place)
     place.save_results(results)
     return results
 

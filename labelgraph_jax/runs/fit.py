@@ -19,6 +19,7 @@ from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.config.schema import with_absolute_paths
 from labelgraph_jax.data.batches.batches import steps_per_epoch, train_batches
 from labelgraph_jax.data.documents import Corpus, DataError
+from labelgraph_jax.predictors.manifest import seal
 from labelgraph_jax.predictors.network import is_body, is_frozen
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.calibrate import run_facts
@@ -143,7 +144,12 @@ def fit(
             if baseline:
                 rivals = _rivals(place, problem, records, execution, begun, progress)
                 results["baseline"] = rivals
-            on_first(lambda: place.save_results(results))
+
+            def finish() -> None:
+                seal(place)
+                place.save_results(results)
+
+            on_first(finish)
             if not execution.settings.keep_optimizer:
                 with CheckpointStore(place.checkpoints) as store:
                     store.keep_parameters()

@@ -16,7 +16,7 @@ from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Corpus, LabelSpace
-from labelgraph_jax.data.files import cache_folder, replacing
+from labelgraph_jax.data.files import cache_folder, make_folder, replacing
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.problems import shared_lines
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
@@ -121,7 +121,7 @@ class LabelProblem:
         if text.vectors != "pretrained":
             return
         # Of an encoder that is trained whole, the checkpoint has the weights.
-        place.encoder.mkdir(exist_ok=True)
+        make_folder(place.encoder)
         folder = find_pretrained(text.pretrained)
         copied = [folder / "config.json"]
         if not text.trainable or text.trained_layers:

@@ -9,6 +9,7 @@ import numpy as np
 
 from labelgraph_jax.config import MemoryConfig
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.modules.pretrained import read_shape
@@ -18,6 +19,7 @@ from labelgraph_jax.predictors.documents import load_tokenizer
 from labelgraph_jax.predictors.ensemble import Ensemble, join
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.label_model import LabelModel
+from labelgraph_jax.predictors.manifest import require_unchanged
 from labelgraph_jax.predictors.memory.files import (
     encoder_folder,
     has_memory,
@@ -96,6 +98,7 @@ def load_model(
     place = Workdir.existing(workdir)
     if not place.has_thresholds:
         model = restore(place, checkpoint=checkpoint, cache=cache)
+        require_unchanged(place)
         warnings.warn(
             f"{workdir}: training has not finished, so every label is decided at 0.5",
             stacklevel=2,
@@ -103,7 +106,10 @@ def load_model(
         return model
     model = restore(place, checkpoint=checkpoint, cache=cache, beside=False)
     decision = read_decision(place, place.labels().names, model.ancestors)
-    return _with_memory(place, model.with_decision(decision), cache)
+    model = _with_memory(place, model.with_decision(decision), cache)
+    # At the end: of a file that makes no sense its own error says more.
+    require_unchanged(place)
+    return model
 
 
 def restore(
@@ -204,7 +210,7 @@ def _restore_ensemble(place: Workdir) -> Ensemble:
     """
     path = place.ensemble_path
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = parse_json(path.read_text(encoding="utf-8"))
         folders = [place.path / str(name) for name in about["members"]]
         weights = np.asarray([float(weight) for weight in about["weights"]])
         bias = float(about["bias"])
@@ -224,6 +230,7 @@ def load_table(workdir: str | Path, *, checkpoint: str | int = "best") -> TableM
     """
     place = Workdir.existing(workdir)
     model = restore_table(place, checkpoint=checkpoint)
+    require_unchanged(place)
     if not place.is_finished:
         warnings.warn(f"{workdir}: training has not finished", stacklevel=2)
     return model

@@ -4,7 +4,7 @@
     checkpoints/<step>/checksums.json                        tells damage from health
     checkpoints/best.json                                    which step is the best one
 
-A folder named by its step is complete: it is written under another name and renamed.
+One with its checksums is complete: they are written when all else is on the disk.
 `step`, `data` and `config` are JSON. Nothing that is read can execute. A checkpoint
 without `opt_state` and `data` holds parameters alone: it is read, not resumed.
 """
@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
-from labelgraph_jax.data.files import write_json
+from labelgraph_jax.data.files import make_folder, sync_tree, write_json
 from labelgraph_jax.training.checkpoint_files import (
     ITEMS,
     JSON_ITEMS,
@@ -33,9 +33,11 @@ from labelgraph_jax.training.checkpoint_files import (
     decode_json,
     encode_json,
     forget_items,
+    has_checksums,
     load_items,
     nested_tree,
     orbax_context,
+    read_best,
     remove,
     remove_leftovers,
     require_whole_everywhere,
@@ -78,7 +80,7 @@ class CheckpointStore:
         self._held: tuple[int, dict[str, Any]] | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
-        self._best = self._read_best()
+        self._best = read_best(self.folder, self.steps())
         self._context = orbax_context()
 
     def __enter__(self) -> "CheckpointStore":
@@ -96,6 +98,10 @@ class CheckpointStore:
             for entry in self.folder.iterdir()
             if entry.is_dir() and entry.name.isdecimal()
         )
+
+    def written(self) -> list[int]:
+        """Steps of those that were written to their end, ascending."""
+        return [s for s in self.steps() if has_checksums(self.folder / str(s))]
 
     @property
     def best_step(self) -> int | None:
@@ -178,6 +184,7 @@ class CheckpointStore:
         if self._writer is None:
             self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
             remove_leftovers(self.folder)
+            make_folder(self.folder)
         # A tree without a leaf (the state of plain SGD) has no folder.
         items = {
             name: item for name, item in items.items() if item or name in JSON_ITEMS
@@ -332,12 +339,16 @@ class CheckpointStore:
         *,
         agreed: bool = False,
     ) -> dict[str, Any]:
+        # Versions before 0.6 wrote none.
+        checked = bool(self.written())
         for candidate in candidates:
             try:
                 folder = self.folder / str(candidate)
                 if agreed:
                     require_whole_everywhere(folder, items)
-                return load_items(folder, templates, items, self._context)
+                return load_items(
+                    folder, templates, items, self._context, checked=agreed or checked
+                )
             except CheckpointMismatchError:
                 raise
             except CheckpointError as error:
@@ -350,18 +361,6 @@ class CheckpointStore:
                         stacklevel=3,
                     )
         raise AssertionError("there is always a candidate")
-
-    def _read_best(self) -> dict[str, Any] | None:
-        steps = self.steps()
-        if not steps:
-            return None
-        try:
-            return json.loads((self.folder / "best.json").read_text("utf-8"))
-        except FileNotFoundError:
-            return None
-        except ValueError:
-            record = self.folder / str(steps[-1]) / "step" / "data.json"
-            return json.loads(record.read_text("utf-8"))["best"]
 
     def _set_best(self, best: dict[str, Any] | None) -> None:
         """Go back to the best that a restored checkpoint knew."""
@@ -378,6 +377,7 @@ class CheckpointStore:
         """What follows a complete save: checksums, the best's name, and the broom."""
         if jax.process_index() != 0:
             return
+        sync_tree(self.folder / str(step))
         write_checksums(self.folder / str(step), ITEMS)
         if best is not None:
             write_json(self.folder / "best.json", best)
@@ -385,7 +385,8 @@ class CheckpointStore:
             return  # until a whole one stands, the run may go back to an earlier best
         steps = self.steps()
         # Later steps are of a run that was resumed before them.
-        earlier = [s for s in steps if s <= step and self._is_whole(s)]
+        written = self.written()
+        earlier = [s for s in written if s <= step and self._is_whole(s)]
         keep = set(earlier[-self.keep_last :])
         if best is not None:
             keep.add(best["step"])

@@ -160,15 +160,33 @@ def forget_items(folder: Path, items: tuple[str, ...]) -> None:
         shutil.rmtree(folder / item, ignore_errors=True)
 
 
-def verify_checksums(folder: Path, items: tuple[str, ...]) -> None:
-    """Compare the files of some items with their checksums, where these exist.
+def has_checksums(folder: Path) -> bool:
+    """Whether a checkpoint was written to its end, for they are what comes last."""
+    return (folder / "checksums.json").is_file()
+
+
+def verify_checksums(
+    folder: Path, items: tuple[str, ...], *, required: bool = False
+) -> None:
+    """Compare the files of some items with their checksums.
 
     The arrays' own format does not notice a flipped bit.
+
+    Args:
+        folder: of the checkpoint.
+        items: which.
+        required: whether they must exist.
     """
-    try:
-        checksums = json.loads((folder / "checksums.json").read_text("utf-8"))
-    except FileNotFoundError:
+    if not required and not has_checksums(folder):
         return
+    try:
+        checksums = dict(json.loads((folder / "checksums.json").read_text("utf-8")))
+    except FileNotFoundError:
+        raise CheckpointError(
+            "checksums.json is missing, so it was not written to its end"
+        ) from None
+    except (ValueError, TypeError, RecursionError):
+        raise CheckpointError("checksums.json must be a JSON object") from None
     for name, expected in checksums.items():
         if name.split("/", 1)[0] not in items:
             continue
@@ -189,7 +207,7 @@ def require_whole_everywhere(folder: Path, items: tuple[str, ...]) -> None:
         return
     found = ""
     try:
-        verify_checksums(folder, items)
+        verify_checksums(folder, items, required=True)
     except (CheckpointError, OSError, ValueError) as error:
         found = str(error) or type(error).__name__
     said = [reason for reason in gather_text(found) if reason]
@@ -198,7 +216,12 @@ def require_whole_everywhere(folder: Path, items: tuple[str, ...]) -> None:
 
 
 def load_items(
-    folder: Path, templates: Mapping[str, Any], items: tuple[str, ...], context: Any
+    folder: Path,
+    templates: Mapping[str, Any],
+    items: tuple[str, ...],
+    context: Any,
+    *,
+    checked: bool = False,
 ) -> dict[str, Any]:
     """Load some items of a checkpoint, after its files are compared with checksums.
 
@@ -207,13 +230,14 @@ def load_items(
       templates: of the items that are trees, see `CheckpointStore.restore_all`.
       items: which.
       context: from `orbax_context`.
+      checked: whether it must have checksums.
 
     Raises:
       CheckpointError: a file is damaged or missing.
       CheckpointMismatchError: a tree is of another model.
     """
     try:
-        verify_checksums(folder, items)
+        verify_checksums(folder, items, required=checked)
         loaded: dict[str, Any] = {}
         for item in items:
             if item in JSON_ITEMS:
@@ -277,8 +301,32 @@ def remove_leftovers(folder: Path) -> None:
     if jax.process_index() != 0 or not folder.is_dir():
         return
     for entry in folder.iterdir():
-        if entry.is_dir() and not entry.name.isdecimal():
+        written = entry.name.isdecimal() and has_checksums(entry)
+        if entry.is_dir() and not written:
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def read_best(folder: Path, steps: list[int]) -> dict[str, Any] | None:
+    """Which checkpoint is the best: as best.json says, or else the newest record.
+
+    Args:
+      folder: of all checkpoints.
+      steps: of those that are there, ascending.
+    """
+    records = [folder / "best.json"] if steps else []
+    records += [folder / str(step) / "step" / "data.json" for step in steps[::-1]]
+    for path in records:
+        try:
+            best = json.loads(path.read_text("utf-8"))
+            best = best if path.name == "best.json" else best["best"]
+            if best is None or int(best["step"]) + float(best["value"]) is not None:
+                return best
+        except FileNotFoundError:
+            if path.name == "best.json":
+                return None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return None
 
 
 def unwritten(folder: Path, step: int, kept: list[int], error: Exception) -> OSError:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labelgraph_jax.data.files import naming, write_text
+from labelgraph_jax.data.files import naming, sync, write_text
 
 
 class MetricsLog:
@@ -42,7 +42,8 @@ class MetricsLog:
         if not self.path.is_file():
             return
         kept = []
-        for line in self.path.read_text("utf-8").splitlines():
+        # After a power cut anything may stand behind what was on the disk.
+        for line in self.path.read_text("utf-8", errors="replace").splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")
@@ -69,7 +70,9 @@ class MetricsLog:
                 self._writer.add_scalar(name, value, step)
 
     def flush(self) -> None:
-        """Bring TensorBoard's files up to date."""
+        """Bring the lines onto the disk, and TensorBoard's files up to date."""
+        if self.path.is_file():
+            sync(self.path)
         if self._writer is not None:
             self._writer.flush()
 

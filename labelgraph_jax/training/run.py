@@ -99,7 +99,7 @@ class Run:
 
     def start(self, state: TrainState) -> None:
         """Place the state: the newest checkpoint's, or the one given."""
-        if self.store is not None and self.store.steps():
+        if self.store is not None and self.store.written():
             # On the host: `place_state` knows where each array goes.
             fresh = state.opt_state
             restored = self.store.restore_all(

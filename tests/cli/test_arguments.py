@@ -83,7 +83,7 @@ def test_an_option_that_a_verb_lacks_is_told_the_nearest_of_all(
         ("evaluate r m.csv", "evaluate takes WORKDIR; got m.csv besides (a file is "
          "given as --data FILE)"),
         ("predict r a b.csv", "predict takes WORKDIR and [FILE]; got b.csv besides"),
-        ("doctor x", "doctor takes options alone; got x besides"),
+        ("data list x", "data list takes options alone; got x besides"),
         ("data stats", "data stats needs SOURCE: A file, or the name of a corpus"),
         ("graph --data no.csv", "no.csv: neither a file nor a corpus"),
         ("predict", "predict needs WORKDIR: Work directory of a finished run"),

@@ -276,6 +276,7 @@ def test_an_unfinished_run_predicts_with_a_warning(
 ) -> None:
     shutil.copytree(trained, tmp_path / "w")
     (tmp_path / "w" / "thresholds.json").unlink()
+    (tmp_path / "w" / "manifest.json").unlink()
     (tmp_path / "new.txt").write_text("crude\n")
     assert run(["predict", str(tmp_path / "w"), str(tmp_path / "new.txt")]) == 0
     out, err = capsys.readouterr()

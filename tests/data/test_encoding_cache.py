@@ -114,3 +114,37 @@ def test_damage_and_bad_input_are_told(tmp_path: Path) -> None:
     (cache.folder / "meta.json").write_text('{"version": 99, "features": 4}')
     with pytest.raises(EncodingCacheError, match="has version 99, not 1"):
         EncodingCache(cache.folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("meta.json", b""),
+        ("meta.json", b"[" * 100_000),
+        ("lengths.npy", b""),
+        ("vectors.f16", b"half"),
+    ],
+)
+def test_a_damaged_cache_is_none_and_goes(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    writer = EncodingCacheWriter(tmp_path, "key", [2, 1], 4)
+    for index, length in enumerate([2, 1]):
+        writer.write(index, np.ones((length, 4), np.float32))
+    writer.finish()
+    assert EncodingCache.find(tmp_path, "key") is not None
+    (tmp_path / "key" / name).write_bytes(content)
+    assert EncodingCache.find(tmp_path, "key") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_lengths_that_would_reach_beyond_the_vectors_are_refused(
+    tmp_path: Path,
+) -> None:
+    writer = EncodingCacheWriter(tmp_path, "key", [2, 1], 4)
+    for index, length in enumerate([2, 1]):
+        writer.write(index, np.ones((length, 4), np.float32))
+    writer.finish()
+    np.save(tmp_path / "key" / "lengths.npy", np.array([5, -2]))
+    with pytest.raises(EncodingCacheError, match="the length of each sequence"):
+        EncodingCache(tmp_path / "key")

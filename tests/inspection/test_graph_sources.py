@@ -129,6 +129,7 @@ def test_a_run_that_has_no_graph_or_no_checkpoint_says_so(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained, run, ignore=shutil.ignore_patterns("checkpoints"))
+    (run / "manifest.json").unlink()
     assert run_graph(run).report.learned is None
     config = json.loads((run / "config.json").read_text())
     config["graph"]["layers"] = 0

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from labelgraph_jax.cli.options import Flag, Json, Quiet
-from labelgraph_jax.cli.output import show, write
+from labelgraph_jax.cli.output import show, tell, write
 from labelgraph_jax.config import Config, ConfigError, to_dict
 from labelgraph_jax.config.presets import PRESETS, preset
 from labelgraph_jax.data.terminal import json_line
@@ -20,13 +20,19 @@ from labelgraph_jax.data.terminal import json_line
 class Doctor:
     """Will a run work here? Processes, devices, versions, folders, interconnect.
 
-    Start it like the run itself, on every worker.
+    Start it like the run itself, on every worker. With a finished run, and without
+    anything else: are its files as it left them?
 
     Examples:
       labelgraph doctor
       srun labelgraph doctor --workdir /shared/runs/mine
+      labelgraph doctor runs/mine
     """
 
+    run: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="[WORKDIR]")]] = ""
+    """A finished run whose files are compared with its manifest."""
+    accept: Flag = False
+    """Take the files of WORKDIR as they are now: they were changed on purpose."""
     workdir: str = ""
     """Also try this folder: writable, the same on every process, held by no run?"""
     megabytes: int = 16
@@ -41,7 +47,11 @@ class Doctor:
     quiet: Quiet = False
 
     def execute(self) -> int:
-        """Examine machine and processes; 2 where there is a problem."""
+        """Examine machine and processes, or a run; 2 where there is a problem."""
+        if self.run:
+            return self._examine_run()
+        if self.accept:
+            raise ConfigError("--accept needs the WORKDIR whose files are accepted")
         from labelgraph_jax.cli.doctor import end_together, examine, print_examination
         from labelgraph_jax.training.hosts import Hosts
 
@@ -50,6 +60,13 @@ class Doctor:
         if not self.json or found.process == 0 or not found.shared:
             show(self, found, print_examination)
         return end_together(found)
+
+    def _examine_run(self) -> int:
+        from labelgraph_jax.cli.doctor.contents import examine_run, in_sentences
+
+        found = examine_run(self.run, accept=self.accept)
+        tell(self, found, *in_sentences(found))
+        return 0 if found.whole else 2
 
 
 @dataclass(frozen=True, kw_only=True)

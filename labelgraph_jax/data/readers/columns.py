@@ -14,6 +14,7 @@ from typing import Any
 
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.readers.fields import DECODER, json_object, plain_times, shown
 from labelgraph_jax.data.readers.lines import (
     COMPRESSED,
@@ -374,7 +375,7 @@ def _rows_of(
     metadata: Mapping[bytes, bytes],
     name: str,
 ) -> Rows:
-    about = json.loads(metadata.get(b"huggingface", b"{}"))
+    about = parse_json(metadata.get(b"huggingface", b"{}"))
     features = about.get("info", {}).get("features", {})
     classes = {n: found for n, f in features.items() if (found := _class_names(f))}
     rows = enumerate(zip(*columns, strict=True), start=1)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import Corpus, DataError, Document
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.columns import FORMATS, arrow_rows
 from labelgraph_jax.data.readers.fields import check_text
@@ -280,12 +280,12 @@ def _saved(folder: Path) -> dict[str, Any]:
     path = folder / _SAVED[0]
     try:
         if path.is_file():
-            splits = json.loads(path.read_text(encoding="utf-8"))["splits"]
+            splits = parse_json(path.read_text(encoding="utf-8"))["splits"]
             names = {split: folder / split for split in splits}
         tables = {}
         for split, place in names.items():
             path = place / "state.json"
-            state = json.loads(path.read_text(encoding="utf-8"))
+            state = parse_json(path.read_text(encoding="utf-8"))
             parts = []
             for part in state["_data_files"]:
                 path = place / part["filename"]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.tables.columns import (
     FIRST_CATEGORY,
@@ -262,7 +263,7 @@ class TableSchema:
             DataError: it is something else.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
             columns = []
             for fields in values["columns"]:
                 if fields["kind"] not in get_args(ColumnKind):

@@ -11,6 +11,7 @@ import numpy as np
 
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.features.documents import reads_features
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.tokenizers.saved import SavedTokenizer
 from labelgraph_jax.data.tokenizers.words import TokenizerError
 
@@ -133,7 +134,7 @@ class FeatureTokenizer(SavedTokenizer):
         """
         path = Path(folder) / cls.FILE
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
+            held = parse_json(path.read_text(encoding="utf-8"))
             return cls(np.asarray(held["kept"], np.int64), int(held["features"]))
         except TokenizerError as error:
             raise TokenizerError(f"{path}: {error}") from None

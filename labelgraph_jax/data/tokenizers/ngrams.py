@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.tokenizers.saved import SavedTokenizer
 from labelgraph_jax.data.tokenizers.units import (
     HANGUL,
@@ -182,7 +183,7 @@ class NgramTokenizer(SavedTokenizer):
         """
         path = Path(folder) / cls.FILE
         try:
-            tokens = json.loads(path.read_text(encoding="utf-8"))
+            tokens = parse_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise TokenizerError(f"{path} is not a tokenizer: {error}") from error
         version: Any = 1  # up to 0.6.0 the file was the list itself

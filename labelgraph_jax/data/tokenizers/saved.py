@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 from typing import ClassVar
 
-from labelgraph_jax.data.files import write_text
+from labelgraph_jax.data.files import make_folder, write_text
 
 
 class SavedTokenizer(abc.ABC):
@@ -25,6 +25,6 @@ class SavedTokenizer(abc.ABC):
     def save(self, folder: str | Path) -> Path:
         """Write `folder/FILE`, whole or not at all; return its path."""
         path = Path(folder) / self.FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_text(path, self._to_json())
         return path

@@ -1,6 +1,5 @@
 """Text to token ids: a vocabulary of one's own words, or a published tokenizer."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.tokenizers.saved import SavedTokenizer
 from labelgraph_jax.data.tokenizers.units import IGNORED, letter_joiner, word_regex
 
@@ -292,7 +292,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise TokenizerError(f"{path} is not JSON: {error}") from error
     return settings if isinstance(settings, dict) else {}

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from labelgraph_jax.data.batches.shapes import row_counts
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.deploy.serve.errors import RefusedError
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.scoring import TIMED, Asked, Scorer
-from labelgraph_jax.deploy.serve.shapes import Bucket, Costs, row_counts
+from labelgraph_jax.deploy.serve.shapes import Bucket, Costs
 from labelgraph_jax.functional.losses.tasks import output_count
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.tables.decision import decided_columns, rule_of

@@ -1,7 +1,6 @@
 """Where a label graph comes from: training documents, a saved file, or a run."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from labelgraph_jax import __version__
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
-from labelgraph_jax.data.files import read_npz
+from labelgraph_jax.data.files import parse_json, read_npz
 from labelgraph_jax.data.labels.cooccurrence import cooccurrence_counts
 from labelgraph_jax.functional.graph.adjacency import (
     annotated_counts,
@@ -33,6 +32,7 @@ from labelgraph_jax.modules.label_graph import log_edge_weights
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.documents import document_tokenizer, fingerprint
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
+from labelgraph_jax.predictors.manifest import require_unchanged
 from labelgraph_jax.predictors.many_labels import MANY, require_room
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.adjacency_file import read_adjacency
@@ -149,7 +149,7 @@ def saved_graph(path: Path, *, strongest: int = 10) -> FoundGraph:
         labels = tuple(str(name) for name in archive.take("labels", "U", "N"))
         text = archive.text("about") if "about" in archive else "{}"
     try:
-        about = json.loads(text)
+        about = parse_json(text)
     except ValueError as error:
         raise ConfigError(f"{path}: 'about' must be JSON: {error}") from None
     if not isinstance(about, dict):
@@ -172,12 +172,13 @@ def run_graph(path: Path, *, strongest: int = 10) -> FoundGraph:
     """
     place = Workdir.existing(path)
     config, labels = place.config(), place.labels()
+    require_unchanged(place)
     if config.graph.layers == 0 or config.head.kind == "recurrent":
         raise ConfigError(
             f"{path}: this run has no label graph (graph.layers={config.graph.layers}, "
             f"head.kind='{config.head.kind}')"
         )
-    start = _matrix(place)
+    start = _matrix(place, len(labels))
     about = {
         "run": str(path),
         "initialisation": config.graph.initialisation,
@@ -197,10 +198,9 @@ def run_graph(path: Path, *, strongest: int = 10) -> FoundGraph:
     return FoundGraph(labels.names, after, about | {"learned": True}, report)
 
 
-def _matrix(place: Workdir) -> np.ndarray:
+def _matrix(place: Workdir, size: int) -> np.ndarray:
     """The adjacency that a run started from, as a matrix."""
-    arrays = place.label_graph()
-    size = len(arrays.counts)
+    arrays = place.label_graph(size)
     if isinstance(arrays.adjacency, np.ndarray):
         return arrays.adjacency
     if arrays.adjacency is None or size > MANY:

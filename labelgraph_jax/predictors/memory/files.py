@@ -23,6 +23,8 @@ from labelgraph_jax.config import ConfigError, MemoryConfig
 from labelgraph_jax.config.settings import from_values
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.data.files import (
+    make_folder,
+    parse_json,
     read_json,
     read_npz,
     replacing,
@@ -74,7 +76,7 @@ def stored_settings(place: Workdir) -> MemoryConfig:
 def save_memory(place: Workdir, memory: Memory) -> None:
     """Writes all but the encoder and the added labels; takes effect at its end."""
     folder = memory_folder(place)
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     (folder / "memory.json").unlink(missing_ok=True)
     kept = dataclasses.asdict(memory.keys)
     for name in ("documents", "labels"):
@@ -156,7 +158,7 @@ def remove_memory(place: Workdir) -> None:
 def copy_encoder(source: Path, place: Workdir) -> None:
     """Puts a sentence encoder into the work directory, each file whole or not."""
     folder = encoder_folder(place)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for pattern in ENCODER_FILES:
         for path in sorted(source.glob(pattern)):
             target = folder / path.name
@@ -190,7 +192,7 @@ def read_added(place: Workdir) -> AddedLabels:
         return AddedLabels()
     with read_npz(path, error=WorkdirError) as arrays:
         names = arrays.take("names", "U", "A")
-        parents = json.loads(arrays.text("parents"))
+        parents = parse_json(arrays.text("parents"))
         added = AddedLabels(
             names=tuple(map(str, names)),
             descriptions=tuple(map(str, arrays.take("descriptions", "U", "A"))),

@@ -272,6 +272,7 @@ def test_kept_predictions_of_other_thresholds_are_not_used(
     values["thresholds"]["corn"] = 0.01
     path.write_text(json.dumps(values))
     assert read_kept(Workdir(copied)) is None
+    assert run(["doctor", str(copied), "--accept", "--quiet"]) == 0
     assert run(["report", str(copied), "--out", str(copied / "out")]) == 0
     assert "whose predictions are not kept here" in capsys.readouterr().err
 
