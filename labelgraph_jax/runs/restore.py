@@ -245,6 +245,10 @@ def restore_table(place: Workdir, *, checkpoint: str | int = "best") -> TableMod
         targets = tuple(Target.from_json(fields) for fields in values["tasks"])
     except (DataError, KeyError, TypeError) as error:
         raise WorkdirError(f"{place.table_path}: {error}") from None
+    if not schema.columns or not targets:
+        raise WorkdirError(
+            f"{place.table_path}: must hold a column that is read and a task at least"
+        )
     classifier = build_table_classifier(config, schema, targets)
     with CheckpointStore(place.checkpoints) as store:
         params, step = store.restore_params(checkpoint), store.step_of(checkpoint)

@@ -114,6 +114,11 @@ CHANGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
         edited("table.json", lambda v: v["tasks"].reverse()),
         r"table\.json: must be|fit this model",
     ),
+    "no columns": (
+        "table",
+        edited("table.json", lambda v: v.update(columns=[])),
+        r"table\.json: must hold a column that is read",
+    ),
     "a member": (
         "ensemble",
         edited("members/1/labels.json", swapped),
