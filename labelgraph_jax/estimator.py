@@ -34,7 +34,7 @@ from labelgraph_jax.data.files import write_json
 from labelgraph_jax.data.readers.row_documents import read_frame
 from labelgraph_jax.predictors.documents import as_texts
 from labelgraph_jax.predictors.model import Model
-from labelgraph_jax.predictors.tables.model import frame_columns
+from labelgraph_jax.predictors.tables.inputs import frame_columns
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.corpus import FEW, IN_MEMORY, corpus_in_memory
 from labelgraph_jax.runs.fit import fit as fit_run

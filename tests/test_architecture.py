@@ -36,20 +36,20 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_150,
-    "functional": 6_285,
+    "config": 1_200,
+    "functional": 6_300,
     "modules": 1_760,
-    "data": 9_470,
-    "training": 2_665,
-    "predictors": 4_650,
-    "runs": 3_865,
+    "data": 9_600,
+    "training": 2_690,
+    "predictors": 4_680,
+    "runs": 3_850,
     "inspection": 4_780,
     "deploy": 2_980,
     "estimator": 260,
-    "cli": 3_225,
+    "cli": 3_240,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 41_060
+BUDGET = 41_340
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -58,7 +58,10 @@ settings and curves in the report (inspection), the refusals of the command line
 one line each (cli), and what a terminal, a service and a packed file of a stranger may
 do: streams that are lost, signals at any moment, errors in one line (cli), names that a
 service answers to and threads that it watches (deploy), limits of what is unpacked
-(data)."""
+(data). And what tables and functions lacked: one meaning of a value, lists and texts
+as inputs (data), thresholds, weights and groups of rows (predictors), their export and
+service (deploy), checked shapes, targets and types of every function (functional),
+checksums of what decides an answer, further epochs and starts from other runs (runs)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

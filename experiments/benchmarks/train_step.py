@@ -42,8 +42,8 @@ from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.modules.text_encoder import TextEncoder
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.network import Classifier, count_parameters
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
 from labelgraph_jax.training.compiled_step import compile_train_step
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer

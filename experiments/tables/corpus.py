@@ -19,7 +19,7 @@ from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.documents import Encoded, encode_documents, fingerprint
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.runs.label_graph import label_graph_arrays
 from labelgraph_jax.runs.labels import PreparedTexts, prepare
 

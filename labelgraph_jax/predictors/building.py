@@ -17,10 +17,10 @@ from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.modules.text_encoder import TextEncoder
 from labelgraph_jax.modules.transformer import TransformerShape
 from labelgraph_jax.predictors.frozen_encoder import chunk_tokens
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.many_labels import EDGES_FROM, free_bytes
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.task_network import build_task_magnet
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
 
 MAX_HEADS = 8
 

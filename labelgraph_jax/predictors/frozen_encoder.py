@@ -1,6 +1,7 @@
 """A frozen pretrained encoder: token ids -> token vectors, computed once and cached."""
 
 import dataclasses
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -10,15 +11,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from labelgraph_jax.config import TextConfig
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
 from labelgraph_jax.data.encoding_cache import (
     EncodingCache,
     EncodingCacheWriter,
     encoding_key,
 )
-from labelgraph_jax.data.files import digest
+from labelgraph_jax.data.files import digest, make_folder, replacing
 from labelgraph_jax.data.tokenizers.words import Tokenizer
-from labelgraph_jax.modules.pretrained import load_transformer
+from labelgraph_jax.modules.pretrained import find_pretrained, load_transformer
 from labelgraph_jax.modules.seams import LOOKED_UP, looked_up, substitutes
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 from labelgraph_jax.predictors.pickled import Pickled
@@ -247,3 +249,26 @@ class FrozenEncoder(Pickled):
             for rows in self.rows:
                 sequences = [np.zeros(length, np.int32)] * rows
                 self._fill(_MemoryStore([length] * rows), sequences, np.arange(rows))
+
+
+def keep_encoder(text: TextConfig, folder: Path) -> None:
+    """Copy into a work directory what its model needs of a pretrained encoder.
+
+    Of one that is trained whole, the checkpoint has the weights.
+
+    Args:
+        text: settings; nothing is copied where they name no encoder.
+        folder: where the copies go.
+    """
+    if text.vectors != "pretrained":
+        return
+    make_folder(folder)
+    source = find_pretrained(text.pretrained)
+    copied = [source / "config.json"]
+    if not text.trainable or text.trained_layers:
+        copied += sorted(source.glob("*.safetensors*"))
+    for path in copied:
+        target = folder / path.name
+        if not target.is_file() or target.stat().st_size != path.stat().st_size:
+            with replacing(target) as unfinished:
+                shutil.copyfile(path, unfinished)

@@ -17,7 +17,7 @@ from labelgraph_jax.functional.losses.elementwise import (
     binary_cross_entropy,
     focal_loss,
 )
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 
 LOSSES: dict[str, Callable[..., LossSum]] = {
     "binary_cross_entropy": binary_cross_entropy,

@@ -27,9 +27,9 @@ from labelgraph_jax.predictors.choosing import global_threshold
 from labelgraph_jax.predictors.decision import Decision, at_half
 from labelgraph_jax.predictors.documents import Encoded, fingerprint
 from labelgraph_jax.predictors.hierarchy import hierarchical_metrics
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.loss_choice import annotated_documents
 from labelgraph_jax.predictors.predictions import Predictions
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
 
 KS = (1, 3, 5)
 SELECTION_KS = (1, 5)

@@ -15,8 +15,8 @@ from labelgraph_jax.modules.magnet import Factors, Magnet, TaskMagnet
 from labelgraph_jax.modules.mixture import GATES, gate_weights_of
 from labelgraph_jax.modules.seams import LOOKED_UP, looked_up
 from labelgraph_jax.modules.text_encoder import place_params
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.many_labels import MANY
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
 from labelgraph_jax.training.objectives import LossFn, LossSum
 
 MODEL_INPUTS = ("token_mask", "token_ids", "token_vectors", "token_values")

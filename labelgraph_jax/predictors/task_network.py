@@ -11,8 +11,8 @@ from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import LOG_VARIANCE, TaskMagnet
 from labelgraph_jax.modules.mixture import Mixture, l2_constraint
 from labelgraph_jax.modules.text_encoder import TextEncoder
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.loss_choice import choose_loss
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
 from labelgraph_jax.training.objectives import (
     ApplyFn,
     LabelSet,

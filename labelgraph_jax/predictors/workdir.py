@@ -31,8 +31,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from labelgraph_jax.config import Config, ConfigError, differences, from_dict, to_dict
 from labelgraph_jax.config.settings import short
 from labelgraph_jax.data.documents import LabelSpace
@@ -40,13 +38,15 @@ from labelgraph_jax.data.files import (
     is_leftover,
     make_folder,
     parse_json,
-    read_npz,
     write_json,
-    write_npz,
     write_text,
 )
 from labelgraph_jax.data.layout import OLD, Layout
-from labelgraph_jax.functional.graph.edges import Edges
+from labelgraph_jax.predictors.label_graph_file import (
+    LabelGraphArrays,
+    read_label_graph,
+    write_label_graph,
+)
 
 
 class WorkdirError(ValueError):
@@ -78,25 +78,6 @@ class RunDataChangedError(WorkdirError):
             f"{path}: the {split} {what} are not those of the training run ({why})"
         )
         super().__init__(f"{message}; {instead}" if instead else message)
-
-
-@dataclass(frozen=True)
-class LabelGraphArrays:
-    """What the label graph starts from; all of it from the training split.
-
-    Attributes:
-        features: initial label features, float32 `[N, D]`.
-        adjacency: label adjacency, float32 `[N, N]`; (i, j): i receives from j; or
-            its edges as a list; or None, where every label receives from every label
-            or edge weights are learned at a low rank.
-        prior: share of the training documents with each label, float32 `[N]`.
-        counts: training documents with each label, float32 `[N]`.
-    """
-
-    features: np.ndarray
-    adjacency: np.ndarray | Edges | None
-    prior: np.ndarray
-    counts: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -216,7 +197,7 @@ class Workdir:
         elif self.has_data:
             self.require_data(data, what)
             if added:  # open again: what stands there is of fewer epochs
-                for name in ("results.json", "report.html"):
+                for name in ("results.json", "report.html", "manifest.json"):
                     (self.path / name).unlink(missing_ok=True)
                 write_json(self.config_path, to_dict(config))
             return
@@ -283,49 +264,16 @@ class Workdir:
             raise WorkdirError(f"{path}: {error}") from error
 
     def save_label_graph(self, arrays: LabelGraphArrays) -> None:
-        adjacency = arrays.adjacency
-        start: dict[str, Any] = {}
-        if isinstance(adjacency, Edges):
-            start = {f"edge_{name}": part for name, part in adjacency._asdict().items()}
-        elif adjacency is not None:
-            start = {"adjacency": adjacency}
-        for name in ("features", "prior", "counts"):
-            start[name] = getattr(arrays, name)
-        write_npz(self.path / "label_graph.npz", start)
+        write_label_graph(self.path / "label_graph.npz", arrays)
 
     def label_graph(self, labels: int | None = None) -> LabelGraphArrays:
-        """What the label graph started from.
-
-        Args:
-            labels: how many labels the model has, where that is known.
+        """What the label graph started from, of a model with so many labels.
 
         Raises:
-            WorkdirError: the file is damaged, or of other labels.
+            WorkdirError: the file is absent, damaged, or of other labels.
         """
         path = self.path / "label_graph.npz"
-        if not path.is_file():
-            raise WorkdirError(f"{path}: cannot be read; train first")
-        sizes = {} if labels is None else {"N": labels}
-        with read_npz(path, error=WorkdirError, sizes=sizes) as stored:
-            counts = stored.take("counts", "f", "N", low=0)
-            adjacency: Any = None
-            if "edge_receivers" in stored:
-                parts: list[Any] = [
-                    stored.take(f"edge_{name}", "iu", "E", low=0, below=len(counts))
-                    for name in ("receivers", "senders")
-                ]
-                if (np.diff(parts[0].astype(np.int64)) < 0).any():
-                    raise WorkdirError(f"{path}: edge_receivers must be sorted")
-                parts.append(stored.take("edge_weights", "f", "E"))
-                adjacency = Edges(*parts)
-            elif "adjacency" in stored:
-                adjacency = stored.take("adjacency", "f", "N", "N")
-            return LabelGraphArrays(
-                features=stored.take("features", "f", "N", "D"),
-                adjacency=adjacency,
-                prior=stored.take("prior", "f", "N"),
-                counts=counts,
-            )
+        return read_label_graph(path, labels, error=WorkdirError)
 
     @property
     def table_path(self) -> Path:

@@ -144,12 +144,8 @@ def fit(
             if baseline:
                 rivals = _rivals(place, problem, records, execution, begun, progress)
                 results["baseline"] = rivals
-
-            def finish() -> None:
-                seal(place)
-                place.save_results(results)
-
-            on_first(finish)
+            on_first(lambda: seal(place))
+            on_first(lambda: place.save_results(results))
             if not execution.settings.keep_optimizer:
                 with CheckpointStore(place.checkpoints) as store:
                     store.keep_parameters()
@@ -188,8 +184,7 @@ def _finished(
     begun: Workdir | None,
     progress: bool,
 ) -> dict[str, Any]:
-    """The results that stand there, if the data are still those that they are of, with
-    the baseline if it is new."""
+    """The results that stand there, of the same data, and the baseline if it is new."""
     say, results = execution.say, place.results()
     measure = baseline and results.get("baseline") is None
     try:

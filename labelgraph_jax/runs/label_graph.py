@@ -15,12 +15,12 @@ from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.predictors.documents import AnyTokenizer, label_text
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.hierarchy import require_taxonomy
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.many_labels import (
     needs_adjacency,
     require_room,
     uses_edges,
 )
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
 from labelgraph_jax.runs.adjacency_file import read_adjacency
 from labelgraph_jax.runs.label_edges import starting_edges
 

@@ -1,7 +1,6 @@
 """The problem of labels of texts: what `fit` asks of it."""
 
 import dataclasses
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Corpus, LabelSpace
-from labelgraph_jax.data.files import cache_folder, make_folder, replacing
+from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.problems import shared_lines
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
@@ -38,8 +37,13 @@ from labelgraph_jax.predictors.documents import (
     require_annotations,
     token_weights,
 )
-from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder, upper_layers
+from labelgraph_jax.predictors.frozen_encoder import (
+    FrozenEncoder,
+    keep_encoder,
+    upper_layers,
+)
 from labelgraph_jax.predictors.hierarchy import lacking_ancestors, require_taxonomy
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.loss_choice import choose_loss
 from labelgraph_jax.predictors.many_labels import label_chunk, require_room
 from labelgraph_jax.predictors.measure import validation_metrics
@@ -48,7 +52,7 @@ from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.scorers import compile_scorer
 from labelgraph_jax.predictors.task_network import task_objective
-from labelgraph_jax.predictors.workdir import LabelGraphArrays, Workdir
+from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.calibrate import calibrate, evaluate_test, test_gates
 from labelgraph_jax.runs.corpus import (
     layout_lines,
@@ -117,20 +121,7 @@ class LabelProblem:
         place.save_labels(prepared.labels)
         place.save_label_graph(prepared.graph)
         prepared.tokenizer.save(place.tokenizer)
-        text = self.config.text
-        if text.vectors != "pretrained":
-            return
-        # Of an encoder that is trained whole, the checkpoint has the weights.
-        make_folder(place.encoder)
-        folder = find_pretrained(text.pretrained)
-        copied = [folder / "config.json"]
-        if not text.trainable or text.trained_layers:
-            copied += sorted(folder.glob("*.safetensors*"))
-        for path in copied:
-            target = place.encoder / path.name
-            if not target.is_file() or target.stat().st_size != path.stat().st_size:
-                with replacing(target) as partial:
-                    shutil.copyfile(path, partial)
+        keep_encoder(self.config.text, place.encoder)
 
     def init(self, prepared: PreparedTexts, key: jax.Array) -> Params:
         batch = evaluation_batches(prepared.train, batch_size=1)[0]

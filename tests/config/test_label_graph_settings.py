@@ -17,7 +17,7 @@ from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.functional.graph.adjacency import similarity_adjacency
 from labelgraph_jax.modules.label_graph import AttentionForm, LabelGraph
 from labelgraph_jax.predictors.building import build_classifier
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.runs.adjacency_file import write_adjacency
 from labelgraph_jax.runs.label_graph import label_graph_arrays
 

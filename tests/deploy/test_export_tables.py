@@ -15,7 +15,8 @@ from labelgraph_jax.cli.app import run
 from labelgraph_jax.deploy.export.program import ExportError
 from labelgraph_jax.deploy.export.source import self_contained
 from labelgraph_jax.deploy.export.tables import largest_difference, table_program
-from labelgraph_jax.predictors.tables.model import TableModel, as_table
+from labelgraph_jax.predictors.tables.inputs import as_table
+from labelgraph_jax.predictors.tables.model import TableModel
 from tests.deploy.test_export import WITHOUT_US
 from tests.tiny_table import made_rows, write_rows
 from tests.zoo import Zoo

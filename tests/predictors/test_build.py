@@ -21,7 +21,7 @@ from labelgraph_jax.config import (
     TextConfig,
 )
 from labelgraph_jax.predictors.building import build_classifier
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
 from tests.tiny import LABELS, tiny_config, write_tiny_bert

@@ -16,7 +16,8 @@ from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.display import as_html, as_text, model_facts
 from labelgraph_jax.predictors.ensemble import Ensemble
 from labelgraph_jax.predictors.model import Model
-from labelgraph_jax.predictors.tables.model import TableModel, as_table
+from labelgraph_jax.predictors.tables.inputs import as_table
+from labelgraph_jax.predictors.tables.model import TableModel
 from tests.tiny import LABELS
 from tests.zoo import Zoo
 

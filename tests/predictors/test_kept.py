@@ -11,7 +11,8 @@ from labelgraph_jax.cli.app import run as command
 from labelgraph_jax.data.files import write_npz
 from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.predictors.kept import FILE, read_kept
-from labelgraph_jax.predictors.workdir import LabelGraphArrays, Workdir, WorkdirError
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from tests.zoo import Zoo
 
 Arrays = dict[str, np.ndarray]

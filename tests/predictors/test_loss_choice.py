@@ -17,12 +17,12 @@ from labelgraph_jax.functional.losses.elementwise import (
     binary_cross_entropy,
     focal_loss,
 )
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.loss_choice import (
     LOSSES,
     annotated_documents,
     choose_loss,
 )
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
 
 COUNTS = np.array([40.0, 5.0, 0.0], np.float32)
 DOCUMENTS = np.array([80.0, 20.0, 80.0], np.float32)

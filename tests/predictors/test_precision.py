@@ -31,8 +31,9 @@ from labelgraph_jax.modules.mixture import (
 )
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 from labelgraph_jax.predictors.building import build_classifier
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.network import Classifier
-from labelgraph_jax.predictors.workdir import LabelGraphArrays, Workdir, WorkdirError
+from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.runs.fit import fit, optimizer_and_step
 from labelgraph_jax.runs.labels import label_objective
 from labelgraph_jax.training.objectives import multi_label_objective

@@ -9,8 +9,8 @@ import pytest
 from labelgraph_jax.config import Config, TrainingConfig
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.data.files import write_json
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.workdir import (
-    LabelGraphArrays,
     Workdir,
     WorkdirError,
 )

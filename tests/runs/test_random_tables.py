@@ -15,7 +15,8 @@ import pytest
 
 from labelgraph_jax.config import Config
 from labelgraph_jax.predictors.tables.data import learn_schema, learn_targets
-from labelgraph_jax.predictors.tables.model import Rows, TableModel, as_table
+from labelgraph_jax.predictors.tables.inputs import Rows, as_table
+from labelgraph_jax.predictors.tables.model import TableModel
 from labelgraph_jax.predictors.tables.network import build_table_classifier
 from labelgraph_jax.predictors.workdir import Workdir
 from tests.tiny_table import tiny_table_config

@@ -23,8 +23,8 @@ from labelgraph_jax.functional.many_labels.label_chunks import top_labels
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.modules.transformer import Transformer
+from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.network import Classifier
-from labelgraph_jax.predictors.workdir import LabelGraphArrays
 
 if TYPE_CHECKING:
     from labelgraph_jax.predictors.model import Model

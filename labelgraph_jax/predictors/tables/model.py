@@ -1,21 +1,17 @@
 """A model trained on a table, in memory: rows in, one prediction per task out."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import jax
 import numpy as np
 
 from labelgraph_jax.config import Config
-from labelgraph_jax.config.settings import short
 from labelgraph_jax.config.table import task_weights
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.examples import TableExamples
-from labelgraph_jax.data.tables.files import Table, read_table, table_of
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.data.tables.values import parse_number
@@ -36,6 +32,7 @@ from labelgraph_jax.predictors.tables.decision import (
     calibrated,
     decide,
 )
+from labelgraph_jax.predictors.tables.inputs import Rows, as_table
 from labelgraph_jax.predictors.tables.metrics import count_unseen, summarise
 from labelgraph_jax.predictors.tables.network import TableClassifier
 from labelgraph_jax.predictors.workdir import Workdir
@@ -51,17 +48,6 @@ from labelgraph_jax.training.objectives import Batch
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-# A name in quotes cannot stand beside |.
-Rows = Union[
-    Table,
-    str,
-    Path,
-    Mapping[str, Iterable[Any]],
-    Sequence[Mapping[str, Any]],
-    "DataFrame",
-]
-"""Rows: a table, the file of one, columns by name, one mapping per row, or a frame."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -329,66 +315,6 @@ class TableModel(Shown):
         return compile_probabilities(
             self.classifier.apply, link=lambda outputs: outputs
         )
-
-
-def as_table(rows: Rows) -> Table:
-    """Rows in any form that `Rows` names, as a table.
-
-    Raises:
-        DataError: no row, or a value that no column may hold.
-    """
-    if isinstance(rows, Table):
-        return rows
-    if isinstance(rows, (str, Path)):
-        try:
-            return read_table(rows)
-        except OSError as error:  # no name that a file may have
-            raise DataError(f"{rows!s:.60}: {error.strerror or error}") from None
-    if isinstance(rows, Mapping):
-        for name, values in rows.items():
-            if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-                raise DataError(
-                    f"rows by column must give a list of values for each; column "
-                    f"{str(name)!r} holds {short(values)}: of one row give a "
-                    "list of one mapping"
-                )
-        return table_of("rows", {str(name): rows[name] for name in rows})
-    if hasattr(rows, "columns"):
-        return table_of("rows", frame_columns(rows))
-    known = isinstance(rows, Iterable) and not isinstance(rows, bytes)
-    if not known or getattr(rows, "ndim", 1) != 1:
-        raise DataError(
-            "rows must be a data frame, the path of a file, columns by name, or a list "
-            f"of one mapping per row; got {short(rows)}"
-        )
-    rows = list(rows)
-    for number, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            raise DataError(
-                f"row {number} must be a mapping, as {{'column': value}}; got "
-                f"{type(row).__name__}"
-            )
-    names = dict.fromkeys(name for row in rows for name in row)
-    return table_of("rows", {name: [row.get(name) for row in rows] for name in names})
-
-
-def frame_columns(frame: Any) -> dict[str, list[Any]]:
-    """The columns of a pandas frame as plain Python, absent values None.
-
-    Raises:
-        ValueError: two columns have one name.
-    """
-    names = frame.columns.map(str)
-    twice = names[names.duplicated()]
-    if len(twice):
-        raise ValueError(
-            f"the columns of a data frame must have distinct names; got {twice[0]!r} "
-            "twice"
-        )
-    return {
-        str(name): frame[name].astype(object).where(frame[name].notna(), None).tolist()
-        for name in frame.columns
-    }
 
 
 def prediction(

@@ -20,7 +20,7 @@ from labelgraph_jax.data.tables.files import Table, read_table, table_of
 from labelgraph_jax.data.tables.learn_targets import learn_target
 from labelgraph_jax.data.tables.lists import parse_list
 from labelgraph_jax.data.tables.schema import TableSchema
-from labelgraph_jax.predictors.tables.model import as_table
+from labelgraph_jax.predictors.tables.inputs import as_table
 
 COLUMNS: Mapping[str, list[Any]] = {
     "watched": [[7, 12], [12], [], None, [7, 12, 300], [12, 7]],

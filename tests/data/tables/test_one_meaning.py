@@ -22,7 +22,7 @@ from labelgraph_jax.data.tables.learn_targets import learn_target
 from labelgraph_jax.data.tables.readings import learn_reading, widened
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
-from labelgraph_jax.predictors.tables.model import as_table
+from labelgraph_jax.predictors.tables.inputs import as_table
 
 Columns = Mapping[str, list[Any]]
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "frame", "rows")
