@@ -8,7 +8,6 @@ It trains as `labelgraph train` does; importing this module imports scikit-learn
 """
 
 import copy
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +29,7 @@ from labelgraph_jax.config import (
 from labelgraph_jax.config.settings import plain, short, whole_number
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.estimator_targets import Targets, read_truth
-from labelgraph_jax.data.files import write_json
+from labelgraph_jax.data.files import read_json, write_json
 from labelgraph_jax.data.readers.row_documents import read_frame
 from labelgraph_jax.predictors.documents import as_texts
 from labelgraph_jax.predictors.model import Model
@@ -391,9 +390,11 @@ def _require_columns(place: Path, columns: tuple[str, ...]) -> None:
     """
     if not (place / COLUMNS).is_file():
         return
-    before = json.loads((place / COLUMNS).read_text("utf-8"))
+    before = read_json(place / COLUMNS, error=WorkdirError)
     if before != list(columns):
+        same = len(before) == len(columns)
+        pair = (before, list(columns)) if same else (len(before), len(columns))
         raise WorkdirError(
-            f"{place}: holds a run of a y with other columns ({len(before):,}; now "
-            f"{len(columns):,}); choose another workdir"
+            f"{place}: holds a run of a y with other columns "
+            f"({short(pair[0])}; now {short(pair[1])}); choose another workdir"
         )

@@ -61,7 +61,7 @@ service answers to and threads that it watches (deploy), limits of what is unpac
 (data). And what tables and functions lacked: one meaning of a value, lists and texts
 as inputs (data), thresholds, weights and groups of rows (predictors), their export and
 service (deploy), checked shapes, targets and types of every function (functional),
-checksums of what decides an answer, further epochs and starts from other runs (runs)."""
+checksums of what decides an answer, more epochs and starts from other runs (runs)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -48,6 +48,12 @@ from labelgraph_jax.predictors.label_graph_file import (
     write_label_graph,
 )
 
+OF_A_FINISHED_RUN = (
+    *("results.json", "report.html", "manifest.json"),
+    *("thresholds.json", "test_predictions.npz"),
+)
+"""What more epochs make anew."""
+
 
 class WorkdirError(ValueError):
     """A directory that is not a work directory, or one of another run."""
@@ -197,7 +203,7 @@ class Workdir:
         elif self.has_data:
             self.require_data(data, what)
             if added:  # open again: what stands there is of fewer epochs
-                for name in ("results.json", "report.html", "manifest.json"):
+                for name in OF_A_FINISHED_RUN:
                     (self.path / name).unlink(missing_ok=True)
                 write_json(self.config_path, to_dict(config))
             return
@@ -319,7 +325,7 @@ class Workdir:
 
     def data(self) -> dict[str, str]:
         """Fingerprint of each split that the run was made with."""
-        known: dict[str, str] = self._read_json("data.json")
+        known: dict[str, str] = self._read_object("data.json")
         return known
 
     @property
@@ -335,8 +341,12 @@ class Workdir:
         write_json(self.path / "results.json", results)
 
     def results(self) -> dict[str, Any]:
-        """Metrics of the finished run."""
-        return self._read_json("results.json")
+        """Metrics of the finished run.
+
+        Raises:
+            WorkdirError: results.json does not hold them.
+        """
+        return self._read_object("results.json", "test")
 
     def history(self) -> list[dict[str, Any]]:
         """What training logged, a line of metrics.jsonl each, in order.
@@ -359,6 +369,13 @@ class Workdir:
                 if number < len(lines):
                     raise WorkdirError(f"{path}:{number}: must be JSON") from error
         return found
+
+    def _read_object(self, name: str, *keys: str) -> dict[str, Any]:
+        held = self._read_json(name)
+        if not isinstance(held, dict) or not set(keys) <= set(held):
+            having = f" with {', '.join(map(repr, keys))}" if keys else ""
+            raise WorkdirError(f"{self.path / name}: must hold a JSON object{having}")
+        return held
 
     def _read_json(self, name: str) -> Any:
         path = self.path / name

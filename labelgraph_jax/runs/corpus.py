@@ -69,6 +69,11 @@ def _read_corpus(
     if config.data:
         mode: Mode = "optional" if tasks or config.task else "required"
         corpus = _own_files(config, mode, layout, known, complain)
+    elif config.corpus == IN_MEMORY:
+        raise DataError(
+            "the documents of this run were in memory and are not kept: it can be "
+            "evaluated on a file (evaluate --data FILE), and predict others"
+        )
     else:
         corpus = _named_corpus(config)
     reads_features([d for split in corpus.splits.values() for d in split])

@@ -19,7 +19,7 @@ from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.config.schema import with_absolute_paths
 from labelgraph_jax.data.batches.batches import steps_per_epoch, train_batches
 from labelgraph_jax.data.documents import Corpus, DataError
-from labelgraph_jax.predictors.manifest import seal
+from labelgraph_jax.predictors.manifest import require_unchanged, seal
 from labelgraph_jax.predictors.network import is_body, is_frozen
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.calibrate import run_facts
@@ -167,6 +167,8 @@ def _check(
 ) -> None:
     """Refuse what cannot be trained here, before any work is done."""
     place.check(stored)
+    if place.adds_epochs(stored):
+        require_unchanged(place)
     require_free(place)
     if problem.what == "rows":
         execution.mesh()  # a table's batches depend on how many rows there are

@@ -48,6 +48,7 @@ from labelgraph_jax.predictors.loss_choice import choose_loss
 from labelgraph_jax.predictors.many_labels import label_chunk, require_room
 from labelgraph_jax.predictors.measure import validation_metrics
 from labelgraph_jax.predictors.memory.build import memory_results
+from labelgraph_jax.predictors.memory.files import has_memory, stored_settings
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.scorers import compile_scorer
@@ -171,11 +172,11 @@ class LabelProblem:
         return validate
 
     def calibrate(self, place: Workdir, prepared: PreparedTexts, say: Say) -> Model:
-        # The test documents are read twice, for the metrics and for the gates.
         model = restore_network(place, cache=cache_folder("encodings"))
         examples = prepared.validation_documents.examples
-        memory, corpus = self.config.memory, prepared.corpus
-        return calibrate(place, model, memory, corpus, examples, say=say)
+        # More epochs make a memory anew that stands there, as `memory` made it.
+        memory = stored_settings(place) if has_memory(place) else self.config.memory
+        return calibrate(place, model, memory, prepared.corpus, examples, say=say)
 
     def results(
         self, place: Workdir, prepared: PreparedTexts, model: Model

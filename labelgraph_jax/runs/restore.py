@@ -97,7 +97,8 @@ def load_model(
     """
     place = Workdir.existing(workdir)
     if not place.has_thresholds:
-        model = restore(place, checkpoint=checkpoint, cache=cache)
+        # A memory that stands there is of a network before this one.
+        model = restore(place, checkpoint=checkpoint, cache=cache, beside=False)
         require_unchanged(place)
         warnings.warn(
             f"{workdir}: training has not finished, so every label is decided at 0.5",

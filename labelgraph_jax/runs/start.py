@@ -1,6 +1,5 @@
 """A run begun from the parameters of another one: what is taken, by name and shape."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.config.wording import counted
-from labelgraph_jax.data.files import write_json
+from labelgraph_jax.data.files import read_json, write_json
+from labelgraph_jax.predictors.manifest import require_unchanged
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.checkpoint_files import flat_tree
@@ -51,11 +51,13 @@ def started_from(
         WorkdirError: it is no work directory, or the run was begun otherwise.
     """
     kept = place.path / FILE
-    known = json.loads(kept.read_text("utf-8"))["from"] if kept.is_file() else ""
-    if start is None:
-        return Workdir(Path(known)) if known else None
+    known = _kept(kept) if kept.is_file() else ""
+    begun = Workdir(Path(known)) if known else None
+    if start is None or (place.has_checkpoints and _same_folder(start, known)):
+        return begun
     other = Workdir.existing(start)
-    if place.has_checkpoints and str(other.path) != known:
+    require_unchanged(other)
+    if place.has_checkpoints:
         began = f"from {known}" if known else "from no other run"
         raise WorkdirError(
             f"{place.path}: holds a run that was begun {began}; choose another "
@@ -79,6 +81,20 @@ def started_from(
                 "and text.ngrams must be those of that run"
             )
     return other
+
+
+def _kept(path: Path) -> str:
+    """The path that start.json holds."""
+    held = read_json(path, error=WorkdirError)
+    known = held.get("from") if isinstance(held, dict) else None
+    if not isinstance(known, str):
+        raise WorkdirError(f'{path}: must hold {{"from": the path of a run}}')
+    return known
+
+
+def _same_folder(start: str | Path, known: str) -> bool:
+    """Return whether a path is that of the run that another was begun from."""
+    return known != "" and Path(start).absolute().resolve() == Path(known).resolve()
 
 
 def keep_start(place: Workdir, start: Workdir) -> None:

@@ -100,7 +100,12 @@ class CheckpointStore:
         )
 
     def written(self) -> list[int]:
-        """Steps of those that were written to their end, ascending."""
+        """Steps of those that were written to their end, ascending; of versions before
+        0.6, which wrote no checksums, all once one is best."""
+        steps = self.steps()
+        return self._checked() or (steps if self.best_step in steps else [])
+
+    def _checked(self) -> list[int]:
         return [s for s in self.steps() if has_checksums(self.folder / str(s))]
 
     @property
@@ -340,7 +345,7 @@ class CheckpointStore:
         agreed: bool = False,
     ) -> dict[str, Any]:
         # Versions before 0.6 wrote none.
-        checked = bool(self.written())
+        checked = bool(self._checked())
         for candidate in candidates:
             try:
                 folder = self.folder / str(candidate)

@@ -228,3 +228,85 @@ def test_the_command_line_takes_more_epochs_and_from(
     assert command([*given, "--epochs", "2"]) == 0
     assert "the optimizer's averages begin anew" in "".join(capsys.readouterr())
     assert Workdir(Path(workdir)).config().training.epochs == 2
+
+
+@pytest.mark.slow
+def test_more_epochs_make_the_memory_anew(zoo: Zoo, tmp_path: Path) -> None:
+    config, run = tiny_config(write_corpus(tmp_path)), tmp_path / "run"
+    fit(config, run, progress=False)
+    assert command(["memory", str(run), "--memory.kind", "documents"]) == 0
+    added = ["--description", "boats and whales"]
+    assert command(["labels", "add", str(run), "--label", "whaling", *added]) == 0
+    with np.load(run / "memory" / "keys.npz") as stored:
+        before = {name: stored[name] for name in stored}
+    results = fit(with_epochs(config, 4), run, progress=False)
+    assert results["memory"] is not None
+    with np.load(run / "memory" / "keys.npz") as stored:
+        now = {name: stored[name] for name in stored}
+    assert any(
+        now[name].shape == before[name].shape
+        and not np.array_equal(now[name], before[name])
+        for name in now
+    )
+    model = lg.load(run)
+    assert "whaling" in model.labels
+    # A memory of this very network: made once more, it is the same.
+    assert command(["memory", str(run), "--memory.kind", "documents"]) == 0
+    with np.load(run / "memory" / "keys.npz") as stored:
+        for name in stored:
+            np.testing.assert_allclose(stored[name], now[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_has_no_thresholds_of_fewer_epochs(tmp_path: Path) -> None:
+    config, run = tiny_config(write_corpus(tmp_path)), tmp_path / "run"
+    fit(config, run, progress=False)
+    place = Workdir(run)
+    place.claim(Workdir(run).config(), place.data())  # nothing is added: all stays
+    assert place.has_thresholds and place.is_finished
+    place.claim(with_epochs(place.config(), 9), place.data())
+    assert not place.has_thresholds and not place.is_finished
+    with pytest.warns(UserWarning, match="has not finished, so every label is decided"):
+        lg.load(run)
+
+
+@pytest.mark.parametrize("name", ["labels.json", "checkpoints/best.json"])
+def test_nothing_begins_with_a_run_that_was_changed(
+    name: str, zoo: Zoo, tmp_path: Path
+) -> None:
+    changed = zoo.copy("bag", tmp_path / "changed")
+    (changed / name).write_text((changed / name).read_text() + " ")
+    config = Workdir(changed).config()
+    with pytest.raises(WorkdirError, match=rf"{name}: must be as the run left it"):
+        fit(config, tmp_path / "run", progress=False, start=changed)
+    with pytest.raises(WorkdirError, match=rf"{name}: must be as the run left it"):
+        fit(with_epochs(config, 30), changed, progress=False)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"from": 3}', "\xff", "{"])
+def test_a_damaged_origin_is_told_by_name(
+    content: str, zoo: Zoo, tmp_path: Path
+) -> None:
+    run = zoo.copy("bag", tmp_path / "run")
+    (run / "start.json").write_text(content, encoding="latin-1")
+    with pytest.raises(WorkdirError, match=r"start\.json: "):
+        fit(Workdir(run).config(), run, progress=False)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "3", "null"])
+@pytest.mark.parametrize("verb", ["report", "evaluate", "train"])
+def test_results_that_are_none_are_told_by_name(
+    content: str,
+    verb: str,
+    zoo: Zoo,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = zoo.copy("bag", tmp_path / "run")
+    (run / "results.json").write_text(content)
+    line = [verb, str(run)]
+    if verb == "train":
+        line = ["train", "--config", str(run / "config.json"), "--workdir", str(run)]
+    assert command(line) == 2
+    said = capsys.readouterr().err
+    assert "results.json: must hold a JSON object" in said

@@ -63,6 +63,7 @@ def examine_run(workdir: str | Path, *, accept: bool = False) -> RunFiles:
         changed = changes(place)
     except WorkdirError as error:
         changed = {FILE: str(error).removeprefix(f"{place.path / FILE}: ")}
+    accept = accept and not damaged
     if accept:
         with WorkdirLock(place.path):
             seal(place)

@@ -34,7 +34,7 @@ _ITEM = re.compile(
     re.VERBOSE,
 )
 _MARKUP = re.compile(r"(?:\s*<[^<>]+>)+\s*")
-_NOTHING = {"nan", "NaN", "None", "null"}
+_ABSENT_ITEMS = {"nan", "NaN", "None", "null"}
 """In a list without quotes around them these stand for no item."""
 ABSENT_CELLS = {"nan", "NaN", "NA", "<NA>", "NULL"}
 _BITS = {"0", "1", "0.", "1.", "0.0", "1.0", "True", "False"}
@@ -74,7 +74,7 @@ def written_list(cell: str) -> list[str] | None:
         quoted = match[1] if match[1] is not None else match[2]
         if quoted is not None:
             found.append(re.sub(r"\\(.)", r"\1", quoted))
-        elif (item := match[3].strip()) not in _NOTHING:
+        elif (item := match[3].strip()) not in _ABSENT_ITEMS:
             found.append(item)
         at = match.end()
     return found
@@ -265,8 +265,9 @@ def find_delimiter(
     mark = marks[0]
     tight = mark in "|;" or (mark == "," and any(re.search(r",\S", c) for c in cells))
     bound = _bound(counts, mark)
-    tight = tight or (mark == "," and _change_places(cells))
-    mixed = _combine(counts) if mark == BLANK else _swap(cells)
+    pairs = mark == "," and _in_pairs(cells)
+    tight = tight or (mark == "," and _change_places(cells) and not pairs)
+    mixed = _combine(counts) if mark == BLANK else _swap(cells) and not pairs
     if bound is None and mark == ",":  # nothing to go by; names have capitals
         mixed = mixed or not any(cell != cell.lower() for cell in cells if mark in cell)
     if not ask or tight or ((bound or 0.0) < FEW_BOUND and mixed):
@@ -339,6 +340,17 @@ def _swap(cells: Collection[str]) -> bool:
     divided = [pieces for cell in cells if len(pieces := parts(cell, ",")) > 1]
     later = {part for pieces in divided for part in pieces[1:]}
     return any(pieces[0] in later for pieces in divided)
+
+
+def _in_pairs(cells: Collection[str]) -> bool:
+    """Say that what stands between commas comes in pairs, each first part with the same
+    second one wherever it stands, as in "Paris, France, Rome, Italy"."""
+    second: dict[str, str] = {}
+    for pieces in (parts(cell, ",") for cell in cells):
+        pairs = list(zip(pieces[::2], pieces[1::2], strict=False))
+        if len(pieces) % 2 or any(second.setdefault(a, b) != b for a, b in pairs):
+            return False
+    return second.keys().isdisjoint(second.values())
 
 
 def _change_places(cells: Collection[str]) -> bool:

@@ -93,6 +93,11 @@ def settle(
             n for n in rows.header if n not in taken and not _INDEX.fullmatch(n)
         )
         names = _label_columns(rows, options, trained, by_name, rest, labels, tasks)
+    if both := [name for name in names if name in text_names(text, rows.header)]:
+        raise DataError(
+            f"{rows.name}: column {both[0]!r} holds the labels and must be no part of "
+            f"the text; got text_column {text!r}"
+        )
     every = [row for _, found in parts_read for row in found]
     style: str = ""
     delimiter = options.label_delimiter

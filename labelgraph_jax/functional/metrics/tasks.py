@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from labelgraph_jax.functional.checks import check_axes, check_targets
+from labelgraph_jax.functional.checks import check_axes, check_numbers, check_targets
 from labelgraph_jax.functional.losses.tasks import (
     Task,
     check_task_targets,
@@ -19,6 +19,24 @@ from labelgraph_jax.functional.losses.tasks import (
 Metrics = dict[str, float | None]
 Weights = Shaped[np.ndarray, " M"] | None
 """What each row counts, above 0; one each where None. A row of weight 2 is two."""
+
+
+def _each(weights: Weights, count: int) -> Float[np.ndarray, " M"]:
+    """What each row counts.
+
+    Raises:
+        ValueError: not a finite number of 0 or more for each row, or all are 0.
+    """
+    if weights is None:
+        return np.ones(count)
+    check_numbers(weights=weights)
+    check_axes(weights=(weights, "M"), rows=(np.empty(count), "M"))
+    each = np.asarray(weights, np.float64)
+    if not (np.isfinite(each).all() and (each >= 0).all()):
+        raise ValueError("weights must be finite numbers of 0 or more")
+    if count and not each.any():
+        raise ValueError("weights must not all be 0")
+    return each
 
 
 def roc_auc(
@@ -44,7 +62,7 @@ def roc_auc(
     scores, positive = _scores_and_positives(scores, targets)
     if not positive.any() or positive.all():
         return None
-    each = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
+    each = _each(weights, len(scores))
     _, inverse = np.unique(scores, return_inverse=True)
     up, down = (np.bincount(inverse, each * kind) for kind in (positive, ~positive))
     below = np.cumsum(down) - down / 2
@@ -72,7 +90,7 @@ def pr_auc(
     if not positive.any() or positive.all():
         return None
     values, inverse = np.unique(-scores, return_inverse=True)
-    each = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
+    each = _each(weights, len(scores))
     rows = np.bincount(inverse, each, minlength=len(values))
     hits = np.bincount(inverse, each * positive, minlength=len(values))
     precision = np.cumsum(hits) / np.cumsum(rows)
@@ -96,7 +114,7 @@ def log_loss(
         return None
     with np.errstate(invalid="ignore"):  # a logit that is NaN comes out
         losses = np.logaddexp(0.0, logits) - targets * logits
-    return float(np.average(losses, weights=weights))
+    return float(np.average(losses, weights=_each(weights, len(losses))))
 
 
 def rmse(
@@ -120,7 +138,8 @@ def rmse(
     error = np.asarray(values, np.float64) - np.asarray(targets, np.float64)
     if not len(error):
         return None
-    return float(np.sqrt(np.average(np.square(error), weights=weights)))
+    each = _each(weights, len(error))
+    return float(np.sqrt(np.average(np.square(error), weights=each)))
 
 
 def explained_variance(
@@ -135,9 +154,10 @@ def explained_variance(
     values, targets = np.asarray(values, np.float64), np.asarray(targets, np.float64)
     if not len(targets) or (targets == targets[0]).all():
         return None
-    mean = np.average(targets, weights=weights)
-    total = np.average(np.square(targets - mean), weights=weights)
-    left = np.average(np.square(values - targets), weights=weights)
+    each = _each(weights, len(targets))
+    mean = np.average(targets, weights=each)
+    total = np.average(np.square(targets - mean), weights=each)
+    left = np.average(np.square(values - targets), weights=each)
     return 1.0 - float(left / total) if total > 0.0 else None
 
 
@@ -187,7 +207,7 @@ def task_metrics(
     everything = np.ones(outputs.shape, bool)
     mask = everything if target_mask is None else np.asarray(target_mask, bool)
     decided = outputs > 0 if decided is None else decided
-    each = np.ones(len(outputs)) if weights is None else np.asarray(weights, np.float64)
+    each = _each(weights, len(outputs))
     mask = mask & (each > 0)[:, None]
     measures = {
         "binary": _multi_label,

@@ -90,6 +90,9 @@ def test_a_0_and_1_for_each_label_is_refused_with_a_delimiter_too(
         (["shoes, men", "shoes, women", "shoes"], None),
         (["corn, grain", "oil", "oil"], ("corn", "grain")),
         (["Paris, France", "Gold"], None),
+        (["Paris, France, Rome, Italy", "Lyon, France", "Rome, Italy"], None),
+        (["Rome, Italy, Paris, France", "Paris, France, Rome, Italy"], None),
+        (["shoes, men, hats, women", "hats, women, shoes, men"], None),
         (["Corn, Grain", "Grain, Wheat", "Wheat", "Grain"], ("Corn", "Grain")),
     ],
 )
@@ -137,3 +140,13 @@ def test_text_of_two_bytes_a_letter_and_old_line_ends_are_named(tmp_path: Path) 
     path.write_text(content)
     with pytest.raises(DataError, match="a CSV is read with --format csv"):
         read_documents(path)
+
+
+@pytest.mark.parametrize("columns", ["title,labels", "labels", "labels,title"])
+def test_the_column_of_the_labels_is_no_part_of_the_text(
+    columns: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("title,labels\nwheat is up,grain\ncopper is down,metal\n")
+    with pytest.raises(DataError, match="'labels' holds the labels and must be no pa"):
+        read_documents(path, text_column=columns)

@@ -161,3 +161,29 @@ def test_a_row_of_weight_three_is_measured_as_three_rows_and_one_of_zero_as_none
             if metric != "rows":
                 expected = repeated[name][metric]
                 assert value == pytest.approx(expected, abs=1e-12), (name, metric)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(1), "weights .* must fit together"),
+        (np.ones(3), "weights .* must fit together"),
+        (np.ones((4, 1)), "weights .* must fit together"),
+        (
+            np.array([1.0, -5.0, 1.0, 1.0]),
+            "weights must be finite numbers of",
+        ),
+        (np.array([1.0, np.inf, 1.0, 1.0]), "weights must be finite"),
+        (np.array([1.0, np.nan, 1.0, 1.0]), "weights must be numbers, got NaN"),
+        (np.zeros(4), "weights must not all be 0"),
+    ],
+)
+@pytest.mark.parametrize(
+    "metric", [roc_auc, pr_auc, log_loss, rmse, explained_variance]
+)
+def test_weights_that_weigh_nothing_are_refused(
+    untyped, metric, weights: np.ndarray, message: str
+) -> None:
+    values, targets = np.array([0.1, 0.6, 0.4, 0.9]), np.array([0.0, 1.0, 0.0, 1.0])
+    with pytest.raises(ValueError, match=message):
+        metric(values, targets, weights)
