@@ -106,6 +106,7 @@ def test_thresholds_and_calibration_leave_with_the_model(
     stored["tasks"]["click"]["calibration"] = {"scale": 0.5, "shift": -1, "gain": 0.1}
     stored["tasks"]["click"]["thresholds"] = {"1": 0.05}
     path.write_text(json.dumps(stored), encoding="utf-8")
+    assert run(["doctor", str(place), "--accept"]) == 0
     assert run(["export", str(place), str(tmp_path / "out"), "--check", "9"]) == 0
     script = runpy.run_path(str(tmp_path / "out" / "load_example.py"))
     rows = made_rows(30, 4)
@@ -119,6 +120,7 @@ def test_thresholds_and_calibration_leave_with_the_model(
 def test_a_run_without_thresholds_is_exported_at_half(zoo: Zoo, tmp_path: Path) -> None:
     place = zoo.copy("table", tmp_path / "run")
     (place / "thresholds.json").unlink()
+    assert run(["doctor", str(place), "--accept"]) == 0
     assert run(["export", str(place), str(tmp_path / "out"), "--quiet"]) == 0
     script = runpy.run_path(str(tmp_path / "out" / "load_example.py"))
     rows = made_rows(20, 4)

@@ -125,7 +125,7 @@ def read_vectors(column: Column, table: Table) -> np.ndarray:
             continue
         numbers = [parse_number(str(item)) for item in field]
         if len(numbers) != size or None in numbers:
-            _refuse(table, column.name, must, row)
+            _refuse_row(table, column.name, must, row)
         values[row] = numbers
     return np.where(np.isfinite(values).all(axis=1, keepdims=True), values, np.nan)
 
@@ -204,7 +204,7 @@ def _bags(table: Table, name: str, kind: str) -> list[Sequence[str]]:
             values = table.written.get(name, values)
         for row, value in enumerate(values):
             if isinstance(value, tuple):
-                _refuse(table, name, "texts", row)
+                _refuse_row(table, name, "texts", row)
         return [() if _is_gap(v) else words_of(_as_text(v)) for v in values]
     fields = _fields(table, name, "lists")
     return [tuple(dict.fromkeys(map(category_name, field or ()))) for field in fields]
@@ -214,12 +214,12 @@ def _fields(table: Table, name: str, must: str) -> list[Field]:
     fields = list_fields(table, name)
     if fields is None:
         is_list = [_is_gap(v) or _is_list(v) for v in table.column(name)]
-        _refuse(table, name, must, is_list.index(False))
+        _refuse_row(table, name, must, is_list.index(False))
     assert fields is not None
     return fields
 
 
-def _refuse(table: Table, name: str, must: str, row: int) -> None:
+def _refuse_row(table: Table, name: str, must: str, row: int) -> None:
     value = table.column(name)[row]
     got = list(value) if isinstance(value, tuple) else value
     raise DataError(
