@@ -53,7 +53,8 @@ class Column:
             wider, see `readings.widened`; None of what earlier versions trained.
         reads: how numbers are written, one of `readings.READS`.
         strays: texts among numbers that stand for a missing value.
-        verbatim: categories count as they are written, 1.1 and 1.10 being two.
+        verbatim: categories count as they are written, 1.1 and 1.10 being two; of
+            `ids` always, but for what earlier versions trained.
         length: so many ids of a row are read, of `ids` and `text`.
         means: of each number of a `vector`, which is read as (x - means) / scale.
         missing: how many training rows had no value.

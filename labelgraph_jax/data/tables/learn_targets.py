@@ -203,13 +203,14 @@ def _multi_label(table: Table, name: str, delimiter: str) -> Target:
         delimiter = find_delimiter(cells, texts, table.name, blanks=False)
     delimiter = "" if delimiter == WHOLE else delimiter
     counts: Counter[str] = Counter()
-    for labels in label_lists(table, name, delimiter):
-        counts.update(labels or ())
+    for row in label_lists(table, name, delimiter):
+        counts.update(row or ())
     if not counts:
         raise DataError(
             f"{table.name}: no training row of column {name!r} carries a label"
         )
-    return Target(name, "multi_label", tuple(sorted(counts)), delimiter=delimiter)
+    labels = tuple(sorted(counts))
+    return Target(name, "multi_label", labels, delimiter=delimiter, verbatim=True)
 
 
 def _most_frequent(counts: Counter[str]) -> str:

@@ -34,11 +34,12 @@ Field = tuple[float | str, ...] | None
 def parse_list(text: str) -> Field:
     """The items of a list as JSON, Python or numpy writes it; None of another text.
 
-    Whole numbers are names of something, others numbers.
+    Whole numbers are names of something, others numbers; texts in quotes stay as they
+    are written.
 
     Example:
-        >>> parse_list("[12, 7]"), parse_list("[0.5 1.]"), parse_list("['a']")
-        (('12', '7'), (0.5, 1.0), ('a',))
+        >>> parse_list("[12, 7]"), parse_list("[0.5 1.]"), parse_list("['1.10']")
+        (('12', '7'), (0.5, 1.0), ('1.10',))
     """
     text = text.strip()
     if text[:1] != "[" or text[-1:] != "]":
@@ -50,7 +51,25 @@ def parse_list(text: str) -> Field:
     items = written_list(text)
     if items is None:
         return None
-    return tuple(category_name(item.strip()) for item in items)
+    quoted = any(mark in text for mark in "'\"")
+    return tuple(
+        item.strip() if quoted else category_name(item.strip()) for item in items
+    )
+
+
+def item_names(items: Sequence[float | str], *, verbatim: bool) -> tuple[str, ...]:
+    """The items of a list as names, each once.
+
+    Args:
+        items: the list.
+        verbatim: texts are names as they are written: "1.1" and "1.10" are two.
+    """
+    keep = [verbatim and isinstance(item, str) for item in items]
+    names = (
+        str(item) if kept else category_name(item)
+        for item, kept in zip(items, keep, strict=True)
+    )
+    return tuple(dict.fromkeys(names))
 
 
 def list_fields(table: Table, name: str) -> list[Field] | None:
@@ -151,7 +170,7 @@ def learn_bag(
         min_count: items in fewer rows are left out; of words, at least 2.
         most: the rarest items beyond so many are left out.
     """
-    bags = _bags(table, name, kind)
+    bags = _bags(table, name, kind, verbatim=True)
     counts = Counter(item for bag in bags if bag for item in set(bag))
     if not any(_FEWEST_ROWS <= count < len(bags) for count in counts.values()):
         return None
@@ -167,6 +186,7 @@ def learn_bag(
         name,
         "text" if kind == "text" else "ids",
         categories=kept,
+        verbatim=kind == "ids",
         length=min(max(longest, 1), _LONGEST[kind]),
         missing=sum(not bag for bag in bags),
         rare=len(counts) - len(kept),
@@ -186,7 +206,8 @@ def bag_ids(column: Column, table: Table) -> tuple[np.ndarray, Counter[str]]:
     places = {item: i for i, item in enumerate(column.categories, FIRST_CATEGORY)}
     ids = np.full((len(table), column.length), UNSEEN, np.int32)
     unseen: Counter[str] = Counter()
-    for row, bag in enumerate(_bags(table, column.name, column.kind)):
+    bags = _bags(table, column.name, column.kind, verbatim=column.verbatim)
+    for row, bag in enumerate(bags):
         known = [places[item] for item in bag if item in places]
         if column.kind == "ids":
             unseen.update(item for item in bag if item not in places)
@@ -196,7 +217,7 @@ def bag_ids(column: Column, table: Table) -> tuple[np.ndarray, Counter[str]]:
     return ids, unseen
 
 
-def _bags(table: Table, name: str, kind: str) -> list[Sequence[str]]:
+def _bags(table: Table, name: str, kind: str, *, verbatim: bool) -> list[Sequence[str]]:
     """The items of every row, in order."""
     if kind == "text":
         values = table.column(name)
@@ -207,7 +228,7 @@ def _bags(table: Table, name: str, kind: str) -> list[Sequence[str]]:
                 _refuse_row(table, name, "texts", row)
         return [() if _is_gap(v) else words_of(_as_text(v)) for v in values]
     fields = _fields(table, name, "lists")
-    return [tuple(dict.fromkeys(map(category_name, field or ()))) for field in fields]
+    return [item_names(field or (), verbatim=verbatim) for field in fields]
 
 
 def _fields(table: Table, name: str, must: str) -> list[Field]:

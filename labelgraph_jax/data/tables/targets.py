@@ -13,7 +13,7 @@ import numpy as np
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.tables.files import Table
-from labelgraph_jax.data.tables.lists import parse_list
+from labelgraph_jax.data.tables.lists import item_names, parse_list
 from labelgraph_jax.data.tables.readings import Numbers, read_numbers, value_names
 from labelgraph_jax.data.tables.values import category_name
 
@@ -41,7 +41,8 @@ class Target:
             None of what earlier versions trained.
         reads: how numbers are written, one of `readings.READS`.
         strays: texts among numbers that stand for not annotated.
-        verbatim: values count as they are written, see `readings.learn_reading`.
+        verbatim: values count as they are written, see `readings.learn_reading`; of
+            multi_label always, but for what earlier versions trained.
         delimiter: what stands between the labels of a multi_label field.
         rows: training rows that are annotated for it.
     """
@@ -174,7 +175,8 @@ class Target:
         targets = np.zeros((len(table), self.width), np.float32)
         known = np.zeros(len(table), bool)
         unseen: Counter[str] = Counter()
-        for row, labels in enumerate(label_lists(table, self.name, self.delimiter)):
+        lists = label_lists(table, self.name, self.delimiter, verbatim=self.verbatim)
+        for row, labels in enumerate(lists):
             known[row] = labels is not None
             for label in labels or ():
                 if label in place:
@@ -244,21 +246,40 @@ def encode_targets(
 
 
 def label_lists(
-    table: Table, name: str, delimiter: str
+    table: Table, name: str, delimiter: str, *, verbatim: bool = True
 ) -> list[tuple[str, ...] | None]:
-    """The labels of each row; None where it is not annotated."""
+    """The labels of each row; None where it is not annotated.
+
+    Args:
+        table: any rows.
+        name: of the column.
+        delimiter: what stands between the labels of a text.
+        verbatim: texts are labels as they are written, "1.1" and "1.10" being two,
+            in lists and between delimiters; else, in lists, as `category_name` says.
+    """
     values = table.column(name)
     if values.dtype != object:
-        return [None if np.isnan(v) else (category_name(v),) for v in values]
+        written = table.written.get(name) if verbatim else None
+        texts: Any = values if written is None else written
+        return [
+            None if np.isnan(value) else (_label_of_number(value, text),)
+            for value, text in zip(values, texts, strict=True)
+        ]
     known: dict[Any, tuple[str, ...] | None] = {}
     for value in dict.fromkeys(values):
         if value is None or isinstance(value, tuple):
-            known[value] = value and tuple(dict.fromkeys(map(category_name, value)))
+            known[value] = value and item_names(value, verbatim=verbatim)
         elif value.lower() in _NO_LABELS:
             known[value] = ()
         elif (items := parse_list(value)) is not None:
-            known[value] = tuple(dict.fromkeys(map(str, items)))
+            known[value] = item_names(items, verbatim=verbatim)
         else:
             parts = value.split(delimiter) if delimiter else [value]
             known[value] = tuple(dict.fromkeys(p.strip() for p in parts if p.strip()))
     return [known[value] for value in values]
+
+
+def _label_of_number(number: float, text: Any) -> str:
+    """A label in a column of numbers: 1.10 as it is written, 3.0 as 3."""
+    whole = float(number).is_integer() or not isinstance(text, str)
+    return category_name(number) if whole else text

@@ -90,7 +90,7 @@ def _column(column: Column) -> str:
     parts = []
     if column.reads:
         parts.append(_READS[column.reads])
-    if column.verbatim:
+    if column.verbatim and column.kind == "categorical":
         parts.append("names as they are written, 1.1 and 1.10 being two")
     if column.reads == "time":
         mean, spread = moment_name(round(column.mean)), column.scale / 86_400

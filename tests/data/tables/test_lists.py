@@ -247,3 +247,89 @@ def test_lists_of_whole_numbers_and_lists_in_a_csv_are_labels_too() -> None:
 )
 def test_a_written_list_is_a_list(text: str, items: tuple[Any, ...] | None) -> None:
     assert parse_list(text) == items
+
+
+def spelled(rows: list[list[Any]], form: str, folder: Path) -> Table:
+    """Lists of texts as a format has them."""
+    path = folder / f"spelled.{form}"
+    if form == "delimited":
+        path = path.with_suffix(".csv")
+        lines = ["x,n", *(f"{'|'.join(row)},{i}" for i, row in enumerate(rows))]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    elif form in ("json", "python"):
+        with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+            write = json.dumps if form == "json" else str
+            csv.writer(file).writerows([["x"], *([write(row)] for row in rows)])
+        path = path.with_suffix(".csv")
+    elif form == "jsonl":
+        path.write_text("\n".join(json.dumps({"x": row}) for row in rows), "utf-8")
+    elif form == "parquet":
+        pa.parquet.write_table(pa.table({"x": rows}), path)
+    else:
+        return as_table([{"x": row} for row in rows])
+    return read_table(path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("1.1", "1.10", "2"),
+        ("1", "1.0", "1e5", "100000"),
+        ("1", "true", "True", "TRUE"),
+        ("2024-05-01", "2024-05-01 00:00", "2024-05-01T00:00:00Z"),
+        ("007", "7", "+7"),
+    ],
+)
+@pytest.mark.parametrize("trained", ["delimited", "jsonl", "json", "parquet"])
+def test_texts_in_lists_keep_their_spelling_in_every_format(
+    names: tuple[str, ...], trained: str, tmp_path: Path
+) -> None:
+    rows = [[name, names[i - 1]] for i, name in enumerate(names)] * 3
+    rows += [[name] for name in names]
+    target = learn_target(spelled(rows, trained, tmp_path), "x", "multi_label")
+    assert set(target.values) == set(names)
+    target = type(target).from_json(target.to_json())
+    forms = "jsonl", "json", "python", "parquet", "rows"
+    # Without a delimiter in training, a text with one is one label.
+    for form in (*forms, *(["delimited"] if trained == "delimited" else [])):
+        found, known, unseen = target.encode(spelled(rows, form, tmp_path))
+        assert known.all() and not unseen, form
+        assert [
+            {target.values[i] for i in np.flatnonzero(row)} for row in found
+        ] == list(map(set, rows)), form
+        if form == "delimited":
+            continue
+        schema = TableSchema.infer(spelled(rows, form, tmp_path))
+        schema = TableSchema.from_json(schema.to_json())
+        assert set(schema.columns[0].categories) == set(names), form
+
+
+def test_lone_labels_in_a_column_of_numbers_keep_their_spelling(tmp_path: Path) -> None:
+    train = spelled([["1.1", "2"], ["1.10"], ["1.1"]] * 3, "delimited", tmp_path)
+    target = learn_target(train, "x", "multi_label")
+    later = spelled([["1.10"], ["1.1"], ["2"]], "delimited", tmp_path)
+    assert later.columns["x"].dtype == float
+    found = target.encode(later)[0]
+    assert [target.values[i] for i in found.argmax(1)] == ["1.10", "1.1", "2"]
+    assert learn_target(later, "x", "multi_label").values == ("1.1", "1.10", "2")
+    whole = table_of("frame", {"x": [1.0, 2.0, None]})
+    assert learn_target(whole, "x", "multi_label").values == ("1", "2")
+
+
+def test_truths_and_numbers_in_lists_have_one_name_in_every_format() -> None:
+    for values in ([[True, False], [True]], ["[true, false]", "[True]"]):
+        target = learn_target(table_of("x", {"x": values}), "x", "multi_label")
+        assert target.values == ("0", "1")
+    for values in ([[1.0, 2.5], [1.0]], ["[1.0, 2.5]", "[1.]"]):
+        target = learn_target(table_of("x", {"x": values}), "x", "multi_label")
+        assert target.values == ("1", "2.5")
+
+
+def test_lists_of_what_earlier_versions_trained_are_read_as_they_were() -> None:
+    fields = {"name": "x", "kind": "ids", "categories": ["1.1"], "length": 2}
+    text = json.dumps({"columns": [fields | {"rare": 0, "missing": 0}], "dropped": {}})
+    table = table_of("new", {"x": [["1.10"], ["1.1"]]})
+    assert TableSchema.from_json(text).encode(table).categories[:, 0].tolist() == [2, 2]
+    values = {"name": "x", "kind": "multi_label", "values": ["1.1"], "rows": 2}
+    target = type(learn_target(table, "x")).from_json(values | {"prior": [0.5]})
+    assert target.encode(table)[0][:, 0].tolist() == [1.0, 1.0]
