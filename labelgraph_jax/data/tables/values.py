@@ -36,7 +36,7 @@ _NUMBER = re.compile(
 MOMENTS = (datetime.date, np.datetime64)
 """Types of a moment."""
 _DURATIONS = (datetime.timedelta, datetime.time, np.timedelta64)
-_NOTHING = ("NoneType", "NAType", "NaTType")
+_NONE_TYPES = ("NoneType", "NAType", "NaTType")
 _FRACTIONS = (float, np.floating, decimal.Decimal)
 _NUMBERS = (int, np.integer, *_FRACTIONS)
 # As a float it is another number where points stand between thousands.
@@ -244,7 +244,7 @@ def says_more(text: str, number: float) -> bool:
 
 def typed_value(value: Any) -> float | str | None:
     """A field of a file as a number, a text or nothing."""
-    if type(value).__name__ in _NOTHING:
+    if type(value).__name__ in _NONE_TYPES:
         return None
     if isinstance(value, str):
         return value.strip()
