@@ -91,6 +91,68 @@ def test_a_target_that_does_not_vary_is_a_warning(tmp_path: Path, capsys: Any) -
 def test_runs_over_tables_are_no_ensemble_and_that_is_said(
     zoo: Zoo, tmp_path: Path
 ) -> None:
-    with pytest.raises(WorkdirError, match="a run over a table reads rows, and an"):
+    with pytest.raises(WorkdirError, match="has learned tasks of a table; an ensemble joins"):
         make_ensemble([zoo("table"), zoo("table")], tmp_path / "joined")
     assert not (tmp_path / "joined").exists()
+
+
+def folder_of_splits(folder: Path) -> Path:
+    """Train, validation and test, and a file that belongs to none."""
+    folder.mkdir()
+    for number, name in enumerate(("train", "valid", "test")):
+        rows = [
+            {k: r[k] for k in ("age", "job", "click", "rating")}
+            for r in made_rows(60 - 15 * number, number)
+        ]
+        write_rows(folder / f"{name}.csv", rows)
+    write_rows(folder / "notes.csv", [{"note": "not rows"}])
+    return folder
+
+
+def test_a_folder_is_validated_split_by_split_and_names_what_is_not_read(
+    tmp_path: Path, capsys: Any
+) -> None:
+    folder = folder_of_splits(tmp_path / "rows")
+    note = "1 file not read, whose names say neither train, validation nor test: notes"
+    code, lines = validate(folder, capsys)
+    assert code == 0
+    assert note in " ".join(lines)
+    assert run(["data", "stats", str(folder), *TASKS]) == 0
+    said = capsys.readouterr()
+    assert note in " ".join((said.out + said.err).split())
+    # Of every split the fields that training would refuse, by its own lines.
+    for name, count in (("valid", 45), ("test", 30)):
+        rows = made_rows(count, 5)
+        rows[3]["click"], rows[4]["rating"] = "maybe", "1,2,3"
+        rows = [{k: r[k] for k in ("age", "job", "click", "rating")} for r in rows]
+        kept = (folder / f"{name}.csv").read_text("utf-8")
+        write_rows(folder / f"{name}.csv", rows)
+        code, lines = validate(folder, capsys)
+        (folder / f"{name}.csv").write_text(kept, "utf-8")
+        assert code == 2, name
+        assert f"{name}.csv:5: column 'click' must hold 0 or 1" in " ".join(lines)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_wrong_with_test_rows_is_told_before_training(
+    whole: bool, tmp_path: Path, capsys: Any
+) -> None:
+    train = write_rows(tmp_path / "train.csv", made_rows(60, 0))
+    rows = made_rows(20, 1)
+    for row in rows:
+        row["click"], row["rating"] = ("", "") if whole else (row["click"], 1)
+    if not whole:
+        rows[4]["click"] = "maybe"
+    test = write_rows(tmp_path / "other.csv", rows)
+    command = ["train", "--data", str(train), "--test", str(test), *TASKS, "--quiet"]
+    command += ["--workdir", str(tmp_path / "run"), "--epochs", "1"]
+    command += ["--table.drop", "tags"]
+    assert run(command) == 2
+    told = "other.csv: no row holds a target of any task"
+    if not whole:
+        told = "other.csv:6: column 'click' must hold 0 or 1; got 'maybe'"
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    write_rows(test, made_rows(20, 1))
+    assert run(command) == 0
+    assert (tmp_path / "run" / "results.json").exists()

@@ -169,16 +169,29 @@ def _noting(
     by_split: Mapping[str, Sequence[Path]],
 ) -> Corpus:
     """The corpus with a note about files that belong to none of its splits."""
+    note = left_over(folder, paths, by_split)
+    return dataclasses.replace(corpus, notes=(*corpus.notes, note)) if note else corpus
+
+
+def left_over(
+    folder: Path, paths: Sequence[Path], by_split: Mapping[str, Sequence[Path] | str]
+) -> str:
+    """A sentence on files that belong to none of a folder's splits; "" without any.
+
+    Args:
+        folder: what is read.
+        paths: all of its files.
+        by_split: those of each split.
+    """
     read = {path for files in by_split.values() for path in files}
     left = [str(path.relative_to(folder)) for path in paths if path not in read]
     if not left:
-        return corpus
+        return ""
     shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
-    note = (
+    return (
         f"{counted(len(left), 'file')} not read, whose names say neither train, "
         f"validation nor test: {shown}"
     )
-    return dataclasses.replace(corpus, notes=(*corpus.notes, note))
 
 
 def read_in_turn(

@@ -13,7 +13,7 @@ from scipy import sparse
 from labelgraph_jax.config import Config, ReadingConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.columns import FORMATS
-from labelgraph_jax.data.readers.folders import by_split
+from labelgraph_jax.data.readers.folders import by_split, left_over
 from labelgraph_jax.data.readers.limits import within
 from labelgraph_jax.data.readers.lines import split_suffix
 from labelgraph_jax.data.splits import iterative_stratification
@@ -39,7 +39,7 @@ class TableSplits:
     Attributes:
         name: of the file.
         tables: train, validation and test; a split may be None where it is empty.
-        notes: how missing splits were cut off.
+        notes: files of the folder that are not read; how missing splits were cut off.
     """
 
     name: str
@@ -91,7 +91,7 @@ def read_splits(config: Config) -> TableSplits:
         "test": data.test_fraction,
     }
     missing = {n: share for n, share in missing.items() if tables[n] is None}
-    notes: list[str] = []
+    notes = not_read(data.data)
     if missing:
         if len(whole) < _FEWEST_ROWS:
             raise DataError(
@@ -127,6 +127,15 @@ def split_files(source: str) -> dict[str, str | list[Path]]:
     return {
         n: found for n, found in by_split(folder, files_of(source)).items() if found
     }
+
+
+def not_read(source: str) -> list[str]:
+    """A sentence on the files of a folder that belong to none of its splits, if any."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return []
+    note = left_over(folder, files_of(source), split_files(source))
+    return [note] if note else []
 
 
 def read_own(path: str | list[Path], reading: ReadingConfig) -> Table:
@@ -255,6 +264,17 @@ def encode_rows(
         if t.kind == "squared" and t.name in unseen
     ]
     return EncodedRows(examples, encoded.unseen, unseen, (*encoded.remarks, *strays))
+
+
+def require_targets(table: Table, rows: EncodedRows) -> None:
+    """Refuse rows that nothing can be measured on.
+
+    Raises:
+        DataError: no row holds a target of any task.
+    """
+    mask = rows.examples.target_mask
+    if mask is not None and not mask.any():
+        raise DataError(f"{table.name}: no row holds a target of any task")
 
 
 def table_fingerprint(table: Table) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 
 from labelgraph_jax.config import Config
 from labelgraph_jax.config.table import task_weights
-from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
@@ -24,6 +23,7 @@ from labelgraph_jax.predictors.frames import rows_frame, task_probabilities_fram
 from labelgraph_jax.predictors.tables.data import (
     EncodedRows,
     encode_rows,
+    require_targets,
     table_fingerprint,
 )
 from labelgraph_jax.predictors.tables.decision import (
@@ -230,8 +230,7 @@ class TableModel(Shown):
         table = as_table(rows)
         encoded = self.encode(table, labelled=True)
         examples = encoded.examples
-        if examples.target_mask is not None and not examples.target_mask.any():
-            raise DataError(f"{table.name}: no row holds a target of any task")
+        require_targets(table, encoded)
         outputs = self.outputs(examples, batch_size=batch_size)
         found = summarise(
             outputs,

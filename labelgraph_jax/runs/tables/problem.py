@@ -22,6 +22,7 @@ from labelgraph_jax.predictors.tables.data import (
     learn_schema,
     learn_targets,
     read_splits,
+    require_targets,
     table_fingerprint,
 )
 from labelgraph_jax.predictors.tables.decision import choose_rules, save_rules
@@ -111,6 +112,11 @@ class TableProblem:
                     f"task {task}: {counts.total():,} validation targets that training "
                     f"lacks are left out: {', '.join(list(counts)[:3])}"
                 )
+        # What the end of the run will refuse is refused now, not after training.
+        test = records.tables["test"]
+        if test is not None:
+            rows = encode_rows(test, schema, targets, labelled=True, **beside)
+            require_targets(test, rows)
 
         # Batches of a small table are small, so that an epoch has a few steps.
         settings = config.training

@@ -14,6 +14,7 @@ from labelgraph_jax.predictors.tables.data import (
     learn_schema,
     learn_targets,
     read_own,
+    split_files,
 )
 from labelgraph_jax.runs.tables.problem import TableProblem
 
@@ -31,7 +32,8 @@ def validate_table(config: Config) -> list[Problem]:
     away, texts among numbers, splits that are cut off.
 
     Args:
-        config: with `data.data`, further files perhaps, and the tasks.
+        config: with `data.data`, a file or a folder of splits, further files perhaps,
+            and the tasks.
 
     Raises:
         DataError: a file cannot be read as a table, or lacks a column.
@@ -39,7 +41,8 @@ def validate_table(config: Config) -> list[Problem]:
     settings, data = config.table, config.data
     beside = {"weight": settings.weight, "group": settings.group}
     errors: list[DataError] = []
-    train = read_own(data.data, data)
+    own = split_files(data.data)
+    train = read_own(own["train"], data)
     for spec in settings.specs:
         train.require(spec.name)
 
@@ -55,7 +58,8 @@ def validate_table(config: Config) -> list[Problem]:
         def encode(table: Table) -> None:
             encode_rows(table, schema, targets, labelled=True, **beside)
 
-        for path in filter(None, (data.validation, data.test)):
+        files = (own.get(s) or getattr(data, s) for s in ("validation", "test"))
+        for path in filter(None, files):
             _without_bad_rows(read_own(path, data), encode, errors)
     if errors:
         return unreadable(errors, "field")
