@@ -35,6 +35,8 @@ from labelgraph_jax.data.readers.lines import (
 )
 from labelgraph_jax.data.tables.values import (
     MOMENTS,
+    Opaque,
+    as_key,
     field_number,
     field_text,
     list_items,
@@ -43,7 +45,7 @@ from labelgraph_jax.data.tables.values import (
 )
 
 _CHUNK = 8_192
-_LISTS = (list, tuple, np.ndarray)
+_NESTING = (tuple, Mapping, Opaque)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -263,23 +265,8 @@ class _Codes(dict[Any, int]):
         try:
             return np.fromiter(map(self.__getitem__, fields), np.int32, len(fields))
         except TypeError:  # lists and objects, which no dictionary takes
-            hashable = [_hashable(field) for field in fields]
-            return np.fromiter(map(self.__getitem__, hashable), np.int32, len(fields))
-
-
-class _Object(dict[str, Any]):
-    """An object in a field, which no model reads, as a key."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return id(self)
-
-
-def _hashable(field: Any) -> Any:
-    if isinstance(field, _LISTS):
-        return tuple(map(_hashable, field))
-    if isinstance(field, Mapping):
-        return _Object(field)
-    return field
+            keys = list(map(as_key, fields))
+            return np.fromiter(map(self.__getitem__, keys), np.int32, len(fields))
 
 
 def _table(
@@ -337,7 +324,7 @@ def _column(
                 raise TypeError
             read.append(list_items(value) if listed else typed_value(value))
         except TypeError:
-            nested = isinstance(value, (tuple, Mapping)) and not _is_flat(value)
+            nested = isinstance(value, _NESTING) and not _is_flat(value)
             must = "numbers, texts or lists of texts"
             if listed and not nested:
                 must = f"lists of {kinds[0]}"
@@ -391,8 +378,8 @@ def _alike(lists: Sequence[Any]) -> list[Any]:
 
 def _is_flat(value: Any) -> bool:
     """Whether a field holds no object, and no list that holds one or another list."""
-    items = value if isinstance(value, _LISTS) else [value]
-    return not any(isinstance(item, (Mapping, *_LISTS)) for item in items)
+    items = value if isinstance(value, tuple) else [value]
+    return not any(isinstance(item, _NESTING) for item in items)
 
 
 def _in_order(rows: Rows) -> Iterator[tuple[int, tuple[Any, ...]]]:

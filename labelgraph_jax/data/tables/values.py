@@ -242,6 +242,33 @@ def says_more(text: str, number: float) -> bool:
     return text != (str(int(number)) if number.is_integer() else repr(number))
 
 
+class Opaque:
+    """What no dictionary takes and no model reads, as a key: an object, a set."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return " ".join(repr(self.value).split())
+
+
+def as_key(field: Any) -> Any:
+    """A field as a dictionary takes it: lists and arrays as tuples, an array without
+    axes as its one value, other things that have no hash as `Opaque`."""
+    # Series, frames and arrays of other libraries; a masked array is numpy's own.
+    if hasattr(field, "__array__") and not isinstance(field, np.ndarray):
+        field = np.asarray(field)
+    if isinstance(field, np.ndarray) and not field.ndim:
+        field = field.tolist()
+    if isinstance(field, (list, tuple, np.ndarray)):
+        return tuple(map(as_key, field))
+    try:
+        hash(field)
+    except TypeError:
+        return Opaque(field)
+    return field
+
+
 def typed_value(value: Any) -> float | str | None:
     """A field of a file as a number, a text or nothing."""
     if type(value).__name__ in _NONE_TYPES:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from labelgraph_jax.config.settings import short
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.fields import plain_times
 from labelgraph_jax.data.tables.files import Table, read_table, table_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ Rows = Union[
     Sequence[Mapping[str, Any]],
     "DataFrame",
 ]
-"""Rows: a table, the file of one, columns by name, one mapping per row, or a frame."""
+"""Rows: a table, the file of one, columns by name, one mapping per row, or a frame (of
+pandas) or table (of Arrow)."""
 
 
 def as_table(rows: Rows) -> Table:
@@ -44,14 +46,19 @@ def as_table(rows: Rows) -> Table:
                     f"{str(name)!r} holds {short(values)}: of one row give a "
                     "list of one mapping"
                 )
-        return table_of("rows", {str(name): rows[name] for name in rows})
-    if hasattr(rows, "columns"):
+        named = _distinct((key, key) for key in rows)
+        return table_of("rows", {name: rows[key] for key, name in named.items()})
+    if hasattr(rows, "iloc") and hasattr(rows, "columns"):
         return table_of("rows", frame_columns(rows))
+    if hasattr(rows, "to_pylist") and hasattr(rows, "schema"):  # a table of Arrow
+        named = _distinct(enumerate(rows.schema.names))
+        lists = [plain_times(column).to_pylist() for column in rows.columns]
+        return table_of("rows", {name: lists[place] for place, name in named.items()})
     known = isinstance(rows, Iterable) and not isinstance(rows, bytes)
     if not known or getattr(rows, "ndim", 1) != 1:
         raise DataError(
-            "rows must be a data frame, the path of a file, columns by name, or a list "
-            f"of one mapping per row; got {short(rows)}"
+            "rows must be a data frame, a table of Arrow, the path of a file, columns "
+            f"by name, or a list of one mapping per row; got {short(rows)}"
         )
     rows = list(rows)
     for number, row in enumerate(rows):
@@ -60,8 +67,29 @@ def as_table(rows: Rows) -> Table:
                 f"row {number} must be a mapping, as {{'column': value}}; got "
                 f"{type(row).__name__}"
             )
-    names = dict.fromkeys(name for row in rows for name in row)
-    return table_of("rows", {name: [row.get(name) for row in rows] for name in names})
+    keys = dict.fromkeys(key for row in rows for key in row)
+    named = _distinct((key, key) for key in keys)
+    columns = {name: [row.get(key) for row in rows] for key, name in named.items()}
+    return table_of("rows", columns)
+
+
+def _distinct(columns: Iterable[tuple[Any, Any]]) -> dict[Any, str]:
+    """The names of columns that were given under whatever stands for a name.
+
+    Args:
+        columns: of each where it is found, and what it is called.
+
+    Raises:
+        DataError: two have one name, as 0 and "0".
+    """
+    given: dict[str, Any] = {}
+    for place, name in columns:
+        if str(name) in given:
+            raise DataError(
+                f"rows: columns must have distinct names; got {str(name)!r} twice"
+            )
+        given[str(name)] = place
+    return {place: name for name, place in given.items()}
 
 
 def frame_columns(frame: Any) -> dict[str, list[Any]]:
