@@ -38,6 +38,9 @@ _MOST_VERSIONS = 30
 # Where none of so many texts is a number, not all of them need be tried.
 _SAMPLE = 200
 _WIDENED = 0.1
+# Where so many of the rows, and more than so many different texts, are numbers, a
+# column is one of numbers to a person.
+_MOSTLY, _FEW_NUMBERS = 0.8, 10
 
 
 class Learned(NamedTuple):
@@ -47,11 +50,13 @@ class Learned(NamedTuple):
         reads: one of `READS`; None where it holds names.
         strays: texts among the numbers, read as missing.
         verbatim: names count as they are written, 1.1 and 1.10 being two.
+        others: for which texts a column of names that is mostly numbers is none.
     """
 
     reads: str | None
     strays: tuple[str, ...] = ()
     verbatim: bool = False
+    others: tuple[str, ...] = ()
 
 
 class Numbers(NamedTuple):
@@ -109,7 +114,7 @@ def learn_reading(table: Table, name: str) -> Learned:
     assert best is not None
     count, reads, strays = best
     if count and not _may_stray(count, rows, strays):
-        return Learned(None)
+        return Learned(None, others=_others(counts, strays))
     return Learned(reads, tuple(strays))
 
 
@@ -127,10 +132,52 @@ def _are_versions(texts: Collection[str], rows: int) -> bool:
 
 
 def _may_stray(count: int, rows: int, texts: Collection[str]) -> bool:
-    codes = any(text.lstrip("+-").isdigit() for text in texts)
-    return (
-        not codes and rows >= _FEWEST_FOR_STRAYS and count <= max(1, MOST_STRAYS * rows)
-    )
+    few = rows >= _FEWEST_FOR_STRAYS and count <= max(1, MOST_STRAYS * rows)
+    return few and not _are_codes(texts)
+
+
+def _are_codes(texts: Collection[str]) -> bool:
+    return any(text.lstrip("+-").isdigit() for text in texts)
+
+
+def _others(counts: Counter[str], strays: Sequence[str]) -> tuple[str, ...]:
+    """The texts that are no numbers as most are, in a column of many numbers."""
+    if _are_codes(strays):
+        return ()
+    numbers = [
+        text
+        for text in counts
+        if any(_parse(text, reads) is not None for reads in READS)
+    ]
+    most = sum(counts[text] for text in numbers) >= _MOSTLY * counts.total()
+    return tuple(strays) if most and len(numbers) > _FEW_NUMBERS else ()
+
+
+def why_no_numbers(table: Table, name: str, others: Collection[str]) -> tuple[str, str]:
+    """Why a column that is mostly numbers is read as names, and how to change that.
+
+    Args:
+        table: the training rows.
+        name: of the column.
+        others: see `Learned`.
+
+    Returns:
+        The reason, and a sentence with the line of the first such text.
+    """
+    column = table.written.get(name, table.column(name))
+    rows = [i for i, value in enumerate(column) if value in others]
+    first = column[rows[0]]
+    known = sum(not is_missing(value, number=True) for value in column)
+    if any(_parse(first, reads) is not None for reads in READS):
+        share = f"{len(rows):,} of {known:,} rows are written in another way"
+        advice = "write all numbers in one way"
+    else:
+        share = f"{len(rows):,} of {known:,} rows are no numbers"
+        advice = "leave these fields empty"
+        if len(rows) <= _LATER_STRAYS * known:
+            advice += f", or --table.numeric {name}"
+    reason = f"holds {shown(first)} among numbers ({share})"
+    return reason, f"{table.where(rows[0])}: column {name!r} {reason}: {advice}"
 
 
 def read_numbers(

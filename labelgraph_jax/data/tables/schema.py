@@ -42,6 +42,7 @@ from labelgraph_jax.data.tables.readings import (
     Learned,
     learn_reading,
     stray_remark,
+    why_no_numbers,
 )
 
 __all__ = [
@@ -77,10 +78,17 @@ class EncodedTable(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TableSchema:
-    """The columns that a model reads, in order, and those it does not, with reasons."""
+    """The columns that a model reads, in order, and those it does not, with reasons.
+
+    Attributes:
+        columns: that a model reads.
+        dropped: by the name of each other column the reason.
+        remarks: sentences on columns that may have been meant otherwise; not kept.
+    """
 
     columns: tuple[Column, ...]
     dropped: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    remarks: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     @staticmethod
     def infer(
@@ -126,6 +134,7 @@ class TableSchema:
             )
         columns: list[Column] = []
         dropped: dict[str, str] = {}
+        remarks: list[str] = []
         limits = min_count, max_categories
         for name, values in table.columns.items():
             if name in table.unreadable:
@@ -149,6 +158,11 @@ class TableSchema:
                 column = words or why
             else:
                 column = learn_categorical(table, name, *limits, learned.verbatim)
+            if learned.others and name not in (*categorical, *numeric):
+                why, remark = why_no_numbers(table, name, learned.others)
+                was = "left out" if isinstance(column, str) else "read as names"
+                remarks.append(f"{remark} ({was})")
+                column = why if isinstance(column, str) else column
             if isinstance(column, str):
                 dropped[name] = column
             else:
@@ -156,7 +170,7 @@ class TableSchema:
         if not columns:
             reasons = ", ".join(f"{name} ({why})" for name, why in dropped.items())
             raise DataError(f"{table.name}: no column to learn from is left: {reasons}")
-        return TableSchema(tuple(columns), dropped)
+        return TableSchema(tuple(columns), dropped, tuple(remarks))
 
     @property
     def categorical(self) -> tuple[Column, ...]:

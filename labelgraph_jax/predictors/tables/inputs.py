@@ -51,8 +51,9 @@ def as_table(rows: Rows) -> Table:
     if hasattr(rows, "iloc") and hasattr(rows, "columns"):
         return table_of("rows", frame_columns(rows))
     if hasattr(rows, "to_pylist") and hasattr(rows, "schema"):  # a table of Arrow
-        named = _distinct(enumerate(rows.schema.names))
-        lists = [plain_times(column).to_pylist() for column in rows.columns]
+        arrow: Any = rows
+        named = _distinct(enumerate(arrow.schema.names))
+        lists = [plain_times(column).to_pylist() for column in arrow.columns]
         return table_of("rows", {name: lists[place] for place, name in named.items()})
     known = isinstance(rows, Iterable) and not isinstance(rows, bytes)
     if not known or getattr(rows, "ndim", 1) != 1:

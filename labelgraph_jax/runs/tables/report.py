@@ -134,6 +134,7 @@ def suspicions(
     for name, texts in (strays | {t.name: t.strays for t in targets}).items():
         if texts:
             yield f"warning: {stray_remark(table, name, texts)}"
+    yield from (f"warning: {remark}" for remark in schema.remarks)
     for target in targets:
         if target.is_constant:
             yield (

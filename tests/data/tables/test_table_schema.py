@@ -191,3 +191,64 @@ def test_training_numbers_have_mean_zero_and_deviation_one(numbers: list) -> Non
     assert np.isfinite(read).all()
     if np.std(numbers) > 1e-3 * np.max(np.abs(numbers)):
         assert read.std() == pytest.approx(1.0, rel=1e-2)
+
+
+NUMBERS = [f"{i / 7:.3f}1" for i in range(400)]
+
+
+@pytest.mark.parametrize(
+    ("values", "first", "reason", "advice"),
+    [
+        (
+            [*NUMBERS[:392], *["unknown"] * 8],
+            393,
+            "holds 'unknown' among numbers (8 of 400 rows are no numbers)",
+            "leave these fields empty, or --table.numeric q (left out)",
+        ),
+        (
+            [*NUMBERS[:39], "unknown"],
+            40,
+            "holds 'unknown' among numbers (1 of 40 rows are no numbers)",
+            "leave these fields empty, or --table.numeric q (read as names)",
+        ),
+        (
+            [f"{i}.5" if i % 2 else f"{i},5" for i in range(200)],
+            1,
+            "holds '0,5' among numbers (100 of 200 rows are written in another way)",
+            "write all numbers in one way (left out)",
+        ),
+        (
+            [f"2024-01-{1 + i % 28:02}" if i % 9 else "later" for i in range(90)],
+            1,
+            "holds 'later' among numbers (10 of 90 rows are no numbers)",
+            "leave these fields empty (read as names)",
+        ),
+    ],
+)
+def test_a_column_that_is_mostly_numbers_and_read_as_names_is_told(
+    values: list[str], first: int, reason: str, advice: str
+) -> None:
+    table = table_of("rows.csv", {"q": values, "n": range(len(values))})
+    schema = TableSchema.infer(table)
+    assert schema.remarks == (f"rows.csv:{first}: column 'q' {reason}: {advice}",)
+    if "left out" in advice:
+        assert schema.dropped["q"] == reason
+    assert TableSchema.infer(table, categorical=["q"]).remarks == ()
+    if "--table.numeric" in advice:
+        (q, _) = TableSchema.infer(table, numeric=["q"]).columns
+        assert q.kind == "numeric"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [*map(str, range(10_000, 10_399)), "02139"],  # codes
+        ["1", "2", "3", "4", "5+"] * 20,  # grades
+        ["1", "x"] * 20,
+        [f"A{i}" for i in range(40)],
+        NUMBERS,
+    ],
+)
+def test_columns_of_names_are_not_taken_for_numbers(values: list[str]) -> None:
+    table = table_of("rows.csv", {"q": values, "n": range(len(values))})
+    assert TableSchema.infer(table).remarks == ()
