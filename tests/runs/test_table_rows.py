@@ -108,6 +108,8 @@ def test_a_file_without_weights_and_groups_is_measured_and_that_is_told(
         ("", "rows.csv:5: column 'weight' must hold weights of rows"),
         ("heavy", "rows.csv:5: column 'weight' must hold weights of rows"),
         ("inf", "rows.csv:5: column 'weight' must hold "),
+        ("1e300", "numbers of at least 0 and at most 1e+18; got '1e300'"),
+        ("3e38", "rows.csv:5: column 'weight' must hold "),
     ],
 )
 def test_what_is_no_weight_is_refused_with_its_line(
@@ -151,3 +153,29 @@ def test_weights_that_are_all_zero_are_refused(tmp_path: Path, capsys: Any) -> N
     command = ["data", "stats", str(path), "--task", "click=binary"]
     assert run([*command, "--table.weight", "weight"]) == 2
     assert "must hold a weight above 0; all are 0" in capsys.readouterr().err
+
+
+def test_a_row_that_outweighs_all_others_is_told(tmp_path: Path, capsys: Any) -> None:
+    rows = [row | {"weight": 1} for row in rows_of_users(40)]
+    rows[6]["weight"] = 1e17
+    path = write_rows(tmp_path / "rows.csv", rows)
+    command = ["data", "validate", str(path), "--task", "click=binary"]
+    command += ["--table.weight", "weight", "--table.split", "order"]
+    assert run(command) == 0
+    told = "rows.csv:8: column weight holds 1e+17, 100.0% of the weight of all "
+    assert told in " ".join(capsys.readouterr().out.split())
+    rows[6]["weight"] = 20
+    write_rows(path, rows)
+    assert run(command) == 0
+    assert "of the weight of all" not in " ".join(capsys.readouterr().out.split())
+
+
+def test_weights_too_small_to_be_told_from_zero_are_refused(
+    tmp_path: Path, capsys: Any
+) -> None:
+    rows = [row | {"weight": 1e-300} for row in rows_of_users(40)]
+    path = write_rows(tmp_path / "rows.csv", rows)
+    command = ["data", "validate", str(path), "--task", "click=binary"]
+    assert run([*command, "--table.weight", "weight"]) == 2
+    said = capsys.readouterr()
+    assert "must hold a weight above 0" in " ".join((said.out + said.err).split())

@@ -91,7 +91,9 @@ def test_a_target_that_does_not_vary_is_a_warning(tmp_path: Path, capsys: Any) -
 def test_runs_over_tables_are_no_ensemble_and_that_is_said(
     zoo: Zoo, tmp_path: Path
 ) -> None:
-    with pytest.raises(WorkdirError, match="has learned tasks of a table; an ensemble joins"):
+    with pytest.raises(
+        WorkdirError, match="has learned tasks of a table; an ensemble joins"
+    ):
         make_ensemble([zoo("table"), zoo("table")], tmp_path / "joined")
     assert not (tmp_path / "joined").exists()
 
@@ -156,3 +158,18 @@ def test_what_is_wrong_with_test_rows_is_told_before_training(
     write_rows(test, made_rows(20, 1))
     assert run(command) == 0
     assert (tmp_path / "run" / "results.json").exists()
+
+
+@pytest.mark.parametrize("name", ["it's", 'say "so"', 'it\'s "so"', "back\\slash", "é"])
+def test_columns_of_any_name_are_counted_field_by_field(
+    name: str, tmp_path: Path, capsys: Any
+) -> None:
+    held = [row | {name: 1} for row in made_rows(30, 1)]
+    train = [row | {name: i} for i, row in enumerate(made_rows(60, 0))]
+    path = write_rows(tmp_path / "rows.csv", train)
+    for number in range(0, 30, 5):
+        held[number][name] = "bad"
+    other = write_rows(tmp_path / "held.csv", held)
+    code, lines = validate(path, capsys, "--validation", str(other))
+    assert code == 2
+    assert "6 fields cannot be read" in " ".join(lines)

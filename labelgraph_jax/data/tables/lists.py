@@ -20,7 +20,12 @@ from labelgraph_jax.data.tables.columns import (
 )
 from labelgraph_jax.data.tables.files import Table
 from labelgraph_jax.data.tables.readings import widened
-from labelgraph_jax.data.tables.values import category_name, is_missing, parse_number
+from labelgraph_jax.data.tables.values import (
+    as_given,
+    category_name,
+    is_missing,
+    parse_number,
+)
 from labelgraph_jax.data.tokenizers.units import words_of
 
 _LONGEST = {"ids": 64, "text": 128}
@@ -241,8 +246,7 @@ def _fields(table: Table, name: str, must: str) -> list[Field]:
 
 
 def _refuse_row(table: Table, name: str, must: str, row: int) -> None:
-    value = table.column(name)[row]
-    got = list(value) if isinstance(value, tuple) else value
+    got = as_given(table.column(name)[row])
     raise DataError(
         f"{table.where(row)}: column {name!r} must hold {must}; got {shown(got)}"
     )

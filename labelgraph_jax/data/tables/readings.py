@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import shown
 from labelgraph_jax.data.tables.files import Table
 from labelgraph_jax.data.tables.values import (
     NOTATIONS,
+    as_given,
     category_name,
     epoch_seconds,
     is_missing,
@@ -266,7 +268,7 @@ def _unit(
 
 def _refuse(table: Table, name: str, must: str, column: np.ndarray, row: int) -> None:
     value = column[row]
-    got = moment_name(value) if name in table.times else value
+    got = moment_name(value) if name in table.times else as_given(value)
     raise DataError(
         f"{table.where(row)}: column {name!r} must hold {must}; got {shown(got)}"
     )
@@ -276,7 +278,8 @@ def stray_remark(table: Table, name: str, strays: Collection[str]) -> str:
     """A sentence on the texts among a column's numbers, with the line of the first."""
     column = table.written.get(name, table.column(name))
     rows = [i for i, value in enumerate(column) if value in strays]
-    others = f" and {len(strays) - 1:,} other texts" if len(strays) > 1 else ""
+    more = len(strays) - 1
+    others = f" and {counted(more, 'other text')}" if more else ""
     return (
         f"{table.where(rows[0])}: column {name} holds {shown(column[rows[0]])}{others} "
         f"among numbers: read as missing ({len(rows):,} of {len(table):,} rows)"
@@ -313,7 +316,7 @@ def value_names(
         if isinstance(value, tuple):
             raise DataError(
                 f"{table.where(row)}: column {name!r} must hold one value per row; "
-                f"got the list {shown(list(value))}"
+                f"got the list {shown(as_given(value))}"
             )
     numbered = {value: i for i, value in enumerate(dict.fromkeys(values))}
     index = np.fromiter(map(numbered.__getitem__, values), np.int64, len(values))

@@ -269,6 +269,14 @@ def as_key(field: Any) -> Any:
     return field
 
 
+def as_given(field: Any) -> Any:
+    """A field as a message shows it: a list as one, whole numbers without quotes."""
+    if not isinstance(field, tuple):
+        return field
+    whole = all(str(item).lstrip("-").isdigit() for item in field)
+    return [int(item) for item in field] if whole else list(field)
+
+
 def typed_value(value: Any) -> float | str | None:
     """A field of a file as a number, a text or nothing."""
     if type(value).__name__ in _NONE_TYPES:

@@ -24,6 +24,7 @@ from labelgraph_jax.data.tables.readings import stray_remark
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target, encode_targets
 from labelgraph_jax.predictors.tables.rows import (
+    heavy_row,
     row_groups,
     row_weights,
     weighted_target,
@@ -250,12 +251,14 @@ def encode_rows(
             f"columns are: {', '.join(table.columns)}"
         )
     values, mask, unseen = encode_targets(targets, table, absent=absent)
+    weighed = labelled and weight in table.columns
+    weights = row_weights(table, weight) if weighed else None
     examples = TableExamples(
         encoded.categories,
         encoded.numbers,
         values,
         None if mask.all() else mask,
-        row_weights(table, weight) if labelled and weight in table.columns else None,
+        weights,
         row_groups(table, group) if labelled and group in table.columns else None,
     )
     strays = [
@@ -263,6 +266,8 @@ def encode_rows(
         for t in targets
         if t.kind == "squared" and t.name in unseen
     ]
+    if heavy := heavy_row(table, weight, weights):
+        strays.append(heavy)
     return EncodedRows(examples, encoded.unseen, unseen, (*encoded.remarks, *strays))
 
 

@@ -10,6 +10,10 @@ from labelgraph_jax.data.tables.files import Table
 from labelgraph_jax.data.tables.readings import read_numbers, value_names
 from labelgraph_jax.data.tables.targets import Target
 
+MOST_WEIGHT = 1e18
+"""Of a row: squares of sums of such weights are finite in float32."""
+_MANY = 3
+
 
 def row_weights(table: Table, name: str) -> np.ndarray | None:
     """What each row counts, float32 `[M]`; None without such a column's name.
@@ -20,9 +24,9 @@ def row_weights(table: Table, name: str) -> np.ndarray | None:
     """
     if not name:
         return None
-    must = "weights of rows, numbers of at least 0"
+    must = f"weights of rows, numbers of at least 0 and at most {MOST_WEIGHT:g}"
     weights = read_numbers(table, name, must=must).values
-    wrong = ~((weights >= 0) & (weights < np.inf))
+    wrong = ~((weights >= 0) & (weights <= MOST_WEIGHT))
     if wrong.any():
         row = int(np.argmax(wrong))
         got = table.written.get(name, table.column(name))[row]
@@ -33,11 +37,25 @@ def row_weights(table: Table, name: str) -> np.ndarray | None:
         raise DataError(
             f"{table.where(row)}: column {name!r} must hold {must}; got {held}"
         )
+    weights = weights.astype(np.float32)
     if not weights.any():
         raise DataError(
             f"{table.name}: column {name!r} must hold a weight above 0; all are 0"
         )
-    return weights.astype(np.float32)
+    return weights
+
+
+def heavy_row(table: Table, name: str, weights: np.ndarray | None) -> str:
+    """A sentence where one row of many holds more than half of all weight, or ""."""
+    if weights is None or int((weights > 0).sum()) < _MANY:
+        return ""
+    row, total = int(np.argmax(weights)), weights.sum(dtype=np.float64)
+    if weights[row] <= total / 2:
+        return ""
+    return (
+        f"{table.where(row)}: column {name} holds {weights[row]:g}, "
+        f"{weights[row] / total:.1%} of the weight of all {len(table):,} rows"
+    )
 
 
 def row_groups(table: Table, name: str) -> np.ndarray | None:

@@ -1,5 +1,6 @@
 """What is wrong with a table that a run is to learn from, before it does."""
 
+import ast
 import re
 from collections.abc import Callable, Iterator
 
@@ -18,7 +19,8 @@ from labelgraph_jax.predictors.tables.data import (
 )
 from labelgraph_jax.runs.tables.problem import TableProblem
 
-_AT_ROW = re.compile(r":(\d+): column '(.*?)'")
+# Names as Python writes them: in double quotes where they hold a single one.
+_AT_ROW = re.compile(r""":(\d+): column ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*") """)
 MOST_VALUES = 200
 """Different values that are looked at and refused; many more are one fault."""
 
@@ -102,10 +104,11 @@ def _without_bad_rows(
             check(left)
         except DataError as error:
             found = _AT_ROW.search(str(error))
-            if found is None or found[2] not in table.columns:
+            column = ast.literal_eval(found[2]) if found else ""
+            if found is None or column not in table.columns:
                 errors.append(error)
                 return None
-            line, column = int(found[1]), found[2]
+            line = int(found[1])
             numbers = range(1, len(left) + 1) if left.lines is None else left.lines
             (at,) = np.flatnonzero(np.asarray(numbers) == line)[:1]
             fields = left.written.get(column, left.columns[column])

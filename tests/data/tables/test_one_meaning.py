@@ -449,3 +449,33 @@ def test_unseen_names_are_counted_by_their_one_name() -> None:
         "new", {"x": ["True", "a", "true", "2020-01-01", "2020-01-01 00:00"]}
     )
     assert schema.encode(later).unseen == {"x": Counter({"1": 2, "2020-01-01": 2})}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [([1, 2], "[1, 2]"), (["a"], "['a']"), ([0.5, 1], "[0.5, 1.0]"), ([], "[]")],
+)
+def test_a_list_where_one_value_must_be_is_shown_as_it_was_given(
+    value: list[Any], shown: str
+) -> None:
+    columns = {"x": [1, 2, 3], "y": ["a", "b", "a"]}
+    schema = TableSchema.infer(table_of("train", columns))
+    for bad in columns:
+        row = {"x": [1], "y": ["a"]} | {bad: [value]}
+        with pytest.raises(DataError) as caught:
+            schema.encode(table_of("new", row))
+        assert str(caught.value).endswith(shown)
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (["x"], "holds 'x' among numbers"),
+        (["x", "y"], "holds 'x' and 1 other text among"),
+        (["x", "y", "z"], "holds 'x' and 2 other texts among"),
+    ],
+)
+def test_texts_among_numbers_are_counted(texts: list[str], told: str) -> None:
+    numbers = [*map(str, range(399))]
+    schema = TableSchema.infer(table_of("train", {"x": numbers}))
+    assert told in schema.encode(table_of("new", {"x": [*numbers, *texts]})).remarks[0]
