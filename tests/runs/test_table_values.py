@@ -11,6 +11,7 @@ import pytest
 
 import labelgraph_jax as lg
 from labelgraph_jax.cli.app import run
+from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.files import table_of
 from labelgraph_jax.data.tables.learn_targets import learn_target
 from labelgraph_jax.data.tables.schema import TableSchema
@@ -162,3 +163,45 @@ def test_a_stray_in_any_split_and_in_a_target_stops_no_run(tmp_path: Path) -> No
         told = "\n".join([*said, *encoded.remarks])
         assert "rows.csv:7: column age holds 'unknown' among numbers" in told
         assert "rows.csv:19: column paid holds 'n/k' among numbers" in told
+
+
+def test_a_text_among_numbers_is_refused_alone_and_in_a_file_alike(
+    listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = lg.load(listed)
+    assert isinstance(model, TableModel)
+    frame = made_frame(30, 4)
+    frame["member"] = frame["member"].astype(int).astype(object)
+    frame.loc[6, "member"] = "oops"
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    rows: list[dict[str, Any]] = frame.to_dict("records")
+    told = "column 'member' must hold numbers; got 'oops'"
+    for given, place in (
+        (frame, "rows:7"),
+        (rows, "rows:7"),
+        (rows[5:12], "rows:2"),
+        ([rows[6]], "rows:1"),
+        (tmp_path / "x.csv", "x.csv:8"),
+    ):
+        with pytest.raises(DataError, match=rf"{place}: {told}"):
+            model.predict(given)
+    assert run(["predict", str(listed), str(tmp_path / "x.csv")]) == 2
+    assert f"x.csv:8: {told}" in capsys.readouterr().err
+    # Where a split is measured, or its gates are looked at, one field ends nothing.
+    remarks = model.evaluate(tmp_path / "x.csv")["remarks"]
+    assert any("column member holds 'oops' among numbers" in line for line in remarks)
+    assert model.gate_weights(frame) is not None
+
+
+def test_a_text_that_training_has_among_numbers_is_missing_everywhere() -> None:
+    numbers = [*map(str, range(399)), "n/k"]
+    schema = TableSchema.infer(table_of("train", {"x": numbers}))
+    for values in (["n/k"], ["n/k", "1"], [*numbers[:9], "n/k"]):
+        found = schema.encode(table_of("new", {"x": values}), strict=True)
+        place = values.index("n/k")
+        assert found.numbers[place].tolist() == [0.0, 1.0]
+        for other in ("oops", "n/a?"):
+            values = [value if value != "n/k" else other for value in values]
+            with pytest.raises(DataError, match=rf"new:{place + 1}: column 'x' must"):
+                schema.encode(table_of("new", {"x": values}), strict=True)
+            values[place] = "n/k"

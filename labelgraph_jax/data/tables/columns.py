@@ -77,13 +77,17 @@ class Column:
     missing: int = 0
     rare: int = 0
 
-    def read(self, table: Table) -> Numbers:
+    def read(self, table: Table, *, strict: bool = False) -> Numbers:
         """The column's numbers, NaN where missing or infinite.
+
+        Args:
+            table: any rows.
+            strict: see `read_numbers`.
 
         Raises:
             DataError: there is no such column, or a field is no number.
         """
-        range: Any = {"low": self.low, "high": self.high}
+        range: Any = {"low": self.low, "high": self.high, "strict": strict}
         read = read_numbers(table, self.name, self.reads, strays=self.strays, **range)
         values = np.where(np.isinf(read.values), np.nan, read.values)
         return Numbers(values, read.strays)

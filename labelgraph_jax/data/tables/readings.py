@@ -191,6 +191,7 @@ def read_numbers(
     strays: Sequence[str] = (),
     low: float | None = None,
     high: float | None = None,
+    strict: bool = False,
 ) -> Numbers:
     """A column as numbers, read as the training rows say.
 
@@ -201,10 +202,12 @@ def read_numbers(
         must: what errors say that it must hold.
         strays: texts that stand for a missing value.
         low, high: the range of training, which tells the unit of times.
+        strict: refuse every text that is no number and no stray, so that a row means
+            what it means alone.
 
     Raises:
-        DataError: no such column, or a field is no number; but where one field in ten
-            is none, or one in five rows or more, these are missing.
+        DataError: no such column, or a field is no number; but unless `strict`, where
+            one field in ten is none, or one in five rows or more, these are missing.
     """
     column = table.written.get(name, table.column(name))
     if column.dtype != object:
@@ -243,8 +246,9 @@ def read_numbers(
         else:
             read[i] = value
     rows = len(column) - missing
-    # A split or a later file may be small; what its column holds is known.
-    if odd and (rows < _FEWEST_LATER or odd.total() > max(1, _LATER_STRAYS * rows)):
+    # A split may be small; what its column holds is known.
+    many = rows < _FEWEST_LATER or odd.total() > max(1, _LATER_STRAYS * rows)
+    if odd and (strict or many):
         row = next(i for i, value in enumerate(column) if value in odd)
         _refuse(table, name, must, column, row)
     return Numbers(read[index], odd)

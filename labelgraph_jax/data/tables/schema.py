@@ -210,8 +210,13 @@ class TableSchema:
         widths = len(self.numeric) + sum(len(c.means) for c in self._vectors)
         return widths + sum(c.missing > 0 for c in read)
 
-    def encode(self, table: Table) -> EncodedTable:
+    def encode(self, table: Table, *, strict: bool = False) -> EncodedTable:
         """Reads the columns of the schema; others are passed over.
+
+        Args:
+            table: any rows.
+            strict: a text in a numeric column is refused, unless training has it among
+                its numbers; else a few of many rows may hold one, and are missing.
 
         Raises:
             DataError: the table lacks a column; a text in a numeric column.
@@ -226,7 +231,7 @@ class TableSchema:
                 unseen[column.name] = unknown
         numbers, absent, remarks = [], [], []
         for column in self.numeric:
-            values, strays = column.read(table)
+            values, strays = column.read(table, strict=strict)
             if strays:
                 remarks.append(stray_remark(table, column.name, strays))
             remarks += beyond_range(column, values)

@@ -177,7 +177,7 @@ def largest_difference(
     Raises:
         ExportError: it is above `TOLERANCE`.
     """
-    encoded = model.encode(table, labelled=False)
+    encoded = model.encode(table, labelled=False, strict=False)
     inputs = {
         "categories": encoded.examples.categories,
         "numbers": encoded.examples.numbers,

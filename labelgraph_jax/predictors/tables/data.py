@@ -227,6 +227,7 @@ def encode_rows(
     labelled: bool,
     weight: str = "",
     group: str = "",
+    strict: bool | None = None,
 ) -> EncodedRows:
     """Rows as a model reads them.
 
@@ -238,12 +239,14 @@ def encode_rows(
             row. Without, no row is annotated for any, weighed or in a group.
         weight: the column of the rows' weights; where it is absent, rows have none.
         group: the column of the rows' groups, likewise.
+        strict: see `TableSchema.encode`; by default where rows are not labelled, which
+            are predicted, one by one or in a file.
 
     Raises:
         DataError: a column that the model reads is absent or of the wrong kind; with
             `labelled`, no task's column is there, or a weight is none.
     """
-    encoded = schema.encode(table)
+    encoded = schema.encode(table, strict=not labelled if strict is None else strict)
     absent = [t.name for t in targets if not labelled or t.name not in table.columns]
     if labelled and len(absent) == len(targets):
         raise DataError(

@@ -254,7 +254,9 @@ class TableModel(Shown):
             **found,
         }
 
-    def encode(self, rows: Rows, *, labelled: bool) -> EncodedRows:
+    def encode(
+        self, rows: Rows, *, labelled: bool, strict: bool | None = None
+    ) -> EncodedRows:
         """Rows as the model reads them, see `tables.data.encode_rows`."""
         table = as_table(rows)
         settings = self.config.table
@@ -265,6 +267,7 @@ class TableModel(Shown):
             labelled=labelled,
             weight=settings.weight,
             group=settings.group,
+            strict=strict,
         )
 
     def outputs(
@@ -282,7 +285,8 @@ class TableModel(Shown):
         """
         if not self.classifier.has_gates:
             return None
-        examples = self.encode(rows, labelled=False).examples
+        # What training reads as missing in a split must be read here, too.
+        examples = self.encode(rows, labelled=False, strict=False).examples
         batches = own_batches(examples, batch_size=batch_rows(self.config, None))
 
         def weights(batch: Batch) -> Any:
@@ -297,7 +301,8 @@ class TableModel(Shown):
         """What the gates do with some rows; None for a model without gates."""
         if not self.classifier.has_gates:
             return None
-        examples = self.encode(rows, labelled=False).examples
+        # What training reads as missing in a split must be read here, too.
+        examples = self.encode(rows, labelled=False, strict=False).examples
         batches = own_batches(examples, batch_size=batch_rows(self.config, batch_size))
         return collect_gate_statistics(self._gate_sums, self.params, batches)
 

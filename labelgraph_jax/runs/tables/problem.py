@@ -89,7 +89,8 @@ class TableProblem:
         schema = learn_schema(config, table)
         if self.origin is not None:
             schema = TableSchema.from_json(json.dumps(self.origin.table()))
-        beside = {"weight": config.table.weight, "group": config.table.group}
+        options = config.table
+        beside: dict[str, Any] = {"weight": options.weight, "group": options.group}
         encoded = encode_rows(table, schema, targets, labelled=True, **beside)
         train = encoded.examples
         weights = task_weights(config)

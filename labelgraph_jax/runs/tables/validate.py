@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def validate_table(config: Config) -> list[Problem]:
         DataError: a file cannot be read as a table, or lacks a column.
     """
     settings, data = config.table, config.data
-    beside = {"weight": settings.weight, "group": settings.group}
+    beside: dict[str, Any] = {"weight": settings.weight, "group": settings.group}
     errors: list[DataError] = []
     own = split_files(data.data)
     train = read_own(own["train"], data)
