@@ -37,19 +37,19 @@ NARROWER = {
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
     "config": 1_200,
-    "functional": 6_300,
+    "functional": 6_320,
     "modules": 1_760,
-    "data": 9_600,
+    "data": 9_690,
     "training": 2_690,
-    "predictors": 4_680,
-    "runs": 3_850,
+    "predictors": 4_740,
+    "runs": 3_870,
     "inspection": 4_780,
     "deploy": 2_980,
     "estimator": 260,
     "cli": 3_240,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 41_340
+BUDGET = 41_560
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -17,6 +17,7 @@ from labelgraph_jax.config.presets import preset
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tables.files import table_of
 from labelgraph_jax.data.tables.schema import TableSchema
+from labelgraph_jax.predictors.manifest import seal
 from labelgraph_jax.predictors.tables.data import read_splits
 from labelgraph_jax.predictors.tables.metrics import mean_skill, skills
 from labelgraph_jax.predictors.tables.model import TableModel, prediction
@@ -251,13 +252,15 @@ def test_thresholds_are_chosen_on_validation_kept_and_used(
     stored["click"]["thresholds"]["1"] = float(probability.max()) + 1e-6
     path = place / "thresholds.json"
     path.write_text(json.dumps({"tasks": stored}), encoding="utf-8")
+    seal(Workdir(place))
     after = lg.load(place)
     assert isinstance(after, TableModel)
     assert [row["click"]["value"] for row in after.predict(rows)] == [0, 0, 0]
     found = evaluate_workdir(place)["test"]["tasks"]["click"]
     assert found["metrics"]["f1"] < found["metrics_at_half"]["f1"]
-    # A run of 0.6.0 has no such file, and decides at 0.5.
+    # A run of 0.6.0 has no such file, nor checksums, and decides at 0.5.
     path.unlink()
+    (place / "manifest.json").unlink()
     old = lg.load(place)
     assert isinstance(old, TableModel) and old.rules == {}
     assert old.predict(rows)[0]["click"]["value"] == 1
