@@ -1,6 +1,7 @@
 """Settings every test shares: one CPU device, no network, and the data folder."""
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ import pytest
 import tests.examples  # noqa: F401  how many examples hypothesis draws
 from tests.compiled import keep_compiled_programs
 from tests.xla import flags
+
+# What a shell starts in the background ignores Ctrl-C, and so would what tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 devices = int(os.environ["LABELGRAPH_TEST_DEVICES"])
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags(devices)}"

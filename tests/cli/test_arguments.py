@@ -170,7 +170,7 @@ def test_problems_of_a_file_name_options_as_they_are_typed(
     form: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "m.csv"
-    path.write_text("text,a,b\none,1,0\ntwo,x,0\nthree,1,y\nfour,0,1\n")
+    path.write_text("text,a,b\none,1,0\ntwo,x,0\nthree,1,z\nfour,0,1\n")
     assert run(["data", "validate", str(path), *form]) == 2
     said = capsys.readouterr().out
     assert "--label-columns" in said and "label_columns" not in said

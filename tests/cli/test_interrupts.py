@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +98,8 @@ def test_signals_wait_while_the_program_starts_over() -> None:
     interrupts = Interrupts()
     interrupts.begin("evaluate")
     interrupts.hold()
-    os.kill(os.getpid(), signal.SIGINT)  # nothing happens yet
+    # To this thread: it alone keeps them back, as the program has no other yet.
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # nothing happens yet
     assert signal.SIGINT in signal.sigpending()
     with pytest.raises(EndedError):
         interrupts.begin("evaluate")
