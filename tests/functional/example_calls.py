@@ -662,6 +662,17 @@ EXAMPLES: dict[str, Example] = {
         {"hits": "V count", "more": "V count"},
         host=True,
     ),
+    "fit_calibration": Example(
+        lambda logits, positives: F.fit_calibration(logits, positives)[:2],
+        {"logits": "B float", "positives": "B bool"},
+        host=True,
+    ),
+    "ranking_within_groups": Example(
+        F.ranking_within_groups,
+        {"scores": "B unit", "targets": "B target", "groups": "B ids:N"},
+        host=True,
+        half=None,
+    ),
     "count_cuts": Example(
         lambda **a: F.count_cuts(**a).hits,
         SCORES | {"label_counts": "N count"},

@@ -70,12 +70,8 @@ def fit_calibration(
     Reference: Platt, Probabilistic outputs for support vector machines, 1999; the
     prior, and leaving well alone, are ours.
     """
+    check_axes(logits=(logits, "M"), positives=(positives, "M"), weights=(weights, "M"))
     x, truth = np.asarray(logits, np.float64), np.asarray(positives, bool)
-    if x.shape != truth.shape or x.ndim != 1:
-        raise ValueError(
-            "logits and positives must be two arrays [M]; got "
-            f"{x.shape} and {truth.shape}"
-        )
     if not np.isfinite(x).all():
         raise ValueError("logits must be finite")
     if min(truth.sum(), (~truth).sum()) < FOLDS:

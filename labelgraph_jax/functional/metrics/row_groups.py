@@ -11,6 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from labelgraph_jax.functional.checks import (
+    check_axes,
+    check_numbers,
+    check_targets,
+)
+
 KS = (1, 5, 10)
 
 
@@ -37,7 +43,8 @@ def ranking_within_groups(
         positive is among them. None where no group counts.
 
     Raises:
-        ValueError: shapes that differ, a score that is NaN, or k < 1.
+        ValueError: shapes that differ, a score that is NaN, a target that is NaN or
+            outside 0..1, or k < 1.
 
     Example:
         >>> import labelgraph_jax as lg
@@ -52,16 +59,12 @@ def ranking_within_groups(
     2017 (GAUC); Jarvelin and Kekalainen 2002 (nDCG); ties by expectation, McSherry and
     Najork, ECIR 2008.
     """
-    arrays = [np.asarray(array) for array in (scores, targets, groups)]
-    if any(array.shape != (len(arrays[0]),) for array in arrays):
-        raise ValueError(
-            "scores, targets and groups must be three arrays [M]; got "
-            f"{', '.join(str(array.shape) for array in arrays)}"
-        )
+    check_axes(scores=(scores, "M"), targets=(targets, "M"), groups=(groups, "M"))
+    check_numbers(scores=scores)
+    check_targets(targets)
     if min(ks, default=1) < 1:
         raise ValueError(f"k must be >= 1, got {min(ks)}")
-    if np.isnan(arrays[0]).any():
-        raise ValueError("scores must not be NaN")
+    arrays = [np.asarray(array) for array in (scores, targets, groups)]
     score, target, group = (array[arrays[2] >= 0] for array in arrays)
     _, group = np.unique(group, return_inverse=True)
     count = int(group.max(initial=-1)) + 1
