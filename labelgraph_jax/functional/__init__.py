@@ -22,6 +22,7 @@ from labelgraph_jax.functional.attribution import (
     integrated_gradients,
 )
 from labelgraph_jax.functional.decisions.calibrated import (
+    Calibration,
     calibrated_cut,
     fit_calibration,
 )
@@ -170,6 +171,7 @@ from labelgraph_jax.functional.text.pooling import (
 from labelgraph_jax.functional.text.recurrent import bidirectional_lstm, lstm
 
 __all__ = [
+    "Calibration",
     "CalibrationBins",
     "DecisionCounts",
     "Edges",

@@ -214,8 +214,8 @@ def multi_task_loss(
     gradient of its s_t.
 
     Args:
-        outputs, targets, tasks, target_mask, example_mask, example_weight,
-        positive_weight: as in `task_loss_sums`.
+        outputs, targets, tasks, target_mask: as in `task_loss_sums`.
+        example_mask, example_weight, positive_weight: as in `task_loss_sums`.
         task_weights: lambda; one each by default.
         log_variance: s, a parameter: the logarithm of each task's noise variance.
 
