@@ -20,7 +20,6 @@ FILE = "manifest.json"
 PARTS = (
     *("config.json", "data.json", "layout.json", "labels.json", "label_graph.npz"),
     *("table.json", "thresholds.json", "ensemble.json", "checkpoints/best.json"),
-    "test_predictions.npz",
     *("tokenizer", "encoder", "memory", "members/*/manifest.json"),
 )
 FORMAT = 1

@@ -76,7 +76,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_would_execute_something_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, adjacency=np.array([print]), labels=NAMES)
-    with pytest.raises(ConfigError, match=r"cannot be read: Object arrays"):
+    with pytest.raises(ConfigError, match=r"cannot be read: it holds pickled objects"):
         read_adjacency(path, NAMES)
 
 

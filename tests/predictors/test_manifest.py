@@ -89,11 +89,6 @@ CHANGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
         )(run),
         r"params/more|params: must",
     ),
-    "what was predicted": (
-        "bag",
-        flipped("test_predictions.npz"),
-        r"test_predictions\.npz: must be as the run left it",
-    ),
     "settings": (
         "bag",
         edited("config.json", lambda v: v["training"].update(seed=7)),

@@ -111,7 +111,7 @@ def test_rules_are_read_as_they_were_saved(tmp_path: Path) -> None:
     [
         (lambda tasks: tasks.pop("fraud"), "of task 'fraud'"),
         (lambda tasks: tasks["fraud"].pop("calibration"), "of task 'fraud'"),
-        (lambda tasks: tasks["fraud"]["thresholds"].update({"1": 1.5}), "lie in 0..1"),
+        (lambda tasks: tasks["fraud"]["thresholds"].update({"1": 1.5}), "from 0 to 1"),
         (lambda tasks: tasks["tags"]["thresholds"].pop("b"), "of task 'tags'"),
         (lambda tasks: tasks["tags"]["calibration"].update(scale=None), "'tags'"),
         (

@@ -52,9 +52,7 @@ def test_few_cells_of_a_kind_leave_logits_as_they_are(count: int) -> None:
 
 def test_malformed_cells_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(
-        ValueError, match=r"shapes \(2,\) and \(3,\)"
-    ):
+    with pytest.raises(ValueError, match=r"shapes \(2,\) and \(3,\)"):
         lg.functional.fit_calibration(np.zeros(2), np.zeros(3, bool))
     with pytest.raises(ValueError, match="logits must be finite"):
         lg.functional.fit_calibration(np.array([np.nan, 1.0]), np.array([True, False]))
