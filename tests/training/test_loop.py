@@ -243,7 +243,7 @@ def test_a_killed_process_loses_only_the_steps_since_the_last_save(
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: (work / "checkpoints" / "6").exists(), process)
+    wait_for(lambda: (work / "checkpoints" / "6" / "checksums.json").exists(), process)
     process.kill()
     process.communicate()
     resumed = train(work, checkpoint_every=2)
