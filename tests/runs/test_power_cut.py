@@ -137,7 +137,7 @@ def test_a_run_goes_on_from_what_a_power_cut_leaves(
             assert again == metrics, image
             for name, leaf in found.items():
                 assert str(leaf) == str(params[name]), image
-    assert with_checkpoints >= cuts
+    assert with_checkpoints > cuts // 2
 
 
 def test_a_half_written_first_checkpoint_is_none(zoo: Zoo, tmp_path: Path) -> None:
