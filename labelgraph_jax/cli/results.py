@@ -224,7 +224,7 @@ def _print_tasks(console: Console, results: Mapping[str, Any], *, own: bool) -> 
 
 
 def _print_within_groups(console: Console, results: Mapping[str, Any]) -> None:
-    """How the rows of binary tasks are ranked within their groups."""
+    """Print the ranking of rows of binary tasks within their groups."""
     table = plain_table()
     table.add_column("within groups", overflow="fold")
     add_number_columns(table, GROUP_COLUMNS.values(), no_wrap=True)
@@ -288,7 +288,7 @@ def _task_notes(results: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _decided(name: str, task: Mapping[str, Any]) -> Iterator[str]:
-    """How a task is decided, where that is not 0.5, and calibrated, where it is."""
+    """Notes on a decision other than at 0.5, and on a calibration."""
     decision = task.get("decision") or {}
     threshold, line = decision.get("threshold"), decision.get("calibration")
     if "metrics_at_half" in task:

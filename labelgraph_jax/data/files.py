@@ -86,7 +86,7 @@ def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a file was being written by `replacing` when its process ended."""
+    """Return whether a file was being written by `replacing` when its process ended."""
     return re.fullmatch(r"\..+\.[0-9a-f]{12}", path.name) is not None
 
 

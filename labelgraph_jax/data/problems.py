@@ -52,7 +52,7 @@ def validate(corpus: Corpus) -> list[Problem]:
 
 
 def unreadable(errors: Sequence[DataError], what: str = "document") -> list[Problem]:
-    """What could not be read, documents or fields: how many, and the first of them."""
+    """Problems that could not be read, with their number: the first of them."""
     told = [Problem("error", str(e)) for e in sorted(errors, key=_line)[:MOST_LINES]]
     if len(errors) > 1:
         first = f"; the first {MOST_LINES}" if len(errors) > MOST_LINES else ""

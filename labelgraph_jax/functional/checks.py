@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Shaped
 
 
 def is_known(*arrays: Any) -> bool:
-    """Whether values can be looked at: nothing is traced, or lies on other hosts."""
+    """Return whether values can be read: none is traced or lies on other hosts."""
     return all(
         not isinstance(x, jax.core.Tracer)
         and (not isinstance(x, jax.Array) or x.is_fully_addressable)

@@ -29,11 +29,11 @@ Facts = list[tuple[str, str]]
 
 
 class Shown(Pickled):
-    """What both kinds of trained models have: how they are shown and pickled."""
+    """Base of both kinds of trained models: how they are shown and pickled."""
 
     @property
     def kind(self) -> str:
-        """What it calls itself."""
+        """Name of the class, and facts of the model."""
         return type(self).__name__
 
     def _facts(self) -> Facts:
@@ -43,7 +43,7 @@ class Shown(Pickled):
         return as_text(self.kind, self._facts())
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """HTML that a notebook shows."""
         return as_html(self.kind, self._facts())
 
 

@@ -12,7 +12,7 @@ from labelgraph_jax.functional.graph.edges import Edges
 
 @dataclass(frozen=True)
 class LabelGraphArrays:
-    """What the label graph starts from; all of it from the training split.
+    """Start of a label graph; all of it from the training split.
 
     Attributes:
         features: initial label features, float32 `[N, D]`.

@@ -140,7 +140,7 @@ class Workdir:
         return self.path / "encoder"
 
     def adds_epochs(self, config: Config) -> bool:
-        """Whether `config` is that of the run here but for more epochs."""
+        """Return whether `config` is that of the run but for more epochs."""
         if not (self.config_path.is_file() and self.has_checkpoints):
             return False
         known = self.config()
@@ -273,7 +273,7 @@ class Workdir:
         write_label_graph(self.path / "label_graph.npz", arrays)
 
     def label_graph(self, labels: int | None = None) -> LabelGraphArrays:
-        """What the label graph started from, of a model with so many labels.
+        """Return the start of the label graph, of a model with so many labels.
 
         Raises:
             WorkdirError: the file is absent, damaged, or of other labels.
@@ -320,7 +320,7 @@ class Workdir:
 
     @property
     def has_data(self) -> bool:
-        """Whether it is known which records the run was made with."""
+        """True where it is known which records the run was made with."""
         return (self.path / "data.json").is_file()
 
     def data(self) -> dict[str, str]:

@@ -120,7 +120,7 @@ def evaluate_test(
 
 
 def test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:
-    """What the gates do with the test documents; None where there is no gate."""
+    """Statistics of the gates on the test documents; None where there is no gate."""
     statistics = model.gate_statistics(corpus.test) if corpus.test else None
     if statistics is None:
         return None
@@ -131,7 +131,7 @@ def test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:
 def run_facts(
     place: Workdir, config: Config, params: Any, result: TrainResult
 ) -> dict[str, Any]:
-    """What results.json says of every run."""
+    """Facts that results.json has of every run."""
     unit = "rows" if config.table.tasks else "documents"
     return {
         "workdir": str(place.path),

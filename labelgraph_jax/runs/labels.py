@@ -105,7 +105,7 @@ class LabelProblem:
     config: Config
     layout: Layout | None = None
     origin: Workdir | None = None
-    """Whose tokenizer it reads with, where it is not its own."""
+    """The run whose tokenizer it reads with, where it is not its own."""
     what = "documents"
 
     def read(self, given: Corpus | None = None) -> Corpus:

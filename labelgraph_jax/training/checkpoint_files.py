@@ -35,7 +35,7 @@ class DamagedCheckpointWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Restored:
-    """What `CheckpointStore.restore_all` gives back."""
+    """State that `CheckpointStore.restore_all` gives back."""
 
     step: int
     params: Any
@@ -161,7 +161,7 @@ def forget_items(folder: Path, items: tuple[str, ...]) -> None:
 
 
 def has_checksums(folder: Path) -> bool:
-    """Whether a checkpoint was written to its end, for they are what comes last."""
+    """Return whether a checkpoint has its checksums, which are written last."""
     return (folder / "checksums.json").is_file()
 
 
@@ -307,7 +307,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def read_best(folder: Path, steps: list[int]) -> dict[str, Any] | None:
-    """Which checkpoint is the best: as best.json says, or else the newest record.
+    """Return which checkpoint is the best: of best.json, or else the newest record.
 
     Args:
       folder: of all checkpoints.

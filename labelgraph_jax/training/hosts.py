@@ -180,7 +180,7 @@ def initialise(
 
 
 def _bind_address(coordinator: str) -> str | None:
-    """Where process 0 listens: where the others are on this machine, nowhere else.
+    """Return where process 0 listens: on this machine alone if the others are here.
 
     Otherwise everywhere, as JAX does: a name may stand for an address that is another
     one inside a container.

@@ -13,7 +13,7 @@ from labelgraph_jax.training.checkpoint_files import CheckpointError, verify_che
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What was found.
+    """Files of a run against its manifest and checksums.
 
     Attributes:
         workdir: of the run.
@@ -33,7 +33,7 @@ class RunFiles:
 
     @property
     def whole(self) -> bool:
-        """Whether the run can be used."""
+        """True where the run can be used."""
         return not self.damaged and (self.accepted or not self.changed)
 
 

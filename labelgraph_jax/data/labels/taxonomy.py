@@ -216,7 +216,7 @@ class _Builder:
 
 
 def _has_cycle(edges: list[tuple[str, str, int]]) -> bool:
-    """Whether some name stays when, again and again, names without parents go."""
+    """Return whether names are left when those without parents go in turn."""
     children: dict[str, list[str]] = {}
     parents: dict[str, int] = {}
     for parent, child, _ in edges:

@@ -38,7 +38,7 @@ TEXT_REASONS = ("free text", "a text of its own in nearly every row")
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """How one column is read, learned from the training rows.
+    """Reading of one column, learned from the training rows.
 
     Attributes:
         name: of the column.
@@ -103,7 +103,7 @@ class Column:
 
 
 def is_numeric(name: str, values: np.ndarray, learned: Learned) -> bool:
-    """Whether a column is read as numbers where nobody says how it is read."""
+    """Return whether a column is read as numbers where nobody says how it is read."""
     if learned.reads is None:
         return False
     if not _CODE_NAME.search(name):
@@ -115,7 +115,7 @@ def is_numeric(name: str, values: np.ndarray, learned: Learned) -> bool:
 
 
 def no_category(table: Table, name: str) -> str | None:
-    """Why a column is not read as categories, if it is not."""
+    """The reason why a column is not read as categories, if it is not."""
     values = table.columns[name]
     counts = value_counts(table, name)
     missing = counts.pop(None, 0)
@@ -138,7 +138,7 @@ def no_category(table: Table, name: str) -> str | None:
 def learn_numeric(
     table: Table, name: str, longest_tail: float, learned: Learned, forced: bool
 ) -> Column | str:
-    """How a column of numbers is read, or why it is not."""
+    """Learn how a column of numbers is read, or why it is not."""
     column = Column(name, "numeric", reads=learned.reads or "", strays=learned.strays)
     values = column.read(table).values
     missing = np.isnan(values)

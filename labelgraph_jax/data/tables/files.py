@@ -364,7 +364,7 @@ def _objects(fields: Sequence[Any]) -> np.ndarray:
 
 
 def _items(value: Any) -> str:
-    """What the first item of a list is."""
+    """The kind of the first item of a list."""
     first = value[0] if isinstance(value, tuple) and value else ""
     return "texts" if isinstance(first, str) else "numbers"
 
@@ -377,7 +377,7 @@ def _alike(lists: Sequence[Any]) -> list[Any]:
 
 
 def _is_flat(value: Any) -> bool:
-    """Whether a field holds no object, and no list that holds one or another list."""
+    """True for a field without an object, or a list of objects or of lists."""
     items = value if isinstance(value, tuple) else [value]
     return not any(isinstance(item, _NESTING) for item in items)
 

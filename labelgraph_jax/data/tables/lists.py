@@ -98,13 +98,13 @@ def list_fields(table: Table, name: str) -> list[Field] | None:
 
 
 def holds_lists(table: Table, name: str) -> bool:
-    """Whether a column holds lists, at least one."""
+    """Return whether a column holds lists, at least one."""
     fields = list_fields(table, name)
     return fields is not None and any(field is not None for field in fields)
 
 
 def learn_vector(table: Table, name: str, *, forced: bool) -> Column | str:
-    """How a column of lists of numbers of one length is read, or why it is not.
+    """Learn how lists of numbers of one length are read, or why they are not.
 
     Args:
         table: the training rows.
@@ -165,7 +165,7 @@ def standard_vectors(column: Column, values: np.ndarray) -> np.ndarray:
 def learn_bag(
     table: Table, name: str, kind: str, min_count: int, most: int
 ) -> Column | None:
-    """How lists of ids, or the words of texts, are read; None where no item tells rows
+    """Learn how ids in lists, or words, are read; None where no item tells rows
     apart: each stands in one row alone, or in all of them.
 
     Args:

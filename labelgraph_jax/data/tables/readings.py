@@ -46,7 +46,7 @@ _MOSTLY, _FEW_NUMBERS = 0.8, 10
 
 
 class Learned(NamedTuple):
-    """How a column of training rows is read.
+    """Reading of a column of training rows.
 
     Attributes:
         reads: one of `READS`; None where it holds names.
@@ -83,7 +83,7 @@ def widened(low: float, high: float) -> tuple[float, float]:
 
 
 def learn_reading(table: Table, name: str) -> Learned:
-    """How a column is read, from all of its training rows.
+    """Learn how a column is read, from all of its training rows.
 
     It is numbers where every text is one in the same notation, or an ISO time; a text
     in a hundred rows with a value, or one in fifty rows or more, may be something else,
@@ -156,7 +156,7 @@ def _others(counts: Counter[str], strays: Sequence[str]) -> tuple[str, ...]:
 
 
 def why_no_numbers(table: Table, name: str, others: Collection[str]) -> tuple[str, str]:
-    """Why a column that is mostly numbers is read as names, and how to change that.
+    """Say why a mostly numeric column is read as names, and how to change that.
 
     Args:
         table: the training rows.
@@ -293,7 +293,7 @@ def stray_remark(table: Table, name: str, strays: Collection[str]) -> str:
 def value_names(
     table: Table, name: str, *, verbatim: bool = False, known: Collection[str] = ()
 ) -> tuple[np.ndarray, list[str | None]]:
-    """Which distinct value of a column each row holds, and those values' names.
+    """Return which distinct value of a column each row holds, and those values' names.
 
     Args:
         table: any rows.
@@ -339,7 +339,7 @@ def value_names(
 def value_counts(
     table: Table, name: str, *, verbatim: bool = False
 ) -> Counter[str | None]:
-    """How often each value of a column stands in a row; None for missing ones.
+    """Count how often each value of a column stands in a row; None for missing ones.
 
     Raises:
         DataError: as `value_names`.

@@ -187,7 +187,7 @@ class TableSchema:
 
     @property
     def bags(self) -> tuple[tuple[int, int], ...]:
-        """Of each column of lists or texts the number of ids, and of those of a row."""
+        """Number of ids, and of ids of a row, of each column of lists or texts."""
         return tuple((FIRST_CATEGORY + len(c.categories), c.length) for c in self._bags)
 
     @property
@@ -303,7 +303,7 @@ class TableSchema:
 def _of_lists(
     table: Table, name: str, forced: bool, limits: tuple[int, int]
 ) -> Column | str:
-    """How a column of lists is read, or why it is not."""
+    """Learn how a column of lists is read, or why it is not."""
     fields = list_fields(table, name) or ()
     items = [item for field in fields if field for item in field]
     if forced or any(isinstance(item, float) for item in items):

@@ -156,7 +156,7 @@ class Target:
         return read
 
     def in_units(self, outputs: np.ndarray) -> np.ndarray:
-        """What a squared task predicts, in the unit of its column and within the range
+        """Predictions of a squared task, in the unit of its column and within the range
         that training knows.
 
         Args:

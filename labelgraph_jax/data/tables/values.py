@@ -62,7 +62,7 @@ _LEAST_MOMENT = 1e7
 
 
 def is_missing(text: str | None, *, number: bool = False) -> bool:
-    """Whether a field says that nothing is known; None, as Python writes it, does.
+    """Return whether a field says that nothing is known, as Python's None does.
 
     Args:
         text: the field.
@@ -210,7 +210,7 @@ def epoch_seconds(
 
 
 def unit_of_moments(low: float | None, high: float | None) -> float | None:
-    """How many of a column's numbers a second has, where these are moments.
+    """Return how many of a column's numbers a second has, where these are moments.
 
     Args:
         low, high: the range of the numbers, if it is known; else they are seconds.
@@ -228,7 +228,7 @@ def unit_of_moments(low: float | None, high: float | None) -> float | None:
 
 
 def says_more(text: str, number: float) -> bool:
-    """Whether a text is not written as its number would be, or one that is a gap among
+    """Return whether a text is not written as its number would be, or a gap among
     numbers is a name elsewhere: -, ?.
 
     Args:
@@ -243,7 +243,7 @@ def says_more(text: str, number: float) -> bool:
 
 
 class Opaque:
-    """What no dictionary takes and no model reads, as a key: an object, a set."""
+    """A key for what no dictionary takes and no model reads: an object, a set."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

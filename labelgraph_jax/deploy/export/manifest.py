@@ -70,7 +70,7 @@ def needs_of(kind: str) -> list[str]:
 
 
 def described(program: Program, kind: str, needs: list[str]) -> dict[str, Any]:
-    """What export.json says of every program.
+    """Return the part of export.json that every program has.
 
     Args:
         program: what was lowered.

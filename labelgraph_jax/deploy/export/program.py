@@ -253,7 +253,7 @@ def save_program(folder: Path, program: Program) -> None:
 
 
 def loaded(folder: Path) -> Callable[[Arrays], Arrays]:
-    """What was written, inputs -> outputs."""
+    """Load the program that was written, inputs -> outputs."""
     serialized = bytearray((folder / PROGRAM).read_bytes())
     program = jax.jit(jax.export.deserialize(serialized).call)
     with read_npz(folder / WEIGHTS, error=ExportError) as stored:

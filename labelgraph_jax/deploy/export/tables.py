@@ -153,7 +153,7 @@ def table_program(model: TableModel) -> Program:
 
 
 def write_table_model(folder: Path, model: TableModel, program: Program) -> None:
-    """What computes, and what says how rows go in and predictions come out."""
+    """Write the program, and how rows go in and predictions come out."""
     save_program(folder, program)
     place = model.workdir
     write_json(folder / "table.json", place.table())
@@ -203,7 +203,7 @@ def largest_difference(
 
 
 def _kind(model: TableModel) -> str:
-    """What kind of model it is, in words."""
+    """Kind of the model, in words."""
     tasks = counted(len(model.targets), "task")
     return f"{tasks} of a table, mixture: {model.config.resolved().mixture.kind}"
 

@@ -58,7 +58,7 @@ class Answers(BaseModel):
 
 
 class RowQuestion(BaseModel):
-    """What /predict takes of a model over a table: `row` or `rows`, one of the two."""
+    """Body of /predict of a model over a table: `row` or `rows`, one of the two."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -70,14 +70,14 @@ class RowQuestion(BaseModel):
 
 
 class RowAnswer(BaseModel):
-    """What the tasks say of a row; as `labelgraph predict` writes it."""
+    """Prediction of the tasks for a row, as `labelgraph predict` writes it."""
 
     id: str = Field(description="Place of the row in the request, from 0.")
     tasks: dict[str, dict[str, Any]]
 
 
 class RowAnswers(BaseModel):
-    """What /predict gives of rows."""
+    """Answer of /predict to rows."""
 
     model: ModelName
     rows: list[RowAnswer]
@@ -186,7 +186,7 @@ def _scores(fields: Mapping[str, Any]) -> bool:
 def _one_or_several(
     fields: Mapping[str, Any], one: str, kind: str, limits: Limits
 ) -> tuple[list[Any], bool]:
-    """What stands under `text` or `texts`, `row` or `rows`; whether under the latter.
+    """Values under `text` or `texts`, `row` or `rows`; whether under the latter.
 
     Args:
         fields: of the body.

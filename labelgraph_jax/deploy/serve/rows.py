@@ -55,7 +55,7 @@ class RowScorer:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What /model tells: tasks with their decisions, columns, and test metrics."""
+        """Facts of /model: tasks with their decisions, columns, test metrics."""
         model = self.model
         rules = {
             target.name: rule_of(model.rules, target).summary()
@@ -130,7 +130,7 @@ class RowScorer:
     def answer(
         self, rows: Sequence[Row], asked: Sequence[Asked]
     ) -> list[dict[str, Any]]:
-        """What `labelgraph predict` writes of each row.
+        """Return the prediction of each row, as `labelgraph predict` writes it.
 
         Args:
             rows: at most as many as the largest batch.

@@ -193,7 +193,7 @@ class Scorer:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What /model tells."""
+        """Facts that /model tells."""
         return about_model(self.model)
 
     @cached_property

@@ -169,7 +169,7 @@ class Service:
         return self.scorer.model
 
     async def answer(self, texts: Sequence[Any], asked: Asked) -> list[dict[str, Any]]:
-        """What `predict` writes of each text, or row of a table.
+        """Return the prediction of each text, or row of a table.
 
         Raises:
             RefusedError: not ready, too much waits, it takes too long, or a text is

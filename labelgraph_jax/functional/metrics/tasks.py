@@ -22,7 +22,7 @@ Weights = Shaped[np.ndarray, " M"] | None
 
 
 def _each(weights: Weights, count: int) -> Float[np.ndarray, " M"]:
-    """What each row counts.
+    """Return the weight of each row, float64 `[M]`.
 
     Raises:
         ValueError: not a finite number of 0 or more for each row, or all are 0.

@@ -41,7 +41,7 @@ UNCALIBRATED = Calibration()
 
 @dataclass(frozen=True)
 class TaskRule:
-    """How one task is decided.
+    """Decision of one task.
 
     Attributes:
         decision: the thresholds of its columns.
@@ -53,11 +53,11 @@ class TaskRule:
 
     @property
     def is_half(self) -> bool:
-        """Whether every column is decided at 0.5."""
+        """True where every column is decided at 0.5."""
         return bool((self.decision.thresholds == HALF).all())
 
     def summary(self) -> dict[str, Any]:
-        """What decides, and from what, as JSON values; one number where one decides."""
+        """The rule and its origin as JSON values; one number where one decides."""
         thresholds = self.decision.thresholds
         return {
             "asked": self.decision.asked or self.decision.kind,
@@ -214,5 +214,5 @@ def read_rules(place: Workdir, targets: Sequence[Target]) -> dict[str, TaskRule]
 
 
 def names_of(target: Target) -> tuple[str, ...]:
-    """What the columns of a binary or multi_label task predict."""
+    """Names that the columns of a binary or multi_label task predict."""
     return target.values[1:] if target.kind == "binary" else target.values

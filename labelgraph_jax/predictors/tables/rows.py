@@ -16,7 +16,7 @@ _MANY = 3
 
 
 def row_weights(table: Table, name: str) -> np.ndarray | None:
-    """What each row counts, float32 `[M]`; None without such a column's name.
+    """Return the weight of each row, float32 `[M]`; None without such a column's name.
 
     Raises:
         DataError: there is no such column, a field is no number or negative, one is

@@ -83,7 +83,7 @@ def table_baselines(
 def _bag_shares(
     examples: TableExamples, start: int, bags: Sequence[tuple[int, int]]
 ) -> list[Any]:
-    """Of each column of several ids the share that an id has of a row, sparse."""
+    """Share that an id has of a row, for columns of several ids, sparse."""
     found = []
     for size, length in bags:
         ids = examples.categories[:, start : start + length]

@@ -67,7 +67,7 @@ class TableProblem:
 
     config: Config
     origin: Workdir | None = None
-    """Whose columns it reads as that run did, where they are not its own."""
+    """The run by whose columns it reads, where they are not its own."""
     what = "rows"
 
     def read(self, given: Corpus | None = None) -> TableSplits:

@@ -70,7 +70,7 @@ def validate_table(config: Config) -> list[Problem]:
 
 
 def _remarks(config: Config) -> Iterator[Problem]:
-    """What training would say before it begins, or refuse of the whole."""
+    """Remarks that training begins with, or its refusal of the whole."""
     lines: list[str] = []
     problem = TableProblem(config)
     try:
@@ -126,5 +126,5 @@ def _without_bad_rows(
 
 
 def _alike(one: object, other: object) -> bool:
-    """Whether two fields are equal; NaN is NaN."""
+    """Return whether two fields are equal; NaN is NaN."""
     return one == other or (one != one and other != other)
