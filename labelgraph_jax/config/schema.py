@@ -167,6 +167,8 @@ def read_config(path: str | Path) -> Config:
         ) from error
     except RecursionError as error:
         raise ConfigError(f"{path}: must be JSON: nested too deep") from error
+    except ValueError as error:  # a number of more digits than Python reads
+        raise ConfigError(f"{path}: must be JSON: {error}") from error
     try:
         return from_dict(values)
     except ConfigError as error:

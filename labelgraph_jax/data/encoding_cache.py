@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from labelgraph_jax.data.arrays import UNREADABLE, read_npy
-from labelgraph_jax.data.files import sync, sync_tree
+from labelgraph_jax.data.files import parse_json, sync, sync_tree
 
 _VERSION = 1
 _COMMIT_EVERY = 1024
@@ -224,7 +224,7 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
 
 def _read_meta(folder: Path) -> tuple[np.ndarray, int]:
     try:
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = parse_json((folder / "meta.json").read_text())
         if meta["version"] != _VERSION:
             raise EncodingCacheError(
                 f"{folder} has version {meta['version']}, not {_VERSION}"

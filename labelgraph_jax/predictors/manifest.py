@@ -13,7 +13,12 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from labelgraph_jax.data.files import file_digest, read_json, write_json
+from labelgraph_jax.data.files import (
+    file_digest,
+    parse_json,
+    read_json,
+    write_json,
+)
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
 FILE = "manifest.json"
@@ -110,14 +115,14 @@ def _files(place: Workdir) -> Iterator[Path]:
 
 def _best_step(place: Workdir) -> object:
     try:
-        return json.loads((place.checkpoints / "best.json").read_text("utf-8"))["step"]
+        return parse_json((place.checkpoints / "best.json").read_text("utf-8"))["step"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _of_settings(path: Path) -> str:
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = parse_json(path.read_text("utf-8"))
         settings = {name: part for name, part in values.items() if name != "data"}
     except (ValueError, AttributeError, RecursionError):
         return file_digest(path)
@@ -128,7 +133,7 @@ def _of_parameters(place: Workdir, step: str) -> str:
     """One checksum of the checksums of a checkpoint's parameters."""
     path = place.checkpoints / step / "checksums.json"
     try:
-        known = sorted(json.loads(path.read_text("utf-8")).items())
+        known = sorted(parse_json(path.read_text("utf-8")).items())
         lines = [f"{n} {value}\n" for n, value in known if n.startswith("params/")]
     except (OSError, ValueError, AttributeError):
         return ""

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from labelgraph_jax.data.files import naming
+from labelgraph_jax.data.files import naming, parse_json
 from labelgraph_jax.predictors.workdir import WorkdirError
 
 LOCK_NAME = ".lock"
@@ -112,7 +112,7 @@ def _this_process() -> dict[str, Any]:
 def _describe(text: str) -> str:
     owner: Any = None
     with contextlib.suppress(ValueError):
-        owner = json.loads(text)
+        owner = parse_json(text)
     if not isinstance(owner, dict) or "process" not in owner:
         return "its owner is not written down yet"
     return (

@@ -1,7 +1,6 @@
 """The files of one checkpoint: trees by path, JSON values, checksums; reading them."""
 
 import base64
-import json
 import shutil
 import zlib
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from labelgraph_jax.data.files import write_json
+from labelgraph_jax.data.files import parse_json, write_json
 from labelgraph_jax.training.hosts import gather_text
 from labelgraph_jax.training.step import path_string
 
@@ -153,7 +152,7 @@ def forget_items(folder: Path, items: tuple[str, ...]) -> None:
     """Remove some items of a checkpoint, their checksums first."""
     path = folder / "checksums.json"
     if path.is_file():
-        known = json.loads(path.read_text("utf-8"))
+        known = parse_json(path.read_text("utf-8"))
         left = {n: v for n, v in known.items() if n.split("/", 1)[0] not in items}
         write_json(path, left)
     for item in items:
@@ -180,12 +179,12 @@ def verify_checksums(
     if not required and not has_checksums(folder):
         return
     try:
-        checksums = dict(json.loads((folder / "checksums.json").read_text("utf-8")))
+        checksums = dict(parse_json((folder / "checksums.json").read_text("utf-8")))
     except FileNotFoundError:
         raise CheckpointError(
             "checksums.json is missing, so it was not written to its end"
         ) from None
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         raise CheckpointError("checksums.json must be a JSON object") from None
     for name, expected in checksums.items():
         if name.split("/", 1)[0] not in items:
@@ -317,14 +316,14 @@ def read_best(folder: Path, steps: list[int]) -> dict[str, Any] | None:
     records += [folder / str(step) / "step" / "data.json" for step in steps[::-1]]
     for path in records:
         try:
-            best = json.loads(path.read_text("utf-8"))
+            best = parse_json(path.read_text("utf-8"))
             best = best if path.name == "best.json" else best["best"]
             if best is None or int(best["step"]) + float(best["value"]) is not None:
                 return best
         except FileNotFoundError:
             if path.name == "best.json":
                 return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
 

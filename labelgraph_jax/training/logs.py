@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labelgraph_jax.data.files import naming, sync, write_text
+from labelgraph_jax.data.files import naming, parse_json, sync, write_text
 
 
 class MetricsLog:
@@ -45,7 +45,7 @@ class MetricsLog:
         # After a power cut anything may stand behind what was on the disk.
         for line in self.path.read_text("utf-8", errors="replace").splitlines():
             try:
-                if json.loads(line)["step"] <= step:
+                if parse_json(line)["step"] <= step:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):
                 continue

@@ -158,3 +158,43 @@ def test_what_was_not_foreseen_is_one_line_and_says_how_to_see_more(
     monkeypatch.setenv("LABELGRAPH_TRACEBACK", "1")
     with pytest.raises(TypeError, match="this"):
         command(["labels", "list", str(zoo("bag"))])
+
+
+DEEP, INFINITE = "[" * 100_000 + "]" * 100_000, '{"step": 1e999}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("bag", DEEP),
+        ("bag", "9" * 5000),
+        ("bag", INFINITE),
+        ("bag", '"\\ud800"'),
+        ("table", DEEP),
+        ("ensemble", INFINITE),
+    ],
+    ids=["deep", "digits", "infinite", "surrogate", "table", "ensemble"],
+)
+def test_no_json_file_of_a_work_directory_may_hold_what_python_cannot_read(
+    name: str, text: str, zoo: Zoo, tmp_path: Path
+) -> None:
+    whole = zoo(name)
+    names = sorted(
+        str(path.relative_to(whole))
+        for path in whole.rglob("*.json")
+        if path.name != "manifest.json" and not set(UNREAD) & set(path.parts)
+    )
+    assert {"config.json", "thresholds.json"} & set(names)
+
+    def cases() -> Iterator[tuple[str, list[str]]]:
+        for number, file in enumerate(names):
+            folder = tmp_path / "run"
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(whole, folder)
+            (folder / file).write_text(text)
+            if number % 2:
+                (folder / "manifest.json").unlink(missing_ok=True)
+            yield file, ["evaluate", str(folder)]
+
+    found = findings(cases())
+    assert not found, told(found)

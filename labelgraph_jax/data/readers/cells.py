@@ -10,13 +10,13 @@ Nothing is evaluated. Where the column does not say which reading is meant, a
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.readers.fields import shown
 
 DELIMITERS = ("|", ";", ",")
@@ -58,8 +58,8 @@ def written_list(cell: str) -> list[str] | None:
     if len(text) < 2 or _CLOSING.get(text[0]) != text[-1]:
         return None
     try:
-        items = json.loads(text) if text[0] == "[" else None
-    except (ValueError, RecursionError):
+        items = parse_json(text) if text[0] == "[" else None
+    except ValueError:
         items = None
     if isinstance(items, list) and all(isinstance(item, (str, int)) for item in items):
         return [str(item) for item in items]

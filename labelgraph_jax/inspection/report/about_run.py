@@ -12,6 +12,7 @@ from labelgraph_jax.config.presets import preset
 from labelgraph_jax.config.settings import flatten
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import Document
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.statistics import split_statistics
 from labelgraph_jax.inspection.report.contents import Data, Setting
 from labelgraph_jax.predictors.workdir import Workdir
@@ -163,7 +164,7 @@ def read_history(place: Workdir) -> tuple[Mapping[str, Any], ...] | str:
 
 def _line(text: str) -> Mapping[str, Any] | None:
     try:
-        values = json.loads(text)
+        values = parse_json(text)
     except ValueError:
         return None
     return values if isinstance(values, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from labelgraph_jax.data.corpora.sources import (
     damaged,
 )
 from labelgraph_jax.data.documents import Corpus, DataError, Document
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.readers.fields import (
     check_id,
     check_labels,
@@ -157,11 +157,13 @@ def _concepts(files: Files) -> dict[str, Mapping[str, Any]]:
         return {}
     try:
         with open_bytes(path) as stream:
-            concepts = json.load(stream)
+            concepts = parse_json(stream.read())
         for number, concept in concepts.items():
             check_labels(concept["parents"], f"{path}: {number}", "parents")
             check_text(concept["label"], f"{path}: {number}", "label")
-    except (*DAMAGES, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except DataError:
+        raise
+    except (*DAMAGES, ValueError) as error:
         raise damaged(path, error) from None
     except (AttributeError, KeyError, TypeError):
         raise DataError(
