@@ -39,7 +39,7 @@ BUDGETS = {
     "config": 1_200,
     "functional": 6_320,
     "modules": 1_760,
-    "data": 9_690,
+    "data": 9_700,
     "training": 2_690,
     "predictors": 4_740,
     "runs": 3_870,
@@ -61,7 +61,8 @@ service answers to and threads that it watches (deploy), limits of what is unpac
 (data). And what tables and functions lacked: one meaning of a value, lists and texts
 as inputs (data), thresholds, weights and groups of rows (predictors), their export and
 service (deploy), checked shapes, targets and types of every function (functional),
-checksums of what decides an answer, more epochs and starts from other runs (runs)."""
+checksums of what decides an answer, more epochs and starts from other runs (runs),
+numbers of a JSON file that are not finite (data)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""
