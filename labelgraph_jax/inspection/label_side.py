@@ -63,14 +63,8 @@ class LabelSide:
     @cached_property
     def vectors(self) -> np.ndarray:
         """One vector per label, float32 `[n, D]`."""
-        inputs = jax.tree.map(jnp.asarray, (self.params, self.features, self.adjacency))
-        params, features, adjacency = inputs
-        return np.asarray(self.module.apply({"params": params}, features, adjacency))
-
-    @cached_property
-    def _apply(self) -> Any:
-        # One compiled program: eager, every operation would be one of its own.
-        return jax.jit(partial(self.module.apply, mutable=ATTENTION))
+        inputs = jax.tree.map(jnp.asarray, (self.features, self.adjacency))
+        return np.asarray(_apply(self.module, {"params": self.params}, *inputs)[0])
 
     def show(self, nodes: np.ndarray) -> Shown:
         """Return attention and message of some receivers, of a graph with layers.
@@ -79,7 +73,8 @@ class LabelSide:
         """
         receivers = {"labels": jnp.asarray(nodes)}
         inputs = jax.tree.map(jnp.asarray, (self.features, self.adjacency))
-        _, left = self._apply({"params": self.params, RECEIVERS: receivers}, *inputs)
+        variables = {"params": self.params, RECEIVERS: receivers}
+        _, left = _apply(self.module, variables, *inputs)
         sown = left[ATTENTION]
         layers = [np.asarray(sown[f"layer_{i}"][0]) for i in range(self.module.layers)]
         message = np.asarray(sown[MESSAGE][0]) if MESSAGE in sown else None
@@ -128,6 +123,12 @@ class LabelSide:
         edges = Edges(*map(jnp.asarray, self.adjacency))
         receivers, count = jnp.asarray(nodes), len(self.columns)
         return np.asarray(edge_rows(edges, jnp.asarray(values), receivers, count))
+
+
+@partial(jax.jit, static_argnums=0)
+def _apply(module: LabelGraph, variables: Any, features: Any, adjacency: Any) -> Any:
+    """Apply a label graph as one program: eager, every operation would be one."""
+    return module.apply(variables, features, adjacency, mutable=ATTENTION)
 
 
 def learned_values(params: Mapping[str, Any]) -> np.ndarray | None:

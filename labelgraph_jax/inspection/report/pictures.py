@@ -88,9 +88,10 @@ def render(
                 warnings.simplefilter("ignore", MissingFontWarning)
                 warnings.filterwarnings("ignore", "Glyph .* missing from font")
                 draw(ax=figure.add_subplot())
-                if not cut:
-                    figure.draw_without_rendering()
-                    figure.set_layout_engine("none")  # laid out once, saved twice
+                engine = figure.get_layout_engine()
+                if engine is not None:
+                    engine.execute(figure)  # laid out once, saved twice
+                    figure.set_layout_engine(None)
                 svg = ""
                 if name in INLINE:
                     text = io.StringIO()
