@@ -37,7 +37,7 @@ NARROWER = {
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
     "config": 1_200,
-    "functional": 6_320,
+    "functional": 6_600,
     "modules": 1_760,
     "data": 9_700,
     "training": 2_690,
@@ -49,7 +49,7 @@ BUDGETS = {
     "cli": 3_240,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 41_560
+BUDGET = 41_850
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -62,7 +62,8 @@ service answers to and threads that it watches (deploy), limits of what is unpac
 as inputs (data), thresholds, weights and groups of rows (predictors), their export and
 service (deploy), checked shapes, targets and types of every function (functional),
 checksums of what decides an answer, more epochs and starts from other runs (runs),
-numbers of a JSON file that are not finite (data)."""
+numbers of a JSON file that are not finite (data). And new methods: pseudo-labels,
+spreading and other distributions (functional)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -145,5 +145,21 @@ def check_numbers(**arrays: Shaped[ArrayLike, "..."] | None) -> None:
             raise ValueError(f"{name} must be numbers, got NaN at index {place}")
 
 
+def check_shares(**arrays: Shaped[ArrayLike, "..."]) -> None:
+    """Refuse shares and probabilities that do not lie between 0 and 1, NaN among them.
+
+    Raises:
+        ValueError: there is one; names the array and the range of its values.
+    """
+    check_numbers(**arrays)
+    for name, array in arrays.items():
+        values = np.asarray(array, np.float64) if is_known(array) else np.zeros(0)
+        if values.size and not (values.min() >= 0 and values.max() <= 1):
+            raise ValueError(
+                f"{name} must be between 0 and 1, got {values.min():g} to "
+                f"{values.max():g}"
+            )
+
+
 def _listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)

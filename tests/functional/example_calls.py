@@ -561,6 +561,55 @@ EXAMPLES: dict[str, Example] = {
         {"queries": "B D float", "keys": "M D float"},
         half=None,
     ),
+    # Few labels
+    "shrunk_prior": Example(
+        lambda counts: F.shrunk_prior(counts, 10), {"counts": "N count"}
+    ),
+    "pseudo_labels": Example(
+        F.pseudo_labels,
+        {"probabilities": "B N unit", "prior": "N unit"},
+        half=None,
+    ),
+    "label_spreading": Example(
+        lambda **a: F.label_spreading(**a, steps=3),
+        {
+            "targets": "B N target",
+            "neighbours": "B 2 id:1",
+            "similarities": "B 2 positive",
+        },
+    ),
+    "gradient_reversal": Example(
+        lambda features: F.gradient_reversal(features, 0.5),
+        {"features": "B D float"},
+        any_shape=("features",),
+        smooth=False,  # on purpose not the gradient of what it returns
+    ),
+    "coral": Example(
+        F.coral,
+        {
+            "source": "B D float",
+            "target": "M D float",
+            "source_mask": "B mask",
+            "target_mask": "M mask",
+        },
+        partly=("source", "target"),
+    ),
+    "label_prior_shift": Example(
+        lambda **a: F.label_prior_shift(**a, steps=5),
+        {"probabilities": "B N unit", "prior": "N positive"},
+    ),
+    "bernoulli_divergence": Example(
+        F.bernoulli_divergence,
+        {"logits": "B N float", "other": "B N float"},
+        any_shape=("logits", "other"),
+    ),
+    "virtual_adversarial_direction": Example(
+        lambda inputs, kernel: F.virtual_adversarial_direction(
+            lambda x: x @ jnp.asarray(kernel, x.dtype), inputs, jax.random.key(0)
+        ),
+        {"inputs": "B D float", "kernel": "D N float"},
+        any_shape=("inputs", "kernel"),
+    ),
     # Metrics
     "calibration_bins": Example(
         lambda **a: F.calibration_bins(**a, bins=3), SCORES, host=True, half=None

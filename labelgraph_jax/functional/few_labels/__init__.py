@@ -1,0 +1,1 @@
+"""Learning when labels are few: unlabelled documents, and other distributions."""
