@@ -169,7 +169,12 @@ def damage(path: Path, draw: random.Random) -> str:
 def outcome(case: str, arguments: list[str]) -> Finding | None:
     """Run a command; return what is wrong with how it ended, if anything is."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("default")  # as outside of tests, where none is an error
         try:
             code: object = command(arguments)
         except BaseException as error:

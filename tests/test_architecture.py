@@ -36,20 +36,20 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_200,
+    "config": 1_210,
     "functional": 6_600,
     "modules": 1_760,
-    "data": 9_700,
+    "data": 9_710,
     "training": 2_690,
     "predictors": 4_740,
-    "runs": 3_870,
+    "runs": 4_050,
     "inspection": 4_780,
     "deploy": 2_980,
     "estimator": 260,
-    "cli": 3_240,
+    "cli": 3_310,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 41_850
+BUDGET = 42_080
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -63,7 +63,7 @@ as inputs (data), thresholds, weights and groups of rows (predictors), their exp
 service (deploy), checked shapes, targets and types of every function (functional),
 checksums of what decides an answer, more epochs and starts from other runs (runs),
 numbers of a JSON file that are not finite (data). And new methods: pseudo-labels,
-spreading and other distributions (functional)."""
+spreading and other distributions (functional), two files compared (runs, cli)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

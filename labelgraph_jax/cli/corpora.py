@@ -1,11 +1,15 @@
 """What a corpus holds, on a terminal."""
 
 from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
 
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.problems import Problem
 from labelgraph_jax.data.statistics import CorpusStatistics
+from labelgraph_jax.runs.compare import Comparison, Share
 
 WORDS = 16
 """Words that are shown of a document as it is cut."""
@@ -66,3 +70,60 @@ def print_problems(problems: Sequence[Problem], *, name: str) -> None:
         console.print(f"{problem.severity}: {problem.message}")
     if not problems:
         console.print(f"{name}: no problem found")
+
+
+def print_comparison(found: Comparison, *, names: tuple[str, str]) -> None:
+    """Print whether two sets of documents differ, and the words and labels that do."""
+    console = plain_console()
+    short = (Path(names[0]).name, Path(names[1]).name)
+    names = names if short[0] == short[1] else short
+    low, high = found.accuracy_interval
+    judged = f"{found.accuracy:.3f} [{low:.3f}, {high:.3f}], 0.5 by chance"
+    console.print(
+        f"{names[0]}: {counted(found.documents[0], 'document')}; {names[1]}: "
+        f"{counted(found.documents[1], 'document')}; texts in both: "
+        f"{found.shared_texts:,}"
+    )
+    if found.differs:
+        low, high = found.distance_interval
+        console.print(
+            f"They differ: a classifier of words tells unseen documents apart with an "
+            f"accuracy of {judged}; A-distance {found.distance:.2f} [{low:.2f}, "
+            f"{high:.2f}], 2 where nothing is alike."
+        )
+    else:
+        console.print(
+            "No difference was found: a classifier of words tells unseen documents "
+            f"apart with an accuracy of {judged}."
+        )
+    parts = (
+        ("word", found.words, found.words_moved, found.words_compared),
+        ("label", found.labels, found.labels_moved, found.labels_compared),
+    )
+    for kind, shares, moved, compared in parts:
+        console.print(
+            f"{counted(compared, kind)} compared, {moved:,} moved beyond chance"
+            if compared
+            else f"no {kind} is on both sides"
+        )
+        if shares:
+            console.print(_shares(kind, shares, names))
+    for name, labels in zip(names, (found.only_first, found.only_second), strict=True):
+        if labels:
+            more = f" and {len(labels) - 10:,} more" if len(labels) > 10 else ""
+            console.print(f"labels only in {name}: {', '.join(labels[:10])}{more}")
+
+
+def _shares(kind: str, shares: Sequence[Share], names: tuple[str, str]) -> Table:
+    table = plain_table()
+    table.add_column(kind)
+    add_number_columns(table, (*names, "difference", "95 %"))
+    for share in shares:
+        table.add_row(
+            share.name,
+            f"{share.first:.1%}",
+            f"{share.second:.1%}",
+            f"{share.second - share.first:+.1%}",
+            f"[{share.low:+.1%}, {share.high:+.1%}]",
+        )
+    return table

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Union
 import tyro
 
 from labelgraph_jax.cli.commands.data import (
+    DataCompare,
     DataExport,
     DataList,
     DataStats,
@@ -56,6 +57,7 @@ VERBS: dict[str, type | dict[str, type]] = {
     "data": {
         "stats": DataStats,
         "validate": DataValidate,
+        "compare": DataCompare,
         "export": DataExport,
         "list": DataList,
     },

@@ -7,6 +7,7 @@ Reading one executes nothing. An unknown key or a value of the wrong kind is a
 import dataclasses
 import json
 import math
+import sys
 import types
 import typing
 from typing import Any, Literal, TypeVar, Union
@@ -227,9 +228,11 @@ def coerce(value: Any, hint: Any, path: str) -> Any:
         return tuple(coerce(item, inner, path) for item in value)
     is_bool = isinstance(value, bool)
     if hint is float and isinstance(value, (int, float)) and not is_bool:
-        if not math.isfinite(value):
-            raise ConfigError(f"{path} must be a finite number, got {value}")
+        if not abs(value) <= sys.float_info.max:
+            raise ConfigError(f"{path} must be a finite number, got {short(value)}")
         return float(value)
     if isinstance(value, hint) and (hint is bool or not is_bool):
+        if hint is int and abs(value) >= 2**63:
+            raise ConfigError(f"{path} must lie within 64 bits, got {short(value)}")
         return value
     raise ConfigError(f"{path} must be of kind {hint.__name__}, got {short(value)}")

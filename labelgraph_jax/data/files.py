@@ -150,10 +150,12 @@ def parse_json(text: str | bytes) -> Any:
 
     Raises:
         ValueError: it is none, nested deeper than Python goes, or holds a number that
-            is not finite.
+            is not finite, or an integer beyond 64 bits.
     """
     try:
-        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+        return json.loads(
+            text, parse_float=_finite, parse_constant=_finite, parse_int=_integer
+        )
     except RecursionError:
         raise ValueError("it is nested too deep") from None
 
@@ -161,8 +163,14 @@ def parse_json(text: str | bytes) -> Any:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"it holds {text}, which is not finite")
+        raise ValueError(f"{text} is no JSON number")
     return number
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20:
+        raise ValueError(f"an integer of {len(digits):,} digits is too large")
+    return int(digits)
 
 
 def read_json(path: Path, *, error: type[ValueError]) -> Any:

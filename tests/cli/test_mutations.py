@@ -170,10 +170,21 @@ DEEP, INFINITE = "[" * 100_000 + "]" * 100_000, '{"step": 1e999}'
         ("bag", "9" * 5000),
         ("bag", INFINITE),
         ("bag", '"\\ud800"'),
+        ("bag", '{"training": {"learning_rate": 1%s}}' % ("0" * 400)),
+        ("bag", '{"training": {"batch_size": 1%s}}' % ("0" * 19)),
         ("table", DEEP),
         ("ensemble", INFINITE),
     ],
-    ids=["deep", "digits", "infinite", "surrogate", "table", "ensemble"],
+    ids=[
+        "deep",
+        "digits",
+        "infinite",
+        "surrogate",
+        "rate",
+        "size",
+        "table",
+        "ensemble",
+    ],
 )
 def test_no_json_file_of_a_work_directory_may_hold_what_python_cannot_read(
     name: str, text: str, zoo: Zoo, tmp_path: Path

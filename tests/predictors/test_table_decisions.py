@@ -116,7 +116,7 @@ def test_rules_are_read_as_they_were_saved(tmp_path: Path) -> None:
         (lambda tasks: tasks["tags"]["calibration"].update(scale=None), "'tags'"),
         (
             lambda tasks: tasks["tags"]["calibration"].update(shift=float("inf")),
-            "it holds Infinity, which is not finite",
+            "Infinity is no JSON number",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labelgraph_jax.cli.options import Data, Json, Quiet, Source
-from labelgraph_jax.cli.output import in_options, show, tell, write
+from labelgraph_jax.cli.output import in_options, remarks, show, tell, write
 from labelgraph_jax.config import Config, ConfigError, DataConfig, TableConfig
 from labelgraph_jax.config.wording import counted
 
@@ -130,6 +130,38 @@ class DataValidate:
 
         show(self, problems, print_problems, name=name)
         return 2 if any(p.severity == "error" for p in problems) else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCompare:
+    """Tell whether two corpora or files are alike: texts, words and labels.
+
+    A classifier of words, judged on documents it was not fitted on, says whether the
+    two can be told apart. Labels are compared where both have them; no model is needed.
+
+    Examples:
+      labelgraph data compare old.jsonl new.jsonl
+      labelgraph data compare train.csv raw.txt --json
+    """
+
+    first: Source
+    second: Source
+    data_config: Data = field(default_factory=DataConfig)
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Print what tells the two apart."""
+        from labelgraph_jax.cli.corpora import print_comparison
+        from labelgraph_jax.runs.compare import compare, read_side
+
+        names = (self.first, self.second)
+        say = remarks(self.quiet)
+        sides = [
+            read_side(source_config(name, self.data_config), say) for name in names
+        ]
+        found = compare(*sides, names=names)
+        return show(self, found, print_comparison, names=names)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """The body of a request, read and checked by hand: each refusal says what must hold."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from labelgraph_jax.config.wording import nearest_names
 from labelgraph_jax.data.documents import LabelSpace
+from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.deploy.serve.errors import RefusedError
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.scoring import Asked
@@ -104,25 +104,11 @@ def read_json(body: bytes) -> Any:
             "bad_utf8",
         ) from None
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_int=_integer)
-    except RecursionError:
-        raise RefusedError(
-            400, "the body must be one JSON object; it nests too deeply", "bad_json"
-        ) from None
+        return parse_json(text)
     except ValueError as error:
         raise RefusedError(
             400, f"the body must be one JSON object; {error}", "bad_json"
         ) from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > 20:
-        raise ValueError(f"an integer of {len(digits):,} digits is too large")
-    return int(digits)
 
 
 def read_question(

@@ -139,7 +139,7 @@ def label_prior_shift(
         >>> import labelgraph_jax as lg
         >>> scores = jnp.array([[0.9], [0.9], [0.9], [0.1]])
         >>> found = lg.functional.label_prior_shift(scores, jnp.array([0.5]))
-        >>> found.prior.round(2).tolist()
+        >>> [round(share, 2) for share in found.prior.tolist()]
         [0.81]
 
     Args:

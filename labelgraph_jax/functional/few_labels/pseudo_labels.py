@@ -50,7 +50,8 @@ def shrunk_prior(
     Example:
         >>> import jax.numpy as jnp
         >>> import labelgraph_jax as lg
-        >>> lg.functional.shrunk_prior(jnp.array([8.0, 0.0]), 10).round(2).tolist()
+        >>> prior = lg.functional.shrunk_prior(jnp.array([8.0, 0.0]), 10)
+        >>> [round(share, 2) for share in prior.tolist()]
         [0.76, 0.0]
 
     Args:
@@ -76,7 +77,7 @@ def shrunk_prior(
         least, most = np.min(counts, initial=0), np.max(counts, initial=0)
         if least < 0 or most > documents:
             raise ValueError(
-                f"counts must lie between 0 and documents={float(documents):g}, got "
+                f"counts must lie between 0 and documents={np.asarray(documents)}, got "
                 f"{float(least):g} to {float(most):g}"
             )
     counts = jnp.asarray(counts, jnp.float32)
@@ -217,9 +218,7 @@ def label_spreading(
 
 
 @partial(jax.jit, static_argnums=4)
-def _spread(
-    start: Array, rows: Array, weights: Array, share: Any, steps: int
-) -> Array:
+def _spread(start: Array, rows: Array, weights: Array, share: Any, steps: int) -> Array:
     count = rows.shape[0]
     alone = (rows == jnp.arange(count)[:, None]) | (rows < 0)
     weights = jnp.where(alone, 0.0, jnp.maximum(weights, 0.0)) / 2

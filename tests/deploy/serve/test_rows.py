@@ -69,7 +69,7 @@ def test_a_row_that_cannot_be_read_is_refused_alone(model: TableModel) -> None:
         ('{"rows": [1, 1, 1, 1]}', "a request may hold at most 3 rows; got 4"),
         ('{"text": "a"}', "the fields must be among row, rows, scores; got 'text'"),
         ('{"row": {"a": 1}, "scores": 1}', "scores must be true or false; got an int"),
-        ('{"row": {"a": NaN}}', "NaN is no JSON"),
+        ('{"row": {"a": NaN}}', "NaN is no JSON number"),
     ],
 )
 def test_what_is_no_question_is_refused_in_one_sentence(

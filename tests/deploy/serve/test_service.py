@@ -142,8 +142,8 @@ def test_what_cannot_be_answered_is_refused_with_the_reason(
     ("request_bytes", "status", "reason"),
     [
         (post(b"{"), 400, "the body must be one JSON object; Expecting"),
-        (post(b"NaN"), 400, "NaN is no JSON"),
-        (post(b"[" * 100_000), 400, "it nests too deeply"),
+        (post(b"NaN"), 400, "NaN is no JSON number"),
+        (post(b"[" * 100_000), 400, "it is nested too deep"),
         (post(b'{"text": "\xff"}'), 400, "must be UTF-8; byte 10 is 0xff"),
         (post(b'{"text":"a","top_k":%s}' % (b"9" * 99)), 400, "99 digits is too large"),
         (post(GOOD, kind="text/plain"), 415, "must be JSON.*got 'text/plain'"),
