@@ -43,13 +43,13 @@ BUDGETS = {
     "training": 2_690,
     "predictors": 4_740,
     "runs": 4_050,
-    "inspection": 4_780,
+    "inspection": 4_790,
     "deploy": 2_980,
     "estimator": 260,
     "cli": 3_310,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 42_080
+BUDGET = 42_100
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -64,7 +64,7 @@ def write_predictions(
     """
     if output != "-" and not Path(output).parent.is_dir():
         raise DataError(f"{output}: no such folder {Path(output).parent}")
-    if output != "-" and Path(output).is_dir():
+    if output != "-" and (output.endswith("/") or Path(output).is_dir()):
         raise DataError(f"{output}: must be a file to write; it is a folder")
     reading = reading or ReadingConfig(format=format or "")
     if isinstance(model, TableModel):

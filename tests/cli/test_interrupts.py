@@ -147,7 +147,7 @@ def test_sigterm_leaves_no_half_written_file(
     assert [path.name for path in tmp_path.iterdir()] == ["new.jsonl"]
 
 
-@pytest.mark.parametrize("name", ["folder", "folder/", "."])
+@pytest.mark.parametrize("name", ["folder", "folder/", ".", "absent/"])
 def test_a_folder_as_output_is_refused_and_left_as_it_was(
     name: str,
     trained: Path,

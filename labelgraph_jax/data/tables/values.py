@@ -192,7 +192,8 @@ def epoch_seconds(
 
     It is that unit in which a number lies in the known range, or within its width of
     it; else by its size: seconds up to 1e11, milliseconds up to 1e14, microseconds up
-    to 1e17.
+    to 1e17. A number such as 20240916 is a date where that lies in the known range and
+    no unit does.
 
     Args:
         numbers: `[M]`, NaN where missing.
@@ -206,6 +207,14 @@ def epoch_seconds(
             scaled = numbers / 10.0**step
             inside = (scaled >= low - margin) & (scaled <= high + margin)
             power = np.where(inside, step, power)
+        found = numbers / 10.0**power
+        outside = ~((found >= low - margin) & (found <= high + margin))
+        for place in np.flatnonzero(outside & (size > 1e7) & (size < 1e8)):
+            text = f"{numbers[place]:.0f}"
+            date = parse_moment(f"{text[:4]}-{text[4:6]}-{text[6:]}")
+            if date is not None and low - margin <= date <= high + margin:
+                found[place] = date
+        return found
     return numbers / 10.0**power
 
 

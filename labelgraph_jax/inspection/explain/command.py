@@ -55,6 +55,8 @@ def explain_command(
         raise ExplainError("--id names a document of --file; there is no --file")
     if html and not Path(html).parent.is_dir():
         raise ExplainError(f"{html}: no such folder {Path(html).parent}")
+    if html.endswith("/"):
+        raise ExplainError(f"{html}: must be a file to write; it is a folder")
     model = load_model(workdir, cache=cache_folder("encodings"))
     document = _document(model, text, file, id, reading)
     found = explain(model, document, options.pop("labels") or None, **options)

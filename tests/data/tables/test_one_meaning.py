@@ -188,6 +188,20 @@ def test_a_moment_is_the_same_as_text_as_a_type_and_as_an_epoch(
     assert found.remarks == ()
 
 
+@pytest.mark.parametrize(
+    "later", [[20210304, 20210305], ["20210304", "20210305"], [1614816000, 20210305]]
+)
+def test_a_date_without_hyphens_is_that_date_among_dates(later: Any) -> None:
+    days = [datetime.date(2019, 1, 1) + datetime.timedelta(5 * i) for i in range(300)]
+    schema = TableSchema.infer(table_of("train", {"when": days}))
+    found = schema.encode(table_of("new", {"when": later}))
+    wanted = schema.encode(table_of("new", {"when": ["2021-03-04", "2021-03-05"]}))
+    np.testing.assert_array_equal(found.numbers, wanted.numbers)
+    # The 31st of February is none, and told as what lies far outside.
+    odd = schema.encode(table_of("new", {"when": [20210231, 20210305]}))
+    assert odd.numbers[0, 0] != wanted.numbers[0, 0]
+
+
 def test_pandas_milliseconds_of_a_frame_are_the_moments_of_its_file(
     tmp_path: Path,
 ) -> None:
