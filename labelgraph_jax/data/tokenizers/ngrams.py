@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from labelgraph_jax.data.files import parse_json
+from labelgraph_jax.data.tokenizers.lookup import Lookup
 from labelgraph_jax.data.tokenizers.saved import SavedTokenizer
 from labelgraph_jax.data.tokenizers.units import (
     HANGUL,
@@ -133,21 +135,24 @@ class NgramTokenizer(SavedTokenizer):
                 "max_length and max_windows must be at least 1, got "
                 f"{max_length} and {max_windows}"
             )
-        windows, truncated = [], 0
         for place, text in enumerate(texts):
             if not isinstance(text, str):
                 raise TokenizerError(
                     f"text {place} must be a string, got {type(text).__name__}"
                 )
-            cut = windows_of(words_of(text, self.version), max_length, self.version)
-            truncated += len(cut) > max_windows
-            windows.append([self._known(words) for words in cut[:max_windows]])
+        windows, truncated = [], 0
+        for own, has_more in self._lookup.windows(texts, max_length, max_windows):
+            windows.append(own)
+            truncated += has_more
         return EncodedTexts(windows, truncated)
 
-    def _known(self, words: Sequence[str]) -> np.ndarray:
-        ids = self._ids
-        known = [ids[token] for token in ngrams(words, self.version) if token in ids]
-        return np.asarray(known or [ids[UNKNOWN]], np.int32)
+    @cached_property
+    def _lookup(self) -> Lookup:
+        return Lookup(self._ids, self.version, self._ids[UNKNOWN])
+
+    def __reduce__(self) -> tuple[type["NgramTokenizer"], tuple[list[str], int]]:
+        # What was remembered of texts stays behind.
+        return type(self), (self.vocabulary, self.version)
 
     def sources(
         self, text: str, *, max_length: int, max_windows: int = 1
