@@ -14,9 +14,11 @@ from labelgraph_jax.data.documents import Document
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.documents import (
     Encoded,
+    batch_rows,
     encode_documents,
     prediction_batches,
 )
+from labelgraph_jax.predictors.host_bag import HostBag, host_bag
 from labelgraph_jax.predictors.memory.memory import Reader
 from labelgraph_jax.predictors.memory.texts import OwnReader
 from labelgraph_jax.predictors.model import Model
@@ -26,6 +28,9 @@ from labelgraph_jax.predictors.scorers import (
     compile_scorer,
     scores_of_labels,
 )
+
+MADE_ONCE = ("_on_host", "_scores", "_scores_all", "placed", "label_side", "read")
+"""What another decision does not change."""
 
 
 class LabelModel(Model):
@@ -69,6 +74,9 @@ class LabelModel(Model):
         batch_size: int | None = None,
         every_label: bool = False,
     ) -> Predictions:
+        if self._on_host is not None and examples.token_vectors is None:
+            batch_rows(self.config, batch_size)
+            return self._on_host(examples)
         own = self.config, self.tokenizer
         batches = prediction_batches(*own, examples, batch_size)
         if every_label and self.label_chunk:
@@ -88,7 +96,7 @@ class LabelModel(Model):
 
     def with_decision(self, decision: Decision) -> Self:
         other = super().with_decision(decision)
-        for compiled in ("_scores", "_scores_all", "placed", "label_side", "read"):
+        for compiled in MADE_ONCE:
             if compiled in self.__dict__:
                 other.__dict__[compiled] = self.__dict__[compiled]
         return other
@@ -121,6 +129,13 @@ class LabelModel(Model):
             self.config,
             self.encoder,
         )
+
+    @cached_property
+    def _on_host(self) -> HostBag | None:
+        """The network without a compiled program, where it is so simple."""
+        if self.label_chunk:
+            return None
+        return host_bag(self.classifier, self.params)
 
     @cached_property
     def _scores(self) -> Scorer:

@@ -82,7 +82,7 @@ class Lookup:
         rows = np.asarray([row for *_, row in pairs], np.int32)
         self._pair_rows = np.append(rows[order], NONE)
         self._lock = threading.Lock()
-        self._pieces = _Pieces(ids, version, numbers)
+        self._pieces = self._no_pieces()
 
     def windows(
         self, texts: Sequence[str], max_length: int, max_windows: int
@@ -95,10 +95,18 @@ class Lookup:
     def _found(self, texts: Sequence[str]) -> Found:
         cut = [text.split() for text in texts]
         with self._lock:
-            found = self._pieces.find(cut)
-            if self._pieces.size > REMEMBERED:
-                self._pieces = _Pieces(self._ids, self._version, self._pair_words)
+            whole = False
+            try:
+                found = self._pieces.find(cut)
+                whole = self._pieces.size <= REMEMBERED
+            finally:
+                # Too much, or what a Ctrl-C has left half remembered.
+                if not whole:
+                    self._pieces = self._no_pieces()
         return found
+
+    def _no_pieces(self) -> "_Pieces":
+        return _Pieces(self._ids, self._version, self._pair_words)
 
     def _cut(
         self, found: Found, max_length: int, max_windows: int
@@ -186,15 +194,19 @@ class _Pieces(dict[str, int]):
         self._piece_ends, self._piece_words = _Column(), _Column()
         self._rows, self._places, self._flags = _Column(), _Column(), _Column()
         self._part_ends, self._parts = _Column(), _Column()
+        self._ends = [0, 0]
         self.size = 0
 
     def __missing__(self, piece: str) -> int:
-        words = words_of(piece, self._version)
+        # In place, for speed: most pieces are one word as it stands.
+        is_word = piece.isalnum() and piece.isascii()
+        words = [piece.lower()] if is_word else words_of(piece, self._version)
         for word in words:
             if word not in self._words:
                 self._learn(word)
-        self._piece_words.extend([self._words[word] for word in words])
-        self._piece_ends.extend([self._piece_words.size])
+            self._piece_words.new.append(self._words[word])
+        self._ends[0] += len(words)
+        self._piece_ends.new.append(self._ends[0])
         self.size += len(piece) + len(words)
         self[piece] = number = len(self)
         return number
@@ -204,11 +216,12 @@ class _Pieces(dict[str, int]):
         self._names.append(word)
         ids = self._ids
         parts = [ids[p] for p in parts_of(word, self._version) if p in ids]
-        self._rows.extend([ids.get(word, NONE)])
-        self._places.extend([self._pairs.get(word, NONE)])
-        self._flags.extend([self._version > 1 and is_character(word)])
-        self._parts.extend(parts)
-        self._part_ends.extend([self._parts.size])
+        self._rows.new.append(ids.get(word, NONE))
+        self._places.new.append(self._pairs.get(word, NONE))
+        self._flags.new.append(self._version > 1 and is_character(word))
+        self._parts.new.extend(parts)
+        self._ends[1] += len(parts)
+        self._part_ends.new.append(self._ends[1])
         self.size += len(word) + len(parts)
 
     def find(self, texts: Sequence[Sequence[str]]) -> Found:
@@ -240,20 +253,20 @@ class _Column:
     """Whole numbers, of which there will be more."""
 
     def __init__(self) -> None:
-        self._held = np.zeros(1024, np.int32)
-        self.size = 0
-
-    def extend(self, values: Sequence[int]) -> None:
-        size = self.size + len(values)
-        if size > len(self._held):
-            grown = np.zeros(max(size, 2 * len(self._held)), np.int32)
-            grown[: self.size] = self._held[: self.size]
-            self._held = grown
-        self._held[self.size : size] = values
-        self.size = size
+        self._held, self._size = np.zeros(1024, np.int32), 0
+        self.new: list[int] = []
 
     def values(self) -> np.ndarray:
-        return self._held[: self.size]
+        """All of them, the new ones too; what was given out before stays as it was."""
+        if self.new:
+            size = self._size + len(self.new)
+            if size > len(self._held):
+                grown = np.zeros(max(size, 2 * len(self._held)), np.int32)
+                grown[: self._size] = self._held[: self._size]
+                self._held = grown
+            self._held[self._size : size] = self.new
+            self._size, self.new = size, []
+        return self._held[: self._size]
 
 
 def _gather(

@@ -1,0 +1,170 @@
+"""A bag of embeddings and its labels on the processor, without a compiled program.
+
+A document is a sparse row over the vocabulary, times the table of embeddings: only its
+distinct tokens are read. The compiled network reads a row of the table for each place
+of a padded batch, and is compiled anew for every shape of one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import coo_array, csr_array
+
+from labelgraph_jax.data.batches.batches import Examples
+from labelgraph_jax.modules.magnet import Magnet
+from labelgraph_jax.predictors.network import Classifier
+from labelgraph_jax.predictors.predictions import Predictions
+from labelgraph_jax.training.progress import track
+
+DOCUMENTS = 512
+"""Documents whose tokens are counted at a time."""
+PRODUCTS = 16 * DOCUMENTS
+"""Documents whose logits are made at a time: few products, since after each the other
+threads of BLAS stay awake for a while."""
+
+
+@dataclass(frozen=True)
+class HostBag:
+    """What follows from the counts of a document's tokens.
+
+        sigmoid(relu(counts @ table + bias) @ labels.T + label_bias)
+
+    Attributes:
+        table: the embedding of each token.
+        token_weights: what each weighs.
+        bias: of the document vector, which is then rectified; None where it is not.
+        labels: a vector per label.
+        label_bias: one number per label.
+        window_pooling: `mean` or `max`.
+    """
+
+    table: Float[np.ndarray, "V D"]
+    token_weights: Float[np.ndarray, " V"]
+    bias: Float[np.ndarray, " D"] | None
+    labels: Float[np.ndarray, "N D"]
+    label_bias: Float[np.ndarray, " N"]
+    window_pooling: str
+
+    def __call__(self, examples: Examples) -> Predictions:
+        """Predictions of all documents, in their order; none is padded."""
+        count = len(examples)
+        found = np.empty((count, len(self.labels)), np.float32)
+        parts = (
+            {"example_index": np.arange(start, min(start + DOCUMENTS, count))}
+            for start in range(0, count, DOCUMENTS)
+        )
+        vectors: list[np.ndarray] = []
+        for part in track(parts, total=count, what="scoring"):
+            rows = part["example_index"]
+            vectors.append(self._vectors(examples, slice(rows[0], rows[-1] + 1)))
+            last = int(rows[-1]) + 1
+            if len(vectors) * DOCUMENTS >= PRODUCTS or last == count:
+                logits = np.concatenate(vectors) @ self.labels.T + self.label_bias
+                with np.errstate(over="ignore"):
+                    found[last - len(logits) : last] = 1 / (1 + np.exp(-logits))
+                vectors = []
+        return Predictions(None, found, len(self.labels))
+
+    def _vectors(self, examples: Examples, rows: slice) -> Float[np.ndarray, "B D"]:
+        assert examples.windows is not None
+        windows = [each for own in examples.windows[rows] for each in own]
+        values = None
+        if examples.token_values is not None:
+            values = [each for own in examples.token_values[rows] for each in own]
+        vectors = bags(self.table, self.token_weights, windows, values)
+        if self.bias is not None:
+            vectors = np.maximum(vectors + self.bias, 0)
+        if not examples.windowed:
+            return vectors
+        return _pooled(
+            vectors,
+            np.fromiter(map(len, windows), np.int64, len(windows)) > 0,
+            examples.window_counts[rows],
+            self.window_pooling,
+        )
+
+
+def host_bag(classifier: Classifier, params: Any) -> HostBag | None:
+    """A network as a `HostBag`, where it is one and there is nothing faster at hand."""
+    encoder = classifier.module.text_encoder
+    own = params.get("text_encoder", {})
+    is_bag = (
+        isinstance(classifier.module, Magnet)
+        and encoder.kind == "bag"
+        and "token_weight" in own
+        and (encoder.damping, encoder.norm) == ("log", "tfidf")
+        and not encoder.hidden_features
+    )
+    if not is_bag or jax.default_backend() != "cpu" or jax.process_count() > 1:
+        return None
+    labels, label_bias = jax.jit(classifier.label_side)(params)
+    return HostBag(
+        np.asarray(own["embedding"]["embedding"]),
+        np.asarray(own["token_weight"]),
+        np.asarray(own["bias"]) if encoder.rectify else None,
+        np.asarray(labels),
+        np.asarray(label_bias),
+        encoder.window_pooling,
+    )
+
+
+def bags(
+    table: Float[np.ndarray, "V D"],
+    token_weights: Float[np.ndarray, " V"],
+    windows: Sequence[Int[np.ndarray, " S"]],
+    values: Sequence[Float[np.ndarray, " S"]] | None = None,
+) -> Float[np.ndarray, "B D"]:
+    """`functional.bag_of_embeddings` with its defaults, of rows that are not padded.
+
+    Args:
+        table: the embedding of each token.
+        token_weights: what each weighs.
+        windows: token ids.
+        values: in place of 1 + log of the counts; each token stands in a window once.
+    """
+    lengths = np.fromiter(map(len, windows), np.int64, len(windows))
+    rows = np.repeat(np.arange(len(windows)), lengths)
+    ids = np.concatenate(windows) if windows else np.zeros(0, np.int32)
+    held = (
+        np.ones(len(ids)) if values is None or not windows else np.concatenate(values)
+    )
+    shape = len(windows), len(table)
+    # By columns: each row of the table is read once, and the sums stay in the cache.
+    counts = coo_array((held.astype(np.float32), (rows, ids)), shape).tocsc()
+    if values is None:
+        counts.data = 1 + np.log(counts.data)
+    counts.data *= np.repeat(token_weights, np.diff(counts.indptr))
+    squares = np.square(counts.data)
+    size = np.bincount(counts.indices, squares, minlength=len(windows))
+    size = np.sqrt(np.where(size == 0, 1, size)).astype(np.float32)
+    return (counts @ table) / size[:, None]
+
+
+def _pooled(
+    vectors: Float[np.ndarray, "W D"],
+    real: np.ndarray,
+    counts: Int[np.ndarray, " B"],
+    how: str,
+) -> Float[np.ndarray, "B D"]:
+    """One vector for a document out of those of its windows that hold a token.
+
+    Args:
+        real: which windows do `[W]`.
+        counts: windows of each document.
+        how: `mean` or `max`.
+    """
+    rows = np.repeat(np.arange(len(counts)), counts)[real]
+    vectors = vectors[real]
+    if how == "mean":
+        ones = np.ones(len(rows), np.float32)
+        where = csr_array(
+            (ones, (rows, np.arange(len(rows)))), (len(counts), len(rows))
+        )
+        return where @ vectors / np.maximum(where.sum(axis=1), 1)[:, None]
+    found = np.full((len(counts), vectors.shape[1]), -np.inf, np.float32)
+    np.maximum.at(found, rows, vectors)
+    return np.where(np.isinf(found), 0, found)
