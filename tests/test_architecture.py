@@ -41,7 +41,7 @@ BUDGETS = {
     "modules": 1_760,
     "data": 9_920,
     "training": 2_690,
-    "predictors": 4_870,
+    "predictors": 4_930,
     "runs": 4_050,
     "inspection": 4_790,
     "deploy": 2_980,
@@ -49,7 +49,7 @@ BUDGETS = {
     "cli": 3_310,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 42_440
+BUDGET = 42_520
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

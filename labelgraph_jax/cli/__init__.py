@@ -17,9 +17,13 @@ def main(arguments: list[str] | None = None) -> None:
 
         # A stop while all is being loaded leaves nothing to tidy up.
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages
         from labelgraph_jax.cli.interrupts import interrupts
 
         interrupts.begin("".join(sys.argv[1:2]))
+        if sys.argv[1:2] in (["train"], ["evaluate"], ["predict"], ["serve"]):
+            # Before all else is imported, which would be done twice.
+            start_over_with_huge_pages(interrupts.hold)
     from labelgraph_jax.cli.app import main as start
 
     start(arguments)

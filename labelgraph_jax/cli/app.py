@@ -22,7 +22,6 @@ import tyro
 from labelgraph_jax.cli import errors, help_text
 from labelgraph_jax.cli.arguments import refusal, spelled_out
 from labelgraph_jax.cli.commands.training import Train
-from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages
 from labelgraph_jax.cli.interrupts import ENDED_WELL, interrupts
 from labelgraph_jax.cli.output import in_options, say, write
 from labelgraph_jax.cli.streams import (
@@ -55,8 +54,6 @@ def main(arguments: list[str] | None = None) -> None:
         interrupts.begin("".join(arguments[:1]))
         fill_standard_descriptors()
         keep_compiled_programs()
-        if arguments[:1] in (["train"], ["evaluate"], ["predict"], ["serve"]):
-            start_over_with_huge_pages(interrupts.hold)
         errors.tell_of_threads()
         interrupts.ready()
         interrupts.watch()

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document
@@ -107,6 +105,8 @@ def combine(
     probabilities: Sequence[np.ndarray], weights: np.ndarray, bias: float
 ) -> np.ndarray:
     """`sigmoid(bias + sum_k weights[k] logit(p_k))`, float32 `[M, N]`."""
+    from scipy.special import expit
+
     summed = np.tensordot(weights, _logits(probabilities), axes=1) + bias
     return expit(summed).astype(np.float32)
 
@@ -129,6 +129,10 @@ def fit_weights(
     Returns:
         The weights `[K]`, and the bias.
     """
+    # Imported where a model is asked: together they take as long as JAX.
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     logits = _logits(probabilities)
     truth = np.asarray(targets) > 0
     if target_mask is not None:
@@ -149,5 +153,7 @@ def fit_weights(
 
 
 def _logits(probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    from scipy.special import logit
+
     stacked = np.stack([np.asarray(p, np.float64) for p in probabilities])
     return logit(np.clip(stacked, SMALLEST, 1 - SMALLEST))

@@ -23,8 +23,10 @@ from labelgraph_jax.training.progress import track
 DOCUMENTS = 512
 """Documents whose tokens are counted at a time."""
 PRODUCTS = 16 * DOCUMENTS
-"""Documents whose logits are made at a time: few products, since after each the other
-threads of BLAS stay awake for a while."""
+"""Documents whose logits are made at a time."""
+ALONE = 500_000
+"""Multiplications that OpenBLAS does in the thread that asks. For more it wakes others,
+which then stay awake for longer than a product of few labels takes."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,19 @@ class HostBag:
             vectors.append(self._vectors(examples, slice(rows[0], rows[-1] + 1)))
             last = int(rows[-1]) + 1
             if len(vectors) * DOCUMENTS >= PRODUCTS or last == count:
-                logits = np.concatenate(vectors) @ self.labels.T + self.label_bias
+                logits = self._logits(np.concatenate(vectors))
                 with np.errstate(over="ignore"):
                     found[last - len(logits) : last] = 1 / (1 + np.exp(-logits))
                 vectors = []
         return Predictions(None, found, len(self.labels))
+
+    def _logits(self, vectors: Float[np.ndarray, "B D"]) -> Float[np.ndarray, "B N"]:
+        rows = ALONE // max(self.labels.size, 1)
+        if rows < 4:  # so many labels are worth it
+            return vectors @ self.labels.T + self.label_bias
+        parts = range(0, len(vectors), rows)
+        products = [vectors[i : i + rows] @ self.labels.T for i in parts]
+        return np.concatenate(products) + self.label_bias
 
     def _vectors(self, examples: Examples, rows: slice) -> Float[np.ndarray, "B D"]:
         assert examples.windows is not None

@@ -29,7 +29,7 @@ from labelgraph_jax.predictors.scorers import (
     scores_of_labels,
 )
 
-MADE_ONCE = ("_on_host", "_scores", "_scores_all", "placed", "label_side", "read")
+MADE_ONCE = ("on_host", "_scores", "_scores_all", "placed", "label_side", "read")
 """What another decision does not change."""
 
 
@@ -74,9 +74,9 @@ class LabelModel(Model):
         batch_size: int | None = None,
         every_label: bool = False,
     ) -> Predictions:
-        if self._on_host is not None and examples.token_vectors is None:
+        if self.on_host is not None and examples.token_vectors is None:
             batch_rows(self.config, batch_size)
-            return self._on_host(examples)
+            return self.on_host(examples)
         own = self.config, self.tokenizer
         batches = prediction_batches(*own, examples, batch_size)
         if every_label and self.label_chunk:
@@ -131,7 +131,7 @@ class LabelModel(Model):
         )
 
     @cached_property
-    def _on_host(self) -> HostBag | None:
+    def on_host(self) -> HostBag | None:
         """The network without a compiled program, where it is so simple."""
         if self.label_chunk:
             return None

@@ -31,11 +31,11 @@ from labelgraph_jax.predictors.memory.model import with_memory
 from labelgraph_jax.predictors.memory.texts import frozen_reader
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import token_table
+from labelgraph_jax.predictors.parameters import read_parameters
 from labelgraph_jax.predictors.tables.decision import read_rules
 from labelgraph_jax.predictors.tables.model import TableModel
 from labelgraph_jax.predictors.tables.network import build_table_classifier
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
-from labelgraph_jax.training.checkpoint import CheckpointStore
 
 
 def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model | TableModel:
@@ -170,8 +170,7 @@ def restore_network(
             encoder = FrozenEncoder.load(place.encoder, cache=cache)
         elif first_layer := first_trained_layer(config.text, shape):
             encoder = FrozenEncoder.load(place.encoder, layers=first_layer, cache=cache)
-    with CheckpointStore(place.checkpoints) as store:
-        params, step = store.restore_params(checkpoint), store.step_of(checkpoint)
+    params, step = read_parameters(place.checkpoints, checkpoint)
     table = token_table(params)
     classifier = build_classifier(
         config,
@@ -251,7 +250,6 @@ def restore_table(place: Workdir, *, checkpoint: str | int = "best") -> TableMod
             f"{place.table_path}: must hold a column that is read and a task at least"
         )
     classifier = build_table_classifier(config, schema, targets)
-    with CheckpointStore(place.checkpoints) as store:
-        params, step = store.restore_params(checkpoint), store.step_of(checkpoint)
+    params, step = read_parameters(place.checkpoints, checkpoint)
     rules = read_rules(place, targets)
     return TableModel(place, config, schema, targets, classifier, params, step, rules)

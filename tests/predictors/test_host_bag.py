@@ -54,7 +54,7 @@ def test_it_predicts_what_the_compiled_network_predicts(zoo: Zoo, name: str) -> 
 @pytest.mark.parametrize("name", ["mixture", "chunks"])
 def test_other_networks_are_compiled(zoo: Zoo, name: str) -> None:
     model = lg.load(zoo(name)).network
-    assert model._on_host is None
+    assert model.on_host is None
     assert len(model.predict(TEXTS)) == len(TEXTS)
 
 
@@ -122,8 +122,8 @@ def test_how_many_are_counted_at_a_time_changes_nothing(
 def test_nothing_of_it_is_pickled_and_batch_sizes_are_still_checked(zoo: Zoo) -> None:
     model = lg.load(zoo("bag"))
     model.predict(TEXTS)
-    assert "_on_host" in vars(model)
-    assert "_on_host" not in vars(pickle.loads(pickle.dumps(model)))
-    assert "_on_host" in vars(model.with_decision(model.decision))
+    assert "on_host" in vars(model)
+    assert "on_host" not in vars(pickle.loads(pickle.dumps(model)))
+    assert "on_host" in vars(model.with_decision(model.decision))
     with pytest.raises(ConfigError, match="batch_size"):
         model.predict(TEXTS, batch_size=0)

@@ -20,7 +20,6 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import expit, logsumexp
 
 from labelgraph_jax.config import MemoryConfig
 from labelgraph_jax.data.batches.batches import Examples
@@ -262,6 +261,8 @@ class Memory:
         self, queries: np.ndarray, similarities: np.ndarray
     ) -> np.ndarray:
         """By the text rule: what each similarity is worth against the other labels."""
+        from scipy.special import expit, logsumexp
+
         near = self.near_texts(queries)
         tau, rule = self.choice.label_temperature, self.text_rule
         background = logsumexp(np.asarray(near.similarities) / tau, axis=1)

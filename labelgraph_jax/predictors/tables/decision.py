@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 from labelgraph_jax.config import ThresholdConfig
 from labelgraph_jax.data.tables.targets import Target
@@ -78,6 +77,8 @@ def rule_of(rules: Rules, target: Target) -> TaskRule:
 
 def as_probability(logits: np.ndarray) -> np.ndarray:
     """The sigmoid in float32: what is predicted, and compared with thresholds."""
+    from scipy.special import expit
+
     return expit(np.asarray(logits, np.float64)).astype(np.float32)
 
 
