@@ -85,6 +85,8 @@ class Member:
 
     Attributes:
         model: parameters on the device, encoders limited to these shapes.
+        compiled: whether it has compiled programs; a bag on the host has none, so that
+            its texts are not padded and may all go together.
         buckets: what texts are padded to, short ones first.
         rows: texts of a batch.
     """
@@ -101,8 +103,15 @@ class Member:
         is_bag = isinstance(model.tokenizer, NgramTokenizer)
         windows = text.max_windows if text.long_documents == "windows" else 1
         longest = text.max_length * (NGRAMS_PER_WORD if is_bag else 1)
-        self.buckets = buckets(longest, windows, limits.buckets, full=not is_bag)
-        self.model = _placed(model, self.rows, limits.buckets)
+        reads_itself = model.memory and not isinstance(
+            model.memory.reader, FrozenReader
+        )
+        self.compiled = bool(reads_itself) or model.network.on_host is None
+        self.model, self.buckets = model, [(windows, longest)]
+        if self.compiled:
+            self.buckets = buckets(longest, windows, limits.buckets, full=not is_bag)
+        if self.compiled or model.memory:
+            self.model = _placed(model, self.rows, limits.buckets)
 
     def read(self, documents: Sequence[Document]) -> list[Windows]:
         """Token ids of each document."""
@@ -129,6 +138,10 @@ class Member:
             f"words that the model reads; got {size[1]:,}",
             "too_many_tokens",
         )
+
+    def rows_of(self, bucket: Bucket) -> Sequence[int]:
+        """How many texts of a bucket may go together."""
+        return rows_of(bucket, self.rows) if self.compiled else self.rows
 
     def score(
         self, documents: Sequence[Document], windows: Sequence[Windows], bucket: Bucket
@@ -212,7 +225,7 @@ class Scorer:
         """Member, bucket and rows of all that is compiled."""
         for number, member in enumerate(self.members):
             for bucket in member.buckets:
-                for rows in rows_of(bucket, member.rows):
+                for rows in member.rows_of(bucket):
                     yield number, bucket, rows
 
     def compile_all(self, going_on: Callable[[], bool] = lambda: True) -> int:
@@ -233,7 +246,10 @@ class Scorer:
             if not going_on():
                 return 0
             member = self.members[number]
-            windows = [[np.ones(bucket[1], np.int32)] * bucket[0]] * rows
+            # What is not padded takes as long as it has tokens: those of a usual text.
+            usual = member.model.config.text.max_length
+            tokens = np.ones(bucket[1] if member.compiled else usual, np.int32)
+            windows = [[tokens] * bucket[0]] * rows
             documents = [Document("0", "text", ())] * rows
             member.score(documents, windows, bucket)
             took = float("inf")
@@ -293,7 +309,9 @@ class Scorer:
         """
         count = len(texts)
         key = self.join([text.buckets for text in texts])
-        rows = min(n for n in self._rows(key) if n >= count)
+        rows = count
+        if any(member.compiled for member in self.members):
+            rows = min(n for n in self._rows(key) if n >= count)
         filled = [*texts, *[texts[-1]] * (rows - count)]
         documents = [text.document for text in filled]
         scored = [
@@ -304,7 +322,7 @@ class Scorer:
 
     def _rows(self, key: tuple[Bucket, ...]) -> list[int]:
         each = [
-            set(rows_of(bucket, member.rows))
+            set(member.rows_of(bucket))
             for member, bucket in zip(self.members, key, strict=True)
         ]
         return sorted(set.intersection(*each))
