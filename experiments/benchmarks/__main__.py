@@ -194,6 +194,20 @@ def judge_writing_systems(result: Mapping[str, Any]) -> list[Verdict]:
     return [Verdict(target, found, behind[worst] <= slack)]
 
 
+def judge_predicting(result: Mapping[str, Any]) -> list[Verdict]:
+    ours = result["rows"]["ours"]
+    rate, size = ours["rate"]["median"], ours["megabytes"]
+    most = result["most_megabytes"]
+    return [
+        Verdict(
+            f"{result['target']:,} documents per processor second",
+            f"{rate:,.0f}",
+            rate >= result["target"],
+        ),
+        Verdict(f"at most {most} MB", f"{size:.0f} MB", size <= most),
+    ]
+
+
 def judge_serving(result: Mapping[str, Any]) -> list[Verdict]:
     from experiments.benchmarks.serving import verdicts
 
@@ -286,6 +300,14 @@ BENCHMARKS = (
         judge_serving,
         "--requests 64 --turns 2 --clients 4 --attacks 22",
         limit=2400,
+    ),
+    Benchmark(
+        "predicting",
+        "documents that a processor second predicts, against an SVM and fastText",
+        judge_predicting,
+        "--texts 50 --words 8 --turns 1 --epochs 1",
+        limit=1800,
+        has_peer=True,
     ),
     Benchmark(
         "writing_systems",
