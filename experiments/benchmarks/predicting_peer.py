@@ -39,7 +39,7 @@ def predict_svm(model: str, texts: list[str]) -> list[dict[str, Any]]:
     import numpy as np
 
     pipeline, names = joblib.load(model)
-    found = []
+    found: list[dict[str, Any]] = []
     for scores in pipeline.decision_function(texts):
         chosen = np.flatnonzero(scores >= AT_LEAST)
         chosen = chosen[np.argsort(-scores[chosen])]

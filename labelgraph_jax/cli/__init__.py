@@ -11,10 +11,13 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: in place of what was typed.
     """
     if arguments is None:
+        import gc
         import os
         import signal
         import sys
 
+        # What is imported stays: it need not be looked through again and again.
+        gc.set_threshold(100_000)
         # A stop while all is being loaded leaves nothing to tidy up.
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
         from labelgraph_jax.cli.huge_pages import start_over_with_huge_pages

@@ -7,6 +7,7 @@ prints. A command that was stopped goes on when it is run again.
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -65,6 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
         os._exit(130)
     if is_command:
         interrupts.end(code)
+        # The interpreter would look through all that was imported for garbage.
+        gc.freeze()
         if code in (130, 143) and not _is_of_several_processes():
             # Stopped: nothing is waited for that a thread still does.
             os._exit(code)

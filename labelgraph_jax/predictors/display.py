@@ -2,16 +2,18 @@
 
 from html import escape
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from labelgraph_jax.config import Config
 from labelgraph_jax.config.wording import counted
-from labelgraph_jax.data.tables.schema import TableSchema
-from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.loss_choice import annotated_documents
 from labelgraph_jax.predictors.pickled import Pickled
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
+
+if TYPE_CHECKING:
+    from labelgraph_jax.data.tables.schema import TableSchema
+    from labelgraph_jax.data.tables.targets import Target
 
 SHOWN = {
     "micro_f1": "micro F1",
@@ -74,9 +76,9 @@ class RowModel(Protocol):
     @property
     def config(self) -> Config: ...
     @property
-    def schema(self) -> TableSchema: ...
+    def schema(self) -> "TableSchema": ...
     @property
-    def targets(self) -> tuple[Target, ...]: ...
+    def targets(self) -> "tuple[Target, ...]": ...
     @property
     def step(self) -> int | None: ...
 

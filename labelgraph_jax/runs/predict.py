@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -15,17 +15,16 @@ from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.files import replacing, standard_input
 from labelgraph_jax.data.readers.lines import split_suffix
 from labelgraph_jax.data.readers.texts import read_text_batches, read_texts
-from labelgraph_jax.data.tables.values import category_name
 from labelgraph_jax.data.terminal import json_line
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.predictions import Predictions
-from labelgraph_jax.predictors.tables.data import read_own
-from labelgraph_jax.predictors.tables.metrics import count_unseen, unseen_lines
-from labelgraph_jax.predictors.tables.model import TableModel, json_value
+
+if TYPE_CHECKING:
+    from labelgraph_jax.predictors.tables.model import TableModel
 
 
 def write_predictions(
-    model: Model | TableModel,
+    model: "Model | TableModel",
     source: str,
     output: str,
     *,
@@ -67,7 +66,7 @@ def write_predictions(
     if output != "-" and (output.endswith("/") or Path(output).is_dir()):
         raise DataError(f"{output}: must be a file to write; it is a folder")
     reading = reading or ReadingConfig(format=format or "")
-    if isinstance(model, TableModel):
+    if not isinstance(model, Model):
         rows = _table_rows(model, source, reading, all_scores, say)
         return write_rows([rows], output)
     predicted = (
@@ -190,12 +189,15 @@ def _score(probability: Any) -> float:
 
 
 def _table_rows(
-    model: TableModel,
+    model: "TableModel",
     source: str,
     reading: ReadingConfig,
     all_scores: bool,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
+    from labelgraph_jax.predictors.tables.data import read_own
+    from labelgraph_jax.predictors.tables.metrics import count_unseen, unseen_lines
+
     table = read_own(source, reading)
     encoded = model.encode(table, labelled=False)
     for line in unseen_lines(count_unseen(encoded.unseen), len(table)):
@@ -212,6 +214,9 @@ def _table_rows(
 def _id(ids: np.ndarray | None, number: int) -> dict[str, Any]:
     if ids is None:
         return {}
+    from labelgraph_jax.data.tables.values import category_name
+    from labelgraph_jax.predictors.tables.model import json_value
+
     value = ids[number - 1]
     missing = value is None or (isinstance(value, float) and math.isnan(value))
     if isinstance(value, tuple):

@@ -3,15 +3,13 @@
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from labelgraph_jax.config import MemoryConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.files import parse_json
-from labelgraph_jax.data.tables.schema import TableSchema
-from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.modules.pretrained import read_shape
 from labelgraph_jax.predictors.building import build_classifier, first_trained_layer
 from labelgraph_jax.predictors.decision import at_half, read_decision
@@ -32,13 +30,16 @@ from labelgraph_jax.predictors.memory.texts import frozen_reader
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import token_table
 from labelgraph_jax.predictors.parameters import read_parameters
-from labelgraph_jax.predictors.tables.decision import read_rules
-from labelgraph_jax.predictors.tables.model import TableModel
-from labelgraph_jax.predictors.tables.network import build_table_classifier
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
+if TYPE_CHECKING:
+    # A model of texts is restored without what tables need, which takes as long.
+    from labelgraph_jax.predictors.tables.model import TableModel
 
-def load(workdir: str | Path, *, checkpoint: str | int = "best") -> Model | TableModel:
+
+def load(
+    workdir: str | Path, *, checkpoint: str | int = "best"
+) -> "Model | TableModel":
     """Restore a trained model from its work directory alone.
 
     Args:
@@ -71,6 +72,8 @@ def require_model(model: Any, what: str) -> None:
     """
     if isinstance(model, Model):
         return
+    from labelgraph_jax.predictors.tables.model import TableModel
+
     got = type(model).__name__
     raise DataError(
         f"{what} reads a model of texts, as lg.load(workdir) gives it; got "
@@ -221,7 +224,7 @@ def _restore_ensemble(place: Workdir) -> Ensemble:
     return join(place, [load_model(folder) for folder in folders], weights, bias)
 
 
-def load_table(workdir: str | Path, *, checkpoint: str | int = "best") -> TableModel:
+def load_table(workdir: str | Path, *, checkpoint: str | int = "best") -> "TableModel":
     """Restore a model of a table's tasks from its work directory alone.
 
     Raises:
@@ -236,8 +239,14 @@ def load_table(workdir: str | Path, *, checkpoint: str | int = "best") -> TableM
     return model
 
 
-def restore_table(place: Workdir, *, checkpoint: str | int = "best") -> TableModel:
+def restore_table(place: Workdir, *, checkpoint: str | int = "best") -> "TableModel":
     """Restore a model of a table's tasks, without a warning about its training."""
+    from labelgraph_jax.data.tables.schema import TableSchema
+    from labelgraph_jax.data.tables.targets import Target
+    from labelgraph_jax.predictors.tables.decision import read_rules
+    from labelgraph_jax.predictors.tables.model import TableModel
+    from labelgraph_jax.predictors.tables.network import build_table_classifier
+
     config = place.config()
     values = place.table()
     try:

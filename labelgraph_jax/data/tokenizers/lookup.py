@@ -67,19 +67,19 @@ class Lookup:
     def __init__(self, ids: Mapping[str, int], version: int, unknown: int) -> None:
         self._ids, self._version = ids, version
         self._unknown = np.asarray([unknown], np.int32)
-        pairs = [
-            (*token.split(" "), row)
+        pairs = {
+            token: row
             for token, row in ids.items()
             if token.count(" ") == 1 and not is_part(token)
-        ]
-        names = dict.fromkeys(word for *words, _ in pairs for word in words)
-        self._pair_words = {word: number for number, word in enumerate(names)}
-        numbers = self._pair_words
-        keys = [numbers[a] * len(numbers) + numbers[b] for a, b, _ in pairs]
+        }
+        words = [token.split(" ") for token in pairs]
+        names = dict.fromkeys(chain.from_iterable(words))
+        self._pair_words = numbers = {word: i for i, word in enumerate(names)}
+        keys = [numbers[a] * len(numbers) + numbers[b] for a, b in words]
         order = np.argsort(np.asarray(keys, np.int64))
         # One more, which no pair has, so that every place of a search is one of theirs.
         self._pair_keys = np.append(np.asarray(keys, np.int64)[order], -1)
-        rows = np.asarray([row for *_, row in pairs], np.int32)
+        rows = np.fromiter(pairs.values(), np.int32)
         self._pair_rows = np.append(rows[order], NONE)
         self._lock = threading.Lock()
         self._pieces = self._no_pieces()
