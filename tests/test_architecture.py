@@ -63,7 +63,9 @@ as inputs (data), thresholds, weights and groups of rows (predictors), their exp
 service (deploy), checked shapes, targets and types of every function (functional),
 checksums of what decides an answer, more epochs and starts from other runs (runs),
 numbers of a JSON file that are not finite (data). And new methods: pseudo-labels,
-spreading and other distributions (functional), two files compared (runs, cli)."""
+spreading and other distributions (functional), two files compared (runs, cli); and
+tokens of many texts at once (data), a bag that predicts without a compiled program, of
+parameters that are read without Orbax (predictors)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""
