@@ -15,14 +15,10 @@ three minutes; the numbers are worth little where something else runs beside the
 """
 
 import argparse
-import contextlib
 import datetime
-import importlib.metadata
 import json
 import os
 import shlex
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,12 +27,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import labelgraph_jax
 from experiments.benchmarks import measure
+from experiments.benchmarks.measure import (
+    ROOT,
+    device_facts,
+    run_limited,
+    versions,
+)
 from labelgraph_jax.config.wording import counted
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = (*("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy"),)
 QUICK_LIMIT = 180.0
 
 
@@ -182,6 +181,15 @@ def judge_label_chunks(result: Mapping[str, Any]) -> list[Verdict]:
     ]
 
 
+def judge_device_check(result: Mapping[str, Any]) -> list[Verdict]:
+    found = []
+    for part in result["parts"]:
+        found += [Verdict(**each) for each in part["checks"]]
+        if "reason" in part:
+            found.append(Verdict(f"{part['name']} runs", part["reason"], False))
+    return found
+
+
 def judge_writing_systems(result: Mapping[str, Any]) -> list[Verdict]:
     slack, rows = result["slack"], result["rows"]
     behind = {
@@ -288,6 +296,14 @@ BENCHMARKS = (
         "--shapes toy --tokens 16 --steps 3 --products 64,128",
     ),
     Benchmark(
+        "device_check",
+        "what a new accelerator must show, in eight minutes",
+        judge_device_check,
+        "--quick --only functional,utilisation,label_attention",
+        limit=600,
+        has_peer=True,
+    ),
+    Benchmark(
         "label_chunks",
         "loss and gradient over very many labels, in chunks and whole",
         judge_label_chunks,
@@ -323,42 +339,6 @@ BENCHMARKS = (
         "--preset default --repeats 1",
     ),
 )
-
-
-def run_limited(command: Sequence[str], limit: float) -> str:
-    """Run a command; end it, and what it started, where it takes too long.
-
-    Returns:
-        Why it failed; empty if it did not.
-    """
-    # A session of its own, so that its peers end with it.
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            text=True,
-            cwd=ROOT,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(limit)
-        except subprocess.TimeoutExpired:
-            return f"did not end within {limit:g} s"
-        finally:
-            _end(process)
-        if code == 0:
-            return ""
-        said.seek(0)
-        lines = [line.strip() for line in said if line.strip()]
-    return lines[-1] if lines else f"ended with exit code {code} and said nothing"
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    """End what is left of the process and of what it started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def run_one(
@@ -413,32 +393,6 @@ def without_paths(text: str, options: argparse.Namespace, scratch: Path) -> str:
         if place and os.sep in place:
             text = text.replace(place, word)
     return text
-
-
-def versions() -> dict[str, str]:
-    """Of what the numbers come from."""
-    # An editable installation may have been made from an older version.
-    found = {"labelgraph_jax": labelgraph_jax.__version__}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def device_facts() -> dict[str, Any]:
-    """The devices that JAX finds, asked in a process that then lets go of them."""
-    code = (
-        "import jax; d = jax.devices(); "
-        "print(d[0].platform, len(d), d[0].device_kind, sep='|')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    lines = done.stdout.strip().splitlines()
-    if done.returncode or not lines:
-        return {"platform": "unknown", "count": 0, "kind": "unknown"}
-    platform, count, kind = lines[-1].split("|", 2)
-    return {"platform": platform, "count": int(count), "kind": kind}
 
 
 def measure_all(

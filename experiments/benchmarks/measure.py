@@ -1,16 +1,25 @@
-"""What the benchmarks share: a rival in its own process, runs in turns, spreads."""
+"""What the benchmarks share: processes with limits, a rival, runs in turns, spreads."""
 
+import contextlib
+import importlib.metadata
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+import labelgraph_jax
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = (*("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy"),)
 
 
 class Timing(NamedTuple):
@@ -116,6 +125,91 @@ def ratio_of_turns(slow: Sequence[Timing], fast: Sequence[Timing]) -> Spread:
     """How many times as long `slow` took, turn by turn: what disturbs both cancels."""
     pairs = zip(slow, fast, strict=True)
     return Spread.of([first.seconds / second.seconds for first, second in pairs])
+
+
+def run_limited(
+    command: Sequence[str],
+    limit: float,
+    *,
+    output: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    patience: float = 0.0,
+) -> str:
+    """Run a command; end it, and what it started, where it takes too long.
+
+    Args:
+        command: with its arguments.
+        limit: seconds.
+        output: file for what it prints, as far as it comes.
+        environment: in place of this process's.
+        patience: seconds that it is left after it was asked to end, before it is ended.
+
+    Returns:
+        Why it failed; empty if it did not.
+    """
+    # A session of its own, so that its peers end with it.
+    with contextlib.ExitStack() as files:
+        said = files.enter_context(tempfile.TemporaryFile("w+"))
+        printed: Any = subprocess.DEVNULL
+        if output is not None:
+            printed = files.enter_context(output.open("w"))
+        process = subprocess.Popen(
+            command,
+            stdout=printed,
+            stderr=said,
+            text=True,
+            cwd=ROOT,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            if patience:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(patience)
+            return f"did not end within {limit:g} s"
+        finally:
+            _end(process)
+        if code == 0:
+            return ""
+        said.seek(0)
+        lines = [line.strip() for line in said if line.strip()]
+    return lines[-1] if lines else f"ended with exit code {code} and said nothing"
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End what is left of the process and of what it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def versions() -> dict[str, str]:
+    """Of what the numbers come from."""
+    # An editable installation may have been made from an older version.
+    found = {"labelgraph_jax": labelgraph_jax.__version__}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def device_facts() -> dict[str, Any]:
+    """The devices that JAX finds, asked in a process that then lets go of them."""
+    code = (
+        "import jax; d = jax.devices(); "
+        "print(d[0].platform, len(d), d[0].device_kind, sep='|')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        return {"platform": "unknown", "count": 0, "kind": "unknown"}
+    name, count, kind = lines[-1].split("|", 2)
+    return {"platform": name, "count": int(count), "kind": kind}
 
 
 def machine_facts() -> dict[str, Any]:

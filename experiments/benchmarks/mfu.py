@@ -1,6 +1,6 @@
 """How much of the accelerator a fine-tuning step uses: MFU, step times, input share.
 
-    python -m experiments.benchmarks.mfu [--shapes minilm,bert-base] [--rows N] \
+    python -m experiments.benchmarks.mfu [--shapes minilm,bert-base] [--rows N,N] \
         [--steps 30] [--out FOLDER]
 
 First the peak of this device is measured: the fastest of some square products, in
@@ -14,6 +14,10 @@ through Grain. Reported for each encoder:
   step time   percentiles, from one loss read to the next, as the training loop reads
   MFU         FLOPs / median step time / measured peak in the dtype of the products
   input       share of the time that the loop spent on its next batch and its placing
+
+With several `--rows` every encoder is measured with each of them, its best counts, and
+a batch that does not fit is written down with the reason. What is measured is written
+at once, so that a run that is ended leaves what it had.
 
 On a CPU the sizes are reduced by default, and the report says so: there the number says
 that the measurement works, not how an accelerator is used. Target on an accelerator: an
@@ -157,7 +161,7 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     peaks = measured_peaks(
         options.products or (CPU_PRODUCTS if reduced else ACCELERATOR_PRODUCTS)
     )
-    rows = CPU_ROWS if reduced else ACCELERATOR_ROWS
+    usual = CPU_ROWS if reduced else ACCELERATOR_ROWS
     result: dict[str, Any] = {
         "machine": machine,
         "versions": {"jax": jax.__version__},
@@ -169,18 +173,36 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
         "steps": options.steps,
         "target": TARGET,
         "encoders": {},
+        "not_run": {},
+        "met": None,
     }
+    peak = peaks[options.dtype]["best"]
     for name in options.shapes:
-        sizes = Sizes(
-            name, options.rows or rows[name], options.tokens, dtype=options.dtype
-        )
-        found = measure_shape(sizes, options.steps, peaks[options.dtype]["best"])
-        result["encoders"][name] = found
-        print(f"{name}: MFU {found['mfu']:.1%}", flush=True)
-    least = min(found["mfu"] for found in result["encoders"].values())
-    # Of a CPU nothing is asked.
-    result["met"] = None if reduced else least >= TARGET
+        for rows in options.rows or [usual[name]]:
+            sizes = Sizes(name, rows, options.tokens, dtype=options.dtype)
+            key = f"{name}, {rows} rows" if len(options.rows) > 1 else name
+            try:
+                found = measure_shape(sizes, options.steps, peak)
+            except jax.errors.JaxRuntimeError as error:  # it does not fit
+                if len(options.rows) < 2:
+                    raise
+                result["not_run"][key] = " ".join(str(error).split())[:160]
+                continue
+            result["encoders"][key] = found
+            # Of a CPU nothing is asked.
+            result["met"] = None if reduced else best_of_all(result) >= TARGET
+            print(f"{key}: MFU {found['mfu']:.1%}", flush=True)
+            measure.save(options.out, "mfu", result, report(result))
     return result
+
+
+def best_of_all(result: dict[str, Any]) -> float:
+    """The least, over the encoders, of the best MFU that each was found to have."""
+    best: dict[str, float] = {}
+    for found in result["encoders"].values():
+        name = found["sizes"]["shape"]
+        best[name] = max(best.get(name, 0.0), found["mfu"])
+    return min(best.values())
 
 
 def report(result: dict[str, Any]) -> str:
@@ -241,6 +263,7 @@ def report(result: dict[str, Any]) -> str:
         "",
         measure.markdown_table(["dtype", *product_sizes, "peak"], products),
         measure.markdown_table(header, rows),
+        *(f"{name} was not run: {why}." for name, why in result["not_run"].items()),
         "MFU is the first count of operations, a median step and the measured peak in "
         f"{result['dtype']}. “Input” is the loop's waiting for its next batch and the "
         f"placing of it. Target, of every encoder: {result['target']:.0%}, "
@@ -260,7 +283,7 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _products(text: str) -> list[int]:
+def _numbers(text: str) -> list[int]:
     return [int(size) for size in text.split(",")]
 
 
@@ -273,26 +296,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="some of " + ", ".join(SHAPES),
     )
     parser.add_argument(
-        "--rows", type=int, default=0, help="documents in a batch (0: by the device)"
+        "--rows",
+        type=_numbers,
+        default=[],
+        help="documents in a batch, several with commas between (by the device)",
     )
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")
     parser.add_argument(
-        "--products", type=_products, default=[], help="sizes for the peak, 1024,2048"
+        "--products", type=_numbers, default=[], help="sizes for the peak, 1024,2048"
     )
     parser.add_argument("--out", default="", help="folder for JSON and Markdown")
     options = parser.parse_args(arguments)
-    if options.rows < 0 or options.steps < 1:
-        parser.error("--rows must be at least 0 and --steps at least 1")
+    if options.steps < 1:
+        parser.error(f"--steps must be at least 1, got {options.steps}")
     for name in options.shapes:
         try:
-            Sizes(name, options.rows or 1, options.tokens)
+            for rows in options.rows or [1]:
+                Sizes(name, rows, options.tokens)
         except ValueError as error:
             parser.error(str(error))
     result = benchmark(options)
     print(report(result))
-    measure.save(options.out, "mfu", result, report(result))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,13 @@ Both start from the same numbers and read the same ragged batches; the losses of
 first steps must agree, or the benchmark stops. The rival runs in the interpreter
 given; its variants (see `train_step_peer.py`) are raced first and the fastest is
 taken. Then blocks of steps alternate, the other side asleep, both on the CPU with as
-many threads as there are cores. Compilation is not timed.
+many threads as there are cores, or both on an accelerator (`--device accelerator`).
+Compilation is not timed.
+
+`--encoder bag` reads token ids through a table of `--vocabulary` rows of `--features`,
+as the default does (the rival is given the weight of every token ready-made);
+`--encoder transformer` through an encoder of `--shape`, whose products `--dtype` may
+make bfloat16 on both sides (the rival under autocast).
 
 Where torch cannot be imported, ours is measured alone, and the report says why.
 
@@ -23,6 +29,7 @@ they come in huge pages on both sides; the report names such settings.
 """
 
 import argparse
+import dataclasses
 import json
 import statistics
 import sys
@@ -34,14 +41,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmarks import measure
+from experiments.benchmarks.finetuning import SHAPES
 from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
 from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.modules.text_encoder import TextEncoder
+from labelgraph_jax.modules.transformer import TransformerShape
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.network import Classifier, count_parameters
 from labelgraph_jax.training.compiled_step import compile_train_step
@@ -51,8 +61,14 @@ from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.step import init_train_state, make_train_step, path_string
 
 VARIANTS = ("turned fused", "turned foreach", "turned fused compiled", "packed fused")
+PLAIN_VARIANTS = ("fused", "foreach", "fused compiled")
+"""Of encoders that are written in one way only."""
+ENCODERS = ("bilstm", "bag", "transformer")
+DEVICES = ("cpu", "accelerator")
 FIRST_STEPS = 4
 BATCHES = 4
+TOLERANCES = {"cpu": 2e-3, "accelerator": 2e-2}
+"""Of the first losses, relative: an accelerator rounds the factors of a product."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +89,25 @@ class Sizes:
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    encoder: str = "bilstm"
+    vocabulary: int = 30_000
+    shape: str = "minilm"
+    dtype: str = "float32"
+
+    @property
+    def transformer(self) -> TransformerShape:
+        """The encoder of `shape`, with the dropout asked for."""
+        return dataclasses.replace(
+            SHAPES[self.shape],
+            dropout_rate=self.dropout,
+            attention_dropout_rate=self.dropout,
+        )
+
+    @property
+    def words(self) -> int:
+        """Rows of the table of token vectors."""
+        whole = self.encoder == "transformer"
+        return SHAPES[self.shape].vocabulary_size if whole else self.vocabulary
 
 
 def make_batches(sizes: Sizes, seed: int = 0) -> list[dict[str, np.ndarray]]:
@@ -83,11 +118,16 @@ def make_batches(sizes: Sizes, seed: int = 0) -> list[dict[str, np.ndarray]]:
         lengths = random.integers(sizes.shortest, sizes.tokens + 1, sizes.batch)
         lengths[0] = sizes.tokens
         mask = np.arange(sizes.tokens) < lengths[:, None]
-        vectors = random.normal(size=(*mask.shape, sizes.features))
+        if sizes.encoder == "bilstm":
+            vectors = random.normal(size=(*mask.shape, sizes.features))
+            tokens = {"token_vectors": (vectors * mask[..., None]).astype(np.float32)}
+        else:
+            ids = random.integers(0, sizes.words, mask.shape, np.int32)
+            tokens = {"token_ids": np.where(mask, ids, 0)}
         targets = random.random((sizes.batch, sizes.labels)) < 0.05
         batches.append(
-            {
-                "token_vectors": (vectors * mask[..., None]).astype(np.float32),
+            tokens
+            | {
                 "token_mask": mask,
                 "lengths": lengths.astype(np.int64),
                 "targets": targets.astype(np.float32),
@@ -96,9 +136,25 @@ def make_batches(sizes: Sizes, seed: int = 0) -> list[dict[str, np.ndarray]]:
     return batches
 
 
+def bag_weights(batch: dict[str, np.ndarray]) -> np.ndarray:
+    """The weight of every token in our bag of embeddings: 1 + log of its count, over
+    the root of their sum of squares; a token that stands c times has a c-th each."""
+    weights = np.zeros(batch["token_ids"].shape, np.float32)
+    for row, (ids, mask) in enumerate(
+        zip(batch["token_ids"], batch["token_mask"], strict=True)
+    ):
+        _, places, counts = np.unique(
+            ids[mask], return_inverse=True, return_counts=True
+        )
+        each = (1 + np.log(counts)) / np.sqrt(np.sum((1 + np.log(counts)) ** 2))
+        weights[row, mask] = (each / counts)[places]
+    return weights
+
+
 def make_classifier(sizes: Sizes) -> Classifier:
     """Our MAGNET of these sizes, over a random label graph."""
     random = np.random.default_rng(1)
+    encoder = make_encoder(sizes)
     graph = LabelGraphArrays(
         features=random.normal(size=(sizes.labels, sizes.features)).astype(np.float32),
         adjacency=random.random((sizes.labels, sizes.labels)).astype(np.float32),
@@ -106,15 +162,9 @@ def make_classifier(sizes: Sizes) -> Classifier:
         counts=np.ones(sizes.labels, np.float32),
     )
     module = Magnet(
-        text_encoder=TextEncoder(
-            kind="bilstm",
-            features=sizes.features,
-            hidden_features=sizes.units,
-            input_dropout_rate=sizes.dropout,
-            dropout_rate=sizes.dropout,
-        ),
+        text_encoder=encoder,
         label_graph=LabelGraph(
-            output_dim=2 * sizes.units,
+            output_dim=encoder.output_features,
             hidden_dim=sizes.hidden,
             layers=sizes.layers,
             heads=sizes.heads,
@@ -124,10 +174,38 @@ def make_classifier(sizes: Sizes) -> Classifier:
     return Classifier(module, graph)
 
 
+def make_encoder(sizes: Sizes) -> TextEncoder:
+    """The text side of our MAGNET."""
+    if sizes.encoder == "transformer":
+        return TextEncoder(
+            kind="transformer",
+            transformer=sizes.transformer,
+            dropout_rate=sizes.dropout,
+            dtype=jnp.dtype(sizes.dtype),
+        )
+    if sizes.encoder == "bag":
+        return TextEncoder(
+            kind="bag",
+            vocabulary_size=sizes.vocabulary,
+            features=sizes.features,
+            rectify=True,
+            dropout_rate=sizes.dropout,
+        )
+    return TextEncoder(
+        kind="bilstm",
+        features=sizes.features,
+        hidden_features=sizes.units,
+        input_dropout_rate=sizes.dropout,
+        dropout_rate=sizes.dropout,
+    )
+
+
 class Ours:
     """Our compiled train step over the batches, round and round."""
 
-    def __init__(self, sizes: Sizes, batches: list[dict[str, np.ndarray]]) -> None:
+    def __init__(
+        self, sizes: Sizes, batches: list[dict[str, np.ndarray]], device: str = "cpu"
+    ) -> None:
         classifier = make_classifier(sizes)
         self.batches = [
             {name: value for name, value in batch.items() if name != "lengths"}
@@ -147,7 +225,11 @@ class Ours:
             optimizer,
             jax.random.key(1),
         )
-        self.step = compile_train_step(step, make_mesh(jax.devices("cpu")[:1]))
+        # Of a bag the weights of the tokens are no parameters.
+        fixed = sizes.vocabulary if sizes.encoder == "bag" else 0
+        self.parameters = count_parameters(self.params) - fixed
+        devices = jax.devices("cpu") if device == "cpu" else jax.devices()
+        self.step = compile_train_step(step, make_mesh(devices[:1]))
         self.state = self.step.place_state(init_train_state(self.params, optimizer))
         self.steps = 0
 
@@ -167,13 +249,24 @@ class Ours:
 
 
 def start_peer(
-    python: str, ours: Ours, sizes: Sizes, batches: list[dict[str, np.ndarray]]
+    python: str,
+    ours: Ours,
+    sizes: Sizes,
+    batches: list[dict[str, np.ndarray]],
+    device: str = "cpu",
 ) -> Peer:
     """The rival, with our first parameters and our batches."""
     leaves = jax.tree_util.tree_leaves_with_path(ours.params)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        (folder / "sizes.json").write_text(json.dumps(asdict(sizes)))
+        told = asdict(sizes) | {
+            "device": device,
+            "heads_of_shape": sizes.transformer.heads,
+            "layer_norm_epsilon": sizes.transformer.layer_norm_epsilon,
+        }
+        (folder / "sizes.json").write_text(json.dumps(told))
+        if sizes.encoder == "bag":
+            batches = [batch | {"weights": bag_weights(batch)} for batch in batches]
         params = {path_string(path): leaf for path, leaf in leaves}
         np.savez(str(folder / "params.npz"), allow_pickle=False, **params)
         flat = {
@@ -196,7 +289,12 @@ def peer_run(peer: Peer, variant: str, steps: int) -> Callable[[], Timing]:
 
 
 def check_same_model(
-    peer: Peer, variant: str, parameters: int, losses: Sequence[float], exact: bool
+    peer: Peer,
+    variant: str,
+    parameters: int,
+    losses: Sequence[float],
+    exact: bool,
+    tolerance: float = TOLERANCES["cpu"],
 ) -> None:
     """Run the rival's first steps; it must count and learn as ours does.
 
@@ -208,7 +306,7 @@ def check_same_model(
         raise RuntimeError(
             f"{variant} has {answer['parameters']} parameters, ours {parameters}"
         )
-    if exact and not np.allclose(answer["losses"], losses, rtol=2e-3):
+    if exact and not np.allclose(answer["losses"], losses, rtol=tolerance):
         raise RuntimeError(f"{variant} has losses {answer['losses']}, ours {losses}")
 
 
@@ -217,14 +315,16 @@ def choose_variant(
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Milliseconds a step of every variant that runs here, and why others do not."""
     runs, refused = {}, {}
-    for variant in VARIANTS:
+    coarse = options.device != "cpu" or options.dtype != "float32"
+    for variant in variants(options):
         try:
             check_same_model(
                 peer,
                 variant,
-                count_parameters(ours.params),
+                ours.parameters,
                 losses,
                 exact=options.dropout == 0,
+                tolerance=TOLERANCES["accelerator" if coarse else "cpu"],
             )
         except PeerUnavailableError as error:
             refused[variant] = str(error)
@@ -240,16 +340,28 @@ def choose_variant(
     return times, refused
 
 
+def variants(options: argparse.Namespace) -> list[str]:
+    """The rival's variants that are raced."""
+    known = VARIANTS if options.encoder == "bilstm" else PLAIN_VARIANTS
+    chosen = [name.strip() for name in options.variants.split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise ValueError(
+            f"--variants must name some of {', '.join(known)}, got {unknown[0]!r}"
+        )
+    return chosen or list(known)
+
+
 def benchmark(sizes: Sizes, options: argparse.Namespace) -> dict[str, Any]:
     """Measure ours and, where it runs, the rival; see the module."""
     result: dict[str, Any] = {"machine": measure.machine_facts()}
     batches = make_batches(sizes)
-    ours = Ours(sizes, batches)
+    ours = Ours(sizes, batches, options.device)
     _, losses = ours.run(FIRST_STEPS)
     runs = {"ours": lambda: ours.run(options.steps)[0]}
     peer = None
     try:
-        peer = start_peer(options.peer_python, ours, sizes, batches)
+        peer = start_peer(options.peer_python, ours, sizes, batches, options.device)
         race, refused = choose_variant(peer, ours, losses, options)
         variant = min(race, key=lambda name: race[name])
         runs["torch"] = peer_run(peer, variant, options.steps)
@@ -262,7 +374,8 @@ def benchmark(sizes: Sizes, options: argparse.Namespace) -> dict[str, Any]:
         peer.close()
     result |= {
         "sizes": asdict(sizes),
-        "parameters": count_parameters(ours.params),
+        "parameters": ours.parameters,
+        "device": options.device,
         "mean_tokens": float(np.mean([batch["lengths"] for batch in batches])),
         "turns": options.turns,
         "steps": options.steps,
@@ -292,11 +405,12 @@ def report(result: dict[str, Any]) -> str:
     ]
     lines = [
         f"MAGNET train step: {sizes['batch']} documents, {sizes['tokens']} tokens "
-        f"(mean {result['mean_tokens']:.0f} real), {sizes['features']} features, "
-        f"BiLSTM {sizes['units']} a direction, {sizes['layers']} x {sizes['heads']} "
-        f"heads, {sizes['labels']} labels, dropout {sizes['dropout']}; "
+        f"(mean {result['mean_tokens']:.0f} real), {_encoder_words(sizes)}, "
+        f"{sizes['layers']} x {sizes['heads']} heads, {sizes['labels']} labels, "
+        f"dropout {sizes['dropout']}; "
         f"{result['parameters']:,} parameters; {result['turns']} turns of "
-        f"{result['steps']} steps; jax {result['versions']['jax']}; "
+        f"{result['steps']} steps; jax {result['versions']['jax']}, "
+        f"{result['device']}; "
         f"{measure.machine_line(result['machine'])}.",
         "",
         measure.markdown_table(["run", "ms a step (median)", "CPU ms a step"], rows),
@@ -316,6 +430,14 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _encoder_words(sizes: dict[str, Any]) -> str:
+    return {
+        "bilstm": f"{sizes['features']} features, BiLSTM {sizes['units']} a direction",
+        "bag": f"bag of {sizes['vocabulary']:,} x {sizes['features']}",
+        "transformer": f"{sizes['shape']} in {sizes['dtype']}",
+    }[sizes["encoder"]]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
@@ -325,10 +447,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--race-turns", type=int, default=3, help="of every variant")
     parser.add_argument("--steps", type=int, default=3, help="in a turn")
     parser.add_argument("--out", default="", help="folder for JSON and Markdown")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="of both")
+    parser.add_argument(
+        "--variants", default="", help="of the rival, with commas between (all)"
+    )
+    choices = {"encoder": ENCODERS, "shape": list(SHAPES)}
+    choices["dtype"] = ("float32", "bfloat16")
     for name, default in asdict(Sizes()).items():
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(default), default=default)
+        parser.add_argument(
+            flag, type=type(default), default=default, choices=choices.get(name)
+        )
     options = parser.parse_args(arguments)
+    try:
+        variants(options)
+    except ValueError as error:
+        parser.error(str(error))
     sizes = Sizes(**{name: getattr(options, name) for name in asdict(Sizes())})
     result = benchmark(sizes, options)
     print(report(result))

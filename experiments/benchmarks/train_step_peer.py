@@ -8,7 +8,12 @@ is a variant, and `train_step.py` races against the fastest:
   turned   two nn.LSTM over padded sequences, the second over every document turned
            round within its own length, which keeps oneDNN's fused LSTM
   fused | foreach    torch.optim.AdamW's two fast forms
-  compiled           the label graph and the loss under torch.compile
+  compiled           the label graph under torch.compile; of a bag or a transformer
+                     the whole model
+
+A bag is `embedding_bag` with the weights given; a transformer goes through torch's own
+`scaled_dot_product_attention`, under autocast where bfloat16 is asked for. On an
+accelerator float32 products are rounded as JAX rounds them there ("high").
 """
 
 import json
@@ -95,22 +100,113 @@ class Graph(nn.Module):
         return torch.addmm(bias, documents, labels.T)
 
 
+class Bag(nn.Module):
+    """A weighted sum of embeddings, a bias and relu."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        super().__init__()
+        assign(self, "table", params["embedding"]["embedding"])
+        assign(self, "bias", params["bias"])
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        total = functional.embedding_bag(
+            batch["token_ids"],
+            self.table,
+            mode="sum",
+            per_sample_weights=batch["weights"],
+        )
+        return torch.relu(total + self.bias)
+
+
+class Layer(nn.Module):
+    """A post-norm BERT layer."""
+
+    def __init__(self, params: dict[str, Any], sizes: dict[str, Any]) -> None:
+        super().__init__()
+        self.heads, self.epsilon = sizes["heads_of_shape"], sizes["layer_norm_epsilon"]
+        self.dropout = sizes["dropout"]
+        for name, values in params.items():
+            transposed = {key: value.T for key, value in values.items()}
+            for key, value in transposed.items():
+                assign(self, f"{name}_{key}", value)
+
+    def dense(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        weight = getattr(self, f"{name}_kernel")
+        return functional.linear(x, weight, getattr(self, f"{name}_bias"))
+
+    def norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        scale, bias = getattr(self, f"{name}_scale"), getattr(self, f"{name}_bias")
+        return functional.layer_norm(x, x.shape[-1:], scale, bias, self.epsilon)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        packed = self.dense(x, "query_key_value").unflatten(-1, (3, self.heads, -1))
+        query, keys, values = packed.permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(
+            query, keys, values, attn_mask=mask, dropout_p=self.dropout
+        )
+        attended = self.dense(mixed.transpose(1, 2).flatten(2), "attention_output")
+        attended = functional.dropout(attended, self.dropout)
+        x = self.norm(x + attended, "attention_norm")
+        hidden = functional.gelu(self.dense(x, "feed_forward_input"))
+        hidden = functional.dropout(
+            self.dense(hidden, "feed_forward_output"), self.dropout
+        )
+        return self.norm(x + hidden, "output_norm")
+
+
+class Transformer(nn.Module):
+    """A BERT encoder and the mean of its real tokens' vectors."""
+
+    def __init__(self, params: dict[str, Any], sizes: dict[str, Any]) -> None:
+        super().__init__()
+        params = params["transformer"]
+        assign(self, "token", params["token"]["embedding"])
+        assign(self, "position", params["position"]["embedding"])
+        assign(self, "scale", params["embedding_norm"]["scale"])
+        assign(self, "bias", params["embedding_norm"]["bias"])
+        self.epsilon, self.dropout = sizes["layer_norm_epsilon"], sizes["dropout"]
+        names = sorted(
+            (name for name in params if name.startswith("layer_")),
+            key=lambda name: int(name.removeprefix("layer_")),
+        )
+        self.layers = nn.ModuleList([Layer(params[name], sizes) for name in names])
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        ids, mask = batch["token_ids"], batch["token_mask"]
+        x = functional.embedding(ids, self.token) + self.position[: ids.shape[1]]
+        x = functional.layer_norm(x, x.shape[-1:], self.scale, self.bias, self.epsilon)
+        x = functional.dropout(x, self.dropout)
+        for layer in self.layers:
+            x = layer(x, mask[:, None, None, :])
+        weights = mask[..., None].float()
+        return (x.float() * weights).sum(1) / weights.sum(1)
+
+
 class Magnet(nn.Module):
-    """The readers, the graph and the label bias, from our parameters."""
+    """The text encoder, the graph and the label bias, from our parameters."""
 
     def __init__(self, params: dict[str, Any], sizes: dict[str, Any], packed: bool):
         super().__init__()
-        self.dropout = sizes["dropout"]
+        self.dropout, self.kind = sizes["dropout"], sizes["encoder"]
         text = params["text_encoder"]
-        features, gates = text["forward"]["input_kernel"].shape
-        self.readers = Readers(packed, features, gates // 4)
-        self.readers.load(text["forward"], text["backward"])
+        if self.kind == "bag":
+            self.encoder = Bag(text)
+        elif self.kind == "transformer":
+            self.encoder = Transformer(text, sizes)
+        else:
+            features, gates = text["forward"]["input_kernel"].shape
+            self.readers = Readers(packed, features, gates // 4)
+            self.readers.load(text["forward"], text["backward"])
         self.graph = Graph(params["label_graph"], sizes["negative_slope"])
         assign(self, "label_bias", params["label_bias"])
 
-    def forward(self, vectors: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        vectors = functional.dropout(vectors, self.dropout)
-        documents = functional.dropout(self.readers(vectors, lengths), self.dropout)
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        if self.kind == "bilstm":
+            vectors = functional.dropout(batch["token_vectors"], self.dropout)
+            documents = self.readers(vectors, batch["lengths"])
+        else:
+            documents = self.encoder(batch)
+        documents = functional.dropout(documents, self.dropout)
         return self.graph(documents, self.label_bias)
 
 
@@ -119,9 +215,12 @@ class Trainer:
 
     def __init__(self, variant: str, params: Any, sizes: dict[str, Any]) -> None:
         words = variant.split()
-        self.model = Magnet(params, sizes, packed="packed" in words)
+        self.device = device_of(sizes)
+        self.half = sizes["dtype"] == "bfloat16" and sizes["encoder"] == "transformer"
+        self.model = Magnet(params, sizes, packed="packed" in words).to(self.device)
         if "compiled" in words:
-            self.model.graph.compile()
+            whole = sizes["encoder"] != "bilstm"
+            (self.model if whole else self.model.graph).compile()
         learned = [p for p in self.model.parameters() if p.requires_grad]
         self.parameters = learned
         fast = {"fused": True} if "fused" in words else {"foreach": True}
@@ -141,6 +240,8 @@ class Trainer:
         start, cpu = time.perf_counter(), time.process_time()
         losses = [self.step(batches) for _ in range(steps)]
         values = [float(loss) for loss in losses]
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
         return {
             "seconds": time.perf_counter() - start,
             "cpu_seconds": time.process_time() - cpu,
@@ -151,14 +252,32 @@ class Trainer:
     def step(self, batches: list[dict[str, np.ndarray]]) -> torch.Tensor:
         batch = batches[self.steps % len(batches)]
         self.steps += 1
-        tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
+        tensors = {
+            name: torch.from_numpy(value).to(self.device, non_blocking=True)
+            for name, value in batch.items()
+        }
         self.optimizer.zero_grad(set_to_none=True)
-        logits = self.model(tensors["token_vectors"], tensors["lengths"])
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            logits = self.model(tensors).float()
         loss = functional.binary_cross_entropy_with_logits(logits, tensors["targets"])
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.clip_norm, foreach=True)
         self.optimizer.step()
         return loss.detach()
+
+
+def device_of(sizes: dict[str, Any]) -> torch.device:
+    """Where the model lies: the CPU, or torch's accelerator.
+
+    Raises:
+        RuntimeError: torch finds no accelerator.
+    """
+    if sizes["device"] == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise RuntimeError("torch finds no accelerator here")
+    torch.set_float32_matmul_precision("high")
+    return torch.device("cuda")
 
 
 def assign(module: nn.Module, name: str, value: np.ndarray) -> None:
@@ -184,8 +303,9 @@ def main(folder: Path, threads: int) -> None:
     sizes = json.loads((folder / "sizes.json").read_text())
     params = load_tree(folder / "params.npz")
     batches = list(load_tree(folder / "batches.npz").values())
-    for batch in batches:
-        del batch["token_mask"]  # the lengths say the same
+    if sizes["encoder"] == "bilstm":
+        for batch in batches:
+            del batch["token_mask"]  # the lengths say the same
     print(json.dumps({"torch": torch.__version__, "threads": threads}), flush=True)
     trainers: dict[str, Trainer] = {}
     for line in sys.stdin:

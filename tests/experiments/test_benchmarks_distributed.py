@@ -165,6 +165,18 @@ def test_mfu_is_reported_and_the_report_says_what_a_cpu_is_worth(
     assert "not judged on a CPU" in text
 
 
+def test_several_batch_sizes_are_measured_and_the_best_of_them_counts(
+    tmp_path: Path,
+) -> None:
+    options = flags(shapes="toy", rows="2,4", tokens=8, steps=1, products="16")
+    mfu.main([*options, f"--out={tmp_path}"])
+    result, text = written(tmp_path, "mfu")
+    assert list(result["encoders"]) == ["toy, 2 rows", "toy, 4 rows"]
+    assert "| 4 x 8 |" in text
+    best = max(found["mfu"] for found in result["encoders"].values())
+    assert mfu.best_of_all(result) == best
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -187,7 +199,8 @@ def test_sizes_that_cannot_be_are_refused(
         (checkpoint_cost, ["--tokens=513"], "512 positions, got 513"),
         (weak_scaling, ["--turns=0"], "--turns must be at least 1, got 0"),
         (mfu, ["--shapes=elmo"], "must be some of minilm, bert-base, toy"),
-        (mfu, ["--steps=0"], "--steps at least 1"),
+        (mfu, ["--steps=0"], "--steps must be at least 1, got 0"),
+        (mfu, ["--rows=4,0"], "rows must be at least 1, got 0"),
         (compilation_cache, ["--repeats=0"], "--repeats must be at least 1, got 0"),
         (compilation_cache, ["--documents=5"], "--documents must be at least 48"),
     ],
