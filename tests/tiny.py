@@ -76,9 +76,26 @@ def write_word_vectors(path: Path, features: int = 8) -> Path:
     return path
 
 
-def write_tiny_bert(folder: Path) -> Path:
-    """A BERT of two layers and 40 words, with a tokenizer that knows our words."""
-    shutil.copytree(TINY_BERT, folder)
+def write_pooling(folder: Path, mode: str, **changed: Any) -> None:
+    """What sentence-transformers writes beside an encoder of 8 features."""
+    kinds = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+    modules = [
+        {"idx": n, "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for n, (kind, path) in enumerate(kinds.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    named = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}
+    settings: dict[str, Any] = {"word_embedding_dimension": 8}
+    settings |= {f"pooling_mode_{n}": n == named[mode] for n in named.values()}
+    (folder / "1_Pooling").mkdir()
+    path = folder / "1_Pooling" / "config.json"
+    path.write_text(json.dumps({**settings, **changed}))
+
+
+def write_tiny_bert(folder: Path, family: str = "bert") -> Path:
+    """A BERT of two layers and 40 words, with a tokenizer that knows our words, or
+    another encoder of the tests."""
+    shutil.copytree(TINY_BERT.with_name(f"tiny_{family}"), folder)
     known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *FILLER, *LABELS]
     known += [word for pair in WORDS.values() for word in pair]
     vocabulary = {word: number for number, word in enumerate(known)}

@@ -103,6 +103,9 @@ class TextConfig:
     """Token vectors: learned from nothing, from a word-vector file, or contextual."""
     pretrained: str = "minilm"
     """Pretrained encoder: local folder, installed package, or hub id."""
+    prompt: str = "default"
+    """Text that a pretrained encoder reads before each document, as `query: `; default:
+    what its config_sentence_transformers.json says; none: nothing."""
     vectors_file: str = ""
     """GloVe or word2vec file, text or binary, plain or .gz."""
     trainable: bool = True
@@ -128,8 +131,8 @@ class TextConfig:
     layers: int = 2
     """Layers of a transformer that is not pretrained."""
     pooling: Literal["default", "mean", "max", "cls", "last"] = "default"
-    """How token vectors become one: mean for a transformer, the last states for a
-    BiLSTM, unless said otherwise."""
+    """How token vectors become one. By default: of a pretrained transformer as its
+    folder says (1_Pooling/config.json), else the mean; of a BiLSTM the last states."""
     window_pooling: Literal["mean", "max"] = "mean"
     """How the vectors of a long document's windows become one."""
     dropout: float | None = None
@@ -161,6 +164,14 @@ class TextConfig:
             "text.ngrams needs text.encoder='bag' and text.vectors='random'",
         )
         require_file(self, "text", "vectors", "file", "vectors_file")
+        require(
+            self.prompt == "default" or self.vectors == "pretrained",
+            f"text.prompt needs text.vectors='pretrained', got '{self.prompt}' and "
+            f"'{self.vectors}'",
+        )
+        require(
+            self.prompt != "", "text.prompt must be a text, default or none, got ''"
+        )
         require(
             self.trained_layers is None
             or (self.vectors == "pretrained" and self.trainable),

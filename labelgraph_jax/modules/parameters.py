@@ -31,14 +31,30 @@ class Dense(nn.Module):
         return kernel, self.param("bias", nn.initializers.zeros, (self.outputs,))
 
 
-class Norm(nn.Module):
-    """The scale and bias of a layer normalisation."""
+class Kernel(nn.Module):
+    """A kernel alone, as `Dense` gives one, with None for the bias."""
 
-    features: int
+    inputs: int
+    outputs: int
+    initial: Any
 
     @nn.compact
-    def __call__(self) -> tuple[Array, Array]:
+    def __call__(self) -> tuple[Array, None]:
+        shape = (self.inputs, self.outputs)
+        return self.param("kernel", self.initial, shape), None
+
+
+class Norm(nn.Module):
+    """The scale and bias of a layer normalisation; None where it has no bias."""
+
+    features: int
+    biased: bool = True
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array | None]:
         scale = self.param("scale", nn.initializers.ones, (self.features,))
+        if not self.biased:
+            return scale, None
         return scale, self.param("bias", nn.initializers.zeros, (self.features,))
 
 

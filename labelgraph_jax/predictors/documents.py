@@ -27,6 +27,7 @@ from labelgraph_jax.data.tokenizers.words import (
     TokenizerError,
     inverse_document_frequency,
 )
+from labelgraph_jax.modules.encoder_settings import read_prompt
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.training.local_batches import own_batches
@@ -131,7 +132,9 @@ def make_tokenizer(config: TextConfig, texts: Sequence[str]) -> AnyTokenizer:
             min_count=config.min_count,
         )
     if config.vectors == "pretrained":
-        return Tokenizer.from_pretrained(find_pretrained(config.pretrained))
+        folder, prompt = find_pretrained(config.pretrained), config.prompt
+        prompt = {"default": read_prompt(folder), "none": ""}.get(prompt, prompt)
+        return Tokenizer.from_pretrained(folder, prompt=prompt)
     return Tokenizer.train_words(
         texts,
         vocabulary_size=config.vocabulary_size,

@@ -20,6 +20,7 @@ from labelgraph_jax.data.encoding_cache import (
 )
 from labelgraph_jax.data.files import digest, make_folder, replacing
 from labelgraph_jax.data.tokenizers.words import Tokenizer
+from labelgraph_jax.modules.encoder_settings import MODULES, pooling_file
 from labelgraph_jax.modules.pretrained import find_pretrained, load_transformer
 from labelgraph_jax.modules.seams import LOOKED_UP, looked_up, substitutes
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
@@ -44,8 +45,9 @@ def without_layers(params: Mapping[str, Any], layers: Iterable[int]) -> dict[str
 
 def upper_layers(params: Mapping[str, Any], first: int) -> dict[str, Any]:
     """A transformer's layers from `first` on, without what lies below."""
-    layers = {name for name in params if name.startswith("layer_")}
-    return {n: params[n] for n in layers if int(n.removeprefix("layer_")) >= first}
+    below = {"token", "position", "embedding_norm", "embedding_projection"}
+    below |= {f"layer_{layer}" for layer in range(first)}
+    return {name: value for name, value in params.items() if name not in below}
 
 
 class _MemoryStore:
@@ -97,7 +99,12 @@ class FrozenEncoder(Pickled):
 
     @classmethod
     def load(
-        cls, folder: Path, *, layers: int | None = None, cache: Path | None = None
+        cls,
+        folder: Path,
+        *,
+        layers: int | None = None,
+        cache: Path | None = None,
+        pooling: str = "",
     ) -> "FrozenEncoder":
         """Reads an encoder's weights and settings.
 
@@ -105,16 +112,18 @@ class FrozenEncoder(Pickled):
             folder: where they lie.
             layers: keep the embeddings and so many layers above them; all by default.
             cache: see the class.
+            pooling: of its shape.
 
         Raises:
             PretrainedError: the folder holds no readable encoder.
         """
         shape, params = load_transformer(folder)
+        shape = dataclasses.replace(shape, pooling=pooling)
         settings = ""
         if layers is not None and layers < shape.layers:
             settings = f"{layers} layers"
             params = without_layers(params, range(layers, shape.layers))
-            shape = dataclasses.replace(shape, layers=layers)
+            shape = shape.cut(layers)
         files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
         fingerprint = digest((("", path) for path in files), settings=settings)
         return cls(shape, params, fingerprint, cache)
@@ -138,7 +147,7 @@ class FrozenEncoder(Pickled):
     def looked_up(self, token_ids: Any, token_mask: Any) -> jax.Array:
         """The word vectors `[W, S, D]` that token ids are looked up as."""
         # Of no layer: the vectors are all that is computed.
-        module = Transformer(dataclasses.replace(self.shape, layers=0))
+        module = Transformer(self.shape.cut(0))
         run = jax.jit(partial(module.apply, mutable=LOOKED_UP))
         _, left = run({"params": self.params}, token_ids, token_mask)
         return looked_up(left)
@@ -267,8 +276,12 @@ def keep_encoder(text: TextConfig, folder: Path) -> None:
     copied = [source / "config.json"]
     if not text.trainable or text.trained_layers:
         copied += sorted(source.glob("*.safetensors*"))
+    if text.encoder == "transformer" and text.pooling == "default":
+        pooled = pooling_file(source)
+        copied += [source / MODULES, pooled] if pooled else []
     for path in copied:
-        target = folder / path.name
+        target = folder / path.relative_to(source)
+        make_folder(target.parent)
         if not target.is_file() or target.stat().st_size != path.stat().st_size:
             with replacing(target) as unfinished:
                 shutil.copyfile(path, unfinished)

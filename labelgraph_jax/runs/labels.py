@@ -25,6 +25,7 @@ from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.building import (
     build_classifier,
     first_trained_layer,
+    own_pooling,
     padded_length,
 )
 from labelgraph_jax.predictors.display import model_name
@@ -351,15 +352,14 @@ def prepare(
 def _encoders(
     config: Config,
 ) -> tuple[FrozenEncoder | None, FrozenEncoder | None, int]:
-    """The pretrained encoder, the layers of it that stay frozen, and the first layer
-    that is trained."""
+    """The pretrained encoder, its layers that stay frozen, the first that does not."""
     text = config.text
     if text.vectors != "pretrained":
         return None, None, 0
     folder, cache = find_pretrained(text.pretrained), cache_folder("encodings")
-    encoder = FrozenEncoder.load(folder, cache=cache)
-    positions = encoder.shape.max_positions
-    if padded_length(text.max_length) > positions:
+    pooling = own_pooling(config, folder)
+    encoder = FrozenEncoder.load(folder, cache=cache, pooling=pooling)
+    if padded_length(text.max_length) > (positions := encoder.shape.max_positions):
         raise ConfigError(
             f"text.max_length must be at most {positions // 8 * 8} for an encoder "
             f"of {positions} positions, got {text.max_length}"

@@ -1,5 +1,6 @@
 """A work directory -> the trained model that it holds, of texts or of a table."""
 
+import dataclasses
 import json
 import warnings
 from pathlib import Path
@@ -11,7 +12,11 @@ from labelgraph_jax.config import MemoryConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.modules.pretrained import read_shape
-from labelgraph_jax.predictors.building import build_classifier, first_trained_layer
+from labelgraph_jax.predictors.building import (
+    build_classifier,
+    first_trained_layer,
+    own_pooling,
+)
 from labelgraph_jax.predictors.decision import at_half, read_decision
 from labelgraph_jax.predictors.documents import load_tokenizer
 from labelgraph_jax.predictors.ensemble import Ensemble, join
@@ -168,7 +173,8 @@ def restore_network(
     # Of an encoder what no training changed lies beside the checkpoint.
     encoder = shape = None
     if config.text.vectors == "pretrained":
-        shape = read_shape(place.encoder)
+        pooling = own_pooling(config, place.encoder)
+        shape = dataclasses.replace(read_shape(place.encoder), pooling=pooling)
         if not config.text.trainable:
             encoder = FrozenEncoder.load(place.encoder, cache=cache)
         elif first_layer := first_trained_layer(config.text, shape):

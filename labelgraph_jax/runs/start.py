@@ -32,7 +32,7 @@ NAMED_AXES = {
 """Arrays of whose axes the first one, or two, are the labels."""
 OF_ALL = ("towers", "gate_kernel", "log_variance", "decoder", "mixture")
 """Parts of a network that are taken only where labels and tasks are the same."""
-READING = ("vectors", "pretrained", "reads_ngrams")
+READING = ("vectors", "pretrained", "prompt", "reads_ngrams")
 """Settings of texts that two runs must share, so that tokens mean the same."""
 
 
@@ -77,8 +77,8 @@ def started_from(
     for name in () if other.is_table else READING:
         if getattr(theirs, name) != getattr(config.text, name):
             raise ConfigError(
-                f"--from {start}: reads texts otherwise; text.vectors, text.pretrained "
-                "and text.ngrams must be those of that run"
+                f"--from {start}: reads texts otherwise; text.vectors, "
+                "text.pretrained, text.prompt and text.ngrams must be those of that run"
             )
     return other
 

@@ -28,7 +28,13 @@ def largest_difference(folder: Path, reference: Path) -> float:
     return float(np.abs(np.asarray(got) - expected)[mask].max())
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+FAMILIES = [
+    *("bert", "roberta", "distilbert"),
+    *("mpnet", "electra", "xlm_roberta", "modernbert"),
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_tiny_encoder_equals_the_torch_original(family: str) -> None:
     folder = DATA / f"tiny_{family}"
     assert largest_difference(folder, folder / "reference.npz") < 1e-5

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +29,64 @@ def params() -> dict:
     drawn = init(jax.random.key(0), IDS, MASK)
     # Wider than the usual start, so that attention is far from even.
     return jax.tree.map(lambda leaf: leaf * 8 if leaf.ndim == 2 else leaf, drawn)
+
+
+MODERN = dataclasses.replace(TINY, rotary_bases=(9.0, 7.0), windows=(0, 1))
+OTHERS = {
+    "mpnet": dataclasses.replace(TINY, position_buckets=8),
+    "electra": dataclasses.replace(TINY, embedding_features=4),
+    "modernbert": MODERN,
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_kinds_differ_from_bert_and_do_not_depend_on_their_batch(kind) -> None:
+    model = Transformer(OTHERS[kind])
+    drawn = jax.jit(model.init)(jax.random.key(0), IDS, MASK)
+    drawn = jax.tree.map(lambda leaf: leaf * 8 if leaf.ndim == 2 else leaf, drawn)
+    names = set(drawn["params"])
+    assert ("relative_position" in names) is (kind == "mpnet")
+    assert ("embedding_projection" in names) is (kind == "electra")
+    assert ("position" in names) is (kind != "modernbert")
+    assert ("final_norm" in names) is (kind == "modernbert")
+    together = jax.jit(model.apply)(drawn, IDS, MASK)
+    alone = jax.jit(model.apply)(drawn, IDS[1:2, :2], MASK[1:2, :2])
+    np.testing.assert_allclose(together[1, :2], alone[0], atol=1e-4)
+    chunked = Transformer(OTHERS[kind], chunk_tokens=4)
+    np.testing.assert_allclose(
+        together[MASK], jax.jit(chunked.apply)(drawn, IDS, MASK)[MASK], atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("kind", ["bert", *OTHERS])
+def test_an_encoder_goes_on_where_its_lower_layers_ended(kind: str) -> None:
+    shape = OTHERS.get(kind, TINY)
+    whole = Transformer(shape)
+    drawn = jax.jit(whole.init)(jax.random.key(0), IDS, MASK)
+    lower = Transformer(shape.cut(1)).apply(drawn, IDS, MASK)
+    upper = Transformer(shape, first_layer=1).apply(drawn, lower, MASK)
+    expected = whole.apply(drawn, IDS, MASK)
+    np.testing.assert_allclose(upper[MASK], expected[MASK], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["mpnet", "modernbert"])
+def test_layers_that_are_computed_again_give_the_same_gradient(kind: str) -> None:
+    drawn = jax.jit(Transformer(OTHERS[kind]).init)(jax.random.key(0), IDS, MASK)
+
+    def gradient(again: bool):
+        model = Transformer(OTHERS[kind], rematerialise=again)
+
+        def loss(params):
+            key = {"dropout": jax.random.key(1)}
+            out = model.apply(params, IDS, MASK, deterministic=False, rngs=key)
+            return (out * MASK[..., None]).sum(where=MASK[..., None]) ** 2
+
+        return jax.jit(jax.grad(loss))(drawn)
+
+    for one, other in zip(
+        jax.tree.leaves(gradient(True)), jax.tree.leaves(gradient(False)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("tokens", [4, 8, 9])
@@ -79,5 +139,10 @@ def test_too_long_a_text_and_impossible_sizes_are_told() -> None:
         TransformerShape(vocabulary_size=9, features=8, heads=3)
     with pytest.raises(ValueError, match="vocabulary_size must be at least 1, got 0"):
         TransformerShape(vocabulary_size=0)
+    with pytest.raises(ValueError, match="each of the 6 layers, got 2"):
+        TransformerShape(vocabulary_size=9, windows=(1, 2))
+    with pytest.raises(ValueError, match="got 6 features and 2 heads"):
+        sizes = {"features": 6, "heads": 2, "layers": 1}
+        TransformerShape(vocabulary_size=9, rotary_bases=(1e4,), **sizes)
     with pytest.raises(ValueError, match="got 'swish'"):
         TransformerShape(vocabulary_size=9, activation="swish")

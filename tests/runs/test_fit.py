@@ -30,6 +30,7 @@ from tests.tiny import (
     tiny_config,
     write_corpus,
     write_jsonl,
+    write_pooling,
     write_tiny_bert,
     write_word_vectors,
 )
@@ -173,6 +174,102 @@ def test_vectors_of_the_lower_layers_give_what_the_whole_encoder_gives(
         params = classifier.init(key, batch, **prepared.initial_values)
         scores.append(classifier.apply(params, batch))
     np.testing.assert_allclose(*scores, rtol=2e-2, atol=2e-3)  # stored as float16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["mpnet", "electra", "modernbert"])
+def test_other_families_are_trained_above_their_cached_lower_layers(
+    family: str, tiny_data: DataConfig, tmp_path: Path, encodings_folder: Path
+) -> None:
+    folder = write_tiny_bert(tmp_path / family, family)
+    text = {"encoder": "transformer", "vectors": "pretrained"}
+    text |= {"pretrained": str(folder)}
+    scores = []
+    for extra in ({}, {"trained_layers": 1}):
+        config = tiny_config(tiny_data, text={**text, **extra})
+        prepared = prepare(config)
+        batch = evaluation_batches(prepared.train, batch_size=8)[0]
+        classifier = prepared.classifier
+        start = prepared.initial_values
+        params = classifier.init(jax.random.key(0), batch, **start)
+        scores.append(classifier.apply(params, batch))
+    np.testing.assert_allclose(*scores, rtol=2e-2, atol=4e-3)  # stored as float16
+    results = fit(config, tmp_path / "w", progress=False)
+    shutil.rmtree(folder)
+    assert_sound(tmp_path / "w", results)
+
+
+def pooled(folder: Path, mode: str, data: DataConfig, **text: Any) -> np.ndarray:
+    """The first document's logits before training, by an encoder of that folder."""
+    settings = {"encoder": "transformer", "vectors": "pretrained", **text}
+    prepared = prepare(tiny_config(data, text={**settings, "pretrained": str(folder)}))
+    batch = evaluation_batches(prepared.train, batch_size=8)[0]
+    classifier = prepared.classifier
+    own = classifier.module.text_encoder.pooling or "mean"
+    assert own == mode
+    params = classifier.init(jax.random.key(0), batch, **prepared.initial_values)
+    return np.asarray(classifier.apply(params, batch))
+
+
+def test_an_encoder_is_pooled_as_its_folder_says_unless_the_settings_do(
+    tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    plain = write_tiny_bert(tmp_path / "plain")
+    folder = write_tiny_bert(tmp_path / "cls")
+    write_pooling(folder, "cls")
+    mean = pooled(plain, "mean", tiny_data)
+    first = pooled(folder, "cls", tiny_data)
+    assert np.abs(mean - first).max() > 1e-3
+    asked = pooled(folder, "mean", tiny_data, pooling="mean")
+    np.testing.assert_array_equal(mean, asked)
+    (folder / "1_Pooling" / "config.json").write_text("{}")
+    with pytest.raises(
+        ValueError, match=r"1_Pooling.config\.json: the pooling must be"
+    ):
+        pooled(folder, "cls", tiny_data)
+    np.testing.assert_array_equal(
+        mean, pooled(folder, "mean", tiny_data, pooling="mean")
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainable", [True, False])
+def test_pooling_and_prompt_of_the_folder_stay_with_the_run(
+    trainable: bool, tiny_data: DataConfig, tmp_path: Path, encodings_folder: Path
+) -> None:
+    folder = write_tiny_bert(tmp_path / "bert")
+    write_pooling(folder, "max")
+    prompt = {"prompts": {"all": f"{LABELS[0]} "}, "default_prompt_name": "all"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompt))
+    text = {"encoder": "transformer", "vectors": "pretrained"}
+    text |= {"pretrained": str(folder), "trainable": trainable}
+    results = fit(tiny_config(tiny_data, text=text), tmp_path / "w", progress=False)
+    shutil.rmtree(folder)
+    assert_sound(tmp_path / "w", results)
+    model = load(tmp_path / "w")
+    assert model.classifier.module.text_encoder.pooling == "max"
+    ids = model.tokenizer.encode([LABELS[1]], max_length=8).windows[0][0]
+    words = [model.tokenizer.vocabulary[i] for i in ids]
+    assert words == ["[CLS]", LABELS[0], LABELS[1], "[SEP]"]
+    without = tiny_config(tiny_data, text={**text, "prompt": "none"})
+    assert without.text.prompt == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            {"prompt": "query: "},
+            "text.prompt needs text.vectors='pretrained', got 'query",
+        ),
+        ({"prompt": "", "vectors": "pretrained"}, "must be a text, default or none"),
+    ],
+)
+def test_a_prompt_that_nothing_reads_is_refused(
+    text: dict[str, Any], message: str, tiny_data: DataConfig
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        tiny_config(tiny_data, text=text)
 
 
 def test_more_trained_layers_than_the_encoder_has_are_refused(

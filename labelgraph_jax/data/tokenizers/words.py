@@ -107,12 +107,16 @@ class Tokenizer(SavedTokenizer):
         return cls(inner)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "Tokenizer":
+    def from_pretrained(cls, folder: str | Path, *, prompt: str = "") -> "Tokenizer":
         """Read a published encoder's tokenizer from its folder.
 
         `tokenizer.json` first, then `vocab.txt` (WordPiece), then `vocab.json` with
         `merges.txt` (byte-level BPE), then whatever transformers can make of it
         without running code that came with it.
+
+        Args:
+            folder: of the encoder.
+            prompt: stands before every text that is encoded, and is saved.
 
         Raises:
             TokenizerError: none of these is there, or one is malformed.
@@ -132,6 +136,10 @@ class Tokenizer(SavedTokenizer):
             raise
         except Exception as error:  # the Rust library raises bare Exception
             raise TokenizerError(f"{folder}: no usable tokenizer: {error}") from error
+        if prompt:
+            steps = [normalizers.Prepend(prompt)]
+            steps += [inner.normalizer] if inner.normalizer is not None else []
+            inner.normalizer = normalizers.Sequence(steps)
         named = settings.get("pad_token")
         if isinstance(named, dict):
             named = named.get("content")
@@ -243,9 +251,10 @@ class Tokenizer(SavedTokenizer):
         self._inner.no_truncation()
         kept = [first, *first.overflowing[: max_windows - 1]]
         spans: dict[int, tuple[int, int]] = {}
+        begin = self._prompt_words()
         for encoding in kept:
             for word, span in zip(encoding.word_ids, encoding.offsets, strict=True):
-                if word is not None and span[0] < span[1]:
+                if word is not None and word >= begin and span[0] < span[1]:
                     start, end = spans.get(word, span)
                     spans[word] = min(start, span[0]), max(end, span[1])
         place = {word: number for number, word in enumerate(sorted(spans))}
@@ -255,6 +264,16 @@ class Tokenizer(SavedTokenizer):
             for encoding in kept
         ]
         return [spans[word] for word in sorted(spans)], windows
+
+    def _prompt_words(self) -> int:
+        """Count the first words of every text that are the prompt's."""
+        steps, cut = self._inner.normalizer, self._inner.pre_tokenizer
+        first = steps[0] if isinstance(steps, normalizers.Sequence) else steps
+        # Some published tokenizers begin every text with this sign for a space.
+        if not isinstance(first, normalizers.Prepend) or first.prepend == "\u2581":
+            return 0
+        prompt = steps.normalize_str(" ").rstrip()
+        return 1 if cut is None else len(cut.pre_tokenize_str(prompt))
 
     @property
     def mask_id(self) -> int | None:

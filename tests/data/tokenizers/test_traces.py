@@ -29,6 +29,21 @@ ODD = [
 ]
 
 
+def test_the_words_of_a_prompt_are_a_frame_and_no_words_of_the_text(tmp_path) -> None:
+    folder = write_tiny_bert(tmp_path / "bert")
+    tokenizer = Tokenizer.from_pretrained(folder, prompt="oil corn ")
+    tokenizer.save(tmp_path)
+    for read in (tokenizer, Tokenizer.load(tmp_path)):
+        ids = read.encode(["wheat of"], max_length=8).windows[0][0]
+        words = [read.vocabulary[i] for i in ids]
+        assert words[1:4] == ["oil", "corn", "wheat"]
+        found = trace(read, Document("d", "wheat of", ()), max_length=8)
+        assert found.names == ("wheat", "of")
+        assert found.sources == (((), (), (), (0,), (1,), ()),)
+    plain = Tokenizer.from_pretrained(folder)
+    assert plain.fingerprint != tokenizer.fingerprint
+
+
 @pytest.mark.parametrize("text", ODD)
 @pytest.mark.parametrize("tokenizer", [WORDS, NGRAMS])
 def test_there_is_a_source_for_every_token_of_every_window(tokenizer, text) -> None:

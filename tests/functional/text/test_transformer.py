@@ -57,6 +57,73 @@ def test_every_function_equals_its_plain_loops(wrap) -> None:
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+@pytest.mark.parametrize(("rows", "furthest"), [(32, 128), (8, 16), (4, 5)])
+def test_the_bias_of_distances_equals_its_plain_loops(wrap, rows, furthest) -> None:
+    table, length = draw(0, rows, 3), 40
+    bias = wrap(lambda t: F.relative_position_bias(t, length, furthest=furthest))
+    expected = loops("relative_position_bias", table, length, furthest)
+    np.testing.assert_array_equal(bias(table), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+def test_turned_positions_equal_their_plain_loops(wrap) -> None:
+    x = draw(0, 2, 7, 6)
+    got = wrap(lambda a: F.rotate_positions(a, base=50.0))(x)
+    expected = np.stack([loops("rotate_positions", row, 50.0) for row in x])
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@examples(10)
+@given(st.integers(0, 20), st.integers(0, 100))
+def test_products_of_turned_vectors_see_distances_alone(shift: int, seed: int) -> None:
+    query, key = (jnp.broadcast_to(each, (30, 4)) for each in draw(seed, 2, 1, 4))
+    turned = [F.rotate_positions(each, base=100.0) for each in (query, key)]
+    products = np.asarray(turned[0] @ turned[1].T)
+    moved = products[shift : shift + 5, shift : shift + 5]
+    np.testing.assert_allclose(products[:5, :5], moved, atol=1e-4)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+@pytest.mark.parametrize(
+    "options",
+    [{"window": 1}, {"rotary_base": 30.0}, {"window": 2, "rotary_base": 9.0}, {}],
+)
+def test_attention_near_by_turned_and_biased_equals_its_plain_loops(
+    wrap, options
+) -> None:
+    x, mask, kernel, _, output, _ = attention_arguments()
+    bias = None if "window" in options else draw(9, 2, 5, 5)
+
+    def attend(x, kernel, output):
+        weights = (kernel, None, output, None)
+        options_of_bias = {**options, "position_bias": bias}
+        return F.self_attention(x, mask, *weights, heads=2, **options_of_bias)
+
+    got = wrap(attend)(x, kernel, output)
+    base, window = options.get("rotary_base", 0.0), options.get("window", 0)
+    given = (x, mask, kernel, None, output, None, 2, bias, base, window)
+    expected = loops("self_attention", *given)
+    if window:  # the last row's second token has no other within reach
+        reached = [
+            [any(row[max(0, s - window) : s + window + 1]) for s in range(5)]
+            for row in np.asarray(mask)
+        ]
+        got, expected = got[np.array(reached)], expected[np.array(reached)]
+    np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
+def test_a_gated_layer_and_layers_without_bias_equal_their_plain_loops() -> None:
+    x, inner, outer = draw(0, 2, 3, 4), draw(1, 4, 10), draw(2, 5, 4)
+    got = F.feed_forward(x, inner, None, outer, None, gated=True)
+    expected = loops("gated_feed_forward", x, inner, outer)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    scale, none = draw(3, 4), jnp.zeros(4)
+    got = F.layer_norm(x, scale, epsilon=1e-5)
+    np.testing.assert_array_equal(got, F.layer_norm(x, scale, none, epsilon=1e-5))
+    np.testing.assert_array_equal(F.dense(x, inner), F.dense(x, inner, jnp.zeros(10)))
+
+
 @examples(20)
 @given(st.floats(-100, 100), st.integers(0, 100))
 def test_layer_norm_ignores_a_shift_of_its_input(shift: float, seed: int) -> None:
@@ -134,5 +201,10 @@ def test_bad_settings_say_what_must_hold() -> None:
     with pytest.raises(ValueError, match="got 'swish'"):
         layers = (draw(3, 6, 7), draw(4, 7), draw(5, 7, 6), draw(6, 6))
         F.feed_forward(x, *layers, activation="swish")
+    for rows in (2, 5):
+        with pytest.raises(ValueError, match=f"even number of rows.*got {rows}"):
+            F.relative_position_bias(jnp.ones((rows, 1)), 4)
+    with pytest.raises(ValueError, match="even and base positive, got 3 and 9"):
+        F.rotate_positions(jnp.ones((2, 3)), base=9.0)
     with pytest.raises(ValueError, match="has 3 positions, got sequences of 4 tokens"):
         F.add_positions(jnp.ones((1, 4, 2)), jnp.ones((5, 2)), position_offset=2)

