@@ -185,6 +185,7 @@ from labelgraph_jax.functional.text.pooling import (
     text_convolution,
 )
 from labelgraph_jax.functional.text.recurrent import bidirectional_lstm, lstm
+from labelgraph_jax.functional.text.static_table import ridge_token_table
 
 __all__ = [
     "Calibration",
@@ -294,6 +295,7 @@ __all__ = [
     "receiver_scores",
     "receiver_scores_v2",
     "relu_graph_attention",
+    "ridge_token_table",
     "rmse",
     "roc_auc",
     "shrunk_prior",

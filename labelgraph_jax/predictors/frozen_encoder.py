@@ -193,7 +193,10 @@ class FrozenEncoder(Pickled):
             return np.zeros((0, self.shape.features), np.float32)
         longest = min(max_length, self.shape.max_positions // 8 * 8)
         windows = tokenizer.encode(list(texts), max_length=longest).windows
-        sequences = [w[0] for w in windows]
+        return self.sequence_vectors([w[0] for w in windows])
+
+    def sequence_vectors(self, sequences: list[np.ndarray]) -> np.ndarray:
+        """One vector of length 1 per sequence of token ids, as `document_vectors`."""
         ones = [1] * len(sequences)
         store: Any = None
         key = encoding_key(self.fingerprint, {"kind": "text vectors"}, sequences)

@@ -825,6 +825,12 @@ EXAMPLES: dict[str, Example] = {
         },
         partly=("table", "token_weights"),
     ),
+    "ridge_token_table": Example(
+        lambda shares, targets, start: F.ridge_token_table(
+            shares, targets, start, strength=0.5, steps=4
+        ),
+        {"shares": "B V unit", "targets": "B D float", "start": "V D float"},
+    ),
     "bidirectional_lstm": Example(
         lambda inputs, mask, input_kernel, recurrent_kernel, bias: F.bidirectional_lstm(
             inputs, mask, *[(input_kernel, recurrent_kernel, bias)] * 2

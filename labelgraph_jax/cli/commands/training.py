@@ -1,4 +1,4 @@
-"""Verbs that make a model: train, ensemble, memory."""
+"""Verbs that make a model: train, ensemble, memory, distil."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import tyro
 
 from labelgraph_jax.cli.errors import in_one_line
 from labelgraph_jax.cli.interrupts import AFTER, AT_ONCE, interrupts
-from labelgraph_jax.cli.options import Data, FinishedRun, Flag, Json, Quiet
-from labelgraph_jax.cli.output import remarks, say, show, silent, write
+from labelgraph_jax.cli.options import Data, FinishedRun, Flag, Json, Quiet, Reading
+from labelgraph_jax.cli.output import remarks, say, show, silent, tell, write
 from labelgraph_jax.config import (
     Config,
     DataConfig,
@@ -21,6 +21,7 @@ from labelgraph_jax.config import (
     LossConfig,
     MemoryConfig,
     MixtureConfig,
+    ReadingConfig,
     TableConfig,
     TextConfig,
     ThresholdConfig,
@@ -193,3 +194,67 @@ class Memory:
 
         results = make_memory(self.workdir, self.memory, say=remarks(self.quiet))
         return show(self, results, print_results, workdir=self.workdir)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distil:
+    """Make a static encoder: a lookup that imitates a pretrained encoder on your texts.
+
+    The texts need no labels. `train --text.vectors static --text.pretrained FOLDER`
+    reads documents with it, `memory --memory.pretrained FOLDER` compares them by it:
+    no transformer, no GPU. Where the labelled texts are all there are, `train
+    --preset fast-contextual` does both at once.
+
+    Examples:
+      labelgraph distil minilm --texts raw.jsonl --out static/mine
+      labelgraph distil minilm --texts raw.txt --out static/mine --dim 0
+    """
+
+    encoder: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENCODER")]]
+    """The pretrained encoder: local folder, installed package (minilm), or hub id."""
+    texts: str
+    """Texts like those to be read later, in any format that `predict` reads; - is
+    standard input."""
+    out: str
+    """Folder for table, tokenizer and settings; absent or empty."""
+    reading: Reading = field(default_factory=ReadingConfig)
+    max_length: int = 128
+    """Tokens that the pretrained encoder reads of a text."""
+    dim: int = 256
+    """Numbers in a vector, the first principal ones; 0 keeps all of the encoder's."""
+    validation_share: float = 0.1
+    """Share of the texts that are held out to choose how far the table may go from its
+    start, 2,000 at most."""
+    seed: int = 0
+    """Of which texts are held out."""
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Make the encoder, and say how well it imitates."""
+        from pathlib import Path
+
+        from labelgraph_jax.data.readers.texts import read_texts
+        from labelgraph_jax.runs.distil import Distillation, distil_to, require_free
+
+        how = Distillation(
+            max_length=self.max_length,
+            dim=self.dim,
+            validation_share=self.validation_share,
+            seed=self.seed,
+        )
+        folder, told = Path(self.out), remarks(self.quiet or self.json)
+        require_free(folder)
+        documents = read_texts(self.texts, options=self.reading, say=told)
+        made = distil_to(
+            self.encoder, [d.text for d in documents], folder, how, say=told
+        )
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        cosine = made.about["cosine"]
+        sentence = (
+            f"{self.out}: {made.about['vocabulary_size']:,} tokens of "
+            f"{made.about['dim']} numbers, {size / 2**20:.1f} MiB; cosine to "
+            f"{self.encoder} on {made.about['held_out_texts']:,} texts held out: "
+            f"{cosine['start']:.3f} at the start, {cosine['fitted']:.3f} fitted"
+        )
+        return tell(self, made.about, sentence)

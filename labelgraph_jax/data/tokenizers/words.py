@@ -364,4 +364,10 @@ def _through_transformers(folder: Path) -> tokenizers.Tokenizer:
     inner = getattr(loaded, "backend_tokenizer", None)
     if inner is None:
         raise TokenizerError(f"{folder}: only fast tokenizers can be read")
+    if set(inner.get_vocab()) <= set(loaded.all_special_tokens):
+        # What transformers makes of a folder without a vocabulary.
+        raise TokenizerError(
+            f"{folder} must hold tokenizer.json, vocab.txt, or vocab.json and "
+            "merges.txt; it holds no tokenizer"
+        )
     return inner
