@@ -17,7 +17,8 @@ class MemoryConfig:
     """What documents are compared by: the model's own document vectors, or those of a
     frozen sentence encoder."""
     pretrained: str = "minilm"
-    """pretrained: local folder, installed package, or hub id of the encoder."""
+    """pretrained: local folder, installed package, or hub id of the encoder; or a
+    folder of `labelgraph distil`."""
     max_length: int = 128
     """pretrained: tokens that are read of a document."""
     neighbours: int = 200

@@ -99,10 +99,13 @@ class TextConfig:
     """The text side: token ids -> one vector per document."""
 
     encoder: Literal["bag", "cnn", "bilstm", "transformer"] = "bag"
-    vectors: Literal["random", "file", "pretrained"] = "random"
-    """Token vectors: learned from nothing, from a word-vector file, or contextual."""
+    vectors: Literal["random", "file", "pretrained", "static"] = "random"
+    """Token vectors: learned from nothing, from a word-vector file, contextual, or from
+    a table that imitates a pretrained encoder (a bag's; no transformer is left)."""
     pretrained: str = "minilm"
-    """Pretrained encoder: local folder, installed package, or hub id."""
+    """Pretrained encoder: local folder, installed package, or hub id. Of static vectors
+    a folder of `labelgraph distil`, or the encoder to distil with the training texts.
+    """
     prompt: str = "default"
     """Text that a pretrained encoder reads before each document, as `query: `; default:
     what its config_sentence_transformers.json says; none: nothing."""
@@ -171,6 +174,11 @@ class TextConfig:
         )
         require(
             self.prompt != "", "text.prompt must be a text, default or none, got ''"
+        )
+        require(
+            self.vectors != "static" or self.encoder == "bag",
+            "text.vectors='static' are averaged over a document: text.encoder must be "
+            f"'bag', got '{self.encoder}'",
         )
         require(
             self.trained_layers is None

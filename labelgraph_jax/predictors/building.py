@@ -143,7 +143,10 @@ def _text_encoder(
         vocabulary_size=vocabulary_size,
         features=features,
         hidden_features=hidden,
-        rectify=text.encoder == "bag",
+        rectify=text.encoder == "bag" and text.vectors != "static",
+        # A static table's mean, of length 1, is the vector that it was fitted to.
+        damping="none" if text.vectors == "static" else "log",
+        norm="l2" if text.vectors == "static" else "tfidf",
         # A batch that is split over devices cannot be run in chunks.
         chunk_tokens=chunk_tokens() if jax.device_count() == 1 else 0,
         transformer=shape,

@@ -182,6 +182,8 @@ def _encoder(config: Config) -> str:
     if text.vectors == "pretrained":
         state = "fine-tuned" if text.trainable else "frozen"
         return f"{kind}, {text.pretrained}, {state}"
+    if text.vectors == "static":
+        return f"static vectors that imitate {text.pretrained}"
     return f"{kind}, vectors of a file" if text.vectors == "file" else kind
 
 
@@ -192,6 +194,8 @@ def model_name(config: Config) -> str:
     if text.vectors == "pretrained":
         own = Path(text.pretrained).name
         name = own if text.encoder == "transformer" else f"{own}, {name}"
+    if text.vectors == "static":
+        name = f"static {Path(text.pretrained).name}"
     if head == "recurrent":
         return f"{name} + label decoder"
     if head == "label_attention":

@@ -24,9 +24,9 @@ from labelgraph_jax.predictors.static_encoder import (
 )
 
 LEAST_TEXTS = 20
-STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """Held to their start so much; chosen on texts held out."""
-TRIAL_STEPS = 20
+TRIAL_STEPS = 10
 """Of conjugate gradients while strengths are compared."""
 MOST_HELD_OUT = 2_000
 RARITY = 1e-3
@@ -41,7 +41,8 @@ class Distillation:
 
     Attributes:
         max_length: tokens that the pretrained encoder reads of a text.
-        dim: numbers in a vector, the first principal ones; all of the encoder's if 0.
+        dim: numbers in a vector at most; fewer than the encoder's are the first
+            principal ones.
         validation_share: share of the texts that are held out to choose by.
         seed: of which texts.
     """
@@ -52,7 +53,7 @@ class Distillation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("max_length", 8), ("dim", 0), ("seed", 0)):
+        for name, least in (("max_length", 8), ("dim", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(
                     f"{name} must be at least {least}, got {getattr(self, name)}"
@@ -88,7 +89,7 @@ def distil(
     Raises:
         PretrainedError, TokenizerError: there is no such encoder, or it lacks a part.
         DataError: too few texts with a token.
-        ConfigError: `dim` above the encoder's width, or it is static already.
+        ConfigError: the encoder is static already.
 
     Reference: the start, model2vec (Tulkens and van Dongen, 2024), with the weights of
     Arora et al., "A simple but tough-to-beat baseline for sentence embeddings", ICLR
@@ -106,12 +107,6 @@ def distil(
             f"texts, got {len(texts)}"
         )
     encoder = FrozenEncoder.load(folder, cache=cache_folder("encodings"))
-    width = encoder.shape.features
-    if how.dim > width:
-        raise ConfigError(
-            f"dim must be at most the {width} numbers of {name}'s vectors, "
-            f"got {how.dim}"
-        )
     longest = min(how.max_length, encoder.shape.max_positions // 8 * 8)
     encoded = tokenizer.encode(texts, max_length=longest).windows
     sequences = [windows[0] for windows in encoded]
@@ -120,8 +115,10 @@ def distil(
     targets = encoder.sequence_vectors(sequences)
     size = tokenizer.vocabulary_size
     say(f"reading each of the {size:,} tokens alone")
-    alone = encoder.sequence_vectors(tokens_alone(tokenizer))
-    if 0 < how.dim < width:
+    single = tokens_alone(tokenizer)
+    short = dataclasses.replace(encoder, rows=(256,), lengths=(len(single[0]),))
+    alone = short.sequence_vectors(single)
+    if how.dim < encoder.shape.features:
         axes = np.linalg.eigh(targets.T @ targets)[1][:, : -how.dim - 1 : -1]
         targets, alone = targets @ axes, alone @ axes
         targets = of_length_one(targets)

@@ -21,6 +21,7 @@ from labelgraph_jax.predictors.many_labels import (
     require_room,
     uses_edges,
 )
+from labelgraph_jax.predictors.static_encoder import StaticEncoder
 from labelgraph_jax.runs.adjacency_file import read_adjacency
 from labelgraph_jax.runs.label_edges import starting_edges
 
@@ -32,7 +33,7 @@ def label_graph_arrays(
     labels: LabelSpace,
     sets: csr_array,
     tokenizer: AnyTokenizer,
-    encoder: FrozenEncoder | None,
+    encoder: FrozenEncoder | StaticEncoder | None,
     target_mask: np.ndarray | None = None,
 ) -> LabelGraphArrays:
     """What the label graph starts from; `sets` is the training split alone.
@@ -136,7 +137,7 @@ def label_features(
     config: Config,
     labels: LabelSpace,
     tokenizer: AnyTokenizer,
-    encoder: FrozenEncoder | None,
+    encoder: FrozenEncoder | StaticEncoder | None,
 ) -> np.ndarray:
     """What a label starts from beside its neighbours, float32 `[N, D]`.
 
@@ -144,7 +145,7 @@ def label_features(
         config: the run's settings.
         labels: their names and descriptions.
         tokenizer: of the documents; it reads the names as it reads them.
-        encoder: of the documents, where it is a pretrained one.
+        encoder: of the documents, where it is a pretrained or a static one.
 
     Raises:
         WordVectorError: a file of word vectors is missing or malformed, or has no word
@@ -158,7 +159,7 @@ def label_features(
     texts = [label_text(labels, name) for name in labels.names]
     if graph.features == "word_vectors":
         return label_word_vectors(graph.vectors_file, labels.names, texts)
-    if text.vectors == "pretrained":
+    if text.vectors in ("pretrained", "static"):
         assert encoder is not None and isinstance(tokenizer, Tokenizer)
         return encoder.sentence_vectors(texts, tokenizer)
     if isinstance(tokenizer, FeatureTokenizer):

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from scipy.sparse import csr_array
 from scipy.special import logit
 
-from labelgraph_jax.config import Config, ConfigError
+from labelgraph_jax.config import Config
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Corpus, LabelSpace
@@ -21,13 +21,7 @@ from labelgraph_jax.data.problems import shared_lines
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.data.tokenizers.word_vectors import read_word_vectors
 from labelgraph_jax.modules.magnet import TaskMagnet
-from labelgraph_jax.modules.pretrained import find_pretrained
-from labelgraph_jax.predictors.building import (
-    build_classifier,
-    first_trained_layer,
-    own_pooling,
-    padded_length,
-)
+from labelgraph_jax.predictors.building import build_classifier
 from labelgraph_jax.predictors.display import model_name
 from labelgraph_jax.predictors.documents import (
     AnyTokenizer,
@@ -38,11 +32,7 @@ from labelgraph_jax.predictors.documents import (
     require_annotations,
     token_weights,
 )
-from labelgraph_jax.predictors.frozen_encoder import (
-    FrozenEncoder,
-    keep_encoder,
-    upper_layers,
-)
+from labelgraph_jax.predictors.frozen_encoder import keep_encoder, upper_layers
 from labelgraph_jax.predictors.hierarchy import lacking_ancestors, require_taxonomy
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.loss_choice import choose_loss
@@ -62,6 +52,7 @@ from labelgraph_jax.runs.corpus import (
     require_labels,
     require_plain_loss,
 )
+from labelgraph_jax.runs.encoders import pretrained_encoders, static_encoder
 from labelgraph_jax.runs.label_graph import label_graph_arrays
 from labelgraph_jax.runs.problem import Prepared, Say, Validate
 from labelgraph_jax.runs.records import fingerprints
@@ -275,11 +266,14 @@ def prepare(
     # Tokens, and what a frozen encoder makes of them.
     in_chunks = label_chunk(config, len(labels)) > 0
     text = config.text
-    if origin is None:
+    static = static_encoder(text, corpus.train, origin, say)
+    if static is not None:
+        tokenizer: AnyTokenizer = static.tokenizer
+    elif origin is None:
         tokenizer = document_tokenizer(text, corpus.train)
     else:
         tokenizer = load_tokenizer(text, origin.tokenizer)
-    encoder, frozen, first_layer = _encoders(config)
+    encoder, frozen, first_layer = pretrained_encoders(config)
     if frozen is not None:
         say("encoding the documents once with the frozen layers (cached)")
     train, validation = (
@@ -295,6 +289,8 @@ def prepare(
         values["transformer"] = (
             upper_layers(encoder.params, first_layer) if first_layer else encoder.params
         )
+    elif static is not None:
+        values["embedding"] = static.table.astype(np.float32)
     elif text.encoder == "bag" and encoder is None:
         values["token_weight"] = token_weights(train.examples, tokenizer)
     if text.vectors == "file":
@@ -309,7 +305,7 @@ def prepare(
         note := lacking_ancestors(labels, sets.toarray(), mask)
     ):
         say(f"{corpus.name}: {note}")
-    graph = label_graph_arrays(config, labels, sets, tokenizer, encoder, mask)
+    graph = label_graph_arrays(config, labels, sets, tokenizer, static or encoder, mask)
     classifier = build_classifier(
         config,
         graph,
@@ -347,28 +343,6 @@ def prepare(
         classifier=classifier,
         initial_values=values,
     )
-
-
-def _encoders(
-    config: Config,
-) -> tuple[FrozenEncoder | None, FrozenEncoder | None, int]:
-    """The pretrained encoder, its layers that stay frozen, the first that does not."""
-    text = config.text
-    if text.vectors != "pretrained":
-        return None, None, 0
-    folder, cache = find_pretrained(text.pretrained), cache_folder("encodings")
-    pooling = own_pooling(config, folder)
-    encoder = FrozenEncoder.load(folder, cache=cache, pooling=pooling)
-    if padded_length(text.max_length) > (positions := encoder.shape.max_positions):
-        raise ConfigError(
-            f"text.max_length must be at most {positions // 8 * 8} for an encoder "
-            f"of {positions} positions, got {text.max_length}"
-        )
-    first_layer = first_trained_layer(text, encoder.shape)
-    if first_layer:
-        frozen = FrozenEncoder.load(folder, layers=first_layer, cache=cache)
-        return encoder, frozen, first_layer
-    return encoder, None if text.trainable else encoder, 0
 
 
 def label_objective(

@@ -9,7 +9,6 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from labelgraph_jax.cli.app import run
-from labelgraph_jax.config import ConfigError
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.modules.pretrained import PretrainedError
@@ -18,7 +17,7 @@ from labelgraph_jax.predictors.static_encoder import StaticEncoder, token_shares
 from labelgraph_jax.runs.distil import Distillation, distil, tokens_alone
 from tests.tiny import made_documents, write_jsonl
 
-ALL = Distillation(dim=0, max_length=10)
+ALL = Distillation(max_length=10)
 
 
 def texts(count: int = 60, seed: int = 4) -> list[str]:
@@ -82,7 +81,7 @@ def test_the_verb_leaves_a_folder_that_says_where_it_is_from(
     raw.write_text("\n".join(texts()) + "\n")
     out = tmp_path / "static"
     arguments = ["distil", str(zoo.bert), "--texts", str(raw), "--out", str(out)]
-    assert run([*arguments, "--dim", "0", "--max-length", "10"]) == 0
+    assert run([*arguments, "--max-length", "10"]) == 0
     said, told = capsys.readouterr()
     assert "at the start" in said and "fitted" in said
     assert "reading each of the" in told
@@ -113,8 +112,7 @@ def test_a_corpus_of_labelled_texts_is_read_as_well(
         ({"--texts": "nothing.txt"}, "nothing.txt"),
         ({"--out": "full"}, "full must be absent or an empty folder"),
         ({"--out": "raw.txt"}, "raw.txt must be absent or an empty folder"),
-        ({"--dim": "-1"}, "dim must be at least 0, got -1"),
-        ({"--dim": "100"}, "dim must be at most the"),
+        ({"--dim": "0"}, "dim must be at least 1, got 0"),
         ({"--max-length": "2"}, "max_length must be at least 8, got 2"),
         ({"--seed": "-1"}, "seed must be at least 0, got -1"),
         ({"--validation-share": "0"}, "validation_share must lie in (0, 0.9), got 0"),
@@ -134,7 +132,7 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(
     shutil.copytree(zoo.bert, "untokenized")
     Path("untokenized/tokenizer.json").unlink()
     made.save(Path("static"))
-    options = {"--texts": "raw.txt", "--out": "out", "--dim": "0"} | changes
+    options = {"--texts": "raw.txt", "--out": "out"} | changes
     encoder = options.pop("ENCODER", str(zoo.bert))
     before = sorted(tmp_path.rglob("*"))
     code = run(["distil", encoder, *(w for pair in options.items() for w in pair)])
@@ -167,5 +165,3 @@ def test_a_damaged_folder_is_named(made, zoo, tmp_path) -> None:
 def test_the_function_refuses_what_the_verb_refuses(zoo, encodings_folder) -> None:
     with pytest.raises(DataError, match="at least 20 different texts, got 0"):
         distil(str(zoo.bert), ["", "  "])
-    with pytest.raises(ConfigError, match="dim must be at most"):
-        distil(str(zoo.bert), texts(), Distillation(dim=1000))

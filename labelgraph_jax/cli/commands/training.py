@@ -207,7 +207,7 @@ class Distil:
 
     Examples:
       labelgraph distil minilm --texts raw.jsonl --out static/mine
-      labelgraph distil minilm --texts raw.txt --out static/mine --dim 0
+      labelgraph distil minilm --texts raw.txt --out static/mine --dim 384
     """
 
     encoder: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENCODER")]]
@@ -221,7 +221,7 @@ class Distil:
     max_length: int = 128
     """Tokens that the pretrained encoder reads of a text."""
     dim: int = 256
-    """Numbers in a vector, the first principal ones; 0 keeps all of the encoder's."""
+    """Numbers in a vector at most; fewer than the encoder's are the principal ones."""
     validation_share: float = 0.1
     """Share of the texts that are held out to choose how far the table may go from its
     start, 2,000 at most."""

@@ -134,7 +134,11 @@ def _kind(model: "Model") -> str:
     """What kind of model it is, in words."""
     config = model.config
     text = config.text
-    read = {"pretrained": f"{text.encoder} over {Path(text.pretrained).name}"}
+    source = Path(text.pretrained).name
+    read = {
+        "pretrained": f"{text.encoder} over {source}",
+        "static": f"static vectors that imitate {source}",
+    }
     parts = [f"text encoder: {read.get(text.vectors, text.encoder)}"]
     parts.append(f"head: {config.head.kind}")
     if config.mixture.kind != "none":

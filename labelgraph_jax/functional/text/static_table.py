@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-RIDGE_STEPS = 60
+RIDGE_STEPS = 30
 
 
 def ridge_token_table(
@@ -24,8 +24,9 @@ def ridge_token_table(
 
     for the shares B, the targets V and the start E_0, by conjugate gradients on
     `(B^T B + strength I) X = B^T (V - B E_0)`, E = E_0 + X. A token that no document
-    holds keeps its start. All columns take their steps together, each with step
-    lengths of its own; a column that has arrived stays.
+    holds keeps its start. The gradients are scaled by the diagonal of `B^T B`, since
+    frequent tokens have a thousand times the weight of rare ones. All columns take
+    their steps together, each with step lengths of its own.
 
     Args:
         shares: B: of each document how much of it each token is, rows that sum to 1.
@@ -71,15 +72,17 @@ def ridge_token_table(
     shares, targets, start = (x.astype(wide) for x in (shares, targets, start))
     moved = start * 0
     residual = shares.T @ (targets - shares @ start)
-    direction = residual
-    size = (residual * residual).sum(axis=0)
+    diagonal = ((shares * shares).sum(axis=0) + strength)[:, None]
+    direction = residual / diagonal
+    size = (residual * direction).sum(axis=0)
     for _ in range(steps):
         product = shares.T @ (shares @ direction) + strength * direction
         length = _ratio(size, (direction * product).sum(axis=0))
         moved = moved + length * direction
         residual = residual - length * product
-        before, size = size, (residual * residual).sum(axis=0)
-        direction = residual + _ratio(size, before) * direction
+        scaled = residual / diagonal
+        before, size = size, (residual * scaled).sum(axis=0)
+        direction = scaled + _ratio(size, before) * direction
     return (start + moved).astype(kind)
 
 

@@ -37,6 +37,7 @@ from labelgraph_jax.predictors.many_labels import MANY, require_room
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.adjacency_file import read_adjacency
 from labelgraph_jax.runs.corpus import read_corpus, require_labels
+from labelgraph_jax.runs.encoders import static_encoder
 from labelgraph_jax.runs.label_graph import label_features, starting_adjacency
 from labelgraph_jax.training.checkpoint import CheckpointStore
 
@@ -131,6 +132,9 @@ def _name_features(
     """The encoded names that a graph of alike labels is built from."""
     if config.graph.initialisation != "similarity":
         return None
+    static = static_encoder(config.text, corpus.train)
+    if static is not None:
+        return label_features(config, labels, static.tokenizer, static)
     tokenizer = document_tokenizer(config.text, corpus.train)
     encoder = None
     if config.text.vectors == "pretrained":
@@ -240,7 +244,8 @@ def _about(config: Config, corpus: Corpus) -> dict[str, Any]:
         about |= {"tau": graph.tau, "p": graph.p}
     if graph.initialisation == "similarity":
         text = config.text
-        vectors = text.pretrained if text.vectors == "pretrained" else text.vectors
+        read = text.vectors in ("pretrained", "static")
+        vectors = text.pretrained if read else text.vectors
         about |= {"neighbours": graph.neighbours, "vectors": vectors}
     if graph.initialisation in ("random", "xavier"):
         about |= {"seed": config.training.seed}

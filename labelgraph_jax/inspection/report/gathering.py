@@ -254,8 +254,9 @@ def _encoder(source: Source) -> str:
     if source.place.is_ensemble:
         return f"{len(source.results['ensemble']['weights'])} models joined"
     text = source.model.config.text
-    if text.vectors == "pretrained":
-        return f"{text.encoder}, {Path(text.pretrained).name}"
+    if text.vectors in ("pretrained", "static"):
+        kind = text.encoder if text.vectors == "pretrained" else "static"
+        return f"{kind}, {Path(text.pretrained).name}"
     return text.encoder
 
 

@@ -23,6 +23,7 @@ from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.memory.memory import Reader, unit
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.pickled import Pickled
+from labelgraph_jax.predictors.static_encoder import StaticEncoder, is_static
 from labelgraph_jax.training.evaluate import (
     ProbabilityFn,
     compile_probabilities,
@@ -65,10 +66,30 @@ class FrozenReader:
         return vectors()
 
 
+@dataclass(frozen=True)
+class StaticReader:
+    """Documents as a static encoder reads their heads.
+
+    Attributes:
+        encoder: with its tokenizer.
+        max_length: tokens that are read of a document.
+    """
+
+    encoder: StaticEncoder
+    max_length: int
+
+    def __call__(
+        self, documents: Sequence[Document], examples: Examples | None = None
+    ) -> np.ndarray:
+        texts = [document.text for document in documents]
+        own = self.encoder.tokenizer
+        return self.encoder.document_vectors(texts, own, max_length=self.max_length)
+
+
 def frozen_reader(
     config: MemoryConfig, folder: Path, cache: Path | None
-) -> FrozenReader:
-    """What reads documents with a frozen sentence encoder.
+) -> FrozenReader | StaticReader:
+    """What reads documents with a frozen sentence encoder, or a static one.
 
     Args:
         config: how much of a document is read.
@@ -78,6 +99,8 @@ def frozen_reader(
     Raises:
         PretrainedError, TokenizerError: the folder holds no readable encoder.
     """
+    if is_static(folder):
+        return StaticReader(StaticEncoder.load(folder), config.max_length)
     encoder = FrozenEncoder.load(folder, cache=cache)
     return FrozenReader(encoder, Tokenizer.from_pretrained(folder), config.max_length)
 
