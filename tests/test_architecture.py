@@ -36,7 +36,7 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_230,
+    "config": 1_240,
     "functional": 6_690,
     "modules": 2_050,
     "data": 9_940,
@@ -49,7 +49,7 @@ BUDGETS = {
     "cli": 3_350,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 43_310
+BUDGET = 43_320
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

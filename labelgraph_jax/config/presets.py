@@ -72,6 +72,17 @@ _MAGNET_PAPER = Config(
     ),
 )
 
+_FAST_CONTEXTUAL = Config(
+    text=TextConfig(
+        vectors="static",
+        trainable=False,
+        max_length=128,
+        dropout=0.1,
+        token_dropout=0.0,
+    ),
+    training=TrainingConfig(epochs=30, batch_size=64, learning_rate=1e-2),
+)
+
 _EURLEX57K = Config(
     data=DataConfig(corpus="eurlex57k"),
     text=TextConfig(ngrams=False, vocabulary_size=50_000, dim=384, max_length=320),
@@ -103,6 +114,11 @@ PRESETS: dict[str, tuple[str, Config]] = {
     "goemotions": (
         "As minilm-finetune, on GoEmotions' 28 labels, 64 tokens.",
         _GOEMOTIONS,
+    ),
+    "fast-contextual": (
+        "MiniLM distilled into a table of token vectors with the training texts, + "
+        "label graph: encodes by lookup, needs no transformer once it is trained.",
+        _FAST_CONTEXTUAL,
     ),
     "minilm-bilstm": (
         "Frozen, cached MiniLM vectors + BiLSTM + label graph on Reuters ModApte R90; "

@@ -100,11 +100,11 @@ def distil(
     if is_static(folder):
         raise ConfigError(f"{name} must be a transformer; it is distilled already")
     tokenizer = Tokenizer.from_pretrained(folder)
-    texts = list(dict.fromkeys(text for text in texts if text.strip()))
-    if len(texts) < LEAST_TEXTS:
+    texts = [text for text in texts if text.strip()]
+    if (different := len(set(texts))) < LEAST_TEXTS:
         raise DataError(
             f"to distil an encoder there must be at least {LEAST_TEXTS} different "
-            f"texts, got {len(texts)}"
+            f"texts, got {different}"
         )
     encoder = FrozenEncoder.load(folder, cache=cache_folder("encodings"))
     longest = min(how.max_length, encoder.shape.max_positions // 8 * 8)

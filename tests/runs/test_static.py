@@ -88,9 +88,8 @@ def test_it_predicts_where_the_encoder_is_gone(
     place = tmp_path / "run"
     arguments = ["train", "--data", data.data, "--validation", data.validation]
     arguments += ["--test", data.test, "--workdir", str(place), "--no-report"]
-    arguments += ["--text.vectors", "static", "--text.pretrained", str(bert)]
-    arguments += ["--text.no-trainable", "--training.epochs", "2"]
-    assert run([*arguments, "--training.batch-size", "16"]) == 0
+    arguments += ["--preset", "fast-contextual", "--text.pretrained", str(bert)]
+    assert run([*arguments, "--training.epochs", "2"]) == 0
     assert "static bert" in capsys.readouterr().out
     shutil.rmtree(bert)
     shutil.rmtree(encodings_folder.parent)
