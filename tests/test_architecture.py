@@ -41,7 +41,7 @@ BUDGETS = {
     "modules": 2_050,
     "data": 9_940,
     "training": 2_690,
-    "predictors": 5_050,
+    "predictors": 5_060,
     "runs": 4_270,
     "inspection": 4_800,
     "deploy": 2_980,

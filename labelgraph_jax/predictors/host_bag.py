@@ -33,7 +33,7 @@ which then stay awake for longer than a product of few labels takes."""
 class HostBag:
     """What follows from the counts of a document's tokens.
 
-        sigmoid(relu(counts @ table + bias) @ labels.T + label_bias)
+        sigmoid(relu(bag + bias) @ labels.T + label_bias)
 
     Attributes:
         table: the embedding of each token.
@@ -42,6 +42,7 @@ class HostBag:
         labels: a vector per label.
         label_bias: one number per label.
         window_pooling: `mean` or `max`.
+        damping, norm: of the bag, see `functional.bag_of_embeddings`.
     """
 
     table: Float[np.ndarray, "V D"]
@@ -50,6 +51,8 @@ class HostBag:
     labels: Float[np.ndarray, "N D"]
     label_bias: Float[np.ndarray, " N"]
     window_pooling: str
+    damping: str
+    norm: str
 
     def __call__(self, examples: Examples) -> Predictions:
         """Predictions of all documents, in their order; none is padded."""
@@ -85,7 +88,14 @@ class HostBag:
         values = None
         if examples.token_values is not None:
             values = [each for own in examples.token_values[rows] for each in own]
-        vectors = bags(self.table, self.token_weights, windows, values)
+        vectors = bags(
+            self.table,
+            self.token_weights,
+            windows,
+            values,
+            damping=self.damping,
+            norm=self.norm,
+        )
         if self.bias is not None:
             vectors = np.maximum(vectors + self.bias, 0)
         if not examples.windowed:
@@ -106,7 +116,6 @@ def host_bag(classifier: Classifier, params: Any) -> HostBag | None:
         isinstance(classifier.module, Magnet)
         and encoder.kind == "bag"
         and "token_weight" in own
-        and (encoder.damping, encoder.norm) == ("log", "tfidf")
         and not encoder.hidden_features
     )
     if not is_bag or jax.default_backend() != "cpu" or jax.process_count() > 1:
@@ -119,6 +128,8 @@ def host_bag(classifier: Classifier, params: Any) -> HostBag | None:
         np.asarray(labels),
         np.asarray(label_bias),
         encoder.window_pooling,
+        encoder.damping,
+        encoder.norm,
     )
 
 
@@ -127,31 +138,46 @@ def bags(
     token_weights: Float[np.ndarray, " V"],
     windows: Sequence[Int[np.ndarray, " S"]],
     values: Sequence[Float[np.ndarray, " S"]] | None = None,
+    *,
+    damping: str = "log",
+    norm: str = "tfidf",
 ) -> Float[np.ndarray, "B D"]:
-    """`functional.bag_of_embeddings` with its defaults, of rows that are not padded.
+    """`functional.bag_of_embeddings` of rows that are not padded.
 
     Args:
         table: the embedding of each token.
         token_weights: what each weighs.
         windows: token ids.
-        values: in place of 1 + log of the counts; each token stands in a window once.
+        values: in place of damped counts; each token stands in a window once.
+        damping, norm: of the bag.
     """
     lengths = np.fromiter(map(len, windows), np.int64, len(windows))
-    rows = np.repeat(np.arange(len(windows)), lengths)
+    rows = np.repeat(np.arange(len(windows), dtype=np.int32), lengths)
     ids = np.concatenate(windows) if windows else np.zeros(0, np.int32)
-    held = (
-        np.ones(len(ids)) if values is None or not windows else np.concatenate(values)
-    )
+    held = np.ones(len(ids), np.float32)
+    if values is not None and windows:
+        held = np.concatenate(values).astype(np.float32)
     shape = len(windows), len(table)
     # By columns: each row of the table is read once, and the sums stay in the cache.
-    counts = coo_array((held.astype(np.float32), (rows, ids)), shape).tocsc()
+    counts = coo_array((held, (rows, ids)), shape).tocsc()
     if values is None:
-        counts.data = 1 + np.log(counts.data)
+        counts.data = {
+            "none": lambda c: c,
+            "sqrt": np.sqrt,
+            "log": lambda c: 1 + np.log(c),
+            "binary": np.ones_like,
+        }[damping](counts.data)
     counts.data *= np.repeat(token_weights, np.diff(counts.indptr))
-    squares = np.square(counts.data)
-    size = np.bincount(counts.indices, squares, minlength=len(windows))
-    size = np.sqrt(np.where(size == 0, 1, size)).astype(np.float32)
-    return (counts @ table) / size[:, None]
+    total = counts @ table
+    if norm == "sum":
+        return total
+    if norm == "l2":
+        size = np.linalg.norm(total, axis=1)
+    else:
+        each = np.abs(counts.data) if norm == "mean" else np.square(counts.data)
+        size = np.bincount(counts.indices, each, minlength=len(windows))
+        size = size if norm == "mean" else np.sqrt(size)
+    return total / np.where(size == 0, 1, size).astype(np.float32)[:, None]
 
 
 def _pooled(

@@ -86,11 +86,15 @@ def test_its_vectors_are_those_of_the_bag_of_embeddings(data: Any) -> None:
     has_values = data.draw(st.booleans())
     ids = st.lists(st.integers(0, 9), max_size=6, unique=has_values)
     windows = [np.asarray(w, np.int32) for w in data.draw(st.lists(ids, max_size=4))]
+    options = {
+        "damping": data.draw(st.sampled_from(("none", "sqrt", "log", "binary"))),
+        "norm": data.draw(st.sampled_from(("tfidf", "l2", "mean", "sum"))),
+    }
     random = np.random.default_rng(0)
     table = random.normal(size=(10, 3)).astype(np.float32)
     weights = random.uniform(0, 2, 10).astype(np.float32)
     values = [random.normal(size=len(w)).astype(np.float32) for w in windows]
-    found = bags(table, weights, windows, values if has_values else None)
+    found = bags(table, weights, windows, values if has_values else None, **options)
     assert found.dtype == np.float32
     assert found.shape == (len(windows), 3)
     padded = np.zeros((4, 6), np.int32)
@@ -105,6 +109,7 @@ def test_its_vectors_are_those_of_the_bag_of_embeddings(data: Any) -> None:
         jnp.asarray(mask),
         jnp.asarray(weights),
         values=jnp.asarray(numbers) if has_values else None,
+        **options,
     )
     np.testing.assert_allclose(found, expected[: len(windows)], atol=1e-5)
 
