@@ -42,7 +42,7 @@ BUDGETS = {
     "data": 9_940,
     "training": 2_690,
     "predictors": 5_060,
-    "runs": 4_270,
+    "runs": 4_280,
     "inspection": 4_800,
     "deploy": 2_980,
     "estimator": 260,

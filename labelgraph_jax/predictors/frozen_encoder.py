@@ -67,15 +67,19 @@ class _MemoryStore:
         self._vectors[index] = vectors.astype(np.float16)
 
 
-class _MeanStore:
-    """Keeps the mean of a sequence's token vectors, scaled to length 1, in a store."""
+class _PooledStore:
+    """Keeps one vector of a sequence's tokens, scaled to length 1, in a store."""
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
+    def __init__(self, inner: Any, pooling: str) -> None:
+        self._inner, self._pooling = inner, pooling
 
     def write(self, index: int, vectors: np.ndarray) -> None:
-        mean = vectors.astype(np.float32).mean(axis=0, keepdims=True)
-        self._inner.write(index, mean / np.linalg.norm(mean))
+        wide = vectors.astype(np.float32)
+        if self._pooling == "cls":
+            wide = wide[0]
+        else:
+            wide = getattr(wide, self._pooling)(axis=0)
+        self._inner.write(index, wide[None] / np.linalg.norm(wide))
 
 
 @dataclass(frozen=True)
@@ -196,19 +200,24 @@ class FrozenEncoder(Pickled):
         return self.sequence_vectors([w[0] for w in windows])
 
     def sequence_vectors(self, sequences: list[np.ndarray]) -> np.ndarray:
-        """One vector of length 1 per sequence of token ids, as `document_vectors`."""
-        ones = [1] * len(sequences)
+        """One vector of length 1 per sequence of token ids, as `document_vectors`; by
+        the pooling of the shape where it has one."""
+        ones, pooling = [1] * len(sequences), self.shape.pooling or "mean"
         store: Any = None
-        key = encoding_key(self.fingerprint, {"kind": "text vectors"}, sequences)
+        settings = {"kind": "text vectors"}
+        if pooling != "mean":
+            settings["pooling"] = pooling
+        key = encoding_key(self.fingerprint, settings, sequences)
         if self.cache is not None:
             store = EncodingCache.find(self.cache, key)
         if store is None and self.cache is not None:
             writer = EncodingCacheWriter(self.cache, key, ones, self.shape.features)
-            self._fill(_MeanStore(writer), sequences, writer.missing)
+            self._fill(_PooledStore(writer, pooling), sequences, writer.missing)
             store = writer.finish()
         elif store is None:
             store = _MemoryStore(ones)
-            self._fill(_MeanStore(store), sequences, np.arange(len(sequences)))
+            missing = np.arange(len(sequences))
+            self._fill(_PooledStore(store, pooling), sequences, missing)
         rows = [store[i] for i in range(len(sequences))]
         return np.concatenate(rows).astype(np.float32)
 

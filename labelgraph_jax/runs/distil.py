@@ -14,6 +14,11 @@ from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.functional.text.static_table import ridge_token_table
+from labelgraph_jax.modules.encoder_settings import (
+    read_pooling,
+    read_prompt,
+    read_shape,
+)
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.static_encoder import (
@@ -75,7 +80,8 @@ def distil(
 
     First every token alone through the encoder gives a table, its rows weighed by
     a / (a + p) for a token whose share of the texts is p. Then the table is fitted to
-    the vectors that the encoder gives the texts, see
+    the vectors that the encoder gives the texts (pooled and after a prompt as its
+    folder says), see
     `functional.ridge_token_table`; how far it may go from its start is chosen by the
     cosine to the encoder's vectors on texts held out, and the table then fitted to
     all.
@@ -106,22 +112,29 @@ def distil(
             f"to distil an encoder there must be at least {LEAST_TEXTS} different "
             f"texts, got {different}"
         )
-    encoder = FrozenEncoder.load(folder, cache=cache_folder("encodings"))
+    pooling = read_pooling(folder, read_shape(folder).features) or "mean"
+    cache = cache_folder("encodings")
+    encoder = FrozenEncoder.load(folder, cache=cache, pooling=pooling)
     longest = min(how.max_length, encoder.shape.max_positions // 8 * 8)
-    encoded = tokenizer.encode(texts, max_length=longest).windows
-    sequences = [windows[0] for windows in encoded]
+
+    def cut(before: str) -> list[np.ndarray]:
+        own = [before + text for text in texts] if before else texts
+        encoded = tokenizer.encode(own, max_length=longest)
+        return [windows[0] for windows in encoded.windows]
 
     say(f"reading {counted(len(texts), 'text')} with {name}")
-    targets = encoder.sequence_vectors(sequences)
+    sequences, prompt = cut(""), read_prompt(folder)
+    targets = encoder.sequence_vectors(cut(prompt) if prompt else sequences)
     size = tokenizer.vocabulary_size
     say(f"reading each of the {size:,} tokens alone")
     single = tokens_alone(tokenizer)
     short = dataclasses.replace(encoder, rows=(256,), lengths=(len(single[0]),))
     alone = short.sequence_vectors(single)
+    whole = targets  # what is left of the encoder's own vectors, of length 1 or less
     if how.dim < encoder.shape.features:
         axes = np.linalg.eigh(targets.T @ targets)[1][:, : -how.dim - 1 : -1]
-        targets, alone = targets @ axes, alone @ axes
-        targets = of_length_one(targets)
+        whole, alone = targets @ axes, alone @ axes
+        targets = of_length_one(whole)
     shares = token_shares(sequences, size)
     start = weighed(alone, shares, targets)
 
@@ -132,7 +145,7 @@ def distil(
 
     def cosine(table: np.ndarray) -> float:
         made = of_length_one(shares[held] @ table)
-        return float((made * targets[held]).sum(axis=1).mean())
+        return float((made * whole[held]).sum(axis=1).mean())
 
     def fitted(rows: Any, strength: float, **options: Any) -> np.ndarray:
         table: np.ndarray = ridge_token_table(
@@ -151,7 +164,8 @@ def distil(
     about = {
         "encoder": name,
         "encoder_fingerprint": encoder.fingerprint,
-        "pooling": "mean",
+        "pooling": pooling,
+        "prompt": prompt,
         "texts": len(texts),
         "texts_fingerprint": texts_fingerprint(texts),
         "strength": strength,

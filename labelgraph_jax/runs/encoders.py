@@ -13,6 +13,7 @@ from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.features.documents import reads_features
 from labelgraph_jax.data.files import cache_folder, make_folder
 from labelgraph_jax.data.tokenizers.words import Tokenizer
+from labelgraph_jax.modules.encoder_settings import read_pooling, read_prompt
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.building import (
     first_trained_layer,
@@ -93,8 +94,12 @@ def static_encoder(
         return StaticEncoder.load(source)
     texts = [document.text for document in documents]
     how = Distillation(max_length=min(Distillation.max_length, text.max_length))
-    weights = FrozenEncoder.load(source).fingerprint
-    parts = [weights, texts_fingerprint(texts), dataclasses.asdict(how)]
+    encoder, tokenizer = FrozenEncoder.load(source), Tokenizer.from_pretrained(source)
+    parts = [
+        *(encoder.fingerprint, tokenizer.fingerprint, read_prompt(source)),
+        *(read_pooling(source, encoder.shape.features), texts_fingerprint(texts)),
+        dataclasses.asdict(how),
+    ]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     kept = cache_folder("static") / key
     if not is_static(kept):

@@ -27,14 +27,21 @@ def test_every_row_is_measured_and_kept(options, tmp_path, capsys) -> None:
     assert "static, rate 0.003, dropout 0.1" in said
     record = json.loads((tmp_path / "static-encoder-mine-quick.json").read_text())
     rows = {row["row"]: row for row in record["rows"]}
-    assert list(rows) == ["minilm", "static", "alone", "bag", "bag+static"]
+    assert list(rows) == [
+        "minilm",
+        "static",
+        "static-long",
+        "alone",
+        "bag",
+        "bag+static",
+    ]
     for row in rows.values():
         assert {one["metric"] for one in row["f1"]} == {"micro_f1", "macro_f1"}
         assert all(len(one["values"]) == 2 for one in row["f1"])
     best = np.maximum(rows["bag"]["validation"], rows["static"]["validation"])
     assert (np.asarray(rows["bag+static"]["validation"]) >= best - 1e-6).all()
     assert {0.0, 1.0} < set(WEIGHTS)
-    assert len(record["differences"]) == 8
+    assert len(record["differences"]) == 10
     assert record["speed"]["ratio"] > 1
     page = (tmp_path / "static-encoder-mine-quick.md").read_text()
     assert "static, fitted to the training texts" in page

@@ -59,6 +59,24 @@ def test_only_the_principal_numbers_are_kept(zoo, encodings_folder) -> None:
     assert made.about["cosine"]["fitted"] > 0.5
 
 
+def test_texts_are_pooled_and_prompted_as_the_folder_says(
+    made, zoo, encodings_folder, tmp_path
+) -> None:
+    folder = shutil.copytree(zoo.bert, tmp_path / "bert")
+    pooling = {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}
+    modules = [{"idx": 1, "name": "1", **pooling}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    own = {"pooling_mode_cls_token": True, "word_embedding_dimension": 8}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(own))
+    prompts = {"prompts": {"query": "wheat "}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    other = distil(str(folder), texts(), ALL)
+    assert (other.about["pooling"], other.about["prompt"]) == ("cls", "wheat ")
+    assert (made.about["pooling"], made.about["prompt"]) == ("mean", "")
+    assert np.abs(other.table - made.table).max() > 0.1
+
+
 def test_shares_are_counts_over_lengths() -> None:
     sequences = [np.array([2, 3, 2, 2], np.int32), np.array([], np.int32)]
     shares = token_shares(sequences, 5).toarray()
