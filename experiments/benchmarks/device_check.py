@@ -73,7 +73,8 @@ ATTENTION = {
 }
 BATCH_ROWS = "32,64,128,256"
 STEPS = {
-    "bag": "--encoder bag --batch 32 --tokens 512 --shortest 128 --features 256",
+    "bag": "--encoder bag --batch 32 --tokens 512 --shortest 128 --features 256 "
+    "--variants fused,foreach",
     "transformer": "--encoder transformer --shape minilm --dtype bfloat16 --batch 64 "
     "--tokens 128 --variants fused",
 }
@@ -329,8 +330,8 @@ def restoring(room: Room) -> str:
 
 Part = Callable[[Room], str]
 PARTS: dict[str, tuple[Part, float]] = {
-    "functional": (functional, 75),
-    "train_steps": (train_steps, 80),
+    "functional": (functional, 65),
+    "train_steps": (train_steps, 95),
     "utilisation": (utilisation, 85),
     "label_attention": (label_attention, 45),
     "training": (training, 155),
