@@ -247,7 +247,7 @@ def label_attention(room: Room) -> str:
             output=printed,
         )
         said = printed.read_text().splitlines() if printed.is_file() else []
-        point = {"method": method, "labels": count}
+        point: dict[str, Any] = {"method": method, "labels": count}
         point |= {"reason": reason} if reason or not said else json.loads(said[-1])
         points.append(point)
         if "reason" in point:
@@ -260,7 +260,7 @@ def label_attention(room: Room) -> str:
     ]
     losses = [p["loss"] for p in points if p["labels"] == labels[0] and "loss" in p]
     if len(losses) == 2:
-        same = bool(np.isclose(*losses, rtol=1e-2))
+        same = bool(np.isclose(losses[0], losses[1], rtol=1e-2))
         found = f"{losses[0]:.6g} and {losses[1]:.6g}"
         room.checks.append(Check("dense and exact have one loss, to 1 %", found, same))
     return "; ".join(reasons)

@@ -83,7 +83,7 @@ def _bert_shape(settings: Mapping[str, Any], family: str) -> TransformerShape:
         "heads": "n_heads" if distilled else "num_attention_heads",
         "hidden_features": "hidden_dim" if distilled else "intermediate_size",
     }
-    sizes = {ours: int(settings[theirs]) for ours, theirs in names.items()}
+    sizes: dict[str, Any] = {ours: int(settings[key]) for ours, key in names.items()}
     offset = 0
     if family in PADDED:
         offset = int(settings.get("pad_token_id", 1)) + 1

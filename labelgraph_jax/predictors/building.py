@@ -132,7 +132,7 @@ def _text_encoder(
             dropout_rate=text.dropout,
             attention_dropout_rate=text.attention_dropout,
         )
-    pooling = text.pooling
+    pooling: str = text.pooling
     if pooling == "default":
         pooling = pretrained.pooling if pretrained else ""
     # A transformer has no layer after its pooling; a bag's sum of embeddings is one.
