@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import labelgraph_jax as lg
-from experiments.benchmarks import imports, measure, train_step
+from experiments.benchmarks import imports, measure, predicting, train_step
+from experiments.benchmarks.__main__ import judge_predicting
 from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
 
 TOY = {
@@ -126,3 +127,30 @@ def test_import_times_are_set_against_their_targets() -> None:
     row = {"median": 2.0, "lowest": 1.0, "highest": 3.0, "target": 1.5}
     text = imports.report({"machine": facts, "repeats": 1, "rows": {"it": row}})
     assert "| `it` | 2.00 | 1.00 to 3.00 | 1.5 s: missed |" in text
+
+
+def test_texts_to_predict_have_so_many_words_and_a_missing_peer_is_told(
+    tmp_path: Path,
+) -> None:
+    predicting.write_inputs(tmp_path, texts=3, words=8)
+    lines = (tmp_path / "texts.txt").read_text("utf-8").splitlines()
+    assert [len(line.split()) for line in lines] == [8, 8, 8]
+    row = json.loads((tmp_path / "train.jsonl").read_text("utf-8").splitlines()[0])
+    assert row["text"]
+    spread = measure.Spread(7000.0, 6900.0, 7100.0)._asdict()
+    ours = {"rate": spread, "seconds": spread, "megabytes": 450.0}
+    result = {
+        **{"texts": 3, "words": 8, "turns": 1, "machine": measure.machine_facts()},
+        **{"rows": {"ours": ours}, "missing": {"fasttext": "not installed"}},
+        **{"target": predicting.TARGET, "most_megabytes": predicting.MOST_MEGABYTES},
+    }
+    assert "fastText is not measured: not installed" in predicting.report(result)
+    assert [verdict.met for verdict in judge_predicting(result)] == [True, True]
+
+
+def test_a_command_that_fails_says_why() -> None:
+    taken, megabytes = predicting.usage([sys.executable, "-c", "pass"])
+    assert taken > 0
+    assert megabytes > 1
+    with pytest.raises(RuntimeError, match="boom"):
+        predicting.usage([sys.executable, "-c", "raise ValueError('boom')"])
