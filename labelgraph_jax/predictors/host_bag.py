@@ -5,7 +5,7 @@ distinct tokens are read. The compiled network reads a row of the table for each
 of a padded batch, and is compiled anew for every shape of one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,12 @@ PRODUCTS = 16 * DOCUMENTS
 ALONE = 500_000
 """Multiplications that OpenBLAS does in the thread that asks. For more it wakes others,
 which then stay awake for longer than a product of few labels takes."""
+DAMPED: Mapping[str, Callable[[Any], Any]] = {
+    "none": lambda counts: counts,
+    "sqrt": np.sqrt,
+    "log": lambda counts: 1 + np.log(counts),
+    "binary": np.ones_like,
+}
 
 
 @dataclass(frozen=True)
@@ -84,10 +90,12 @@ class HostBag:
 
     def _vectors(self, examples: Examples, rows: slice) -> Float[np.ndarray, "B D"]:
         assert examples.windows is not None
-        windows = [each for own in examples.windows[rows] for each in own]
+        # Without windows a document is a row that holds nothing.
+        nothing = [] if examples.windowed else [np.zeros(0, np.int32)]
+        windows = [w for own in examples.windows[rows] for w in own or nothing]
         values = None
         if examples.token_values is not None:
-            values = [each for own in examples.token_values[rows] for each in own]
+            values = [w for own in examples.token_values[rows] for w in own or nothing]
         vectors = bags(
             self.table,
             self.token_weights,
@@ -161,12 +169,7 @@ def bags(
     # By columns: each row of the table is read once, and the sums stay in the cache.
     counts = coo_array((held, (rows, ids)), shape).tocsc()
     if values is None:
-        counts.data = {
-            "none": lambda c: c,
-            "sqrt": np.sqrt,
-            "log": lambda c: 1 + np.log(c),
-            "binary": np.ones_like,
-        }[damping](counts.data)
+        counts.data = DAMPED[damping](counts.data)
     counts.data *= np.repeat(token_weights, np.diff(counts.indptr))
     total = counts @ table
     if norm == "sum":

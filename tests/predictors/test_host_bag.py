@@ -114,6 +114,13 @@ def test_its_vectors_are_those_of_the_bag_of_embeddings(data: Any) -> None:
     np.testing.assert_allclose(found, expected[: len(windows)], atol=1e-5)
 
 
+def test_a_document_without_a_window_has_its_row(zoo: Zoo) -> None:
+    model = lg.load(zoo("bag")).network
+    windows = [[np.int32([2])], [], [np.int32([3])]]
+    examples = Examples(windows=windows, targets=np.zeros((3, 5), np.float32))
+    np.testing.assert_allclose(own(model, examples), compiled(model, examples), 1e-5)
+
+
 def test_how_many_are_counted_at_a_time_changes_nothing(
     zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
