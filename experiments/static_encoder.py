@@ -192,6 +192,9 @@ class Study:
         fraction = {"validation_fraction": 0.06} if "reuters" in chosen.corpus else {}
         source = {"corpus" if named else "data": chosen.corpus}
         self.data = DataConfig(**source, data_dir=chosen.data_dir, **fraction)  # type: ignore[arg-type]
+        folder = find_pretrained(chosen.pretrained)
+        self.teacher = FrozenEncoder.load(folder, cache=cache_folder("encodings"))
+        self.length = min(LENGTH, self.teacher.shape.max_positions // 8 * 8)
         self.config = self.configuration(RATES[0], DROPOUTS[0])
         prepared = prepare(self.config, say)
         text = self.config.text
@@ -201,8 +204,6 @@ class Study:
         static = static_encoder(text, prepared.corpus.train)
         assert static is not None and isinstance(prepared.tokenizer, Tokenizer)
         self.static, self.tokenizer = static, prepared.tokenizer
-        folder = find_pretrained(chosen.pretrained)
-        self.teacher = FrozenEncoder.load(folder, cache=cache_folder("encodings"))
         # Vectors are given: there is no table to put values in.
         prepared = dataclasses.replace(prepared, initial_values={})
         self.base = TableCorpus(self.config, prepared, test, None, Path(chosen.work))
@@ -226,7 +227,7 @@ class Study:
                 vectors="static",
                 pretrained=self.chosen.pretrained,
                 trainable=False,
-                max_length=LENGTH,
+                max_length=self.length,
                 dim=width,
                 dropout=dropout,
                 token_dropout=0.0,
@@ -402,7 +403,7 @@ class Study:
 
         found = {
             "tokenizer": rate(
-                len(texts), lambda: self.tokenizer.encode(texts, max_length=LENGTH)
+                len(texts), lambda: self.tokenizer.encode(texts, max_length=self.length)
             ),
             "minilm": rate(len(few), lambda: alone.sequence_vectors(few)),
             "static": rate(len(every), lambda: self.static.sequence_vectors(every)),
