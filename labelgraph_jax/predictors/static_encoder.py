@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from scipy.sparse import csr_array
 
-from labelgraph_jax.data.files import make_folder, read_json, write_json
+from labelgraph_jax.data.files import make_folder, read_json, replacing, write_json
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.modules.pretrained import PretrainedError
 
@@ -97,7 +97,8 @@ class StaticEncoder:
     def save(self, folder: Path) -> None:
         """Write table, tokenizer and settings; config.json, which names them, last."""
         make_folder(folder)
-        save_file({"embedding": self.table}, folder / TABLE)
+        with replacing(folder / TABLE) as unfinished:
+            unfinished.write_bytes(save({"embedding": self.table}))
         self.tokenizer.save(folder)
         pad = self.tokenizer.vocabulary[self.tokenizer.pad_id]
         write_json(folder / "tokenizer_config.json", {"pad_token": pad})
