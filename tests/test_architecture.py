@@ -36,20 +36,20 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_240,
-    "functional": 6_690,
-    "modules": 2_050,
-    "data": 9_940,
-    "training": 2_690,
-    "predictors": 5_060,
-    "runs": 4_280,
+    "config": 1_245,
+    "functional": 6_710,
+    "modules": 2_070,
+    "data": 10_060,
+    "training": 3_160,
+    "predictors": 5_085,
+    "runs": 4_420,
     "inspection": 4_800,
     "deploy": 2_980,
     "estimator": 260,
     "cli": 3_350,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 43_320
+BUDGET = 44_120
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -65,7 +65,9 @@ checksums of what decides an answer, more epochs and starts from other runs (run
 numbers of a JSON file that are not finite (data). And new methods: pseudo-labels,
 spreading and other distributions (functional), two files compared (runs, cli); and
 tokens of many texts at once (data), a bag that predicts without a compiled program, of
-parameters that are read without Orbax (predictors)."""
+parameters that are read without Orbax (predictors). And steps that move the rows of a
+table that they read: the optimizer of rows, the step and its programs (training), the
+rows of a batch (data), the choice of the step (runs)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

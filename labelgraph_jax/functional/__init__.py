@@ -178,6 +178,7 @@ from labelgraph_jax.functional.text.label_decoder import (
     label_sequences,
 )
 from labelgraph_jax.functional.text.pooling import (
+    bag_of_counts,
     bag_of_embeddings,
     masked_max,
     masked_mean,
@@ -208,6 +209,7 @@ __all__ = [
     "ancestor_probabilities",
     "apply_thresholds",
     "asymmetric_loss",
+    "bag_of_counts",
     "bag_of_embeddings",
     "bernoulli_divergence",
     "bidirectional_lstm",

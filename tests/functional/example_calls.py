@@ -815,6 +815,10 @@ EXAMPLES: dict[str, Example] = {
         F.weighted_sum, {"values": "B T float", "weights": "T float"}
     ),
     # Text
+    "bag_of_counts": Example(
+        F.bag_of_counts,
+        {"table": "V D float", "counts": "B V positive", "token_weights": "V positive"},
+    ),
     "bag_of_embeddings": Example(
         F.bag_of_embeddings,
         {

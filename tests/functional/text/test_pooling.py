@@ -51,6 +51,54 @@ def test_a_bag_equals_its_plain_loops(damping: str, norm: str) -> None:
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+@pytest.mark.parametrize("damping", pooling.DAMPINGS)
+@pytest.mark.parametrize("norm", pooling.BAG_NORMS)
+def test_a_bag_of_counts_is_that_of_its_tokens(wrap, damping: str, norm: str) -> None:
+    table, weights = draw(0, 5, 4), jnp.abs(draw(1, 5))
+    counts = np.zeros((3, 5), np.float32)
+    np.add.at(counts, (np.arange(3)[:, None], IDS), np.asarray(MASK, np.float32))
+    counts = jnp.asarray(counts)
+
+    def bag(table, counts, weights):
+        return pooling.bag_of_counts(table, counts, weights, damping=damping, norm=norm)
+
+    got = wrap(bag)(table, counts, weights)
+    expected = loops("bag_of_embeddings", table, IDS, MASK, weights, damping, norm)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+    def of_tokens(table):
+        return pooling.bag_of_embeddings(
+            table, IDS, MASK, weights, damping=damping, norm=norm
+        )
+
+    cotangent = draw(3, 3, 4)
+    np.testing.assert_allclose(
+        jax.vjp(lambda table: bag(table, counts, weights), table)[1](cotangent)[0],
+        jax.vjp(of_tokens, table)[1](cotangent)[0],
+        atol=1e-5,
+    )
+
+
+@examples(20)
+@given(st.permutations(range(5)))
+def test_a_bag_of_counts_is_blind_to_the_order_of_rows(order: list[int]) -> None:
+    table, counts = draw(0, 5, 4), jnp.round(jnp.abs(draw(1, 3, 5)))
+    rows = jnp.asarray(order)
+    np.testing.assert_allclose(
+        pooling.bag_of_counts(table[rows], counts[:, rows]),
+        pooling.bag_of_counts(table, counts),
+        atol=1e-5,
+    )
+
+
+def test_a_bag_of_counts_of_nothing_is_zeros_and_knows_its_dampings() -> None:
+    table, counts = jnp.ones((5, 4)), jnp.ones((2, 5))
+    with pytest.raises(ValueError, match="damping must be one of"):
+        pooling.bag_of_counts(table, counts, damping="cube")
+    assert not pooling.bag_of_counts(table, jnp.zeros((2, 5))).any()
+
+
 def test_the_default_bag_with_an_identity_table_is_scikit_learns_tfidf() -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
