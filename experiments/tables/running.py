@@ -28,9 +28,10 @@ from labelgraph_jax.predictors.measure import validation_metrics
 from labelgraph_jax.predictors.network import Classifier, count_parameters
 from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
-from labelgraph_jax.runs.fit import fit, optimizer_and_step
+from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.labels import label_objective
 from labelgraph_jax.runs.restore import restore_network
+from labelgraph_jax.runs.steps import optimizer_and_step
 from labelgraph_jax.training.seeds import (
     Trial,
     compile_epoch,

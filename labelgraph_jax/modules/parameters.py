@@ -58,8 +58,23 @@ class Norm(nn.Module):
         return scale, self.param("bias", nn.initializers.zeros, (self.features,))
 
 
+def rows_by_id(
+    module: nn.Module, name: str, initial: Any, shape: tuple[int, ...]
+) -> Array:
+    """A parameter with a row per id; a caller may give some of its rows alone.
+
+    Training gives those that a batch reads, whose ids then count these rows.
+    """
+    if module.has_variable("params", name):
+        given: Array = module.get_variable("params", name)
+        if jnp.shape(given)[1:] == shape[1:] and len(given) < shape[0]:
+            return given
+    return module.param(name, initial, shape)
+
+
 class Table(nn.Module):
-    """An embedding table whose entries have the given standard deviation."""
+    """An embedding table whose entries have the given standard deviation, or some of
+    its rows, see `rows_by_id`."""
 
     rows: int
     features: int
@@ -68,7 +83,7 @@ class Table(nn.Module):
     @nn.compact
     def __call__(self) -> Array:
         initial = nn.initializers.normal(self.deviation)
-        return self.param("embedding", initial, (self.rows, self.features))
+        return rows_by_id(self, "embedding", initial, (self.rows, self.features))
 
 
 class Lstm(nn.Module):

@@ -22,7 +22,11 @@ RECEIVERS = "receivers"
 MESSAGE = "message"
 """What of the vectors of `RECEIVERS` came from other labels, beside their attention."""
 
+COUNTED = "counted"
+"""Collection whose counts of tokens, `[B, V]`, a bag reads in place of token ids."""
+
 VECTORS = "vectors"
+COUNTS = "counts"
 
 
 def at_token_seam(

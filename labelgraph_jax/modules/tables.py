@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from labelgraph_jax.modules.magnet import LOG_VARIANCE
 from labelgraph_jax.modules.mixture import MultiTaskNetwork
+from labelgraph_jax.modules.parameters import rows_by_id
 
 
 class TableEncoder(nn.Module):
@@ -50,24 +51,35 @@ class TableEncoder(nn.Module):
         """Number of ids of every column, those of several ids a row at the end."""
         return (*self.cardinalities, *(size for size, _ in self.bags))
 
+    @property
+    def row_offsets(self) -> np.ndarray:
+        """The first row of every column of `categories`, int32 `[C]`."""
+        places = [*[1] * len(self.cardinalities), *(length for _, length in self.bags)]
+        return np.repeat(self._offsets(), places)
+
     def look_up(
-        self, table: Float[Array, "I D"], categories: Int[Array, "B C"]
+        self,
+        table: Float[Array, "I D"],
+        categories: Int[Array, "B C"],
+        rows: Int[Array, "B C"] | None = None,
     ) -> Float[Array, "B K D"]:
         """The rows of a table for the ids of K columns, of several ids their mean.
 
         Args:
-            table: a row per id of every column, `I = sum(sizes)`.
+            table: a row per id of every column, `I = sum(sizes)`, or some of them.
             categories: ids, each below the size of its column.
+            rows: of the table, those of the ids; `categories + row_offsets` if None.
         """
+        if rows is None:
+            rows = categories + self.row_offsets
         count = len(self.cardinalities)
-        offsets = self._offsets()
-        found = [jnp.take(table, categories[:, :count] + offsets[:count], axis=0)]
+        found = [jnp.take(table, rows[:, :count], axis=0)]
         start = count
-        for offset, (_, length) in zip(offsets[count:], self.bags, strict=True):
-            ids = categories[:, start : start + length]
+        for _, length in self.bags:
+            places = slice(start, start + length)
             start += length
-            held = (ids > 0)[..., None]  # [B, L, 1]
-            vectors = jnp.take(table, ids + offset, axis=0)  # [B, L, D]
+            held = (categories[:, places] > 0)[..., None]  # [B, L, 1]
+            vectors = jnp.take(table, rows[:, places], axis=0)  # [B, L, D]
             total = jnp.where(held, vectors, 0.0).sum(axis=1, keepdims=True)
             found.append(total / jnp.maximum(held.sum(axis=1, keepdims=True), 1))
         return jnp.concatenate(found, axis=1)
@@ -77,13 +89,17 @@ class TableEncoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, categories: Int[Array, "B C"], numbers: Float[Array, "B Q"]
+        self,
+        categories: Int[Array, "B C"],
+        numbers: Float[Array, "B Q"],
+        rows: Int[Array, "B C"] | None = None,
     ) -> Float[Array, "B F"]:
         """One vector per row, `F = C * dim + Q`; C counts a bag as one column.
 
         Args:
             categories: ids, each below the cardinality of its column.
             numbers: standardised numbers.
+            rows: see `look_up`, where training gives some of the vectors alone.
         """
         if self.dim < 1 or any(size < 1 for size in self.sizes):
             raise ValueError(
@@ -99,8 +115,9 @@ class TableEncoder(nn.Module):
         if not self.sizes:
             return numbers
         initial = _initial(self._offsets(), self.sizes if self.small_start else None)
-        table = self.param("embedding", initial, (sum(self.sizes), self.dim))
-        vectors = self.look_up(table, categories)  # [B, C, dim]
+        shape = (sum(self.sizes), self.dim)
+        table = rows_by_id(self, "embedding", initial, shape)
+        vectors = self.look_up(table, categories, rows)  # [B, C, dim]
         flat = vectors.reshape(*categories.shape[:-1], -1)
         return jnp.concatenate([flat, numbers.astype(flat.dtype)], axis=-1)
 
@@ -143,6 +160,7 @@ class TableNetwork(nn.Module):
         self,
         categories: Int[Array, "B C"],
         numbers: Float[Array, "B Q"],
+        rows: Int[Array, "B C"] | None = None,
         *,
         deterministic: bool = True,
     ) -> Float[Array, "B O"]:
@@ -150,17 +168,16 @@ class TableNetwork(nn.Module):
         if self.learn_weights:
             zeros = nn.initializers.zeros
             self.param(LOG_VARIANCE, zeros, (len(self.network.tasks),))
-        vectors = self.encoder(categories, numbers)
+        vectors = self.encoder(categories, numbers, rows)
         outputs: Array = self.network(vectors, deterministic=deterministic)
         if not self.wide:
             return outputs
         sizes = self.encoder.sizes
         count = outputs.shape[-1]
         if sizes:
-            weights = self.param(
-                "wide_categories", nn.initializers.zeros, (sum(sizes), count)
-            )
-            outputs = outputs + self.encoder.look_up(weights, categories).sum(1)
+            zeros, shape = nn.initializers.zeros, (sum(sizes), count)
+            weights = rows_by_id(self, "wide_categories", zeros, shape)
+            outputs = outputs + self.encoder.look_up(weights, categories, rows).sum(1)
         kernel = self.param(
             "wide_numbers", nn.initializers.zeros, (numbers.shape[-1], count)
         )

@@ -15,8 +15,8 @@ from labelgraph_jax.functional.text.label_attention import token_convolution
 from labelgraph_jax.functional.text.recurrent import bidirectional_lstm
 from labelgraph_jax.functional.text.transformer import dense
 from labelgraph_jax.functional.text.transformer import dropout as drop
-from labelgraph_jax.modules.parameters import Dense, Lstm, Table
-from labelgraph_jax.modules.seams import at_token_seam, substitutes
+from labelgraph_jax.modules.parameters import Dense, Lstm, Table, rows_by_id
+from labelgraph_jax.modules.seams import COUNTED, COUNTS, at_token_seam, substitutes
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 
 KINDS = ("bag", "cnn", "bilstm", "transformer")
@@ -254,21 +254,19 @@ class TextEncoder(nn.Module):
         else:
             assert ids is not None
             table = self._table()
-            weights = self.param(
-                "token_weight", nn.initializers.ones, (self.vocabulary_size,)
-            )
+            ones, shape = nn.initializers.ones, (self.vocabulary_size,)
+            weights = rows_by_id(self, "token_weight", ones, shape)
             if not self.learn_token_weights:
                 weights = jax.lax.stop_gradient(weights)
-            documents = pooling.bag_of_embeddings(
-                table,
-                ids,
-                mask,
-                weights,
-                values=values,
-                vectors=at_token_seam(self, table[ids]),
-                damping=self.damping,
-                norm=self.norm,
-            )
+            options = {"damping": self.damping, "norm": self.norm}
+            if self.has_variable(COUNTED, COUNTS):
+                counts: Array = self.get_variable(COUNTED, COUNTS)
+                documents = pooling.bag_of_counts(table, counts, weights, **options)
+            else:
+                vectors = at_token_seam(self, table[ids])
+                documents = pooling.bag_of_embeddings(
+                    table, ids, mask, weights, values=values, vectors=vectors, **options
+                )
         if self.rectify:
             bias = self.param("bias", nn.initializers.zeros, (self.token_features,))
             documents = jax.nn.relu(documents + bias)

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from labelgraph_jax.config import TextConfig
+from labelgraph_jax.data.batches.touched import TOKEN_COUNTS
 from labelgraph_jax.modules.label_attention import LabelAttention
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.magnet import Factors, Magnet, TaskMagnet
 from labelgraph_jax.modules.mixture import GATES, gate_weights_of
-from labelgraph_jax.modules.seams import LOOKED_UP, looked_up
+from labelgraph_jax.modules.seams import COUNTED, COUNTS, LOOKED_UP, looked_up
 from labelgraph_jax.modules.text_encoder import place_params
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.many_labels import MANY
@@ -151,6 +152,17 @@ class Classifier:
         return vectors.reshape(*ids.shape, vectors.shape[-1])
 
     @property
+    def row_offsets(self) -> None:
+        """None: a token reads the row of its id."""
+
+    @property
+    def hidden_tokens(self) -> float | None:
+        """The share of tokens that training hides, of a model that counts tokens."""
+        encoder = self.module.text_encoder
+        counts = encoder.kind == "bag" and encoder.transformer is None
+        return encoder.token_dropout_rate if counts else None
+
+    @property
     def has_gates(self) -> bool:
         """Whether the label sets go through a mixture that has gates."""
         return isinstance(self.module, TaskMagnet) and self.module.mixture.has_gates
@@ -200,12 +212,15 @@ class Classifier:
         self, params: Any, batch: Mapping[str, Any], part: str = ""
     ) -> dict[str, Any]:
         """Parameters of the model, or of a part of it, and what a batch puts in the
-        place of its token vectors."""
+        place of its token vectors or ids."""
         own = params.get(part, {}) if part else params
-        if INPUT_VECTORS not in batch:
+        if INPUT_VECTORS in batch:
+            vectors = jnp.asarray(batch[INPUT_VECTORS])
+            given = self.module.text_encoder.substitutes(vectors)
+        elif TOKEN_COUNTS in batch:
+            given = {COUNTED: {COUNTS: jnp.asarray(batch[TOKEN_COUNTS])}}
+        else:
             return {"params": own}
-        vectors = jnp.asarray(batch[INPUT_VECTORS])
-        given = self.module.text_encoder.substitutes(vectors)
         if not part:
             given = {name: {"text_encoder": tree} for name, tree in given.items()}
         return {"params": own, **given}

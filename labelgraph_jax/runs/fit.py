@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import optax
 
 from labelgraph_jax.config import Config, to_dict
 from labelgraph_jax.config.run import RunConfig
@@ -20,7 +19,6 @@ from labelgraph_jax.config.schema import with_absolute_paths
 from labelgraph_jax.data.batches.batches import steps_per_epoch, train_batches
 from labelgraph_jax.data.documents import Corpus, DataError
 from labelgraph_jax.predictors.manifest import require_unchanged, seal
-from labelgraph_jax.predictors.network import is_body, is_frozen
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.calibrate import run_facts
 from labelgraph_jax.runs.execution import (
@@ -33,6 +31,7 @@ from labelgraph_jax.runs.execution import (
 from labelgraph_jax.runs.labels import LabelProblem
 from labelgraph_jax.runs.problem import Prepared, Problem, Say
 from labelgraph_jax.runs.start import keep_start, started_from, warm_start
+from labelgraph_jax.runs.steps import stepping
 from labelgraph_jax.runs.tables.problem import TableProblem
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.gates import GateWatch
@@ -40,10 +39,7 @@ from labelgraph_jax.training.hosts import is_first, on_first, together
 from labelgraph_jax.training.local_batches import own_batches
 from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.loop import TrainResult, train_loop
-from labelgraph_jax.training.objectives import LossFn
-from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
 from labelgraph_jax.training.signals import StoppedError
-from labelgraph_jax.training.step import TrainStep, init_train_state, make_train_step
 
 SECONDS_BETWEEN_SAVES = 60.0
 """A run that is killed loses no more than this, and writes no more than it must."""
@@ -283,18 +279,22 @@ def train(
     epoch_steps = steps_per_epoch(len(prepared.train), size)
     total_steps = epoch_steps * settings.epochs
 
-    # Parameters, optimizer and step.
+    # Parameters, and the step that moves them.
     key = jax.random.key(settings.seed)
-    objective = problem.objective(prepared)
-    optimizer, step = optimizer_and_step(
-        config, objective, jax.random.fold_in(key, 1), total_steps=total_steps
-    )
     params = problem.init(prepared, key)
     if begun is not None and not place.has_checkpoints:
         names = problem.names(prepared), problem.names_of(begun)
         params, taken = warm_start(begun, params, *names)
         execution.say(taken)
-    state = init_train_state(params, optimizer)
+    state, compiled, row_ids = stepping(
+        problem,
+        prepared,
+        params,
+        jax.random.fold_in(key, 1),
+        execution,
+        mesh,
+        total_steps=total_steps,
+    )
 
     # What is measured after every epoch, and selects a checkpoint.
     evaluate = None
@@ -312,7 +312,7 @@ def train(
     ):
         return train_loop(
             state,
-            execution.compile(step, mesh, state),
+            compiled,
             train_batches(
                 prepared.train,
                 batch_size=size,
@@ -321,6 +321,7 @@ def train(
                 shard_index=jax.process_index(),
                 shard_count=jax.process_count(),
                 prefetch_threads=1,
+                row_ids=row_ids,
             ),
             total_steps=total_steps,
             steps_per_epoch=epoch_steps,
@@ -357,43 +358,3 @@ def _evaluate(
         return metrics
 
     return evaluate
-
-
-def optimizer_and_step(
-    config: Config, objective: LossFn, key: jax.Array, *, total_steps: int
-) -> tuple[optax.GradientTransformation, TrainStep]:
-    """The optimizer and the train step of a run, from its settings.
-
-    Args:
-        config: resolved settings.
-        objective: `loss(params, batch, key)` -> `(loss_sum, weight_sum)`.
-        key: the run's dropout key; may be traced.
-        total_steps: where the decay of the learning rate ends.
-    """
-    settings = config.training
-    assert settings.learning_rate is not None
-    pretrained = config.text.vectors == "pretrained"
-    frozen = None if config.table.tasks else is_frozen(config.text)
-    schedule: dict[str, Any] = {
-        "warmup_steps": int(settings.warmup_fraction * total_steps),
-        "total_steps": total_steps,
-        "schedule": settings.schedule,
-    }
-    optimizer = make_optimizer(
-        learning_rate=settings.learning_rate,
-        body_learning_rate=settings.body_learning_rate,
-        is_body=is_body if pretrained else None,
-        is_frozen=frozen,
-        weight_decay=settings.weight_decay,
-        clip_norm=settings.clip_norm,
-        **schedule,
-    )
-    step = make_train_step(
-        objective,
-        optimizer,
-        key,
-        is_frozen=frozen,
-        micro_batches=settings.micro_batches,
-        learning_rate=make_schedule(settings.learning_rate, **schedule),
-    )
-    return optimizer, step

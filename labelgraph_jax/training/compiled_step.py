@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from labelgraph_jax.training.objectives import Batch
+from labelgraph_jax.training.optimizer import at_step
 from labelgraph_jax.training.parallel import (
     DATA_AXIS,
     MODEL_AXIS,
@@ -40,34 +41,46 @@ class CompiledStep:
         them: the body of a loop (an LSTM's scan, micro-batches) once. 0 before the
         first run of its shape, and where XLA does not say.
       knows: whether the program for a placed batch is compiled.
+      settle: a placed state with all its parameters brought to the present.
+      whole: a placed state as a `TrainState`, to be collected.
+      anew: `anew(opt_state, step)`, a fresh optimizer state after so many steps.
+      earlier: what else a checkpoint's `opt_state` may be: a template of it, and
+        `convert(leaves by path, opt_state, step)` into this step's own.
     """
 
-    run: Callable[[TrainState, Any], tuple[TrainState, Metrics]]
-    place_state: Callable[[TrainState], TrainState]
+    run: Callable[[Any, Any], tuple[Any, Metrics]]
+    place_state: Callable[[TrainState], Any]
     place_batch: Callable[[Batch], Any]
     collect: Callable[[Any], Any]
     device_count: int
     flops: Callable[[Any], float] = lambda batch: 0.0
     knows: Callable[[Any], bool] = lambda batch: True
+    settle: Callable[[Any], Any] = lambda state: state
+    whole: Callable[[Any], TrainState] = lambda state: state
+    anew: Callable[[Any, int], Any] = at_step
+    earlier: tuple[Callable[[Any], Any], Callable[[Any, Any, int], Any]] | None = None
 
-    def __call__(self, state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+    def __call__(self, state: Any, batch: Any) -> tuple[Any, Metrics]:
         return self.run(state, batch)
 
 
-class _Programs:
-    """A jitted (or pmapped) step, compiled ahead for each shape of batch it meets."""
+class Programs:
+    """A jitted (or pmapped) step, compiled ahead for each shape of batch it meets.
+
+    The batch is its last argument.
+    """
 
     def __init__(self, step: Any, devices: int) -> None:
         self._step, self._devices = step, devices
         self._compiled: dict[Any, tuple[Any, float]] = {}
 
-    def __call__(self, state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
-        shapes = _shapes(batch)
+    def __call__(self, *arguments: Any) -> Any:
+        shapes = _shapes(arguments[-1])
         if shapes not in self._compiled:
-            program = self._step.lower(state, batch).compile()
+            program = self._step.lower(*arguments).compile()
             flops = program_flops(program.cost_analysis())
             self._compiled[shapes] = program, flops * self._devices
-        return self._compiled[shapes][0](state, batch)
+        return self._compiled[shapes][0](*arguments)
 
     def knows(self, batch: Any) -> bool:
         return _shapes(batch) in self._compiled
@@ -77,8 +90,8 @@ class _Programs:
 
 
 def _shapes(batch: Batch) -> Any:
-    leaves = sorted(batch.items())
-    return tuple((name, np.shape(leaf), str(leaf.dtype)) for name, leaf in leaves)
+    leaves = jax.tree_util.tree_leaves_with_path(batch)
+    return tuple((path, np.shape(leaf), str(leaf.dtype)) for path, leaf in leaves)
 
 
 def compile_train_step(
@@ -110,15 +123,15 @@ def compile_train_step(
         return jax.device_put(jax.device_get(state), layout, may_alias=False)
 
     runs: Callable[..., Any] = step
-    if MODEL_AXIS not in mesh.shape and _spans_cpus(mesh):
-        runs = _per_device(step, mesh)
+    if MODEL_AXIS not in mesh.shape and spans_cpus(mesh):
+        runs = per_device(step, mesh, 1)
     jitted = jax.jit(
         runs,
         in_shardings=(layout, batch_sharding(mesh)),
         out_shardings=(layout, replicated),
         donate_argnums=0,
     )
-    run = _Programs(jitted, mesh.size)
+    run = Programs(jitted, mesh.size)
     place_batch = partial(shard_batch, mesh=mesh)
     return CompiledStep(
         run,
@@ -131,23 +144,28 @@ def compile_train_step(
     )
 
 
-def _spans_cpus(mesh: Mesh) -> bool:
+def spans_cpus(mesh: Mesh) -> bool:
     """Whether the devices are CPUs of several processes."""
     devices = mesh.devices.flat
     return devices[0].platform == "cpu" and len({d.process_index for d in devices}) > 1
 
 
-def _per_device(step: TrainStep, mesh: Mesh) -> Callable[..., Any]:
+def per_device(step: Any, mesh: Mesh, whole: int) -> Callable[..., Any]:
     """The step written out per device, with one sum of all gradients at the end.
 
     Left to itself XLA sums each gradient as it comes, which is right on GPU and TPU and
     costs a message each between CPUs.
+
+    Args:
+      step: pure, with `axis_name`.
+      mesh: without a `model` axis.
+      whole: arguments before the batch, of which every device has all.
     """
     return jax.shard_map(
         partial(step, axis_name=DATA_AXIS),
         mesh=mesh,
-        in_specs=(PartitionSpec(), PartitionSpec(DATA_AXIS)),
-        out_specs=(PartitionSpec(), PartitionSpec()),
+        in_specs=(*[PartitionSpec()] * whole, PartitionSpec(DATA_AXIS)),
+        out_specs=PartitionSpec(),
         check_vma=False,
     )
 
@@ -165,49 +183,63 @@ def compile_train_step_pmap(
       step: from `make_train_step`.
       devices: of this process; all devices of all processes by default.
     """
-    local = list(jax.local_devices() if devices is None else devices)
-    count = len(local)
-    total = jax.device_count() if devices is None else count
-    over_devices = batch_sharding(make_mesh(local))
-
-    def place_state(state: TrainState) -> TrainState:
-        # The host's copy of each leaf, once for every device of this process.
-        def copy(leaf: Any) -> jax.Array:
-            leaf = np.asarray(leaf)
-            stacked = np.broadcast_to(leaf, (count, *leaf.shape))
-            return jax.device_put(stacked, over_devices, may_alias=False)
-
-        return jax.tree.map(copy, state)
-
-    def place_batch(batch: Mapping[str, Any]) -> dict[str, jax.Array]:
-        check_divides(batch, count)
-        split = {
-            name: np.reshape(value, (count, -1, *np.shape(value)[1:]))
-            for name, value in batch.items()
-        }
-        return jax.device_put(split, over_devices)
-
-    def collect(tree: Any) -> Any:
-        one = jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
-        # An array of one device of one process is no array of the whole run.
-        return jax.device_get(one) if jax.process_count() > 1 else one
-
-    parallel_step = jax.pmap(
-        partial(step, axis_name=DATA_AXIS),
-        axis_name=DATA_AXIS,
-        devices=None if devices is None else local,
-        donate_argnums=0,
+    copies = Copies(devices)
+    parallel_step = copies.pmap(
+        partial(step, axis_name=DATA_AXIS), axis_name=DATA_AXIS, donate_argnums=0
     )
-
-    programs = _Programs(parallel_step, total)
+    programs = Programs(parallel_step, copies.total)
     # Compiled ahead, a pmap of several processes takes the arrays of all of them.
     call = programs if jax.process_count() == 1 else parallel_step
 
     def run(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
         state, metrics = call(state, batch)
-        return state, jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], metrics)
+        return state, first_copy(metrics)
 
     measures: dict[str, Any] = {}
     if call is programs:
         measures = {"flops": programs.flops, "knows": programs.knows}
-    return CompiledStep(run, place_state, place_batch, collect, total, **measures)
+    return CompiledStep(
+        run, copies.place, copies.split, collect_copies, copies.total, **measures
+    )
+
+
+class Copies:
+    """The devices of this process, each with a copy of what they share, for pmap."""
+
+    def __init__(self, devices: Sequence[jax.Device] | None) -> None:
+        self._local = list(jax.local_devices() if devices is None else devices)
+        self._sharding = batch_sharding(make_mesh(self._local))
+        self.total = jax.device_count() if devices is None else len(self._local)
+        self.pmap = partial(jax.pmap, devices=None if devices is None else self._local)
+
+    def place(self, tree: Any) -> Any:
+        """The host's copy of each leaf, once for every device."""
+
+        def copy(leaf: Any) -> jax.Array:
+            leaf = np.asarray(leaf)
+            stacked = np.broadcast_to(leaf, (len(self._local), *leaf.shape))
+            return jax.device_put(stacked, self._sharding, may_alias=False)
+
+        return jax.tree.map(copy, tree)
+
+    def split(self, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+        """The rows of a batch, shared between the devices."""
+        count = len(self._local)
+        check_divides(batch, count)
+        split = {
+            name: np.reshape(value, (count, -1, *np.shape(value)[1:]))
+            for name, value in batch.items()
+        }
+        return jax.device_put(split, self._sharding)
+
+
+def first_copy(tree: Any) -> Any:
+    """What the first device has of a tree that every device has."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
+
+
+def collect_copies(tree: Any) -> Any:
+    """The same as one logical copy; of several processes on the host."""
+    one = first_copy(tree)
+    # An array of one device of one process is no array of the whole run.
+    return jax.device_get(one) if jax.process_count() > 1 else one

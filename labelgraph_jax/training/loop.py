@@ -166,7 +166,7 @@ def train_loop(
         interrupted=interrupted,
         seconds=at.seconds,
         documents_per_second=at.documents / max(at.train_seconds, 1e-9),
-        state=compiled.collect(run.state),
+        state=compiled.collect(compiled.whole(run.state)),
         resumed_from=resumed_from,
     )
 

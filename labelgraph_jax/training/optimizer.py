@@ -72,6 +72,7 @@ def make_optimizer(
     body_learning_rate: float | None = None,
     is_body: PathPredicate | None = None,
     is_frozen: PathPredicate | None = None,
+    is_table: PathPredicate | None = None,
     weight_decay: float = 0.01,
     clip_norm: float | None = 1.0,
     b1: float = 0.9,
@@ -93,6 +94,8 @@ def make_optimizer(
       is_frozen: which parameters never change: no update, no optimizer state, no part
         in the clipped norm. Give it to `make_train_step` too, which then skips their
         backward pass.
+      is_table: tables whose rows `RowAdamW` moves: no optimizer state here, and in
+        place of their update their gradient, clipped with all others.
       weight_decay: decoupled decay, on `has_weight_decay` parameters only.
       clip_norm: largest global gradient norm, or None for no clipping.
       b1, b2, eps: Adam's.
@@ -125,6 +128,8 @@ def make_optimizer(
         text = path_string(path)
         if is_frozen is not None and is_frozen(text):
             return "frozen"
+        if is_table is not None and is_table(text):
+            return "table"
         return "body" if is_body is not None and is_body(text) else "head"
 
     def trainable(params: Any) -> Any:
@@ -134,8 +139,9 @@ def make_optimizer(
 
     head = adamw(learning_rate)
     body = head if body_learning_rate is None else adamw(body_learning_rate)
+    groups = {"head": head, "body": body, "frozen": optax.set_to_zero()}
     grouped = optax.partition(
-        {"head": head, "body": body, "frozen": optax.set_to_zero()},
+        groups if is_table is None else groups | {"table": optax.identity()},
         lambda params: jax.tree_util.tree_map_with_path(group, params),
     )
     if clip_norm is None:

@@ -15,10 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.training.checkpoint_files import (
+    CheckpointMismatchError,
+    Restored,
+    flat_tree,
+)
 from labelgraph_jax.training.compiled_step import CompiledStep
 from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.objectives import Batch, Params
-from labelgraph_jax.training.optimizer import at_step
 from labelgraph_jax.training.progress import Display, clock
 from labelgraph_jax.training.signals import Stop
 from labelgraph_jax.training.step import Metrics, TrainState
@@ -102,9 +106,7 @@ class Run:
         if self.store is not None and self.store.written():
             # On the host: `place_state` knows where each array goes.
             fresh = state.opt_state
-            restored = self.store.restore_all(
-                params=_shapes(state.params), opt_state=_shapes(fresh), alone=True
-            )
+            restored = self._restore(state)
             known = {field.name for field in dataclasses.fields(Progress)}
             kept = {k: v for k, v in restored.progress.items() if k in known}
             self.at = Progress(**(kept | {"step": restored.step}))
@@ -114,13 +116,34 @@ class Run:
             if opt_state is None:
                 # Parameters alone: the averages of the optimizer begin anew.
                 self.batches.set_state({"next_index": restored.step})
-                opt_state, self.saved_step = at_step(fresh, restored.step), None
+                opt_state = self.compiled.anew(fresh, restored.step)
+                self.saved_step = None
                 self.fresh_optimizer = True
             step = jnp.asarray(restored.step, jnp.int32)
             state = TrainState(step, restored.params, opt_state)
         if self.log is not None:
             self.log.truncate(self.at.row.get("step", self.at.step + 1) - 1)
-        self.state = self.compiled.place_state(state)
+        self.state: Any = self.compiled.place_state(state)
+
+    def _restore(self, state: TrainState) -> Restored:
+        """The newest checkpoint, also one whose optimizer's state has another form."""
+        assert self.store is not None
+        params, earlier = _shapes(state.params), self.compiled.earlier
+        try:
+            return self.store.restore_all(
+                params=params, opt_state=_shapes(state.opt_state), alone=True
+            )
+        except CheckpointMismatchError:
+            if earlier is None:
+                raise
+        template, convert = earlier
+        restored = self.store.restore_all(
+            params=params, opt_state=_shapes(template(state)), alone=True
+        )
+        opt_state = convert(
+            flat_tree(restored.opt_state), state.opt_state, restored.step
+        )
+        return dataclasses.replace(restored, opt_state=opt_state)
 
     def train_one_step(self) -> None:
         """Send one batch to the devices and read the loss of the step before it."""
@@ -246,8 +269,11 @@ class Run:
         at = self.at
         scores: dict[str, float] = {}
         if evaluate_fn is not None:
+            self.state = self.compiled.settle(self.state)
+            whole = self.compiled.whole(self.state)
             with stop.during():
-                scores = evaluate_fn(self.compiled.collect(self.state.params))
+                scores = evaluate_fn(self.compiled.collect(whole.params))
+            del whole
         scores = {name: float(score) for name, score in scores.items()}
         self.tick(training=False)
         loss = at.epoch_loss / max(at.epoch_documents, 1.0)
@@ -278,7 +304,7 @@ class Run:
         self.read_all()
         if self.store is None or (value is None and self.saved_step == self.at.step):
             return
-        collected = self.compiled.collect(self.state)
+        collected = self.compiled.collect(self.compiled.whole(self.state))
         if not bool(_all_finite(collected.params)):
             self.finish()
             raise NonFiniteLossError(

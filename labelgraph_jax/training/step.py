@@ -32,6 +32,10 @@ class TrainStep(Protocol):
     ) -> tuple[TrainState, Metrics]: ...
 
 
+GradientFn = Callable[..., tuple[Params, Metrics]]
+"""`gradient_of(params, batch, step, axis_name=None)` -> `(gradient, metrics)`."""
+
+
 def init_train_state(
     params: Params, optimizer: optax.GradientTransformation
 ) -> TrainState:
@@ -91,20 +95,57 @@ def make_train_step(
       over that axis, and each device draws its rows of the global batch's dropout.
     """
 
+    gradient_of = make_gradient(
+        loss_fn,
+        key,
+        is_frozen=is_frozen,
+        micro_batches=micro_batches,
+        learning_rate=learning_rate,
+    )
+
+    def train_step(
+        state: TrainState, batch: Batch, axis_name: str | None = None
+    ) -> tuple[TrainState, Metrics]:
+        gradient, metrics = gradient_of(state.params, batch, state.step, axis_name)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = apply_updates(state.params, updates, is_frozen)
+        return TrainState(state.step + 1, params, opt_state), metrics
+
+    return train_step
+
+
+def make_gradient(
+    loss_fn: LossFn,
+    key: jax.Array,
+    *,
+    is_frozen: Callable[[str], bool] | None = None,
+    micro_batches: int = 1,
+    learning_rate: Callable[[Any], Any] | None = None,
+) -> GradientFn:
+    """Build the gradient of a train step, without what an optimizer makes of it.
+
+    Args:
+      loss_fn, key, is_frozen, micro_batches, learning_rate: as of `make_train_step`.
+
+    Returns:
+      `gradient_of(params, batch, step, axis_name=None)` -> the gradient of the mean
+      loss over the global batch, and the metrics of the step.
+    """
+
     def objective(params: Params, batch: Batch, key: jax.Array) -> tuple[Any, LossSum]:
         loss_sum, weight_sum = loss_fn(hold_constant(params, is_frozen), batch, key)
         return loss_sum, (loss_sum, weight_sum)
 
     sums = _in_parts(jax.grad(objective, has_aux=True), micro_batches)
 
-    def train_step(
-        state: TrainState, batch: Batch, axis_name: str | None = None
-    ) -> tuple[TrainState, Metrics]:
-        step_key = jax.random.fold_in(key, state.step)
+    def gradient_of(
+        params: Params, batch: Batch, step: Any, axis_name: str | None = None
+    ) -> tuple[Params, Metrics]:
+        step_key = jax.random.fold_in(key, step)
         if axis_name is not None:
             step_key = slice_key(step_key, jax.lax.axis_index(axis_name))
 
-        gradient, (loss_sum, weight_sum) = sums(state.params, batch, step_key)
+        gradient, (loss_sum, weight_sum) = sums(params, batch, step_key)
         examples = count_examples(batch)
         if axis_name is not None:
             gradient, loss_sum, weight_sum, examples = _sum_over(
@@ -116,20 +157,16 @@ def make_train_step(
             lambda leaf: (leaf.astype(jnp.float32) / weight).astype(leaf.dtype),
             gradient,
         )
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = _update(state.params, updates, is_frozen)
         metrics = {
             "loss": loss_sum.astype(jnp.float32) / weight,
             "gradient_norm": optax.tree.norm(gradient).astype(jnp.float32),
             "examples": examples,
         }
         if learning_rate is not None:
-            metrics["learning_rate"] = jnp.asarray(
-                learning_rate(state.step), jnp.float32
-            )
-        return TrainState(state.step + 1, params, opt_state), metrics
+            metrics["learning_rate"] = jnp.asarray(learning_rate(step), jnp.float32)
+        return gradient, metrics
 
-    return train_step
+    return gradient_of
 
 
 def _in_parts(
@@ -182,9 +219,10 @@ def _sum_over(axis_name: str, tree: Any) -> Any:
     return back(jax.lax.psum(flat, axis_name))
 
 
-def _update(
+def apply_updates(
     params: Params, updates: Any, is_frozen: Callable[[str], bool] | None
 ) -> Params:
+    """The parameters after a step; frozen ones as they are, bit for bit."""
     updated = optax.apply_updates(params, updates)
     if is_frozen is None:
         return updated

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.training.checkpoint import CheckpointStore
+from tests.training import row_model
 from tests.training.conftest import (
     STEPS_PER_EPOCH,
     TOTAL_STEPS,
@@ -105,6 +106,20 @@ def test_every_process_reports_the_same_losses(together: Path, tmp_path: Path) -
     expected = [entry["loss"] for entry in whole.history]
     np.testing.assert_allclose(losses[0], expected, rtol=1e-5)
     assert_close(params_in(work), params_in(together))
+
+
+@pytest.mark.parametrize("action", ["rows", "rows pmap"])
+def test_two_processes_move_the_rows_that_one_device_moves(
+    tmp_path: Path, action: str
+) -> None:
+    ends = run(tmp_path / "two", action)
+    assert [code for code, _, _ in ends] == [0, 0], ends[0][2]
+    one = train(tmp_path / "one", **row_model.settings())
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+        params_in(tmp_path / "two"),
+        jax.device_get(one.state.params),
+    )
 
 
 def test_only_the_first_process_writes_the_log(together: Path) -> None:

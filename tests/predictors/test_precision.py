@@ -34,8 +34,9 @@ from labelgraph_jax.predictors.building import build_classifier
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
-from labelgraph_jax.runs.fit import fit, optimizer_and_step
+from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.labels import label_objective
+from labelgraph_jax.runs.steps import optimizer_and_step
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.step import init_train_state
 from tests.tiny import tiny_config

@@ -20,9 +20,10 @@ from labelgraph_jax.data.readers.texts import read_documents
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.evaluate import evaluate_workdir
-from labelgraph_jax.runs.fit import fit, optimizer_and_step
+from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.labels import label_objective, prepare
 from labelgraph_jax.runs.predict import write_predictions
+from labelgraph_jax.runs.steps import optimizer_and_step
 from labelgraph_jax.training.step import init_train_state
 from tests.reference import adjacency as adjacency_reference
 from tests.tiny import tiny_config, write_jsonl

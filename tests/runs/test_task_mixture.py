@@ -18,8 +18,9 @@ from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.predictors.building import build_classifier
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.runs.corpus import read_corpus
-from labelgraph_jax.runs.fit import fit, optimizer_and_step
+from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.labels import label_objective, prepare
+from labelgraph_jax.runs.steps import optimizer_and_step
 from labelgraph_jax.training.step import init_train_state
 from tests.tiny import tiny_config, write_jsonl
 from tests.zoo import MMOE, Zoo

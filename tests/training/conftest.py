@@ -140,7 +140,8 @@ def train(workdir: Path, batches: Any = None, **options: Any) -> TrainResult:
         MetricsLog(workdir, tensorboard=False) as log,
     ):
         return train_loop(
-            init_train_state(initial_params(), optimizer()),
+            settings.pop("state", None)
+            or init_train_state(initial_params(), optimizer()),
             settings.pop("compiled"),
             batches or Batches(),
             store=store,

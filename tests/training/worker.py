@@ -18,8 +18,13 @@ os.environ["XLA_FLAGS"] = flags(int(sys.argv[6]) if len(sys.argv) > 6 else 4)
 import jax
 import numpy as np
 
+from labelgraph_jax.data.batches.touched import TABLE_ROWS
 from labelgraph_jax.training import hosts
 from labelgraph_jax.training.checkpoint import CheckpointStore
+from labelgraph_jax.training.compiled_rows import (
+    compile_row_step,
+    compile_row_step_pmap,
+)
 from labelgraph_jax.training.compiled_step import (
     compile_train_step,
     compile_train_step_pmap,
@@ -29,6 +34,7 @@ from labelgraph_jax.training.loop import train_loop
 from labelgraph_jax.training.parallel import make_mesh, process_rows
 from labelgraph_jax.training.step import init_train_state
 from tests.training import conftest as linear
+from tests.training import row_model
 
 GLOBAL_ROWS = 16
 
@@ -97,7 +103,42 @@ def main() -> None:
     tell(f"ended {result.interrupted} {result.step} {losses}")
 
 
+def train_rows(workdir: Path, action: str) -> Any:
+    """The bag over a table, of which every process reads the rows of all."""
+
+    class OwnPart(row_model.RowBatches):
+        def __next__(self) -> dict[str, np.ndarray]:
+            batch = super().__next__()
+            table_rows = batch.pop(TABLE_ROWS)
+            rows = process_rows(GLOBAL_ROWS, make_mesh())
+            own = slice(jax.process_index() * rows, (jax.process_index() + 1) * rows)
+            return {name: x[own] for name, x in batch.items()} | {
+                TABLE_ROWS: table_rows
+            }
+
+    parallel = "pmap" if action.endswith("pmap") else "jit"
+    compiled = (
+        compile_row_step_pmap(row_model.row_step())
+        if parallel == "pmap"
+        else compile_row_step(row_model.row_step(), make_mesh())
+    )
+    with CheckpointStore(workdir / "checkpoints", metric="accuracy") as store:
+        return train_loop(
+            row_model.row_step().init(row_model.initial_params()),
+            compiled,
+            OwnPart(),
+            total_steps=linear.TOTAL_STEPS,
+            steps_per_epoch=linear.STEPS_PER_EPOCH,
+            evaluate_fn=lambda params: row_model.mean_logit(jax.device_get(params)),
+            metric="accuracy",
+            store=store,
+            progress=False,
+        )
+
+
 def train(workdir: Path, action: str) -> Any:
+    if action.startswith("rows"):
+        return train_rows(workdir, action)
     step = linear.train_step()
     mesh = make_mesh()
     compiled = (

@@ -13,6 +13,7 @@ from labelgraph_jax.data.batches.plan import (
     BatchShape,
     choose_length_buckets,
 )
+from labelgraph_jax.data.batches.touched import TABLE_ROWS, RowIds, TouchedRows
 from labelgraph_jax.data.tables.examples import TableExamples
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ __all__ = [
     "BatchShape",
     "Batches",
     "Examples",
+    "RowIds",
     "TokenVectors",
+    "TouchedRows",
     "choose_length_buckets",
     "evaluation_batches",
     "steps_per_epoch",
@@ -43,6 +46,7 @@ class Batches(Sequence[Batch]):
         epochs: how often the plan is gone through.
         shard_index, shard_count: this host and the number of hosts; host k gets
             the k-th slice of the rows of every batch.
+        touched: finds the rows of a table that each batch reads; the same on all hosts.
 
     Raises:
         ValueError: the batch does not divide over the hosts.
@@ -56,6 +60,7 @@ class Batches(Sequence[Batch]):
         epochs: int = 1,
         shard_index: int = 0,
         shard_count: int = 1,
+        touched: TouchedRows | None = None,
     ):
         if epochs < 0:
             raise ValueError(f"epochs must not be negative; got {epochs}")
@@ -69,6 +74,7 @@ class Batches(Sequence[Batch]):
                 f"{plan.batch_size} for {shard_count}"
             )
         self.plan = plan
+        self._touched = touched
         self._examples = examples
         self._count = len(plan) * epochs
         rows = plan.batch_size // shard_count
@@ -84,7 +90,7 @@ class Batches(Sequence[Batch]):
             number += self._count
         if not 0 <= number < self._count:
             raise IndexError(f"there are {self._count} batches; no batch {number}")
-        return self._build(self.plan[number])
+        return self._build(number, self.plan[number])
 
     def __iter__(self) -> Iterator[Batch]:
         return (self[number] for number in range(self._count))
@@ -92,8 +98,8 @@ class Batches(Sequence[Batch]):
     def __repr__(self) -> str:
         return f"Batches({self._count} of {self.plan.batch_size})"
 
-    def _build(self, shape: BatchShape) -> Batch:
-        examples = self._examples
+    def _build(self, number: int, shape: BatchShape) -> Batch:
+        examples, touched = self._examples, self._touched
         index = np.full(self.plan.batch_size, -1, np.int32)
         index[: len(shape.rows)] = shape.rows
         index = index[self._rows]
@@ -102,8 +108,16 @@ class Batches(Sequence[Batch]):
         if isinstance(examples, TableExamples):
             inputs = {"categories": examples.categories, "numbers": examples.numbers}
             batch = {n: _take(a, rows, len(index), a.dtype) for n, a in inputs.items()}
+        elif touched is not None and touched.counted:
+            # One token stands for all: what is read of them are their counts.
+            batch = {
+                "token_ids": np.zeros((len(index), 1), np.int32),
+                "token_mask": example_mask[:, None],
+            }
         else:
             batch = _fill_tokens(examples, rows, len(index), shape)
+        if touched is not None:
+            batch[TABLE_ROWS] = touched.put(batch, number, shape, self._rows)
         if isinstance(examples, Examples) and examples.sparse_targets:
             batch["positives"] = _positives(examples, rows, len(index))
         else:
@@ -133,6 +147,7 @@ def train_batches(
     shard_index: int = 0,
     shard_count: int = 1,
     prefetch_threads: int = 0,
+    row_ids: RowIds | None = None,
 ) -> grain.DatasetIterator[Batch]:
     """Iterates over `epochs` shuffled epochs of batches, resumably.
 
@@ -148,7 +163,10 @@ def train_batches(
     filled up with -1, where `Examples.sparse_targets` asks for them; example_mask bool
     [B], False for the rows that fill the last batch of an epoch;
     example_index int32 [B], -1 for those rows; example_weight float32 [B] where
-    documents or rows have weights.
+    documents or rows have weights. With `row_ids` also table_rows int32 [U], the rows
+    of a table that the batch reads over all hosts; token_ids then count these rows, and
+    of categories category_rows int32 [B, C] do; where documents are counts,
+    token_counts float32 [B, U] say all, and token_ids and token_mask are [B, 1].
 
     Args:
         examples: the documents, the same ones on every host.
@@ -158,6 +176,7 @@ def train_batches(
         length_buckets: see `BatchPlan`.
         shard_index, shard_count: this host and the number of hosts.
         prefetch_threads: threads that build batches ahead; the order stays.
+        row_ids: the table whose rows training looks at batch by batch.
 
     Raises:
         ValueError: see `Examples`, `BatchPlan` and `Batches`.
@@ -174,6 +193,7 @@ def train_batches(
         epochs=epochs,
         shard_index=shard_index,
         shard_count=shard_count,
+        touched=None if row_ids is None else TouchedRows(examples, plan, row_ids),
     )
     options = grain.ReadOptions(
         num_threads=prefetch_threads, prefetch_buffer_size=4 * prefetch_threads

@@ -80,11 +80,21 @@ class TableClassifier:
             {"params": params},
             jnp.asarray(batch["categories"]),
             jnp.asarray(batch["numbers"]),
+            batch.get("category_rows"),
             deterministic=not train,
             rngs={"dropout": key} if train and key is not None else None,
         )
         assert isinstance(outputs, jax.Array)
         return outputs
+
+    @property
+    def row_offsets(self) -> np.ndarray:
+        """The first row of every column in the tables of categories, int32 `[C]`."""
+        return self.module.encoder.row_offsets
+
+    @property
+    def hidden_tokens(self) -> None:
+        """None: there are no tokens to count."""
 
     @property
     def has_gates(self) -> bool:
