@@ -134,6 +134,14 @@ def judge_decisions(result: Mapping[str, Any]) -> list[Verdict]:
     ]
 
 
+def judge_row_updates(result: Mapping[str, Any]) -> list[Verdict]:
+    targets = result["targets"]
+    return [
+        at_least(found["cpu_ratio"]["median"], targets[name], f"dense ({name}, CPU)")
+        for name, found in result["models"].items()
+    ]
+
+
 def judge_checkpoint_cost(result: Mapping[str, Any]) -> list[Verdict]:
     return [
         Verdict(
@@ -276,6 +284,12 @@ BENCHMARKS = (
         "--turns 1 --runs 4 --together 2 --features 8 --steps 4 --epochs 1 "
         "--held-out 64 --race-steps 2 --no-compiled",
         has_peer=True,
+    ),
+    Benchmark(
+        "row_updates",
+        "the step that moves the rows it reads, against all rows",
+        judge_row_updates,
+        "--ids 2000 --rows 16 --dim 2 --turns 1 --steps 2 --only table",
     ),
     Benchmark(
         "checkpoint_cost",
