@@ -107,8 +107,8 @@ class TextConfig:
     a folder of `labelgraph distil`, or the encoder to distil with the training texts.
     """
     prompt: str = "default"
-    """Text that a pretrained encoder reads before each document, as `query: `; default:
-    what its config_sentence_transformers.json says; none: nothing."""
+    """Text that a pretrained encoder reads before each document; default: what its
+    config_sentence_transformers.json says; none: nothing."""
     vectors_file: str = ""
     """GloVe or word2vec file, text or binary, plain or .gz."""
     trainable: bool = True

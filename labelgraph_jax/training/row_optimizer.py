@@ -32,7 +32,7 @@ LARGEST_DECAY = 0.05
 """Rate times decay: from about 0.1 on, H of the module would grow with the steps."""
 
 
-class Rows(NamedTuple):
+class TableRows(NamedTuple):
     """Rows of a table, or the whole of it, and what the optimizer keeps of each.
 
     Attributes:
@@ -105,10 +105,10 @@ class RowAdamW:
         steps = jax.vmap(self.schedule)(jnp.arange(self.total_steps))
         return np.broadcast_to(np.asarray(steps, np.float64), self.total_steps)
 
-    def init(self, values: Float[Array, "R D"]) -> Rows:
+    def init(self, values: Float[Array, "R D"]) -> TableRows:
         """Rows before the first step."""
         mu, nu = jnp.zeros_like(values), jnp.zeros_like(values)
-        return Rows(values, mu, nu, jnp.zeros(len(values), jnp.int32))
+        return TableRows(values, mu, nu, jnp.zeros(len(values), jnp.int32))
 
     def skipped(self, origin: int = 0) -> SkippedSteps:
         """The numbers of every step, computed in float64.
@@ -135,7 +135,7 @@ class RowAdamW:
     def _ratios(self) -> tuple[float, float]:
         return self.b1 / math.sqrt(self.b2), self.b1 / self.b2
 
-    def catch_up(self, rows: Rows, step: Any, skipped: SkippedSteps) -> Rows:
+    def catch_up(self, rows: TableRows, step: Any, skipped: SkippedSteps) -> TableRows:
         """The rows as they stand after `step` steps, those they sat out included."""
         step = jnp.asarray(step, jnp.int32)
         between = (step - rows.last_step).astype(jnp.float32)
@@ -150,7 +150,7 @@ class RowAdamW:
         )
         epsilon = jnp.where(move > 0, epsilon / jnp.where(move > 0, move, 1), self.eps)
         direction = rows.mu / (jnp.sqrt(rows.nu) + epsilon[:, None])
-        return Rows(
+        return TableRows(
             rows.values * decay[:, None] - direction * move[:, None],
             rows.mu * jnp.power(self.b1, between)[:, None],
             rows.nu * jnp.power(self.b2, between)[:, None],
@@ -159,18 +159,18 @@ class RowAdamW:
 
     def update(
         self,
-        rows: Rows,
+        rows: TableRows,
         gradient: Float[Array, "R D"],
         step: Any,
         skipped: SkippedSteps,
-    ) -> Rows:
+    ) -> TableRows:
         """One step of AdamW of rows that stand at `step`."""
         count = (jnp.asarray(step) + 1 - skipped.origin).astype(jnp.float32)
         mu = self.b1 * rows.mu + (1 - self.b1) * gradient
         nu = self.b2 * rows.nu + (1 - self.b2) * jnp.square(gradient)
         size = jnp.sqrt(nu / (1 - self.b2**count)) + self.eps
         move = mu / (1 - self.b1**count) / size + self.weight_decay * rows.values
-        return Rows(
+        return TableRows(
             rows.values - self.schedule(step) * move,
             mu,
             nu,

@@ -17,7 +17,7 @@ from jaxtyping import Array, Int
 
 from labelgraph_jax.training.objectives import Batch, Params
 from labelgraph_jax.training.optimizer import PathPredicate, at_step
-from labelgraph_jax.training.row_optimizer import RowAdamW, Rows, SkippedSteps
+from labelgraph_jax.training.row_optimizer import RowAdamW, SkippedSteps, TableRows
 from labelgraph_jax.training.step import (
     GradientFn,
     Metrics,
@@ -41,10 +41,10 @@ class LookedUp:
 
 
 class Averages(NamedTuple):
-    """What a checkpoint has of a table beside its values, see `Rows`.
+    """What a checkpoint has of a table beside its values, see `TableRows`.
 
     Attributes:
-      mu, nu, last_step: as of `Rows`.
+      mu, nu, last_step: as of `TableRows`.
       behind: how far the bits of the values, not caught up, lie from those of the
         parameters: zeros after a validation, which all rows catch up for.
     """
@@ -84,7 +84,7 @@ class RowState(NamedTuple):
     step: Any
     params: Params
     rest: Any
-    tables: dict[str, Rows]
+    tables: dict[str, TableRows]
     fixed: dict[str, Array]
     skipped: SkippedSteps
 
@@ -128,7 +128,7 @@ class RowStep:
         for path, averages in state.opt_state.tables.items():
             bits = np.asarray(of_tables[path], np.float32).view(np.int32)
             values = (bits + np.asarray(averages.behind)).view(np.float32)
-            tables[path] = Rows(values, *averages[:-1])
+            tables[path] = TableRows(values, *averages[:-1])
         fixed = _at(state.params, self.looked_up.fixed)
         return RowState(
             state.step,
@@ -167,7 +167,7 @@ class RowStep:
         rows: Int[Array, " U"],
         batch: Batch,
         axis_name: str | None = None,
-    ) -> tuple[tuple[Any, Any, Any], dict[str, Rows], Metrics]:
+    ) -> tuple[tuple[Any, Any, Any], dict[str, TableRows], Metrics]:
         """One step, but for the writing of the rows.
 
         Args:
@@ -201,10 +201,10 @@ class RowStep:
 
     def write(
         self,
-        tables: dict[str, Rows],
+        tables: dict[str, TableRows],
         rows: Int[Array, " U"],
-        touched: dict[str, Rows],
-    ) -> dict[str, Rows]:
+        touched: dict[str, TableRows],
+    ) -> dict[str, TableRows]:
         """The tables with some rows anew; they may be donated."""
         return jax.tree.map(
             lambda table, new: (
@@ -257,7 +257,7 @@ class RowStep:
         return RowOptState(rest, tables, like.origin)
 
 
-def _read(table: Rows, rows: Array) -> Rows:
+def _read(table: TableRows, rows: Array) -> TableRows:
     return jax.tree.map(
         lambda array: (
             jnp.asarray(array)

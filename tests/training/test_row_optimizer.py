@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelgraph_jax.training.optimizer import SCHEDULES, make_schedule
-from labelgraph_jax.training.row_optimizer import RowAdamW, Rows
+from labelgraph_jax.training.row_optimizer import RowAdamW, TableRows
 
 STEPS, ROWS, WIDTH = 200, 24, 3
 VALUES = np.random.default_rng(0).normal(size=(ROWS, WIDTH)).astype(np.float32)
@@ -46,12 +46,12 @@ def dense(rule: RowAdamW, steps: list[Any]) -> tuple[np.ndarray, ...]:
     return values, np.asarray(state[0].mu), np.asarray(state[0].nu)
 
 
-def lazy(rule: RowAdamW, steps: list[Any]) -> Rows:
+def lazy(rule: RowAdamW, steps: list[Any]) -> TableRows:
     """The rows that come, each brought to the present first; at last all of them."""
     skipped = rule.skipped()
 
     @jax.jit
-    def move(table: Rows, rows: Any, gradient: Any, step: Any) -> Rows:
+    def move(table: TableRows, rows: Any, gradient: Any, step: Any) -> TableRows:
         some = jax.tree.map(lambda array: array[rows], table)
         some = rule.catch_up(some, step, skipped)
         some = rule.update(some, gradient, step, skipped)
@@ -86,7 +86,7 @@ def test_rows_that_come_and_go_end_as_under_dense_adamw(
     assert set(rows.last_step.tolist()) == {STEPS}
 
 
-def loop(rule: RowAdamW, rows: Rows, step: int, origin: int) -> np.ndarray:
+def loop(rule: RowAdamW, rows: TableRows, step: int, origin: int) -> np.ndarray:
     """Each step that the rows sat out, one after the other, in float64."""
     values, mu, nu = (np.asarray(x, np.float64) for x in rows[:3])
     for row, last in enumerate(np.asarray(rows.last_step)):
@@ -99,7 +99,7 @@ def loop(rule: RowAdamW, rows: Rows, step: int, origin: int) -> np.ndarray:
     return values
 
 
-CATCH_UP: dict[float, Callable[..., Rows]] = {
+CATCH_UP: dict[float, Callable[..., TableRows]] = {
     decay: jax.jit(rule_of(weight_decay=decay).catch_up) for decay in (0.0, 0.1)
 }
 
@@ -117,7 +117,7 @@ def test_catching_up_at_once_is_catching_up_step_by_step(
     random, rule = np.random.default_rng(seed), rule_of(weight_decay=decay)
     origin = min(origin, step - 1)
     last = random.integers(origin + 1, step + 1, ROWS).astype(np.int32)
-    rows = Rows(
+    rows = TableRows(
         VALUES,
         random.normal(size=VALUES.shape).astype(np.float32),
         random.uniform(0.01, 2, VALUES.shape).astype(np.float32),

@@ -32,25 +32,25 @@ def gradient_reversal(
     domains apart, while the features learn what it cannot tell apart.
 
     Example:
-    >>> import jax
-    >>> import labelgraph_jax as lg
-    >>> reverse = lambda x: lg.functional.gradient_reversal(x, 0.5)
-    >>> float(reverse(3.0)), float(jax.grad(reverse)(3.0))
-    (3.0, -0.5)
+        >>> import jax
+        >>> import labelgraph_jax as lg
+        >>> reverse = lambda x: lg.functional.gradient_reversal(x, 0.5)
+        >>> float(reverse(3.0)), float(jax.grad(reverse)(3.0))
+        (3.0, -0.5)
 
     Args:
-    features: of any shape.
-    scale: of the reversed gradient, lambda; 0 passes none on. No gradient reaches
-        it.
+        features: of any shape.
+        scale: of the reversed gradient, lambda; 0 passes none on. No gradient reaches
+            it.
 
     Returns:
-    The same values.
+        The same values.
 
     Raises:
-    ValueError: `scale` is not one number, or is negative.
+        ValueError: `scale` is not one number, or is negative.
 
     Reference: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 2016.
-    A rule for forward mode, of which JAX makes that for reverse mode.
+        A rule for forward mode, of which JAX makes that for reverse mode.
     """
     check_axes(features=(features, "..."), scale=(scale, ""))
     if is_known(scale) and not np.asarray(scale) >= 0:
@@ -112,8 +112,8 @@ class PriorShift(NamedTuple):
     """What expectation-maximisation finds of other documents.
 
     Attributes:
-    prior: share of them that carries each label, float32.
-    probabilities: of their labels under that prior, float32.
+        prior: share of them that carries each label, float32.
+        probabilities: of their labels under that prior, float32.
     """
 
     prior: Float[Array, "N"]

@@ -27,8 +27,8 @@ class PseudoLabels(NamedTuple):
     """Targets of unlabelled documents, and which of them are sure enough to learn.
 
     Attributes:
-    targets: 1 for a positive and 0 for a negative, float32.
-    target_mask: true where the target is to be learned.
+        targets: 1 for a positive and 0 for a negative, float32.
+        target_mask: true where the target is to be learned.
     """
 
     targets: Float[Array, "U N"]

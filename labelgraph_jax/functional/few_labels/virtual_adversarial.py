@@ -15,24 +15,24 @@ def bernoulli_divergence(
 ) -> Float[Array, "*B"]:
     """Return the divergence of the labels' probabilities, summed over the labels.
 
-    sum_n KL(p_n || q_n),   p = sigmoid(logits),   q = sigmoid(other)
+        sum_n KL(p_n || q_n),   p = sigmoid(logits),   q = sigmoid(other)
 
     Example:
-    >>> import jax.numpy as jnp
-    >>> import labelgraph_jax as lg
-    >>> zero = jnp.zeros((1, 2))
-    >>> lg.functional.bernoulli_divergence(zero, zero).tolist()
-    [0.0]
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> zero = jnp.zeros((1, 2))
+        >>> lg.functional.bernoulli_divergence(zero, zero).tolist()
+        [0.0]
 
     Args:
-    logits: of p.
-    other: logits of q.
+        logits: of p.
+        other: logits of q.
 
     Returns:
-    At least 0, float32, in nats.
+        At least 0, float32, in nats.
 
     Raises:
-    ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit.
     """
     check_axes(logits=(logits, "... N"), other=(other, "... N"))
     ours = jnp.asarray(logits, jnp.float32)
@@ -54,43 +54,43 @@ def virtual_adversarial_direction(
 ) -> Float[Array, "B ..."]:
     """Return the change of each input, of a given length, that moves its labels most.
 
-    r = radius ||x|| g / ||g||,
-    g = grad_d sum_n KL(p_n(x) || p_n(x + probe ||x|| d))
+        r = radius ||x|| g / ||g||,
+        g = grad_d sum_n KL(p_n(x) || p_n(x + probe ||x|| d))
 
     By power iteration from a random direction d of length 1. Lengths are those of an
     example's whole input, `[S, D]` for token vectors, and relative to it, for inputs
     differ in length and scale.
 
     Example:
-    >>> import jax, jax.numpy as jnp
-    >>> import labelgraph_jax as lg
-    >>> steep = jnp.array([[3.0], [0.0]])
-    >>> change = lg.functional.virtual_adversarial_direction(
-    ...     lambda x: x @ steep, jnp.ones((1, 2)), jax.random.key(0), steps=3
-    ... )
-    >>> bool(abs(change[0, 0]) > 100 * abs(change[0, 1]))
-    True
+        >>> import jax, jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> steep = jnp.array([[3.0], [0.0]])
+        >>> change = lg.functional.virtual_adversarial_direction(
+        ...     lambda x: x @ steep, jnp.ones((1, 2)), jax.random.key(0), steps=3
+        ... )
+        >>> bool(abs(change[0, 0]) > 100 * abs(change[0, 1]))
+        True
 
     Args:
-    logits: from inputs to logits `[B, N]`, one example at a time independent of the
-        others, and the same in every call: dropout by a fixed key, or none.
-    inputs: token or document vectors, taken in float32.
-    key: of the first direction.
-    radius: length of the change, as a share of the input's.
-    probe: length of the step that measures curvature, as a share of the input's.
-    steps: of power iteration.
+        logits: from inputs to logits `[B, N]`, one example at a time independent of the
+            others, and the same in every call: dropout by a fixed key, or none.
+        inputs: token or document vectors, taken in float32.
+        key: of the first direction.
+        radius: length of the change, as a share of the input's.
+        probe: length of the step that measures curvature, as a share of the input's.
+        steps: of power iteration.
 
     Returns:
-    The change, without a gradient; zeros where nothing moves the labels. The loss
-    is `bernoulli_divergence(stop_gradient(logits(x)), logits(x + change))`.
+        The change, without a gradient; zeros where nothing moves the labels. The loss
+        is `bernoulli_divergence(stop_gradient(logits(x)), logits(x + change))`.
 
     Raises:
-    ValueError: a radius below 0, or a probe or number of steps that is not
-        positive.
+        ValueError: a radius below 0, or a probe or number of steps that is not
+            positive.
 
     Reference: Miyato et al., Virtual Adversarial Training, TPAMI 2019, and Adversarial
-    Training Methods for Semi-Supervised Text Classification, ICLR 2017. Their
-    radius is absolute, over embeddings of unit variance.
+        Training Methods for Semi-Supervised Text Classification, ICLR 2017. Their
+        radius is absolute, over embeddings of unit variance.
     """
     for name, value, fits in (
         ("radius", radius, radius >= 0),
