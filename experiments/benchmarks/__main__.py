@@ -335,7 +335,7 @@ BENCHMARKS = (
         "predicting",
         "documents that a processor second predicts, against an SVM and fastText",
         judge_predicting,
-        "--texts 50 --words 8 --turns 1 --epochs 1",
+        "--texts 50 --words 8 --turns 1 --epochs 1 --documents 150",
         limit=1800,
         has_peer=True,
     ),

@@ -54,11 +54,12 @@ def usage(command: Sequence[str]) -> tuple[float, float]:
     return used.ru_utime + used.ru_stime, used.ru_maxrss / unit
 
 
-def write_inputs(folder: Path, texts: int, words: int) -> None:
-    """Write the training documents, and texts of so many words cut from all of them."""
+def write_inputs(folder: Path, texts: int, words: int, documents: int = 0) -> None:
+    """Write the training documents, the first ones alone where a number is given, and
+    texts of so many words cut from the whole corpus."""
     corpus = load_corpus("stdlib_docs")
     with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
-        for document in corpus.train:
+        for document in corpus.train[: documents or None]:
             row = {"text": document.text, "labels": sorted(document.labels)}
             file.write(json.dumps(row) + "\n")
     every = [d.text.split() for part in corpus.splits.values() for d in part]
@@ -71,21 +72,23 @@ def write_inputs(folder: Path, texts: int, words: int) -> None:
 
 
 def commands(
-    folder: Path, run: str, epochs: int, peer: str
+    folder: Path, options: argparse.Namespace
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
     """What is timed, by name, all being fitted; and why a peer is not among them."""
     ours = [sys.executable, "-m", "labelgraph_jax"]
-    if not run:
-        run = str(folder / "run")
+    documents, run = str(folder / "train.jsonl"), options.run or str(folder / "run")
+    if not options.run:
         train = [*ours, "train", "--workdir", run, "--quiet"]
-        usage([*train, *(["--training.epochs", str(epochs)] if epochs else [])])
+        train += ["--training.epochs", str(options.epochs)] if options.epochs else []
+        usage([*train, "--data", documents] if options.documents else train)
     texts, written = str(folder / "texts.txt"), str(folder / "out.jsonl")
     found = {"ours": [*ours, "predict", run, texts, "--output", written]}
     missing: dict[str, str] = {}
     for kind in PEERS:
-        script, model = [peer, str(PEER), kind], str(folder / kind)
+        script = [options.peer_python, str(PEER), kind]
+        model = str(folder / kind)
         try:
-            usage([*script, "fit", str(folder / "train.jsonl"), model])
+            usage([*script, "fit", documents, model])
         except (RuntimeError, OSError) as error:
             missing[kind] = str(error)
         else:
@@ -98,10 +101,8 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {"machine": measure.machine_facts(), **vars(options)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_inputs(folder, options.texts, options.words)
-        lines, missing = commands(
-            folder, options.run, options.epochs, options.peer_python
-        )
+        write_inputs(folder, options.texts, options.words, options.documents)
+        lines, missing = commands(folder, options)
         taken: dict[str, list[tuple[float, float]]] = {kind: [] for kind in lines}
         for turn in range(options.turns + 1):
             for kind, line in lines.items():
@@ -159,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--run", default="", help="a run of the default model")
     parser.add_argument("--epochs", type=int, default=0, help="of a model made here")
+    parser.add_argument("--documents", type=int, default=0, help="to train on; 0: all")
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--out", default="", help="folder for JSON and Markdown")
     options = parser.parse_args(arguments)
