@@ -76,11 +76,11 @@ _FAST_CONTEXTUAL = Config(
     text=TextConfig(
         vectors="static",
         trainable=False,
-        max_length=128,
+        max_length=512,
         dropout=0.1,
         token_dropout=0.0,
     ),
-    training=TrainingConfig(epochs=30, batch_size=64, learning_rate=1e-2),
+    training=TrainingConfig(epochs=30, batch_size=64, learning_rate=3e-2),
 )
 
 _EURLEX57K = Config(
