@@ -158,6 +158,16 @@ def test_hidden_tokens_are_others_in_every_batch_and_the_same_on_every_host() ->
             np.testing.assert_array_equal(one[TOKEN_COUNTS][half], own[TOKEN_COUNTS])
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_documents_without_a_token_read_nothing(counted: bool) -> None:
+    texts = [[np.asarray([3, 3], np.int32)], [], [np.zeros(0, np.int32)]]
+    examples = Examples(texts, np.zeros((3, 1), np.float32))
+    for _, own in pairs(examples, RowIds(9, counted=counted), batch_size=3):
+        if counted:
+            assert sorted(own[TOKEN_COUNTS].sum(axis=1)) == [0, 0, 2]
+        assert 3 in own[TABLE_ROWS]
+
+
 def test_counts_have_six_shapes() -> None:
     found = pairs(documents(400), RowIds(VOCABULARY, counted=True))
     assert len({own[TOKEN_COUNTS].shape for _, own in found}) <= 7

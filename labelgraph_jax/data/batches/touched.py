@@ -132,7 +132,8 @@ class TouchedRows:
         assert isinstance(self._examples, Examples)
         windows, ids = self._examples.windows, self._ids
         assert windows is not None
-        pieces = [np.concatenate(windows[i]) for i in self._plan[number].rows]
+        none = np.zeros(0, np.int32)  # a document without a token may have no window
+        pieces = [np.concatenate([none, *windows[i]]) for i in self._plan[number].rows]
         tokens = np.concatenate(pieces)
         documents = np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces])
         if not ids.hidden:
