@@ -162,6 +162,8 @@ def functional(room: Room) -> str:
             # Not the CPU, which the tests take where nothing is said.
             "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", ""),
             "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+            # Of whoever calls: one process runs these tests, and names each.
+            "PYTEST_ADDOPTS": "",
             "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         },
     )
