@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from labelgraph_jax.predictors.static_encoder import (
     of_length_one,
     token_shares,
 )
+from labelgraph_jax.runs.problem import Say
 
 LEAST_TEXTS = 20
 STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -36,8 +37,6 @@ TRIAL_STEPS = 10
 MOST_HELD_OUT = 2_000
 RARITY = 1e-3
 """a of the weight a / (a + p) of a token whose share of the texts is p, see `start`."""
-
-Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,10 +80,9 @@ def distil(
     First every token alone through the encoder gives a table, its rows weighed by
     a / (a + p) for a token whose share of the texts is p. Then the table is fitted to
     the vectors that the encoder gives the texts (pooled and after a prompt as its
-    folder says), see
-    `functional.ridge_token_table`; how far it may go from its start is chosen by the
-    cosine to the encoder's vectors on texts held out, and the table then fitted to
-    all.
+    folder says), see `functional.ridge_token_table`; how far it may go from its start
+    is chosen by the cosine to the encoder's vectors on texts held out, and the table
+    then fitted to all.
 
     Args:
         name: of the encoder, see `find_pretrained`.
@@ -202,7 +200,7 @@ def weighed(alone: np.ndarray, shares: Any, targets: np.ndarray) -> np.ndarray:
 
 
 def texts_fingerprint(texts: Sequence[str]) -> str:
-    """SHA-256 of texts in their order."""
+    """Return the SHA-256 of texts in their order."""
     digest = hashlib.sha256()
     for text in texts:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\x1e")

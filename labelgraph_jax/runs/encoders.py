@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from labelgraph_jax.config import Config, ConfigError, TextConfig
@@ -26,6 +26,7 @@ from labelgraph_jax.predictors.network import token_table
 from labelgraph_jax.predictors.static_encoder import StaticEncoder, is_static
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.distil import Distillation, distil, texts_fingerprint
+from labelgraph_jax.runs.problem import Say
 from labelgraph_jax.runs.restore import restore_network
 
 
@@ -62,7 +63,7 @@ def static_encoder(
     text: TextConfig,
     documents: Sequence[Document],
     origin: Workdir | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = lambda line: None,
 ) -> StaticEncoder | None:
     """The static encoder that a run starts from; None where its vectors are others.
 

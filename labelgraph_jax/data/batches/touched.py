@@ -78,9 +78,16 @@ class TouchedRows:
             self._sizes = [min(size, ids.count) for size in sizes]
             self._own = {}
 
-    def rows(self, number: int, shape: BatchShape) -> np.ndarray:
-        """The rows that batch `number` reads, and as many more as fill up: [U]."""
-        read = self._read(number)
+    def rows(
+        self, number: int, shape: BatchShape, tokens: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the rows that a batch reads, and as many more as fill up: `[U]`.
+
+        Args:
+            number, shape: of the batch.
+            tokens: of it, where they are known already.
+        """
+        read = self._read(number, tokens)
         count = int(read.sum())
         own = self._own.get((shape.windows, shape.tokens), 0)
         fitting = [size for size in (own, *self._sizes) if size >= count]
@@ -111,15 +118,15 @@ class TouchedRows:
         Returns:
             The rows `[U]` of the table.
         """
-        rows = self.rows(number, shape)
+        tokens, documents = self._tokens(number) if self.counted else (None, None)
+        rows = self.rows(number, shape, tokens)
         place = np.zeros(self._ids.count, np.int32)
         place[rows] = np.arange(len(rows), dtype=np.int32)
         if self._ids.offsets is not None:
             batch["category_rows"] = place[batch["categories"] + self._ids.offsets]
-        elif not self.counted:
+        elif tokens is None or documents is None:
             batch["token_ids"] = place[batch["token_ids"]]
         else:
-            tokens, documents = self._tokens(number)
             here = (documents >= own.start) & (documents < own.stop)
             cells = (documents[here] - own.start) * len(rows) + place[tokens[here]]
             size = (own.stop - own.start) * len(rows)
@@ -142,7 +149,7 @@ class TouchedRows:
         seen = random.random(len(tokens), np.float32) >= ids.hidden
         return tokens[seen], documents[seen]
 
-    def _read(self, number: int) -> np.ndarray:
+    def _read(self, number: int, tokens: np.ndarray | None = None) -> np.ndarray:
         """Of each row of the table, whether a batch reads it."""
         read = np.zeros(self._ids.count, bool)
         if isinstance(self._examples, TableExamples):
@@ -151,7 +158,7 @@ class TouchedRows:
             # What fills the last batch up has zeros for categories.
             read[self._ids.offsets] = True
         else:
-            read[self._tokens(number)[0]] = True
+            read[self._tokens(number)[0] if tokens is None else tokens] = True
         return read
 
     def _rounded(self, count: int, factor: float) -> int:

@@ -50,7 +50,7 @@ def gradient_reversal(
         ValueError: `scale` is not one number, or is negative.
 
     Reference: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 2016.
-        A rule for forward mode, of which JAX makes that for reverse mode.
+        Written as a rule for forward mode, from which JAX derives reverse mode.
     """
     check_axes(features=(features, "..."), scale=(scale, ""))
     if is_known(scale) and not np.asarray(scale) >= 0:
