@@ -113,6 +113,12 @@ def write_files(folder: Path, page: str) -> None:
     write_jsonl(folder / "new.jsonl", new)
     lines = "Return the arc cosine of x, in radians.\nSend an email message.\n"
     (folder / "new.txt").write_text(lines)
+    for name, seed in {"anna": 1, "ben": 3, "model": 1}.items():
+        said = [
+            {"id": f"d{i}", "text": f"text {i}", "labels": d["labels"]}
+            for i, d in enumerate(documents(24, seed))
+        ]
+        write_jsonl(folder / f"{name}.jsonl", said)
     sets = [
         {
             "text": d["text"],

@@ -117,6 +117,13 @@ from labelgraph_jax.functional.many_labels.retrieval import (
     memory_scores,
     nearest_keys,
 )
+from labelgraph_jax.functional.metrics.agreement import (
+    PairAgreement,
+    fleiss_kappa,
+    krippendorff_alpha,
+    masi_distance,
+    pair_agreement,
+)
 from labelgraph_jax.functional.metrics.calibration import (
     CalibrationBins,
     calibration_bins,
@@ -199,6 +206,7 @@ __all__ = [
     "LabelCounts",
     "LabelScores",
     "Neighbours",
+    "PairAgreement",
     "PriorShift",
     "PseudoLabels",
     "Task",
@@ -243,6 +251,7 @@ __all__ = [
     "fit_global_threshold_ranked",
     "fit_label_thresholds",
     "fit_top_k",
+    "fleiss_kappa",
     "focal_loss",
     "gate_statistics",
     "gate_sums",
@@ -259,6 +268,7 @@ __all__ = [
     "identity_adjacency",
     "imply_ancestors",
     "integrated_gradients",
+    "krippendorff_alpha",
     "label_attention_scores",
     "label_attention_weights",
     "label_counts",
@@ -270,6 +280,7 @@ __all__ = [
     "log_loss",
     "lstm",
     "make_edges",
+    "masi_distance",
     "masked_max",
     "masked_mean",
     "masked_softmax",
@@ -285,6 +296,7 @@ __all__ = [
     "negative_tolerant_loss",
     "node_positions",
     "normalise_adjacency",
+    "pair_agreement",
     "pool_windows",
     "position_logits",
     "pr_auc",

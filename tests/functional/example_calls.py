@@ -629,6 +629,23 @@ EXAMPLES: dict[str, Example] = {
         host=True,
         half=None,
     ),
+    "pair_agreement": Example(
+        F.pair_agreement,
+        {"first": "B N unit", "second": "B N target", "mask": "B N mask"},
+        host=True,
+        half=None,
+    ),
+    "fleiss_kappa": Example(F.fleiss_kappa, {"votes": "B N count"}, host=True),
+    "masi_distance": Example(
+        F.masi_distance,
+        {"first": "B N target", "second": "V N target"},
+        host=True,
+    ),
+    "krippendorff_alpha": Example(
+        lambda values, distances: F.krippendorff_alpha(values, distances),
+        {"values": "2 B id:N", "distances": "N N positive"},
+        host=True,
+    ),
     "f1_from_counts": Example(
         lambda hits, more, most: F.f1_from_counts(hits, hits + more, hits + most),
         {"hits": "N count", "more": "N count", "most": "N count"},

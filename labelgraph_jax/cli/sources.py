@@ -1,0 +1,64 @@
+"""Labels from elsewhere, on a terminal: agreement."""
+
+from pathlib import Path
+
+from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
+from labelgraph_jax.config.wording import counted
+from labelgraph_jax.runs.agree import Agreement, Measured
+
+SHOWN = 30
+"""Labels of a table; --json has all."""
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash for what is not defined."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def measured(found: Measured) -> str:
+    """A number with its interval."""
+    if found.low is None:
+        return number(found.value)
+    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+
+
+def print_agreement(found: Agreement) -> None:
+    """Print how far annotators agree: all, in pairs, and for each label."""
+    console = plain_console()
+    console.print(
+        f"{counted(len(found.names), 'annotator')}, "
+        f"{counted(found.documents, 'document')} that at least two annotated"
+    )
+    console.print(
+        "Krippendorff's alpha of the label sets (MASI distance): "
+        f"{measured(found.alpha)}; Fleiss' kappa, mean over labels: "
+        f"{measured(found.fleiss)}"
+    )
+    names = [Path(name).stem for name in found.names]
+    short = dict(zip(found.names, names, strict=True))
+    if len(set(names)) < len(names):
+        short = {name: name for name in found.names}
+    table = plain_table()
+    table.add_column("pair")
+    add_number_columns(table, ("documents", "mean kappa", "micro-F1", "macro-F1"))
+    for pair in found.pairs:
+        table.add_row(
+            " and ".join(short[name] for name in pair.names),
+            f"{pair.documents:,}",
+            *map(measured, (pair.kappa, pair.micro_f1, pair.macro_f1)),
+        )
+    console.print(table)
+    table = plain_table()
+    table.add_column("label")
+    add_number_columns(table, ("given", "kappa", "PABAK", "Fleiss"))
+    for label in found.labels[:SHOWN]:
+        table.add_row(
+            label.name,
+            f"{label.given:.1%}",
+            measured(label.kappa),
+            number(label.pabak),
+            measured(label.fleiss),
+        )
+    console.print(table)
+    if len(found.labels) > SHOWN:
+        console.print(f"and {len(found.labels) - SHOWN:,} more labels (--json)")
