@@ -39,8 +39,8 @@ BUDGETS = {
     "config": 1_245,
     "functional": 6_830,
     "modules": 2_070,
-    "data": 10_060,
-    "training": 3_160,
+    "data": 10_110,
+    "training": 3_175,
     "predictors": 5_085,
     "runs": 4_590,
     "inspection": 4_800,
@@ -49,7 +49,7 @@ BUDGETS = {
     "cli": 3_430,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 44_490
+BUDGET = 44_566
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -68,7 +68,8 @@ tokens of many texts at once (data), a bag that predicts without a compiled prog
 parameters that are read without Orbax (predictors). And steps that move the rows of a
 table that they read: the optimizer of rows, the step and its programs (training), the
 rows of a batch (data), the choice of the step (runs). And labels from elsewhere:
-agreement of annotators (functional, runs, cli)."""
+agreement of annotators (functional, runs, cli). And unlabelled documents beside the
+labelled ones of a batch (data), a loss of theirs (training)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

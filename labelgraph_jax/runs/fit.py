@@ -322,6 +322,8 @@ def train(
                 shard_count=jax.process_count(),
                 prefetch_threads=1,
                 row_ids=row_ids,
+                unlabelled=prepared.unlabelled,
+                ratio=prepared.unlabelled_ratio,
             ),
             total_steps=total_steps,
             steps_per_epoch=epoch_steps,

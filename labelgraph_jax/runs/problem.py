@@ -29,6 +29,8 @@ class Prepared:
         validation: what selects a checkpoint; empty or None where there is nothing.
         batch_size: records of a step.
         tasks: names of the label sets or tasks that gates mix experts for.
+        unlabelled: documents that stand beside the labelled ones of every batch.
+        unlabelled_ratio: how many of them stand beside each.
     """
 
     fingerprints: Mapping[str, str]
@@ -36,6 +38,8 @@ class Prepared:
     validation: Examples | TableExamples | None
     batch_size: int
     tasks: tuple[str, ...]
+    unlabelled: Examples | None = None
+    unlabelled_ratio: int = 1
 
 
 class Problem(Protocol):

@@ -104,6 +104,7 @@ def _looked_up(
     assert settings.learning_rate is not None
     if (
         not settings.row_updates
+        or prepared.unlabelled is not None  # they read other rows
         or MODEL_AXIS in mesh.shape
         or settings.learning_rate * settings.weight_decay > LARGEST_DECAY
     ):

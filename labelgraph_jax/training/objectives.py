@@ -1,5 +1,6 @@
 """Objectives: a model and a loss joined into one function of the parameters."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -126,6 +127,41 @@ def multi_label_objective(
         alone = {name: jnp.asarray(array)[:, None] for name, array in cells.items()}
         loss_sums, weight_sums = jax.vmap(of_cells)(alone)
         return jnp.dot(loss_sums, weights), jnp.dot(weight_sums, weights)
+
+    return loss_fn
+
+
+def added_objective(
+    labelled: LossFn,
+    extra: Callable[[Params, Batch, jax.Array], Float[Array, ""]],
+    weight: float = 1.0,
+) -> LossFn:
+    """Add a mean loss of other documents to the loss of the labelled ones.
+
+        loss_sum = labelled_sum + weight extra weight_sum
+
+    so that the mean loss becomes `weight * extra` larger. In micro-batches and under
+    pmap `extra` is the mean over the documents of each part.
+
+    Args:
+      labelled: the loss of the labelled documents.
+      extra: `extra(params, batch, key)` -> the mean loss of the other documents of a
+        batch, see `data.batches.unlabelled.unlabelled_part`; its key is another than
+        that of `labelled`.
+      weight: what `extra` counts; with 0 the result is `labelled` itself.
+
+    Raises:
+      ValueError: the weight is negative or not finite.
+    """
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"weight must be finite and at least 0; got {weight}")
+    if not weight:
+        return labelled
+
+    def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
+        loss_sum, weight_sum = labelled(params, batch, key)
+        mean = extra(params, batch, jax.random.fold_in(key, 1))
+        return loss_sum + weight * mean * weight_sum, weight_sum
 
     return loss_fn
 

@@ -8,12 +8,13 @@ import numpy as np
 import optax
 import pytest
 
+from labelgraph_jax.data.batches.unlabelled import UNLABELLED, unlabelled_part
 from labelgraph_jax.training.compiled_step import (
     CompiledStep,
     compile_train_step,
     compile_train_step_pmap,
 )
-from labelgraph_jax.training.objectives import multi_label_objective
+from labelgraph_jax.training.objectives import added_objective, multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
 from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.step import (
@@ -39,18 +40,22 @@ def step_of(apply_fn: Any, **options: Any) -> TrainStep:
     return make_train_step(objective, OPTIMIZER, jax.random.key(3), **options)
 
 
-def run(compiled: CompiledStep, steps: int) -> tuple[TrainState, list[dict[str, Any]]]:
+def run(
+    compiled: CompiledStep, steps: int, batches: Any = None
+) -> tuple[TrainState, list[dict[str, Any]]]:
     state = compiled.place_state(init_train_state(initial_params(), OPTIMIZER))
-    batches, metrics = Batches(), []
+    batches, metrics = batches or Batches(), []
     for _ in range(steps):
         state, values = compiled(state, compiled.place_batch(next(batches)))
         metrics.append(jax.device_get(values))
     return jax.device_get(compiled.collect(state)), metrics
 
 
-def eager(step: TrainStep, steps: int) -> tuple[TrainState, list[dict[str, Any]]]:
+def eager(
+    step: TrainStep, steps: int, batches: Any = None
+) -> tuple[TrainState, list[dict[str, Any]]]:
     state = init_train_state(initial_params(), OPTIMIZER)
-    batches, metrics = Batches(), []
+    batches, metrics = batches or Batches(), []
     with jax.disable_jit():
         for _ in range(steps):
             batch = {name: jnp.asarray(x) for name, x in next(batches).items()}
@@ -208,3 +213,52 @@ def test_a_batch_that_does_not_divide_names_both_numbers() -> None:
     for compiled in (compile_train_step(step), compile_train_step_pmap(step)):
         with pytest.raises(ValueError, match="12 rows does not divide over 8 devices"):
             compiled.place_batch(next(Batches(12)))
+
+
+class Beside(Batches):
+    """Batches with two unlabelled rows beside each labelled one."""
+
+    ragged = False
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        batch = super().__next__()
+        rng = np.random.default_rng(1000 + self.position)
+        rows = len(batch["inputs"])
+        shape = (rows, 2, *batch["inputs"].shape[1:])
+        batch[f"{UNLABELLED}inputs"] = rng.normal(size=shape).astype(np.float32)
+        batch[f"{UNLABELLED}example_mask"] = np.ones((rows, 2), bool)
+        if not self.ragged:
+            batch["example_mask"] = np.ones(rows, bool)
+        return batch
+
+
+class RaggedBeside(Beside):
+    ragged = True
+
+
+def spread(params: Any, batch: Any, key: jax.Array) -> jax.Array:
+    """A loss of unlabelled rows, with dropout."""
+    rows = unlabelled_part(batch)
+    logits = apply_linear(params, rows, key=key, train=True)
+    return jnp.mean(jnp.square(logits) * rows["example_mask"][:, None])
+
+
+def both_step(**options: Any) -> TrainStep:
+    labelled = multi_label_objective(apply_linear, logistic_loss)
+    objective = added_objective(labelled, spread, 0.7)
+    return make_train_step(objective, OPTIMIZER, jax.random.key(3), **options)
+
+
+def test_a_second_stream_agrees_eager_jit_eight_devices_and_pmap() -> None:
+    step = both_step()
+    one = run(compile_train_step(step, make_mesh(jax.devices()[:1])), 3, Beside())
+    assert_close(run(compile_train_step(step, make_mesh()), 3, Beside()), one)
+    assert_close(run(compile_train_step_pmap(step), 3, Beside()), one)
+    assert_close(eager(step, 3, Beside()), one)
+
+
+def test_a_second_stream_beside_ragged_batches_is_the_same_on_a_mesh() -> None:
+    step = both_step()
+    single = compile_train_step(step, make_mesh(jax.devices()[:1]))
+    one = run(single, 3, RaggedBeside())
+    assert_close(run(compile_train_step(step, make_mesh()), 3, RaggedBeside()), one)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -68,3 +69,28 @@ def test_positives_that_count_more_leave_the_logit_that_of_the_probability(
 
     assert abs(float(jax.grad(loss)(np.float32(share)))) < 1e-4
     assert abs(float(jax.grad(loss)(np.float32(share + 1)))) > 0.1
+
+
+def test_an_added_loss_raises_the_mean_loss_by_its_weight_times_its_mean() -> None:
+    labelled = multi_label_objective(
+        apply_without_dropout, lg.functional.binary_cross_entropy
+    )
+    batch, key, params = next(Batches()), jax.random.key(0), initial_params()
+    added = objectives.added_objective(labelled, lambda *_: jnp.float32(0.5), 3.0)
+    alone, cells = labelled(params, batch, key)
+    total, weight = added(params, batch, key)
+    assert weight == cells
+    assert float(total / weight) == pytest.approx(float(alone / cells) + 1.5)
+
+
+def test_an_added_loss_of_weight_0_is_the_labelled_loss_itself() -> None:
+    labelled = multi_label_objective(
+        apply_without_dropout, lg.functional.binary_cross_entropy
+    )
+    assert objectives.added_objective(labelled, lambda *_: 1 / 0, 0.0) is labelled
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_an_added_loss_needs_a_weight(weight: float) -> None:
+    with pytest.raises(ValueError, match="weight must be finite and at least 0"):
+        objectives.added_objective(lambda *_: (0, 0), lambda *_: 0, weight)  # type: ignore[arg-type,return-value]

@@ -14,6 +14,7 @@ from labelgraph_jax.data.batches.plan import (
     choose_length_buckets,
 )
 from labelgraph_jax.data.batches.touched import TABLE_ROWS, RowIds, TouchedRows
+from labelgraph_jax.data.batches.unlabelled import PROGRESS, Unlabelled
 from labelgraph_jax.data.tables.examples import TableExamples
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "RowIds",
     "TokenVectors",
     "TouchedRows",
+    "Unlabelled",
     "choose_length_buckets",
     "evaluation_batches",
     "steps_per_epoch",
@@ -47,6 +49,7 @@ class Batches(Sequence[Batch]):
         shard_index, shard_count: this host and the number of hosts; host k gets
             the k-th slice of the rows of every batch.
         touched: finds the rows of a table that each batch reads; the same on all hosts.
+        unlabelled: documents that stand beside those of each batch.
 
     Raises:
         ValueError: the batch does not divide over the hosts.
@@ -61,6 +64,7 @@ class Batches(Sequence[Batch]):
         shard_index: int = 0,
         shard_count: int = 1,
         touched: TouchedRows | None = None,
+        unlabelled: Unlabelled | None = None,
     ):
         if epochs < 0:
             raise ValueError(f"epochs must not be negative; got {epochs}")
@@ -75,6 +79,7 @@ class Batches(Sequence[Batch]):
             )
         self.plan = plan
         self._touched = touched
+        self._unlabelled = unlabelled
         self._examples = examples
         self._count = len(plan) * epochs
         rows = plan.batch_size // shard_count
@@ -99,36 +104,19 @@ class Batches(Sequence[Batch]):
         return f"Batches({self._count} of {self.plan.batch_size})"
 
     def _build(self, number: int, shape: BatchShape) -> Batch:
-        examples, touched = self._examples, self._touched
-        index = np.full(self.plan.batch_size, -1, np.int32)
-        index[: len(shape.rows)] = shape.rows
-        index = index[self._rows]
-        example_mask = index >= 0
-        rows = index[example_mask]
-        if isinstance(examples, TableExamples):
-            inputs = {"categories": examples.categories, "numbers": examples.numbers}
-            batch = {n: _take(a, rows, len(index), a.dtype) for n, a in inputs.items()}
-        elif touched is not None and touched.counted:
-            # One token stands for all: what is read of them are their counts.
-            batch = {
-                "token_ids": np.zeros((len(index), 1), np.int32),
-                "token_mask": example_mask[:, None],
-            }
-        else:
-            batch = _fill_tokens(examples, rows, len(index), shape)
+        size, beside = self.plan.batch_size, self._unlabelled
+        touched = self._touched
+        # Where documents are counts, one token stands for all that is read of them.
+        counted = touched is not None and touched.counted
+        batch = _rows(self._examples, size, shape, self._rows, counted=counted)
         if touched is not None:
             batch[TABLE_ROWS] = touched.put(batch, number, shape, self._rows)
-        if isinstance(examples, Examples) and examples.sparse_targets:
-            batch["positives"] = _positives(examples, rows, len(index))
-        else:
-            batch["targets"] = _take(examples.targets, rows, len(index), np.float32)
-        if examples.weights is not None:
-            weights = _take(examples.weights[:, None], rows, len(index), np.float32)
-            batch["example_weight"] = weights[:, 0]
-        if examples.target_mask is not None:
-            batch["target_mask"] = _take(examples.target_mask, rows, len(index), bool)
-        batch["example_mask"] = example_mask
-        batch["example_index"] = index
+        if beside is not None:
+            second, own = beside.plan[number], beside.own_rows(self._rows)
+            size *= beside.ratio
+            beside.put(batch, _rows(beside.examples, size, second, own))
+            done = np.float32(number / self._count)
+            batch[PROGRESS] = np.full(len(batch["example_mask"]), done)
         return batch
 
 
@@ -148,6 +136,8 @@ def train_batches(
     shard_count: int = 1,
     prefetch_threads: int = 0,
     row_ids: RowIds | None = None,
+    unlabelled: Examples | None = None,
+    ratio: int = 1,
 ) -> grain.DatasetIterator[Batch]:
     """Iterates over `epochs` shuffled epochs of batches, resumably.
 
@@ -167,6 +157,9 @@ def train_batches(
     of a table that the batch reads over all hosts; token_ids then count these rows, and
     of categories category_rows int32 [B, C] do; where documents are counts,
     token_counts float32 [B, U] say all, and token_ids and token_mask are [B, 1].
+    With `unlabelled` also all of this of R unlabelled documents beside each row, as
+    unlabelled_token_ids int32 [B, R, S] and so on, and unlabelled_progress float32 [B],
+    the share of all batches that came before.
 
     Args:
         examples: the documents, the same ones on every host.
@@ -177,9 +170,11 @@ def train_batches(
         shard_index, shard_count: this host and the number of hosts.
         prefetch_threads: threads that build batches ahead; the order stays.
         row_ids: the table whose rows training looks at batch by batch.
+        unlabelled: documents that stand beside the labelled ones, in their own order.
+        ratio: R, how many of them stand beside each.
 
     Raises:
-        ValueError: see `Examples`, `BatchPlan` and `Batches`.
+        ValueError: see `Examples`, `BatchPlan`, `Batches` and `Unlabelled`.
     """
     # Grain takes a second to import; only training pays for it.
     import grain
@@ -194,6 +189,9 @@ def train_batches(
         shard_index=shard_index,
         shard_count=shard_count,
         touched=None if row_ids is None else TouchedRows(examples, plan, row_ids),
+        unlabelled=None
+        if unlabelled is None
+        else Unlabelled(unlabelled, ratio, batch_size=batch_size, seed=seed),
     )
     options = grain.ReadOptions(
         num_threads=prefetch_threads, prefetch_buffer_size=4 * prefetch_threads
@@ -227,6 +225,44 @@ def evaluation_batches(
         sort_by_length=sort_by_length,
     )
     return Batches(examples, plan, shard_index=shard_index, shard_count=shard_count)
+
+
+def _rows(
+    examples: Examples | TableExamples,
+    size: int,
+    shape: BatchShape,
+    own: slice,
+    *,
+    counted: bool = False,
+) -> Batch:
+    """This host's rows of a batch, the last ones filled up."""
+    index = np.full(size, -1, np.int32)
+    index[: len(shape.rows)] = shape.rows
+    index = index[own]
+    example_mask = index >= 0
+    rows = index[example_mask]
+    if isinstance(examples, TableExamples):
+        inputs = {"categories": examples.categories, "numbers": examples.numbers}
+        batch = {n: _take(a, rows, len(index), a.dtype) for n, a in inputs.items()}
+    elif counted:
+        batch = {
+            "token_ids": np.zeros((len(index), 1), np.int32),
+            "token_mask": example_mask[:, None],
+        }
+    else:
+        batch = _fill_tokens(examples, rows, len(index), shape)
+    if isinstance(examples, Examples) and examples.sparse_targets:
+        batch["positives"] = _positives(examples, rows, len(index))
+    else:
+        batch["targets"] = _take(examples.targets, rows, len(index), np.float32)
+    if examples.weights is not None:
+        weights = _take(examples.weights[:, None], rows, len(index), np.float32)
+        batch["example_weight"] = weights[:, 0]
+    if examples.target_mask is not None:
+        batch["target_mask"] = _take(examples.target_mask, rows, len(index), bool)
+    batch["example_mask"] = example_mask
+    batch["example_index"] = index
+    return batch
 
 
 def _take(matrix: Any, rows: np.ndarray, count: int, dtype: Any) -> np.ndarray:
