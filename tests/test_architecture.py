@@ -49,7 +49,7 @@ BUDGETS = {
     "cli": 3_430,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 44_566
+BUDGET = 44_580
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
