@@ -143,10 +143,10 @@ def decode_rules(
         argmax over y that obey of  sum_n y_n s_n
 
     From decisions that break a rule the cheapest changes that mend all are searched,
-    best first: a change costs |s_n|, and only labels of a rule that is broken are ever
-    changed. What is found is the optimum. Where so much is broken that a search gets
-    too long, labels are taken from the surest down, each with what it implies, as far
-    as no rule forbids it: that obeys too, and may be less probable.
+    best first: a change costs the size of its s_n, and only labels of a rule that is
+    broken are ever changed. What is found is the optimum. Where so much is broken that
+    a search gets too long, labels are taken from the surest down, each with what it
+    implies, as far as no rule forbids it: that obeys too, and may be less probable.
 
     Works on the host; a document that breaks nothing costs next to nothing.
 
