@@ -36,20 +36,20 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_245,
-    "functional": 7_365,
-    "modules": 2_070,
-    "data": 10_110,
+    "config": 1_255,
+    "functional": 6_830,
+    "modules": 2_080,
+    "data": 10_160,
     "training": 3_175,
-    "predictors": 5_085,
-    "runs": 4_590,
+    "predictors": 5_100,
+    "runs": 4_610,
     "inspection": 4_800,
-    "deploy": 2_980,
+    "deploy": 3_000,
     "estimator": 260,
     "cli": 3_430,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 45_110
+BUDGET = 44_720
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -69,8 +69,8 @@ parameters that are read without Orbax (predictors). And steps that move the row
 table that they read: the optimizer of rows, the step and its programs (training), the
 rows of a batch (data), the choice of the step (runs). And labels from elsewhere:
 agreement of annotators (functional, runs, cli). And unlabelled documents beside the
-labelled ones of a batch (data), a loss of theirs (training). And structure over
-labels: maxima over a taxonomy, contrasts, rules and their decoding (functional)."""
+labelled ones of a batch (data), a loss of theirs (training). And n-grams beside a
+static encoder's tokens: both in one row (data), one table and one export of both."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -46,7 +46,8 @@ class Config:
 
     def __post_init__(self) -> None:
         require(
-            self.head.kind != "label_attention" or self.text.encoder != "bag",
+            self.head.kind != "label_attention"
+            or self.text.encoder not in ("bag", "bag+static"),
             "head.kind='label_attention' reads the vector of every token: text.encoder "
             "must be cnn, bilstm or transformer, got 'bag'",
         )
@@ -111,6 +112,7 @@ class Config:
 
 ENCODER_SETTINGS = {
     "bag": {"dropout": 0.5, "token_dropout": 0.4, "learning_rate": 1e-2},
+    "bag+static": {"dropout": 0.5, "token_dropout": 0.4, "learning_rate": 1e-2},
     "cnn": {"dropout": 0.3, "token_dropout": 0.0, "learning_rate": 2e-3},
     "bilstm": {"dropout": 0.3, "token_dropout": 0.0, "learning_rate": 2e-3},
     "transformer": {"dropout": 0.1, "token_dropout": 0.0, "learning_rate": 3e-3},

@@ -12,6 +12,7 @@ from labelgraph_jax.config.settings import (
 
 POOLINGS: dict[str, tuple[str, ...]] = {
     "bag": (),
+    "bag+static": (),
     "cnn": ("max",),
     "bilstm": ("last", "mean", "max"),
     "transformer": ("mean", "max", "cls"),
@@ -98,7 +99,8 @@ class DataConfig(ReadingConfig):
 class TextConfig:
     """The text side: token ids -> one vector per document."""
 
-    encoder: Literal["bag", "cnn", "bilstm", "transformer"] = "bag"
+    encoder: Literal["bag", "bag+static", "cnn", "bilstm", "transformer"] = "bag"
+    """bag+static: n-grams, and beside them a table that imitates `pretrained`."""
     vectors: Literal["random", "file", "pretrained", "static"] = "random"
     """Token vectors: learned from nothing, from a word-vector file, contextual, or from
     a table that imitates a pretrained encoder (a bag's; no transformer is left)."""
@@ -162,9 +164,22 @@ class TextConfig:
                 "trained_layers",
             ),
         )
+        bag = self.encoder in ("bag", "bag+static")
         require(
-            not self.ngrams or (self.encoder == "bag" and self.vectors == "random"),
+            not self.ngrams or (bag and self.vectors == "random"),
             "text.ngrams needs text.encoder='bag' and text.vectors='random'",
+        )
+        fused = {"vectors": "random", "long_documents": "head"}
+        for name, must in fused.items() if self.encoder == "bag+static" else ():
+            value = getattr(self, name)
+            require(
+                value == must,
+                f"text.encoder='bag+static' has vectors of its own and reads the head "
+                f"of a text: text.{name} must be '{must}', got '{value}'",
+            )
+        require(
+            self.encoder != "bag+static" or self.ngrams is not False,
+            "text.encoder='bag+static' reads n-grams: text.no-ngrams has no effect",
         )
         require_file(self, "text", "vectors", "file", "vectors_file")
         require(
@@ -196,5 +211,11 @@ class TextConfig:
     def reads_ngrams(self) -> bool:
         """Whether the tokens are n-grams."""
         if self.ngrams is None:
-            return self.encoder == "bag" and self.vectors == "random"
+            bag = self.encoder in ("bag", "bag+static")
+            return bag and self.vectors == "random"
         return self.ngrams
+
+    @property
+    def reads_static(self) -> bool:
+        """Whether the tokens, or some of them, are those of a static encoder."""
+        return self.vectors == "static" or self.encoder == "bag+static"

@@ -48,6 +48,8 @@ class TextEncoder(nn.Module):
             by default the first of these.
         damping: of a bag's counts, see `functional.bag_of_embeddings`.
         norm: of a bag.
+        fused: a bag of two kinds of tokens, with weights `[V, 2]`: those of the first
+            are a bag as said here; the mean of the others, which stay, is beside it.
         rectify: a bag's sum of embeddings goes through relu(x + bias): a wide hidden
             layer over the weighted counts (Galke and Scherp, ACL 2022).
         learn_token_weights: train the bag's `token_weight` table; else it stays what
@@ -73,6 +75,7 @@ class TextEncoder(nn.Module):
     pooling: str | None = None
     damping: str = "log"
     norm: str = "tfidf"
+    fused: bool = False
     rectify: bool = False
     learn_token_weights: bool = False
     widths: tuple[int, ...] = (3, 4, 5)
@@ -96,6 +99,8 @@ class TextEncoder(nn.Module):
                 f"a {self.kind} needs hidden_features of at least 1, "
                 f"got {self.hidden_features}"
             )
+        if self.fused and (self.kind != "bag" or self.transformer is not None):
+            raise ValueError(f"fused must be of a bag of token ids, got a {self.kind}")
         if self.token_level and self.kind == "bag":
             raise ValueError("a bag has no vector for every token: token_level")
         allowed = POOLINGS.get(self.kind, ())
@@ -122,9 +127,10 @@ class TextEncoder(nn.Module):
             return len(self.widths) * self.hidden_features
         if self.kind == "bilstm":
             return 2 * self.hidden_features
+        own = self.token_features
         if self.kind == "bag" and self.hidden_features:
-            return self.hidden_features
-        return self.token_features
+            own = self.hidden_features
+        return own + self.token_features * self.fused
 
     @nn.compact
     def __call__(
@@ -188,10 +194,8 @@ class TextEncoder(nn.Module):
 
     def _table(self) -> Array:
         if self.vocabulary_size < 1:
-            raise ValueError(
-                f"token ids need a vocabulary_size of at least 1, "
-                f"got {self.vocabulary_size}"
-            )
+            size = self.vocabulary_size
+            raise ValueError(f"token ids need a vocabulary_size >= 1, got {size}")
         deviation = self.features**-0.5  # rows of length about 1
         table = Table(
             self.vocabulary_size, self.features, deviation, name="embedding"
@@ -254,19 +258,31 @@ class TextEncoder(nn.Module):
         else:
             assert ids is not None
             table = self._table()
-            ones, shape = nn.initializers.ones, (self.vocabulary_size,)
-            weights = rows_by_id(self, "token_weight", ones, shape)
+            shape = (self.vocabulary_size, *([2] if self.fused else []))
+            weights = rows_by_id(self, "token_weight", nn.initializers.ones, shape)
             if not self.learn_token_weights:
                 weights = jax.lax.stop_gradient(weights)
-            options = {"damping": self.damping, "norm": self.norm}
-            if self.has_variable(COUNTED, COUNTS):
-                counts: Array = self.get_variable(COUNTED, COUNTS)
-                documents = pooling.bag_of_counts(table, counts, weights, **options)
-            else:
-                vectors = at_token_seam(self, table[ids])
-                documents = pooling.bag_of_embeddings(
+            if self.fused and not deterministic:
+                # The rows of pieces stay what they imitate.
+                fixed = jax.lax.stop_gradient(table)
+                table = jnp.where(weights[:, 1:] > 0, fixed, table)
+            counted = self.has_variable(COUNTED, COUNTS)
+            counts: Any = self.get_variable(COUNTED, COUNTS) if counted else None
+            vectors = None if counted else at_token_seam(self, table[ids])
+
+            def bag(weights: Array, damping: str, norm: str) -> Array:
+                options = {"damping": damping, "norm": norm}
+                if counted:
+                    return pooling.bag_of_counts(table, counts, weights, **options)
+                return pooling.bag_of_embeddings(
                     table, ids, mask, weights, values=values, vectors=vectors, **options
                 )
+
+            first = weights[:, 0] if self.fused else weights
+            documents = bag(first, self.damping, self.norm)
+            if self.fused:
+                # A static table's mean, of length 1, is the vector it was fitted to.
+                pieces = bag(weights[:, 1], "none", "l2")
         if self.rectify:
             bias = self.param("bias", nn.initializers.zeros, (self.token_features,))
             documents = jax.nn.relu(documents + bias)
@@ -275,6 +291,8 @@ class TextEncoder(nn.Module):
                 (documents.shape[-1],), self.hidden_features, name="hidden"
             )()
             documents = jax.nn.relu(dense(documents, kernel, bias))
+        if self.fused:
+            documents = jnp.concatenate([documents, pieces], axis=-1)
         return documents
 
     def _cnn(self, vectors: Array, mask: Array, deterministic: bool) -> Array:
@@ -333,10 +351,8 @@ def _flat(
         )
     if len(shape) == 2:
         return ids, vectors, mask, None
-    if ids is not None:
-        ids = ids.reshape(-1, shape[2])
-    if vectors is not None:
-        vectors = vectors.reshape(-1, *vectors.shape[2:])
+    ids = None if ids is None else ids.reshape(-1, shape[2])
+    vectors = None if vectors is None else vectors.reshape(-1, *vectors.shape[2:])
     return ids, vectors, mask.reshape(-1, shape[2]), (shape[0], shape[1])
 
 

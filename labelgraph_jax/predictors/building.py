@@ -139,11 +139,12 @@ def _text_encoder(
     hidden = text.hidden if text.encoder in ("cnn", "bilstm") else 0
     sequence = text.encoder in ("cnn", "bilstm")
     return TextEncoder(
-        kind=text.encoder,
+        kind="bag" if text.encoder == "bag+static" else text.encoder,
         vocabulary_size=vocabulary_size,
         features=features,
         hidden_features=hidden,
-        rectify=text.encoder == "bag" and text.vectors != "static",
+        fused=text.encoder == "bag+static",
+        rectify=text.encoder in ("bag", "bag+static") and text.vectors != "static",
         # A static table's mean, of length 1, is the vector that it was fitted to.
         damping="none" if text.vectors == "static" else "log",
         norm="l2" if text.vectors == "static" else "tfidf",

@@ -175,6 +175,8 @@ def _of_corpus(results: dict[str, Any]) -> str:
 
 def _encoder(config: Config) -> str:
     text = config.text
+    if text.encoder == "bag+static":
+        return f"bag of n-grams + static vectors that imitate {text.pretrained}"
     if text.encoder == "bag":
         kind = "bag of n-grams" if text.reads_ngrams else "bag of words"
     else:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from labelgraph_jax.data.documents import (
 )
 from labelgraph_jax.data.features.documents import reads_features
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
+from labelgraph_jax.data.tokenizers.fused import FusedTokenizer
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import (
     Tokenizer,
@@ -32,10 +33,7 @@ from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.training.local_batches import own_batches
 
-if TYPE_CHECKING:
-    pass
-
-AnyTokenizer = Tokenizer | NgramTokenizer | FeatureTokenizer
+AnyTokenizer = Tokenizer | NgramTokenizer | FusedTokenizer | FeatureTokenizer
 
 
 PART_WEIGHT = 0.5
@@ -213,6 +211,8 @@ def load_tokenizer(config: TextConfig, folder: Path) -> AnyTokenizer:
     """
     if FeatureTokenizer.is_in(folder):
         return FeatureTokenizer.load(folder)
+    if config.encoder == "bag+static":
+        return FusedTokenizer.load(folder)
     return (NgramTokenizer if config.reads_ngrams else Tokenizer).load(folder)
 
 
@@ -220,16 +220,22 @@ def token_weights(examples: Examples, tokenizer: AnyTokenizer) -> np.ndarray:
     """Inverse document frequency of every token in training, float32 `[V]`.
 
     Parts of words outnumber words, so they weigh less. Of features, whose values say
-    what they weigh, ones.
+    what they weigh, ones. Of n-grams and pieces `[V, 2]`: what each weighs among the
+    former, and among the latter, where all weigh the same.
     """
     if isinstance(tokenizer, FeatureTokenizer):
         return np.ones(tokenizer.vocabulary_size, np.float32)
     assert examples.windows is not None
     size = tokenizer.vocabulary_size
     weights = inverse_document_frequency(examples.windows, size, pad_id=examples.pad_id)
-    if isinstance(tokenizer, NgramTokenizer):
-        weights[tokenizer.is_character_part] *= PART_WEIGHT
-    return weights
+    words = tokenizer.words if isinstance(tokenizer, FusedTokenizer) else tokenizer
+    if isinstance(words, NgramTokenizer):
+        parts = words.is_character_part
+        weights[: len(parts)][parts] *= PART_WEIGHT
+    if isinstance(tokenizer, FusedTokenizer):
+        is_piece = np.arange(size) >= tokenizer.words.vocabulary_size
+        weights = np.stack([np.where(is_piece, 0, weights), is_piece], axis=1)
+    return weights.astype(np.float32)
 
 
 def label_text(labels: LabelSpace, name: str) -> str:

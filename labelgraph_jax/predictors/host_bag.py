@@ -41,9 +41,11 @@ class HostBag:
 
         sigmoid(relu(bag + bias) @ labels.T + label_bias)
 
+    Of a fused bag the average of the second kind of tokens stands beside the relu.
+
     Attributes:
         table: the embedding of each token.
-        token_weights: what each weighs.
+        token_weights: what each weighs; of a fused bag among either kind.
         bias: of the document vector, which is then rectified; None where it is not.
         labels: a vector per label.
         label_bias: one number per label.
@@ -52,7 +54,7 @@ class HostBag:
     """
 
     table: Float[np.ndarray, "V D"]
-    token_weights: Float[np.ndarray, " V"]
+    token_weights: Float[np.ndarray, "V ..."]
     bias: Float[np.ndarray, " D"] | None
     labels: Float[np.ndarray, "N D"]
     label_bias: Float[np.ndarray, " N"]
@@ -96,16 +98,15 @@ class HostBag:
         values = None
         if examples.token_values is not None:
             values = [w for own in examples.token_values[rows] for w in own or nothing]
-        vectors = bags(
-            self.table,
-            self.token_weights,
-            windows,
-            values,
-            damping=self.damping,
-            norm=self.norm,
+        weights = self.token_weights.reshape(len(self.table), -1)
+        kinds = (self.damping, self.norm), ("none", "l2")
+        first, *second = (
+            bags(self.table, own, windows, values, damping=damping, norm=norm)
+            for own, (damping, norm) in zip(weights.T, kinds, strict=False)
         )
         if self.bias is not None:
-            vectors = np.maximum(vectors + self.bias, 0)
+            first = np.maximum(first + self.bias, 0)
+        vectors = np.concatenate([first, *second], axis=1) if second else first
         if not examples.windowed:
             return vectors
         return _pooled(
@@ -116,8 +117,18 @@ class HostBag:
         )
 
 
-def host_bag(classifier: Classifier, params: Any) -> HostBag | None:
-    """A network as a `HostBag`, where it is one and there is nothing faster at hand."""
+def host_bag(
+    classifier: Classifier,
+    params: Any,
+    label_side: Callable[[Any], tuple[jax.Array, jax.Array]] | None = None,
+) -> HostBag | None:
+    """A network as a `HostBag`, where it is one and there is nothing faster at hand.
+
+    Args:
+        classifier: the network.
+        params: its parameters.
+        label_side: of the network, compiled, where it is wanted again and again.
+    """
     encoder = classifier.module.text_encoder
     own = params.get("text_encoder", {})
     is_bag = (
@@ -128,7 +139,7 @@ def host_bag(classifier: Classifier, params: Any) -> HostBag | None:
     )
     if not is_bag or jax.default_backend() != "cpu" or jax.process_count() > 1:
         return None
-    labels, label_bias = jax.jit(classifier.label_side)(params)
+    labels, label_bias = (label_side or jax.jit(classifier.label_side))(params)
     return HostBag(
         np.asarray(own["embedding"]["embedding"]),
         np.asarray(own["token_weight"]),
@@ -171,6 +182,7 @@ def bags(
     if values is None:
         counts.data = DAMPED[damping](counts.data)
     counts.data *= np.repeat(token_weights, np.diff(counts.indptr))
+    counts.eliminate_zeros()
     total = counts @ table
     if norm == "sum":
         return total

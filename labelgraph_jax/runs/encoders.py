@@ -12,6 +12,7 @@ from labelgraph_jax.config import Config, ConfigError, TextConfig
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.features.documents import reads_features
 from labelgraph_jax.data.files import cache_folder, make_folder
+from labelgraph_jax.data.tokenizers.fused import FusedTokenizer
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.modules.encoder_settings import read_pooling, read_prompt
 from labelgraph_jax.modules.pretrained import find_pretrained
@@ -20,7 +21,7 @@ from labelgraph_jax.predictors.building import (
     own_pooling,
     padded_length,
 )
-from labelgraph_jax.predictors.documents import require_bag
+from labelgraph_jax.predictors.documents import AnyTokenizer, require_bag
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.network import token_table
 from labelgraph_jax.predictors.static_encoder import StaticEncoder, is_static
@@ -81,23 +82,28 @@ def static_encoder(
         ConfigError: the documents are features.
         DataError, PretrainedError, TokenizerError: as `distil`.
     """
-    if text.vectors != "static":
+    if not text.reads_static:
         return None
     if reads_features(documents, "training documents"):
         require_bag(text)
     if origin is not None:
         model = restore_network(origin)
         table = token_table(model.params)
-        assert table is not None and isinstance(model.tokenizer, Tokenizer)
-        return StaticEncoder(table, model.tokenizer, {})
+        tokenizer: AnyTokenizer = model.tokenizer
+        first = 0
+        if isinstance(tokenizer, FusedTokenizer):
+            first = tokenizer.words.vocabulary_size
+            tokenizer = tokenizer.pieces
+        assert table is not None and isinstance(tokenizer, Tokenizer)
+        return StaticEncoder(table[first:], tokenizer, {})
     source = find_pretrained(text.pretrained)
     if is_static(source):
         return StaticEncoder.load(source)
     texts = [document.text for document in documents]
     how = Distillation(max_length=min(Distillation.max_length, text.max_length))
-    encoder, tokenizer = FrozenEncoder.load(source), Tokenizer.from_pretrained(source)
+    encoder, cut = FrozenEncoder.load(source), Tokenizer.from_pretrained(source)
     parts = [
-        *(encoder.fingerprint, tokenizer.fingerprint, read_prompt(source)),
+        *(encoder.fingerprint, cut.fingerprint, read_prompt(source)),
         *(read_pooling(source, encoder.shape.features), texts_fingerprint(texts)),
         dataclasses.asdict(how),
     ]

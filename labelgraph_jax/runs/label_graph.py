@@ -159,7 +159,7 @@ def label_features(
     texts = [label_text(labels, name) for name in labels.names]
     if graph.features == "word_vectors":
         return label_word_vectors(graph.vectors_file, labels.names, texts)
-    if text.vectors in ("pretrained", "static"):
+    if text.vectors == "pretrained" or text.reads_static:
         assert encoder is not None and isinstance(tokenizer, Tokenizer)
         return encoder.sentence_vectors(texts, tokenizer)
     if isinstance(tokenizer, FeatureTokenizer):

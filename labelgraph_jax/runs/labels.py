@@ -19,6 +19,8 @@ from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.problems import shared_lines
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
+from labelgraph_jax.data.tokenizers.fused import FusedTokenizer
+from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.word_vectors import read_word_vectors
 from labelgraph_jax.modules.magnet import TaskMagnet
 from labelgraph_jax.predictors.building import build_classifier
@@ -34,6 +36,7 @@ from labelgraph_jax.predictors.documents import (
 )
 from labelgraph_jax.predictors.frozen_encoder import keep_encoder, upper_layers
 from labelgraph_jax.predictors.hierarchy import lacking_ancestors, require_taxonomy
+from labelgraph_jax.predictors.host_bag import host_bag
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.loss_choice import choose_loss
 from labelgraph_jax.predictors.many_labels import label_chunk, require_room
@@ -137,6 +140,7 @@ class LabelProblem:
                 "score labels in chunks with head.label_chunk=4096",
             )
         score = compile_scorer(self.config, classifier, mesh)
+        label_side = jax.jit(classifier.label_side)
         # Of all scores the loss follows; where they are not, or do not give it, the
         # documents go through the model once more.
         chunked = label_chunk(self.config, len(prepared.labels))
@@ -146,9 +150,9 @@ class LabelProblem:
         size = self.config.training.evaluation_batch_size
 
         def validate(params: Params, batches: Iterable[Batch]) -> dict[str, float]:
-            predictions = score(params, batches).with_truth(
-                examples.targets, examples.target_mask
-            )
+            bag = None if chunked else host_bag(classifier, params, label_side)
+            scores = bag(examples) if bag else score(params, batches)
+            predictions = scores.with_truth(examples.targets, examples.target_mask)
             metrics = validation_metrics(predictions)
             if not from_scores:
                 again = evaluation_batches(examples, batch_size=size)
@@ -267,10 +271,13 @@ def prepare(
     in_chunks = label_chunk(config, len(labels)) > 0
     text = config.text
     static = static_encoder(text, corpus.train, origin, say)
-    if static is not None:
+    if static is not None and text.vectors == "static":
         tokenizer: AnyTokenizer = static.tokenizer
     elif origin is None:
         tokenizer = document_tokenizer(text, corpus.train)
+        if static is not None:
+            assert isinstance(tokenizer, NgramTokenizer)
+            tokenizer = FusedTokenizer(tokenizer, static.tokenizer)
     else:
         tokenizer = load_tokenizer(text, origin.tokenizer)
     encoder, frozen, first_layer = pretrained_encoders(config)
@@ -289,10 +296,16 @@ def prepare(
         values["transformer"] = (
             upper_layers(encoder.params, first_layer) if first_layer else encoder.params
         )
-    elif static is not None:
+    elif static is not None and text.vectors == "static":
         values["embedding"] = static.table.astype(np.float32)
-    elif text.encoder == "bag" and encoder is None:
+    elif text.encoder in ("bag", "bag+static") and encoder is None:
         values["token_weight"] = token_weights(train.examples, tokenizer)
+    if isinstance(tokenizer, FusedTokenizer):
+        assert static is not None
+        shape = tokenizer.words.vocabulary_size, static.table.shape[1]
+        random = np.random.default_rng((config.training.seed, 2)).normal(size=shape)
+        both = random * shape[1] ** -0.5, static.table
+        values["embedding"] = np.concatenate(both, dtype=np.float32)
     if text.vectors == "file":
         assert not isinstance(tokenizer, FeatureTokenizer)  # see require_bag
         vectors = read_word_vectors(text.vectors_file, tokenizer.vocabulary)
@@ -305,7 +318,8 @@ def prepare(
         note := lacking_ancestors(labels, sets.toarray(), mask)
     ):
         say(f"{corpus.name}: {note}")
-    graph = label_graph_arrays(config, labels, sets, tokenizer, static or encoder, mask)
+    names_by = static.tokenizer if static is not None else tokenizer
+    graph = label_graph_arrays(config, labels, sets, names_by, static or encoder, mask)
     classifier = build_classifier(
         config,
         graph,

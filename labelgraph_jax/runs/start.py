@@ -32,7 +32,7 @@ NAMED_AXES = {
 """Arrays of whose axes the first one, or two, are the labels."""
 OF_ALL = ("towers", "gate_kernel", "log_variance", "decoder", "mixture")
 """Parts of a network that are taken only where labels and tasks are the same."""
-READING = ("vectors", "pretrained", "prompt", "reads_ngrams")
+READING = ("vectors", "pretrained", "prompt", "reads_ngrams", "reads_static")
 """Settings of texts that two runs must share, so that tokens mean the same."""
 
 
@@ -78,7 +78,8 @@ def started_from(
         if getattr(theirs, name) != getattr(config.text, name):
             raise ConfigError(
                 f"--from {start}: reads texts otherwise; text.vectors, "
-                "text.pretrained, text.prompt and text.ngrams must be those of that run"
+                "text.pretrained, text.prompt and text.ngrams must be those of that "
+                "run, and text.encoder='bag+static' of both or of neither"
             )
     return other
 

@@ -146,7 +146,7 @@ def test_bad_settings_and_inputs_say_what_must_hold() -> None:
         TextEncoder(kind="cnn")
     with pytest.raises(ValueError, match="pools by last or max or mean, got 'cls'"):
         TextEncoder(kind="bilstm", hidden_features=3, pooling="cls")
-    with pytest.raises(ValueError, match="vocabulary_size of at least 1, got 0"):
+    with pytest.raises(ValueError, match="vocabulary_size >= 1, got 0"):
         start(TextEncoder())
     model = TextEncoder(features=8, vocabulary_size=9)
     with pytest.raises(ValueError, match="either token_ids or token_vectors"):

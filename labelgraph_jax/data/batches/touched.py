@@ -20,6 +20,9 @@ TOKEN_COUNTS = "token_counts"
 """Of a batch: how often each document has the token of each of these rows."""
 SAMPLED = 256
 """Batches that are looked at to find out how many rows one reads."""
+SIZES = 3
+"""Numbers of rows of counted documents: compiling for one more takes longer than the
+padding that it saves in a run of a few thousand steps."""
 STEP = 1.25
 """By how much the number of rows grows where it is larger than any of them."""
 
@@ -48,7 +51,7 @@ class TouchedRows:
     """Finds the rows that batches read, padded to few numbers of rows.
 
     A number of rows is a shape to compile for. Where documents are counts it is the
-    only one, and six of them are chosen that leave the least padding; else one goes
+    only one, and `SIZES` of them are chosen that leave the least padding; else one goes
     with every shape of tokens: the most that any of a sample of such batches read. What
     fills up are other rows of the table: nothing in the batch refers to them.
 
@@ -74,7 +77,7 @@ class TouchedRows:
             self._own[key] = max(self._own.get(key, 0), self._rounded(count, 1.05))
         self._sizes = sorted(self._own.values())
         if ids.counted:
-            sizes = choose_length_buckets(np.asarray(counts), multiple=128)
+            sizes = choose_length_buckets(np.asarray(counts), count=SIZES, multiple=128)
             self._sizes = [min(size, ids.count) for size in sizes]
             self._own = {}
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
+from labelgraph_jax.data.tokenizers.fused import FusedTokenizer
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 
@@ -32,7 +33,7 @@ class Trace:
 
 
 def trace(
-    tokenizer: Tokenizer | NgramTokenizer | FeatureTokenizer,
+    tokenizer: Tokenizer | NgramTokenizer | FusedTokenizer | FeatureTokenizer,
     document: Document,
     *,
     max_length: int,

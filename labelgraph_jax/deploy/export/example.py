@@ -5,18 +5,22 @@ from importlib import resources
 
 from labelgraph_jax.predictors.decision import Decision
 
+FUSED = "ngrams+tokenizer"
+"""Kind of tokens of a bag that is fused with a static encoder."""
+
 
 @dataclass(frozen=True)
 class TextRule:
     """How a text becomes ids.
 
     Attributes:
-        kind: `tokenizer`, `ngrams` or `features`; their file is `kind`.json.
+        kind: `tokenizer`, `ngrams`, `features`, or `FUSED`; see `files`.
         max_length, max_windows: what is read of a text: tokens (of n-grams words, of
             features features) in a window, and windows.
         pad, empty: the id that fills short rows, and that of a text without a token.
         windowed: whether the inputs have an axis of windows.
         version: of the rule that cuts a text into n-grams.
+        first_piece: the id of the first piece, of n-grams and pieces.
     """
 
     kind: str
@@ -26,6 +30,17 @@ class TextRule:
     empty: int
     windowed: bool
     version: int = 1
+    first_piece: int = 0
+
+    @property
+    def parts(self) -> list[str]:
+        """The kinds of tokens that are read one after another."""
+        return self.kind.split("+")
+
+    @property
+    def files(self) -> str:
+        """Names of the files that say how a text is cut."""
+        return " and ".join(f"{part}.json" for part in self.parts)
 
 
 def example(text: TextRule, decision: Decision, *, ranked: bool) -> str:
@@ -36,7 +51,7 @@ def example(text: TextRule, decision: Decision, *, ranked: bool) -> str:
         decision: how probabilities become labels.
         ranked: whether the program gives the most probable labels alone.
     """
-    third = "import tokenizers\n" if text.kind == "tokenizer" else ""
+    third = "import tokenizers\n" if "tokenizer" in text.parts else ""
     head = _template("head").format(
         needs=", and tokenizers" if third else "",
         third=third,
@@ -45,13 +60,8 @@ def example(text: TextRule, decision: Decision, *, ranked: bool) -> str:
     cut = "\n    inputs = {name: x[:, 0] for name, x in inputs.items()}"
     return (
         head
-        + (_units() if text.kind == "ngrams" else "")
-        + _template(text.kind).format(
-            max_length=text.max_length,
-            max_windows=text.max_windows,
-            empty=text.empty,
-            version=text.version,
-        )
+        + (_units() if "ngrams" in text.parts else "")
+        + _reading(text)
         + _template("predict").format(
             pad=text.pad,
             values=', "token_values": values' if features else "",
@@ -61,6 +71,22 @@ def example(text: TextRule, decision: Decision, *, ranked: bool) -> str:
             sample='["0:1.0"]' if features else '["Wheat exports rose in March"]',
         )
     )
+
+
+def _reading(text: TextRule) -> str:
+    """The function that reads a text, by its kind of tokens, or by both."""
+    lines = []
+    for part in text.parts:
+        fields = {"max_length": text.max_length, "max_windows": text.max_windows}
+        empty = 1 if part == "ngrams" else text.empty
+        lines.append(
+            _template(part).format(**fields, empty=empty, version=text.version)
+        )
+        if text.kind == FUSED and part == "ngrams":
+            lines.append("\n\nread_words = read\n")
+    if text.kind == FUSED:
+        lines.append(_template("fused").format(first_piece=text.first_piece))
+    return "".join(lines)
 
 
 def _template(name: str) -> str:

@@ -3,8 +3,9 @@
     program.jaxexport   StableHLO for CPU, CUDA and TPU, any number of documents and any
                         length, as `jax.export` serializes it
     weights.npz         what it is called with beside the documents
-    tokenizer.json      or ngrams.json, or features.json: how a text becomes ids; of a
-                        run over a table table.json and table_reading.py for its rows
+    tokenizer.json      or ngrams.json, or both, or features.json: how a text becomes
+                        ids; of a run over a table table.json and
+                        table_reading.py for its rows
     labels.json  taxonomy.json  thresholds.json     what its numbers mean
     load_example.py     predicts with it
     export.json         inputs, outputs, versions, and the SHA-256 of every file
@@ -25,10 +26,11 @@ import numpy as np
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.files import naming, write_json, write_text
+from labelgraph_jax.data.tokenizers.fused import FusedTokenizer
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.deploy.export.check import check_program, reads_windows
-from labelgraph_jax.deploy.export.example import TextRule, example
+from labelgraph_jax.deploy.export.example import FUSED, TextRule, example
 from labelgraph_jax.deploy.export.manifest import file_entries, make_manifest
 from labelgraph_jax.deploy.export.model_card import model_card
 from labelgraph_jax.deploy.export.program import (
@@ -191,15 +193,19 @@ def write_model(folder: Path, model: Model, program: Program) -> None:
 def text_rule(model: Model) -> TextRule:
     """How the model reads a text."""
     text, tokenizer = model.config.text, model.tokenizer
-    kind, empty, version = "features", 0, 1
+    kind, empty, version, first_piece = "features", 0, 1, 0
     if isinstance(tokenizer, NgramTokenizer):
         kind, empty, version = "ngrams", 1, tokenizer.version
+    elif isinstance(tokenizer, FusedTokenizer):
+        kind, empty = FUSED, tokenizer.pieces.empty_id
+        version, first_piece = tokenizer.words.version, tokenizer.words.vocabulary_size
     elif isinstance(tokenizer, Tokenizer):
         kind, empty = "tokenizer", tokenizer.empty_id
     windowed = reads_windows(model)
     windows = text.max_windows if windowed else 1
     pad, longest = tokenizer.pad_id, text.max_length
-    return TextRule(kind, longest, windows, pad, empty, windowed, version)
+    rest = windowed, version, first_piece
+    return TextRule(kind, longest, windows, pad, empty, *rest)
 
 
 def _decision(decision: Decision) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def make_manifest(
         **described(program, _kind(model), needs_of(text.kind)),
         "text": {
             "kind": text.kind,
-            "file": f"{text.kind}.json",
+            "file": text.files,
             "version": text.version,
             "max_length": text.max_length,
             "max_windows": text.max_windows,
@@ -65,7 +65,7 @@ def make_manifest(
 
 def needs_of(kind: str) -> list[str]:
     """The packages that a script needs which reads texts of a kind, or rows."""
-    own = ["tokenizers"] if kind == "tokenizer" else []
+    own = ["tokenizers"] if "tokenizer" in kind else []
     return ["jax", "numpy", "flatbuffers", *own]
 
 

@@ -136,7 +136,8 @@ def _limits(
     text, check = manifest["text"], manifest["check"]
     rare = sum(count < FEW for count in counts)
     units = {"tokenizer": "tokens", "ngrams": "words", "features": "features"}
-    read = f"{text['max_length']:,} {units[text['kind']]}"
+    kinds = " and ".join(units[part] for part in text["kind"].split("+"))
+    read = f"{text['max_length']:,} {kinds}"
     if text["max_windows"] > 1:
         read += f" in each of {text['max_windows']} windows"
     test = results["test"]

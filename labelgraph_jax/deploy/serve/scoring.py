@@ -16,6 +16,7 @@ import numpy as np
 
 from labelgraph_jax.data.batches.shapes import row_counts
 from labelgraph_jax.data.documents import Document
+from labelgraph_jax.data.tokenizers.fused import FusedTokenizer
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.deploy.serve.about import about_model
 from labelgraph_jax.deploy.serve.errors import RefusedError
@@ -100,7 +101,7 @@ class Member:
                 "models that read texts; `labelgraph predict` reads features"
             )
         self.rows = row_counts(limits.max_batch)
-        is_bag = isinstance(model.tokenizer, NgramTokenizer)
+        is_bag = isinstance(model.tokenizer, NgramTokenizer | FusedTokenizer)
         windows = text.max_windows if text.long_documents == "windows" else 1
         longest = text.max_length * (NGRAMS_PER_WORD if is_bag else 1)
         reads_itself = model.memory and not isinstance(

@@ -244,7 +244,7 @@ def _about(config: Config, corpus: Corpus) -> dict[str, Any]:
         about |= {"tau": graph.tau, "p": graph.p}
     if graph.initialisation == "similarity":
         text = config.text
-        read = text.vectors in ("pretrained", "static")
+        read = text.vectors == "pretrained" or text.reads_static
         vectors = text.pretrained if read else text.vectors
         about |= {"neighbours": graph.neighbours, "vectors": vectors}
     if graph.initialisation in ("random", "xavier"):

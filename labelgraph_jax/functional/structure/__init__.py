@@ -1,1 +1,0 @@
-"""Structure over labels: what lies above what, what overlaps, what rules forbid."""
