@@ -37,29 +37,29 @@ NARROWER = {
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
     "config": 1_255,
-    "functional": 6_830,
+    "functional": 6_915,
     "modules": 2_080,
-    "data": 10_160,
+    "data": 10_450,
     "training": 3_175,
-    "predictors": 5_100,
-    "runs": 4_610,
+    "predictors": 5_105,
+    "runs": 4_830,
     "inspection": 4_800,
     "deploy": 3_000,
     "estimator": 260,
-    "cli": 3_430,
+    "cli": 3_535,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 44_720
+BUDGET = 45_425
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
 (runs), checkpoints that are seldom written and reduced in the end (training), data,
-settings and curves in the report (inspection), the refusals of the command line in
-one line each (cli), and what a terminal, a service and a packed file of a stranger may
-do: streams that are lost, signals at any moment, errors in one line (cli), names that a
+settings and curves in the report (inspection), the refusals of the command line in one
+line each (cli), and what a terminal, a service and a packed file of a stranger may do:
+streams that are lost, signals at any moment, errors in one line (cli), names that a
 service answers to and threads that it watches (deploy), limits of what is unpacked
-(data). And what tables and functions lacked: one meaning of a value, lists and texts
-as inputs (data), thresholds, weights and groups of rows (predictors), their export and
+(data). And what tables and functions lacked: one meaning of a value, lists and texts as
+inputs (data), thresholds, weights and groups of rows (predictors), their export and
 service (deploy), checked shapes, targets and types of every function (functional),
 checksums of what decides an answer, more epochs and starts from other runs (runs),
 numbers of a JSON file that are not finite (data). And new methods: pseudo-labels,
@@ -70,7 +70,8 @@ table that they read: the optimizer of rows, the step and its programs (training
 rows of a batch (data), the choice of the step (runs). And labels from elsewhere:
 agreement of annotators (functional, runs, cli). And unlabelled documents beside the
 labelled ones of a batch (data), a loss of theirs (training). And n-grams beside a
-static encoder's tokens: both in one row (data), one table and one export of both."""
+static encoder's tokens: both in one row (data), one table and one export of both. And
+rules that vote on labels (functional, data, runs, cli)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -113,6 +113,14 @@ def write_files(folder: Path, page: str) -> None:
     write_jsonl(folder / "new.jsonl", new)
     lines = "Return the arc cosine of x, in radians.\nSend an email message.\n"
     (folder / "new.txt").write_text(lines)
+    rules = [
+        {"label": label, "any": [word], "else": "against"}
+        for label, word in {"wheat": "flour", "corn": "maize"}.items()
+    ]
+    write_jsonl(folder / "rules.jsonl", rules)
+    (folder / "names.tsv").write_text("maize\nharvest\n")
+    raw = [{"id": f"r{i}", "text": d["text"]} for i, d in enumerate(documents(48, 7))]
+    write_jsonl(folder / "raw.jsonl", raw)
     for name, seed in {"anna": 1, "ben": 3, "model": 1}.items():
         said = [
             {"id": f"d{i}", "text": f"text {i}", "labels": d["labels"]}

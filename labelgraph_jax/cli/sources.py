@@ -5,6 +5,7 @@ from pathlib import Path
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.runs.agree import Agreement, Measured
+from labelgraph_jax.runs.weak import Shares, WeakReport
 
 SHOWN = 30
 """Labels of a table; --json has all."""
@@ -62,3 +63,58 @@ def print_agreement(found: Agreement) -> None:
     console.print(table)
     if len(found.labels) > SHOWN:
         console.print(f"and {len(found.labels) - SHOWN:,} more labels (--json)")
+
+
+def print_weak(found: WeakReport, *, out: str) -> None:
+    """Print what each labelling function does, and what becomes of each label."""
+    console = plain_console()
+    judged = found.macro_f1 is not None
+    table = plain_table()
+    table.add_column("function")
+    titles = ["for", "against", "coverage", "overlap", "conflict"]
+    add_number_columns(table, [*titles, "precision" if judged else "accuracy"])
+    for function in found.functions[:SHOWN]:
+        cells = [f"{function.votes_for:,}", f"{function.votes_against:,}"]
+        cells += [
+            f"{x:.1%}" for x in (function.coverage, function.overlap, function.conflict)
+        ]
+        cells.append(
+            _share(function.precision) if judged else number(function.accuracy)
+        )
+        table.add_row(function.name, *cells)
+    console.print(table)
+    if len(found.functions) > SHOWN:
+        console.print(f"and {len(found.functions) - SHOWN:,} more functions (--json)")
+    table = plain_table()
+    table.add_column("label")
+    titles = ["functions", "given", "denied", "prior"]
+    add_number_columns(table, [*titles, *(["F1", "of majority"] if judged else [])])
+    for label in found.labels[:SHOWN]:
+        cells = [f"{n:,}" for n in (label.functions, label.given, label.denied)]
+        cells.append(f"{label.prior:.1%}")
+        if judged:
+            cells += [number(label.f1), number(label.majority_f1)]
+        table.add_row(label.name, *cells)
+    console.print(table)
+    if len(found.labels) > SHOWN:
+        console.print(f"and {len(found.labels) - SHOWN:,} more labels (--json)")
+    if judged:
+        console.print(
+            f"macro-F1 on the labelled documents: {number(found.macro_f1)}; of a "
+            f"majority: {number(found.majority_macro_f1)}"
+        )
+    if never := [label.name for label in found.labels if not label.denied]:
+        console.print(
+            f"never denied, so that nothing is learned of their absence: "
+            f'{", ".join(never[:SHOWN])}; a rule with "else": "against" denies'
+        )
+    every, written = found.documents
+    console.print(
+        f"{written:,} of {counted(every, 'document')} have a vote: written to {out}"
+    )
+
+
+def _share(found: Shares | None) -> str:
+    if found is None or found.value is None:
+        return "-"
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"

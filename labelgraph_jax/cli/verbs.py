@@ -18,7 +18,7 @@ from labelgraph_jax.cli.commands.inspection import Explain, Gates, Graph, Report
 from labelgraph_jax.cli.commands.labels import LabelsAdd, LabelsList, LabelsRemove
 from labelgraph_jax.cli.commands.models import Evaluate, Export, Predict, Serve
 from labelgraph_jax.cli.commands.setup import Doctor, ShowConfig
-from labelgraph_jax.cli.commands.sources import Agree
+from labelgraph_jax.cli.commands.sources import Agree, Weak
 from labelgraph_jax.cli.commands.training import Distil, Ensemble, Memory, Train
 from labelgraph_jax.cli.help_text import first_sentence
 from labelgraph_jax.config import Config
@@ -62,6 +62,7 @@ VERBS: dict[str, type | dict[str, type]] = {
         "export": DataExport,
         "list": DataList,
     },
+    "weak": Weak,
     "agree": Agree,
     "memory": Memory,
     "distil": Distil,
@@ -72,7 +73,7 @@ VERBS: dict[str, type | dict[str, type]] = {
 """What can be typed first, and after the name of a group."""
 MAKERS = (
     *(Train, Ensemble, Memory, Distil, Report, Export, Serve),
-    *(DataExport, LabelsAdd, LabelsRemove),
+    *(DataExport, LabelsAdd, LabelsRemove, Weak),
 )
 """Verbs that leave something, or serve, and so need no reader of what they print."""
 GROUPS = {

@@ -64,6 +64,8 @@ class Document:
         features: what it has of a fixed set of features, in place of a text, which
             is empty then.
         weight: how much it counts in the loss, against 1 of any other.
+        probabilities: how probable labels are where nobody is sure: training aims at
+            those of its `labels`, above 0 and at most 1, in place of at 1.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Document:
     unannotated: tuple[str, ...] = ()
     features: Features | None = None
     weight: float = 1.0
+    probabilities: Mapping[str, float] | None = None
 
     @property
     def content(self) -> str | Features:
@@ -256,6 +259,20 @@ class LabelSpace:
         """
         found, unseen = self.label_sets(documents)
         return found.toarray(), unseen
+
+    def soft_sets(
+        self, documents: Sequence[Document]
+    ) -> tuple[csr_array, Counter[str]]:
+        """`label_sets` with the documents' probabilities in place of ones."""
+        found, unseen = self.label_sets(documents)
+        for row, document in enumerate(documents):
+            if document.probabilities:
+                cells = slice(found.indptr[row], found.indptr[row + 1])
+                found.data[cells] = [
+                    document.probabilities.get(self.names[column], 1.0)
+                    for column in found.indices[cells]
+                ]
+        return found, unseen
 
     def target_mask(self, documents: Sequence[Document]) -> np.ndarray | None:
         """Which cells of the targets are annotated.

@@ -54,6 +54,7 @@ from labelgraph_jax.functional.few_labels.virtual_adversarial import (
     bernoulli_divergence,
     virtual_adversarial_direction,
 )
+from labelgraph_jax.functional.few_labels.votes import VoteModel, vote_model
 from labelgraph_jax.functional.graph.adjacency import (
     conditional_adjacency,
     cooccurrence,
@@ -211,6 +212,7 @@ __all__ = [
     "PseudoLabels",
     "Task",
     "ThresholdFits",
+    "VoteModel",
     "add_position_logits",
     "adjacency_from_edges",
     "ancestor_matrix",
@@ -326,6 +328,7 @@ __all__ = [
     "token_convolution",
     "top_labels",
     "virtual_adversarial_direction",
+    "vote_model",
     "weighted_product",
     "weighted_sum",
     "xavier_adjacency",

@@ -70,6 +70,8 @@ def fingerprint(documents: Sequence[Document]) -> str:
             digest.update(document.features.to_bytes())
         if document.weight != 1.0:
             digest.update(f"\x1c{document.weight!r}".encode())
+        if document.probabilities:
+            digest.update(f"\x1b{sorted(document.probabilities.items())}".encode())
         digest.update(b"\x1e")
     return digest.hexdigest()
 
@@ -155,7 +157,7 @@ def encode_documents(
         ConfigError: `sparse_targets`, see `Examples`, of documents of which not all is
             annotated.
     """
-    targets, unseen = labels.label_sets(documents)
+    targets, unseen = labels.soft_sets(documents)
     target_mask = None
     # A label or two that are the same item as the document (`xmc_folder`) are no label
     # set: they count as absent in training, and are left out in evaluation.

@@ -570,6 +570,12 @@ EXAMPLES: dict[str, Example] = {
         {"probabilities": "B N unit", "prior": "N unit"},
         half=None,
     ),
+    "vote_model": Example(
+        lambda votes, cast: F.vote_model(votes - cast, method="em"),
+        {"votes": "B N id:2", "cast": "B N id:2"},
+        host=True,
+        any_shape=("votes", "cast"),
+    ),
     "label_spreading": Example(
         lambda **a: F.label_spreading(**a, steps=3),
         {

@@ -1,15 +1,17 @@
-"""Verbs about labels from elsewhere: agree."""
+"""Verbs about labels from elsewhere: agree, weak."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import tyro
 
-from labelgraph_jax.cli.options import Json, Quiet, Reading
-from labelgraph_jax.cli.output import show
+from labelgraph_jax.cli.options import Flag, Json, Quiet, Reading
+from labelgraph_jax.cli.output import show, tell
 from labelgraph_jax.config import ConfigError, ReadingConfig
+from labelgraph_jax.config.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +46,80 @@ class Agree:
             )
         annotators = [read_annotator(path, self.reading) for path in self.files]
         return show(self, agree(annotators, names=self.files), print_agreement)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weak:
+    """Label raw texts by rules, by the names of labels, or by a model.
+
+    What is written is read by `labelgraph train`: labels, their probabilities, and what
+    nothing is known of.
+
+    Examples:
+      labelgraph weak rules.jsonl raw.jsonl --out weak.jsonl --labelled mine.jsonl
+      labelgraph weak names.tsv raw.jsonl --out weak.jsonl
+      labelgraph weak runs/mine raw.jsonl --out relabelled.jsonl
+    """
+
+    rules: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RULES")]]
+    """JSONL of rules; names of labels, as `labels add` takes them; a .py file, with
+    --allow-python; or the work directory of a model, which labels anew."""
+    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]]
+    """Texts, labelled or not; their labels are not read."""
+    out: str
+    """Output file: .jsonl, .jsonl.gz or .jsonl.xz."""
+    labelled: str = ""
+    """Labelled documents that rules are judged on; nothing is fitted to them."""
+    votes: Literal["majority", "em"] = "majority"
+    """What makes probabilities of votes: em fits how reliable each function is."""
+    allow_python: Flag = False
+    """Execute RULES where it is a .py file."""
+    reading: Reading = field(default_factory=ReadingConfig)
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Label the texts, write them, and print what each function does."""
+        from labelgraph_jax.cli.sources import print_weak
+        from labelgraph_jax.data.labels.rules import read_rules
+        from labelgraph_jax.data.readers.texts import read_files, read_texts
+        from labelgraph_jax.data.readers.writers import write_jsonl
+        from labelgraph_jax.runs.weak import check_out, label_by_votes
+
+        check_out(self.out)
+        if Path(self.rules).is_dir():
+            return self._execute_by_model()
+        cast = read_rules(self.rules, allow_python=self.allow_python)
+        documents = read_texts(self.file, options=self.reading)
+        labelled = (
+            read_files([Path(self.labelled)], self.reading)[0] if self.labelled else []
+        )
+        written, report = label_by_votes(
+            cast, documents, method=self.votes, labelled=labelled
+        )
+        write_jsonl(written, self.out)
+        return show(self, report, print_weak, out=self.out)
+
+    def _execute_by_model(self) -> int:
+        from labelgraph_jax.data.readers.texts import read_texts
+        from labelgraph_jax.data.readers.writers import write_jsonl
+        from labelgraph_jax.predictors.model import Model
+        from labelgraph_jax.runs.restore import load
+        from labelgraph_jax.runs.weak import label_by_model
+
+        if self.labelled or self.votes != "majority":
+            raise ConfigError(
+                "--labelled and --votes are of rules; `labelgraph evaluate` measures "
+                f"{self.rules}"
+            )
+        model = load(self.rules)
+        if not isinstance(model, Model):
+            raise ConfigError(f"{self.rules}: must be a run that labels texts")
+        written = label_by_model(model, read_texts(self.file, options=self.reading))
+        write_jsonl(written, self.out)
+        return tell(
+            self,
+            {"documents": len(written), "out": self.out},
+            f"{counted(len(written), 'document')} labelled by {self.rules}, written to "
+            f"{self.out}",
+        )

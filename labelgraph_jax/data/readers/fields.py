@@ -194,6 +194,33 @@ def check_features(fields: Mapping[str, Any], where: str) -> Features:
         ) from None
 
 
+def check_probabilities(
+    fields: Mapping[str, Any], labels: Collection[str], where: str
+) -> dict[str, float] | None:
+    """The probabilities of labels, `{"grain": 0.8}`; None where there are none.
+
+    Raises:
+        DataError: no object of numbers from 0 to 1, or 0 for one of `labels`.
+    """
+    value = fields.get("probabilities")
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(
+        isinstance(p, (int, float)) and not isinstance(p, bool) and 0 <= p <= 1
+        for p in value.values()
+    ):
+        raise DataError(
+            f'{where}: "probabilities" must be {{label: 0 to 1}}; got {shown(value)}'
+        )
+    for label in labels:
+        if value.get(label, 1) == 0:
+            raise DataError(
+                f'{where}: a label must not stand in "labels" with the probability 0; '
+                f"got {shown(label)}"
+            )
+    return {label: float(p) for label, p in value.items()}
+
+
 def check_tasks(value: Any, where: str) -> dict[str, tuple[str, ...] | None] | None:
     """The labels per task of a document; null stands for not annotated.
 
@@ -262,6 +289,7 @@ class DocumentList:
         tasks: Mapping[str, tuple[str, ...] | None] | None = None,
         unannotated: tuple[str, ...] = (),
         features: Features | None = None,
+        probabilities: Mapping[str, float] | None = None,
     ) -> None:
         """Adds a document; without an id it is called after its line.
 
@@ -275,7 +303,16 @@ class DocumentList:
                 f"{where}: ids must differ; line {self._lines[id]} has {id!r} too"
             )
         self._lines[id] = line
-        document = Document(id, text, labels, tasks, where, unannotated, features)
+        document = Document(
+            id,
+            text,
+            labels,
+            tasks,
+            where,
+            unannotated,
+            features,
+            probabilities=probabilities,
+        )
         both = [label for label in labels if not document.is_annotated(label)]
         if both:
             raise DataError(

@@ -16,6 +16,7 @@ from labelgraph_jax.data.readers.fields import (
     check_features,
     check_id,
     check_labels,
+    check_probabilities,
     check_tasks,
     check_text,
     joined_text,
@@ -140,6 +141,9 @@ def documents_of(
                 tasks=tasks,
                 unannotated=missing,
                 features=features,
+                probabilities=check_probabilities(row, names, where)
+                if rows.keyed and labels != "ignored"
+                else None,
             )
         except DataError as error:
             complain(error)

@@ -68,10 +68,11 @@ def read_documents(
     JSON lines, or an array of objects: `{"id", "text", "labels": [...]}`, or "tasks":
     {name: [...]} in place of or beside "labels", null under a task that the document
     is not annotated for; `"features": {"ids": [...], "values": [...]}` in place of
-    "text"; perhaps "unannotated": [...], labels of which nothing is known (see
-    `Document`); other keys are passed over. In place of "labels" also "label" (a
-    name), "cats" (spaCy: 0 or 1 for each), "accept" (Prodigy) or "doc_label", and of
-    "text" a list of words under "doc_token" or "token". TSV without a header:
+    "text"; perhaps "unannotated": [...], labels of which nothing is known, and
+    "probabilities": {label: 0 to 1} (see `Document`); other keys are passed over.
+    In place of "labels" also "label" (a name), "cats" (spaCy: 0 or 1 for each),
+    "accept" (Prodigy) or "doc_label", and of "text" a list of words under "doc_token"
+    or "token". TSV without a header:
     `[id<TAB>]label label<TAB>text`, no quoting; with a header that has a column
     called text, or with `text_column`, as CSV. CSV and parquet: a text column;
     perhaps an id column; and either one column called as above, or a 0/1

@@ -53,6 +53,8 @@ def _fields(document: Document) -> dict[str, Any]:
         }
     if document.unannotated:
         fields["unannotated"] = list(document.unannotated)
+    if document.probabilities:
+        fields["probabilities"] = dict(document.probabilities)
     if document.tasks is not None:
         fields["tasks"] = {
             task: None if labels is None else list(labels)
