@@ -126,6 +126,16 @@ def parents(n: int) -> np.ndarray:
     return np.array([[i, i - 1] for i in range(1, n)], np.int32).reshape(-1, 2)
 
 
+def two_trees(n: int) -> np.ndarray:
+    """Two chains: label i lies under label i - 2."""
+    return np.array([[i, i - 2] for i in range(2, n)], np.int32).reshape(-1, 2)
+
+
+def some_rules(n: int) -> Any:
+    """An implication and an exclusion, among the first and the last labels."""
+    return F.make_clauses([([0], [n - 1]), ([n - 1, n // 2], [])])
+
+
 def ring(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Receivers and senders: every label receives from itself and from one more."""
     pairs = sorted({(i, j % n) for i in range(n) for j in (i, i + 1)})
@@ -615,6 +625,91 @@ EXAMPLES: dict[str, Example] = {
         ),
         {"inputs": "B D float", "kernel": "D N float"},
         any_shape=("inputs", "kernel"),
+    ),
+    # Structure
+    "descendant_max": Example(
+        lambda scores: F.descendant_max(scores, parents(scores.shape[-1])),
+        {"scores": "B N float"},
+        forward=False,
+        any_shape=("scores",),
+    ),
+    "hierarchy_loss": Example(
+        lambda **a: F.hierarchy_loss(**a, parents=parents(a["logits"].shape[1])),
+        {
+            "logits": "B N float",
+            "targets": "B N target",
+            "target_mask": "B N mask",
+            "example_mask": "B mask",
+        },
+        forward=False,
+        partly=("logits", "targets"),
+    ),
+    "recursive_regularisation": Example(
+        lambda vectors: F.recursive_regularisation(vectors, parents(len(vectors))),
+        {"vectors": "N D float"},
+    ),
+    "hierarchy_contrast": Example(
+        lambda vectors: F.hierarchy_contrast(
+            vectors, two_trees(len(vectors)), jax.random.key(0)
+        ),
+        {"vectors": "N D float"},
+    ),
+    "label_overlap": Example(
+        F.label_overlap,
+        {"targets": "B N target", "others": "M N target"},
+        smooth=False,
+        nan=(),
+    ),
+    "overlap_contrast": Example(
+        lambda **a: F.overlap_contrast(**a, temperature=1.0),
+        {
+            "vectors": "B D float",
+            "targets": "B N target",
+            "keys": "M D float",
+            "key_targets": "M N target",
+            "label_vectors": "N D float",
+            "example_mask": "B mask",
+        },
+        nan=("vectors", "keys", "label_vectors"),
+        partly=("vectors",),
+    ),
+    "make_clauses": Example(
+        lambda labels: F.make_clauses([([i], []) for i in range(len(labels))]),
+        {"labels": "N bool"},
+        host=True,
+        any_shape=("labels",),
+    ),
+    "broken_rules": Example(
+        lambda decided: F.broken_rules(decided, some_rules(decided.shape[1])),
+        {"decided": "B N bool"},
+        host=True,
+    ),
+    "decode_rules": Example(
+        lambda scores, decided: F.decode_rules(
+            scores, some_rules(scores.shape[1]), decided
+        ),
+        {"scores": "B N float", "decided": "B N bool"},
+        host=True,
+        half=None,
+    ),
+    "rule_loss": Example(
+        lambda logits, weights: F.rule_loss(
+            logits, some_rules(logits.shape[1]), weights=weights
+        ),
+        {"logits": "B N float", "weights": "T unit"},
+        any_shape=("weights",),
+    ),
+    "unsatisfiable_rules": Example(
+        lambda labels: F.unsatisfiable_rules(some_rules(len(labels))),
+        {"labels": "N bool"},
+        host=True,
+        any_shape=("labels",),
+    ),
+    "unreachable_labels": Example(
+        lambda labels: F.unreachable_labels(some_rules(len(labels))),
+        {"labels": "N bool"},
+        host=True,
+        any_shape=("labels",),
     ),
     # Metrics
     "calibration_bins": Example(

@@ -1,0 +1,1 @@
+"""Structure over labels: what lies above what, what overlaps, what rules forbid."""

@@ -1,0 +1,1 @@
+"""Structure over labels."""
