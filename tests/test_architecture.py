@@ -36,20 +36,20 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_255,
+    "config": 1_290,
     "functional": 7_450,
     "modules": 2_080,
-    "data": 10_450,
+    "data": 10_665,
     "training": 3_175,
-    "predictors": 5_105,
-    "runs": 4_835,
+    "predictors": 5_230,
+    "runs": 5_000,
     "inspection": 4_800,
-    "deploy": 3_000,
+    "deploy": 3_015,
     "estimator": 260,
-    "cli": 3_535,
+    "cli": 3_630,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 45_965
+BUDGET = 46_610
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -72,7 +72,9 @@ agreement of annotators (functional, runs, cli). And unlabelled documents beside
 labelled ones of a batch (data), a loss of theirs (training). And n-grams beside a
 static encoder's tokens: both in one row (data), one table and one export of both. And
 rules that vote on labels (functional, data, runs, cli). And structure over labels:
-maxima over a taxonomy, contrasts, rules and their decoding (functional)."""
+maxima over a taxonomy, contrasts, rules and their decoding (functional). And rules
+of a run: read, mined, checked, obeyed, exported (data, predictors, runs, deploy,
+cli)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -23,6 +23,7 @@ ALIASES = {
     "--sep": ("--column-delimiter",),
     "--separator": ("--column-delimiter",),
     "--file": ("--data",),
+    "--rules": ("--rules.file",),
     "--output": ("--workdir",),
     "--out": ("--output", "--workdir"),
 }

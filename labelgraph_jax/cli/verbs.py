@@ -17,6 +17,7 @@ from labelgraph_jax.cli.commands.data import (
 from labelgraph_jax.cli.commands.inspection import Explain, Gates, Graph, Report
 from labelgraph_jax.cli.commands.labels import LabelsAdd, LabelsList, LabelsRemove
 from labelgraph_jax.cli.commands.models import Evaluate, Export, Predict, Serve
+from labelgraph_jax.cli.commands.rules import RulesCheck, RulesMine
 from labelgraph_jax.cli.commands.setup import Doctor, ShowConfig
 from labelgraph_jax.cli.commands.sources import Agree, Weak
 from labelgraph_jax.cli.commands.training import Distil, Ensemble, Memory, Train
@@ -67,6 +68,7 @@ VERBS: dict[str, type | dict[str, type]] = {
     "memory": Memory,
     "distil": Distil,
     "labels": {"add": LabelsAdd, "list": LabelsList, "remove": LabelsRemove},
+    "rules": {"check": RulesCheck, "mine": RulesMine},
     "config": ShowConfig,
     "completion": Completion,
 }
@@ -79,6 +81,7 @@ MAKERS = (
 GROUPS = {
     "data": "Look at, check and export a corpus.",
     "labels": "Labels without retraining.",
+    "rules": "Rules over labels: what implies or excludes what.",
 }
 
 

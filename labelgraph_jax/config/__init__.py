@@ -9,6 +9,7 @@ from labelgraph_jax.config.schema import (
     read_config,
 )
 from labelgraph_jax.config.settings import ConfigError, differences, to_dict
+from labelgraph_jax.config.structure import RulesConfig
 from labelgraph_jax.config.table import TABLE_METRIC, TableConfig
 from labelgraph_jax.config.tasks import MixtureConfig
 from labelgraph_jax.config.text import POOLINGS, DataConfig, ReadingConfig, TextConfig
@@ -36,6 +37,7 @@ __all__ = [
     "MemoryConfig",
     "MixtureConfig",
     "ReadingConfig",
+    "RulesConfig",
     "TableConfig",
     "TextConfig",
     "ThresholdConfig",

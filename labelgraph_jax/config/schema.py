@@ -18,6 +18,7 @@ from labelgraph_jax.config.settings import (
     from_values,
     require,
 )
+from labelgraph_jax.config.structure import RulesConfig, check_structure
 from labelgraph_jax.config.table import TableConfig, check_table_run, resolved_table_run
 from labelgraph_jax.config.tasks import MixtureConfig
 from labelgraph_jax.config.text import DataConfig, TextConfig
@@ -40,6 +41,7 @@ class Config:
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     table: TableConfig = field(default_factory=TableConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    rules: RulesConfig = field(default_factory=RulesConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -89,6 +91,7 @@ class Config:
         )
         check_table_run(self)
         check_memory(self)
+        check_structure(self)
 
     def resolved(self) -> "Config":
         """The same run with every setting that depends on the encoder written out."""
@@ -196,4 +199,5 @@ def with_absolute_paths(config: Config) -> Config:
         ),
         text=absolute(config.text, "vectors_file"),
         graph=absolute(config.graph, "vectors_file", "adjacency_file"),
+        rules=absolute(config.rules, "file"),
     )

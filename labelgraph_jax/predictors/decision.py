@@ -6,11 +6,14 @@ predicted.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.labels.rules import LabelRules, parse_rule, require_known
 from labelgraph_jax.functional.decisions.fitting import (
     RULES,
 )
@@ -19,6 +22,11 @@ from labelgraph_jax.functional.decisions.thresholds import (
     decide_top_k,
 )
 from labelgraph_jax.functional.graph.taxonomy import imply_ancestors
+from labelgraph_jax.functional.structure.rules import (
+    Clauses,
+    RuleDecisions,
+    decode_rules,
+)
 from labelgraph_jax.predictors.many_labels import MANY
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
@@ -40,6 +48,8 @@ class Decision:
         consistent: a label implies its ancestors.
         ancestors: bool `[N, N]`, see `functional.ancestor_matrix`; needed to be
             consistent.
+        rules: over the labels.
+        obeys: the labels of every document obey the hard ones.
         asked: what the settings asked for, `auto` or the rule itself.
         fit: how it was fitted, JSON values.
     """
@@ -50,6 +60,8 @@ class Decision:
     at_least_one: bool = False
     consistent: bool = False
     ancestors: np.ndarray | None = field(default=None, repr=False)
+    rules: LabelRules | None = field(default=None, repr=False)
+    obeys: bool = False
     asked: str = ""
     fit: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -62,6 +74,11 @@ class Decision:
             raise ValueError("there must be one number per label")
         if self.consistent and self.ancestors is None:
             raise ValueError("labels of which none lies above another imply no other")
+        if self.consistent and self.obeys:
+            raise ValueError(
+                "rules and a consistent decision exclude each other: write what "
+                "implies what as rules"
+            )
 
     def decide(
         self, probabilities: np.ndarray, ids: np.ndarray | None = None
@@ -75,6 +92,51 @@ class Decision:
                 without a column are not decided for either.
         """
         probabilities = np.asarray(probabilities)
+        if self.obeys:
+            return self.obeying(probabilities, ids).decided
+        return self.without_rules(probabilities, ids)
+
+    def obeying(
+        self, probabilities: np.ndarray, ids: np.ndarray | None = None
+    ) -> RuleDecisions:
+        """The same as `decide` with rules, and which clause of them changed what.
+
+        The labels of a document are changed as little as their log-odds, less those of
+        their thresholds, allow.
+
+        Raises:
+            ValueError: the best labels alone have a column.
+        """
+        if ids is not None:
+            raise ValueError("rules need the probability of every label")
+        if self.kind == "top_k":
+            cut = -np.sort(-probabilities, axis=1)[:, self.k - 1 : self.k]
+        else:
+            cut = self.thresholds
+        own = self.without_rules(probabilities)
+        return obeying_labels(probabilities, cut, self.hard_rules.clauses, own)
+
+    def changes(self, probabilities: np.ndarray) -> list[list[tuple[int, str]]]:
+        """Per document the labels that rules added or took away, and which rule."""
+        found: list[list[tuple[int, str]]] = [[] for _ in probabilities]
+        if self.obeys:
+            hard = self.hard_rules
+            _, rows, labels, clauses = self.obeying(probabilities)
+            for row, label, clause in zip(rows, labels, clauses, strict=True):
+                rule = hard.rules[hard.owners[clause]]
+                found[row].append((int(label), rule.text))
+        return found
+
+    @cached_property
+    def hard_rules(self) -> LabelRules:
+        """Those that are obeyed."""
+        assert self.rules is not None
+        return self.rules.chosen(hard=True)
+
+    def without_rules(
+        self, probabilities: np.ndarray, ids: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The same as `decide` where there are no rules."""
         if self.kind == "top_k":
             decided = decide_top_k(probabilities, self.k)
         else:
@@ -99,6 +161,26 @@ class Decision:
         }
 
 
+def obeying_labels(
+    probabilities: np.ndarray, cut: np.ndarray, clauses: Clauses, decided: np.ndarray
+) -> RuleDecisions:
+    """The labels that obey rules, as near to those decided as log-odds allow.
+
+    Args:
+        probabilities: `[M, N]`.
+        cut: probability from which a label is likely, per label or document.
+        clauses: the rules.
+        decided: without rules, bool `[M, N]`.
+    """
+    return decode_rules(log_odds(probabilities) - log_odds(cut), clauses, decided)
+
+
+def log_odds(probabilities: np.ndarray) -> np.ndarray:
+    """Return log(p / (1 - p)), in float64 and finite."""
+    p = np.clip(np.asarray(probabilities, np.float64), 1e-12, 1 - 1e-12)
+    return np.log(p) - np.log1p(-p)
+
+
 def at_half(labels: int) -> Decision:
     """Every label is decided at 0.5."""
     return Decision(kind="half", thresholds=np.full(labels, HALF))
@@ -118,7 +200,11 @@ def decision_values(decision: Decision, labels: Sequence[str]) -> dict[str, Any]
         thresholds = {EVERY: first}
     else:
         thresholds = {"thresholds": {name: float(value) for name, value in pairs}}
-    return {**decision.summary(), **decision.fit, **thresholds}
+    rules = decision.rules
+    lines: dict[str, Any] = {}
+    if rules is not None:
+        lines = {"rules": [r.line for r in rules.rules], "obeys": decision.obeys}
+    return {**decision.summary(), **decision.fit, **lines, **thresholds}
 
 
 def read_decision(
@@ -143,8 +229,12 @@ def decision_from(
     Raises:
         WorkdirError: it holds no decision for these labels; `path` is named.
     """
-    known = ("asked", "kind", "k", "at_least_one", "consistent", "thresholds", EVERY)
+    own = ("asked", "kind", "k", "at_least_one", "consistent", "thresholds", EVERY)
+    known = (*own, "rules", "obeys")
     try:
+        rules = [parse_rule(line, "rules") for line in stored.get("rules", ())]
+        for rule in rules:
+            require_known(rule, labels)
         if EVERY in stored:
             thresholds = np.full(len(labels), float(stored[EVERY]))
         else:
@@ -166,10 +256,12 @@ def decision_from(
             at_least_one=bool(stored.get("at_least_one", False)),
             consistent=bool(stored.get("consistent", False)),
             ancestors=ancestors,
+            rules=LabelRules(tuple(rules), tuple(labels)) if rules else None,
+            obeys=bool(rules and stored.get("obeys", False)),
             asked=str(stored.get("asked", before)),
             fit={name: value for name, value in stored.items() if name not in known},
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, DataError) as error:
         raise WorkdirError(
             f"{path}: must hold one number per label and a rule: {error}"
         ) from error

@@ -19,6 +19,7 @@ from labelgraph_jax.predictors.memory.model import MemoryModel, with_memory
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import count_parameters
 from labelgraph_jax.predictors.predictions import Predictions, no_predictions
+from labelgraph_jax.predictors.rules import with_rules
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.memory import learn_memory
 from labelgraph_jax.training.gate_report import GateReport
@@ -103,6 +104,7 @@ def fit_decision(place: Workdir, model: Model, predictions: Predictions) -> Mode
         thresholds = decision.thresholds.copy()
         thresholds[model.memory.unseen] = model.memory.text_rule.threshold
         decision = dataclasses.replace(decision, thresholds=thresholds)
+    decision = with_rules(decision, model.config.rules, model.labels)
     on_first(lambda: save_decision(place, decision, model.labels))
     return model.with_decision(decision)
 

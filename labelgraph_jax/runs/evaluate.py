@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.config import ReadingConfig, RulesConfig
 from labelgraph_jax.predictors.display import model_name
 from labelgraph_jax.predictors.kept import save_kept
 from labelgraph_jax.predictors.memory.build import memory_results
@@ -22,6 +22,7 @@ from labelgraph_jax.runs.records import (
     rows_of_run,
 )
 from labelgraph_jax.runs.restore import load
+from labelgraph_jax.runs.rules import model_with_rules
 from labelgraph_jax.training.hosts import on_first
 
 
@@ -32,6 +33,7 @@ def evaluate_workdir(
     data_dir: str = "",
     batch_size: int | None = None,
     reading: ReadingConfig | None = None,
+    rules: RulesConfig | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Evaluate a trained model, on its own test split or on a file.
@@ -43,6 +45,7 @@ def evaluate_workdir(
         data_dir: where the local corpus copies lie now, if they have moved.
         batch_size: documents per batch; it does not change the numbers.
         reading: how `data` is read, where the run's files were read otherwise.
+        rules: rules over labels in place of the run's own, if a file is named.
         say: takes a line about how `data` was read.
 
     Returns:
@@ -54,7 +57,7 @@ def evaluate_workdir(
         WorkdirError: no finished run stands there, or its test data has changed.
         DataError: a document or file is malformed.
     """
-    model = load(workdir)
+    model = model_with_rules(load(workdir), rules or RulesConfig())
     finished = model.workdir.results() if not data else {}
     kept: list[KeptPredictions] = []
     if isinstance(model, TableModel):
@@ -76,7 +79,7 @@ def evaluate_workdir(
         )
         # A work directory may be read-only: its numbers are worth the same.
         with contextlib.suppress(OSError):
-            if kept:
+            if kept and not (rules and rules.file):
                 on_first(lambda: save_kept(model.workdir, kept[0]))
     found: dict[str, Any] = {
         "workdir": str(workdir),

@@ -159,8 +159,11 @@ def prediction_rows(
     rows = []
     tasks = model.label_space.tasks
     decided = predictions.decide(model.decision)
-    every = zip(documents, decided.best_first(), decided.probabilities, strict=True)
-    for document, (ids, scores, chosen), probabilities in every:
+    changes = model.decision.changes(predictions.probabilities)
+    every = zip(
+        documents, decided.best_first(), decided.probabilities, changes, strict=True
+    )
+    for document, (ids, scores, chosen), probabilities, changed in every:
         kept = slice(top_k) if top_k else chosen
         names = [model.labels[i] for i in ids[kept]]
         row: dict[str, Any] = {
@@ -177,6 +180,16 @@ def prediction_rows(
                 ]
                 for task in tasks
             }
+        if changed and not top_k:
+            present = set(names)
+            row["rules"] = [
+                {
+                    "label": model.labels[i],
+                    "change": "added" if model.labels[i] in present else "removed",
+                    "rule": rule,
+                }
+                for i, rule in changed
+            ]
         if all_scores:
             pairs = zip(model.labels, probabilities, strict=True)
             row["all_scores"] = {name: _score(score) for name, score in pairs}

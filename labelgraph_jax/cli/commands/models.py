@@ -10,7 +10,7 @@ import tyro
 
 from labelgraph_jax.cli.options import File, FinishedRun, Flag, Json, Quiet, Reading
 from labelgraph_jax.cli.output import remarks, show, tell
-from labelgraph_jax.config import ConfigError, ReadingConfig
+from labelgraph_jax.config import ConfigError, ReadingConfig, RulesConfig
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.deploy.serve.limits import Limits
 
@@ -31,6 +31,7 @@ class Evaluate:
     """Folder of local corpus copies, where it has moved since training."""
     batch_size: int = 0
     """Documents per batch; the run's own when 0. It does not change the numbers."""
+    rules: RulesConfig = field(default_factory=RulesConfig)
     reading: Reading = field(default_factory=ReadingConfig)
     json: Json = False
     quiet: Quiet = False
@@ -48,6 +49,7 @@ class Evaluate:
             data_dir=self.data_dir,
             batch_size=self.batch_size or None,
             reading=self.reading,
+            rules=self.rules,
             say=remarks(self.quiet or self.json or not is_first(), "labelgraph: "),
         )
         if not is_first():
@@ -62,6 +64,7 @@ class Predict:
     Examples:
       labelgraph predict runs/mine new.jsonl > predictions.jsonl
       labelgraph predict runs/clicks rows.csv > predictions.jsonl
+      labelgraph predict runs/mine new.jsonl --rules rules.txt > predictions.jsonl
       echo "Wheat exports rose in March" | labelgraph predict runs/mine
     """
 
@@ -77,6 +80,7 @@ class Predict:
     """Also write the probability of every label."""
     top_k: int = 0
     """Write the k most probable labels instead of those above their threshold."""
+    rules: RulesConfig = field(default_factory=RulesConfig)
     quiet: Quiet = False
 
     def execute(self) -> int:
@@ -84,6 +88,7 @@ class Predict:
         from labelgraph_jax.predictors.workdir import Workdir
         from labelgraph_jax.runs.predict import write_predictions
         from labelgraph_jax.runs.restore import load
+        from labelgraph_jax.runs.rules import model_with_rules
 
         if self.top_k < 0:
             raise ConfigError(f"--top-k must not be negative, got {self.top_k}")
@@ -92,7 +97,7 @@ class Predict:
                 "--top-k is of labelled texts; of a table --scores writes every class"
             )
         write_predictions(
-            load(self.workdir),
+            model_with_rules(load(self.workdir), self.rules),
             self.file,
             self.output,
             reading=self.reading,

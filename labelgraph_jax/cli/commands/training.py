@@ -22,6 +22,7 @@ from labelgraph_jax.config import (
     MemoryConfig,
     MixtureConfig,
     ReadingConfig,
+    RulesConfig,
     TableConfig,
     TextConfig,
     ThresholdConfig,
@@ -72,6 +73,7 @@ class Train:
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     table: TableConfig = field(default_factory=TableConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    rules: RulesConfig = field(default_factory=RulesConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

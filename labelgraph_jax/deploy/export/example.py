@@ -128,6 +128,15 @@ def _decide(decision: Decision, ranked: bool) -> str:
             "    for i in np.flatnonzero(row):",
             '        row[above["ancestors"][i]] = True',
         ]
+    if decision.obeys:
+        top = f"-np.sort(-scores, axis=1)[:, {decision.k - 1}:{decision.k}]"
+        lines += [
+            "from label_rules import Clauses, obeying_labels",
+            'own = json.loads((HERE / "rules.json").read_text("utf-8"))',
+            'rules = Clauses(np.array(own["body"]), np.array(own["head"]))',
+            f"cut = {top if decision.kind == 'top_k' else 'np.asarray(THRESHOLDS)'}",
+            "chosen = obeying_labels(scores, cut, rules, chosen).decided",
+        ]
     return "\n".join("    " + line.replace("'", '"') for line in lines)
 
 

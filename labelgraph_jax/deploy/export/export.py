@@ -7,6 +7,7 @@
                         ids; of a run over a table table.json and
                         table_reading.py for its rows
     labels.json  taxonomy.json  thresholds.json     what its numbers mean
+    rules.json  label_rules.py     of a run with rules that its labels obey
     load_example.py     predicts with it
     export.json         inputs, outputs, versions, and the SHA-256 of every file
     README.md           the model card
@@ -40,6 +41,7 @@ from labelgraph_jax.deploy.export.program import (
     loaded,
     save_program,
 )
+from labelgraph_jax.deploy.export.source import self_contained
 from labelgraph_jax.deploy.export.tables import table_export
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.ensemble import Ensemble
@@ -49,6 +51,7 @@ from labelgraph_jax.runs.records import documents_of_run
 from labelgraph_jax.runs.restore import load_model
 
 Say = Callable[[str], None]
+RULES_HEAD = '"""How labelgraph_jax makes labels obey rules: a copy of its source."""'
 
 
 def export_model(
@@ -185,6 +188,16 @@ def write_model(folder: Path, model: Model, program: Program) -> None:
     if model.ancestors is not None:
         rows = [np.flatnonzero(row).tolist() for row in model.ancestors]
         write_json(folder / "taxonomy.json", {"ancestors": rows})
+    if model.decision.obeys:
+        hard = model.decision.hard_rules
+        body, head = (ids.tolist() for ids in hard.clauses)
+        texts = [hard.rules[owner].text for owner in hard.owners]
+        values = {"rules": texts, "body": body, "head": head}
+        write_json(folder / "rules.json", values)
+        module = "labelgraph_jax.predictors.decision"
+        names = ("labelgraph_jax.functional.structure.rules", "Clauses")
+        source = self_contained([(module, "obeying_labels"), names], RULES_HEAD)
+        write_text(folder / "label_rules.py", source)
     rule = text_rule(model)
     script = example(rule, model.decision, ranked="label_ids" in program.outputs)
     write_text(folder / "load_example.py", script)

@@ -43,13 +43,14 @@ class _Module:
         return "\n".join(self.source.splitlines()[first - 1 : node.end_lineno])
 
 
-def self_contained(roots: Sequence[tuple[str, str]]) -> str:
+def self_contained(roots: Sequence[tuple[str, str]], head: str = HEAD) -> str:
     """The source of some functions and classes, and of all of the package they use.
 
     Names in annotations are not followed: nothing evaluates them.
 
     Args:
         roots: module and name of each.
+        head: the docstring of the file.
 
     Raises:
         ExportError: two modules define one name, which one file cannot hold.
@@ -77,7 +78,7 @@ def self_contained(roots: Sequence[tuple[str, str]]) -> str:
             elif statement:
                 outside.add(statement)
     owners: dict[str, str] = {}
-    parts = [HEAD, "from __future__ import annotations", "\n".join(sorted(outside))]
+    parts = [head, "from __future__ import annotations", "\n".join(sorted(outside))]
     for place in graphlib.TopologicalSorter(before).static_order():
         module, names = modules[place], wanted.get(place, set())
         for name in names:
