@@ -39,9 +39,9 @@ BUDGETS = {
     "config": 1_290,
     "functional": 7_450,
     "modules": 2_080,
-    "data": 10_665,
+    "data": 10_670,
     "training": 3_175,
-    "predictors": 5_230,
+    "predictors": 5_235,
     "runs": 5_000,
     "inspection": 4_800,
     "deploy": 3_015,
@@ -49,7 +49,7 @@ BUDGETS = {
     "cli": 3_630,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 46_610
+BUDGET = 46_620
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError
-from labelgraph_jax.data.labels.rules import LabelRules, parse_rule, require_known
+from labelgraph_jax.data.labels.label_rules import LabelRules, parse_rule, require_known
 from labelgraph_jax.functional.decisions.fitting import (
     RULES,
 )

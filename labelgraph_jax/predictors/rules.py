@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.config import ConfigError, RulesConfig
-from labelgraph_jax.data.labels.rules import LabelRules, read_rules
+from labelgraph_jax.config import Config, ConfigError, RulesConfig
+from labelgraph_jax.data.labels.label_rules import LabelRules, read_rules
 from labelgraph_jax.functional.structure.rules import broken_rules
 from labelgraph_jax.predictors.decision import Decision
+from labelgraph_jax.predictors.many_labels import label_chunk
 from labelgraph_jax.predictors.predictions import Predictions
 
 MOST_TOLD = 100
@@ -32,6 +33,20 @@ def rules_of(config: RulesConfig, names: Sequence[str]) -> LabelRules | None:
             f"{config.file} are soft"
         )
     return rules
+
+
+def require_rules(config: Config, names: Sequence[str]) -> None:
+    """Refuse the rules of a run that it cannot obey or learn.
+
+    Raises:
+        ConfigError: labels are scored in chunks, or as `rules_of`.
+        DataError: as `rules_of`.
+    """
+    if rules_of(config.rules, names) and (chunk := label_chunk(config, len(names))):
+        raise ConfigError(
+            "rules.file needs the probabilities of all labels at once: "
+            f"head.label_chunk must be 0, got {chunk}"
+        )
 
 
 def with_rules(

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from scipy.sparse import csr_array
 from scipy.special import logit
 
-from labelgraph_jax.config import Config, ConfigError
+from labelgraph_jax.config import Config
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Corpus, LabelSpace
@@ -45,7 +45,7 @@ from labelgraph_jax.predictors.memory.build import memory_results
 from labelgraph_jax.predictors.memory.files import has_memory, stored_settings
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import Classifier
-from labelgraph_jax.predictors.rules import rules_of
+from labelgraph_jax.predictors.rules import require_rules
 from labelgraph_jax.predictors.scorers import compile_scorer
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.predictors.workdir import Workdir
@@ -274,11 +274,7 @@ def prepare(
     for split in ("validation", "test"):
         require_annotations(corpus.splits[split], labels, f"{split} documents")
     require_taxonomy(config, labels)
-    if rules_of(config.rules, labels.names) and label_chunk(config, len(labels)):
-        raise ConfigError(
-            "rules.file needs the probabilities of all labels at once: "
-            f"head.label_chunk must be 0, got {label_chunk(config, len(labels))}"
-        )
+    require_rules(config, labels.names)
 
     # Tokens, and what a frozen encoder makes of them.
     in_chunks = label_chunk(config, len(labels)) > 0

@@ -9,7 +9,12 @@ import numpy as np
 
 from labelgraph_jax.config import ConfigError, DataConfig, RulesConfig
 from labelgraph_jax.data.documents import Corpus, DataError, LabelSpace
-from labelgraph_jax.data.labels.rules import LabelRules, Mined, mine_rules, read_rules
+from labelgraph_jax.data.labels.label_rules import (
+    LabelRules,
+    Mined,
+    mine_rules,
+    read_rules,
+)
 from labelgraph_jax.functional.structure.rules import broken_rules, unreachable_labels
 from labelgraph_jax.predictors.decision import read_decision
 from labelgraph_jax.predictors.rules import with_rules

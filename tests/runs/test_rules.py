@@ -10,7 +10,7 @@ import pytest
 from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import ConfigError, RulesConfig, ThresholdConfig
-from labelgraph_jax.data.labels.rules import LabelRules, parse_rule
+from labelgraph_jax.data.labels.label_rules import LabelRules, parse_rule
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit

@@ -71,7 +71,7 @@ class RulesMine:
     def execute(self) -> int:
         """Mine, and print or write the rules."""
         from labelgraph_jax.data.files import write_text
-        from labelgraph_jax.data.labels.rules import rule_lines
+        from labelgraph_jax.data.labels.label_rules import rule_lines
         from labelgraph_jax.runs.rules import mined_rules
 
         if self.least_support < 1 or not self.least_expected > 0:
