@@ -40,8 +40,8 @@ BUDGETS = {
     "functional": 7_450,
     "modules": 2_080,
     "data": 10_670,
-    "training": 3_175,
-    "predictors": 5_235,
+    "training": 3_375,
+    "predictors": 5_435,
     "runs": 5_000,
     "inspection": 4_800,
     "deploy": 3_015,
@@ -49,7 +49,7 @@ BUDGETS = {
     "cli": 3_630,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 46_620
+BUDGET = 47_020
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -74,7 +74,8 @@ static encoder's tokens: both in one row (data), one table and one export of bot
 rules that vote on labels (functional, data, runs, cli). And structure over labels:
 maxima over a taxonomy, contrasts, rules and their decoding (functional). And rules
 of a run: read, mined, checked, obeyed, exported (data, predictors, runs, deploy,
-cli)."""
+cli). And linear heads on document vectors that learn from unlabelled ones (training),
+and the choice among such ways by cross-fitting (predictors)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""
