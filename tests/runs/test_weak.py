@@ -71,7 +71,9 @@ def test_no_vote_is_masked_a_probability_is_the_target_and_the_file_keeps_both(
     read = read_documents(tmp_path / "weak.jsonl")
     space = LabelSpace(("a", "b"))
     targets, _ = space.soft_sets(read)
-    np.testing.assert_allclose(targets.toarray(), [[(1 + 1 / 3) / 2, 0], [0, 0]], 1e-4)
+    np.testing.assert_allclose(
+        targets.toarray(), [[(1 + 0.25 / 3) / 1.25, 0], [0, 0]], 1e-4
+    )
     np.testing.assert_array_equal(
         space.target_mask(read), [[True, False], [False, True]]
     )

@@ -141,7 +141,7 @@ def read_rules(path: str | Path, *, allow_python: bool = False) -> Cast:
     )
     if not are_rules:
         rules = [_of_name(label.name, str(path)) for label in read_new_labels(path)]
-        return lambda documents: _cast(rules, documents)
+        return lambda documents: cast_rules(rules, documents)
     rules = [
         _rule(fields, f"{path}:{number}", number)
         for number, fields in read_objects(path)
@@ -153,11 +153,11 @@ def read_rules(path: str | Path, *, allow_python: bool = False) -> Cast:
                 f"{rule.where}: names of rules must differ; {first[rule.name]} has "
                 f"{rule.name!r} too"
             )
-    return lambda documents: _cast(rules, documents)
+    return lambda documents: cast_rules(rules, documents)
 
 
 def _of_name(name: str, where: str) -> Rule:
-    words = _phrase(re.sub(r"[_/:-]+", " ", name), where, "name")
+    words = as_phrase(re.sub(r"[_/:-]+", " ", name), where, "name")
     return Rule(name, name, any=(words,), other=-1, where=where)
 
 
@@ -171,7 +171,7 @@ def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
     name = check_name(fields.get("name", f"{label}:{number}"), where)
     phrases = {
         key: tuple(
-            _phrase(text, where, key)
+            as_phrase(text, where, key)
             for text in check_labels(fields.get(key) or [], where, key)
         )
         for key in _WORDS
@@ -214,14 +214,20 @@ def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
     )
 
 
-def _phrase(text: str, where: str, key: str) -> str:
+def as_phrase(text: str, where: str = "", key: str = "any") -> str:
+    """Return a phrase as a rule holds it.
+
+    Raises:
+        DataError: no word stands in it.
+    """
     words = words_of(text)
     if not words:
         raise DataError(f'{where}: "{key}" must hold words; got {shown(text)}')
     return f" {' '.join(words)} "
 
 
-def _cast(rules: Sequence[Rule], documents: Sequence[Document]) -> Votes:
+def cast_rules(rules: Sequence[Rule], documents: Sequence[Document]) -> Votes:
+    """Return the votes of rules on documents."""
     votes = np.zeros((len(documents), len(rules)), np.int8)
     # Most rules need a word that most texts lack.
     by_word: dict[str, list[int]] = {}

@@ -31,7 +31,7 @@ def em_by_loops(votes, steps):
     g = sum(shares) / count
     for m, row in enumerate(votes):
         total = sum(v != 0 for v in row)
-        p[m] = (sum(v > 0 for v in row) + g) / (total + 1) if total else g
+        p[m] = (sum(v > 0 for v in row) + 0.25 * g) / (total + 0.25) if total else g
     for _ in range(steps):
         g = sum(p) / count
         rates = {}
@@ -63,7 +63,7 @@ def test_a_majority_is_that_of_a_loop_and_more_votes_for_never_lower_it(seed):
     found = F.vote_model(votes, 0.2)
     for row, p, voted in zip(votes, found.probabilities, found.voted, strict=True):
         total = sum(v != 0 for v in row)
-        wanted = (sum(v > 0 for v in row) + 0.2) / (total + 1)
+        wanted = (sum(v > 0 for v in row) + 0.25 * 0.2) / (total + 0.25)
         assert p == pytest.approx(wanted)
         assert voted == (total > 0)
     more = np.maximum(votes, rng.integers(0, 2, votes.shape))
