@@ -47,11 +47,8 @@ class Classifier:
                 `modules.text_encoder.place_params`.
         """
         arguments, options = self._inputs(batch, whole=True)
-        start = self.module.init
-        if len(self.graph.counts) > MANY:
-            # Compiled, what does not reach a parameter is never computed.
-            start = jax.jit(start)
-        variables = start({"params": key}, *arguments, **options)
+        # Compiled, what does not reach a parameter is never computed.
+        variables = jax.jit(self.module.init)({"params": key}, *arguments, **options)
         params = dict(variables["params"])
         # A frozen encoder's vectors that are only pooled leave nothing to learn here.
         encoder = dict(params.get("text_encoder", {}))
