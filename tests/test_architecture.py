@@ -46,10 +46,10 @@ BUDGETS = {
     "inspection": 4_800,
     "deploy": 3_015,
     "estimator": 260,
-    "cli": 3_630,
+    "cli": 3_710,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 47_020
+BUDGET = 47_100
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -75,7 +75,8 @@ rules that vote on labels (functional, data, runs, cli). And structure over labe
 maxima over a taxonomy, contrasts, rules and their decoding (functional). And rules
 of a run: read, mined, checked, obeyed, exported (data, predictors, runs, deploy,
 cli). And linear heads on document vectors that learn from unlabelled ones (training),
-and the choice among such ways by cross-fitting (predictors)."""
+and the choice among such ways by cross-fitting (predictors). And a short help of
+`train`, by question (cli)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

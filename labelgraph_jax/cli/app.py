@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 import io
 import logging
 import os
 import shlex
 import sys
+import textwrap
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -295,6 +297,10 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["train"]:
         start = _starting_config(arguments[1:], "table" if tasks else "default")
     arguments = arguments + (["--table.tasks", *tasks] if tasks else [])
+    if arguments[:1] == ["train"] and {"-h", "--help"} & set(arguments):
+        _write_usual_options(start)
+        return 0
+    arguments = ["--help" if word == "--help-all" else word for word in arguments]
     verb = _parse(start, arguments)
     if isinstance(sys.stdout, Guarded):
         sys.stdout.needed = not makes_something(verb)
@@ -308,6 +314,17 @@ def _dispatch(arguments: list[str]) -> int:
     silent = getattr(verb, "quiet", False) or getattr(verb, "json", False)
     with shown(not silent):
         return int(verb.execute())
+
+
+def _write_usual_options(start: Config) -> None:
+    """The help of `train`: the options that people use, and where the others stand."""
+    write("usage: labelgraph train [FILE] [OPTIONS]\n")
+    intro = inspect.cleandoc(Train.__doc__ or "").partition("Examples:")[0]
+    for paragraph in intro.strip().split("\n\n"):
+        write(textwrap.fill(paragraph, 80) + "\n")
+    write("\n".join(help_text.usual_options(start)[1:]))
+    write("\nall options: labelgraph train --help-all\n")
+    write("\n".join(help_text.closing_lines([Train], all_verbs=False)))
 
 
 def _spelled_out(arguments: list[str]) -> list[str]:

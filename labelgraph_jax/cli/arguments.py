@@ -146,7 +146,8 @@ def _full_name(
         return full[0]
     if full:
         raise ConfigError(f"{option} may be any of {', '.join(full)}: give one in full")
-    told = f"none is near it; `labelgraph {verb} --help` lists its options"
+    every = "--help-all" if verb == "train" else "--help"
+    told = f"none is near it; `labelgraph {verb} {every}` lists its options"
     alike = sorted(_sharing(option, known), key=lambda o: not o.startswith(option))
     nearest = _nearest(option, [*known, *short], _SAME if len(alike) > 1 else _ALIKE)
     if nearest:

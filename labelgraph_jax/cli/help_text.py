@@ -6,7 +6,9 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Sequence
-from typing import get_type_hints
+from typing import Any, get_type_hints
+
+from labelgraph_jax.config import Config
 
 EXIT_CODES = {
     0: "done, or stopped by SIGTERM with everything saved (train, serve)",
@@ -25,6 +27,89 @@ FIRST_STEPS = (
     "labelgraph predict runs/mine new.jsonl > predictions.jsonl",
     "labelgraph train --help",
 )
+
+USUAL = {
+    "my data": {
+        "data FILE": "Own texts with labels, or a table; the format is seen",
+        "validation FILE": "What chooses epoch and thresholds; else cut off --data",
+        "test FILE": "What the results are measured on; else cut off --data",
+        "corpus NAME": "A public corpus (`labelgraph data list`)",
+        "text-column NAME": "Where the text stands, if its name does not tell",
+        "label-columns NAME ...": "Where the labels stand, likewise",
+        "label-delimiter TEXT": "What separates labels in one column",
+        "task COLUMN=KIND": "A target of a table: binary, multiclass, squared, ...",
+        "taxonomy FILE": "Parents of labels: parent<TAB>child<TAB>child...",
+        "rules.file FILE": "Rules over labels: wheat -> grain, !(a & b), ...",
+    },
+    "my model": {
+        "preset NAME": "Settings that go together (`labelgraph config --list`)",
+        "config FILE": "Settings of a file, such as another run's config.json",
+        "from RUN": "Begin with the parameters of another run",
+        "text.encoder KIND": "bag, bag+static, cnn, bilstm, transformer",
+        "text.vectors KIND": "random, file, pretrained, static",
+        "text.pretrained NAME": "Encoder of pretrained and static vectors",
+        "text.max-length INT": "Words, or tokens of an encoder, read of a text",
+        "graph.layers INT": "Layers of the label graph; 0 is no graph",
+        "graph.heads INT": "Attention heads of a layer",
+        "loss.kind KIND": "binary_cross_entropy, asymmetric, focal, ...",
+        "mixture.kind KIND": "none, mmoe, shared_bottom, ...: of several tasks",
+        "memory.kind KIND": "none, documents, pretrained: look among known texts",
+        "threshold.kind KIND": "auto, label, global, top_k, half",
+    },
+    "my machine": {
+        "workdir DIR": "Where everything goes; the same again goes on",
+        "mesh TEXT": "Devices: data=4 or data=4,model=2; all by default",
+        "no-report": "Leave report.html out",
+        "quiet": "No progress and no remarks",
+        "json": "Results as JSON",
+    },
+    "my time": {
+        "training.epochs INT": "Passes over the training documents",
+        "training.patience INT": "Stop after so many without improvement; 0: never",
+        "training.batch-size INT": "Documents of a step",
+        "training.learning-rate FLOAT": "Its peak; by default what suits the encoder",
+        "training.seed INT": "Of everything that is drawn",
+        "baseline": "Train the rivals too: a linear SVM, no label graph, ...",
+    },
+}
+"""The options of `train` that people use, by the question that they answer."""
+COLUMN = 25
+"""Where the text of an option begins."""
+
+
+def usual_options(config: Config) -> list[str]:
+    """The lines of a short help: `USUAL`, with the defaults of a configuration.
+
+    Args:
+        config: what options are where they are not given.
+
+    Example:
+        >>> from labelgraph_jax.config import Config
+        >>> lines = usual_options(Config())
+        >>> [line for line in lines if "training.seed" in line]
+        ['  --training.seed INT    Of everything that is drawn (0)']
+    """
+    lines = []
+    for question, options in USUAL.items():
+        lines += ["", f"{question}:"]
+        for option, text in options.items():
+            head = f"  --{option}"
+            value = _setting(config, option.partition(" ")[0])
+            # Of several kinds the usual one stands first.
+            is_said = text.startswith(str(value)) or value in ("", None, ())
+            default = "" if is_said else f" ({value})"
+            if len(head) >= COLUMN - 1:
+                lines.append(head)
+                head = ""
+            lines.append(f"{head:<{COLUMN}}{text}{default}")
+    return lines
+
+
+def _setting(config: Config, name: str) -> Any:
+    """The value of a setting; None of an option that is no setting."""
+    part, _, last = name.rpartition(".")
+    holder = getattr(config, part or "data")
+    return getattr(holder, last.replace("-", "_"), None)
 
 
 def first_sentence(verb: type) -> str:

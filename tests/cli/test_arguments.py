@@ -9,6 +9,7 @@ import pytest
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.cli.arguments import spelled_out
 from labelgraph_jax.cli.commands.training import Train
+from labelgraph_jax.cli.help_text import USUAL
 from labelgraph_jax.cli.verbs import GROUPS, VERBS, named_verbs
 from labelgraph_jax.config import ConfigError, DataConfig
 
@@ -137,10 +138,12 @@ def test_a_file_is_known_as_one_behind_columns_and_behind_data(
 def test_every_option_that_help_shows_is_known_and_its_misspelling_is_told(
     names: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run([*names, "--help"])
+    run([*names, "--help-all"])
     said = capsys.readouterr().out
     shown = re.findall(r"^(?:│ |  )(--[a-z][\w.-]*)", said, re.MULTILINE)
     (verb,) = named_verbs(names)
+    usual = {f"--{o.split()[0]}" for own in USUAL.values() for o in own}
+    shown += usual if names == ["train"] else []
     for option in set(shown) - {"--help"}:
         # `data stats --data FILE` is `data stats FILE`.
         spelled = spelled_out(verb, names[-1], [f"{option}=1"])

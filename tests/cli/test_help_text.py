@@ -54,6 +54,32 @@ def test_every_example_is_a_command_that_the_parser_takes(path: list[str]) -> No
             assert type(parsed) in named_verbs([])
 
 
+def test_the_help_of_train_shows_the_options_that_people_use(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["train", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("  --")]) <= 35
+    assert len(lines) <= 90
+    headings = [line.strip(":") for line in lines if line.startswith("my ")]
+    assert headings == ["my data", "my model", "my machine", "my time"]
+    (seed,) = (line for line in lines if "--training.seed" in line)
+    assert seed.endswith("(0)")
+    assert cli.run(["train", "--help-all"]) == 0
+    everything = capsys.readouterr().out
+    assert "--graph.negative-slope" in everything
+    assert "--graph.negative-slope" not in "".join(lines)
+
+
+def test_the_help_of_train_shows_the_values_of_a_preset(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["train", "--preset", "fast-contextual", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Passes over the training documents (30)" in shown
+    assert "random, file, pretrained, static (static)" in shown
+
+
 def test_every_verb_can_be_executed() -> None:
     assert all(callable(verb.execute) for verb in named_verbs([]))  # type: ignore[attr-defined]
 
