@@ -26,9 +26,9 @@ def concatenation_logit(vector, receiver, sender, negative_slope):
 def attention_row(logits, i, *, adjacency, edge_weights, edge_bias, role):
     """Row i of the attention weights out of row i of the logits."""
     labels = len(logits)
-    heard = [adjacency is None or adjacency[i, j] != 0 for j in range(labels)]
+    received = [adjacency is None or adjacency[i, j] != 0 for j in range(labels)]
     if role == "fixed":
-        row = [w if heard[j] else 0.0 for j, w in enumerate(edge_weights[i])]
+        row = [w if received[j] else 0.0 for j, w in enumerate(edge_weights[i])]
         total = sum(abs(w) for w in row)
         return [w / total if total else 0.0 for w in row]
     logits = list(logits)
@@ -36,11 +36,11 @@ def attention_row(logits, i, *, adjacency, edge_weights, edge_bias, role):
         if edge_bias is not None:
             logits[j] += edge_bias[i, j]
         if edge_weights is not None and role == "additive":
-            heard[j] = heard[j] and edge_weights[i, j] > 0
-            logits[j] += math.log(edge_weights[i, j]) if heard[j] else 0.0
+            received[j] = received[j] and edge_weights[i, j] > 0
+            logits[j] += math.log(edge_weights[i, j]) if received[j] else 0.0
         if edge_weights is not None and role == "mask":
-            heard[j] = heard[j] and edge_weights[i, j] != 0
-    row = masked_softmax(logits, heard)
+            received[j] = received[j] and edge_weights[i, j] != 0
+    row = masked_softmax(logits, received)
     return row * edge_weights[i] if role == "multiplicative" else row
 
 
@@ -165,8 +165,8 @@ def relu_graph_attention(
 
 def message_gate(free, message, kernel, bias):
     gates = []
-    for own, heard in zip(free, message, strict=True):
-        joined = np.concatenate([own, heard])
+    for own, received in zip(free, message, strict=True):
+        joined = np.concatenate([own, received])
         raw = bias + sum(w * x for w, x in zip(kernel, joined, strict=True))
         gates.append(1.0 / (1.0 + math.exp(-raw)))
     return np.array(gates)

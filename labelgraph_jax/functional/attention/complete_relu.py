@@ -104,10 +104,10 @@ def _backward(
     receivers, senders, values, plain = kept
     # The score is symmetric: what labels send back is the same sum the other way.
     some_heads = partial(_some_heads, heads=values.shape[1])
-    to_values, heard = by_heads(some_heads, senders, receivers, gradient)
+    to_values, received = by_heads(some_heads, senders, receivers, gradient)
     return (
         jnp.sum(gradient * plain, axis=-1),
-        jnp.sum(values * heard, axis=-1),
+        jnp.sum(values * received, axis=-1),
         to_values,
     )
 

@@ -85,7 +85,7 @@ def receiver_attention(
     """Rows of the attention weights that a label graph applies, without the others.
 
     Args:
-        receivers: the Q labels that listen (R is the rank of `edge_factors`).
+        receivers: the Q receiving labels (R is the rank of `edge_factors`).
         scores: theirs, from `receiver_scores` or `receiver_scores_v2`.
         form: `gat`, `gatv2` or `relu`; scores of gatv2 are bent already.
         role, edge_weights, edge_bias, edges, edge_factors, negative_slope: as

@@ -29,7 +29,7 @@ class Layout(NamedTuple):
     """Positions of the rows of some orders, one per head: `[step, head * block]`."""
 
     labels: Int[Array, "S HQ"]
-    """Which label; the last ones again and again where there is none any more."""
+    """Label of each slot; behind the end of a block the last ones repeat."""
     exists: Float[Array, "S HQ"]
     """1 where there is a row, 0 behind the last one."""
     heads: int

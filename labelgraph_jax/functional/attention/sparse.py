@@ -18,8 +18,8 @@ def edge_scores(
     receivers: Float[Array, "H N"], senders: Float[Array, "H N"], edges: Edges
 ) -> Float[Array, "E H"]:
     """receivers_i + senders_j of every edge i <- j."""
-    heard = receivers.T.at[edges.receivers].get(indices_are_sorted=True)
-    return heard + senders.T[edges.senders]
+    received = receivers.T.at[edges.receivers].get(indices_are_sorted=True)
+    return received + senders.T[edges.senders]
 
 
 def edge_softmax(
@@ -116,11 +116,11 @@ def _gather_backward(
 
     def add(total: Array, piece: tuple[Array, ...]) -> tuple[Array, Array]:
         weights, to, come_from = piece
-        heard = gradient.at[to].get(indices_are_sorted=True).astype(jnp.float32)
+        received = gradient.at[to].get(indices_are_sorted=True).astype(jnp.float32)
         sent = values[come_from].astype(jnp.float32)
-        shared = weights[..., None].astype(jnp.float32) * heard
+        shared = weights[..., None].astype(jnp.float32) * received
         total = total.at[come_from].add(shared)
-        return total, jnp.sum(heard * sent, axis=-1)
+        return total, jnp.sum(received * sent, axis=-1)
 
     pieces = _edge_blocks(values, attention, receivers, senders)
     start = jnp.zeros(values.shape, jnp.float32)

@@ -14,7 +14,7 @@ from labelgraph_jax.functional.attention.plan import (
 )
 
 Score = Literal["softmax", "relu"]
-"""How the scores of a receiver become its attention."""
+"""Function that turns the scores of a receiver into its attention weights."""
 Normalise = Callable[[Float[Array, "..."], Bool[Array, "..."]], Float[Array, "..."]]
 """Scores and a mask of the edges that count -> attention."""
 Attend = Callable[[Float[Array, "H R N"], dict[str, Array]], Float[Array, "H R N"]]

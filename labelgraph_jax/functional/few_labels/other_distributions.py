@@ -109,7 +109,7 @@ def coral(
 
 
 class PriorShift(NamedTuple):
-    """What expectation-maximisation finds of other documents.
+    """Result of expectation-maximisation on the other documents.
 
     Attributes:
         prior: share of them that carries each label, float32.

@@ -17,7 +17,7 @@ FEWEST = 3
 
 
 class VoteModel(NamedTuple):
-    """What votes say of each document, and of the functions that cast them.
+    """Probabilities of a label, and reliability of the functions that voted on it.
 
     Attributes:
         probabilities: that a document has the label.

@@ -44,8 +44,8 @@ def normalise_adjacency(adjacency: Shaped[ArrayLike, "N N"]) -> Float[Array, "N 
     Reference: Kipf and Welling, Semi-Supervised Classification with Graph
     Convolutional Networks, ICLR 2017, eq. 2. ML-GCN (Chen et al., CVPR 2019) takes
     the row sums on both sides of an adjacency that is not symmetric; a label that
-    receives nothing could then send nothing, and a label heard by many would have no
-    bound on what it adds, so we take each side's own sums.
+    receives nothing could then send nothing, and what a label sends to many would have
+    no bound, so we take each side's own sums.
     """
     adjacency = jnp.asarray(as_square("adjacency", adjacency), jnp.float32)
     size = jnp.abs(adjacency)
@@ -96,8 +96,8 @@ def graph_convolution(
         nodes: one feature vector per label, H.
         kernel: the projection W.
         adjacency: entry (i, j) the weight with which i receives from j, of any sign;
-            with a diagonal where a label is to hear itself. A list of edges is the
-            same graph in memory that grows with the edges, without a forward mode
+            with a diagonal where a label is to receive from itself. A list of edges is
+            the same graph in memory that grows with the edges, without a forward mode
             (`jax.jvp`).
 
     Returns:

@@ -15,7 +15,7 @@ Host = np.ndarray
 
 
 class PairAgreement(NamedTuple):
-    """How two annotators agree about each label.
+    """Agreement of two annotators on each label.
 
     Attributes:
         documents: that both annotated for the label.

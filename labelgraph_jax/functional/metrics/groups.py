@@ -127,7 +127,7 @@ def ranked_group_metrics(
     labels: int,
     ks: Sequence[int] = (1, 5),
 ) -> dict[str, dict[str, float]]:
-    """As `group_ranking_metrics`, from the best labels of each document.
+    """Return `group_ranking_metrics` computed from the best labels of each document.
 
     Labels outside the group are passed over. A list that runs out before k labels of
     the group have been seen counts the rest as misses, so that the values are lower

@@ -18,7 +18,7 @@ from labelgraph_jax.functional.losses.tasks import (
 
 Metrics = dict[str, float | None]
 Weights = Shaped[np.ndarray, " M"] | None
-"""What each row counts, above 0; one each where None. A row of weight 2 is two."""
+"""Weight of each row, above 0; 1 each where None. A row of weight 2 counts twice."""
 
 
 def _each(weights: Weights, count: int) -> Float[np.ndarray, " M"]:

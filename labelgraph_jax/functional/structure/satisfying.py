@@ -130,7 +130,7 @@ class Solver:
         return choose(true, why, self.facts)
 
     def _close(self, true: frozenset[int], label: int, rule: int) -> Changes | int:
-        """What a label adds to a set, with all it implies; or the rule against it."""
+        """Return the labels that adding one implies, or the rule that forbids it."""
         added = {label: rule}
         waiting = [label]
         while waiting:

@@ -233,7 +233,7 @@ def test_relu_attention_is_not_normalised_twice_the_senders_are_twice_the_messag
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_edge_weights_of_relu_attention_get_a_gradient_where_the_edge_is_heard(role):
+def test_edge_weights_of_relu_attention_get_a_gradient_where_the_edge_is_used(role):
     nodes, kernel, receiver, sender = relu_weights()
     one_head = nodes, kernel[:, :1], receiver[:1], sender[:1]
     edges = some_edges() + 0.01
@@ -247,9 +247,9 @@ def test_edge_weights_of_relu_attention_get_a_gradient_where_the_edge_is_heard(r
 
     gradient, attention = jax.grad(total, has_aux=True)(edges)
     if role in ("additive", "multiplicative"):
-        heard = np.asarray(attention) != 0
-        assert heard.any() and not heard.all()
-        np.testing.assert_array_equal(np.asarray(gradient) != 0, heard)
+        received = np.asarray(attention) != 0
+        assert received.any() and not received.all()
+        np.testing.assert_array_equal(np.asarray(gradient) != 0, received)
     else:
         np.testing.assert_array_equal(gradient, np.zeros((LABELS, LABELS)))
 

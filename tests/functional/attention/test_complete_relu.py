@@ -152,7 +152,7 @@ def test_weights_of_low_rank_are_their_product_in_every_method(
     monkeypatch.setattr(plan, "BLOCK_BYTES", 2 * 4 * HEADS * 5)
     attend, expected_by, role = FORMS[form]
     arrays, (of_receivers, of_senders) = some_weights(), factors(5)
-    # A label that nobody may hear from, and one that hears nobody.
+    # A label that nobody may receive from, and one that receives from nobody.
     of_receivers, of_senders = of_receivers.at[1].set(0.0), of_senders.at[2].set(0.0)
     pair = (of_receivers, of_senders)
     weights = np.asarray(of_receivers @ of_senders.T, float)

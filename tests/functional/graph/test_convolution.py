@@ -72,7 +72,7 @@ def test_a_label_that_receives_nothing_still_sends_and_gradients_are_finite():
         nodes, kernel, adjacency
     )
     np.testing.assert_array_equal(out[1], np.zeros(SIZE))
-    assert (gradients[0][1] != 0).any(), "label 2 hears label 1"
+    assert (gradients[0][1] != 0).any(), "label 2 receives from label 1"
     np.testing.assert_array_equal(gradients[0][3], np.zeros(FEATURES))
     for gradient in gradients:
         assert jnp.isfinite(gradient).all()
