@@ -32,8 +32,8 @@ from labelgraph_jax.functional.slice_keys import whole_key
 from labelgraph_jax.modules.seams import ATTENTION, MESSAGE, RECEIVERS
 
 AttentionForm = Literal["gat", "gatv2", "relu", "convolution"]
-"""How a label weighs its neighbours: `graph_attention`, `graph_attention_v2`,
-`relu_graph_attention` or `graph_convolution`."""
+"""Kind of weights a label gives its neighbours: `graph_attention`,
+`graph_attention_v2`, `relu_graph_attention` or `graph_convolution`."""
 
 LEARNED_ROLES = ("additive", "multiplicative")
 """Roles in which the loss has a gradient with respect to the adjacency."""

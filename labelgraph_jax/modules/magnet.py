@@ -13,7 +13,7 @@ from labelgraph_jax.modules.parameters import log_odds
 from labelgraph_jax.modules.text_encoder import TextEncoder
 
 Adjacency = Any
-"""What `LabelGraph` takes: a matrix `[N, N]`, `Edges`, or nothing."""
+"""Input of `LabelGraph`: a matrix `[N, N]`, `Edges`, or None."""
 
 
 class Factors(NamedTuple):

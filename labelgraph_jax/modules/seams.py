@@ -20,7 +20,8 @@ ATTENTION = "attention"
 RECEIVERS = "receivers"
 """Collection that names the labels whose attention is asked for."""
 MESSAGE = "message"
-"""What of the vectors of `RECEIVERS` came from other labels, beside their attention."""
+"""Name of the part of the vectors of `RECEIVERS` that came from other labels, in the
+collection `ATTENTION`."""
 
 COUNTED = "counted"
 """Collection whose counts of tokens, `[B, V]`, a bag reads in place of token ids."""

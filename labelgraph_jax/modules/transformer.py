@@ -86,7 +86,7 @@ class TransformerShape:
 
     @property
     def is_modern(self) -> bool:
-        """Whether the layers are ModernBERT's and not BERT's."""
+        """True if the layers are ModernBERT's rather than BERT's."""
         return bool(self.rotary_bases)
 
     @property

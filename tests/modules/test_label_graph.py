@@ -170,7 +170,7 @@ def test_an_adjacency_without_gradient_cannot_be_learned(role: str) -> None:
 
 # Under multiplicative weights every label takes part in the softmax.
 @pytest.mark.parametrize("role", ["additive", "fixed", "mask"])
-def test_the_adjacency_decides_who_is_heard(role: str) -> None:
+def test_the_adjacency_decides_from_whom_a_label_receives(role: str) -> None:
     graph = small_graph(role=role, learned=False, layers=1)
     features, adjacency = made_inputs()
     adjacency = adjacency.at[0, 1].set(0.0)
@@ -180,9 +180,9 @@ def test_the_adjacency_decides_who_is_heard(role: str) -> None:
         values = {**params, "features": features}
         return graph.apply({"params": values}, features, adjacency)[0].sum()
 
-    heard = np.abs(jax.grad(first)(features)).sum(axis=1)
-    assert heard[1] == 0.0
-    assert heard[0] > 0.0
+    received = np.abs(jax.grad(first)(features)).sum(axis=1)
+    assert received[1] == 0.0
+    assert received[0] > 0.0
 
 
 def test_without_a_layer_a_label_is_its_free_vector() -> None:
