@@ -379,7 +379,7 @@ class CheckpointStore:
                 write_json(self.folder / "best.json", best)
 
     def _finish(self, step: int, best: dict[str, Any] | None) -> None:
-        """What follows a complete save: checksums, the best's name, and the broom."""
+        """Complete a save: write checksums and best step, delete old checkpoints."""
         if jax.process_index() != 0:
             return
         sync_tree(self.folder / str(step))

@@ -63,7 +63,7 @@ def nested_tree(tree: Any) -> dict[str, Any]:
 
 
 def abstract_leaf(leaf: Any) -> Any:
-    """What to restore a leaf as: on its sharding, or on the host if it has none."""
+    """Return the form to restore a leaf in: on its sharding, else on the host."""
     sharding = getattr(leaf, "sharding", None)
     if sharding is None:
         return np.empty(leaf.shape, leaf.dtype)

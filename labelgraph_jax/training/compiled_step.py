@@ -145,7 +145,7 @@ def compile_train_step(
 
 
 def spans_cpus(mesh: Mesh) -> bool:
-    """Whether the devices are CPUs of several processes."""
+    """Return True if the devices are CPUs of several processes."""
     devices = mesh.devices.flat
     return devices[0].platform == "cpu" and len({d.process_index for d in devices}) > 1
 
@@ -234,7 +234,7 @@ class Copies:
 
 
 def first_copy(tree: Any) -> Any:
-    """What the first device has of a tree that every device has."""
+    """Return the first device's copy of a tree that every device holds."""
     return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
 
 

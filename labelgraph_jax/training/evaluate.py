@@ -128,7 +128,7 @@ def predict_probabilities(
 def predict_rows(
     row_fn: Callable[[Batch], Any], batches: Iterable[Batch], dtype: Any
 ) -> np.ndarray:
-    """What a function of a batch gives for all documents, in document order.
+    """Apply a function to all batches and return its rows in document order.
 
     The next batch is prepared while the devices compute the one before.
 

@@ -145,7 +145,7 @@ def document_graph(
 
 
 class Precision(NamedTuple):
-    """How often a score is right: a monotone curve through cross-fitted scores.
+    """Precision as a monotone function of the score, fitted to cross-fitted scores.
 
     Attributes:
         scores: ascending.
@@ -178,7 +178,7 @@ class Precision(NamedTuple):
 
 
 class PseudoTargets(NamedTuple):
-    """What unlabelled documents are to teach.
+    """Targets and weights of unlabelled documents in self-training.
 
     Attributes:
         targets: float32.

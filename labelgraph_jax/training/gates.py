@@ -1,4 +1,4 @@
-"""What the gates of a model do over many rows, and when to warn about them."""
+"""Statistics of a model's gates over many rows, and warnings about them."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence

@@ -34,8 +34,8 @@ class HostsError(ValueError):
 
 @dataclass(frozen=True)
 class Hosts:
-    """Who takes part in a run; empty fields are found out by JAX, or from the
-    environment (LABELGRAPH_COORDINATOR, LABELGRAPH_PROCESSES, LABELGRAPH_PROCESS_ID).
+    """Participants of a run; empty fields are found by JAX or in the environment
+    (LABELGRAPH_COORDINATOR, LABELGRAPH_PROCESSES, LABELGRAPH_PROCESS_ID).
 
     Attributes:
       coordinator: `host:port` of process 0.
@@ -73,7 +73,7 @@ class Hosts:
 
     @property
     def is_given(self) -> bool:
-        """Whether someone said who takes part."""
+        """True if a coordinator was named."""
         return bool(self.coordinator)
 
     def _check(self) -> None:
@@ -242,12 +242,12 @@ def _await_coordinator(address: str, timeout: float) -> None:
 
 
 def is_first() -> bool:
-    """Whether this process writes what only one may write."""
+    """Return True on process 0, which alone writes shared files."""
     return jax.process_index() == 0
 
 
 def gather_text(text: str) -> list[str]:
-    """What every process says here, by process; all of them must call it.
+    """Return the texts of all processes, in process order; all of them must call it.
 
     Longer texts are cut at 2,048 bytes.
     """

@@ -1,4 +1,4 @@
-"""What this process evaluates, where several are one run."""
+"""Rows that this process evaluates in a run of several processes."""
 
 from collections.abc import Iterator
 from typing import Any

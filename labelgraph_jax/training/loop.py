@@ -20,7 +20,7 @@ __all__ = ["BatchIterator", "NonFiniteLossError", "TrainResult", "train_loop"]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended.
+    """Result of a training run.
 
     Attributes:
       step: steps done, over all restarts.

@@ -59,7 +59,7 @@ def make_schedule(
 
 
 def has_weight_decay(path: str, leaf: Any) -> bool:
-    """Whether a parameter decays: matrices and tables do, biases and norms do not."""
+    """Return True for matrices and tables, which decay; biases and norms do not."""
     return path.rsplit("/", 1)[-1] not in ("bias", "scale") and jnp.ndim(leaf) > 1
 
 

@@ -107,7 +107,7 @@ def make_mesh(
 
 
 def process_rows(batch_size: int, mesh: Mesh) -> int:
-    """How many rows of every batch are this process's own.
+    """Return the number of rows of each batch that belong to this process.
 
     Raises:
       ValueError: the batch does not divide over the devices that share it.
@@ -124,7 +124,7 @@ def process_rows(batch_size: int, mesh: Mesh) -> int:
 
 
 def batch_divisor(mesh: Mesh) -> int:
-    """What the rows of a batch must divide by: the devices along the `data` axis."""
+    """Return the devices along the `data` axis, of which a batch size is a multiple."""
     return mesh.shape[DATA_AXIS]
 
 
@@ -234,7 +234,7 @@ def label_sharding(labels: int, mesh: Mesh) -> NamedSharding:
 
 
 def state_sharding(state: Any, mesh: Mesh) -> Any:
-    """Where each array of a state (or of parameters) lies on a mesh.
+    """Return the sharding of each array of a state (or of parameters) on a mesh.
 
     Over the mesh's `model` axis, where it has one, are split: the experts of a mixture,
     the inner layer of a transformer's feed-forward parts and tables of token vectors;

@@ -1,7 +1,7 @@
-"""How far a long pass over documents, or training, has come: a bar, or lines.
+"""Progress of training, or of a long pass over documents: a bar, or lines.
 
-Of a pass nothing is shown unless `shown` says so: whoever imports the functions sees
-no output.
+Nothing is shown of a pass unless `shown` enables it: a program that imports the
+functions sees no output.
 """
 
 import sys
@@ -20,7 +20,7 @@ LINE_EVERY = 60.0
 
 _shown: ContextVar[bool] = ContextVar("progress_shown", default=False)
 _open: set[str] = set()
-"""What is being shown: a pass inside another shows nothing of its own."""
+"""Names of the passes being shown; a pass inside another shows nothing."""
 
 
 @contextmanager

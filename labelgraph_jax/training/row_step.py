@@ -41,7 +41,7 @@ class LookedUp:
 
 
 class Averages(NamedTuple):
-    """What a checkpoint has of a table beside its values, see `TableRows`.
+    """Optimizer state of a table in a checkpoint, see `TableRows`.
 
     Attributes:
       mu, nu, last_step: as of `TableRows`.
@@ -122,7 +122,7 @@ class RowStep:
         return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
     def split(self, state: TrainState) -> RowState:
-        """What goes to the devices, of a state on the host."""
+        """Return the part of a state on the host that goes to the devices."""
         of_tables = _at(state.params, self.looked_up.trained)
         tables = {}
         for path, averages in state.opt_state.tables.items():

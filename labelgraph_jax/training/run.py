@@ -43,7 +43,7 @@ class BatchIterator(Protocol):
 
 @dataclass
 class Progress:
-    """Where the loop is: plain JSON values, part of every checkpoint.
+    """Progress of the loop: plain JSON values, part of every checkpoint.
 
     `row` is the line of the log that is still open: a validation may add to it.
     """
@@ -75,7 +75,7 @@ class Progress:
 
 
 class Run:
-    """What a `train_loop` call does between two of its decisions."""
+    """Actions of a `train_loop` call between two of its decisions."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ from labelgraph_jax.training.step import TrainState, TrainStep
 
 
 class Trial(NamedTuple):
-    """What may differ between runs that train together.
+    """Settings that may differ between runs that train together.
 
     Inside the program every field is a traced array.
 
@@ -46,12 +46,12 @@ MakeStep = Callable[[Trial], TrainStep]
 Epoch = Callable[
     [TrainState, Trial, Int[np.ndarray, "..."]], tuple[TrainState, Float[Array, " S"]]
 ]
-"""What `compile_epoch` gives: `epoch(states, trials, rows)` -> `(states, losses)`."""
+"""Result of `compile_epoch`: `epoch(states, trials, rows)` -> `(states, losses)`."""
 
 
 @dataclass(frozen=True)
 class SeedsResult:
-    """How the runs ended.
+    """Result of runs trained together.
 
     Attributes:
       params: of each run's best epoch, stacked: every leaf `[S, ...]`.

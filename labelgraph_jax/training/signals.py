@@ -46,7 +46,8 @@ class Stop:
     where: str = "before the first step, so there was nothing to save"
 
     def poll(self) -> bool:
-        """Whether to stop now; every process must call it equally often."""
+        """Return True if the run is to stop; all processes must call it equally
+        often."""
         if not self.requested and _shares_notice():
             from jax.experimental import multihost_utils
 
@@ -115,7 +116,7 @@ def _leaving_on_sigterm(stop: Stop) -> Iterator[None]:
 
 
 def _shares_notice() -> bool:
-    """Whether JAX carries a SIGTERM from one process to all."""
+    """Return True if JAX carries a SIGTERM from one process to all."""
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 

@@ -234,7 +234,7 @@ def apply_updates(
 
 
 def count_examples(batch: Batch) -> Float[Array, ""]:
-    """How many real examples a batch holds (its rows, where it has no mask)."""
+    """Return the number of real examples in a batch: its rows where it has no mask."""
     if "example_mask" in batch:
         return jnp.sum(batch["example_mask"], dtype=jnp.float32)
     return jnp.float32(jax.tree.leaves(dict(batch))[0].shape[0])

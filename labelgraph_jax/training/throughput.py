@@ -1,4 +1,4 @@
-"""How fast a run is, and what it waits for: step times, input, FLOPs, MFU."""
+"""Speed of a run and the time it waits for input: step times, FLOPs, MFU."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class StepClock:
         self.flops += flops
 
     def summary(self) -> dict[str, float]:
-        """What the log says of these steps; nothing where there was none."""
+        """Return the speed metrics of these steps for the log; empty without steps."""
         total = sum(self.seconds)
         compiling = {"speed/compiling_seconds": self.compiling_seconds}
         if not total:
@@ -97,7 +97,7 @@ def program_flops(analysis: Any) -> float:
 
 @dataclass(frozen=True)
 class ProfileSteps:
-    """Which steps to trace, from the first to the last."""
+    """First and last step to trace."""
 
     first: int
     last: int
