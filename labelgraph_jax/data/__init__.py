@@ -1,1 +1,1 @@
-"""What comes in: documents, labels, tables, corpora, tokenizers, splits, batches."""
+"""Input of a model: documents, labels, tables, corpora, tokenizers, splits, batches."""

@@ -1,4 +1,4 @@
-"""What a corpus is: documents, their labels, the splits, and the label space."""
+"""Documents, their labels and splits, and the label space of a corpus."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ class Document:
 
     @property
     def content(self) -> str | Features:
-        """What two documents have in common that say the same: text or features."""
+        """Text or features, by which duplicate documents are recognised."""
         return self.text.strip() if self.features is None else self.features
 
     def is_annotated(self, label: str) -> bool:
-        """Whether it is known that the document has the label, or has it not."""
+        """Return True if the document is known to have the label, or to lack it."""
         return not any(
             label == name or (name.endswith("/") and label.startswith(name))
             for name in self.unannotated
@@ -275,7 +275,7 @@ class LabelSpace:
         return found, unseen
 
     def target_mask(self, documents: Sequence[Document]) -> np.ndarray | None:
-        """Which cells of the targets are annotated.
+        """Return the mask of the annotated cells of the targets.
 
         Returns:
             bool [M, N], False where the document's label is not annotated; None,

@@ -1,4 +1,4 @@
-"""What a scikit-learn user gives as y, as label names per text, and back again."""
+"""Conversion of scikit-learn's y to label names per text, and back."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -102,7 +102,7 @@ def _split(rows: Sequence[Mapping[str, float]]) -> tuple[Names, Names]:
 
 
 def is_matrix(y: Any) -> bool:
-    """Whether y is an indicator matrix rather than names per text."""
+    """Return True if y is an indicator matrix rather than names per text."""
     if sparse.issparse(y) or hasattr(y, "columns"):
         return True
     return isinstance(y, np.ndarray) and (y.ndim == 2 or y.dtype.kind in "biuf")

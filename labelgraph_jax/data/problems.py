@@ -1,4 +1,4 @@
-"""What is wrong with a corpus, or suspicious: one sentence each."""
+"""Faults and suspicious properties of a corpus: one sentence each."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _label_problems(corpus: Corpus) -> Iterator[Problem]:
 def _unannotated_counts(
     documents: Sequence[Document], labels: Iterable[str]
 ) -> Counter[str]:
-    """How many documents are not annotated for each of the labels."""
+    """Return for each label the number of documents that are not annotated for it."""
     names = tuple(labels)
     missing = LabelSpace(names).missing_sets(documents) if names else None
     if missing is None:
@@ -211,7 +211,7 @@ def _text_problems(corpus: Corpus) -> Iterator[Problem]:
 
 
 def _contradict(a: Document, b: Document) -> bool:
-    """Whether one has a label that the other, annotated for it, has not."""
+    """Return True if one document has a label that the other is known to lack."""
     differing = set(a.labels).symmetric_difference(b.labels)
     return any(a.is_annotated(n) and b.is_annotated(n) for n in differing)
 

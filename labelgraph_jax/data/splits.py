@@ -223,7 +223,7 @@ class _Stratifier:
         return self._subset
 
     def _sequence(self, wanted: np.ndarray, count: int) -> np.ndarray:
-        """Where the next `count` documents of one label go.
+        """Return the split of each of the next `count` documents of one label.
 
         Each one goes where the label is wanted most, then where there is most
         room, then at random. This asks for the counts alone, not for the

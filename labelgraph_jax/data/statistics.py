@@ -1,4 +1,4 @@
-"""What is in a corpus, in numbers."""
+"""Statistics of a corpus."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class Batches(Sequence[Batch]):
 
 
 def steps_per_epoch(documents: int, batch_size: int) -> int:
-    """How many batches one epoch has, the last and shorter one included."""
+    """Return the number of batches in one epoch, the last and shorter one included."""
     return -(-documents // batch_size)
 
 

@@ -1,4 +1,4 @@
-"""What a model reads of some documents: tokens and targets, still unpadded."""
+"""Inputs of a model from some documents: tokens and targets, still unpadded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TokenVectors(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """What a model reads of M documents, in document order.
+    """Model inputs of M documents, in document order.
 
     Args:
         windows: per document its windows, each a vector of token ids; a document
@@ -125,7 +125,7 @@ class Examples:
 
     @functools.cached_property
     def window_counts(self) -> np.ndarray:
-        """How many windows each document has: int64 [M]."""
+        """Number of windows of each document: int64 [M]."""
         if self.windows is None:
             return np.ones(len(self), np.int64)
         return np.fromiter((len(w) for w in self.windows), np.int64, len(self))
@@ -150,7 +150,7 @@ class Examples:
 
     @property
     def windowed(self) -> bool:
-        """Whether batches carry a window axis: some document has several."""
+        """True if batches carry a window axis, as some document has several."""
         if self.padded_to is not None:
             return self.padded_to[0] > 1
         return len(self) > 0 and int(self.window_counts.max()) > 1

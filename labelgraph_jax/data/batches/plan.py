@@ -1,4 +1,4 @@
-"""Which documents stand in which batch, and how far their rows are padded.
+"""Assignment of documents to batches, and the lengths that rows are padded to.
 
 A plan follows from (seed, epoch) alone, never from what was read before, so a
 batch is found by its number: resuming means to go on counting, and every host
@@ -64,7 +64,7 @@ def choose_length_buckets(
 
 
 class BatchPlan:
-    """Which documents stand in which batch, and how long its rows are.
+    """Assignment of documents to batches, and the length of each batch's rows.
 
     Per epoch: all documents are shuffled; each pool of `pool_batches` batches is
     sorted by length and cut, so that rows of a batch are about equally long;

@@ -1,4 +1,4 @@
-"""Which rows of a table of vectors a batch reads, and the batch in terms of them."""
+"""Rows of a table of vectors that a batch reads, and the batch in terms of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STEP = 1.25
 
 @dataclasses.dataclass(frozen=True)
 class RowIds:
-    """What reads the rows of a table.
+    """Rule by which batches read the rows of a table.
 
     Args:
         count: V, the rows of the table.

@@ -50,7 +50,7 @@ class Unlabelled:
         )
 
     def own_rows(self, labelled: slice) -> slice:
-        """Where the documents beside some labelled rows stand in the batch."""
+        """Return the batch rows of unlabelled documents beside labelled ones."""
         return slice(labelled.start * self.ratio, labelled.stop * self.ratio)
 
     def put(self, batch: dict[str, np.ndarray], rows: Mapping[str, np.ndarray]) -> None:

@@ -29,7 +29,7 @@ def corpus_names() -> tuple[str, ...]:
 
 
 def is_corpus(name: str) -> bool:
-    """Whether `load_corpus` knows a name; `planted` may have settings after it."""
+    """Return True if `load_corpus` knows a name; `planted` may have settings in it."""
     return name in corpus_names() or name.startswith(f"{_PLANTED}:")
 
 

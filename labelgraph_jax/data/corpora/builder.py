@@ -1,4 +1,4 @@
-"""What all corpus builders share: TFDS, in array_record files, without TensorFlow."""
+"""Base of all corpus builders: TFDS, in array_record files, without TensorFlow."""
 
 from __future__ import annotations
 

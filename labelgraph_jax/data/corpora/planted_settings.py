@@ -1,4 +1,4 @@
-"""How large a planted corpus is, and how strong what is planted, see `planted`."""
+"""Size of a planted corpus and strength of its structure, see `planted`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labelgraph_jax.data.documents import DataError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlantedSpec:
-    """What is planted, and how strongly.
+    """Settings of a planted corpus.
 
     Attributes:
         labels: nodes of the graph.
@@ -85,7 +85,7 @@ class PlantedSpec:
 
     @property
     def vocabulary(self) -> int:
-        """How many words there are."""
+        """Number of different words."""
         return self.labels * self.own + self.background
 
 

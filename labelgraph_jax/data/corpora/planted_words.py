@@ -13,7 +13,7 @@ _SYLLABLES = np.frombuffer(
     bytes(letter for c in _CONSONANTS for v in _VOWELS for letter in (c, v)), np.uint8
 ).reshape(100, 2)
 WORDS = 100**4
-"""How many there are."""
+"""Number of words that can be made."""
 LENGTH = 8
 # Coprime with WORDS, so that numbers and words are one to one, and neighbours in number
 # are not alike: what reads parts of words finds no likeness that was not planted.

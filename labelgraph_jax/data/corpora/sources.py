@@ -1,4 +1,4 @@
-"""Where a public corpus comes from: a local copy, or a download from its home."""
+"""Sources of public corpora: a local copy, or a download from the original site."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Download:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What is known about where a corpus comes from.
+    """Origin and files of a public corpus.
 
     Args:
         name: the corpus, and the folder that holds its files.

@@ -11,7 +11,7 @@ from labelgraph_jax.data.features.values import Features
 
 
 def reads_features(documents: Sequence[Document], what: str = "documents") -> bool:
-    """Whether documents are features rather than texts; they must be all of a kind.
+    """Return True if documents are features rather than texts; mixing both is an error.
 
     Raises:
         DataError: some have features and others a text; the first that differs is

@@ -11,7 +11,7 @@ from labelgraph_jax.data.features.values import Features
 
 
 class FeatureMatrix:
-    """What a TF-IDF vectorizer is to texts, of values that are there already.
+    """Counterpart of a TF-IDF vectorizer for documents of given feature values.
 
     Attributes:
         vocabulary_: feature -> column, of those that enough training rows have.

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """What a document has of a fixed set of features.
+    """Features of one document, from a fixed set.
 
     Args:
         ids: int32 [S], increasing, from 0.

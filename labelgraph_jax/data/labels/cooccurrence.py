@@ -1,4 +1,4 @@
-"""Which labels stand together on documents, counted without a dense matrix of them."""
+"""Counts of labels that occur together on documents, without a dense matrix of them."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class Votes:
 
 
 Cast = Callable[[Sequence[Document]], Votes]
-"""What a file of labelling functions becomes."""
+"""Function that a file of labelling functions is compiled to."""
 
 
 def read_rules(path: str | Path, *, allow_python: bool = False) -> Cast:

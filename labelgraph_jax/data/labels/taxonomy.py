@@ -33,7 +33,7 @@ _MOST_OF_CYCLE = 8
 
 @dataclasses.dataclass(frozen=True)
 class Taxonomy:
-    """What a taxonomy file says.
+    """Contents of a taxonomy file.
 
     Attributes:
         source: the file.

@@ -21,7 +21,7 @@ from labelgraph_jax.data.readers.fields import shown
 
 DELIMITERS = ("|", ";", ",")
 WHOLE = "none"
-"""As a delimiter: a field is one label."""
+"""Delimiter that leaves a field whole: it is one label."""
 BLANK = " "
 FEW_BOUND = 1 / 3
 """Of the parts of a column that occur in several rows, at most this share may occur in

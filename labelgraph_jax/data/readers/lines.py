@@ -159,7 +159,7 @@ def decoded_lines(
     encoding: str = "",
     complain: Complain = refuse,
 ) -> Iterator[Line]:
-    """As `read_lines`, from an open stream of bytes or text called `name`."""
+    """Yield the lines of an open stream of bytes or text, like `read_lines`."""
     most = longest_line()
     return _decoded_lines(
         _raw_lines(stream, name, encoding, most), name, keep_blank, complain
@@ -312,5 +312,5 @@ def _decode(line: bytes, name: str, number: int) -> str:
 
 
 def is_text_stream(stream: object) -> bool:
-    """Whether `stream` is an open file rather than the name of one."""
+    """Return True if `stream` is an open file rather than the name of one."""
     return isinstance(stream, io.IOBase) or hasattr(stream, "read")

@@ -54,7 +54,7 @@ def read_folder(path: str | Path) -> Corpus:
 
 
 def is_xmc_folder(folder: Path) -> bool:
-    """Whether a folder has the training split of one of the layouts."""
+    """Return True if a folder has the training split of one of the layouts."""
     if find_file(folder, "trn.json", "train.txt") is not None:
         return True
     return _labels_of(folder, "trn") is not None

@@ -33,7 +33,7 @@ _IDENTIFIER = 0.9
 _FEWEST_FOR_IDENTIFIER = 50
 _FREE_TEXT_WORDS = 6.0
 TEXT_REASONS = ("free text", "a text of its own in nearly every row")
-"""Why columns of several words are no categories."""
+"""Reasons for not reading a column of several words as categories."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a model reads of some rows of a table: ids, numbers and targets."""
+"""Inputs of a model from some rows of a table: ids, numbers and targets."""
 
 from __future__ import annotations
 

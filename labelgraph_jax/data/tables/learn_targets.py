@@ -1,4 +1,4 @@
-"""What a task over a table predicts, learned from its column's training rows."""
+"""Targets of tasks over a table, learned from the training rows of their columns."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def learn_target(
     positive: str = "",
     delimiter: str = "",
 ) -> Target:
-    """What a task predicts, from the training rows alone.
+    """Learn the target of a task from the training rows alone.
 
     `auto`: lists, and texts of which some hold a delimiter, are multi_label; two values
     are binary; further texts multi_class, further numbers squared. Of two numbers the

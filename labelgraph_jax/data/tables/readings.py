@@ -28,7 +28,7 @@ from labelgraph_jax.data.tables.values import (
 )
 
 READS = (*NOTATIONS, "time")
-"""How a column may be read as numbers: as one of `NOTATIONS`, or as ISO times."""
+"""Ways to read a column as numbers: one of `NOTATIONS`, or ISO times."""
 
 MOST_STRAYS = 0.01
 """Of the rows with a value, at most this share, or one, may be a text among numbers."""

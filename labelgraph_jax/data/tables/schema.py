@@ -1,4 +1,4 @@
-"""What a model reads of a table: columns -> category ids and standardised numbers."""
+"""Reading of a table by a model: columns -> category ids and standardised numbers."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Target:
 
     @property
     def is_constant(self) -> bool:
-        """Whether training holds one value alone."""
+        """True if the training rows hold a single value."""
         if self.kind == "squared":
             return self.scale == 0.0
         return all(share in (0.0, 1.0) for share in self.prior)
@@ -114,7 +114,7 @@ class Target:
     def _code(
         self, table: Table, index: np.ndarray, number: int, name: str | None
     ) -> int:
-        """Which value a field holds; -1: none, -2: one that training lacks."""
+        """Return the id of a field's value; -1: none, -2: one that training lacks."""
         if name is None or name in self.strays:
             return -1
         if self.kind == "binary" and self._is_not_annotated(name):

@@ -27,7 +27,7 @@ LARGEST_WHOLE = 2**53
 TRUTHS = {"true": 1.0, "false": 0.0}
 """The numbers that truth is, in any case of letters."""
 NOTATIONS = ("", "thousands", "comma")
-"""How numbers may be written: 1234.5; 1,234.5 or 1 234.5; 1234,5 or 1.234,5."""
+"""Ways to write numbers: 1234.5; 1,234.5 or 1 234.5; 1234,5 or 1.234,5."""
 
 # 007 is a code and 1_000 is Python: neither is a number in a file.
 _NUMBER = re.compile(

@@ -34,7 +34,7 @@ class EncodedFeatures:
 
 
 class FeatureTokenizer(SavedTokenizer):
-    """Which features a model reads: row 0 is padding, row 1 + i the i-th kept feature.
+    """Tokenizer of features: row 0 is padding, row 1 + i the i-th kept feature.
 
     A feature that too few training documents have would get a vector that was never
     trained, so it is left out wherever it occurs.
@@ -143,7 +143,7 @@ class FeatureTokenizer(SavedTokenizer):
 
     @classmethod
     def is_in(cls, folder: str | Path) -> bool:
-        """Whether a run saved features rather than a tokenizer of texts there."""
+        """Return True if a folder holds saved features, not a tokenizer of texts."""
         return (Path(folder) / cls.FILE).is_file()
 
     def _to_json(self) -> str:

@@ -179,7 +179,7 @@ def _known(ids: np.ndarray) -> tuple[np.ndarray, list[int]]:
 
 
 class _Pieces(dict[str, int]):
-    """What stands between blanks, each numbered; a new one is read when asked for.
+    """Numbered pieces of text between blanks; a new one is read on first use.
 
     Attributes:
         size: characters, words and parts that are remembered.

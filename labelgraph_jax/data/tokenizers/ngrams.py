@@ -119,7 +119,7 @@ class NgramTokenizer(SavedTokenizer):
 
     @property
     def is_character_part(self) -> np.ndarray:
-        """Which tokens are parts of words, bool `[V]`."""
+        """Mask of the tokens that are parts of words, bool `[V]`."""
         return np.asarray([is_part(token) for token in self.vocabulary])
 
     def encode(
@@ -262,7 +262,7 @@ def _run(characters: Sequence[str]) -> str:
 
 
 def _word_spans(text: str, version: int) -> list[tuple[int, int]]:
-    """Where the words of `words_of` stand in the text itself."""
+    """Return the spans in the text of the words of `words_of`."""
     origin: list[tuple[int, int]] = []
     starts = [i for i, c in enumerate(text) if not i or not _goes_on(c, version)]
     for start, end in pairwise([*starts, len(text)]):

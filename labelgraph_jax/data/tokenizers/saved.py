@@ -1,4 +1,4 @@
-"""What tokenizers share: one JSON file in a folder, and a fingerprint of it."""
+"""Shared parts of tokenizers: one JSON file in a folder, and a fingerprint of it."""
 
 import abc
 import hashlib

@@ -1,4 +1,4 @@
-"""Where in a text each token came from: its words, by place."""
+"""Origin of each token in a text: its words, by position."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def trace(
     max_length: int,
     max_windows: int = 1,
 ) -> Trace:
-    """Which words each token of a document came from; tokens as `encode` gives them.
+    """Return the words that each token of a document came from; tokens as in `encode`.
 
     A pair of words came from both, a part of a word from that word, a feature from
     itself.
@@ -70,7 +70,7 @@ def _of_features(
 def sum_over_words(
     values: np.ndarray, sources: tuple[tuple[tuple[int, ...], ...], ...], words: int
 ) -> tuple[np.ndarray, float]:
-    """What tokens have, given to the words that they came from in equal parts.
+    """Divide the values of tokens equally among the words that they came from.
 
     Args:
         values: of the tokens `[W, S]`; places beyond a window's tokens count as frame.

@@ -188,7 +188,7 @@ class Tokenizer(SavedTokenizer):
 
     @property
     def special_tokens(self) -> int:
-        """How many tokens every window spends on its frame, such as [CLS] and [SEP]."""
+        """Number of special tokens in every window, such as [CLS] and [SEP]."""
         return self._inner.num_special_tokens_to_add(False)
 
     def encode(
@@ -277,13 +277,13 @@ class Tokenizer(SavedTokenizer):
 
     @property
     def mask_id(self) -> int | None:
-        """What a published encoder was trained to read as a hidden word, if it was."""
+        """Id of the mask token of a published encoder; None without one."""
         ids = (self._inner.token_to_id(token) for token in ("[MASK]", "<mask>"))
         return next((found for found in ids if found is not None), None)
 
     @property
     def empty_id(self) -> int:
-        """What a text without a token is read as."""
+        """Id that stands for a text without tokens."""
         unknown = self._inner.token_to_id(UNKNOWN)
         return self.pad_id if unknown is None else unknown
 

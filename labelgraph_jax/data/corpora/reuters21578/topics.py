@@ -1,4 +1,4 @@
-"""What the topics of Reuters-21578 stand for, from the distribution's own list."""
+"""Titles of the topics of Reuters-21578, from the distribution's own list."""
 
 from __future__ import annotations
 
