@@ -36,20 +36,20 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_290,
+    "config": 1_350,
     "functional": 7_450,
     "modules": 2_080,
-    "data": 10_670,
+    "data": 10_710,
     "training": 3_375,
-    "predictors": 5_435,
-    "runs": 5_000,
+    "predictors": 5_495,
+    "runs": 5_160,
     "inspection": 4_800,
-    "deploy": 3_015,
+    "deploy": 3_020,
     "estimator": 260,
-    "cli": 3_710,
+    "cli": 3_745,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 47_100
+BUDGET = 47_470
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -76,7 +76,8 @@ maxima over a taxonomy, contrasts, rules and their decoding (functional). And ru
 of a run: read, mined, checked, obeyed, exported (data, predictors, runs, deploy,
 cli). And linear heads on document vectors that learn from unlabelled ones (training),
 and the choice among such ways by cross-fitting (predictors). And a short help of
-`train`, by question (cli)."""
+`train`, by question (cli). And a taxonomy and overlapping label sets in training
+(config, data, predictors, runs, cli)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -24,6 +24,7 @@ ALIASES = {
     "--separator": ("--column-delimiter",),
     "--file": ("--data",),
     "--rules": ("--rules.file",),
+    "--hierarchy.targets": ("--taxonomy-targets",),
     "--output": ("--workdir",),
     "--out": ("--output", "--workdir"),
 }

@@ -1,14 +1,17 @@
 """What a corpus holds, on a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
+from labelgraph_jax.cli.output import write
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.problems import Problem
 from labelgraph_jax.data.statistics import CorpusStatistics
+from labelgraph_jax.data.terminal import visible
 from labelgraph_jax.runs.compare import Comparison, Share
 
 WORDS = 16
@@ -127,3 +130,26 @@ def _shares(kind: str, shares: Sequence[Share], names: tuple[str, str]) -> Table
             f"[{share.low:+.1%}, {share.high:+.1%}]",
         )
     return table
+
+
+def print_taxonomy(found: Mapping[str, Any]) -> None:
+    """Print what a taxonomy says of the labels of a corpus."""
+    write(
+        f"{counted(found['nodes'], 'node')}, {counted(found['edges'], 'edge')}, no "
+        f"cycle; {counted(found['labels'], 'label')} in the documents, "
+        f"{counted(found['inner_nodes'], 'inner node')} without a document"
+    )
+    for key, what in (
+        ("several_parents", "with several parents"),
+        ("unused", "on no document and above no label"),
+        ("labels_outside", "of the documents, and not in it"),
+    ):
+        names = found[key]
+        if names:
+            shown = ", ".join(visible(name, keep="") for name in names[:5])
+            more = ", ..." if len(names) > 5 else ""
+            write(f"{len(names):,} {what}: {shown}{more}")
+    write(
+        f"{found['closed_share']:.1%} of the labels below another stand on a document "
+        "with one above them"
+    )

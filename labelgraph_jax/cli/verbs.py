@@ -12,6 +12,7 @@ from labelgraph_jax.cli.commands.data import (
     DataExport,
     DataList,
     DataStats,
+    DataTaxonomy,
     DataValidate,
 )
 from labelgraph_jax.cli.commands.inspection import Explain, Gates, Graph, Report
@@ -61,6 +62,7 @@ VERBS: dict[str, type | dict[str, type]] = {
         "validate": DataValidate,
         "compare": DataCompare,
         "export": DataExport,
+        "taxonomy": DataTaxonomy,
         "list": DataList,
     },
     "weak": Weak,

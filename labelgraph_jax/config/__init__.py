@@ -9,7 +9,11 @@ from labelgraph_jax.config.schema import (
     read_config,
 )
 from labelgraph_jax.config.settings import ConfigError, differences, to_dict
-from labelgraph_jax.config.structure import RulesConfig
+from labelgraph_jax.config.structure import (
+    HIERARCHY_WEIGHTS,
+    HierarchyConfig,
+    RulesConfig,
+)
 from labelgraph_jax.config.table import TABLE_METRIC, TableConfig
 from labelgraph_jax.config.tasks import MixtureConfig
 from labelgraph_jax.config.text import POOLINGS, DataConfig, ReadingConfig, TextConfig
@@ -24,6 +28,7 @@ from labelgraph_jax.config.training import (
 
 __all__ = [
     "ENCODER_SETTINGS",
+    "HIERARCHY_WEIGHTS",
     "LOSS_SETTINGS",
     "POOLINGS",
     "SELECTION_METRICS",
@@ -33,6 +38,7 @@ __all__ = [
     "DataConfig",
     "GraphConfig",
     "HeadConfig",
+    "HierarchyConfig",
     "LossConfig",
     "MemoryConfig",
     "MixtureConfig",

@@ -18,10 +18,14 @@ from labelgraph_jax.config.settings import (
     from_values,
     require,
 )
-from labelgraph_jax.config.structure import RulesConfig, check_structure
+from labelgraph_jax.config.structure import (
+    HierarchyConfig,
+    RulesConfig,
+    check_structure,
+)
 from labelgraph_jax.config.table import TableConfig, check_table_run, resolved_table_run
 from labelgraph_jax.config.tasks import MixtureConfig
-from labelgraph_jax.config.text import DataConfig, TextConfig
+from labelgraph_jax.config.text import OWN, DataConfig, TextConfig
 from labelgraph_jax.config.training import (
     HeadConfig,
     LossConfig,
@@ -41,6 +45,7 @@ class Config:
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     table: TableConfig = field(default_factory=TableConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)
     rules: RulesConfig = field(default_factory=RulesConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
@@ -186,7 +191,7 @@ def with_absolute_paths(config: Config) -> Config:
     def absolute(section: Any, *names: str) -> Any:
         paths = {name: getattr(section, name) for name in names}
         named = {
-            n: p if p.startswith("hf:") else str(Path(p).absolute())
+            n: p if p.startswith("hf:") or p == OWN else str(Path(p).absolute())
             for n, p in paths.items()
             if p
         }

@@ -10,6 +10,8 @@ from labelgraph_jax.config.settings import (
     require_numbers,
 )
 
+OWN = "auto"
+"""In place of a taxonomy file: the corpus's own."""
 POOLINGS: dict[str, tuple[str, ...]] = {
     "bag": (),
     "bag+static": (),
@@ -77,9 +79,14 @@ class DataConfig(ReadingConfig):
     `topics,places` or `all` learn several at once. Of a table COLUMN=KIND, as often as
     there are tasks; see table.tasks."""
     taxonomy: str = ""
-    """Own label taxonomy, a line `parent<TAB>child<TAB>child...` per parent."""
+    """Own label taxonomy, a line `parent<TAB>child<TAB>child...` per parent; auto is
+    that of the corpus, which must have one."""
     taxonomy_shape: Literal["dag", "tree"] = "dag"
     """tree: a label with two parents is an error."""
+    taxonomy_targets: Literal["as-given", "closed"] = "as-given"
+    """closed: a document also carries whatever lies above its labels, in all splits,
+    nodes without a document of their own among it. That is another task: its numbers
+    compare with none of the labels as given."""
     validation_fraction: float = 0.1
     """Share of the training documents cut off where no validation split is given."""
     test_fraction: float = 0.2

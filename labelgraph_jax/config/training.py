@@ -65,6 +65,10 @@ class LossConfig:
     by the labels' counts instead. Of a table the most that it weighs: at most as many
     negatives as there are to one."""
     label_smoothing: float = 0.0
+    contrast: float = 0.0
+    """What a contrast between the documents of a batch counts beside the loss of a
+    document's labels: those that share labels are drawn together, by their share, and
+    to their labels. 0: none; of a head of products."""
     gamma: float = 2.0
     """Focusing exponent of focal and the last three kinds (0: none)."""
     gamma_positive: float = 0.0
@@ -97,10 +101,11 @@ class LossConfig:
                 "logit_bias",
                 "alpha",
                 "map_gamma",
+                "contrast",
             ),
             shares=("label_smoothing", "margin", "beta"),
         )
-        read = {"kind", "label_smoothing", *LOSS_SETTINGS[self.kind]}
+        read = {"kind", "label_smoothing", "contrast", *LOSS_SETTINGS[self.kind]}
         for field_ in dataclasses.fields(self):
             require(
                 field_.name in read or getattr(self, field_.name) == field_.default,

@@ -39,6 +39,7 @@ def build_classifier(
     transformer: TransformerShape | None = None,
     features: int | None = None,
     tasks: Mapping[str, np.ndarray] = MappingProxyType({}),
+    parents: np.ndarray | None = None,
 ) -> Classifier:
     """The model that a configuration describes.
 
@@ -50,6 +51,7 @@ def build_classifier(
         features: width of word vectors read from a file.
         tasks: the columns of each label set where there are several; a mixture reads
             them.
+        parents: (child, parent) of the labels, which a consistent hierarchy reads.
 
     Raises:
         ConfigError: the settings ask for what the label sets do not allow.
@@ -96,6 +98,7 @@ def build_classifier(
             text_encoder=encoder, label_graph=label_graph(encoder.output_features)
         ),
         graph,
+        parents if config.hierarchy.kind == "consistent" else None,
     )
 
 

@@ -1,6 +1,9 @@
 """What the labels' taxonomy means for a run: what needs it, what it measures."""
 
+from typing import Any
+
 import numpy as np
+from scipy.sparse import csr_array
 
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.data.documents import LabelSpace
@@ -9,6 +12,7 @@ from labelgraph_jax.functional.graph.taxonomy import (
     hierarchical_counts,
     summarise_hierarchical_counts,
 )
+from labelgraph_jax.predictors.many_labels import label_chunk
 
 
 def label_ancestors(labels: LabelSpace) -> np.ndarray | None:
@@ -26,8 +30,15 @@ def require_taxonomy(config: Config, labels: LabelSpace) -> None:
     Raises:
         ConfigError: no label lies above another, and a setting says that one must.
     """
+    kind, contrast = config.hierarchy.kind, config.loss.contrast
+    if (kind != "none" or contrast) and label_chunk(config, len(labels)):
+        raise ConfigError(
+            "hierarchy.kind and loss.contrast need the scores of all labels at once: "
+            f"head.label_chunk must be 0, got {label_chunk(config, len(labels))}"
+        )
     asking = {
         "threshold.consistent": config.threshold.consistent,
+        f"hierarchy.kind='{kind}'": kind != "none",
         "graph.initialisation='taxonomy'": config.graph.initialisation == "taxonomy",
     }
     for setting, asked in asking.items():
@@ -75,3 +86,53 @@ def hierarchical_metrics(
     return summarise_hierarchical_counts(
         hierarchical_counts(decisions, targets, ancestors, target_mask=target_mask)
     )
+
+
+def hierarchy_results(
+    decided: np.ndarray,
+    truth: np.ndarray,
+    ancestors: np.ndarray,
+    known: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """How well decisions do on each level of a taxonomy, and under its constraint.
+
+    Args:
+        decided, truth: bool `[M, N]`.
+        ancestors: see `functional.ancestor_matrix`.
+        known: where documents are annotated, bool `[M, N]`; None for everywhere.
+
+    Returns:
+        `violations_per_1000`: of 1,000 predicted labels, those of which an ancestor is
+        not predicted. `constrained_micro_f1`, `constrained_macro_f1`: where only those
+        labels count as predicted of which all ancestors are. `levels`: micro- and
+        macro-F1 of the labels of each depth, the roots first.
+    """
+    if known is not None:
+        decided, truth = decided & known, truth & known
+    lacking = (csr_array(~decided, dtype=np.float32) @ csr_array(ancestors.T)).toarray()
+    allowed = decided & ~(lacking > 0)
+    depth = np.zeros(len(ancestors), int)
+    for label in np.argsort(ancestors.sum(axis=1), kind="stable"):
+        depth[label] = depth[ancestors[label]].max(initial=-1) + 1
+
+    def f1(chosen: np.ndarray, columns: Any) -> tuple[float, float]:
+        hits = (chosen & truth)[:, columns].sum(axis=0)
+        either = chosen[:, columns].sum(axis=0) + truth[:, columns].sum(axis=0)
+        each = 2 * hits / np.maximum(either, 1)
+        return float(2 * hits.sum() / max(either.sum(), 1)), float(each.mean())
+
+    levels = []
+    for level in range(depth.max() + 1):
+        micro, macro = f1(decided, depth == level)
+        count = int((depth == level).sum())
+        levels.append({"labels": count, "micro_f1": micro, "macro_f1": macro})
+    micro, macro = f1(allowed, slice(None))
+    predicted = int(decided.sum())
+    return {
+        "violations_per_1000": 1000
+        * (predicted - int(allowed.sum()))
+        / max(predicted, 1),
+        "constrained_micro_f1": micro,
+        "constrained_macro_f1": macro,
+        "levels": levels,
+    }

@@ -30,7 +30,7 @@ from labelgraph_jax.predictors.hierarchy import hierarchical_metrics
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.loss_choice import annotated_documents
 from labelgraph_jax.predictors.predictions import Predictions
-from labelgraph_jax.predictors.rules import rule_results
+from labelgraph_jax.predictors.rules import structure_results
 
 KS = (1, 3, 5)
 SELECTION_KS = (1, 5)
@@ -365,8 +365,7 @@ def evaluation(
     alike = {n: trained_as.get(n.casefold()) for n in found["unseen_labels"]}
     if alike := {name: label for name, label in alike.items() if label}:
         found["differ_in_case"] = alike
-    if decision.rules is not None:
-        found["rules"] = rule_results(predictions, decision)
+    found |= structure_results(predictions, decision, ancestors)
     if predictions.known is None:
         found["groups"] = measure_groups(predictions, graph.counts)
     if len(labels) <= MOST_LISTED:

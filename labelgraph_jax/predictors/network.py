@@ -10,6 +10,7 @@ import numpy as np
 
 from labelgraph_jax.config import TextConfig
 from labelgraph_jax.data.batches.touched import TOKEN_COUNTS
+from labelgraph_jax.functional.structure.hierarchy import descendant_max
 from labelgraph_jax.modules.label_attention import LabelAttention
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.magnet import Factors, Magnet, TaskMagnet
@@ -32,10 +33,19 @@ class Classifier:
     Attributes:
         module: the Flax module; it holds no parameters.
         graph: label features, adjacency and label prior, from the training split.
+        parents: (child, parent) of the labels, where one is as probable as the most
+            probable below it; None elsewhere.
     """
 
     module: Magnet | TaskMagnet | LabelAttention | LabelDecoder
     graph: LabelGraphArrays
+    parents: np.ndarray | None = None
+
+    def agreeing(self, logits: jax.Array) -> jax.Array:
+        """Logits as they are predicted: those of a label include those below it."""
+        if self.parents is None:
+            return logits
+        return descendant_max(logits, self.parents)
 
     def init(self, key: jax.Array, batch: Mapping[str, Any], **values: Any) -> Any:
         """Initial parameters, with published or counted values put in.
@@ -67,7 +77,8 @@ class Classifier:
         key: jax.Array | None = None,
         train: bool = False,
     ) -> jax.Array:
-        """Logits `[B, N]` of a batch; with `train`, dropout from `key`."""
+        """Logits `[B, N]` of a batch; with `train`, dropout from `key`, and each label
+        by itself even where `parents` are known."""
         arguments, options = self._inputs(batch)
         logits = self.module.apply(
             self._variables(params, batch),
@@ -77,7 +88,7 @@ class Classifier:
             rngs={"dropout": key} if train and key is not None else None,
         )
         assert isinstance(logits, jax.Array)
-        return logits
+        return logits if train else self.agreeing(logits)
 
     def factors(
         self,

@@ -10,6 +10,7 @@ from labelgraph_jax.config import Config, ConfigError, RulesConfig
 from labelgraph_jax.data.labels.label_rules import LabelRules, read_rules
 from labelgraph_jax.functional.structure.rules import broken_rules
 from labelgraph_jax.predictors.decision import Decision
+from labelgraph_jax.predictors.hierarchy import hierarchy_results
 from labelgraph_jax.predictors.many_labels import label_chunk
 from labelgraph_jax.predictors.predictions import Predictions
 
@@ -70,6 +71,21 @@ def with_rules(
             "(threshold.consistent); write what implies what as rules"
         )
     return dataclasses.replace(decision, rules=rules, obeys=obeys)
+
+
+def structure_results(
+    predictions: Predictions, decision: Decision, ancestors: np.ndarray | None
+) -> dict[str, Any]:
+    """What results say of a taxonomy and of rules, where there are any."""
+    found: dict[str, Any] = {}
+    decided = predictions.decided
+    if ancestors is not None and predictions.ids is None and decided is not None:
+        found["hierarchy"] = hierarchy_results(
+            decided, predictions.targets > 0, ancestors, predictions.known
+        )
+    if decision.rules is not None:
+        found["rules"] = rule_results(predictions, decision)
+    return found
 
 
 def rule_results(predictions: Predictions, decision: Decision) -> dict[str, Any]:

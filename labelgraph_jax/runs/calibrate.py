@@ -93,6 +93,8 @@ def fit_decision(place: Workdir, model: Model, predictions: Predictions) -> Mode
         The model that decides so.
     """
     config = model.config.threshold
+    if model.classifier.parents is not None:
+        config = dataclasses.replace(config, consistent=True)
     decision = choose_decision(
         config,
         predictions,

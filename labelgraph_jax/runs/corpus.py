@@ -3,17 +3,25 @@
 import dataclasses
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from labelgraph_jax.config import Config, ConfigError, DataConfig, ReadingConfig
+from labelgraph_jax.config.text import OWN
 from labelgraph_jax.data.corpora.joined import JOIN, join_corpora
-from labelgraph_jax.data.documents import Corpus, DataError, Document
+from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
 from labelgraph_jax.data.features.documents import reads_features
 from labelgraph_jax.data.labels.tasks import (
     learn_tasks,
     leave_out_unannotated,
     select_tasks,
 )
-from labelgraph_jax.data.labels.taxonomy import attach_taxonomy
+from labelgraph_jax.data.labels.taxonomy import (
+    attach_taxonomy,
+    closed_corpus,
+    closed_share,
+    read_taxonomy,
+    require_taxonomy_of,
+)
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.limits import within
 from labelgraph_jax.data.readers.lines import Complain, refuse
@@ -82,8 +90,12 @@ def _read_corpus(
     elif config.task:
         corpus = select_tasks(corpus, config.task)
     corpus = leave_out_unannotated(corpus)
-    if config.taxonomy:
+    if config.taxonomy == OWN:
+        require_taxonomy_of(corpus)
+    elif config.taxonomy:
         corpus = attach_taxonomy(corpus, config.taxonomy, shape=config.taxonomy_shape)
+    if config.taxonomy_targets == "closed":
+        corpus = closed_corpus(corpus)
     if split:
         from labelgraph_jax.data.splits import complete_splits
 
@@ -296,3 +308,40 @@ def layout_lines(corpus: Corpus) -> list[str]:
         return []
     first = next(iter(corpus.train or corpus.test), Document("", "", ()))
     return corpus.layout.describe(corpus.name, first.text, first.labels)
+
+
+def taxonomy_facts(taxonomy: str, config: DataConfig) -> dict[str, Any]:
+    """What a taxonomy says of the labels of a corpus, as JSON values.
+
+    Args:
+        taxonomy: a file, or auto for the corpus's own.
+        config: which corpus.
+
+    Raises:
+        DataError: as `attach_taxonomy`, cycles among it; or the corpus has none.
+    """
+    own = dataclasses.replace(config, taxonomy=taxonomy, taxonomy_targets="as-given")
+    corpus = read_corpus(own, split=False)
+    documents = [d for split in corpus.splits.values() for d in split]
+    labels = LabelSpace.from_documents(documents, parents=corpus.parents)
+    every = dict(corpus.parents)
+    unused: list[str] = []
+    if taxonomy != OWN:
+        whole = read_taxonomy(taxonomy, labels=labels.names, shape=own.taxonomy_shape)
+        every, known = dict(whole.parents), {*labels.names, *corpus.parents}
+        above = {name for parents in corpus.parents.values() for name in parents}
+        unused = [name for name in whole.lines if name not in known | above]
+    pairs = labels.parent_pairs()
+    inside = {*every, *(name for above in every.values() for name in above)}
+    if taxonomy != OWN:
+        inside |= whole.lines.keys()
+    return {
+        "labels": len(labels),
+        "nodes": len(inside),
+        "edges": sum(map(len, every.values())),
+        "several_parents": sorted(n for n, above in every.items() if len(above) > 1),
+        "unused": unused,
+        "labels_outside": sorted(set(labels.names) - inside),
+        "inner_nodes": len(inside - set(labels.names) - set(unused)),
+        "closed_share": closed_share(labels.label_sets(documents)[0], pairs),
+    }

@@ -35,7 +35,7 @@ from labelgraph_jax.predictors.documents import (
     token_weights,
 )
 from labelgraph_jax.predictors.frozen_encoder import keep_encoder, upper_layers
-from labelgraph_jax.predictors.hierarchy import lacking_ancestors, require_taxonomy
+from labelgraph_jax.predictors.hierarchy import require_taxonomy
 from labelgraph_jax.predictors.host_bag import host_bag
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.loss_choice import choose_loss
@@ -67,7 +67,7 @@ from labelgraph_jax.runs.rivals import (
     label_f1,
     svm_baseline,
 )
-from labelgraph_jax.runs.structure import with_structure
+from labelgraph_jax.runs.structure import structure_notes, with_structure
 from labelgraph_jax.training.many_labels import many_label_objective
 from labelgraph_jax.training.objectives import (
     ApplyFn,
@@ -323,9 +323,7 @@ def prepare(
 
     # The label graph and the network.
     sets, mask = train.examples.targets, train.examples.target_mask
-    if config.threshold.consistent and (
-        note := lacking_ancestors(labels, sets.toarray(), mask)
-    ):
+    for note in structure_notes(config, labels, train.examples):
         say(f"{corpus.name}: {note}")
     names_by = static.tokenizer if static is not None else tokenizer
     graph = label_graph_arrays(config, labels, sets, names_by, static or encoder, mask)
@@ -336,6 +334,7 @@ def prepare(
         transformer=encoder.shape if encoder else None,
         features=values["embedding"].shape[1] if "embedding" in values else None,
         tasks=labels.task_columns,
+        parents=labels.parent_pairs(),
     )
     if validation.unseen:
         say(

@@ -7,6 +7,7 @@ from typing import Any
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import Corpus, Document
+from labelgraph_jax.data.labels.taxonomy import closed_documents
 from labelgraph_jax.data.tables.files import Table
 from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.predictors.model import Model
@@ -42,7 +43,15 @@ def documents_of_run(
         DataError: a document or file is malformed.
     """
     # The model knows its taxonomy; the file may have moved, or say more than `data`.
-    source = dataclasses.replace(model.config.data, taxonomy="")
+    source = dataclasses.replace(
+        model.config.data, taxonomy="", taxonomy_targets="as-given"
+    )
+    closes = model.config.data.taxonomy_targets == "closed"
+
+    def own(documents: tuple[Document, ...]) -> tuple[Document, ...]:
+        above = model.label_space.parents
+        return closed_documents(documents, above) if closes else documents
+
     layout = model.workdir.layout()
     if data:
         source = dataclasses.replace(
@@ -63,11 +72,11 @@ def documents_of_run(
         for line in layout_lines(corpus)[:1]:
             say(line)
         # A folder holds both splits.
-        return corpus.name, corpus.test or corpus.train
+        return corpus.name, own(corpus.test or corpus.train)
     if data_dir:
         source = dataclasses.replace(source, data_dir=data_dir)
     corpus = read_corpus(source, layout=layout)
-    return corpus.name, corpus.test
+    return corpus.name, own(corpus.test)
 
 
 def _given(reading: ReadingConfig | None, otherwise: ReadingConfig) -> dict[str, Any]:

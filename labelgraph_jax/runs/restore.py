@@ -188,6 +188,7 @@ def restore_network(
         transformer=shape,
         features=None if table is None else table.shape[1],
         tasks=labels.task_columns,
+        parents=labels.parent_pairs(),
     )
     return LabelModel(
         place,

@@ -1,15 +1,43 @@
 """What is known of labels beside documents, in training: terms of the loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.sparse import csr_array
 
-from labelgraph_jax.config import Config
+from labelgraph_jax.config import HIERARCHY_WEIGHTS, Config
+from labelgraph_jax.data.batches.batches import BatchPlan, Examples
 from labelgraph_jax.data.documents import LabelSpace
+from labelgraph_jax.data.labels.taxonomy import closed_share
+from labelgraph_jax.functional.structure.hierarchy import (
+    hierarchy_contrast,
+    hierarchy_loss,
+    recursive_regularisation,
+)
+from labelgraph_jax.functional.structure.overlap import label_overlap, overlap_contrast
 from labelgraph_jax.functional.structure.rules import rule_loss
+from labelgraph_jax.predictors.hierarchy import lacking_ancestors
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.rules import rules_of
-from labelgraph_jax.training.objectives import ApplyFn, Batch, LossFn, LossSum, Params
+from labelgraph_jax.training.objectives import (
+    ApplyFn,
+    Batch,
+    LossFn,
+    LossSum,
+    Params,
+    multi_label_objective,
+)
+
+Vectors = tuple[jax.Array, jax.Array, jax.Array]
+"""Logits, document vectors and label vectors of a batch."""
+Term = Callable[[Vectors, Batch, jax.Array], jax.Array]
+"""The sum over a batch's documents of what a term of the loss adds."""
+BATCHES = 20
+"""Batches whose documents are compared for the share of pairs that overlap partly."""
 
 
 def with_structure(
@@ -18,7 +46,8 @@ def with_structure(
     classifier: Classifier,
     objective: Callable[[ApplyFn], LossFn],
 ) -> LossFn:
-    """Add to a loss what is known of the labels.
+    """Add to a loss what is known of the labels, or put that of a hierarchy in its
+    place.
 
     The terms of a document count beside the sum over its labels.
 
@@ -28,19 +57,126 @@ def with_structure(
         classifier: the network.
         objective: the loss without these terms, of a network.
     """
-    rules = rules_of(config.rules, labels.names)
-    if rules is not None and config.rules.kind != "loss":
-        rules = rules.chosen(hard=False) if config.rules.kind == "auto" else None
-    if rules is None or not rules.rules:
+    terms = _terms(config, labels)
+    if config.hierarchy.kind == "consistent":
+        loss = partial(hierarchy_loss, parents=labels.parent_pairs())
+        objective = partial(multi_label_objective, loss=loss)
+    if not terms:
         return objective(classifier.apply)
-    clauses, weights = rules.clauses, rules.weights
+    reads_vectors = config.loss.contrast > 0 or config.hierarchy.weight is not None
+    reads_vectors |= config.hierarchy.kind in HIERARCHY_WEIGHTS
 
     def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
-        logits = classifier.apply(params, batch, key=key, train=True)
+        if reads_vectors:
+            made = classifier.factors(params, batch, key=key, train=True)
+            logits = made.documents @ made.labels.T + made.bias
+            vectors = logits, made.documents, made.labels
+        else:
+            logits = classifier.apply(params, batch, key=key, train=True)
+            vectors = logits, logits, logits
         loss_sum, weight_sum = objective(lambda *_, **__: logits)(params, batch, key)
-        more, _ = rule_loss(
-            logits, clauses, weights=weights, example_mask=batch.get("example_mask")
-        )
-        return loss_sum + config.rules.weight * more, weight_sum
+        more = [term(vectors, batch, key) for term in terms]
+        return jnp.sum(jnp.stack([loss_sum, *more])), weight_sum
 
     return loss_fn
+
+
+def _terms(config: Config, labels: LabelSpace) -> list[Term]:
+    terms: list[Term] = []
+    pairs, kind = labels.parent_pairs(), config.hierarchy.kind
+    weight = config.hierarchy.weight or HIERARCHY_WEIGHTS.get(kind, 0.0)
+    if kind == "regularised":
+        terms.append(
+            lambda vectors, batch, key: (
+                weight * recursive_regularisation(vectors[2], pairs) * _documents(batch)
+            )
+        )
+    elif kind == "contrast":
+        terms.append(
+            lambda vectors, batch, key: (
+                weight * hierarchy_contrast(vectors[2], pairs, key) * _documents(batch)
+            )
+        )
+    if config.loss.contrast:
+        terms.append(
+            lambda vectors, batch, key: (
+                config.loss.contrast
+                * overlap_contrast(
+                    vectors[1],
+                    batch["targets"],
+                    label_vectors=vectors[2],
+                    example_mask=batch.get("example_mask"),
+                )[0]
+            )
+        )
+    rules = rules_of(config.rules, labels.names)
+    if rules is not None and config.rules.kind == "auto":
+        rules = rules.chosen(hard=False)
+    if rules is not None and rules.rules and config.rules.kind in ("auto", "loss"):
+        clauses, weights = rules.clauses, rules.weights
+        terms.append(
+            lambda vectors, batch, key: (
+                config.rules.weight
+                * rule_loss(
+                    vectors[0],
+                    clauses,
+                    weights=weights,
+                    example_mask=batch.get("example_mask"),
+                )[0]
+            )
+        )
+    return terms
+
+
+def _documents(batch: Batch) -> Any:
+    """How many documents a batch has; the rest is padding."""
+    mask = batch.get("example_mask")
+    if mask is None:
+        return float(len(batch["targets"]))
+    return jnp.sum(mask, dtype=jnp.float32)
+
+
+def structure_notes(
+    config: Config, labels: LabelSpace, train: Examples
+) -> Iterator[str]:
+    """Sentences on how the training documents suit what is known of the labels."""
+    pairs = labels.parent_pairs()
+    if config.threshold.consistent and (
+        note := lacking_ancestors(labels, train.targets.toarray(), train.target_mask)
+    ):
+        yield note
+    if config.hierarchy.kind != "none":
+        share = closed_share(train.targets, pairs)
+        if share < 0.5:
+            yield (
+                f"only {share:.0%} of the labels below another stand on a document "
+                "with one above them, so the hierarchy says little of these documents; "
+                "--taxonomy-targets closed makes another task of them, in which "
+                "ancestors are labels too"
+            )
+    if config.loss.contrast:
+        training = config.training
+        share = partly_overlapping(train, training.batch_size, training.seed)
+        yield (
+            f"{share:.1%} of the pairs in a batch of {training.batch_size} share some "
+            "labels but not all, which is what --loss.contrast learns from"
+        )
+
+
+def partly_overlapping(examples: Examples, batch_size: int, seed: int) -> float:
+    """Return the share of the pairs of a batch whose label sets overlap, but differ.
+
+    Args:
+        examples: what is trained on; some batches of it are looked at.
+        batch_size, seed: of the run.
+    """
+    plan = BatchPlan(examples, batch_size=batch_size, seed=seed)
+    sets = csr_array(examples.targets)
+    partly = pairs = 0
+    for rows in plan.epoch(0)[:BATCHES]:
+        own = np.asarray(sets[rows].toarray())
+        overlap = np.asarray(label_overlap(own, own))
+        upper = overlap[np.triu_indices(len(own), 1)]
+        partly += int(((upper > 0) & (upper < 1)).sum())
+        pairs += len(upper)
+    return partly / max(pairs, 1)

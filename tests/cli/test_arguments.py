@@ -88,7 +88,7 @@ def test_an_option_that_a_verb_lacks_is_told_the_nearest_of_all(
         ("data stats", "data stats needs SOURCE: A file, or the name of a corpus"),
         ("graph --data no.csv", "no.csv: neither a file nor a corpus"),
         ("predict", "predict needs WORKDIR: Work directory of a finished run"),
-        ("data", "data needs one of stats, validate, compare, export, list"),
+        ("data", "data needs one of stats, validate, compare, export, taxonomy, list"),
         ("labels lst r", "'lst' is none of the verbs add, list, remove. Did you "),
         ("train --epochs", "--training.epochs needs a value; got none"),
         ("train --epochs --seed 1", "--training.epochs needs a value; got none"),

@@ -7,7 +7,9 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 from labelgraph_jax.cli.options import Data, Json, Quiet, Source
 from labelgraph_jax.cli.output import in_options, remarks, show, tell, write
@@ -202,6 +204,33 @@ class DataExport:
             {"documents": len(documents), "split": self.split, "out": self.out},
             f"{counted(len(documents), 'document')} written to {self.out}",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataTaxonomy:
+    """Tell what a taxonomy file says of the labels of a corpus.
+
+    Names with several parents, names that no document carries, labels that it lacks,
+    and how many labels stand beside their parents. A cycle is an error.
+
+    Examples:
+      labelgraph data taxonomy taxonomy.tsv --data mine.jsonl
+      labelgraph data taxonomy auto --corpus stdlib_docs
+    """
+
+    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE|auto")]]
+    """A line `parent<TAB>child<TAB>child...` per parent; auto is the corpus's own."""
+    data_config: Data = field(default_factory=DataConfig)
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Read the taxonomy and the corpus, and print how they fit."""
+        from labelgraph_jax.cli.corpora import print_taxonomy
+        from labelgraph_jax.runs.corpus import taxonomy_facts
+
+        found = taxonomy_facts(self.file, self.data_config)
+        return show(self, found, print_taxonomy)
 
 
 @dataclass(frozen=True, kw_only=True)

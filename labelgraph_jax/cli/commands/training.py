@@ -18,6 +18,7 @@ from labelgraph_jax.config import (
     DataConfig,
     GraphConfig,
     HeadConfig,
+    HierarchyConfig,
     LossConfig,
     MemoryConfig,
     MixtureConfig,
@@ -73,6 +74,7 @@ class Train:
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     table: TableConfig = field(default_factory=TableConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)
     rules: RulesConfig = field(default_factory=RulesConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)

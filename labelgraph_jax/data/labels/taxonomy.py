@@ -14,12 +14,18 @@ is no longer clear and such a line is refused. Both kinds may stand in one file.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from scipy.sparse import csr_array
 
 from labelgraph_jax.config.wording import counted, nearest_names, of_them
-from labelgraph_jax.data.documents import Corpus, DataError
+from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.data.labels.parents import parents_above
 from labelgraph_jax.data.readers.lines import read_lines
 
@@ -83,6 +89,66 @@ def attach_taxonomy(corpus: Corpus, path: str | Path, *, shape: str = "dag") -> 
     return dataclasses.replace(
         corpus, parents=parents, notes=(*corpus.notes, note, *unknown)
     )
+
+
+def closed_corpus(corpus: Corpus) -> Corpus:
+    """The corpus whose documents also carry whatever lies above their labels.
+
+    Raises:
+        DataError: it has no taxonomy.
+    """
+    require_taxonomy_of(corpus)
+    closed: dict[str, Any] = {
+        name: closed_documents(documents, corpus.parents)
+        for name, documents in corpus.splits.items()
+    }
+    return dataclasses.replace(corpus, **closed)
+
+
+def require_taxonomy_of(corpus: Corpus) -> None:
+    """Refuse a corpus without a taxonomy (DataError)."""
+    if not corpus.parents:
+        raise DataError(
+            f"{corpus.name}: must have a taxonomy of its own, and has none; name a "
+            "file with data.taxonomy"
+        )
+
+
+def closed_documents(
+    documents: Sequence[Document], parents: Mapping[str, tuple[str, ...]]
+) -> tuple[Document, ...]:
+    """Documents that also carry whatever lies above their labels, behind these."""
+
+    @functools.cache
+    def ancestors(name: str) -> tuple[str, ...]:
+        above = parents_above([name], parents).values()
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(above)))
+
+    def closed(document: Document) -> Document:
+        more = (name for label in document.labels for name in ancestors(label))
+        labels = tuple(dict.fromkeys((*document.labels, *more)))
+        return dataclasses.replace(document, labels=labels)
+
+    return tuple(map(closed, documents))
+
+
+def closed_share(sets: csr_array, pairs: Int[np.ndarray, "E 2"]) -> float:
+    """Return the share of documents' labels with a parent that the document carries.
+
+    Labels without a parent are not counted; 1 where there are none with.
+
+    Args:
+        sets: labels of the documents `[M, N]`.
+        pairs: (child, parent) of the taxonomy.
+    """
+    shape = (sets.shape[1], sets.shape[1])
+    above = csr_array((np.ones(len(pairs)), pairs.T), shape=shape)
+    present = (csr_array(sets) > 0).astype(np.float32)
+    has_parent = np.asarray(above.sum(axis=1)).ravel() > 0
+    of_children = present[:, np.flatnonzero(has_parent)]
+    parents = (present @ above.T)[:, np.flatnonzero(has_parent)]
+    with_parent = (of_children.multiply(parents) > 0).sum()
+    return float(with_parent / of_children.sum()) if of_children.nnz else 1.0
 
 
 def read_taxonomy(

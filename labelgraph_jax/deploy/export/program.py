@@ -159,7 +159,8 @@ def _product_scores(classifier: Classifier, model: "Model") -> RunFn:
         documents = classifier.document_side(params, batch)
         labels, bias = weights["label_vectors"], weights["label_bias"]
         if not chunk:
-            return {"probabilities": jax.nn.sigmoid(documents @ labels.T + bias)}
+            logits = classifier.agreeing(documents @ labels.T + bias)
+            return {"probabilities": jax.nn.sigmoid(logits)}
         logits, ids = top_labels(documents, labels, bias, k=kept, chunk=chunk)
         return {"label_ids": ids, "probabilities": jax.nn.sigmoid(logits)}
 

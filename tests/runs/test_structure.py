@@ -1,0 +1,219 @@
+"""Taxonomies and overlapping label sets in training: what a run learns, says, keeps."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from labelgraph_jax import load
+from labelgraph_jax.cli.app import run
+from labelgraph_jax.config import Config, ConfigError, HierarchyConfig, LossConfig
+from labelgraph_jax.data.documents import Document
+from labelgraph_jax.data.labels.taxonomy import closed_documents, closed_share
+from labelgraph_jax.predictors.hierarchy import hierarchy_results
+from labelgraph_jax.runs.evaluate import evaluate_workdir
+from labelgraph_jax.runs.fit import fit
+from tests.deploy.test_export import run_example
+from tests.tiny import tiny_config
+from tests.zoo import Zoo
+
+DAG = "Root\tgoods\tship\ngoods\tgrain\toil\ngrain\twheat\tcorn\nship\toil\n"
+"""oil lies under goods and under ship."""
+
+
+@pytest.fixture(scope="module")
+def taxonomy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("taxonomy") / "taxonomy.tsv"
+    path.write_text(DAG, encoding="utf-8")
+    return path
+
+
+def settings(zoo: Zoo, taxonomy: Path, kind: str, **data) -> Config:
+    own = dataclasses.replace(zoo.data, taxonomy=str(taxonomy), **data)
+    config = tiny_config(own, training={"epochs": 3, "batch_size": 8})
+    return dataclasses.replace(config, hierarchy=HierarchyConfig(kind=kind))
+
+
+@pytest.fixture(scope="module")
+def consistent(zoo: Zoo, taxonomy: Path, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("consistent") / "run"
+    fit(settings(zoo, taxonomy, "consistent"), folder, progress=False)
+    return folder
+
+
+TEXTS = ["maize cob barrel", "crude of the port", "", "flour flour new today"] * 20
+
+
+def test_a_consistent_model_has_no_violation_by_construction(consistent: Path):
+    model = load(consistent)
+    found = model.predict_proba(TEXTS)
+    pairs = model.label_space.parent_pairs()
+    assert len(pairs) == 3  # wheat, corn under grain, oil under ship
+    assert (found[:, pairs[:, 1]] >= found[:, pairs[:, 0]]).all()
+    results = json.loads((consistent / "results.json").read_text())["test"]
+    assert results["hierarchy"]["violations_per_1000"] == 0
+    assert results["decision"]["consistent"]
+    assert [level["labels"] for level in results["hierarchy"]["levels"]] == [2, 3]
+    assert evaluate_workdir(consistent)["test"] == results
+    parents = dict.fromkeys(["wheat", "corn"], "grain") | {"oil": "ship"}
+    for labels in model.predict(TEXTS):
+        assert all(parents[n] in labels for n in labels if n in parents)
+
+
+def test_an_export_of_a_consistent_model_says_the_same(consistent, tmp_path):
+    assert run(["export", str(consistent), str(tmp_path / "out"), "--quiet"]) == 0
+    found = run_example(tmp_path / "out", TEXTS[:2])
+    wanted = load(consistent).predict(TEXTS[:2])
+    assert [sorted(name for name, _ in row) for row in found] == [
+        sorted(row) for row in wanted
+    ]
+
+
+def test_labels_near_their_parents_and_contrast_are_learned(zoo, taxonomy, tmp_path):
+    distances = []
+    for number, weight in enumerate((1e-6, 10.0)):
+        config = settings(zoo, taxonomy, "regularised")
+        own = HierarchyConfig(kind="regularised", weight=weight)
+        fit(dataclasses.replace(config, hierarchy=own), tmp_path / str(number))
+        model = load(tmp_path / str(number))
+        vectors = np.asarray(model.label_side[0])
+        pairs = model.label_space.parent_pairs()
+        distances.append(((vectors[pairs[:, 0]] - vectors[pairs[:, 1]]) ** 2).sum())
+    assert distances[1] < 0.2 * distances[0]
+    fit(settings(zoo, taxonomy, "contrast"), tmp_path / "contrast", progress=False)
+    assert load(tmp_path / "contrast").decision.consistent is False
+
+
+def test_closed_targets_are_a_task_of_their_own(zoo, taxonomy, tmp_path, capsys):
+    said: list[str] = []
+    config = settings(zoo, taxonomy, "consistent", taxonomy_targets="closed")
+    fit(config, tmp_path / "run", progress=False, say=said.append)
+    model = load(tmp_path / "run")
+    assert "goods" in model.labels  # a node that no document carries itself
+    results = json.loads((tmp_path / "run" / "results.json").read_text())["test"]
+    assert results["metrics"]["taxonomy_violations_in_truth"] == 0
+    assert results["hierarchy"]["violations_per_1000"] == 0
+    assert evaluate_workdir(tmp_path / "run")["test"] == results
+    again = evaluate_workdir(tmp_path / "run", data=str(zoo.data.test))["test"]
+    assert again["metrics"] == results["metrics"]
+    assert not any("says little" in line for line in said)
+
+
+def test_a_hierarchy_that_documents_do_not_follow_is_said(zoo, tmp_path):
+    path = tmp_path / "taxonomy.tsv"
+    path.write_text("oil\tcorn\twheat\n", encoding="utf-8")
+    said: list[str] = []
+    fit(
+        settings(zoo, path, "regularised"),
+        tmp_path / "run",
+        progress=False,
+        say=said.append,
+    )
+    [line] = [line for line in said if "says little of these documents" in line]
+    assert "only " in line and "%" in line
+
+
+def test_the_contrast_by_overlap_says_what_it_learns_from(zoo, tmp_path):
+    base = tiny_config(zoo.data, training={"epochs": 2, "batch_size": 8})
+    config = dataclasses.replace(base, loss=LossConfig(contrast=0.5))
+    said: list[str] = []
+    fit(config, tmp_path / "run", progress=False, say=said.append)
+    [line] = [line for line in said if "share some labels but not all" in line]
+    assert 0 < float(line.split(": ")[1].partition("%")[0]) < 100
+    plain = tmp_path / "plain"
+    fit(base, plain, progress=False)
+    ours, theirs = (load(tmp_path / name).params for name in ("run", "plain"))
+    assert any(
+        not np.array_equal(one, other)
+        for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True)
+    )
+
+
+def test_documents_are_closed_upwards_on_any_dag():
+    parents = {"a": ("b", "c"), "b": ("d",), "c": ("d",)}
+    documents = [Document("1", "x", ("a", "e")), Document("2", "y", ("b",))]
+    closed = closed_documents(documents, parents)
+    assert [d.labels for d in closed] == [("a", "e", "b", "c", "d"), ("b", "d")]
+    sets = csr_array(np.array([[1, 1, 0], [1, 0, 0], [0, 1, 1]]))
+    assert closed_share(sets, np.array([[0, 1]])) == 0.5
+    assert closed_share(sets, np.zeros((0, 2), int)) == 1
+
+
+def test_levels_and_constrained_f1_are_those_of_loops():
+    rng = np.random.default_rng(0)
+    ancestors = np.zeros((4, 4), bool)
+    ancestors[1, 0] = ancestors[2, 0] = ancestors[3, [0, 2]] = True
+    decided, truth = rng.random((2, 30, 4)) < 0.5
+    allowed = decided.copy()
+    for m in range(30):
+        for n in range(4):
+            allowed[m, n] &= all(decided[m, a] for a in np.flatnonzero(ancestors[n]))
+    found = hierarchy_results(decided, truth, ancestors)
+
+    def f1(chosen, right):
+        return 2 * (chosen & right).sum() / max(chosen.sum() + right.sum(), 1)
+
+    wrong = (decided & ~allowed).sum() / decided.sum()
+    np.testing.assert_allclose(found["violations_per_1000"], 1000 * wrong)
+    np.testing.assert_allclose(found["constrained_micro_f1"], f1(allowed, truth))
+    each = [f1(allowed[:, n], truth[:, n]) for n in range(4)]
+    np.testing.assert_allclose(found["constrained_macro_f1"], np.mean(each))
+    for level, columns in zip(found["levels"], ([0], [1, 2], [3]), strict=True):
+        value = f1(decided[:, columns], truth[:, columns])
+        np.testing.assert_allclose(level["micro_f1"], value)
+        assert level["labels"] == len(columns)
+
+
+def test_a_taxonomy_is_told_and_wrong_ones_are_one_line(
+    zoo, taxonomy, tmp_path, capsys
+):
+    data = ["--data", str(zoo.data.data)]
+    assert run(["data", "taxonomy", str(taxonomy), *data]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("6 nodes, 5 edges, no cycle; 5 labels in the documents")
+    assert lines[1] == "1 with several parents: oil"
+    assert "of the labels below another stand on a document" in lines[-1]
+    path = tmp_path / "wrong.tsv"
+    for text, options, says in (
+        ("a\tcorn\ncorn\ta\n", [], "must have no cycle; this line closes"),
+        (DAG, ["--taxonomy-shape", "tree"], "a label has one parent; 'oil' stands"),
+        ("grian\twhaet\n", [], "some name must be a label"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        assert run(["data", "taxonomy", str(path), *data, *options]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert says in line
+    assert run(["data", "taxonomy", "auto", *data]) == 2
+    assert "must have a taxonomy of its own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"hierarchy": HierarchyConfig(kind="consistent")}, "loss of its own"),
+        (
+            {"hierarchy": HierarchyConfig(kind="contrast")},
+            "head.kind must be 'product'",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(zoo, sections, message):
+    config = tiny_config(zoo.data)
+    other = {"loss": LossConfig(kind="focal")}
+    if "vectors" in message or "product" in message:
+        head = dataclasses.replace(config.head, kind="recurrent")
+        other = {"head": head}
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(config, **other, **sections)
+    with pytest.raises(ConfigError, match=r"weight is read only with"):
+        HierarchyConfig(weight=1.0)
+
+
+def test_a_hierarchy_needs_a_taxonomy(zoo, capsys, tmp_path):
+    data = ["--data", str(zoo.data.data), "--workdir", str(tmp_path / "run")]
+    assert run(["train", *data, "--hierarchy.kind", "consistent"]) == 2
+    assert "needs labels of which one lies above another" in capsys.readouterr().err
