@@ -355,9 +355,9 @@ def hierarchy_contrast(
         chosen.append(jnp.stack([parent, other, child]))
     if not chosen:
         return jnp.sum(x[:0])
-    length = jnp.linalg.norm(x, axis=1, keepdims=True)
     parent, other, child = jnp.concatenate(chosen, axis=1)
-    unit = x / jnp.maximum(length, 1e-12)
+    square = jnp.sum(x**2, axis=1, keepdims=True)
+    unit = x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
 
     def likeness(one: Int[Array, " P"], two: Int[Array, " P"]) -> Float[Array, " P"]:
         return jnp.abs(jnp.sum(unit[one] * unit[two], axis=1))

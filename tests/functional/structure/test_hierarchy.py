@@ -188,6 +188,13 @@ def test_a_label_is_never_contrasted_with_itself():
         np.testing.assert_allclose(found, np.exp(-1), rtol=1e-6)
 
 
+def test_labels_without_a_vector_have_a_finite_gradient():
+    pairs = np.array([[2, 0], [3, 1]])
+    key = jax.random.key(0)
+    gradient = jax.grad(F.hierarchy_contrast)(jnp.zeros((4, 3)), pairs, key)
+    assert np.isfinite(gradient).all()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
