@@ -34,6 +34,8 @@ from labelgraph_jax.training.few_labels import (
 
 KINDS: tuple[Kind, ...] = ("graph", "cap", "teacher", "vat")
 STRENGTHS = (10.0, 30.0, 100.0, 300.0)
+CUTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+"""Thresholds at which strengths are compared."""
 FOLDS = 5
 LEAST_DOCUMENTS = 20
 RESAMPLES = 1000
@@ -165,19 +167,23 @@ def choose_semi(
     keep = np.stack([fold != f for f in range(FOLDS)] + [np.ones(documents, bool)])
     rows = keep * (documents / keep.sum(axis=1, keepdims=True))
 
-    def measured(heads: Sequence[np.ndarray]) -> Head:
+    def crossed(heads: Sequence[np.ndarray]) -> np.ndarray:
         scores = np.zeros(targets.shape, np.float32)
         for f in range(FOLDS):
             held = fold == f
-            scores[held] = head_probabilities(heads[f], labelled)[held]
+            scores[held] = np.asarray(head_probabilities(heads[f], labelled))[held]
+        return scores
+
+    def measured(heads: Sequence[np.ndarray]) -> Head:
+        scores = crossed(heads)
         counts = targets.sum(axis=0)
         found = Predictions.of_all(scores, targets)
         return Head(heads[-1], scores, choose_decision(thresholds, found, counts))
 
     # The supervised head, its strength cross-fitted.
-    tried: dict[float, tuple[list[np.ndarray], Head]] = {}
+    tried: dict[float, list[np.ndarray]] = {}
     for strength in STRENGTHS:
-        heads = [
+        tried[strength] = [
             np.asarray(
                 fit_heads(
                     labelled,
@@ -188,9 +194,8 @@ def choose_semi(
             )
             for row in rows
         ]
-        tried[strength] = heads, measured(heads)
-    best = max(tried, key=lambda s: _f1(tried[s][1], targets))
-    supervised, head = tried[best]
+    best = max(tried, key=lambda s: _best_f1(crossed(tried[s]), targets))
+    supervised, head = tried[best], measured(tried[best])
     found: dict[Kind, Head] = {"none": head}
     pseudo: dict[Kind, PseudoTargets] = {}
     precision = Precision.measured(head.cross_fitted, targets)
@@ -245,12 +250,11 @@ def _apart(labelled: np.ndarray, unlabelled: np.ndarray, fold: np.ndarray) -> fl
     return float(right[: len(labelled)].mean() + right[len(labelled) :].mean()) / 2
 
 
-def _f1(head: Head, targets: np.ndarray) -> float:
-    """Mean of micro- and macro-F1 where neither head nor decision was fitted."""
-    found = head.decision.fit.get("cross_fitted") or {}
-    if not found:
-        return 0.0
-    return max(float(one["micro_f1"] + one["macro_f1"]) / 2 for one in found.values())
+def _best_f1(scores: np.ndarray, targets: np.ndarray) -> float:
+    """Mean of micro- and macro-F1 at the best of some thresholds for all labels."""
+    once = np.ones((1, len(targets)), int)
+    found = (resampled_f1(scores >= cut, targets, once) for cut in CUTS)
+    return max(float(f["micro_f1"][0] + f["macro_f1"][0]) for f in found)
 
 
 def _gains(

@@ -278,7 +278,7 @@ def fit_student(
     *,
     strength: float,
     seed: int = 0,
-    steps: int = STEPS // 2,
+    steps: int = STEPS // 3,
 ) -> Float[np.ndarray, "E N"]:
     """Fit a head to both parts, and return its mean with the supervised one.
 

@@ -65,7 +65,7 @@ def read(files: Files, protocol: str) -> Corpus:
     stories: dict[str, Story] = {}
     descriptions: dict[str, str] = {}
     parents: dict[str, tuple[str, ...]] = {}
-    for name, content in _members(files):
+    for name, content in members(files):
         if name == topics.FILE:
             descriptions, parents = topics.read_descriptions(content.decode("latin-1"))
         else:
@@ -123,8 +123,8 @@ def _document(story: Story, known: frozenset[str]) -> Document:
     )
 
 
-def _members(files: Files) -> Iterator[tuple[str, bytes]]:
-    """Yields (name, content) of the SGML files and the list of topics."""
+def members(files: Files) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, content) of the SGML files and the list of topics."""
     if SGML_FILES[0] in files:
         for name, path in files.items():
             with open_bytes(path) as stream:
