@@ -39,17 +39,17 @@ BUDGETS = {
     "config": 1_350,
     "functional": 7_450,
     "modules": 2_080,
-    "data": 10_710,
+    "data": 10_935,
     "training": 3_375,
     "predictors": 5_495,
-    "runs": 5_160,
+    "runs": 5_310,
     "inspection": 4_800,
     "deploy": 3_020,
     "estimator": 260,
-    "cli": 3_745,
+    "cli": 3_955,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 47_470
+BUDGET = 48_055
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -72,12 +72,13 @@ agreement of annotators (functional, runs, cli). And unlabelled documents beside
 labelled ones of a batch (data), a loss of theirs (training). And n-grams beside a
 static encoder's tokens: both in one row (data), one table and one export of both. And
 rules that vote on labels (functional, data, runs, cli). And structure over labels:
-maxima over a taxonomy, contrasts, rules and their decoding (functional). And rules
-of a run: read, mined, checked, obeyed, exported (data, predictors, runs, deploy,
-cli). And linear heads on document vectors that learn from unlabelled ones (training),
-and the choice among such ways by cross-fitting (predictors). And a short help of
-`train`, by question (cli). And a taxonomy and overlapping label sets in training
-(config, data, predictors, runs, cli)."""
+maxima over a taxonomy, contrasts, rules and their decoding (functional). And rules of a
+run: read, mined, checked, obeyed, exported (data, predictors, runs, deploy, cli). And
+linear heads on document vectors that learn from unlabelled ones (training), and the
+choice among such ways by cross-fitting (predictors). And a short help of `train`, by
+question (cli). And a taxonomy and overlapping label sets in training (config, data,
+predictors, runs, cli). And prompts for a language model elsewhere and its answers
+(data, runs, cli)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -8,6 +8,7 @@ not run, with the reason.
 import argparse
 import importlib
 import io
+import json
 import re
 import shlex
 import shutil
@@ -21,6 +22,7 @@ import tyro
 
 from labelgraph_jax.cli import app as cli
 from labelgraph_jax.data.documents import Corpus, Document
+from labelgraph_jax.data.labels.prompts import document_key
 from tests.pages import (
     PLACEHOLDER,
     ROOT,
@@ -121,6 +123,8 @@ def write_files(folder: Path, page: str) -> None:
     (folder / "names.tsv").write_text("maize\nharvest\n")
     raw = [{"id": f"r{i}", "text": d["text"]} for i, d in enumerate(documents(48, 7))]
     write_jsonl(folder / "raw.jsonl", raw)
+    write_jsonl(folder / "more.jsonl", raw)
+    write_answers(folder, [Document(d["id"], d["text"], ()) for d in raw])
     for name, seed in {"anna": 1, "ben": 3, "model": 1}.items():
         said = [
             {"id": f"d{i}", "text": f"text {i}", "labels": d["labels"]}
@@ -142,6 +146,25 @@ def write_files(folder: Path, page: str) -> None:
     for name, (count, seed) in {"train": (48, 1), "test": (24, 3)}.items():
         write_jsonl(folder / "folder" / f"{name}.jsonl", documents(count, seed))
     write_table(folder)
+
+
+def write_answers(folder: Path, texts: list[Document]) -> None:
+    """What a language model might say."""
+    described = [{"name": n, "description": f"of {n}"} for n in ("flour", "maize")]
+    answer = json.dumps({"labels": described})
+    answers = [{"custom_id": "propose-0001", "answer": answer}]
+    write_jsonl(folder / "answers.jsonl", answers)
+    for run in ("run-1", "run-2"):
+        said = [
+            {
+                "custom_id": document_key(row, text),
+                "answer": json.dumps(
+                    {"labels": [n for n in ("flour", "maize") if n in text.text]}
+                ),
+            }
+            for row, text in enumerate(texts, 1)
+        ]
+        write_jsonl(folder / f"{run}.jsonl", said)
 
 
 def write_table(folder: Path) -> None:

@@ -1,10 +1,12 @@
 """Labels from elsewhere, on a terminal: agreement."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.runs.agree import Agreement, Measured
+from labelgraph_jax.runs.pseudo import PseudoReport, TaxonomyReport
 from labelgraph_jax.runs.weak import Shares, WeakReport
 
 SHOWN = 30
@@ -118,3 +120,43 @@ def _share(found: Shares | None) -> str:
     if found is None or found.value is None:
         return "-"
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def print_taxonomy(found: TaxonomyReport, *, out: str) -> None:
+    """Print the labels that were read, and what became of those before."""
+    console = plain_console()
+    for name, count in found.labels.items():
+        console.print(f"{name} ({count})")
+    for title, names in (("added", found.added), ("dropped", found.removed)):
+        if names:
+            console.print(f"{title}: {', '.join(names)}")
+    for before, now in found.renamed:
+        console.print(f"renamed: {before} is now {now}")
+    _print_pairs("may be one label", found.alike)
+    console.print(f"{counted(len(found.labels), 'label')} written to {out}")
+
+
+def print_pseudo(found: PseudoReport, *, out: str) -> None:
+    """Print what the answers say of the documents and of the labels."""
+    console = plain_console()
+    every, answered = found.documents
+    console.print(
+        f"{answered:,} of {counted(every, 'document')} answered in "
+        f"{counted(found.runs, 'run')}; {found.coverage:.1%} have a label, "
+        f"{found.labels_each:.2f} each"
+    )
+    if found.agreed is not None:
+        console.print(f"labels of any run that all runs gave: {found.agreed:.1%}")
+    given = sorted(found.given.items(), key=lambda pair: -pair[1])
+    named = ", ".join(f"{name} ({count:,})" for name, count in given[:SHOWN])
+    console.print(f"labels: {named or 'none'}")
+    if found.unused:
+        console.print(f"of no document: {', '.join(found.unused[:SHOWN])}")
+    _print_pairs("mostly stand together", found.together)
+    _print_pairs("may be one label", found.alike)
+    console.print(f"{counted(answered, 'document')} written to {out}")
+
+
+def _print_pairs(title: str, pairs: Sequence[tuple[str, str, float]]) -> None:
+    for one, other, share in pairs[:SHOWN]:
+        plain_console().print(f"{title}: {one} and {other} ({share:.0%} in common)")

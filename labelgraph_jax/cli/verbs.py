@@ -7,6 +7,14 @@ from typing import Annotated, Any, Literal, Union
 
 import tyro
 
+from labelgraph_jax.cli.commands.answers import (
+    PseudoRead,
+    PseudoWrite,
+    TaxonomyPropose,
+    TaxonomyRead,
+    TaxonomyReview,
+    TaxonomyUpdate,
+)
 from labelgraph_jax.cli.commands.data import (
     DataCompare,
     DataExport,
@@ -66,6 +74,13 @@ VERBS: dict[str, type | dict[str, type]] = {
         "list": DataList,
     },
     "weak": Weak,
+    "taxonomy": {
+        "propose": TaxonomyPropose,
+        "update": TaxonomyUpdate,
+        "review": TaxonomyReview,
+        "read": TaxonomyRead,
+    },
+    "pseudo": {"write": PseudoWrite, "read": PseudoRead},
     "agree": Agree,
     "memory": Memory,
     "distil": Distil,
@@ -77,12 +92,15 @@ VERBS: dict[str, type | dict[str, type]] = {
 """What can be typed first, and after the name of a group."""
 MAKERS = (
     *(Train, Ensemble, Memory, Distil, Report, Export, Serve),
-    *(DataExport, LabelsAdd, LabelsRemove, Weak),
+    *(DataExport, LabelsAdd, LabelsRemove, Weak, PseudoWrite, PseudoRead),
+    *(TaxonomyPropose, TaxonomyUpdate, TaxonomyReview, TaxonomyRead),
 )
 """Verbs that leave something, or serve, and so need no reader of what they print."""
 GROUPS = {
     "data": "Look at, check and export a corpus.",
     "labels": "Labels without retraining.",
+    "taxonomy": "Labels that a language model elsewhere proposes.",
+    "pseudo": "Texts that a language model elsewhere labels.",
     "rules": "Rules over labels: what implies or excludes what.",
 }
 
