@@ -1,1 +1,1 @@
-"""What a trained model is shipped as: an exported directory, a service."""
+"""Forms in which a trained model is shipped: an exported directory, a service."""

@@ -1,4 +1,4 @@
-"""What was exported against what `predict` says, document by document."""
+"""Comparison of an exported program with `predict`, document by document."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +35,7 @@ Outputs = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Check:
-    """How far an exported program is from `predict`.
+    """Difference between an exported program and `predict`.
 
     Attributes:
         documents: how many were compared.
@@ -103,7 +103,7 @@ def tolerance(model: "Model") -> float:
 def exported_outputs(
     model: "Model", call: Callable[[dict[str, Any]], Any], examples: Examples
 ) -> Outputs:
-    """What a program gives for documents, in their order."""
+    """Return a program's outputs for documents, in their order."""
     size = max(1, min(model.config.training.evaluation_batch_size, len(examples)))
     rows: dict[str, list[np.ndarray]] = {}
     places = []
@@ -130,7 +130,7 @@ def _inputs(
 
 
 def reads_windows(model: "Model") -> bool:
-    """Whether documents have an axis of windows."""
+    """Return True if documents have an axis of windows."""
     text = model.config.text
     return text.long_documents == "windows" and text.max_windows > 1
 

@@ -11,7 +11,7 @@ FUSED = "ngrams+tokenizer"
 
 @dataclass(frozen=True)
 class TextRule:
-    """How a text becomes ids.
+    """Settings that turn a text into ids.
 
     Attributes:
         kind: `tokenizer`, `ngrams`, `features`, or `FUSED`; see `files`.

@@ -180,7 +180,7 @@ def _require_free(target: Path) -> None:
 
 
 def write_model(folder: Path, model: Model, program: Program) -> None:
-    """What computes, and what says how texts go in and labels come out."""
+    """Write the program, and the files that say how texts go in and labels come out."""
     save_program(folder, program)
     model.tokenizer.save(folder)
     write_text(folder / "labels.json", model.label_space.to_json() + "\n")
@@ -204,7 +204,7 @@ def write_model(folder: Path, model: Model, program: Program) -> None:
 
 
 def text_rule(model: Model) -> TextRule:
-    """How the model reads a text."""
+    """Return the rule by which the model reads a text."""
     text, tokenizer = model.config.text, model.tokenizer
     kind, empty, version, first_piece = "features", 0, 1, 0
     if isinstance(tokenizer, NgramTokenizer):

@@ -1,4 +1,4 @@
-"""What export.json says: what goes in, what comes out, and what made it."""
+"""Contents of export.json: inputs, outputs, and the software that made it."""
 
 import hashlib
 from importlib.metadata import version
@@ -119,7 +119,7 @@ def _with_meanings(
 
 
 def _rule(model: "Model") -> str:
-    """How probabilities become labels, in words."""
+    """Return the decision rule in words."""
     decision = model.decision
     if decision.kind == "top_k":
         parts = [RULES["top_k"]]
@@ -131,7 +131,7 @@ def _rule(model: "Model") -> str:
 
 
 def _kind(model: "Model") -> str:
-    """What kind of model it is, in words."""
+    """Return the kind of model in words."""
     config = model.config
     text = config.text
     source = Path(text.pretrained).name

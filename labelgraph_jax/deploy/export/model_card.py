@@ -115,7 +115,7 @@ def _metrics(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> str:
 
 
 def _measured(manifest: Mapping[str, Any], test: Mapping[str, Any] | None) -> list[str]:
-    """What training ended with."""
+    """Return the lines of the test metrics of the run."""
     if test is None:
         return ["The run had no test split: nothing was measured after training."]
     metrics = test["metrics"]

@@ -46,7 +46,7 @@ class ExportError(ValueError):
 
 @dataclass(frozen=True)
 class Program:
-    """What is written of a model.
+    """Serialized form of a model, with its inputs and outputs.
 
     Attributes:
         serialized: what `jax.export.deserialize` reads.
@@ -180,7 +180,7 @@ def _all_scores(classifier: Classifier) -> RunFn:
 
 
 def _graph_arrays(graph: LabelGraphArrays) -> dict[str, Any]:
-    """What a module is given of the label graph, less what is not there."""
+    """Return the arrays of the label graph that a module takes, without absent ones."""
     arrays = {
         "features": graph.features,
         "adjacency": graph.adjacency,
@@ -207,7 +207,7 @@ def _encoded(model: "Model", params: Any, inputs: Arrays) -> Arrays:
 
 
 def _input_shapes(model: "Model") -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What the program is shown, and what its symbolic axes must obey."""
+    """Return the shapes of the program's inputs, and their axes' constraints."""
     text = model.config.text
     windowed = text.long_documents == "windows" and text.max_windows > 1
     axes = "batch, windows, length" if windowed else "batch, length"

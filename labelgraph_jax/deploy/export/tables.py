@@ -45,7 +45,7 @@ ROOTS = (
     ("labelgraph_jax.data.tables.targets", "Target"),
     ("labelgraph_jax.predictors.tables.model", "prediction"),
 )
-"""What the script imports: how cells are read, and what is written of a row."""
+"""Functions that the script imports: how cells are read, and how a row is written."""
 
 Say = Callable[[str], None]
 

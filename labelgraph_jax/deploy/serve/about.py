@@ -1,4 +1,4 @@
-"""What a service tells about its model."""
+"""Description of a service's model."""
 
 from typing import Any
 

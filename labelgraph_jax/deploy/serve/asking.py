@@ -17,7 +17,7 @@ ROWS_KNOWN = ("row", "rows", "scores")
 
 
 class Question(BaseModel):
-    """What /predict takes: `text` or `texts`, one of the two."""
+    """Request body of /predict: `text` or `texts`, one of the two."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,7 +31,7 @@ class Question(BaseModel):
 
 
 class ModelName(BaseModel):
-    """Which model answered."""
+    """Name and step of the model that answered."""
 
     name: str = Field(description="Name of the work directory.")
     step: int = Field(description="Step of its checkpoint.")
@@ -51,7 +51,7 @@ class Answer(BaseModel):
 
 
 class Answers(BaseModel):
-    """What /predict gives."""
+    """Response body of /predict."""
 
     model: ModelName
     documents: list[Answer]
@@ -84,7 +84,7 @@ class RowAnswers(BaseModel):
 
 
 class Refusal(BaseModel):
-    """What every refusal gives."""
+    """Response body of every refusal."""
 
     error: str = Field(description="What must hold, and what was got.")
 

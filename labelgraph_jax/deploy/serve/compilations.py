@@ -1,4 +1,4 @@
-"""How often JAX has compiled: after a service is ready, it must not do so again."""
+"""Count of JAX's compilations: once a service is ready, there must be no more."""
 
 _EVENT = "/jax/core/compile/backend_compile_duration"
 

@@ -1,4 +1,4 @@
-"""What a service refuses, and how it says so."""
+"""Requests that a service refuses, and the messages for them."""
 
 from labelgraph_jax.data.terminal import json_line
 

@@ -128,7 +128,7 @@ class Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        """To the client.
+        """Send a message to the client.
 
         Raises:
             TimeoutError: it does not read.

@@ -1,4 +1,4 @@
-"""What a service allows, and how long it waits."""
+"""Limits and time-outs of a service."""
 
 from dataclasses import dataclass
 

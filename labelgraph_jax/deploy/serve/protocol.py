@@ -73,7 +73,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP."""
+        """Respond 400 to a malformed HTTP request."""
         self._refuse(400, "the request must be valid HTTP/1.1; it is not", "bad_http")
 
     def _await_head(self, *, idle: bool = False) -> None:

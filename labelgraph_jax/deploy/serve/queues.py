@@ -49,7 +49,7 @@ class Waiting:
 
 @dataclass
 class Queues:
-    """What waits, and which of it goes next.
+    """Waiting texts, and the choice of the next batch.
 
     All that waits is cut by length into parts, each scored at the length of its
     longest, so that the whole takes the least time; the part of the oldest text goes

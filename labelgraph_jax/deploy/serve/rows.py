@@ -91,7 +91,7 @@ class RowScorer:
         return found | {"data": results.get("data"), "metrics": metrics or None}
 
     def compile_all(self, going_on: Callable[[], bool] = lambda: True) -> int:
-        """As `Scorer.compile_all`."""
+        """Like `Scorer.compile_all`."""
         categories, numbers = self.model.classifier.widths
         blank = Row(np.zeros(categories, np.int32), np.zeros(numbers, np.float32))
         for size in self._sizes:

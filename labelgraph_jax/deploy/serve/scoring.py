@@ -53,7 +53,7 @@ Windows = Sequence[np.ndarray]
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request wants of each of its texts.
+    """Options of a request for each of its texts.
 
     Attributes:
         top_k: so many labels in place of those that the model decides for; 0 for these.
@@ -141,7 +141,7 @@ class Member:
         )
 
     def rows_of(self, bucket: Bucket) -> Sequence[int]:
-        """How many texts of a bucket may go together."""
+        """Return the numbers of texts of a bucket that may be scored together."""
         return rows_of(bucket, self.rows) if self.compiled else self.rows
 
     def score(
@@ -302,7 +302,7 @@ class Scorer:
     def answer(
         self, texts: Sequence[Text], asked: Sequence[Asked]
     ) -> list[dict[str, Any]]:
-        """What `labelgraph predict` writes of each text, and what else was asked.
+        """Return what `labelgraph predict` writes of each text, and requested extras.
 
         Args:
             texts: at most as many as the largest batch of their buckets.

@@ -25,8 +25,8 @@ from labelgraph_jax.runs.restore import load
 NEEDED = ("fastapi", "uvicorn", "prometheus_client", "swagger_ui_bundle")
 BACKLOG = 1024
 SWITCH_SECONDS = 0.001
-"""How long one thread may keep another from running: a batch's tokens are no reason to
-let a client wait."""
+"""Longest time in seconds that one thread keeps another waiting, so that a batch's
+tokens do not hold up a client."""
 
 
 def require_extra() -> None:
@@ -242,11 +242,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(listening: socket.socket) -> bool:
-    """Whether only this machine can reach a socket."""
+    """Return True if only this machine can reach a socket."""
     return ipaddress.ip_address(listening.getsockname()[0].split("%")[0]).is_loopback
 
 
 def url_of(listening: socket.socket) -> str:
-    """Where to ask."""
+    """Return the URL of the service."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -42,13 +42,13 @@ def buckets(longest: int, windows: int, count: int, *, full: bool) -> list[Bucke
 
 
 def rows_of(bucket: Bucket, rows: Sequence[int]) -> list[int]:
-    """How many texts of a bucket may go together."""
+    """Return the numbers of texts of a bucket that may be scored together."""
     size = bucket[0] * bucket[1]
     return [n for n in rows if n == 1 or n * size <= BATCH_TOKENS]
 
 
 def fits(inner: Bucket, outer: Bucket) -> bool:
-    """Whether what is padded to `inner` can be padded to `outer`."""
+    """Return True if texts padded to `inner` can be padded to `outer`."""
     return inner[0] <= outer[0] and inner[1] <= outer[1]
 
 
