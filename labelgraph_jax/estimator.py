@@ -41,7 +41,7 @@ from labelgraph_jax.runs.packed import load_packed, pack, unpack
 from labelgraph_jax.runs.restore import load_model
 
 COLUMNS = "columns.json"
-"""Where in the work directory stand the names of all classes, learned or not."""
+"""File in the work directory with the names of all classes, learned or not."""
 
 SETTINGS = {
     "encoder": ("text", "encoder"),
@@ -55,7 +55,7 @@ SETTINGS = {
     "learning_rate": ("training", "learning_rate"),
     "validation_fraction": ("data", "validation_fraction"),
 }
-"""Where in a configuration the parameters of the estimator stand."""
+"""Setting of the configuration that each parameter of the estimator stands for."""
 
 
 class LabelGraphClassifier(ClassifierMixin, BaseEstimator):

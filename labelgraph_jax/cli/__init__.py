@@ -1,6 +1,6 @@
 """The command line: one function a verb, terminal tables, exit codes.
 
-Nothing is imported before it is needed, so that Ctrl-C is heard from the first moment.
+Nothing is imported before it is needed, so that Ctrl-C works from the first moment.
 """
 
 

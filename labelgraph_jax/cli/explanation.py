@@ -82,7 +82,7 @@ def _words_table(rows: Sequence[tuple[str, float, int]]) -> Table:
 def _print_neighbours(console: Console, label: LabelExplanation) -> None:
     if not label.neighbours:
         return
-    console.print("Labels it listens to (the same for every document):")
+    console.print("Labels it receives from (the same for every document):")
     (first, *titles), rows = label.neighbour_table()
     table = plain_table(pad_edge=False)
     table.add_column(first, overflow="fold")

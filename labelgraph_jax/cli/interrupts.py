@@ -23,7 +23,7 @@ ENDED_WELL = ("train", "serve")
 """Verbs that SIGTERM ends as it should: nothing is lost."""
 
 PATIENCE = 1.0
-"""Seconds in which a second Ctrl-C should have been heard."""
+"""Seconds in which a second Ctrl-C should have been noticed."""
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 _CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -72,8 +72,8 @@ class Interrupts:
     def watch(self) -> None:
         """Let a second Ctrl-C end the process also while it is deep in a library.
 
-        A compilation, or a tokenizer, may keep the thread that hears signals for long:
-        what the operating system writes down about them is read by another thread.
+        A compilation, or a tokenizer, may keep the thread of signals busy: what the
+        operating system writes down about them is read by another thread.
         """
         reading, writing = os.pipe()
         os.set_blocking(writing, False)

@@ -1,1 +1,1 @@
-"""How a person looks at a trained model: report, explanations, figures, graph."""
+"""Tools to look at a trained model: report, explanations, figures, graph."""

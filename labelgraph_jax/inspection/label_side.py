@@ -32,7 +32,7 @@ ROWS_AT_ONCE = 2**25
 
 @dataclass(frozen=True)
 class Shown:
-    """What a label graph makes of some receivers, R of its n labels.
+    """Attention and messages of some receivers, R of a label graph's n labels.
 
     Attributes:
         layers: attention of each layer, float32 `[H, R, n]`.
@@ -149,7 +149,7 @@ def learned_values(params: Mapping[str, Any]) -> np.ndarray | None:
 
 
 def has_label_graph(config: Config) -> bool:
-    """Whether labels have vectors of a `LabelGraph`, be it without a layer."""
+    """Return True if labels have vectors of a `LabelGraph`, even one without layers."""
     return config.head.kind != "recurrent"
 
 

@@ -1,4 +1,4 @@
-"""What labels are called whose own name is a mere number."""
+"""Titles of labels whose own name is a mere number."""
 
 from labelgraph_jax.data.documents import LabelSpace
 

@@ -1,4 +1,4 @@
-"""Why a model predicted what it predicted: words, label graph, gates, documents."""
+"""Explanations of predictions: words, label graph, gates, documents."""
 
 from labelgraph_jax.inspection.explain.explainer import ExplainError, explain
 from labelgraph_jax.inspection.explain.explanation import Explanation

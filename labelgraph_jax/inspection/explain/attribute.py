@@ -128,7 +128,7 @@ def _windows(array: Any) -> jax.Array:
 
 
 def _has_word(traced: Trace, mask: np.ndarray) -> np.ndarray:
-    """Which tokens came from a word, bool in the shape of the mask `[*W, S]`."""
+    """Return a mask of the tokens that came from a word, bool `[*W, S]`."""
     found = np.zeros(mask.reshape(-1, mask.shape[-1]).shape, bool)
     for row, window in enumerate(traced.sources):
         found[row, : len(window)] = [bool(origin) for origin in window]
@@ -136,8 +136,8 @@ def _has_word(traced: Trace, mask: np.ndarray) -> np.ndarray:
 
 
 def label_targets(model: "Model", columns: np.ndarray) -> list[Any]:
-    """What the compiled function takes for each label: of a product of vectors its own
-    vector and bias, so that no other label is scored; else its column."""
+    """Return the compiled function's argument for each label: of a product of vectors
+    its vector and bias, so that no other label is scored; else its column."""
     if not isinstance(model.classifier.module, Magnet):
         return [jnp.asarray(column) for column in columns]
     vectors, bias = model.label_side

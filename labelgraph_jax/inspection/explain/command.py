@@ -1,4 +1,4 @@
-"""What `labelgraph explain` reads and writes."""
+"""Input and output of `labelgraph explain`."""
 
 import io
 from pathlib import Path

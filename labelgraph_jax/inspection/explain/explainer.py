@@ -49,7 +49,7 @@ Say = Callable[[str], None]
 
 
 class ExplainError(ValueError):
-    """What was asked to be explained cannot be."""
+    """A request for an explanation that cannot be given."""
 
 
 def explain(
@@ -64,7 +64,7 @@ def explain(
     documents: int = DOCUMENTS,
     say: Say = lambda line: None,
 ) -> Explanation:
-    """What moved the predictions of a model for one document.
+    """Explain the predictions of a model for one document.
 
     Args:
         model: from `lg.load`; it reads texts, or features.
@@ -74,7 +74,7 @@ def explain(
         top_k: in place of them the k most probable labels.
         method: integrated-gradients, which adds up; or gradient-x-input, one gradient.
         steps: points on the path; doubled, up to 512, until it adds up.
-        neighbours: labels to name that a label listens to; 0 for none.
+        neighbours: labels to name that a label receives from; 0 for none.
         documents: training documents to name; 0 for none. The first call encodes
             all training documents and keeps their vectors in the work directory.
         say: takes one line about what takes its time.
@@ -173,7 +173,7 @@ def _choose(
     top_k: int,
     notes: list[str],
 ) -> tuple[list[str], dict[str, float], set[str]]:
-    """Which labels are explained, what they are given, and which are predicted."""
+    """Return the labels to explain, the probabilities, and the predicted labels."""
     if labels and top_k:
         raise ExplainError("name labels, or ask for the top_k: not both")
     labels = [labels] if isinstance(labels, str) else labels

@@ -1,4 +1,4 @@
-"""What an explanation holds; as JSON and as a page."""
+"""Contents of an explanation; as JSON and as a page."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from labelgraph_jax.inspection.explain.label_explanation import (
 
 @dataclass(frozen=True)
 class Explanation:
-    """What moved the predictions for one document.
+    """Explanation of the predictions for one document.
 
     Attributes:
         text: the document.

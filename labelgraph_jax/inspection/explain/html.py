@@ -144,7 +144,7 @@ def _neighbours(label: LabelExplanation) -> str:
             " P: share of the label's training documents that carry the other; both: "
             "documents with both."
         )
-    return f"<h3>Labels it listens to</h3>\n{_table(titles, rows)}{remark(line)}"
+    return f"<h3>Labels it receives from</h3>\n{_table(titles, rows)}{remark(line)}"
 
 
 def gates_section(gates: Mapping[str, Sequence[float]]) -> str:

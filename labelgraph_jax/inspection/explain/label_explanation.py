@@ -1,4 +1,4 @@
-"""Why one label was predicted or not: numbers, and the sentences that say them."""
+"""Explanation of one label's prediction: numbers, and sentences that state them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ SMALL_GAP = 0.01
 
 @dataclass(frozen=True)
 class Check:
-    """Whether attributions add up to what they explain.
+    """Comparison of the sum of the attributions with the difference they explain.
 
     Attributes:
         method: integrated-gradients or gradient-x-input.
@@ -28,7 +28,7 @@ class Check:
 
     @property
     def gap(self) -> float:
-        """What the attributions have too much, in logits."""
+        """Excess of the attributions over the explained difference, in logits."""
         return self.total - self.difference
 
     @property
@@ -40,7 +40,7 @@ class Check:
 
     @property
     def holds(self) -> bool:
-        """Whether the gap is within the tolerance."""
+        """True if the gap is within the tolerance."""
         return abs(self.gap) <= max(TOLERANCE * abs(self.difference), SMALL_GAP)
 
     @property
@@ -68,7 +68,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A label that another one listens to.
+    """A label that another one receives from.
 
     Attributes:
         label: its name.
@@ -77,7 +77,7 @@ class Neighbour:
         start: the edge weight that training started from, None where there is none.
         learned: the weight that training made of it, None where it is no parameter.
         together: training documents that carry both, None where they are not known.
-        probability: share of the listening label's documents that carry this one.
+        probability: share of the receiving label's documents that carry this one.
         title: what it is called where its name is a mere number.
     """
 
@@ -98,7 +98,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class MemoryShare:
-    """What a memory adds to a probability: `(1 - weight) classifier + weight memory`.
+    """Share of a memory in a probability: `(1 - weight) classifier + weight memory`.
 
     Attributes:
         weight: of the memory; 1 for a label that the classifier does not know.
@@ -112,7 +112,7 @@ class MemoryShare:
 
     @property
     def share(self) -> float:
-        """Which part of the probability came from the memory."""
+        """Share of the probability that came from the memory."""
         whole = (1 - self.weight) * self.classifier + self.weight * self.memory
         return self.weight * self.memory / whole if whole else 0.0
 
@@ -126,7 +126,7 @@ class MemoryShare:
 
 @dataclass(frozen=True)
 class LabelExplanation:
-    """Why a label was predicted, or not.
+    """Explanation of the prediction of one label.
 
     Attributes:
         label: its name.
@@ -140,7 +140,7 @@ class LabelExplanation:
         frame: what tokens add that came from no word.
         check: whether these add up.
         other: the same check of the other method.
-        neighbours: the labels it listens to, the closest first.
+        neighbours: the labels it receives from, the closest first.
         itself: its attention to itself, mean over heads, per layer.
         message: what its neighbours' message adds to the logit, None where its vector
             is nothing else, or it has no product with the document.
@@ -172,7 +172,7 @@ class LabelExplanation:
 
     @property
     def decision(self) -> str:
-        """What is said of the label, and whether that is enough."""
+        """Return a sentence with the probability, its threshold and the decision."""
         said = f"probability {self.probability:.3f}"
         verdict = "predicted" if self.predicted else "not predicted"
         if self.threshold is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Received:
-    """What one label receives from the labels of its graph; for every document alike.
+    """Attention and message that one label receives, equal for all documents.
 
     Attributes:
         label: column of the label.
@@ -133,7 +133,7 @@ def named_neighbours(
 def why_no_neighbours(model: "Model") -> str:
     """Return why no label that was asked about receives from others."""
     if hasattr(model, "members"):
-        return "no member of this ensemble has a label graph: labels listen to no other"
+        return "no member of this ensemble has a label graph: labels receive nothing"
     if model.config.head.kind == "recurrent":
         return (
             "this model has no label graph: its decoder writes one label after the "

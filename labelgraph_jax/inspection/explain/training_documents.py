@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TrainingDocuments:
-    """What is kept of M training documents.
+    """Stored data of M training documents.
 
     Attributes:
         ids, starts: ids and first words.
@@ -66,7 +66,7 @@ class TrainingDocuments:
 
 
 def document_vectors(model: "Model", examples: Examples) -> np.ndarray:
-    """What the text encoder makes of documents, each of length 1, float32 `[M, D]`.
+    """Return the text encoder's unit vectors of documents, float32 `[M, D]`.
 
     Of a head that reads tokens, the mean of theirs.
     """
@@ -156,7 +156,7 @@ def _make(model: "Model", documents: Sequence[Document]) -> TrainingDocuments:
 
 
 def _key(model: "Model", known: str) -> str:
-    """What the vectors depend on: documents, tokenizer, encoder."""
+    """Return a digest of what the vectors depend on: documents, tokenizer, encoder."""
     digest = hashlib.sha256(f"1 {known} {model.tokenizer.fingerprint}".encode())
     digest.update("\x1f".join(model.labels).encode())
     if model.encoder is not None:
@@ -169,7 +169,7 @@ def _key(model: "Model", known: str) -> str:
 
 
 def _read(path: Path, key: str, labels: int) -> TrainingDocuments | None:
-    """What was kept; None where it is of other documents, absent or damaged."""
+    """Read the stored documents; None where they are others, absent or damaged."""
     with (
         contextlib.suppress(WorkdirError),
         read_npz(path, error=WorkdirError) as stored,

@@ -1,4 +1,4 @@
-"""What each word adds to the logit of each label, of one model or of several."""
+"""Contribution of each word to the logit of each label, of one model or of several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ MOST_STEPS = 512
 
 @dataclass(frozen=True)
 class WordSums:
-    """What the words of a document add to one label's logit.
+    """Contributions of a document's words to one label's logit.
 
     Attributes:
         logit, baseline_logit: what they explain the difference of.
@@ -52,7 +52,7 @@ def explain_words(
     method: Method,
     steps: int,
 ) -> tuple[Trace, list[WordSums], str, str]:
-    """What the words add to the logits of some labels.
+    """Attribute the logits of some labels to the words of a document.
 
     Of an ensemble, whose logit is a weighed sum of its members', the weighed sum of
     what they add to each.

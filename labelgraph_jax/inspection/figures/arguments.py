@@ -1,4 +1,4 @@
-"""What figures accept: arrays of fitting lengths that hold numbers, else ValueError."""
+"""Checks of the arguments of figures: arrays of numbers of matching lengths."""
 
 from collections.abc import Sequence, Sized
 from typing import Any

@@ -27,7 +27,7 @@ SIDES = (
     (0, 1, "center", "bottom"),
     (0, -1, "center", "top"),
 )
-"""Where a name may stand, by preference: right and up, and what of it is there."""
+"""Possible positions of a name, preferred first: right and up, and its corner."""
 
 
 def open_axes(ax: "Axes | None", size: tuple[float, float] = (6.4, 4.0)) -> "Axes":
@@ -178,13 +178,13 @@ def name_points(
 
 
 def _meets(box: np.ndarray, others: np.ndarray) -> bool:
-    """Whether a box (x0, y0, x1, y1) overlaps one of some others `[n, 4]`."""
+    """Return True if a box (x0, y0, x1, y1) overlaps one of some others `[n, 4]`."""
     across = (others[:, 0] < box[2]) & (others[:, 2] > box[0])
     return bool((across & (others[:, 1] < box[3]) & (others[:, 3] > box[1])).any())
 
 
 def _covers(box: np.ndarray, dots: np.ndarray, reach: float) -> bool:
-    """Whether a box comes within `reach` pixels of one of some dots `[n, 2]`."""
+    """Return True if a box comes within `reach` pixels of one of some dots `[n, 2]`."""
     across = (dots[:, 0] > box[0] - reach) & (dots[:, 0] < box[2] + reach)
     along = (dots[:, 1] > box[1] - reach) & (dots[:, 1] < box[3] + reach)
     return bool((across & along).any())

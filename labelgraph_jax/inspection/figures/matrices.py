@@ -144,7 +144,7 @@ def gate_weights(
 
 
 class Scale(NamedTuple):
-    """How numbers become colours: ends, colours, what they are, how one is written."""
+    """Mapping of numbers to colours: ends, colours, label, and format of a number."""
 
     least: float
     most: float

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 INK = "#1f2430"
 """Text, spines and ticks."""
 MUTED = "#6b7280"
-"""What is said by the way: reference lines, notes, nodes of no cluster."""
+"""Colour of secondary elements: reference lines, notes, nodes of no cluster."""
 GRID = "#d9dde3"
 """Grid lines, bands and the edges of a network."""
 ACCENT = "#0072b2"

@@ -1,1 +1,1 @@
-"""What a label graph is made of."""
+"""Description of label graphs."""

@@ -1,4 +1,4 @@
-"""What a label graph looks like: from an adjacency to numbers, nothing printed."""
+"""Properties of a label graph: from an adjacency to numbers, nothing printed."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Threshold:
-    """What `thresholded` keeps of the co-occurring pairs at one tau."""
+    """Edges that `thresholded` keeps of the co-occurring pairs at one tau."""
 
     tau: float
     edges: int
@@ -41,7 +41,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class LearnedGraph:
-    """What training did to an adjacency; all numbers leave out the diagonal.
+    """Change of an adjacency in training; all numbers leave out the diagonal.
 
     Attributes:
         correlation: of the weights before and after; None where one is constant.
@@ -183,7 +183,7 @@ def _edges(
 
 
 def threshold(conditional: np.ndarray, tau: float) -> Threshold:
-    """What tau keeps of the conditional probabilities `[N, N]`, diagonal zero."""
+    """Count the edges of conditional probabilities >= tau `[N, N]`, diagonal zero."""
     kept = conditional >= tau
     return Threshold(tau, int(kept.sum()), int((~kept.any(axis=1)).sum()))
 
@@ -191,7 +191,7 @@ def threshold(conditional: np.ndarray, tau: float) -> Threshold:
 def compare(
     labels: Sequence[str], before: np.ndarray, after: np.ndarray, count: int
 ) -> LearnedGraph:
-    """What training changed, from the weights before and after, `[N, N]`."""
+    """Return the change in training, from the weights before and after, `[N, N]`."""
     others = ~np.eye(len(labels), dtype=bool)
     was, became = before[others], after[others]
     varies = bool(was.size and was.std() > 0 and became.std() > 0)

@@ -1,4 +1,4 @@
-"""Where a label graph comes from: training documents, a saved file, or a run."""
+"""Sources of a label graph: training documents, a saved file, or a run."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

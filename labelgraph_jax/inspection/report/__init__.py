@@ -1,4 +1,4 @@
-"""What a finished run looks like: one page that needs no network, and its pictures.
+"""Report on a finished run: one page that needs no network, and its pictures.
 
 From Python:
 
@@ -29,7 +29,7 @@ PICTURES = "report"
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """Where a report is.
+    """Paths of a written report.
 
     Attributes:
         page: the HTML file.
@@ -44,8 +44,8 @@ class WrittenReport:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """Where everything is, the metrics with their intervals, and what is left out
-        and why, as JSON values."""
+        """Return the paths, the metrics with their intervals, and the sections left
+        out with the reasons, as JSON values."""
         overall = self.report.overall
         return {
             "report": str(self.page),
@@ -58,7 +58,7 @@ class WrittenReport:
 
 
 def has_report(workdir: str | Path) -> bool:
-    """Whether a report stands in a work directory that knows its last results."""
+    """Return True if a work directory has a report at least as new as its results."""
     page, results = Path(workdir) / PAGE, Path(workdir) / "results.json"
     if not (page.is_file() and results.is_file()):
         return False

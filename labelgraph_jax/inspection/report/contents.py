@@ -1,4 +1,4 @@
-"""What a report says: plain values, each section there or a sentence why it is not."""
+"""Contents of a report: plain values; of each absent section a sentence why."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -99,14 +99,14 @@ class LabelTable:
 
     @property
     def shown(self) -> list[str]:
-        """What each label is called: its title where it has one."""
+        """Names to show for the labels: the title where there is one."""
         pairs = zip(self.names, self.titles, strict=True)
         return [title or name for name, title in pairs]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far probabilities are to be trusted.
+    """Calibration of the probabilities.
 
     Attributes:
         every: all cells (documents x labels) by their probability.

@@ -62,7 +62,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Source:
-    """What a report is made of.
+    """Sources of a report.
 
     Attributes:
         place: the work directory.

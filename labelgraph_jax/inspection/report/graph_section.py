@@ -43,7 +43,7 @@ def shown_labels(counts: np.ndarray, views: int) -> np.ndarray:
 
 
 def count_views(config: Config) -> int:
-    """How many matrices a run has to show."""
+    """Return the number of matrices that a run has to show."""
     graph = config.graph
     if graph.layers == 0 or config.head.kind == "recurrent":
         return 1
@@ -57,7 +57,7 @@ def count_views(config: Config) -> int:
 def training_cooccurrence(
     documents: Sequence[Document], labels: LabelSpace, ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How often some labels stand together in training, and P(j | i).
+    """Count joint occurrences of some labels in training, and compute P(j | i).
 
     Args:
         documents: of the training split.
@@ -199,7 +199,7 @@ def learned_views(sides: Sequence[LabelSide], ids: np.ndarray, when: str) -> lis
 
 
 def _missing(config: Config, views: Sequence[View]) -> list[str]:
-    """Why there is no attention, or no learned edge weight."""
+    """Return sentences on why there is no attention, or no learned edge weight."""
     graph = config.graph
     if config.head.kind == "recurrent":
         return ["A recurrent decoder writes labels one after another: no label graph."]

@@ -124,7 +124,7 @@ def _cells_known(kept: KeptPredictions) -> np.ndarray:
 def interval(
     value: float, draws: np.ndarray, alpha: float = 0.05
 ) -> tuple[float, float]:
-    """Where 1 - alpha of the draws lie, moved so that their mean is the value.
+    """Return the interval of 1 - alpha of the draws, moved to have the value as mean.
 
     A rare label is missing from many resamples, which lie below the value then: for
     macro-F1 the plain percentiles may not even contain it.

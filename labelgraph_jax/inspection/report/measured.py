@@ -219,7 +219,7 @@ def _rule(decision: Decision) -> str:
 
 
 def confusion(kept: KeptPredictions) -> Confusion | str:
-    """Which labels are missed together, and what is predicted in their place."""
+    """Count the labels missed together, and those predicted in their place."""
     missed = sparse.csr_array(kept.truth - kept.right_cells)
     missed.eliminate_zeros()
     wrong = sparse.csr_array(kept.decided_cells - kept.right_cells)

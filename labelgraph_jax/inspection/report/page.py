@@ -33,7 +33,7 @@ POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "img-src data:"
 )
-"""What the page may load: nothing but what is in it."""
+"""Content security policy of the page: it loads nothing from outside."""
 
 
 def page(report: Report, pictures: Mapping[str, str], *, source: str) -> str:
@@ -76,7 +76,7 @@ def embedded(value: Any) -> str:
 
 
 def _data(report: Report) -> dict[str, Any]:
-    """What the page's script reads."""
+    """Return the data that the page's script reads."""
     scored, graph = report.scored, report.graph
     found: dict[str, Any] = {"labels": None, "confusion": None, "graph": None}
     if isinstance(scored, Scored):

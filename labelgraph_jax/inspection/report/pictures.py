@@ -141,7 +141,7 @@ def themed(svg: str, name: str) -> str:
 
 
 def pictures(report: Report) -> Iterator[Picture]:
-    """What there is to draw of a report."""
+    """Yield the pictures of a report."""
     history = report.history
     if not isinstance(history, str):
         size = (4.8, 3.4)

@@ -70,7 +70,7 @@ def test_the_words_add_up_to_the_logit_of_predict(
     assert max(corn, key=lambda word: corn[word]) in ("Maize", "cob")
 
 
-def test_it_names_the_labels_listened_to_and_what_stands_beside(
+def test_it_names_the_labels_received_from_and_what_stands_beside(
     found: Explanation, model: Model
 ) -> None:
     graph, params = model.classifier.graph, model.params["label_graph"]
@@ -78,8 +78,8 @@ def test_it_names_the_labels_listened_to_and_what_stands_beside(
         row = LABELS.index(label.label)
         assert len(label.itself) == model.config.graph.layers
         for layer in range(len(label.itself)):
-            heard = sum(one.attention[layer] for one in label.neighbours)
-            assert heard + label.itself[layer] == pytest.approx(1.0, abs=1e-4)
+            received = sum(one.attention[layer] for one in label.neighbours)
+            assert received + label.itself[layer] == pytest.approx(1.0, abs=1e-4)
         for one in label.neighbours:
             column = LABELS.index(one.label)
             assert one.start == pytest.approx(float(graph.adjacency[row, column]))
@@ -244,7 +244,7 @@ def test_the_command_prints_a_table_of_80_columns_json_and_a_page(
     said = capsys.readouterr().out
     lines = [line for line in said.splitlines() if str(out) not in line]
     assert max(map(len, lines)) <= 80 and len(lines) < len(said.splitlines())
-    assert "Sum of attributions" in said and "Labels it listens to" in said
+    assert "Sum of attributions" in said and "Labels it receives from" in said
     assert "\x1b[" not in said
     assert out.read_text("utf-8").startswith("<!doctype html>")
 
