@@ -1,1 +1,1 @@
-"""What a trained thing is: networks, decisions, models, memories, ensembles."""
+"""Trained objects: networks, decisions, models, memories, ensembles."""

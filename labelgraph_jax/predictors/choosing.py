@@ -1,4 +1,4 @@
-"""How labels are decided, chosen on validation documents."""
+"""Choice of the decision rule on validation documents."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -168,7 +168,7 @@ class _Fits:
 
     @property
     def positives(self) -> int:
-        """How many labels the documents carry, where they are annotated."""
+        """Number of positive labels in the annotated cells."""
         return int(self.truth.sum() + self.missed.sum())
 
     @property
@@ -237,7 +237,7 @@ class _Fits:
         return float((micro + (2.0 * hits[present] / either[present]).mean()) / 2)
 
     def cross_fitted(self, rules: Mapping[str, Decision]) -> dict[str, np.ndarray]:
-        """What each rule decides of documents that it was not fitted on."""
+        """Return each rule's decisions on documents that it was not fitted on."""
         if not self.truth.any():
             return {name: rule.decide(self.scores) for name, rule in rules.items()}
 

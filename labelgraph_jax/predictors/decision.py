@@ -1,4 +1,4 @@
-"""How probabilities become labels: chosen on validation, saved beside the model.
+"""Decision rules for probabilities: chosen on validation, saved with the model.
 
 Everything that decides goes through `Decision.decide`, so what is measured is what is
 predicted.
@@ -33,7 +33,7 @@ from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 HALF = 0.5
 KINDS = ("half", *RULES, "top_k")
 EVERY = "threshold_of_every_label"
-"""What thresholds.json has in place of one number for each of very many labels."""
+"""Key in thresholds.json that replaces a number per label for very many labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ class Decision:
         return decided
 
     def summary(self) -> dict[str, Any]:
-        """What was asked for and what decides, as JSON values."""
+        """Return the requested and the chosen decision rule as JSON values."""
         return {
             "asked": self.asked or self.kind,
             "kind": self.kind,

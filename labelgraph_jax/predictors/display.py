@@ -50,7 +50,7 @@ class Shown(Pickled):
 
 
 class TextModel(Protocol):
-    """What is shown of a model of texts."""
+    """Properties of a text model that are displayed."""
 
     @property
     def workdir(self) -> Workdir: ...
@@ -69,7 +69,7 @@ class TextModel(Protocol):
 
 
 class RowModel(Protocol):
-    """What is shown of a model of a table's tasks."""
+    """Properties of a table model that are displayed."""
 
     @property
     def workdir(self) -> Workdir: ...
@@ -84,7 +84,7 @@ class RowModel(Protocol):
 
 
 def model_facts(model: TextModel) -> Facts:
-    """What there is to know at a glance of a model of texts: names and words."""
+    """Return a short summary of a text model: pairs of name and value."""
     config, results = model.config, _results(model.workdir)
     documents = annotated_documents(model.classifier.graph)
     most = int(documents.max()) if len(documents) else 0
@@ -119,7 +119,7 @@ def model_facts(model: TextModel) -> Facts:
 
 
 def table_facts(model: RowModel) -> Facts:
-    """What there is to know at a glance of a model of a table's tasks."""
+    """Return a short summary of a table model: pairs of name and value."""
     results = _results(model.workdir)
     tasks = [f"{target.name} ({target.kind})" for target in model.targets]
     facts = [

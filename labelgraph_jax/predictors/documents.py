@@ -79,7 +79,7 @@ def fingerprint(documents: Sequence[Document]) -> str:
 def document_tokenizer(
     config: TextConfig, documents: Sequence[Document]
 ) -> AnyTokenizer:
-    """What turns documents like the training documents into ids.
+    """Return the tokenizer for documents like the training documents.
 
     Raises:
         DataError: texts and features are mixed.
@@ -241,7 +241,7 @@ def token_weights(examples: Examples, tokenizer: AnyTokenizer) -> np.ndarray:
 
 
 def label_text(labels: LabelSpace, name: str) -> str:
-    """What a label feature is encoded from: its description, or its name in words."""
+    """Return the text that encodes a label: its name in words, and its description."""
     described = labels.descriptions.get(name, "")
     if len(labels.tasks) > 1:
         name = name.replace("/", " ", 1)

@@ -66,7 +66,7 @@ class Head(NamedTuple):
 
 
 class SemiChoice(NamedTuple):
-    """Which way learns most from the unlabelled documents, and by how much.
+    """Chosen way to learn from unlabelled documents, with the gain of each way.
 
     Attributes:
         kind: the chosen one, `none` where no gain is clear of noise.

@@ -33,7 +33,7 @@ CPU_CHUNK_TOKENS = 1024
 
 
 def chunk_tokens() -> int:
-    """How many tokens an encoder runs at a time: all at once but on a CPU."""
+    """Return the tokens encoded at a time: a chunk on a CPU, else 0 for all at once."""
     return CPU_CHUNK_TOKENS if jax.default_backend() == "cpu" else 0
 
 
@@ -260,7 +260,7 @@ class FrozenEncoder(Pickled):
 
     @cached_property
     def _compiled(self) -> tuple[Any, dict[str, Any]]:
-        """What encodes a batch, and the parameters on the device."""
+        """Return the compiled encoder of a batch, and its parameters on the device."""
         run = jax.jit(Transformer(self.shape, chunk_tokens=chunk_tokens()).apply)
         return run, {"params": jax.device_put(self.params)}
 

@@ -1,4 +1,4 @@
-"""What the labels' taxonomy means for a run: what needs it, what it measures."""
+"""Use of the labels' taxonomy in a run: settings that need it, metrics."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from labelgraph_jax.predictors.many_labels import label_chunk
 
 
 def label_ancestors(labels: LabelSpace) -> np.ndarray | None:
-    """Which label lies above which, bool `[N, N]`, see `functional.ancestor_matrix`.
+    """Return each label's ancestors, bool `[N, N]`, see `functional.ancestor_matrix`.
 
     None where no label lies above another: then there is no taxonomy to agree with.
     """

@@ -37,7 +37,7 @@ DAMPED: Mapping[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class HostBag:
-    """What follows from the counts of a document's tokens.
+    """Network over token counts, computed on the host.
 
         sigmoid(relu(bag + bias) @ labels.T + label_bias)
 

@@ -1,4 +1,4 @@
-"""What a model made of the test documents, kept beside its results.
+"""Predictions for the test documents, kept beside the results.
 
 A work directory has it in test_predictions.npz, so that a report need not score the
 documents again. Up to `predictions.WHOLE` labels all probabilities are kept, of more
@@ -59,7 +59,7 @@ def save_kept(place: Workdir, kept: KeptPredictions) -> None:
 
 
 def read_kept(place: Workdir) -> KeptPredictions | None:
-    """What `save_kept` wrote; None where nothing fits the model that stands there now.
+    """Read what `save_kept` wrote; None if it does not belong to the current model.
 
     Raises:
         WorkdirError: the file is damaged.

@@ -1,4 +1,4 @@
-"""What a label graph starts from, and the file that keeps it."""
+"""Starting values of a label graph, and the file that keeps them."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -30,7 +30,7 @@ from labelgraph_jax.predictors.scorers import (
 )
 
 MADE_ONCE = ("on_host", "_scores", "_scores_all", "placed", "label_side", "read")
-"""What another decision does not change."""
+"""Attributes that do not depend on the decision."""
 
 
 class LabelModel(Model):

@@ -35,7 +35,7 @@ RANKED_THRESHOLDS = ("auto", "half", "global", "top_k")
 
 
 def label_chunk(config: Config, labels: int) -> int:
-    """How many labels are scored at a time; 0 for all at once.
+    """Return the number of labels scored at a time; 0 for all at once.
 
     Args:
         config: the run's settings.
@@ -80,7 +80,7 @@ def obstacles(config: Config) -> list[str]:
 
 
 def uses_edges(config: Config, labels: int) -> bool:
-    """Whether the label graph is a list of edges in place of a matrix."""
+    """Return True if the label graph is a list of edges rather than a matrix."""
     graph = config.graph
     if graph.method == "sparse":
         return True
@@ -94,7 +94,7 @@ def uses_edges(config: Config, labels: int) -> bool:
 
 
 def needs_adjacency(config: Config, labels: int) -> bool:
-    """Whether the label graph starts from a matrix or edges at all.
+    """Return True if the label graph starts from a matrix or edges at all.
 
     Where edge weights are of a low rank it does not; nor where every label receives
     from every label, but a small one is kept then, for `labelgraph graph` to show.
@@ -103,7 +103,7 @@ def needs_adjacency(config: Config, labels: int) -> bool:
 
 
 def is_complete(config: Config) -> bool:
-    """Whether every label receives from every label, or from none."""
+    """Return True if every label receives from every label, or from none."""
     graph = config.graph
     return graph.layers == 0 or graph.role == "none" or graph.rank > 0
 

@@ -379,8 +379,8 @@ def evaluation(
 
 
 def _absent(predictions: Predictions) -> int:
-    """How many labels no document carries; labels that nobody annotated here are no
-    part of the averages."""
+    """Return the number of labels that no document carries; labels without any
+    annotation here are not part of the averages."""
     truth, known = predictions.truth, predictions.known
     assert truth is not None
     if known is None:
@@ -392,7 +392,7 @@ def _absent(predictions: Predictions) -> int:
 
 
 def cut_documents(predictions: Predictions, decision: Decision) -> int:
-    """How many documents may have more labels than the K that were kept."""
+    """Return the number of documents that may have more labels than the K kept ones."""
     if decision.kind == "top_k" or predictions.is_whole:
         return 0
     last = predictions.probabilities[:, -1]

@@ -56,7 +56,7 @@ Scored = tuple[str, float]
 
 @dataclass(frozen=True, repr=False)
 class Model(Shown, ABC):
-    """What `lg.load(workdir)` returns for a run over texts.
+    """Result of `lg.load(workdir)` for a run over texts.
 
     A `LabelModel` is one network; a `MemoryModel` looks labels up beside another model,
     and an `Ensemble` joins several: each of them predicts, decides and evaluates in the
@@ -148,14 +148,14 @@ class Model(Shown, ABC):
 
     @cached_property
     def ancestors(self) -> np.ndarray | None:
-        """Which label lies above which, bool `[N, N]`; None without a taxonomy, and
-        where labels are scored in chunks."""
+        """Ancestors of each label, bool `[N, N]`; None without a taxonomy, and where
+        labels are scored in chunks."""
         return None if self.label_chunk else label_ancestors(self.label_space)
 
     @cached_property
     def label_chunk(self) -> int:
-        """How many labels are scored at a time; 0 where all are at once. Labels that
-        were added change nothing: the classifier does not score them."""
+        """Number of labels scored at a time; 0 where all are at once. Added labels do
+        not count: the classifier does not score them."""
         return label_chunk(self.config, len(self.classifier.graph.counts))
 
     @property
@@ -165,7 +165,7 @@ class Model(Shown, ABC):
 
     @property
     def most_labels(self) -> int:
-        """How many labels of a document have a probability: all, or the best ones."""
+        """Number of labels of a document with a probability: all, or the best ones."""
         every = len(self.labels)
         return min(self.config.head.kept_labels, every) if self.label_chunk else every
 
@@ -181,7 +181,7 @@ class Model(Shown, ABC):
 
     @property
     def reads_features(self) -> bool:
-        """Whether documents are features with values rather than texts."""
+        """True if documents are features with values rather than texts."""
         return isinstance(self.tokenizer, FeatureTokenizer)
 
     @property
@@ -229,7 +229,7 @@ class Model(Shown, ABC):
         return self.score_documents(documents, batch_size=batch_size)[1]
 
     def documents(self, texts: Any) -> list[Document]:
-        """What is to be predicted, as documents without labels.
+        """Return the inputs as documents without labels.
 
         Raises:
             DataError: a text is not a string, or a row not features.
@@ -379,13 +379,13 @@ class Model(Shown, ABC):
     def explain(
         self, text: Any, labels: Sequence[str] | None = None, **options: Any
     ) -> Any:
-        """What moved the prediction for one text: `lg.explain(model, text)`."""
+        """Explain the prediction for one text: `lg.explain(model, text)`."""
         return labelgraph_jax.explain(self, text, labels, **options)
 
     def gate_statistics(
         self, documents: Sequence[Document], *, batch_size: int | None = None
     ) -> GateStatistics | None:
-        """What the gates do with some documents; None for a model without gates.
+        """Return statistics of the gates on documents; None for a model without gates.
 
         Raises:
             DataError: there is no document.

@@ -98,7 +98,7 @@ class Classifier:
         key: jax.Array | None = None,
         train: bool = False,
     ) -> Factors:
-        """What the logits of a batch are made of, of a `Magnet` alone."""
+        """Return the factors of the logits of a batch, of a `Magnet` alone."""
         arguments, options = self._inputs(batch)
         found = self.module.apply(
             self._variables(params, batch),
@@ -133,8 +133,8 @@ class Classifier:
         return vectors
 
     def text_vectors(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
-        """What the text encoder makes of a batch: document vectors `[B, D]`, or of a
-        head that reads tokens theirs `[B, S, D]`; float32, without dropout."""
+        """Return the vectors of a batch from the text encoder: documents `[B, D]`, or
+        for a head that reads tokens `[B, S, D]`; float32, without dropout."""
         (*_, token_mask), options = self._inputs(batch)
         token_ids = options.pop("token_ids", None)
         encoder = self.module.text_encoder
@@ -172,7 +172,7 @@ class Classifier:
 
     @property
     def has_gates(self) -> bool:
-        """Whether the label sets go through a mixture that has gates."""
+        """True if the label sets go through a mixture that has gates."""
         return isinstance(self.module, TaskMagnet) and self.module.mixture.has_gates
 
     def gate_weights(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
@@ -266,12 +266,12 @@ def token_table(params: Any) -> np.ndarray | None:
 
 
 def is_body(path: str) -> bool:
-    """Whether a parameter belongs to the pretrained encoder (its own rate)."""
+    """Return True if a parameter belongs to the pretrained encoder (its own rate)."""
     return path.startswith("text_encoder/transformer/")
 
 
 def is_frozen(config: TextConfig) -> Any:
-    """Which parameters never change, by path."""
+    """Return a predicate over paths that is True for parameters that never change."""
     prefixes = ["text_encoder/token_weight"]
     if not config.trainable:
         pretrained = config.vectors == "pretrained"
@@ -281,5 +281,5 @@ def is_frozen(config: TextConfig) -> Any:
 
 
 def count_parameters(params: Any) -> int:
-    """How many numbers the parameters hold."""
+    """Return the number of values in all parameters."""
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))

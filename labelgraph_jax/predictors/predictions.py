@@ -1,4 +1,4 @@
-"""What is predicted of documents: one type from the network's scores to every file.
+"""Predictions for documents: one type from the network's scores to every file.
 
 A network gives the probability of every label, or, of labels so many that no array of
 documents by labels is made, the K best labels of each document. Whatever comes after
@@ -73,7 +73,7 @@ class Predictions:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the probability of every label is here."""
+        """True if the probability of every label is here."""
         return self.probabilities.shape[1] == self.labels
 
     @property
@@ -85,7 +85,7 @@ class Predictions:
 
     @property
     def hits(self) -> Bool[np.ndarray, "M K"]:
-        """Which columns are true labels, bool `[M, K]`."""
+        """Mask of the columns that are true labels, bool `[M, K]`."""
         assert self.truth is not None
         ids = np.maximum(self.columns, 0)
         return ranked_hits(ids, self.truth.indptr, self.truth.indices)
@@ -179,7 +179,7 @@ class Predictions:
         return self.elsewhere(rows, ids)
 
     def kept(self, documents: Sequence[Document]) -> "KeptPredictions":
-        """What a work directory keeps of them: see `predictors.kept`.
+        """Return the predictions that a work directory keeps: see `predictors.kept`.
 
         Of up to `WHOLE` labels all, of more the best of each document and all that are
         decided. The truth is kept where the document is annotated.

@@ -89,7 +89,7 @@ def structure_results(
 
 
 def rule_results(predictions: Predictions, decision: Decision) -> dict[str, Any]:
-    """How often rules are broken, as JSON values.
+    """Return the violation counts of each rule as JSON values.
 
     Args:
         predictions: with truth and decisions.

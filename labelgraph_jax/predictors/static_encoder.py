@@ -36,7 +36,7 @@ def is_static(folder: Path) -> bool:
 
 
 def token_shares(sequences: Sequence[np.ndarray], vocabulary_size: int) -> csr_array:
-    """How much of each sequence each token is, float32 `[M, V]`; rows sum to 1."""
+    """Return each token's share of each sequence, float32 `[M, V]`; rows sum to 1."""
     lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
     ends = np.concatenate([[0], lengths.cumsum()])
     ids = np.concatenate([*sequences, np.zeros(0, np.int32)])

@@ -52,7 +52,7 @@ OF_A_FINISHED_RUN = (
     *("results.json", "report.html", "manifest.json"),
     *("thresholds.json", "test_predictions.npz"),
 )
-"""What more epochs make anew."""
+"""Files that further epochs write again."""
 
 
 class WorkdirError(ValueError):
@@ -126,7 +126,7 @@ class Workdir:
 
     @property
     def has_checkpoints(self) -> bool:
-        """Whether anything was trained here."""
+        """True if the directory holds a checkpoint."""
         return self.checkpoints.is_dir() and any(
             entry.name.isdecimal() for entry in self.checkpoints.iterdir()
         )
@@ -149,10 +149,10 @@ class Workdir:
         return config.training.epochs > epochs and not differences(known, same)
 
     def check(self, config: Config) -> bool:
-        """Whether `config` may train here; nothing is written.
+        """Check that `config` may train here; nothing is written.
 
         Returns:
-            Whether it already was: an earlier run stands here and can be resumed.
+            True if an earlier run stands here and can be resumed.
 
         Raises:
             WorkdirError: it belongs to another configuration (the differences are
@@ -287,7 +287,7 @@ class Workdir:
 
     @property
     def is_table(self) -> bool:
-        """Whether the run learned tasks of a table."""
+        """True if the run learned tasks of a table."""
         return self.table_path.is_file()
 
     def save_table(self, values: Mapping[str, Any]) -> None:
@@ -306,16 +306,16 @@ class Workdir:
 
     @property
     def has_thresholds(self) -> bool:
-        """Whether training came as far as fitting them."""
+        """True if training came as far as fitting thresholds."""
         return self.thresholds_path.is_file()
 
     def thresholds(self) -> Any:
-        """How labels are decided, see `decision.read_decision`."""
+        """Return the content of thresholds.json, see `decision.read_decision`."""
         return self._read_json(self.thresholds_path.name)
 
     @property
     def is_finished(self) -> bool:
-        """Whether training ended and the results were written."""
+        """True if training ended and the results were written."""
         return (self.path / "results.json").is_file()
 
     @property
@@ -334,7 +334,7 @@ class Workdir:
 
     @property
     def is_ensemble(self) -> bool:
-        """Whether several models are kept here, to be used as one."""
+        """True if several models are kept here, to be used as one."""
         return self.ensemble_path.is_file()
 
     def save_results(self, results: dict[str, Any]) -> None:
@@ -349,7 +349,7 @@ class Workdir:
         return self._read_object("results.json", "test")
 
     def history(self) -> list[dict[str, Any]]:
-        """What training logged, a line of metrics.jsonl each, in order.
+        """Return the training log, one entry per line of metrics.jsonl, in order.
 
         A last line that a killed run left half written is passed over.
 

@@ -65,7 +65,7 @@ def encode_added(memory: Memory, labels: LabelSpace, added: AddedLabels) -> Adde
 
 
 def in_words(memory: Memory) -> str:
-    """What it is and what validation chose, in one sentence."""
+    """Return a one-sentence description of a memory and its chosen settings."""
     config, choice = memory.config, memory.choice
     kind: str = config.kind
     if kind == "pretrained":
@@ -84,7 +84,7 @@ def in_words(memory: Memory) -> str:
 
 
 def memory_results(memory: Memory) -> dict[str, Any]:
-    """What results say of a memory, JSON values."""
+    """Return the results of a memory as JSON values."""
     return {
         "kind": memory.config.kind,
         "pretrained": memory.config.pretrained

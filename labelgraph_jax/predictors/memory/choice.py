@@ -1,4 +1,4 @@
-"""What validation documents choose of a memory: temperatures, weights, and a threshold.
+"""Choice of a memory's temperatures, weights and threshold on validation documents.
 
 Ranking decides, nDCG@5, which needs neither thresholds nor a matrix of documents by
 labels: every candidate is a label that the classifier or the memory ranks high.
@@ -35,7 +35,7 @@ WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 WITHOUT_VALIDATION = Choice(
     temperature=0.1, label_temperature=0.1, share=0.75, weight=0.0
 )
-"""Where there is nothing to choose on: the classifier stays alone."""
+"""Choice without validation documents: the classifier is used alone."""
 DEPTH = 5
 KEPT = 50
 """Labels of the classifier, at most, that are candidates."""
@@ -136,7 +136,7 @@ def choose(memory: Memory, validation: Validation) -> tuple[Choice, dict[str, An
 
 
 def unchosen(config: MemoryConfig) -> Choice:
-    """What the settings fix, where there is nothing to choose the rest on."""
+    """Return the choice without validation: the values that settings fix."""
     fixed = {
         name: getattr(config, name)
         for name in ("temperature", "label_temperature", "share", "weight")
@@ -177,7 +177,7 @@ def _candidates(
 
 
 def _holds(positives: sparse.csr_matrix, ids: np.ndarray) -> np.ndarray:
-    """Whether each row of a CSR matrix has each of its ids."""
+    """Return a mask of the ids that are in their row of a CSR matrix."""
     width = positives.shape[1]
     rows = np.repeat(np.arange(positives.shape[0]), np.diff(positives.indptr))
     held = np.sort(rows * width + positives.indices)
@@ -205,7 +205,7 @@ def _ndcg(
 
 
 def fit_text_rule(memory: Memory, validation: Validation) -> TextRule:
-    """How the text of a label that no training document carries decides.
+    """Fit the decision rule of labels without training documents, by their texts.
 
     Every trained label among the nearest label texts of a validation document is taken
     as if it were unseen: its score is measured against the *other* labels, and nothing

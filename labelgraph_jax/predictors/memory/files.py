@@ -53,12 +53,12 @@ def encoder_folder(place: Workdir) -> Path:
 
 
 def has_memory(place: Workdir) -> bool:
-    """Whether a memory stands beside the classifier."""
+    """Return True if a memory stands beside the classifier."""
     return (memory_folder(place) / "memory.json").is_file()
 
 
 def stored_settings(place: Workdir) -> MemoryConfig:
-    """What a work directory's memory was made with.
+    """Return the settings that a work directory's memory was made with.
 
     Raises:
         WorkdirError: memory.json is damaged.

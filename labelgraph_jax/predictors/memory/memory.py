@@ -57,7 +57,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What validation chose: see the formula above."""
+    """Settings chosen on validation: see the formula above."""
 
     temperature: float
     label_temperature: float
@@ -67,7 +67,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class TextRule:
-    """How a label's text alone gives a probability, and decides.
+    """Probability and decision of a label from its text alone.
 
     The score z of a label is the log of its softmax weight against the nearest label
     texts of *other*, trained labels; `p = sigmoid(slope z + intercept)`. Slope,
@@ -82,7 +82,7 @@ class TextRule:
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """What is kept.
+    """Stored vectors of a memory.
 
     Attributes:
         centre: mean vector of the training documents `[D]`; taken off every document.
@@ -116,7 +116,7 @@ class AddedLabels:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is looked up beside a classifier of N labels.
+    """Nearest-neighbour memory beside a classifier of N labels.
 
     Attributes:
         config: its settings.

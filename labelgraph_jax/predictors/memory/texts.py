@@ -89,7 +89,7 @@ class StaticReader:
 def frozen_reader(
     config: MemoryConfig, folder: Path, cache: Path | None
 ) -> FrozenReader | StaticReader:
-    """What reads documents with a frozen sentence encoder, or a static one.
+    """Return a reader of documents with a frozen or static sentence encoder.
 
     Args:
         config: how much of a document is read.

@@ -172,7 +172,7 @@ def _cut(config: Config, table: Table, fractions: Sequence[float]) -> list[np.nd
 
 
 def learn_targets(config: Config, table: Table) -> tuple[Target, ...]:
-    """What every task predicts, from training rows.
+    """Learn the target of every task from training rows.
 
     Raises:
         DataError: see `data.tables.learn_targets.learn_target`.
@@ -194,7 +194,7 @@ def learn_targets(config: Config, table: Table) -> tuple[Target, ...]:
 
 
 def learn_schema(config: Config, table: Table) -> TableSchema:
-    """How every other column is read, from training rows.
+    """Learn the reading of every other column from training rows.
 
     Raises:
         DataError: see `TableSchema.infer`.

@@ -1,4 +1,4 @@
-"""How the tasks of a table are decided: calibration and thresholds, from validation.
+"""Decisions on the tasks of a table: calibration and thresholds, from validation.
 
 A binary task and every label of a multi_label one has a threshold of its own, chosen
 on validation rows as labels of texts are. Before that its logits are calibrated, as
@@ -32,7 +32,7 @@ from labelgraph_jax.predictors.tables.network import DECIDED, table_tasks
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
 TASKS = "tasks"
-"""What thresholds.json of a run over a table holds."""
+"""Key in thresholds.json of a run over a table."""
 
 
 UNCALIBRATED = Calibration()

@@ -25,7 +25,7 @@ def measure_tasks(
     *,
     decided: np.ndarray | None = None,
 ) -> dict[str, Metrics]:
-    """What `functional.task_metrics` says, squared tasks in the column's own unit.
+    """Return `functional.task_metrics`, squared tasks in the column's own unit.
 
     Args:
         outputs: of the model, `[M, O]`.
@@ -161,7 +161,7 @@ def unseen_lines(unseen: Mapping[str, Any], rows: int) -> Iterator[str]:
 
 
 def count_unseen(unseen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """How many fields, how many different values, and the most frequent of these."""
+    """Return the number of fields and distinct values, and the most frequent ones."""
     return {
         name: {
             "rows": counts.total(),

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class TableModel(Shown):
-    """What `lg.load(workdir)` returns for a run over a table.
+    """Result of `lg.load(workdir)` for a run over a table.
 
     Attributes:
         workdir: where it came from.
@@ -128,7 +128,7 @@ class TableModel(Shown):
     def probabilities(
         self, encoded: EncodedRows, *, batch_size: int | None = None
     ) -> dict[str, np.ndarray]:
-        """As `predict_proba`, of rows that are encoded."""
+        """Like `predict_proba`, for rows that are already encoded."""
         return self._probabilities(
             self.outputs(encoded.examples, batch_size=batch_size)
         )
@@ -199,14 +199,14 @@ class TableModel(Shown):
         *,
         batch_size: int | None = None,
     ) -> list[dict[str, dict[str, Any]]]:
-        """As `predict`, of rows that are encoded."""
+        """Like `predict`, for rows that are already encoded."""
         outputs = self.outputs(encoded.examples, batch_size=batch_size)
         return self.predicted(outputs, all_scores)
 
     def predicted(
         self, outputs: np.ndarray, all_scores: bool = False
     ) -> list[dict[str, dict[str, Any]]]:
-        """As `predict`, of what `outputs` gave."""
+        """Like `predict`, for the result of `outputs`."""
         scores = self._probabilities(outputs)
         decided = decide(outputs, self.targets, self.rules)
         slices = task_slices(self.classifier.tasks)
@@ -298,7 +298,7 @@ class TableModel(Shown):
     def gate_statistics(
         self, rows: Rows, *, batch_size: int | None = None
     ) -> GateStatistics | None:
-        """What the gates do with some rows; None for a model without gates."""
+        """Return statistics of the gates on rows; None for a model without gates."""
         if not self.classifier.has_gates:
             return None
         # What training reads as missing in a split must be read here, too.

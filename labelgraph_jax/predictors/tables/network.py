@@ -98,7 +98,7 @@ class TableClassifier:
 
     @property
     def has_gates(self) -> bool:
-        """Whether experts are mixed by gates."""
+        """True if experts are mixed by gates."""
         return self.module.network.kind in GATED
 
     def gate_weights(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:

@@ -1,4 +1,4 @@
-"""What a table says of its rows beside inputs and targets: weights and groups."""
+"""Weights and groups of the rows of a table."""
 
 import dataclasses
 
