@@ -1,1 +1,1 @@
-"""What makes a trained thing: fit, evaluate, restore, baselines."""
+"""Functions that make trained models: fit, evaluate, restore, baselines."""

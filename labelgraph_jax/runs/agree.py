@@ -37,7 +37,7 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class LabelAgreement:
-    """How annotators agree about a label.
+    """Agreement of annotators on one label.
 
     Attributes:
         name: of the label.
@@ -56,7 +56,7 @@ class LabelAgreement:
 
 @dataclasses.dataclass(frozen=True)
 class AnnotatorPair:
-    """How two annotators agree.
+    """Agreement of two annotators.
 
     Attributes:
         names: of their files.
@@ -74,7 +74,7 @@ class AnnotatorPair:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How far several annotators agree.
+    """Agreement of several annotators.
 
     Attributes:
         names: of their files.

@@ -1,4 +1,4 @@
-"""What is fitted after training: decisions and memory, on validation documents."""
+"""Fitting after training: decisions and memory, on validation documents."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

@@ -45,7 +45,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What tells two sets of documents apart.
+    """Differences between two sets of documents.
 
     Attributes:
         documents: on each side.

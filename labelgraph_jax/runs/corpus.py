@@ -35,7 +35,7 @@ FEW = 20
 thresholds are then fitted on the training texts, and words are read that occur in one
 text only."""
 IN_MEMORY = "documents in memory"
-"""What their corpus is called in config.json of a run."""
+"""Name of the corpus in config.json of a run on documents in memory."""
 
 
 def read_corpus(

@@ -41,7 +41,7 @@ RARITY = 1e-3
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Distillation:
-    """How a static encoder is made.
+    """Settings for making a static encoder.
 
     Attributes:
         max_length: tokens that the pretrained encoder reads of a text.

@@ -1,4 +1,4 @@
-"""What a run reads its documents with: a pretrained encoder, or a static one."""
+"""Encoders of a run's documents: a pretrained encoder, or a static one."""
 
 import dataclasses
 import hashlib

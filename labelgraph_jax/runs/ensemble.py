@@ -156,7 +156,7 @@ def _link_or_copy(source: str, target: str) -> str:
 
 
 def _of_the_first(places: Sequence[Workdir]) -> dict[str, Any]:
-    """What an ensemble's results share with those of its members."""
+    """Return the results that an ensemble shares with its members."""
     results = [place.results() for place in places]
     names = ("corpus", "labels", "split", "documents", "devices")
     return {

@@ -50,7 +50,7 @@ from labelgraph_jax.training.step import TrainState, TrainStep
 from labelgraph_jax.training.throughput import ProfileSteps
 
 SHARED_SECONDS = 10.0
-"""How long a network file system may take to show a file of process 0."""
+"""Seconds that a network file system may take to show a file of process 0."""
 
 Say = Callable[[str], None]
 Value = TypeVar("Value")
@@ -58,7 +58,7 @@ Value = TypeVar("Value")
 
 @dataclasses.dataclass
 class Execution:
-    """What a run has while it goes on.
+    """Settings and signals of a run in progress.
 
     Attributes:
         settings: how it is carried out.

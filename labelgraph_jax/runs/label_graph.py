@@ -36,7 +36,7 @@ def label_graph_arrays(
     encoder: FrozenEncoder | StaticEncoder | None,
     target_mask: np.ndarray | None = None,
 ) -> LabelGraphArrays:
-    """What the label graph starts from; `sets` is the training split alone.
+    """Return the start of the label graph; `sets` is the training split alone.
 
     Of what is not annotated (`target_mask` False) nothing is counted: the prior of a
     label is its share of the documents that are annotated for it.
@@ -139,7 +139,7 @@ def label_features(
     tokenizer: AnyTokenizer,
     encoder: FrozenEncoder | StaticEncoder | None,
 ) -> np.ndarray:
-    """What a label starts from beside its neighbours, float32 `[N, D]`.
+    """Return the features that labels start from, float32 `[N, D]`.
 
     Args:
         config: the run's settings.

@@ -1,4 +1,4 @@
-"""What `labelgraph predict` writes: a JSON object for every document or row."""
+"""Output of `labelgraph predict`: a JSON object for every document or row."""
 
 import dataclasses
 import math
@@ -146,7 +146,7 @@ def prediction_rows(
     all_scores: bool = False,
     top_k: int = 0,
 ) -> list[dict[str, Any]]:
-    """What `labelgraph predict` writes of documents.
+    """Return the rows that `labelgraph predict` writes for documents.
 
     Args:
         model: whose labels and decision count.

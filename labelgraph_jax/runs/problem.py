@@ -1,4 +1,4 @@
-"""What a run learns: the parts of `fit` that differ between texts and tables."""
+"""Learning problems: the parts of `fit` that differ between texts and tables."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Validate = Callable[[Params, Iterable[Batch]], dict[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What training reads, and nothing it writes; a `Problem` adds what is its own.
+    """Inputs of training, none of its outputs; a `Problem` adds its own fields.
 
     Attributes:
         fingerprints: of each split.
@@ -58,13 +58,13 @@ class Problem(Protocol):
         """The records that the settings name, or those that are given."""
 
     def fingerprints(self, records: Any) -> Mapping[str, str]:
-        """Which records these are, by split."""
+        """Return the fingerprint of the records of each split."""
 
     def prepare(self, records: Any, say: Say) -> Any:
         """Everything that training reads, in memory: a `Prepared`."""
 
     def save(self, place: Workdir, prepared: Any) -> None:
-        """What the model is, beside its parameters; the same again on a resumed run."""
+        """Save the model's description; a resumed run saves the same again."""
 
     def init(self, prepared: Any, key: jax.Array) -> Params:
         """The first parameters."""
@@ -76,13 +76,13 @@ class Problem(Protocol):
         """`loss(params, batch, key)` -> `(loss_sum, weight_sum)`."""
 
     def validate(self, prepared: Any, mesh: Mesh) -> Validate:
-        """What measures the validation records."""
+        """Return the function that measures the validation records."""
 
     def calibrate(self, place: Workdir, prepared: Any, say: Say) -> Any:
         """The trained model, restored, that decides as its validation records say."""
 
     def results(self, place: Workdir, prepared: Any, model: Any) -> dict[str, Any]:
-        """What results.json says of this problem; the test split is read once."""
+        """Return the problem's part of results.json; the test split is read once."""
 
     def names(self, prepared: Any) -> tuple[str, ...]:
         """Labels or tasks, in the order of the network's outputs."""

@@ -52,7 +52,7 @@ def model_with_rules(model: Any, config: RulesConfig) -> Any:
 
 
 def check_rules(source: str, data: DataConfig) -> dict[str, Any]:
-    """What speaks against rules, as JSON values.
+    """Check rules against documents and return the result as JSON values.
 
     Args:
         source: a run with rules, or a file of them.

@@ -58,7 +58,7 @@ class ScoredDocuments:
         return np.asarray(label_f1(counts))
 
     def most_confused(self, count: int = 20) -> tuple[np.ndarray, list[str]]:
-        """How often each of some labels is missed where another is wrongly predicted.
+        """Count how often labels are missed where others are wrongly predicted.
 
         Args:
             count: the labels with most such documents, at most.

@@ -18,7 +18,7 @@ from labelgraph_jax.training.checkpoint_files import flat_tree
 from labelgraph_jax.training.step import path_string
 
 FILE = "start.json"
-"""Where a run keeps which other one it was begun from."""
+"""File that names the run from which this one was begun."""
 NAMED_AXES = {
     "label_bias": 1,
     "features": 1,

@@ -45,7 +45,7 @@ FIXED = ("text_encoder/token_weight",)
 
 
 class Stepping(NamedTuple):
-    """How a run takes its steps.
+    """State and compiled step of a run.
 
     Attributes:
         state: before the first one.

@@ -1,4 +1,4 @@
-"""What is known of labels beside documents, in training: terms of the loss."""
+"""Knowledge about labels beside documents, as terms of the training loss."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -34,7 +34,7 @@ class Shares:
 
 @dataclasses.dataclass(frozen=True)
 class FunctionReport:
-    """What a labelling function does.
+    """Statistics of one labelling function.
 
     Attributes:
         name, label: of the function, and what it votes on.
@@ -61,7 +61,7 @@ class FunctionReport:
 
 @dataclasses.dataclass(frozen=True)
 class WeakLabelReport:
-    """What becomes of a label.
+    """Result of the votes for one label.
 
     Attributes:
         name: of the label.
@@ -87,7 +87,7 @@ class WeakLabelReport:
 
 @dataclasses.dataclass(frozen=True)
 class WeakReport:
-    """What votes on some documents give.
+    """Result of votes on some documents.
 
     Attributes:
         documents: all, and those with a vote, which were written.

@@ -1,4 +1,4 @@
-"""What a run over a table says before it trains: tasks, columns, suspicions."""
+"""Messages of a run over a table before training: tasks, columns, suspicions."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What is wrong with a table that a run is to learn from, before it does."""
+"""Checks of a table that a run is to learn from, before training."""
 
 import ast
 import re
