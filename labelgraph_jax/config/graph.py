@@ -28,10 +28,10 @@ class GraphConfig:
     hidden: int = 128
     """Features per head of the first layer."""
     attention: Literal["gat", "gatv2", "relu", "convolution"] = "gat"
-    """How a label weighs its neighbours: graph attention, its second version, the
-    paper's ReLU form without softmax, or by the adjacency alone."""
+    """Weights of a label's neighbours: graph attention, its second version, the
+    paper's ReLU form without softmax, or the adjacency alone."""
     role: Literal["mask", "additive", "multiplicative", "fixed", "none"] = "additive"
-    """How the adjacency enters attention (see functional.graph_attention)."""
+    """Role of the adjacency in attention (see functional.graph_attention)."""
     initialisation: Literal[
         "cooccurrence",
         "identity",
@@ -42,7 +42,7 @@ class GraphConfig:
         "similarity",
         "file",
     ] = "cooccurrence"
-    """Where the adjacency starts: conditional co-occurrence, ..., the likeness of the
+    """Start of the adjacency: conditional co-occurrence, ..., the similarity of the
     labels' encoded names, or a file that `labelgraph graph` saved."""
     adjacency_file: str = ""
     """file: what `labelgraph graph --out` wrote."""
@@ -54,7 +54,7 @@ class GraphConfig:
     """similarity, and an edge list: of how many other labels a label receives at
     most, those most alike or most often beside it."""
     method: Literal["auto", "dense", "complete", "blocked", "sparse"] = "auto"
-    """How attention is computed; the result is the same. dense: the whole matrix;
+    """Algorithm of attention; the result is the same. dense: the whole matrix;
     complete: exact without a matrix, where every label receives from every label;
     blocked: some rows of the matrix at a time; sparse: over an edge list, which many
     labels have in any case."""
@@ -154,7 +154,7 @@ class GraphConfig:
 
     @property
     def is_learned(self) -> bool:
-        """Whether the adjacency is a parameter."""
+        """True if the adjacency is a parameter."""
         if self.learned is None:
             return self.role in ("additive", "multiplicative")
         return self.learned

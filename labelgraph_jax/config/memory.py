@@ -14,15 +14,15 @@ class MemoryConfig:
     """
 
     kind: Literal["none", "documents", "pretrained"] = "none"
-    """What documents are compared by: the model's own document vectors, or those of a
-    frozen sentence encoder."""
+    """Vectors by which documents are compared: the model's own document vectors, or
+    those of a frozen sentence encoder."""
     pretrained: str = "minilm"
     """pretrained: local folder, installed package, or hub id of the encoder; or a
     folder of `labelgraph distil`."""
     max_length: int = 128
     """pretrained: tokens that are read of a document."""
     neighbours: int = 200
-    """How many of the nearest documents, and of the nearest label texts, have a say."""
+    """Number of nearest documents, and of nearest label texts, that are used."""
     temperature: float | None = None
     """Of the softmax over the nearest documents: small, and the nearest decides."""
     label_temperature: float | None = None
@@ -30,7 +30,7 @@ class MemoryConfig:
     share: float | None = None
     """lambda: what the documents weigh in the memory, the rest being label texts."""
     weight: float | None = None
-    """What the memory weighs beside the classifier; 0 leaves the classifier alone."""
+    """Weight of the memory beside the classifier; 0 leaves the classifier alone."""
 
     def __post_init__(self) -> None:
         check_choices(self, "memory")

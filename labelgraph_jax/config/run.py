@@ -1,7 +1,7 @@
-"""How a run uses the machines it is given: nothing of it changes what is learned.
+"""Settings of the machines that a run uses: none of them changes what is learned.
 
-It is no part of the configuration that a work directory keeps, so that a run goes on
-over other devices, another mesh or another number of processes.
+They are not part of the configuration that a work directory keeps, so that a run goes
+on over other devices, another mesh or another number of processes.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class RunConfig:
     """Devices, processes, checkpoints: how a run is carried out."""
 
     parallel: Literal["jit", "pmap"] = "jit"
-    """What splits a step over the devices; both give the same numbers. pmap has no
-    model axis."""
+    """Transformation that splits a step over the devices; both give the same numbers.
+    pmap has no model axis."""
     mesh: str = ""
     """Devices along the batch and along the model, as data=4,model=2; all along the
     batch when empty. Over the model axis experts, wide layers and tables are split."""
@@ -33,9 +33,9 @@ class RunConfig:
     so: with --processes and --process-id, or LABELGRAPH_COORDINATOR, _PROCESSES and
     _PROCESS_ID. Cloud TPU, GKE's TPU nodes, Slurm and Open MPI need none."""
     processes: int | None = None
-    """How many processes there are."""
+    """Number of processes."""
     process_id: int | None = None
-    """Which of them this is, from 0."""
+    """Index of this process, from 0."""
     timeout: int = 300
     """Seconds to wait for the other processes at the start."""
 

@@ -125,7 +125,7 @@ ENCODER_SETTINGS = {
     "bilstm": {"dropout": 0.3, "token_dropout": 0.0, "learning_rate": 2e-3},
     "transformer": {"dropout": 0.1, "token_dropout": 0.0, "learning_rate": 3e-3},
 }
-"""What a setting that is left open becomes. The bag's were chosen on the validation
+"""Values of settings that are left open. The bag's were chosen on the validation
 documents of stdlib_docs."""
 
 MOVED: dict[tuple[str, str], tuple[str, str] | None] = {
@@ -135,7 +135,7 @@ MOVED: dict[tuple[str, str], tuple[str, str] | None] = {
     ("training", "threshold_shrinkage"): ("threshold", "shrinkage"),
     ("mixture", "expert_devices"): None,  # now of the command line: --mesh
 }
-"""Where settings of earlier versions stand now, so that their work directories load."""
+"""Present names of older versions' settings, so that their work directories load."""
 
 
 def from_dict(values: Any) -> Config:

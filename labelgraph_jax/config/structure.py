@@ -1,4 +1,4 @@
-"""What is known of the labels beside documents: what lies above what, and rules."""
+"""Knowledge about labels beside documents: rules over label names."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -50,7 +50,7 @@ class RulesConfig:
     obey the hard ones; loss: make breaking them improbable in training; auto: decode
     the hard ones, a loss for the soft ones."""
     weight: float = 1.0
-    """What the loss of all rules of a document counts beside that of its labels."""
+    """Weight of a document's rule losses beside the loss of its labels."""
 
     def __post_init__(self) -> None:
         check_choices(self, "rules")

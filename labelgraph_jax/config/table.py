@@ -25,7 +25,7 @@ TABLE_SETTINGS: dict[str, Any] = {
     "towers": (16,),
     "learning_rate": 2e-3,
 }
-"""What a setting that is left open becomes in a run over a table."""
+"""Values of settings that are left open, in a run over a table."""
 
 # What a run over a table does not read: sections, but for these settings of them, and
 # settings of `data`.
@@ -97,12 +97,12 @@ def parse_task(text: str) -> TaskSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class TableConfig:
-    """What to learn of a table, and how to read its columns."""
+    """Tasks to learn from a table, and the reading of its columns."""
 
     tasks: tuple[str, ...] = ()
-    """What `--task COLUMN=KIND` adds to: binary, multi_class, multi_label (a list, or
-    labels between delimiters), squared or auto; perhaps COLUMN=binary[VALUE]; perhaps
-    with :WEIGHT after it."""
+    """Tasks, as `--task COLUMN=KIND` adds them: binary, multi_class, multi_label (a
+    list, or labels between delimiters), squared or auto; perhaps COLUMN=binary[VALUE];
+    perhaps with :WEIGHT after it."""
     categorical: tuple[str, ...] = ()
     """Columns to read as categories, whatever they hold."""
     numeric: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ class TableConfig:
     longest_tail: float = 3.0
     """Numbers of a larger skewness are read on a logarithmic scale."""
     split: Literal["random", "order"] = "random"
-    """How missing validation and test splits are cut off: at random, every target in
+    """Split for missing validation and test parts: at random, every target in
     proportion; or in the file's order, the last rows for the test (a log by time)."""
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ GATED = ("omoe", "mmoe")
 
 @dataclass(frozen=True, kw_only=True)
 class MixtureConfig:
-    """What stands between the encoder and the tasks, where there are several."""
+    """Layer between the encoder and the tasks, where there are several."""
 
     kind: Literal[
         "none",
@@ -97,7 +97,7 @@ class MixtureConfig:
         return self.task_weights or (1.0,) * len(tasks)
 
     def network(self) -> dict[str, Any]:
-        """What a `modules.mixture.Mixture` is made of, but for tasks and hidden."""
+        """Return arguments of a `modules.mixture.Mixture`, except tasks and hidden."""
         return {
             "kind": self.kind,
             "experts": self.experts,

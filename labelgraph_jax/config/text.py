@@ -1,4 +1,4 @@
-"""What is read and how documents become vectors: the settings of data and text."""
+"""Settings of data and text: documents to read, and their encoding as vectors."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +19,7 @@ POOLINGS: dict[str, tuple[str, ...]] = {
     "bilstm": ("last", "mean", "max"),
     "transformer": ("mean", "max", "cls"),
 }
-"""What turns token vectors into one, by kind of encoder."""
+"""Ways to turn token vectors into one, by kind of encoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class ReadingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(ReadingConfig):
-    """Which documents, and how they are split."""
+    """Documents to read, and their splits."""
 
     corpus: str = "stdlib_docs"
     """A named corpus (`labelgraph data list`); ignored where `data` is given.
@@ -143,10 +143,11 @@ class TextConfig:
     layers: int = 2
     """Layers of a transformer that is not pretrained."""
     pooling: Literal["default", "mean", "max", "cls", "last"] = "default"
-    """How token vectors become one. By default: of a pretrained transformer as its
-    folder says (1_Pooling/config.json), else the mean; of a BiLSTM the last states."""
+    """Way to turn token vectors into one. By default: of a pretrained transformer as
+    its folder says (1_Pooling/config.json), else the mean; of a BiLSTM the last
+    states."""
     window_pooling: Literal["mean", "max"] = "mean"
-    """How the vectors of a long document's windows become one."""
+    """Way to turn the vectors of a long document's windows into one."""
     dropout: float | None = None
     """Dropout on vectors; what suits the encoder where none is given."""
     token_dropout: float | None = None
@@ -216,7 +217,7 @@ class TextConfig:
 
     @property
     def reads_ngrams(self) -> bool:
-        """Whether the tokens are n-grams."""
+        """True if the tokens are n-grams."""
         if self.ngrams is None:
             bag = self.encoder in ("bag", "bag+static")
             return bag and self.vectors == "random"
@@ -224,5 +225,5 @@ class TextConfig:
 
     @property
     def reads_static(self) -> bool:
-        """Whether the tokens, or some of them, are those of a static encoder."""
+        """True if the tokens, or some of them, are those of a static encoder."""
         return self.vectors == "static" or self.encoder == "bag+static"

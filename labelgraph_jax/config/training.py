@@ -1,4 +1,4 @@
-"""What is trained and how it decides: head, loss, thresholds, training."""
+"""Settings of training and decisions: head, loss, thresholds, training."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SELECTION_METRICS = ("micro_f1", "macro_f1", "samples_f1", "LRAP", "mAP", "nDCG@
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConfig:
-    """How document and label vectors become scores."""
+    """Way to turn document and label vectors into scores."""
 
     kind: Literal["product", "label_attention", "recurrent"] = "product"
     """MAGNET's product; every label attends to the tokens with its own vector; or a
@@ -129,12 +129,12 @@ LOSS_SETTINGS: dict[str, tuple[str, ...]] = {
         "gamma",
     ),
 }
-"""What each kind of loss reads beside label_smoothing."""
+"""Settings that each kind of loss reads beside label_smoothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThresholdConfig:
-    """How probabilities become labels; fitted on validation, saved with the model."""
+    """Decision rule for probabilities; fitted on validation, saved with the model."""
 
     kind: Literal["auto", "half", "global", "sloped", "label", "top_k"] = "auto"
     """0.5; one threshold for all labels; one that slopes with how often a label occurs
@@ -142,8 +142,8 @@ class ThresholdConfig:
     the best of these but for the last on validation documents that it was not fitted
     on."""
     metric: Literal["micro_f1", "mean_f1"] = "micro_f1"
-    """What thresholds are fitted and chosen by: micro-F1, or the mean of micro- and
-    macro-F1, which cares for rare labels more."""
+    """Metric that thresholds are fitted and chosen by: micro-F1, or the mean of micro-
+    and macro-F1, which gives rare labels more weight."""
     shrinkage: float = 20.0
     """label: positives at which a label's own threshold and the slope weigh equal."""
     k: int = 0
