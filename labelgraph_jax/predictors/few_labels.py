@@ -1,4 +1,4 @@
-"""Do unlabelled documents help? Asked of the labelled ones, by cross-fitting.
+"""Cross-fitted estimate, on the labelled documents, of what unlabelled ones add.
 
 Every way is fitted on all folds of the labelled documents but one and decides that one,
 as the supervised head does; the strength of both is that of the supervised head.
