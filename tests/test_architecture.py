@@ -27,6 +27,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 """Imports point down: a part sees what lies in lower layers, and itself."""
+QUESTIONS = ("what", "whether", "whom", "how", "where", "which", "who", "whose", "why")
+"""Words that make a riddle of a docstring's first line."""
 NARROWER = {
     "functional": set(),
     "config": set(),
@@ -140,18 +142,30 @@ def internal(path: Path) -> dict[str, int]:
     }
 
 
+def docstrings(tree: ast.AST) -> list[ast.Constant]:
+    """All docstrings, those below attributes included."""
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    ]
+
+
+def riddles(tree: ast.AST) -> list[tuple[int, str]]:
+    """The line and the first word of docstrings that begin with a question word."""
+    first = [(node.lineno, str(node.value).split()[0]) for node in docstrings(tree)]
+    return [(n, word) for n, word in first if word.strip(",:").lower() in QUESTIONS]
+
+
 def code_lines(path: Path) -> int:
-    """How many lines hold code: no docstring, no comment, not blank."""
+    """Number of lines that hold code: no docstring, no comment, not blank."""
     text = path.read_text(encoding="utf-8")
     words: set[int] = set()
-    for node in ast.walk(parsed(path)):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
-            assert node.end_lineno is not None
-            words |= set(range(node.lineno, node.end_lineno + 1))
+    for node in docstrings(parsed(path)):
+        assert node.end_lineno is not None
+        words |= set(range(node.lineno, node.end_lineno + 1))
     return sum(
         1
         for number, line in enumerate(text.split("\n"), 1)
@@ -282,6 +296,20 @@ HEAVY = {"torch", "tensorflow", "jax", "flax", "optax", "orbax", "grain", "sklea
 
 
 @pytest.mark.process
+def test_no_docstring_begins_with_a_question_word() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{line}: {word}"
+        for path in SOURCES
+        for line, word in riddles(parsed(path))
+    }
+    assert not found, "write 'Return ...', or a noun phrase"
+
+
+def test_question_words_are_found_below_attributes_too() -> None:
+    source = 'def f():\n    """Whether x."""\n\nx = 1\n"""The x."""\n"""What, y."""'
+    assert sorted(riddles(ast.parse(source))) == [(2, "Whether"), (6, "What,")]
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
     assert not loaded_after(f"import {PACKAGE}") & HEAVY
 

@@ -183,7 +183,7 @@ _SIGNS_OF_LOSS = ("CoordinationService", "Gloo", "barrier", "heartbeat", "UNAVAI
 
 
 def _says_that_a_process_is_lost(error: BaseException) -> bool:
-    """Whether an error is JAX's or Orbax's way to say that a process is gone."""
+    """Return True if an error is JAX's or Orbax's way to say that a process is gone."""
     if not _is_of_several_processes():
         return False
     signs = any(sign in str(error) for sign in _SIGNS_OF_LOSS)
@@ -202,7 +202,7 @@ def _tell_of_a_lost_process(error: BaseException) -> int:
 
 
 def _starts_several(environment: Mapping[str, str], arguments: list[str]) -> bool:
-    """Whether this process is, by all signs, one of several of a run."""
+    """Return True if this process seems to be one of several of a run."""
     counts = ("LABELGRAPH_PROCESSES", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
     return "--processes" in arguments or any(
         environment.get(name, "1") != "1" for name in counts
@@ -210,7 +210,7 @@ def _starts_several(environment: Mapping[str, str], arguments: list[str]) -> boo
 
 
 def _keep_stdout_for_results() -> None:
-    """What libraries print about connections goes to standard error."""
+    """Send what libraries print about connections to standard error."""
     if sys.stdout is None:
         return
     sys.stdout.flush()

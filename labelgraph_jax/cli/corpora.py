@@ -1,4 +1,4 @@
-"""What a corpus holds, on a terminal."""
+"""Contents of a corpus, on a terminal."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `--help` says beside what the parser says: examples, and whole paragraphs."""
+"""Additions to the parser's `--help`: examples, and whole paragraphs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ USUAL = {
 }
 """The options of `train` that people use, by the question that they answer."""
 COLUMN = 25
-"""Where the text of an option begins."""
+"""Column at which the text of an option begins."""
 
 
 def usual_options(config: Config) -> list[str]:
@@ -128,7 +128,7 @@ def examples(verb: type) -> list[str]:
 
 
 def closing_lines(named: Sequence[type], *, all_verbs: bool) -> list[str]:
-    """What stands below the parser's help.
+    """Return the lines below the parser's help.
 
     Args:
         named: the verb that help is asked for, or those of a group.

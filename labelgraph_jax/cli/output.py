@@ -1,4 +1,4 @@
-"""What a verb says: remarks on standard error, its result on standard output."""
+"""Output of a verb: remarks on standard error, its result on standard output."""
 
 import dataclasses
 import re

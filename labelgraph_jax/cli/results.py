@@ -81,7 +81,7 @@ def _print_documents(
 
 
 def _print_groups(console: Console, test: Mapping[str, Any]) -> None:
-    """How frequent, rare and unseen labels are ranked among themselves, and all."""
+    """Print how frequent, rare and unseen labels rank among themselves, and all."""
     table = plain_table()
     table.add_column("labels, by training documents", no_wrap=True)
     add_number_columns(table, ("labels", "documents", *GROUP_METRICS))

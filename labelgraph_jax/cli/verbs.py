@@ -89,7 +89,7 @@ VERBS: dict[str, type | dict[str, type]] = {
     "config": ShowConfig,
     "completion": Completion,
 }
-"""What can be typed first, and after the name of a group."""
+"""Names that can be typed first, and after the name of a group."""
 MAKERS = (
     *(Train, Ensemble, Memory, Distil, Report, Export, Serve),
     *(DataExport, LabelsAdd, LabelsRemove, Weak, PseudoWrite, PseudoRead),

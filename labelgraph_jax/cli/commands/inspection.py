@@ -71,10 +71,11 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Explain:
-    """Why these labels? Words, neighbouring labels, gates and training documents.
+    """Explain predicted labels: words, neighbouring labels, gates, training documents.
 
-    For each predicted label: what every word adds to its logit, and whether that adds
-    up; the labels it listens to; the gates' weights; the nearest training documents.
+    For each predicted label: the contribution of every word to its logit, with a check
+    that they add up; the labels it receives from; the gates' weights; the nearest
+    training documents.
 
     Examples:
       labelgraph explain runs/mine "Wheat exports rose in March"
@@ -89,7 +90,7 @@ class Explain:
     file: str = ""
     """In place of a text: a file that `predict` reads, with one document."""
     id: str = ""
-    """Which document of --file."""
+    """Id of the document to explain in --file."""
     reading: Reading = field(default_factory=ReadingConfig)
     label: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Explain this label in place of the predicted ones, predicted or not; may be
@@ -102,7 +103,7 @@ class Explain:
     """Points on the path of integrated-gradients; doubled, up to 512, until it adds
     up."""
     neighbours: int = 5
-    """Labels to name that a label listens to; 0 for none."""
+    """Labels to name that a label receives from; 0 for none."""
     documents: int = 5
     """Nearest training documents to name; 0 for none. The first time all of them are
     encoded, and kept in the work directory."""
@@ -204,7 +205,7 @@ class Graph:
         "taxonomy",
         "similarity",
     ] = "cooccurrence"
-    """How the adjacency is built, as graph.initialisation of `train`."""
+    """Start of the adjacency, as graph.initialisation of `train`."""
     tau: float = GraphConfig.tau
     """thresholded: smallest conditional probability that counts as an edge."""
     p: float = GraphConfig.p
@@ -214,7 +215,7 @@ class Graph:
     seed: int = TrainingConfig.seed
     """random, xavier: seed of the draw."""
     edges: int = 10
-    """How many of the strongest edges to print."""
+    """Number of strongest edges to print."""
     data_config: Data = field(default_factory=DataConfig)
     text: TextConfig = field(default_factory=TextConfig)
     json: Json = False

@@ -30,7 +30,7 @@ class LabelsAdd:
     label: str = ""
     """The name of one label, in place of a file."""
     description: str = ""
-    """What it means."""
+    """Description of the label's meaning."""
     json: Json = False
     quiet: Quiet = False
 

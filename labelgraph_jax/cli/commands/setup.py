@@ -18,10 +18,10 @@ from labelgraph_jax.data.terminal import json_line
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor:
-    """Will a run work here? Processes, devices, versions, folders, interconnect.
+    """Check that a run works here: processes, devices, versions, folders, network.
 
     Start it like the run itself, on every worker. With a finished run, and without
-    anything else: are its files as it left them?
+    anything else, check that its files are as it left them.
 
     Examples:
       labelgraph doctor
@@ -34,7 +34,7 @@ class Doctor:
     accept: Flag = False
     """Take the files of WORKDIR as they are now: they were changed on purpose."""
     workdir: str = ""
-    """Also try this folder: writable, the same on every process, held by no run?"""
+    """Also check this folder: writable, the same on every process, held by no run."""
     megabytes: int = 16
     """MiB per device of the timed all-reduce."""
     coordinator: str = ""

@@ -71,7 +71,7 @@ class Weak:
     labelled: str = ""
     """Labelled documents that rules are judged on; nothing is fitted to them."""
     votes: Literal["majority", "em"] = "majority"
-    """What makes probabilities of votes: em fits how reliable each function is."""
+    """Way to turn votes into probabilities: em fits each function's reliability."""
     allow_python: Flag = False
     """Execute RULES where it is a .py file."""
     reading: Reading = field(default_factory=ReadingConfig)

@@ -52,7 +52,7 @@ class Train:
     """
 
     workdir: str = DEFAULT_WORKDIR
-    """Where checkpoints, metrics and results go; created if absent."""
+    """Directory for checkpoints, metrics and results; created if absent."""
     preset: str = ""
     """Start from a named configuration; `labelgraph config --list` prints them."""
     config: str = ""
@@ -154,7 +154,7 @@ class Ensemble:
     """
 
     workdir: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="WORKDIR")]]
-    """Where the ensemble goes; absent or empty."""
+    """Directory for the ensemble; absent or empty."""
     runs: tyro.conf.Positional[
         Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN RUN [RUN ...]")]
     ]

@@ -1,4 +1,4 @@
-"""What is wrong with a set of processes, decided from plain facts."""
+"""Problems of a set of processes, decided from plain facts."""
 
 import statistics
 from collections import Counter
@@ -30,7 +30,7 @@ EXTRAS = {
     '`pip install -U "jax[cuda12]"` for an older driver',
     "TPU": '`pip install -U "jax[tpu]"`',
 }
-"""How JAX is installed for each accelerator."""
+"""Commands that install JAX for each accelerator."""
 
 
 def backend_failure(reason: str, facts: ProcessFacts) -> Finding:
@@ -52,7 +52,7 @@ def backend_failure(reason: str, facts: ProcessFacts) -> Finding:
 
 
 def problems_of(processes: Sequence[ProcessFacts]) -> list[Finding]:
-    """What keeps a run of these processes from working, or from being one run."""
+    """Return findings that keep these processes from working, or from being one run."""
     broken = [
         Finding(
             f"{facts.called}: the device does not compute: {facts.device_trouble}",
@@ -171,7 +171,7 @@ def _unwritable(
 def notes_of(
     processes: Sequence[ProcessFacts], environment: Mapping[str, str]
 ) -> list[Finding]:
-    """What is worth knowing and stops nobody."""
+    """Return the findings that are worth knowing but stop no run."""
     forced = [facts for facts in processes if facts.host_devices]
     count = forced[0].host_devices if forced else 0
     idle = [f for f in processes if f.accelerator and _wants_cpu(f)]

@@ -1,4 +1,4 @@
-"""Whether the files of a finished run are as it left them."""
+"""Check that the files of a finished run are unchanged."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

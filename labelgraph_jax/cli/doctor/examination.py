@@ -1,4 +1,4 @@
-"""What this machine and its processes are, and whether a run on them will work.
+"""Facts about this machine and its processes, and a check that a run will work on them.
 
 It measures: who is here, which devices, how fast they add up numbers together, which
 folders can be written. `checks.py` decides what that means.
@@ -40,7 +40,7 @@ from labelgraph_jax.cli.output import say
 from labelgraph_jax.training.hosts import Hosts, HostsError, initialise, scheduler
 
 EXCHANGE_SECONDS = 180.0
-"""How long one step that all processes take together may last."""
+"""Limit in seconds of one step that all processes take together."""
 
 
 SPARE_SECONDS = 30
@@ -48,7 +48,7 @@ SPARE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Examination:
-    """What was seen, and what it means.
+    """Findings about this machine and its processes.
 
     Attributes:
       process: the one that says so, from 0.
@@ -154,7 +154,7 @@ def _examine_devices(
     megabytes: int,
     found_by: str,
 ) -> Examination:
-    """What the processes find out together; as many steps as all can take."""
+    """Examine the processes together, as far as all can take part."""
     limit = partial(_within, EXCHANGE_SECONDS, environment)
     facts = machine_facts(environment, jax.process_index(), workdir)
     facts = device_facts(facts, environment)
@@ -195,7 +195,7 @@ def _alone(
     process: int,
     problem: Finding,
 ) -> Examination:
-    """What can be said without devices; JAX is not asked again."""
+    """Return the facts known without devices; JAX is not asked again."""
     facts = machine_facts(environment, process, workdir)
     return Examination(
         process=process,
@@ -213,7 +213,7 @@ def _alone(
 
 
 def how_found(hosts: Hosts, environment: Mapping[str, str], joined: bool) -> str:
-    """Who said which processes there are."""
+    """Return how the processes were found: flags, environment, scheduler, or alone."""
     if hosts.is_given:
         return "flags"
     if environment.get("LABELGRAPH_COORDINATOR"):

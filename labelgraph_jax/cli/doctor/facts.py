@@ -1,4 +1,4 @@
-"""What is known of a process and its machine, as plain values."""
+"""Facts about a process and its machine, as plain values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class ProcessFacts:
-    """What one process sees of its machine; every value travels as JSON.
+    """Facts about one process and its machine; every value travels as JSON.
 
     Attributes:
       process: its index, from 0.
@@ -87,5 +87,5 @@ def spans(numbers: Sequence[int]) -> str:
 
 
 def counted(kinds: Sequence[str]) -> str:
-    """How many there are of each kind: `2 x H100, 1 x A100`."""
+    """Return the number of each kind in words: `2 x H100, 1 x A100`."""
     return ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))

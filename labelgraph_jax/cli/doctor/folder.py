@@ -1,4 +1,4 @@
-"""Whether every process can write to the same work directory."""
+"""Check that every process can write to the same work directory."""
 
 import contextlib
 import dataclasses
@@ -15,17 +15,17 @@ from labelgraph_jax.runs.lock import holder
 from labelgraph_jax.training.hosts import gather_text, is_first
 
 SHARED_SECONDS = 10.0
-"""How long a file of process 0 may take to be seen by the others."""
+"""Seconds until a file of process 0 must be visible to the others."""
 
 
 _PART = 2000
 
 
 def examine_workdir(workdir: str) -> tuple[list[Finding], str]:
-    """Whether a work directory can be written, is everyone's same, and is free.
+    """Check that a work directory is writable, shared by all processes, and free.
 
     Returns:
-      What is wrong, and who holds it.
+      Problems, and the holder of the directory.
     """
     if "://" in workdir:
         what = f"--workdir {workdir}: must be a folder of a file system"
@@ -85,7 +85,7 @@ def _write_token(folder: Path, token: str) -> str:
 
 
 def _read_token(folder: Path, token: str) -> str:
-    """Why this is not the folder with process 0's file, or cannot be written."""
+    """Return why this is not the folder with process 0's file, or cannot be written."""
     end = time.monotonic() + SHARED_SECONDS
     while True:
         with contextlib.suppress(OSError):
@@ -98,7 +98,7 @@ def _read_token(folder: Path, token: str) -> str:
 
 
 def gather_json(value: Any) -> list[Any]:
-    """What every process says, of any length; all must call it."""
+    """Return the values of all processes, of any length; all must call it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     text = json.dumps(value)

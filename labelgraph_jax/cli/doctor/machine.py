@@ -1,4 +1,4 @@
-"""What a process sees of its machine and its devices."""
+"""Facts about a process's machine and its devices."""
 
 import contextlib
 import dataclasses
@@ -42,7 +42,7 @@ PLUGINS = {
 def machine_facts(
     environment: Mapping[str, str], process: int = 0, workdir: str = ""
 ) -> ProcessFacts:
-    """What a process sees of its machine without JAX's devices."""
+    """Return the facts about a process's machine, without JAX's devices."""
     memory_total, memory_free = read_memory()
     forced = re.search(
         r"--xla_force_host_platform_device_count=(\d+)",
@@ -163,7 +163,7 @@ def free_disk(path: Path) -> int | None:
 
 
 def writing_trouble(folder: Path) -> str:
-    """Why no file can be written to the folder; empty if one can."""
+    """Return why no file can be written to the folder; empty if one can."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -174,7 +174,7 @@ def writing_trouble(folder: Path) -> str:
 
 
 def machine_accelerator(environment: Mapping[str, str], devices: str = "/dev") -> str:
-    """What the machine holds, whatever JAX sees: `NVIDIA GPU`, `TPU` or nothing."""
+    """Return the accelerator, whatever JAX sees: `NVIDIA GPU`, `TPU` or nothing."""
     folder = Path(devices)
     if any(folder.glob("nvidia[0-9]*")) or listed_gpus():
         return "NVIDIA GPU"

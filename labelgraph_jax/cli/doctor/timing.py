@@ -1,4 +1,4 @@
-"""How fast the devices compute, alone and together."""
+"""Speed of the devices, alone and together."""
 
 import statistics
 import time
@@ -76,12 +76,12 @@ def sum_over_devices() -> int:
 
 
 def expected_sum(kinds: Sequence[Sequence[str]]) -> int:
-    """What `sum_over_devices` must give, of the kinds of devices by process."""
+    """Return the right result of `sum_over_devices` for the devices of each process."""
     return sum((process + 1) * len(own) for process, own in enumerate(kinds))
 
 
 def wrong_sum(got: int, expected: int) -> list[Finding]:
-    """Whether the devices add up wrongly."""
+    """Return a finding if the devices add up wrongly."""
     what = f"the sum over all devices is {got} and must be {expected}"
     hint = "the network or a device loses data: start each machine alone to find it"
     return [] if got == expected else [Finding(what, hint)]

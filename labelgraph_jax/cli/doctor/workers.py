@@ -1,4 +1,4 @@
-"""Whether all workers were started, and how to start them."""
+"""Check that all workers were started, with hints on how to start them."""
 
 import re
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ ASKS_FOR_PART = (
 
 @dataclass(frozen=True)
 class Announced:
-    """How many processes an environment speaks of, and how to start them all."""
+    """Number of processes an environment announces, and a hint to start them all."""
 
     workers: int
     by: str
@@ -92,7 +92,7 @@ def _announcements(environment: Mapping[str, str]) -> list[Announced]:
 
 
 def tpu_devices(accelerator_type: str) -> int | None:
-    """How many JAX devices a TPU of this type has, or None for one not known here.
+    """Return the number of JAX devices of a TPU type, or None for one not known here.
 
     The number in a name counts TensorCores up to v5p but for v5e, and chips in v5e and
     v6e; a JAX device is a TensorCore of v2 and v3 and a chip from v4 on.
@@ -109,7 +109,7 @@ def tpu_devices(accelerator_type: str) -> int | None:
 def started_alone(
     environment: Mapping[str, str], processes: int, devices: int, platform: str
 ) -> list[Finding]:
-    """Whether this is one worker of several, and the others were not started.
+    """Return a finding if this is one of several workers and others were not started.
 
     Args:
       environment: of this process.
