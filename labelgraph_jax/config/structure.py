@@ -1,4 +1,4 @@
-"""Knowledge about labels beside documents: rules over label names."""
+"""Knowledge about labels beside documents: a taxonomy, and rules over their names."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from labelgraph_jax.config.settings import (
 
 @dataclass(frozen=True, kw_only=True)
 class HierarchyConfig:
-    """What the taxonomy of the labels (`--taxonomy`) does in training."""
+    """Use of the labels' taxonomy (`--taxonomy`) in training."""
 
     kind: Literal["none", "consistent", "regularised", "contrast"] = "none"
     """consistent: a label is as probable as the most probable below it, by
@@ -20,7 +20,7 @@ class HierarchyConfig:
     label stays near its parents'; contrast: it is nearer to its children's than to
     others of its level (HCL-MTC)."""
     weight: float | None = None
-    """regularised, contrast: what that counts beside the loss of a document's labels;
+    """regularised, contrast: weight of that beside the loss of a document's labels;
     0.001 and 0.1 by default."""
 
     def __post_init__(self) -> None:

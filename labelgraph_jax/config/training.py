@@ -66,7 +66,7 @@ class LossConfig:
     negatives as there are to one."""
     label_smoothing: float = 0.0
     contrast: float = 0.0
-    """What a contrast between the documents of a batch counts beside the loss of a
+    """Weight of a contrast between the documents of a batch beside the loss of a
     document's labels: those that share labels are drawn together, by their share, and
     to their labels. 0: none; of a head of products."""
     gamma: float = 2.0

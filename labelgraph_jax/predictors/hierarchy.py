@@ -94,7 +94,7 @@ def hierarchy_results(
     ancestors: np.ndarray,
     known: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """How well decisions do on each level of a taxonomy, and under its constraint.
+    """Measure decisions on each level of a taxonomy, and under its constraint.
 
     Args:
         decided, truth: bool `[M, N]`.

@@ -76,7 +76,7 @@ def with_rules(
 def structure_results(
     predictions: Predictions, decision: Decision, ancestors: np.ndarray | None
 ) -> dict[str, Any]:
-    """What results say of a taxonomy and of rules, where there are any."""
+    """Return the results on a taxonomy and on rules, where there are any."""
     found: dict[str, Any] = {}
     decided = predictions.decided
     if ancestors is not None and predictions.ids is None and decided is not None:

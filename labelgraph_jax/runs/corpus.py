@@ -311,7 +311,7 @@ def layout_lines(corpus: Corpus) -> list[str]:
 
 
 def taxonomy_facts(taxonomy: str, config: DataConfig) -> dict[str, Any]:
-    """What a taxonomy says of the labels of a corpus, as JSON values.
+    """Return facts on a taxonomy of the labels of a corpus, as JSON values.
 
     Args:
         taxonomy: a file, or auto for the corpus's own.

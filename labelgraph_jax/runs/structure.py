@@ -129,7 +129,7 @@ def _terms(config: Config, labels: LabelSpace) -> list[Term]:
 
 
 def _documents(batch: Batch) -> Any:
-    """How many documents a batch has; the rest is padding."""
+    """Return the number of documents in a batch; the rest is padding."""
     mask = batch.get("example_mask")
     if mask is None:
         return float(len(batch["targets"]))
