@@ -43,7 +43,7 @@ BUDGETS = {
     "modules": 2_080,
     "data": 10_935,
     "training": 3_375,
-    "predictors": 5_495,
+    "predictors": 5_500,
     "runs": 5_310,
     "inspection": 4_800,
     "deploy": 3_020,

@@ -28,7 +28,7 @@ OTHER = "other"
 
 @dataclasses.dataclass(frozen=True)
 class TaxonomyReport:
-    """What answers make of a list of labels.
+    """List of labels made from answers, and its changes.
 
     Attributes:
         labels: names, the most often proposed first, with how often.
@@ -47,7 +47,7 @@ class TaxonomyReport:
 
 @dataclasses.dataclass(frozen=True)
 class PseudoReport:
-    """What answers make of documents.
+    """Labels of documents made from answers.
 
     Attributes:
         documents: in the file, and those that were answered.
