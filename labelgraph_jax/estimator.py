@@ -135,7 +135,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         y: Any,
         sample_weight: Any = None,
     ) -> "LabelGraphClassifier":
-        """Trains on labelled texts.
+        """Train on labelled texts.
 
         Args:
             X: texts, as a list, array or pandas Series.
@@ -240,7 +240,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         return float(np.average(right, weights=sample_weight))
 
     def save(self, workdir: str | Path) -> None:
-        """Writes the model as a work directory: `lg.load`, `labelgraph predict` and
+        """Write the model as a work directory: `lg.load`, `labelgraph predict` and
         `labelgraph export` read it.
 
         Raises:
@@ -322,7 +322,7 @@ def fit(
     reading: ReadingConfig | None = None,
     **parameters: Any,
 ) -> Model:
-    """Trains on labelled texts in memory; the short form of `LabelGraphClassifier`.
+    """Train on labelled texts in memory; the short form of `LabelGraphClassifier`.
 
         model = lg.fit(["Wheat rose", "Gold fell", ...], [["grain"], ["metal"], ...])
         model = lg.fit(frame, epochs=10)      # with columns text and labels, or 0/1

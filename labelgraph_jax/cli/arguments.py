@@ -32,7 +32,7 @@ ALIASES = {
 _POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
 _MANY = -1
 _ALIKE = 0.7
-"""So much of two names must be the same for one to be told as near the other."""
+"""Share of two names that must be the same for one to be suggested for the other."""
 _SAME = 0.85
 """And so much where other options have the word that was typed in their names."""
 

@@ -119,7 +119,7 @@ class GraphConfig:
         )
 
     def _check_method(self) -> None:
-        """Refuses a way to compute attention that the form or the edges cannot take."""
+        """Refuse a way to compute attention that the form or the edges cannot take."""
         known = GRAPH_METHODS.get(self.attention, METHODS)
         require(
             self.method in known,

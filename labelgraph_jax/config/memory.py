@@ -24,9 +24,10 @@ class MemoryConfig:
     neighbours: int = 200
     """Number of nearest documents, and of nearest label texts, that are used."""
     temperature: float | None = None
-    """Of the softmax over the nearest documents: small, and the nearest decides."""
+    """Temperature of the softmax over the nearest documents; if small, the nearest
+    decides."""
     label_temperature: float | None = None
-    """Of the softmax over the nearest label texts."""
+    """Temperature of the softmax over the nearest label texts."""
     share: float | None = None
     """lambda: what the documents weigh in the memory, the rest being label texts."""
     weight: float | None = None
@@ -56,7 +57,7 @@ class MemoryConfig:
 
 
 def check_memory(config: Any) -> None:
-    """Refuses a memory that a run cannot have.
+    """Refuse a memory that a run cannot have.
 
     Args:
         config: the whole `Config`.

@@ -159,7 +159,7 @@ def from_dict(values: Any) -> Config:
 
 
 def read_config(path: str | Path) -> Config:
-    """Reads a configuration from a JSON file.
+    """Read a configuration from a JSON file.
 
     Raises:
         ConfigError: the file is absent or not JSON, or a setting is wrong.

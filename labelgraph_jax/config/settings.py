@@ -27,7 +27,7 @@ def require(condition: bool, message: str) -> None:
 
 
 def check_choices(section: Any, name: str) -> None:
-    """Refuses a value that is none of those its setting names."""
+    """Refuse a value that is none of those its setting names."""
     for key, hint in typing.get_type_hints(type(section)).items():
         if typing.get_origin(hint) is Literal:
             coerce(getattr(section, key), hint, f"{name}.{key}")
@@ -42,7 +42,7 @@ def require_numbers(
     positive: tuple[str, ...] = (),
     shares: tuple[str, ...] = (),
 ) -> None:
-    """Refuses a number of a section that is out of its range; None is left alone.
+    """Refuse a number of a section that is out of its range; None is left alone.
 
     Args:
         section: the dataclass.

@@ -64,7 +64,7 @@ class TaskSpec(NamedTuple):
 
 
 def parse_task(text: str) -> TaskSpec:
-    """Reads `column=kind`, `column=binary[value]` or either with `:weight` after it.
+    """Read `column=kind`, `column=binary[value]` or either with `:weight` after it.
 
     Raises:
         ConfigError: it is something else.
@@ -171,7 +171,7 @@ class TableConfig:
 
 
 def check_table_run(config: Any) -> None:
-    """Refuses settings of texts in a run over a table, and the other way round.
+    """Refuse settings of texts in a run over a table, and the other way round.
 
     Args:
         config: the whole `Config`.

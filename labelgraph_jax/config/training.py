@@ -198,9 +198,9 @@ class TrainingConfig:
     """Gradient checkpointing of a trained transformer: every layer is computed twice,
     so that a TPU or GPU keeps less of long documents; on a CPU XLA saves nothing."""
     row_updates: bool = True
-    """Of a large table of token or category vectors move the rows that a batch reads;
-    the others catch up when they are read, and for every validation. The same up to
-    rounding as moving all rows at every step, and several times as fast."""
+    """Update only the rows of a large table of token or category vectors that a batch
+    reads; the others catch up when they are read, and for every validation. Equal up
+    to rounding to an update of all rows at every step, and several times as fast."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -5,13 +5,13 @@ import itertools
 from collections.abc import Iterable
 
 MOST_LETTERS = 100
-"""Of a name that are compared."""
+"""Letters of a name that are compared."""
 MOST_NAMES = 50_000
-"""That are looked at."""
+"""Names that are looked at."""
 MOST_COMPARED = 300
 """Names that are compared letter by letter: those that share most parts."""
 PARTS = 16
-"""Of three letters that the names to be compared are chosen by."""
+"""Parts of three letters by which the names to be compared are chosen."""
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -186,7 +186,7 @@ class LabelSpace:
         tasks: tuple[str, ...] = (),
         also: Iterable[str] = (),
     ) -> LabelSpace:
-        """Collects the labels of the training documents, sorted by name.
+        """Collect the labels of the training documents, sorted by name.
 
         Args:
             train_documents: the training split alone: a label that only the
@@ -229,7 +229,7 @@ class LabelSpace:
     def label_sets(
         self, documents: Sequence[Document]
     ) -> tuple[csr_array, Counter[str]]:
-        """Writes the documents' labels as a sparse matrix: what no document has takes
+        """Write the documents' labels as a sparse matrix: what no document has takes
         no memory.
 
         Returns:
@@ -351,7 +351,7 @@ class LabelSpace:
 
     @classmethod
     def from_json(cls, text: str) -> LabelSpace:
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
 
         Raises:
             DataError: `text` is not such a JSON object.

@@ -103,5 +103,5 @@ class Layout:
 
 
 OLD = Layout(ask=False)
-"""Of a work directory of version 0.6.0, which kept none: what could be a delimiter is
-one, and blanks divide the labels of a TSV without a header."""
+"""Layout of a work directory of version 0.6.0, which kept none: what could be a
+delimiter is one, and blanks divide the labels of a TSV without a header."""

@@ -14,7 +14,7 @@ from labelgraph_jax.data.documents import Corpus, DataError, Document
 def iterative_stratification(
     targets: Any, fractions: Sequence[float], seed: int
 ) -> list[np.ndarray]:
-    """Divides documents into subsets that all hold the labels in proportion.
+    """Divide documents into subsets that all hold the labels in proportion.
 
     The rarest label first, each of its documents goes to the subset that still
     wants the most of this label; then the next rarest label among the documents
@@ -52,7 +52,7 @@ def complete_splits(
     test_fraction: float,
     seed: int,
 ) -> Corpus:
-    """Cuts the splits that a corpus lacks off its training split.
+    """Cut the splits that a corpus lacks off its training split.
 
     By iterative stratification over the labels (over those of all tasks, where
     there are tasks and not several are learned), and over what documents are not
@@ -243,7 +243,7 @@ class _Stratifier:
         return sequence
 
     def _assign(self, rows: np.ndarray, subset: int) -> np.ndarray:
-        """Puts documents into a subset; returns the labels that they have."""
+        """Put documents into a subset; return the labels that they have."""
         self._subset[rows] = subset
         self._room[subset] -= len(rows)
         labels = self._labels_of.groups(rows)

@@ -187,7 +187,7 @@ def at_half(labels: int) -> Decision:
 
 
 def save_decision(place: Workdir, decision: Decision, labels: Sequence[str]) -> None:
-    """Writes thresholds.json: one number per label, or one for all of very many."""
+    """Write thresholds.json: one number per label, or one for all of very many."""
     place.save_thresholds(decision_values(decision, labels))
 
 
@@ -210,7 +210,7 @@ def decision_values(decision: Decision, labels: Sequence[str]) -> dict[str, Any]
 def read_decision(
     place: Workdir, labels: Sequence[str], ancestors: np.ndarray | None = None
 ) -> Decision:
-    """Reads thresholds.json, that of version 0.1 too.
+    """Read thresholds.json, that of version 0.1 too.
 
     Raises:
         WorkdirError: it is absent, or holds no decision for these labels.
@@ -224,7 +224,7 @@ def decision_from(
     path: Path,
     ancestors: np.ndarray | None = None,
 ) -> Decision:
-    """Reads what `decision_values` made.
+    """Read what `decision_values` made.
 
     Raises:
         WorkdirError: it holds no decision for these labels; `path` is named.

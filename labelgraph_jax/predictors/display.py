@@ -23,7 +23,7 @@ SHOWN = {
 }
 """Test metrics of a model of texts, and their names."""
 TASK_METRICS = ("auc", "accuracy", "micro_f1", "rmse")
-"""Of a task of a table the first of these that it has."""
+"""Metrics of a table's task in order of preference: the first that it has is shown."""
 MOST_TASKS = 6
 """Tasks that are named; of further ones their number."""
 
@@ -162,7 +162,7 @@ def _place(place: Workdir) -> str:
 
 
 def _results(place: Workdir) -> dict[str, Any]:
-    """Of a finished run; a model is shown whatever became of its folder."""
+    """Return the results of a finished run; empty if its folder is gone or damaged."""
     try:
         return place.results() if place.is_finished else {}
     except WorkdirError:

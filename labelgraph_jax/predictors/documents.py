@@ -102,7 +102,7 @@ def document_tokenizer(
 
 
 def require_bag(config: TextConfig) -> None:
-    """Refuses settings that documents of features cannot have.
+    """Refuse settings that documents of features cannot have.
 
     Raises:
         ConfigError: anything but a bag of vectors learned from nothing, or what is of
@@ -252,7 +252,7 @@ def label_text(labels: LabelSpace, name: str) -> str:
 def require_annotations(
     documents: Sequence[Document], labels: LabelSpace, what: str = "documents"
 ) -> None:
-    """Refuses documents of which none is annotated for a label of the model.
+    """Refuse documents of which none is annotated for a label of the model.
 
     Args:
         documents: to measure; none at all is no error.

@@ -110,7 +110,7 @@ class FrozenEncoder(Pickled):
         cache: Path | None = None,
         pooling: str = "",
     ) -> "FrozenEncoder":
-        """Reads an encoder's weights and settings.
+        """Read an encoder's weights and settings.
 
         Args:
             folder: where they lie.
@@ -235,7 +235,7 @@ class FrozenEncoder(Pickled):
     def _fill(
         self, store: Any, sequences: list[np.ndarray], missing: np.ndarray
     ) -> None:
-        """Encodes the sequences at the indices `missing` and writes them to `store`."""
+        """Encode the sequences at the indices `missing` and write them to `store`."""
         if not len(missing):
             return
         run, variables = self._compiled
@@ -265,7 +265,7 @@ class FrozenEncoder(Pickled):
         return run, {"params": jax.device_put(self.params)}
 
     def compile_all(self) -> None:
-        """Encodes one batch of every shape of `rows` and `lengths`."""
+        """Encode one batch of every shape of `rows` and `lengths`."""
         for length in self.lengths:
             for rows in self.rows:
                 sequences = [np.zeros(length, np.int32)] * rows

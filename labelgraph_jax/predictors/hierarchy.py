@@ -25,7 +25,7 @@ def label_ancestors(labels: LabelSpace) -> np.ndarray | None:
 
 
 def require_taxonomy(config: Config, labels: LabelSpace) -> None:
-    """Refuses settings that need a taxonomy where the labels have none.
+    """Refuse settings that need a taxonomy where the labels have none.
 
     Raises:
         ConfigError: no label lies above another, and a setting says that one must.

@@ -120,7 +120,7 @@ def free_bytes() -> int:
 
 
 def require_room(rows: int, labels: int, what: str, instead: str) -> None:
-    """Refuses an array float32 `[rows, labels]` that memory has no room for.
+    """Refuse an array float32 `[rows, labels]` that memory has no room for.
 
     Args:
         rows, labels: its shape.

@@ -23,7 +23,7 @@ from labelgraph_jax.training.objectives import LossFn, LossSum
 
 MODEL_INPUTS = ("token_mask", "token_ids", "token_vectors", "token_values")
 INPUT_VECTORS = "input_vectors"
-"""Of a batch: vectors that are read in the place of those of its token ids."""
+"""Batch entry: vectors that are read in place of those of its token ids."""
 
 
 @dataclass(frozen=True)

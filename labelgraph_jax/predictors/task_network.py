@@ -25,7 +25,7 @@ TEXT_HIDDEN = (256,)
 
 
 def require_label_sets(config: Config, tasks: Mapping[str, np.ndarray]) -> None:
-    """Refuses a mixture over documents with a single label set, or an empty one.
+    """Refuse a mixture over documents with a single label set, or an empty one.
 
     Raises:
         ConfigError: there is nothing to share.

@@ -186,7 +186,7 @@ class Workdir:
     def claim(
         self, config: Config, data: Mapping[str, str], what: str = "documents"
     ) -> None:
-        """Makes this the work directory of `config`.
+        """Make this the work directory of `config`.
 
         Args:
             config: of the run.

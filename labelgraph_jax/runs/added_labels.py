@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 def make_memory(
     workdir: str | Path, config: MemoryConfig, *, say: Say = lambda line: None
 ) -> dict[str, Any]:
-    """Puts a memory beside the classifier of a finished run, or takes it away.
+    """Put a memory beside the classifier of a finished run, or take it away.
 
     What it is chosen by and what its thresholds are fitted on are the run's own
     validation documents; the test split is measured again. Labels that were added keep
@@ -78,7 +78,7 @@ def make_memory(
 
 
 def add_labels(workdir: str | Path, labels: Sequence[NewLabel]) -> AddedLabels:
-    """Adds labels that training never saw; they are known by their text from now on.
+    """Add labels that training never saw; they are known by their text from now on.
 
     All of them, or none where one cannot be added.
 
@@ -116,7 +116,7 @@ def add_labels(workdir: str | Path, labels: Sequence[NewLabel]) -> AddedLabels:
 
 
 def remove_labels(workdir: str | Path, names: Sequence[str]) -> AddedLabels:
-    """Takes added labels away again; returns those that are left.
+    """Take added labels away again; return those that are left.
 
     Raises:
         DataError: a label was not added; one that was trained cannot be removed, nor
@@ -187,7 +187,7 @@ def _check_new(
     before: AddedLabels,
     labels: Sequence[NewLabel],
 ) -> None:
-    """Refuses labels that are there already, or whose parents are not."""
+    """Refuse labels that are there already, or whose parents are not."""
     for label in labels:
         if label.name in before.names:
             raise DataError(f"{place.path}: the label {label.name!r} was added before")

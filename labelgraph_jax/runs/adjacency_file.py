@@ -29,7 +29,7 @@ def write_adjacency(
     adjacency: np.ndarray,
     about: Mapping[str, Any],
 ) -> None:
-    """Saves an adjacency with the names of its labels; a file in the way is replaced.
+    """Save an adjacency with the names of its labels; a file in the way is replaced.
 
     Args:
         path: of the file; its folder is made where there is none.

@@ -23,7 +23,7 @@ FOLDS = 5
 DRAWS = 2_000
 SHOWN = 20
 LEVEL = 0.05
-"""Of an interval, and of all words or labels together that are said to have moved."""
+"""Level of an interval, and of all reported words or labels together."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from labelgraph_jax.data.readers.roles import Mode
 from labelgraph_jax.predictors.many_labels import MANY
 
 MOST_COPIES = 40
-"""So often a validation document of a large weight counts, at most."""
+"""Most copies that a validation document of a large weight counts as."""
 FEW = 20
 """Below so many different texts in memory none is kept back for validation: the
 thresholds are then fitted on the training texts, and words are read that occur in one
@@ -47,7 +47,7 @@ def read_corpus(
     known: Collection[str] = (),
     complain: Complain = refuse,
 ) -> Corpus:
-    """Reads the corpus that the settings name, missing splits cut off.
+    """Read the corpus that the settings name, missing splits cut off.
 
     Args:
         split: cut off missing splits; without, they stay empty.
@@ -291,7 +291,7 @@ def require_plain_loss(config: Config, corpus: Corpus) -> None:
 
 
 def require_labels(documents: Sequence[Document], corpus: Corpus) -> None:
-    """Refuses a training split without documents or labels.
+    """Refuse a training split without documents or labels.
 
     Raises:
         DataError: there is nothing to learn from.

@@ -33,7 +33,7 @@ LEAST_TEXTS = 20
 STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """Held to their start so much; chosen on texts held out."""
 TRIAL_STEPS = 10
-"""Of conjugate gradients while strengths are compared."""
+"""Steps of conjugate gradients while strengths are compared."""
 MOST_HELD_OUT = 2_000
 RARITY = 1e-3
 """a of the weight a / (a + p) of a token whose share of the texts is p, see `start`."""

@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 def make_ensemble(
     runs: Sequence[str | Path], workdir: str | Path, *, say: Say = lambda line: None
 ) -> dict[str, Any]:
-    """Joins finished runs into a work directory of its own, and evaluates it once.
+    """Join finished runs into a work directory of its own, and evaluate it once.
 
     Weights and thresholds come from the validation documents that the runs share. The
     members are copied (as links where the file system has them), so that the new

@@ -9,7 +9,7 @@ from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.runs.restore import load_model
 
 LEFT_OUT = ("tensorboard", "opt_state")
-"""Of a work directory what a trained model does not need."""
+"""Parts of a work directory that a trained model does not need."""
 
 
 def pack(folder: Path, step: int | None) -> bytes:

@@ -38,7 +38,7 @@ from labelgraph_jax.training.step import (
 SMALLEST_TABLE = 1_000_000
 """Numbers in a table: of a smaller one all rows are moved in no time."""
 READ_SHARE = 0.25
-"""Of the rows of a table, the most that a batch may read on average."""
+"""Largest share of the rows of a table that a batch may read on average."""
 TABLES = ("text_encoder/embedding/embedding", "encoder/embedding", "wide_categories")
 FIXED = ("text_encoder/token_weight",)
 """Paths of what has a row per token, or per category of a table."""

@@ -27,12 +27,12 @@ from labelgraph_jax.functional.many_labels.retrieval import Neighbours, nearest_
 Kind = Literal["none", "cap", "teacher", "graph", "vat"]
 STEPS = 60
 BIAS_STRENGTH = 100.0
-"""Of the bias, which is hardly held back."""
+"""Strength of the bias, which is hardly regularised."""
 NEIGHBOURS = 10
 SPREAD_SHARE, SPREAD_STEPS = 0.5, 10
 QUERIES = 2048
 RADIUS = 0.1
-"""Of the virtual adversary, as a share of a vector's length."""
+"""Radius of the virtual adversary, as a share of a vector's length."""
 VAT_DOCUMENTS = 4
 """Unlabelled documents that are smoothed, beside each labelled one."""
 DROPPED = 0.15

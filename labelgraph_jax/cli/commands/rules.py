@@ -59,11 +59,11 @@ class RulesMine:
     out: str = ""
     """File for the rules; they are printed without it."""
     least_support: int = 20
-    """Of an implication: documents that carry what it begins with."""
+    """Fewest documents that carry the left side of an implication."""
     least_bound: float = 0.9
-    """Of an implication: the lower end of the interval of how often it holds."""
+    """Least lower bound of the share in which an implication holds."""
     least_expected: float = 10.0
-    """Of an exclusion: documents that would carry both labels by chance."""
+    """Fewest documents expected by chance to carry both labels of an exclusion."""
     data_config: Data = field(default_factory=DataConfig)
     json: Json = False
     quiet: Quiet = False

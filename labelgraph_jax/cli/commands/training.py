@@ -230,7 +230,7 @@ class Distil:
     """Share of the texts that are held out to choose how far the table may go from its
     start, 2,000 at most."""
     seed: int = 0
-    """Of which texts are held out."""
+    """Seed of the choice of held-out texts."""
     json: Json = False
     quiet: Quiet = False
 

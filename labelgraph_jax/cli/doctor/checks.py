@@ -34,7 +34,7 @@ EXTRAS = {
 
 
 def backend_failure(reason: str, facts: ProcessFacts) -> Finding:
-    """That JAX found no devices at all; `reason` is what it says."""
+    """Return the finding that JAX has no devices; `reason` is its message."""
     if facts.platforms:
         hint = (
             f"JAX_PLATFORMS is {facts.platforms!r}: unset it, or install what it names"

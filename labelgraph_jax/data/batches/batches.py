@@ -139,7 +139,7 @@ def train_batches(
     unlabelled: Examples | None = None,
     ratio: int = 1,
 ) -> grain.DatasetIterator[Batch]:
-    """Iterates over `epochs` shuffled epochs of batches, resumably.
+    """Iterate over `epochs` shuffled epochs of batches, resumably.
 
     The iterator's `get_state()` is a small JSON value that counts batches read
     over all hosts; after `set_state` with it, the next batch is exactly the one

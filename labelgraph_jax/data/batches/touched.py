@@ -15,9 +15,9 @@ from labelgraph_jax.data.batches.plan import (
 from labelgraph_jax.data.tables.examples import TableExamples
 
 TABLE_ROWS = "table_rows"
-"""Of a batch: the rows that it reads over all hosts, ascending, int32 [U]."""
+"""Batch entry: the rows that it reads over all hosts, ascending, int32 [U]."""
 TOKEN_COUNTS = "token_counts"
-"""Of a batch: how often each document has the token of each of these rows."""
+"""Batch entry: the count in each document of the token of each of these rows."""
 SAMPLED = 256
 """Batches that are looked at to find out how many rows one reads."""
 SIZES = 3
@@ -153,7 +153,7 @@ class TouchedRows:
         return tokens[seen], documents[seen]
 
     def _read(self, number: int, tokens: np.ndarray | None = None) -> np.ndarray:
-        """Of each row of the table, whether a batch reads it."""
+        """Return a mask of the rows of the table that a batch reads."""
         read = np.zeros(self._ids.count, bool)
         if isinstance(self._examples, TableExamples):
             categories = self._examples.categories[self._plan[number].rows]

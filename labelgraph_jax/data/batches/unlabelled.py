@@ -12,9 +12,9 @@ from labelgraph_jax.data.batches.examples import Examples
 from labelgraph_jax.data.batches.plan import BatchPlan, choose_length_buckets
 
 UNLABELLED = "unlabelled_"
-"""Of a batch: before the name of what the unlabelled documents have, `[B, R, ...]`."""
+"""Prefix of the batch entries of the unlabelled documents, `[B, R, ...]`."""
 PROGRESS = f"{UNLABELLED}progress"
-"""Of a batch: the share of all steps that are done before it, float32 `[B]`."""
+"""Batch entry: the share of all steps that are done before it, float32 `[B]`."""
 LENGTHS = 2
 """Lengths of unlabelled rows: with each a program is compiled for every length of the
 labelled ones."""

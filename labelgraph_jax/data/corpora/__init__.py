@@ -40,7 +40,7 @@ def load_corpus(
     protocol: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> Corpus:
-    """Loads a corpus by name.
+    """Load a corpus by name.
 
     `stdlib_docs` is collected from the running interpreter. `planted`, or
     `planted:labels=1000,documents=5000,seed=0`, is drawn, see `corpora.planted`; the

@@ -16,7 +16,7 @@ from labelgraph_jax.data.documents import Corpus, DataError, Document
 
 class _LocalInfo(tfds.core.DatasetInfo):
     def initialize_from_bucket(self) -> None:
-        """Does nothing: our corpora do not lie in TFDS's bucket; no need to look."""
+        """Do nothing: our corpora do not lie in TFDS's bucket."""
 
 
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder):
@@ -120,7 +120,7 @@ def builder_class(package: str) -> type[CorpusBuilder]:
 
 
 def check_sizes(source: Source, protocol: str, corpus: Corpus) -> None:
-    """Raises a DataError unless the splits have the sizes the protocol promises."""
+    """Raise a DataError unless the splits have the sizes the protocol promises."""
     expected = source.sizes.get(protocol)
     got = tuple(len(split) for split in corpus.splits.values())
     if expected is not None and got != expected:

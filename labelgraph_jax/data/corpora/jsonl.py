@@ -15,7 +15,7 @@ from labelgraph_jax.data.readers.fields import (
 
 
 def labelled_objects(path: Path, *, id_key: str = "id") -> Iterator[Document]:
-    """Yields the documents of a file of `{"id": ..., "text": ..., "labels": [...]}`.
+    """Yield the documents of a file of `{"id": ..., "text": ..., "labels": [...]}`.
 
     Args:
         path: the file, plain or compressed.

@@ -115,7 +115,7 @@ class Planted:
 
 
 def plant(spec: PlantedSpec) -> Planted:
-    """Draws the graph, the documents' labels and their words.
+    """Draw the graph, the documents' labels and their words.
 
     Raises:
         DataError: see `PlantedSpec`.

@@ -13,7 +13,7 @@ RANDOM80_SEED = 0
 
 
 def random80(items: Sequence[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Cuts items 80 to 20 at random, always in the same way, keeping their order.
+    """Cut items 80 to 20 at random, always in the same way, keeping their order.
 
     MAGNET (Pal, Selvakumar, Sankarasubbu 2020) measures on such cuts of every one of
     its corpora. Its own were never published, only their sizes; ours have those

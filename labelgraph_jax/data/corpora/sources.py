@@ -194,7 +194,7 @@ def _short(error: Exception) -> str:
 
 
 def _download_all(source: Source, folder: Path) -> None:
-    """Fetches what is missing; a file that every layout can do without may fail."""
+    """Fetch what is missing; a file that every layout can do without may fail."""
     folder.mkdir(parents=True, exist_ok=True)
     optional = {name for layout in source.layouts for name in layout.optional}
     for download in source.downloads:
@@ -209,7 +209,7 @@ def _download_all(source: Source, folder: Path) -> None:
 
 
 def _download(download: Download, target: Path) -> None:
-    """Fetches one file; it appears under its name only when whole and right."""
+    """Fetch one file; it appears under its name only when whole and right."""
     content = hashlib.sha256()
     with (
         urllib.request.urlopen(download.url, timeout=TIMEOUT_SECONDS) as response,

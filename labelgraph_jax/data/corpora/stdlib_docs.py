@@ -86,7 +86,7 @@ class Subject(NamedTuple):
 
 
 def stdlib_docs() -> Corpus:
-    """Collects the corpus from the running interpreter.
+    """Collect the corpus from the running interpreter.
 
     Labels with fewer than `MIN_TRAIN_DOCUMENTS` training documents are dropped;
     documents left without a label go with them. The split is a hash of the text:
@@ -205,7 +205,7 @@ def _words(text: str) -> list[str]:
 
 
 def _without_near_identical(documents: list[Document]) -> list[Document]:
-    """Leaves out each text whose word triples nearly equal an earlier text's.
+    """Leave out each text whose word triples nearly equal an earlier text's.
 
     Two texts are near-identical when the Jaccard similarity of their sets of word
     triples reaches `NEAR_IDENTICAL`. Sets that similar must share one of their

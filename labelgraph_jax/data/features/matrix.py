@@ -20,7 +20,7 @@ class FeatureMatrix:
     def __init__(
         self, rows: Sequence[Features], *, min_count: int, max_features: int
     ) -> None:
-        """Chooses the features.
+        """Choose the features.
 
         Args:
             rows: to train on.

@@ -22,7 +22,7 @@ HEAD_MIDDLE_TAIL = ("head", "middle", "tail")
 def label_groups(
     train_counts: Any, least: Mapping[str, int] = EURLEX57K_GROUPS
 ) -> dict[str, np.ndarray]:
-    """Divides labels by their training documents.
+    """Divide labels by their training documents.
 
     Args:
         train_counts: training documents with each label [N].

@@ -35,7 +35,7 @@ class NewLabel:
 
 
 def read_new_labels(path: str | Path) -> list[NewLabel]:
-    """Reads labels from JSONL or TSV, plain, .gz or .xz.
+    """Read labels from JSONL or TSV, plain, .gz or .xz.
 
     JSONL: `{"name": ..., "description": ..., "parents": [...]}`, the last two may be
     absent. TSV (.tsv, .txt): `name<TAB>description`, or a name alone.

@@ -154,7 +154,7 @@ def closed_share(sets: csr_array, pairs: Int[np.ndarray, "E 2"]) -> float:
 def read_taxonomy(
     path: str | Path, *, labels: Collection[str] = (), shape: str = "dag"
 ) -> Taxonomy:
-    """Reads the parents of labels from a file as above, plain or .gz or .xz.
+    """Read the parents of labels from a file as above, plain or .gz or .xz.
 
     Spaces around a name are dropped, blank lines passed over; an edge may stand there
     twice.
@@ -193,7 +193,7 @@ def read_taxonomy(
 def _edges(
     line: str, where: str, label_with_separator: str | None
 ) -> Iterator[tuple[str, str]]:
-    """Yields (parent, child) of one line."""
+    """Yield (parent, child) of one line."""
     names = [name.strip() for name in line.rstrip().split("\t")]
     is_path = len(names) == 1 and PATH_SEPARATOR in names[0]
     if is_path and label_with_separator is not None:
@@ -231,7 +231,7 @@ class _Builder:
         self.edges: list[tuple[str, str, int]] = []
 
     def add(self, parent: str, child: str, number: int) -> None:
-        """Adds an edge that line `number` gives; a known one changes nothing."""
+        """Add an edge that line `number` gives; a known one changes nothing."""
         where = f"{self.source}:{number}"
         if child in self.roots:
             raise DataError(

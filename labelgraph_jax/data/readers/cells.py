@@ -24,7 +24,7 @@ WHOLE = "none"
 """Delimiter that leaves a field whole: it is one label."""
 BLANK = " "
 FEW_BOUND = 1 / 3
-"""Of the parts of a column that occur in several rows, at most this share may occur in
+"""Largest share, of the parts of a column that occur in several rows, that may occur in
 one and the same field only; in names that were cut apart most do."""
 
 _CLOSING = {"[": "]", "(": ")", "{": "}"}

@@ -64,7 +64,7 @@ def joined_text(values: Iterable[Any], absent: Any) -> Any:
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields (line number, object) of a JSONL file, plain or compressed.
+    """Yield (line number, object) of a JSONL file, plain or compressed.
 
     Raises:
         DataError: a line is no JSON object, or the file cannot be read.
@@ -291,7 +291,7 @@ class DocumentList:
         features: Features | None = None,
         probabilities: Mapping[str, float] | None = None,
     ) -> None:
-        """Adds a document; without an id it is called after its line.
+        """Add a document; without an id it is called after its line.
 
         Raises:
             DataError: another document has the id; a label is not annotated.

@@ -71,7 +71,7 @@ def find_file(folder: Path, *names: str) -> Path | None:
 
 @contextlib.contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file for reading, decompressing .gz, .bz2, .xz and a .zip of one file.
+    """Open a file for reading, decompressing .gz, .bz2, .xz and a .zip of one file.
 
     Raises:
         DataError: there is no such file, or it cannot be read.
@@ -130,7 +130,7 @@ def read_lines(
     encoding: str = "",
     complain: Complain = refuse,
 ) -> Iterator[Line]:
-    """Yields (line number from 1, line) of a text file, without line ends.
+    """Yield (line number from 1, line) of a text file, without line ends.
 
     Lines end at LF or CRLF and nowhere else, so a line number is the one that an
     editor shows. A byte order mark is dropped; so are blank lines at the end, unless

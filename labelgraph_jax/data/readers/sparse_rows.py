@@ -168,7 +168,7 @@ def labelled_rows(
 
 
 def check_row_count(name: str, said: int, rows: int) -> None:
-    """Raises a DataError where a file has other rows than its header says."""
+    """Raise a DataError where a file has other rows than its header says."""
     if rows != said:
         raise DataError(f"{name}: the header says {said:,} rows; the file has {rows:,}")
 

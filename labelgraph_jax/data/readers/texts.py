@@ -63,7 +63,7 @@ def read_documents(
     task: str | None = None,
     require_labels: bool = True,
 ) -> list[Document]:
-    """Reads the labelled documents of a file.
+    """Read the labelled documents of a file.
 
     JSON lines, or an array of objects: `{"id", "text", "labels": [...]}`, or "tasks":
     {name: [...]} in place of or beside "labels", null under a task that the document
@@ -166,7 +166,7 @@ def read_texts(
     layout: Layout | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Document]:
-    """Reads documents to predict labels for: labels are passed over.
+    """Read documents to predict labels for: labels are passed over.
 
     Args:
         path_or_stream: a file as for `read_documents`, or a .txt with one text a

@@ -16,7 +16,7 @@ from labelgraph_jax.data.terminal import json_line
 
 
 def write_jsonl(documents: Iterable[Document], path: str | Path) -> None:
-    """Writes documents as JSONL that `read_documents` reads back.
+    """Write documents as JSONL that `read_documents` reads back.
 
     The file appears under its name only when it is whole: it is written beside
     it and then renamed. A name that ends in .gz or .xz is compressed.

@@ -143,7 +143,7 @@ def read_table(
     encoding: str = "",
     column_delimiter: str = "",
 ) -> Table:
-    """Reads a table; the suffix says the format, .gz or the like after it compression.
+    """Read a table; the suffix says the format, .gz or the like after it compression.
 
     CSV (comma, or what the header has) and TSV need a header; the unnamed index that
     pandas writes is left out.

@@ -31,7 +31,7 @@ READS = (*NOTATIONS, "time")
 """Ways to read a column as numbers: one of `NOTATIONS`, or ISO times."""
 
 MOST_STRAYS = 0.01
-"""Of the rows with a value, at most this share, or one, may be a text among numbers."""
+"""Largest share of rows with a value that may be texts among numbers; or one row."""
 _FEWEST_FOR_STRAYS = 50
 _LATER_STRAYS, _FEWEST_LATER = 0.1, 5
 # In a column of versions 1.10 stands beside 1.9: as numbers it would be 1.1.

@@ -100,7 +100,7 @@ class TableSchema:
         max_categories: int = 100_000,
         longest_tail: float = np.inf,
     ) -> TableSchema:
-        """Learns how to read a table from its rows, which must be training rows alone.
+        """Learn how to read a table from its rows, which must be training rows alone.
 
         Texts are categories, unless `learn_reading` finds numbers or times in them;
         numbers are numeric, unless they are whole and the name ends in id, code, zip or
@@ -211,7 +211,7 @@ class TableSchema:
         return widths + sum(c.missing > 0 for c in read)
 
     def encode(self, table: Table, *, strict: bool = False) -> EncodedTable:
-        """Reads the columns of the schema; others are passed over.
+        """Read the columns of the schema; others are passed over.
 
         Args:
             table: any rows.
@@ -276,7 +276,7 @@ class TableSchema:
 
     @staticmethod
     def from_json(text: str) -> TableSchema:
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
 
         Raises:
             DataError: it is something else.

@@ -201,7 +201,7 @@ class Target:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Target:
-        """Reads what `to_json` made.
+        """Read what `to_json` made.
 
         Raises:
             DataError: it is something else.

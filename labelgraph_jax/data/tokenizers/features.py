@@ -67,7 +67,7 @@ class FeatureTokenizer(SavedTokenizer):
     def train(
         cls, documents: Sequence[Document], *, min_count: int = 1
     ) -> FeatureTokenizer:
-        """Keeps the features that at least `min_count` documents have.
+        """Keep the features that at least `min_count` documents have.
 
         Raises:
             DataError: texts among the documents, or no feature is left.
@@ -93,7 +93,7 @@ class FeatureTokenizer(SavedTokenizer):
     def encode(
         self, documents: Sequence[Document], *, max_length: int
     ) -> EncodedFeatures:
-        """Turns documents into rows of the table and values.
+        """Turn documents into rows of the table and values.
 
         A document with more than `max_length` known features keeps those of the
         largest magnitude, in their order.
@@ -127,7 +127,7 @@ class FeatureTokenizer(SavedTokenizer):
 
     @classmethod
     def load(cls, folder: str | Path) -> FeatureTokenizer:
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             TokenizerError: the file is missing or malformed.

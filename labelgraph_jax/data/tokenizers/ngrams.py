@@ -77,7 +77,7 @@ class NgramTokenizer(SavedTokenizer):
         min_count: int = 2,
         character_min_count: int = 5,
     ) -> "NgramTokenizer":
-        """Keeps the tokens that stand in enough of the texts, most frequent first.
+        """Keep the tokens that stand in enough of the texts, most frequent first.
 
         Args:
             vocabulary_size: rows of the vocabulary, padding and unknown included.
@@ -125,7 +125,7 @@ class NgramTokenizer(SavedTokenizer):
     def encode(
         self, texts: Sequence[str], *, max_length: int, max_windows: int = 1
     ) -> EncodedTexts:
-        """Turns texts into ids, in windows of at most `max_length` words each.
+        """Turn texts into ids, in windows of at most `max_length` words each.
 
         Raises:
             TokenizerError: a setting below 1, or a text that is not a string.
@@ -181,7 +181,7 @@ class NgramTokenizer(SavedTokenizer):
 
     @classmethod
     def load(cls, folder: str | Path) -> "NgramTokenizer":
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             TokenizerError: the file is missing or malformed.

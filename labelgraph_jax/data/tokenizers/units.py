@@ -10,7 +10,7 @@ from functools import cache
 from itertools import groupby, pairwise
 
 UNITS_VERSION = 2
-"""Of the rule that cuts a text. Rule 1, of version 0.6.0, knew runs of `\\w` alone."""
+"""Version of the rule that cuts a text. Rule 1, of 0.6.0, knew runs of `\\w` alone."""
 CHARACTERS = (3, 4, 5)
 """Sizes of the parts of a word."""
 CHARACTER_COST = 0.25

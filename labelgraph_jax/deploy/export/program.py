@@ -33,8 +33,8 @@ PROGRAM = "program.jaxexport"
 WEIGHTS = "weights.npz"
 PLATFORMS = ("cpu", "cuda", "tpu")
 PRECISION = "highest"
-"""Of products of float32: with less, a GPU or a TPU rounds their factors and gives
-other numbers than a CPU."""
+"""Precision of products of float32: with less, a GPU or a TPU rounds their factors and
+gives other numbers than a CPU."""
 
 Arrays = dict[str, Any]
 RunFn = Callable[[Arrays, Arrays], Arrays]

@@ -37,7 +37,7 @@ from labelgraph_jax.runs.restore import load_table
 from labelgraph_jax.runs.result_rows import TASK_COLUMNS
 
 TOLERANCE = 1e-6
-"""Of a probability, and of a value in deviations of its column."""
+"""Tolerance of a probability, and of a value in deviations of its column."""
 READER = "table_reading.py"
 ROOTS = (
     ("labelgraph_jax.data.tables.files", "table_of"),

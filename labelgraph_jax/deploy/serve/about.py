@@ -40,7 +40,7 @@ def about_model(model: Model) -> dict[str, Any]:
 
 
 def _step(model: Model) -> int:
-    """Of the checkpoint that was restored; of an ensemble the first member's."""
+    """Return the step of the restored checkpoint, of an ensemble the first member's."""
     if isinstance(model, Ensemble):
         return _step(model.members[0])
     with CheckpointStore(model.workdir.checkpoints) as store:

@@ -26,7 +26,7 @@ from labelgraph_jax.predictors.tables.model import TableModel
 from labelgraph_jax.predictors.workdir import WorkdirError
 
 KEY: tuple[Bucket, ...] = ((1, 1),)
-"""Of every row: rows have no length."""
+"""Key of every row: rows have no length."""
 
 
 @dataclass(frozen=True)

@@ -215,9 +215,9 @@ class AttentionSizes(NamedTuple):
     labels: int
     heads: int
     features: int
-    """Of a head."""
+    """Features of a head."""
     edges: int = 0
-    """Of a list of edges."""
+    """Number of edges in a list."""
     matrices: int = 0
     """Arrays `[N, N]` that are given: each has a gradient of its size."""
 
@@ -296,7 +296,7 @@ def choose_method(
 def _best(
     able: list[str], sizes: AttentionSizes, rank: int, free_bytes: int | None
 ) -> str:
-    """Of the methods that can, the fastest that memory has room for."""
+    """Return the fastest of the able methods that memory has room for."""
     if "sparse" in able:
         return "sparse"
     if "complete" in able and sizes.labels >= COMPLETE_FROM * max(rank, 1):

@@ -93,7 +93,7 @@ def _orders(keys: Float[Array, "H N"]) -> Int[Array, "H N"]:
 
 
 def lay_out(order: Int[Array, "H N"]) -> Layout:
-    """Lays out orders, with at least one place behind the last row of each."""
+    """Lay out orders, with at least one place behind the last row of each."""
     heads, labels = order.shape
     steps = steps_of(labels)
     blocks = labels // steps + 1
@@ -185,7 +185,7 @@ def two_sums(
 def _other_blocks(
     rows: Float[Array, "HQ 2 F"], numbers: Float[Array, "HQ 2"], layout: Layout
 ) -> tuple[Float[Array, "HQ 2 F"], Float[Array, "HQ 2"]]:
-    """Of the first sums, the blocks behind each; of the second, each and those before.
+    """Sum the blocks behind each; of the second sums, each block and those before.
 
     On a CPU one block after the other, what rounding loses carried along (Kahan, 1965);
     elsewhere XLA's `cumsum`, which adds in a tree of depth log Q.

@@ -18,7 +18,7 @@ from labelgraph_jax.functional.text.recurrent import LstmWeights, lstm
 
 LARGEST_PROBABILITY = 1 - 2**-23
 SMALLEST_HAZARD = 1e-30
-"""Of -log(1 - p): with both bounds the odds of a label are finite in float32."""
+"""Least -log(1 - p): with both bounds the odds of a label are finite in float32."""
 
 
 class DecoderWeights(NamedTuple):

@@ -125,7 +125,7 @@ class Calibration:
 
     @property
     def predicted_error(self) -> float | None:
-        """That of the predicted cells; None where nothing is predicted."""
+        """The same error of the predicted cells; None where nothing is predicted."""
         if not self.predicted.cells.sum():
             return None
         return float(expected_calibration_error(self.predicted))

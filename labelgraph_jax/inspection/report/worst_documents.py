@@ -11,7 +11,7 @@ from labelgraph_jax.predictors.predictions import KeptPredictions
 MOST = 40
 """Documents that are shown."""
 CHARACTERS = 1_500
-"""Of a text."""
+"""Characters of a text that are shown."""
 SMALLEST = 1e-7
 """Probabilities are kept this far from 0 and 1, so that losses are finite."""
 

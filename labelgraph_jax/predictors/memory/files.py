@@ -74,7 +74,7 @@ def stored_settings(place: Workdir) -> MemoryConfig:
 
 
 def save_memory(place: Workdir, memory: Memory) -> None:
-    """Writes all but the encoder and the added labels; takes effect at its end."""
+    """Write all but the encoder and the added labels; effective at its end."""
     folder = memory_folder(place)
     make_folder(folder)
     (folder / "memory.json").unlink(missing_ok=True)
@@ -94,7 +94,7 @@ def save_memory(place: Workdir, memory: Memory) -> None:
 
 
 def load_memory(place: Workdir, reader: Reader, labels: LabelSpace) -> Memory:
-    """Restores a memory.
+    """Restore a memory.
 
     Args:
         place: the work directory.
@@ -150,13 +150,13 @@ def widened(array: np.ndarray) -> np.ndarray:
 
 
 def remove_memory(place: Workdir) -> None:
-    """Takes the memory away; the added labels, which live in it, too."""
+    """Take the memory away; the added labels, which live in it, too."""
     (memory_folder(place) / "memory.json").unlink(missing_ok=True)
     shutil.rmtree(memory_folder(place), ignore_errors=True)
 
 
 def copy_encoder(source: Path, place: Workdir) -> None:
-    """Puts a sentence encoder into the work directory, each file whole or not."""
+    """Put a sentence encoder into the work directory, each file whole or not."""
     folder = encoder_folder(place)
     make_folder(folder)
     for pattern in ENCODER_FILES:
@@ -169,7 +169,7 @@ def copy_encoder(source: Path, place: Workdir) -> None:
 
 
 def save_added(place: Workdir, added: AddedLabels) -> None:
-    """Writes the added labels, whole or not at all."""
+    """Write the added labels, whole or not at all."""
     write_npz(
         memory_folder(place) / "added.npz",
         {

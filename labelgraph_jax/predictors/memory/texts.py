@@ -184,7 +184,7 @@ def _first_name(labels: LabelSpace, name: str) -> str:
 
 
 def require_texts(documents: Sequence[Document]) -> None:
-    """Refuses documents without words.
+    """Refuse documents without words.
 
     Raises:
         ConfigError: the documents are features.

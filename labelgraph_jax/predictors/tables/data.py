@@ -66,7 +66,7 @@ class EncodedRows:
 
 
 def read_splits(config: Config) -> TableSplits:
-    """Reads the files that the settings name; cuts off the splits that are missing.
+    """Read the files that the settings name; cut off the splits that are missing.
 
     Raises:
         DataError: a file is missing or malformed, lacks a task's column, or has too few

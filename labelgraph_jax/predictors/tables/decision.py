@@ -176,7 +176,7 @@ def _mean_f1(
 
 
 def save_rules(place: Workdir, targets: Sequence[Target], rules: Rules) -> None:
-    """Writes thresholds.json: per task its thresholds and its calibration."""
+    """Write thresholds.json: per task its thresholds and its calibration."""
     tasks = {
         target.name: decision_values(rules[target.name].decision, names_of(target))
         | {"calibration": rules[target.name].calibration._asdict()}
@@ -187,7 +187,7 @@ def save_rules(place: Workdir, targets: Sequence[Target], rules: Rules) -> None:
 
 
 def read_rules(place: Workdir, targets: Sequence[Target]) -> dict[str, TaskRule]:
-    """Reads what `save_rules` wrote; nothing where there is none, as before 0.7.
+    """Read what `save_rules` wrote; nothing where there is none, as before 0.7.
 
     Raises:
         WorkdirError: it holds no rule for these tasks, or a number that none may be.

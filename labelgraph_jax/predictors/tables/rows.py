@@ -11,7 +11,7 @@ from labelgraph_jax.data.tables.readings import read_numbers, value_names
 from labelgraph_jax.data.tables.targets import Target
 
 MOST_WEIGHT = 1e18
-"""Of a row: squares of sums of such weights are finite in float32."""
+"""Largest weight of a row: squares of sums of such weights are finite in float32."""
 _MANY = 3
 
 

@@ -34,7 +34,7 @@ def table_baselines(
     validation: TableExamples | None = None,
     threshold: ThresholdConfig | None = None,
 ) -> dict[str, Any]:
-    """Trains scikit-learn's models on the same rows, one for each target.
+    """Train scikit-learn's models on the same rows, one for each target.
 
     Logistic or ridge regression over one-hot categories and numbers; histogram gradient
     boosting, stopped early on a tenth of the training rows. A target that does not vary

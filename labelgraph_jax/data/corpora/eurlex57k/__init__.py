@@ -101,7 +101,7 @@ def _candidates(
 
 
 def _laws(files: Files) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yields (split, file:line, law)."""
+    """Yield (split, file:line, law)."""
     if "train.jsonl" in files:
         for split in SPLITS:
             path = files[f"{split}.jsonl"]

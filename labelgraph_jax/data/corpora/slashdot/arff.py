@@ -32,7 +32,7 @@ class Table:
 
 
 def read_arff(path: Path) -> Table:
-    """Reads a file whose relation name says with `-C n` how many labels there are.
+    """Read a file whose relation name says with `-C n` how many labels there are.
 
     Minus n stands for n labels at the end. Rows are sparse, `{3 1, 17 1}`, or dense,
     `0,1,0`; a value counts as set unless it is 0.

@@ -86,7 +86,7 @@ def _labels(row: dict[str, str], where: str) -> tuple[str, ...]:
 
 
 def _csv(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields (line where the row ends, row) of a CSV file with these columns."""
+    """Yield (line where the row ends, row) of a CSV file with these columns."""
     try:
         with (
             open_bytes(path) as stream,
