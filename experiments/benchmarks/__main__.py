@@ -142,6 +142,18 @@ def judge_row_updates(result: Mapping[str, Any]) -> list[Verdict]:
     ]
 
 
+def judge_unlabelled_step(result: Mapping[str, Any]) -> list[Verdict]:
+    target = result["target"]
+    return [
+        Verdict(
+            f"at most {target:g}x the supervised step ({kind})",
+            f"{ratio['median']:.2f}x",
+            ratio["median"] <= target,
+        )
+        for kind, ratio in result["ratios"].items()
+    ]
+
+
 def judge_checkpoint_cost(result: Mapping[str, Any]) -> list[Verdict]:
     return [
         Verdict(
@@ -290,6 +302,12 @@ BENCHMARKS = (
         "the step that moves the rows it reads, against all rows",
         judge_row_updates,
         "--ids 2000 --rows 16 --dim 2 --turns 1 --steps 2 --only table",
+    ),
+    Benchmark(
+        "unlabelled_step",
+        "the step with unlabelled documents beside the labelled ones",
+        judge_unlabelled_step,
+        "--encoder bag --kinds none cap --turns 1 --steps 2",
     ),
     Benchmark(
         "checkpoint_cost",

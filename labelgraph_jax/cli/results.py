@@ -16,9 +16,12 @@ from labelgraph_jax.runs.result_rows import (
     COLUMNS,
     GROUP_COLUMNS,
     TASK_COLUMNS,
+    UNLABELLED_COLUMNS,
     group_rows,
     result_rows,
     task_rows,
+    unlabelled_lines,
+    unlabelled_rows,
     verdicts,
 )
 
@@ -39,6 +42,8 @@ GROUP_TITLES = {
     "zero": "zero-shot, none",
 }
 
+MOST_LABELS = 12
+"""Labels whose unlabelled documents are told of; the report has all."""
 UNDEFINED = "undefined"
 _COUNTS = ("rows", "positives", "groups", "mixed")
 
@@ -76,8 +81,21 @@ def _print_documents(
     for name, metrics in result_rows(results):
         table.add_row(name, *(f"{metrics[key]:.4f}" for key in COLUMNS))
     console.print(table)
+    if rows := unlabelled_rows(results):
+        _print_unlabelled(console, rows)
     if results["labels"] >= GROUPS_FROM and test.get("groups"):
         _print_groups(console, test)
+
+
+def _print_unlabelled(console: Console, rows: list[tuple[str, list[str]]]) -> None:
+    """Print a table of what was thought of documents without labels, per label."""
+    more = f", {MOST_LABELS} of {len(rows):,}" if len(rows) > MOST_LABELS else ""
+    table = plain_table(f"documents without labels, by label{more}")
+    table.add_column("label", overflow="fold")
+    add_number_columns(table, UNLABELLED_COLUMNS.values())
+    for name, cells in rows[:MOST_LABELS]:
+        table.add_row(name, *cells)
+    console.print(table)
 
 
 def _print_groups(console: Console, test: Mapping[str, Any]) -> None:
@@ -105,6 +123,7 @@ def _chosen(test: Mapping[str, Any]) -> str:
 def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
     test = results["test"]
     compared = verdicts(results)
+    yield from unlabelled_lines(results)
     yield from compared
     if any("[" in sentence for sentence in compared):
         yield "Intervals: 95 of 100 resamples of the test documents; one seed."

@@ -8,6 +8,7 @@ from labelgraph_jax.config.schema import (
     from_dict,
     read_config,
 )
+from labelgraph_jax.config.semi import SemiConfig
 from labelgraph_jax.config.settings import ConfigError, differences, to_dict
 from labelgraph_jax.config.structure import (
     HIERARCHY_WEIGHTS,
@@ -44,6 +45,7 @@ __all__ = [
     "MixtureConfig",
     "ReadingConfig",
     "RulesConfig",
+    "SemiConfig",
     "TableConfig",
     "TextConfig",
     "ThresholdConfig",

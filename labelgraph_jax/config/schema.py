@@ -12,6 +12,7 @@ from typing import Any
 
 from labelgraph_jax.config.graph import GraphConfig
 from labelgraph_jax.config.memory import MemoryConfig, check_memory
+from labelgraph_jax.config.semi import SemiConfig, check_semi
 from labelgraph_jax.config.settings import (
     ConfigError,
     differences,
@@ -50,6 +51,7 @@ class Config:
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    semi: SemiConfig = field(default_factory=SemiConfig)
 
     def __post_init__(self) -> None:
         require(
@@ -97,6 +99,7 @@ class Config:
         check_table_run(self)
         check_memory(self)
         check_structure(self)
+        check_semi(self)
 
     def resolved(self) -> "Config":
         """The same run with every setting that depends on the encoder written out."""
@@ -200,7 +203,8 @@ def with_absolute_paths(config: Config) -> Config:
     return dataclasses.replace(
         config,
         data=absolute(
-            config.data, "data", "validation", "test", "data_dir", "taxonomy"
+            config.data,
+            *("data", "validation", "test", "unlabelled", "data_dir", "taxonomy"),
         ),
         text=absolute(config.text, "vectors_file"),
         graph=absolute(config.graph, "vectors_file", "adjacency_file"),

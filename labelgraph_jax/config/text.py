@@ -70,6 +70,9 @@ class DataConfig(ReadingConfig):
     """Own validation file; cut off the training documents when empty."""
     test: str = ""
     """Own test file; cut off the training documents when empty."""
+    unlabelled: str = ""
+    """Own file of texts without labels, in any format of `predict`; a line of the
+    training file with "labels": null is one of them too. See semi.kind."""
     data_dir: str = ""
     """Folder of local corpus copies; else LABELGRAPH_DATA, else the public home."""
     protocol: str = ""

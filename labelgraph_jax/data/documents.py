@@ -66,6 +66,7 @@ class Document:
         weight: how much it counts in the loss, against 1 of any other.
         probabilities: how probable labels are where nobody is sure: training aims at
             those of its `labels`, above 0 and at most 1, in place of at 1.
+        labelled: False where its labels are null: nothing at all is known of them.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Document:
     features: Features | None = None
     weight: float = 1.0
     probabilities: Mapping[str, float] | None = None
+    labelled: bool = True
 
     @property
     def content(self) -> str | Features:
@@ -107,6 +109,7 @@ class Corpus:
         candidate_labels: every label that was published with the corpus, in training
             or not, where that is known: what zero-shot labels are drawn from.
         layout: how own files were read, see `readers.roles`.
+        unlabelled: documents without labels, to learn from beside `train`.
     """
 
     name: str
@@ -119,6 +122,7 @@ class Corpus:
     learned_tasks: tuple[str, ...] = ()
     candidate_labels: tuple[str, ...] = ()
     layout: Layout | None = None
+    unlabelled: tuple[Document, ...] = ()
 
     @classmethod
     def of_splits(

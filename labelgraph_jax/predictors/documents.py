@@ -59,7 +59,7 @@ def fingerprint(documents: Sequence[Document]) -> str:
     """SHA-256 of ids, texts or features, and labels: which data numbers belong to.
 
     What a document is not annotated for counts: nothing known is not "no label"; and so
-    does its weight.
+    do labels that are null, and its weight.
     """
     digest = hashlib.sha256()
     for document in documents:
@@ -68,6 +68,8 @@ def fingerprint(documents: Sequence[Document]) -> str:
             digest.update(part.encode("utf-8", "surrogatepass") + b"\x1f")
         if document.features is not None:
             digest.update(document.features.to_bytes())
+        if not document.labelled:
+            digest.update(b"\x1b")
         if document.weight != 1.0:
             digest.update(f"\x1c{document.weight!r}".encode())
         if document.probabilities:

@@ -99,7 +99,8 @@ def read_annotator(path: str | Path, options: ReadingConfig) -> list[Document]:
     Raises:
         DataError: as `read_documents`.
     """
-    return read_files([Path(path)], options)[0]
+    # Of a document with null for labels this annotator has said nothing.
+    return [d for d in read_files([Path(path)], options)[0] if d.labelled]
 
 
 def agree(

@@ -22,6 +22,7 @@ from labelgraph_jax.data.labels.taxonomy import (
     read_taxonomy,
     require_taxonomy_of,
 )
+from labelgraph_jax.data.labels.unlabelled import set_unlabelled_apart, with_unlabelled
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.limits import within
 from labelgraph_jax.data.readers.lines import Complain, refuse
@@ -84,12 +85,15 @@ def _read_corpus(
         )
     else:
         corpus = _named_corpus(config)
+    corpus = set_unlabelled_apart(corpus)
     reads_features([d for split in corpus.splits.values() for d in split])
     if tasks:
         corpus = learn_tasks(corpus, tasks)
     elif config.task:
         corpus = select_tasks(corpus, config.task)
     corpus = leave_out_unannotated(corpus)
+    if config.unlabelled:
+        corpus = with_unlabelled(corpus, config)
     if config.taxonomy == OWN:
         require_taxonomy_of(corpus)
     elif config.taxonomy:

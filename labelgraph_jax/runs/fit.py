@@ -41,6 +41,11 @@ from labelgraph_jax.training.logs import MetricsLog
 from labelgraph_jax.training.loop import TrainResult, train_loop
 from labelgraph_jax.training.signals import StoppedError
 
+BESIDE = {
+    "without_graph": "without its label graph",
+    "without_unlabelled": "without the unlabelled documents",
+}
+"""Folders of runs beside a run, and how these differ from it."""
 SECONDS_BETWEEN_SAVES = 60.0
 """A run that is killed loses no more than this, and writes no more than it must."""
 
@@ -137,6 +142,14 @@ def fit(
                     "test_seconds": round(time.perf_counter() - started, 1),
                     "baseline": None,
                 }
+            other = problem.supervised(prepared)
+            if other is not None and results["test"]:
+                where = "without_unlabelled"
+                plain = _beside(
+                    place, where, other, records, execution, begun, progress
+                )
+                results["semi"]["supervised"] = problem.compared(place, plain, records)
+                on_first(lambda: shutil.rmtree(plain.path))
             if baseline:
                 rivals = _rivals(place, problem, records, execution, begun, progress)
                 results["baseline"] = rivals
@@ -211,41 +224,57 @@ def _rivals(
     begun: Workdir | None,
     progress: bool,
 ) -> dict[str, Any]:
-    """The baselines, and the same model trained without its label graph.
-
-    That run lies in the work directory for as long as it takes, so that it too goes on
-    where it was stopped.
-    """
+    """The baselines, and the same model trained without its label graph."""
     say, stop = execution.say, execution.stop
     plain, beside = problem.without_graph(), None
     if plain is not None:
-        say("training the same model without its label graph")
-        beside = Workdir(place.path / "without_graph")
-        with stop.during(leaving=True):
-            prepared = execution.first_then_others(
-                lambda: plain.prepare(records, lambda line: None)
-            )
-
-        def claim() -> None:
-            beside.claim(with_absolute_paths(plain.config), prepared.fingerprints)
-            plain.save(beside, prepared)
-
-        on_first(claim)
-        result = train(
-            beside, plain, prepared, execution, begun=begun, progress=progress
+        beside = _beside(
+            place, "without_graph", plain, records, execution, begun, progress
         )
-        if result.interrupted:
-            raise StoppedError(stop.by, f"at step {result.step} without the graph")
     stop.where = "while measuring the baselines; training is saved"
     with stop.during(leaving=True):
-        if plain is not None and beside is not None:
-            model = plain.calibrate(beside, prepared, say)
-            measured = plain.results(beside, prepared, model)
-            on_first(lambda: beside.save_results(measured))
         found = problem.baseline(place, records, say, beside)
         if beside is not None:
             on_first(lambda: shutil.rmtree(beside.path))
         return found
+
+
+def _beside(
+    place: Workdir,
+    name: str,
+    problem: Problem,
+    records: Any,
+    execution: Execution,
+    begun: Workdir | None,
+    progress: bool,
+) -> Workdir:
+    """The run of another problem over the same records, trained and measured.
+
+    It lies in the work directory for as long as it takes, so that it too goes on where
+    it was stopped.
+    """
+    say, stop = execution.say, execution.stop
+    beside, words = Workdir(place.path / name), BESIDE[name]
+    say(f"training the same model {words}")
+    with stop.during(leaving=True):
+        prepared = execution.first_then_others(
+            lambda: problem.prepare(records, lambda line: None)
+        )
+
+    def claim() -> None:
+        beside.claim(with_absolute_paths(problem.config), prepared.fingerprints)
+        problem.save(beside, prepared)
+
+    on_first(claim)
+    result = train(beside, problem, prepared, execution, begun=begun, progress=progress)
+    if result.interrupted:
+        raise StoppedError(stop.by, f"at step {result.step} {words}")
+    stop.where = f"while measuring the model {words}; training is saved"
+    with stop.during(leaving=True):
+        model = problem.calibrate(beside, prepared, say)
+        measured = problem.results(beside, prepared, model)
+        on_first(lambda: beside.save_results(measured))
+    return beside
 
 
 def train(

@@ -31,6 +31,8 @@ class Prepared:
         tasks: names of the label sets or tasks that gates mix experts for.
         unlabelled: documents that stand beside the labelled ones of every batch.
         unlabelled_ratio: how many of them stand beside each.
+        teacher: what the average of the parameters puts into a batch, see
+            `training.step`.
     """
 
     fingerprints: Mapping[str, str]
@@ -40,6 +42,7 @@ class Prepared:
     tasks: tuple[str, ...]
     unlabelled: Examples | None = None
     unlabelled_ratio: int = 1
+    teacher: Callable[[Params, Batch], Batch] | None = None
 
 
 class Problem(Protocol):
@@ -92,6 +95,12 @@ class Problem(Protocol):
 
     def without_graph(self) -> "Problem | None":
         """The same problem without a label graph, where that is worth a comparison."""
+
+    def supervised(self, prepared: Any) -> "Problem | None":
+        """The same problem without unlabelled documents, where there are any."""
+
+    def compared(self, place: Workdir, other: Workdir, records: Any) -> dict[str, Any]:
+        """Return what results.json says of the run `supervised`."""
 
     def baseline(
         self, place: Workdir, records: Any, say: Say, plain: Workdir | None = None

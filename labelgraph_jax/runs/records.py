@@ -59,6 +59,7 @@ def documents_of_run(
             data=data,
             validation="",
             test="",
+            unlabelled="",
             protocol="",
             **_given(reading, ReadingConfig() if layout.ask else source),
         )
@@ -75,7 +76,7 @@ def documents_of_run(
         return corpus.name, own(corpus.test or corpus.train)
     if data_dir:
         source = dataclasses.replace(source, data_dir=data_dir)
-    corpus = read_corpus(source, layout=layout)
+    corpus = read_corpus(dataclasses.replace(source, unlabelled=""), layout=layout)
     return corpus.name, own(corpus.test)
 
 
@@ -105,8 +106,11 @@ def rows_of_run(
 
 
 def fingerprints(corpus: Corpus) -> dict[str, str]:
-    """The fingerprint of each split."""
-    return {name: fingerprint(split) for name, split in corpus.splits.items()}
+    """The fingerprint of each split, and of the documents without labels."""
+    found = {name: fingerprint(split) for name, split in corpus.splits.items()}
+    if corpus.unlabelled:
+        found["unlabelled"] = fingerprint(corpus.unlabelled)
+    return found
 
 
 def require_same_records(
@@ -142,8 +146,10 @@ def corpus_of_run(place: Workdir) -> Corpus:
         RunDataChangedError: a split has changed.
         DataError: a document or file is malformed.
     """
-    corpus = read_corpus(place.config().data, layout=place.layout())
+    data = dataclasses.replace(place.config().data, unlabelled="")
+    corpus = read_corpus(data, layout=place.layout())
     known: Mapping[str, str] = place.data()
-    for name, own in fingerprints(corpus).items():
+    for name in corpus.splits:
+        own = fingerprint(corpus.splits[name])
         require_same_records(place.path, name, own, known.get(name))
     return corpus

@@ -78,10 +78,13 @@ def result_rows(results: Mapping[str, Any]) -> list[tuple[str, dict[str, float]]
     ]
     if not plain:
         rows.append((AT_HALF, test["metrics_at_half"]))
-    baseline = results.get("baseline")
-    if baseline:
-        rows += [(name, values) for name, values in baseline["metrics"].items()]
-    return rows
+    return rows + list(_rivals(results, "metrics").items())
+
+
+def _rivals(results: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """By name of the run without unlabelled documents and of baselines."""
+    semi = (results.get("semi") or {}).get("supervised") or {}
+    return {**semi.get(what, {}), **(results.get("baseline") or {}).get(what, {})}
 
 
 def verdicts(results: Mapping[str, Any]) -> list[str]:
@@ -90,14 +93,13 @@ def verdicts(results: Mapping[str, Any]) -> list[str]:
     A difference has the interval in which 95 of 100 resamples of the test documents
     lie, and is `level` where that holds zero; results of 0.6.0 have none.
     """
-    baseline = results.get("baseline")
-    if not baseline or not results["test"]:
+    if not results["test"]:
         return []
     own = results["test"]["metrics"]
     model = results.get("model", OLD_MODEL)
-    intervals = baseline.get("differences", {})
+    intervals = _rivals(results, "differences")
     sentences = []
-    for name, values in baseline["metrics"].items():
+    for name, values in _rivals(results, "metrics").items():
         parts = []
         for metric in ("micro_f1", "macro_f1"):
             title = "-".join(COLUMNS[metric])
@@ -106,6 +108,55 @@ def verdicts(results: Mapping[str, Any]) -> list[str]:
             parts.append(f"{title} {difference_in_words(gain, found)}")
         sentences.append(f"{model} against {name}: {', '.join(parts)}")
     return sentences
+
+
+UNLABELLED_COLUMNS = {
+    "prior": "share of the labelled",
+    "pseudo_positives": "pseudo-positives",
+    "expected_precision": "expected precision",
+    "predicted": "predicted share",
+    "drift": "drift",
+}
+"""Figures of each label about the documents without labels, and their titles."""
+
+
+def unlabelled_lines(results: Mapping[str, Any]) -> list[str]:
+    """Say what was learned from documents without labels, and what it changed."""
+    semi = results.get("semi")
+    if not semi:
+        return []
+    count = f"{semi['documents']:,} documents without labels"
+    lines = [f"{count}: {semi['said'] or semi['kind']}"]
+    bands = (semi.get("supervised") or {}).get("bands", {})
+    for band, found in bands.items():
+        parts = (
+            f"{'-'.join(COLUMNS[metric])} "
+            + difference_in_words(found[metric]["difference"], found[metric])
+            for metric in ("micro_f1", "macro_f1")
+        )
+        lines.append(
+            f"Labels of {band} labelled documents ({found['labels']:,}), with those "
+            f"without labels against without: {', '.join(parts)}"
+        )
+    return lines
+
+
+def unlabelled_rows(results: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return name and cells of each label, see `UNLABELLED_COLUMNS`; those of most
+    pseudo-positives first."""
+    labels = (results.get("semi") or {}).get("labels", {})
+
+    def shown(name: str, value: float | None) -> str:
+        if value is None:
+            return "-"
+        form = {"pseudo_positives": ",", "drift": "+.4f"}.get(name, ".4f")
+        return format(value, form)
+
+    ordered = sorted(labels.items(), key=lambda item: -item[1]["pseudo_positives"])
+    return [
+        (label, [shown(name, row[name]) for name in UNLABELLED_COLUMNS])
+        for label, row in ordered
+    ]
 
 
 def difference_in_words(gain: float, interval: Mapping[str, float] | None) -> str:

@@ -1,5 +1,6 @@
 """The train step of a run: of all parameters, or of the rows that a batch reads."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -12,12 +13,13 @@ from labelgraph_jax.data.batches.batches import BatchPlan, Examples, RowIds, Tou
 from labelgraph_jax.predictors.network import is_body, is_frozen
 from labelgraph_jax.runs.execution import Execution
 from labelgraph_jax.runs.problem import Prepared, Problem
+from labelgraph_jax.training.averaging import with_average
 from labelgraph_jax.training.compiled_rows import (
     compile_row_step,
     compile_row_step_pmap,
 )
 from labelgraph_jax.training.compiled_step import CompiledStep
-from labelgraph_jax.training.objectives import LossFn, Params
+from labelgraph_jax.training.objectives import Batch, LossFn, Params
 from labelgraph_jax.training.optimizer import (
     PathPredicate,
     make_optimizer,
@@ -79,7 +81,7 @@ def stepping(
     """
     config, objective = problem.config, problem.objective(prepared)
     optimizer, step = optimizer_and_step(
-        config, objective, key, total_steps=total_steps
+        config, objective, key, total_steps=total_steps, teacher=prepared.teacher
     )
     found = _looked_up(problem, prepared, params, mesh)
     if found is None:
@@ -141,7 +143,12 @@ def _looked_up(
 
 
 def optimizer_and_step(
-    config: Config, objective: LossFn, key: jax.Array, *, total_steps: int
+    config: Config,
+    objective: LossFn,
+    key: jax.Array,
+    *,
+    total_steps: int,
+    teacher: Callable[[Params, Batch], Batch] | None = None,
 ) -> tuple[optax.GradientTransformation, TrainStep]:
     """The optimizer and the train step of a run, from its settings.
 
@@ -150,11 +157,13 @@ def optimizer_and_step(
         objective: `loss(params, batch, key)` -> `(loss_sum, weight_sum)`.
         key: the run's dropout key; may be traced.
         total_steps: where the decay of the learning rate ends.
+        teacher: see `make_train_step`.
     """
     optimizer = _optimizer(config, total_steps)
-    step = make_train_step(
-        objective, optimizer, key, **_step_options(config, total_steps)
-    )
+    if teacher is not None:
+        optimizer = with_average(optimizer)
+    options = _step_options(config, total_steps)
+    step = make_train_step(objective, optimizer, key, teacher=teacher, **options)
     return optimizer, step
 
 

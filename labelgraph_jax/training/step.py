@@ -70,6 +70,7 @@ def make_train_step(
     is_frozen: Callable[[str], bool] | None = None,
     micro_batches: int = 1,
     learning_rate: Callable[[Any], Any] | None = None,
+    teacher: Callable[[Params, Batch], Batch] | None = None,
 ) -> TrainStep:
     """Build the pure train step.
 
@@ -87,6 +88,8 @@ def make_train_step(
         gradients are summed: the same step but for dropout, in less memory. On a CPU
         also faster where a whole batch's activations leave the cache.
       learning_rate: schedule reported in the metrics; it does not act.
+      teacher: `teacher(average, batch)` -> the batch that is learned; the average of
+        the parameters is that of an optimizer `averaging.with_average`.
 
     Returns:
       `train_step(state, batch, axis_name=None)` -> `(state, metrics)`, with float32
@@ -106,6 +109,8 @@ def make_train_step(
     def train_step(
         state: TrainState, batch: Batch, axis_name: str | None = None
     ) -> tuple[TrainState, Metrics]:
+        if teacher is not None:
+            batch = teacher(state.opt_state.average, batch)
         gradient, metrics = gradient_of(state.params, batch, state.step, axis_name)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = apply_updates(state.params, updates, is_frozen)

@@ -1,5 +1,6 @@
 """Devices of a run: what fits, and what is refused before documents are read."""
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,14 +9,14 @@ import jax
 import numpy as np
 import pytest
 
-from labelgraph_jax.config import Config, ConfigError, DataConfig
+from labelgraph_jax.config import Config, ConfigError, DataConfig, SemiConfig
 from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.labels import LabelProblem
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.signals import Stop, StoppedError
 from tests.runs.test_execution import run_of
-from tests.tiny import tiny_config
+from tests.tiny import made_documents, tiny_config, write_jsonl
 
 
 @pytest.fixture
@@ -181,3 +182,27 @@ def test_a_model_axis_over_what_cannot_be_split_says_why(
         r"split: .*: 5; .*: 15.* rows do not divide by 2",
     ):
         train(config, tmp_path / "w", mesh="model=2")
+
+
+@pytest.mark.parametrize("kind", ["cap", "teacher"])
+def test_unlabelled_documents_teach_eight_devices_what_they_teach_one(
+    kind: str, tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    texts = [{"text": f"{d['text']} {i}"} for i, d in enumerate(made_documents(40, 7))]
+    raw = write_jsonl(tmp_path / "raw.jsonl", texts)
+    config = dataclasses.replace(
+        small(dataclasses.replace(tiny_data, unlabelled=str(raw))),
+        semi=SemiConfig(kind=kind, ratio=2, compare=False),  # type: ignore[arg-type]
+    )
+    found = []
+    for name, settings in (
+        ("mesh", {}),
+        ("pmap", {"parallel": "pmap"}),
+        ("model", {"mesh": "data=1,model=8"}),
+    ):
+        train(config, tmp_path / name, **settings)
+        store = CheckpointStore(tmp_path / name / "checkpoints")
+        found.append(jax.tree.leaves(store.restore_params("last")))
+    for other in found[1:]:
+        for left, right in zip(found[0], other, strict=True):
+            np.testing.assert_allclose(left, right, rtol=2e-4, atol=2e-5)

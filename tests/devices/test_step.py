@@ -8,7 +8,12 @@ import numpy as np
 import optax
 import pytest
 
-from labelgraph_jax.data.batches.unlabelled import UNLABELLED, unlabelled_part
+from labelgraph_jax.data.batches.unlabelled import (
+    PROGRESS,
+    UNLABELLED,
+    unlabelled_part,
+)
+from labelgraph_jax.training.averaging import with_average
 from labelgraph_jax.training.compiled_step import (
     CompiledStep,
     compile_train_step,
@@ -23,6 +28,7 @@ from labelgraph_jax.training.step import (
     init_train_state,
     make_train_step,
 )
+from labelgraph_jax.training.unlabelled import pseudo_label_loss, teacher_targets
 from tests.training.conftest import (
     Batches,
     apply_linear,
@@ -41,9 +47,12 @@ def step_of(apply_fn: Any, **options: Any) -> TrainStep:
 
 
 def run(
-    compiled: CompiledStep, steps: int, batches: Any = None
+    compiled: CompiledStep,
+    steps: int,
+    batches: Any = None,
+    optimizer: Any = OPTIMIZER,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
-    state = compiled.place_state(init_train_state(initial_params(), OPTIMIZER))
+    state = compiled.place_state(init_train_state(initial_params(), optimizer))
     batches, metrics = batches or Batches(), []
     for _ in range(steps):
         state, values = compiled(state, compiled.place_batch(next(batches)))
@@ -262,3 +271,25 @@ def test_a_second_stream_beside_ragged_batches_is_the_same_on_a_mesh() -> None:
     single = compile_train_step(step, make_mesh(jax.devices()[:1]))
     one = run(single, 3, RaggedBeside())
     assert_close(run(compile_train_step(step, make_mesh()), 3, RaggedBeside()), one)
+
+
+def test_a_teacher_agrees_on_one_and_eight_devices_and_under_pmap() -> None:
+    averaged = with_average(OPTIMIZER)
+    labelled = multi_label_objective(apply_linear, logistic_loss)
+    step = make_train_step(
+        added_objective(labelled, pseudo_label_loss(apply_linear), 1.0),
+        averaged,
+        jax.random.key(3),
+        teacher=teacher_targets(apply_linear, np.ones(3, bool)),
+    )
+
+    class Late(Beside):
+        def __next__(self) -> dict[str, np.ndarray]:
+            batch = super().__next__()
+            return {**batch, PROGRESS: np.ones(len(batch["inputs"]), np.float32)}
+
+    one = run(
+        compile_train_step(step, make_mesh(jax.devices()[:1])), 3, Late(), averaged
+    )
+    assert_close(run(compile_train_step(step, make_mesh()), 3, Late(), averaged), one)
+    assert_close(run(compile_train_step_pmap(step), 3, Late(), averaged), one)

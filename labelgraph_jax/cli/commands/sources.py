@@ -91,9 +91,10 @@ class Weak:
             return self._execute_by_model()
         cast = read_rules(self.rules, allow_python=self.allow_python)
         documents = read_texts(self.file, options=self.reading)
-        labelled = (
-            read_files([Path(self.labelled)], self.reading)[0] if self.labelled else []
-        )
+        labelled = []
+        if self.labelled:
+            found = read_files([Path(self.labelled)], self.reading)[0]
+            labelled = [document for document in found if document.labelled]
         written, report = label_by_votes(
             cast, documents, method=self.votes, labelled=labelled
         )

@@ -24,6 +24,7 @@ from labelgraph_jax.config import (
     MixtureConfig,
     ReadingConfig,
     RulesConfig,
+    SemiConfig,
     TableConfig,
     TextConfig,
     ThresholdConfig,
@@ -48,6 +49,7 @@ class Train:
       labelgraph train --corpus reuters21578 --preset minilm-finetune --workdir runs/r
       labelgraph train --graph.layers 0 --workdir runs/no-graph
       labelgraph train new.jsonl --from runs/mine --workdir runs/more
+      labelgraph train --data mine.jsonl --unlabelled raw.jsonl
       labelgraph train --data clicks.parquet --task click=binary --task rating=squared
     """
 
@@ -79,6 +81,7 @@ class Train:
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    semi: SemiConfig = field(default_factory=SemiConfig)
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
     def execute(self) -> int:

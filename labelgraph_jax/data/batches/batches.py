@@ -260,6 +260,9 @@ def _rows(
         batch["example_weight"] = weights[:, 0]
     if examples.target_mask is not None:
         batch["target_mask"] = _take(examples.target_mask, rows, len(index), bool)
+    if isinstance(examples, Examples) and examples.target_weights is not None:
+        sure = _take(examples.target_weights, rows, len(index), np.float32)
+        batch["target_weight"] = sure
     batch["example_mask"] = example_mask
     batch["example_index"] = index
     return batch

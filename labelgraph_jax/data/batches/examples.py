@@ -43,6 +43,7 @@ class Examples:
             beforehand; None leaves it to the batch plan.
         weights: how much each document counts in the loss, float32 [M]; None where all
             count alike.
+        target_weights: how sure each target is, float32 [M, N]; None where all are.
 
     Raises:
         ValueError: the parts do not hold the same number of documents or tokens; or
@@ -58,6 +59,7 @@ class Examples:
     token_values: Sequence[Sequence[np.ndarray]] | None = None
     padded_to: tuple[int, int] | None = None
     weights: np.ndarray | None = None
+    target_weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         count = self.targets.shape[0]

@@ -290,6 +290,7 @@ class DocumentList:
         unannotated: tuple[str, ...] = (),
         features: Features | None = None,
         probabilities: Mapping[str, float] | None = None,
+        labelled: bool = True,
     ) -> None:
         """Add a document; without an id it is called after its line.
 
@@ -312,6 +313,7 @@ class DocumentList:
             unannotated,
             features,
             probabilities=probabilities,
+            labelled=labelled,
         )
         both = [label for label in labels if not document.is_annotated(label)]
         if both:

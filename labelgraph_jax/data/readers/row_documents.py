@@ -97,6 +97,10 @@ def documents_of(
     has_tasks = rows.nested and TASKS_NAME in rows.header
     tasks_of = rows.getter(TASKS_NAME) if has_tasks else None
     labels_of = _labels_reader(rows, content, layout, labels)
+    # "labels": null is no document without labels: nothing is known of it.
+    column_of = None
+    if rows.keyed and labels == "required" and len(layout.label_columns) == 1:
+        column_of = rows.getter(layout.label_columns[0])
     # What an annotator rejected or passed over says nothing.
     judged = rows.keyed and "answer" in rows.header and labels != "ignored"
     for number, row in content:
@@ -127,7 +131,8 @@ def documents_of(
                 text = check_text(value, where, name, blank=blank)
             given = tasks_of(row) if tasks_of else None
             tasks = check_tasks(None if given is ABSENT else given, where)
-            names, missing = labels_of(row, where)
+            labelled = column_of is None or column_of(row) is not None
+            names, missing = labels_of(row, where) if labelled else ((), ())
             id = None if id_of is None else id_of(row)
             if blank and not text:
                 id = id or None  # a row of nothing has no id either
@@ -144,6 +149,7 @@ def documents_of(
                 probabilities=check_probabilities(row, names, where)
                 if rows.keyed and labels != "ignored"
                 else None,
+                labelled=labelled,
             )
         except DataError as error:
             complain(error)

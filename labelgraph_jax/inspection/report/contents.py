@@ -1,7 +1,7 @@
 """Contents of a report: plain values; of each absent section a sentence why."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -333,6 +333,7 @@ class Report:
         settings: all of them; none of an ensemble, whose members have theirs.
         history: the lines of metrics.jsonl.
         overall, scored, graph, vectors, gates, worst, tasks: the sections.
+        unlabelled: sentences and rows about documents without labels, if there are any.
     """
 
     title: str
@@ -348,6 +349,7 @@ class Report:
     worst: Worst | str
     tasks: tuple[TableTask, ...] = ()
     is_table: bool = False
+    unlabelled: tuple[Sequence[str], Sequence[tuple[str, list[str]]]] = ((), ())
 
     def sections(self) -> dict[str, str]:
         """Per section the sentence in its place; empty where the section is there."""

@@ -54,7 +54,12 @@ from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.records import documents_of_run, require_same_records
 from labelgraph_jax.runs.restore import load_model
-from labelgraph_jax.runs.result_rows import result_rows, verdicts
+from labelgraph_jax.runs.result_rows import (
+    result_rows,
+    unlabelled_lines,
+    unlabelled_rows,
+    verdicts,
+)
 from labelgraph_jax.training.gate_report import GateReport
 
 Say = Callable[[str], None]
@@ -138,6 +143,7 @@ def gather(
         vectors=vectors,
         gates=_gates(source),
         worst=bad,
+        unlabelled=(unlabelled_lines(results), unlabelled_rows(results)),
     )
 
 

@@ -23,6 +23,7 @@ from labelgraph_jax.inspection.report.contents import (
     Worst,
 )
 from labelgraph_jax.inspection.report.intervals import TITLES
+from labelgraph_jax.runs.result_rows import UNLABELLED_COLUMNS
 
 LEADING = ("micro_f1", "macro_f1", "samples_f1", "P@1", "nDCG@5")
 """Metrics that stand large at the top."""
@@ -48,6 +49,7 @@ def sections(report: Report, pictures: Pictures) -> list[tuple[str, str, str]]:
         ("labels", "Labels", _part(scored, _labels, pictures)),
         ("probabilities", "Probabilities", _part(scored, _probabilities, pictures)),
         ("confusion", "Confusion between labels", _part(confusion, _confusion, names)),
+        ("unlabelled", "What the unlabelled text did", _unlabelled(report)),
         ("graph", "The label graph", _part(report.graph, _graph)),
         ("vectors", "Label vectors", _part(report.vectors, _vectors, pictures)),
         ("gates", "Gates", _part(report.gates, _gates)),
@@ -269,6 +271,15 @@ def _pairs(
         f'<th scope="col">documents</th></tr></thead><tbody>{rows}</tbody></table>'
         "</div>"
     )
+
+
+def _unlabelled(report: Report) -> str:
+    lines, rows = report.unlabelled
+    said = "".join(f"<p>{escaped(line)}</p>" for line in lines)
+    if not rows:
+        return said
+    found = (_row(name, map(escaped, cells)) for name, cells in rows)
+    return said + _table(UNLABELLED_COLUMNS.values(), found)
 
 
 def _graph(graph: Graph) -> str:

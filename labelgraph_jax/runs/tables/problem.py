@@ -225,6 +225,14 @@ class TableProblem:
     def without_graph(self) -> None:
         return None
 
+    def supervised(self, prepared: PreparedTable) -> None:
+        return None
+
+    def compared(
+        self, place: Workdir, other: Workdir, records: TableSplits
+    ) -> dict[str, Any]:
+        return {}  # there is no other
+
     def baseline(
         self,
         place: Workdir,
