@@ -109,7 +109,7 @@ def prepare(
     # Tokens, and what a frozen encoder makes of them.
     in_chunks = label_chunk(config, len(labels)) > 0
     text = config.text
-    static = static_encoder(text, corpus.train, origin, say)
+    static = static_encoder(text, (*corpus.train, *unlabelled), origin, say)
     if static is not None and text.vectors == "static":
         tokenizer: AnyTokenizer = static.tokenizer
     elif origin is None:
@@ -177,7 +177,9 @@ def prepare(
             unlabelled,
             labels,
             beside.examples,
-            lambda: document_vectors(config, encoder, tokenizer, corpus, unlabelled),
+            lambda: document_vectors(
+                config, static or encoder, names_by, corpus, unlabelled
+            ),
             say,
         )
     if validation.unseen:

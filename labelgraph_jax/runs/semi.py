@@ -20,6 +20,7 @@ from labelgraph_jax.predictors.few_labels import KINDS, LEAST_DOCUMENTS, choose_
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import INPUT_VECTORS, Classifier
+from labelgraph_jax.predictors.static_encoder import StaticEncoder
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.problem import Say
 from labelgraph_jax.runs.rivals import decided_by, differences, label_f1
@@ -143,13 +144,13 @@ def usable_documents(config: Config, corpus: Corpus, say: Say) -> tuple[Document
 
 def document_vectors(
     config: Config,
-    encoder: FrozenEncoder | None,
+    encoder: FrozenEncoder | StaticEncoder | None,
     tokenizer: AnyTokenizer,
     corpus: Corpus,
     others: Sequence[Document],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of length 1 of the training documents and of others: of a pretrained
-    encoder, or by TF-IDF and a truncated SVD over both."""
+    """Vectors of length 1 of the training documents and of others: of a pretrained or
+    static encoder, or by TF-IDF and a truncated SVD over both."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import normalize

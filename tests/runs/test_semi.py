@@ -257,3 +257,17 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
     with pytest.raises(NonFiniteLossError, match=r"the checkpoint of step \d is kept"):
         trained(config, tmp_path / "w", checkpoint_every=1)
     assert all(np.isfinite(leaf).all() for leaf in last_params(tmp_path / "w"))
+
+
+def test_a_static_encoder_is_distilled_with_the_texts_without_labels_too(
+    data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    bert = write_tiny_bert(tmp_path / "bert")
+    static = {"vectors": "static", "pretrained": str(bert), "max_length": 10}
+    prepared = prepare(config_of(data, text=static, kind="cap"))
+    assert prepared.semi is not None and prepared.semi.kind == "cap"
+    (kept,) = (tmp_path / "cache" / "labelgraph_jax" / "static").iterdir()
+    about = json.loads((kept / "config.json").read_text("utf-8"))
+    corpus = prepared.corpus
+    assert about["texts"] == len(corpus.train) + len(corpus.unlabelled)
