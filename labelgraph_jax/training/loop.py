@@ -90,7 +90,7 @@ def train_loop(
       checkpoint_every: also save every so many steps within an epoch.
       log_every: steps per line in the log; each gives the mean loss since the last.
       progress: show a bar on a terminal, or a line per epoch elsewhere.
-      stop: from `stop_on_signals`, where more than training listens to signals.
+      stop: from `stop_on_signals`, where more than training handles signals.
       profile: steps to trace, into `profile/` beside the log.
 
     With several processes each calls this with its own rows of the same batches; one of
