@@ -11,12 +11,18 @@ documents that say a label's name have it, others not (`labelgraph weak` with na
 alone); a classifier learns that, relabels the training texts for the next one by the
 surest of each label, and is joined with the names, sums of their logits above 0.
 
+Hidden: topics with 20 training documents or more, up to 20 drawn at random, are taken
+out of the labels; what `labelgraph discover` proposes for documents without a probable
+label is matched with them one to one, by F1 of their documents. A topic is found again
+where that is a half or more.
+
 The classifier is a linear head on LSA vectors of the training texts (tf-idf, 300
 dimensions), whose decay and one threshold are chosen on a tenth of the training texts
 by the labels that it is given: no true label takes part. Writes OUT/label-sources.json
 and .md. Cells are kept in the work folder: a call that was stopped goes on.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -29,6 +35,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.special import logit
 
 from experiments.benchmarks.measure import markdown_table
@@ -36,7 +43,7 @@ from experiments.pod import ALONE, Pod
 from experiments.study import commit, progress, run_command
 from experiments.video.store import Part, Store
 from labelgraph_jax.config import ConfigError, DataConfig
-from labelgraph_jax.data.documents import Document, LabelSpace
+from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.labels.rules import Rule, as_phrase, cast_rules
 from labelgraph_jax.data.readers.texts import read_documents
 from labelgraph_jax.data.tokenizers.units import words_of
@@ -51,6 +58,7 @@ from labelgraph_jax.functional.metrics.bootstrap import (
     run_draws,
 )
 from labelgraph_jax.runs.corpus import read_corpus
+from labelgraph_jax.runs.discover import Proposal, propose_labels
 
 CORPORA = ("reuters21578", "goemotions", "debtags")
 NOISE = ((0.6, 0.6), (0.8, 0.8), (0.9, 0.5))
@@ -59,6 +67,8 @@ KINDS = ("uniform", "keywords")
 DECAYS = (1e-6, 1e-5)
 STEPS = 120
 HELD = 0.1
+HIDDEN, OFTEN, PROPOSED, FOUND = 20, 20, 30, 0.5
+"""Topics that are hidden, their documents at least; proposals; F1 of one found."""
 SPLITS = ("train", "test")
 METRICS = ("micro_f1", "macro_f1")
 WAYS = ("labeller", "classifier", "relabelled", "true labels")
@@ -111,6 +121,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         "seeds": chosen.seeds,
         "noise": [row for study in studies for row in study.noise_rows()],
         "names": [row for study in studies for row in study.name_rows()],
+        "hidden": [row for study in studies for row in study.hidden_rows()],
         "seconds": store.seconds,
     }
     out = Path(chosen.out)
@@ -216,11 +227,49 @@ class Study:
         """The table of names."""
         return [self._row({}, [self._part("names")], NAMED)]
 
+    def hidden_rows(self) -> list[dict[str, Any]]:
+        """How many hidden topics are found again, of every draw."""
+        parts = [self._part("hidden", seed) for seed in range(self.chosen.seeds)]
+        matches = [part["f1"] for part in parts]
+        return [
+            {
+                "corpus": self.name,
+                "hidden": [len(f1) for f1 in matches],
+                "found": [int((f1 >= FOUND).sum()) for f1 in matches],
+                "mean_f1": [float(f1.mean()) for f1 in matches],
+            }
+        ]
+
+    def _hidden(self, seed: int) -> Part:
+        generator = np.random.default_rng(seed)
+        truth = self.truth[0]
+        often = np.flatnonzero(truth.sum(axis=0) >= OFTEN)
+        hidden = generator.permutation(often)[: min(HIDDEN, len(often) // 2)]
+        kept = np.setdiff1d(np.arange(truth.shape[1]), hidden)
+        _, scores, _ = self._learn(truth[:, kept].astype(np.float32), seed)
+        names = [self.space.names[n] for n in kept]
+        count = min(PROPOSED, 2 * len(hidden))
+        found: list[Proposal] = []
+        with contextlib.suppress(DataError):  # no document lacks a label
+            found, _ = propose_labels(
+                self.documents[0], scores, names, count, seed=seed
+            )
+        f1 = np.zeros((len(hidden), len(found)))
+        for i, topic in enumerate(hidden):
+            for j, proposal in enumerate(found):
+                both = truth[list(proposal.rows), topic].sum()
+                f1[i, j] = 2 * both / (truth[:, topic].sum() + proposal.documents)
+        rows, columns = linear_sum_assignment(-f1)
+        best = np.zeros(len(hidden))
+        best[rows] = f1[rows, columns]
+        return {"f1": best}
+
     def _part(self, kind: str, *setting: Any) -> Part:
         made: dict[str, Callable[..., Part]] = {
             "noise": self._noise,
             "names": self._names,
             "truth": self._truth,
+            "hidden": self._hidden,
         }
         identity = {
             "study": "label_sources",
@@ -426,7 +475,17 @@ def page(record: dict[str, Any]) -> str:
             ]
             rows.append([*cells, *(_cell(row["ways"][way]) for way in ways)])
         parts.append(markdown_table(["corpus", *setting, *ways], rows))
+    hidden = [
+        [row["corpus"], str(row["hidden"]), str(row["found"]), _listed(row["mean_f1"])]
+        for row in record["hidden"]
+    ]
+    header = ["corpus", "topics hidden", "found again, by seed", "mean F1 of the match"]
+    parts.append(markdown_table(header, hidden))
     return "\n".join(parts) + "\n"
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
 
 
 def _cell(found: dict[str, Any]) -> str:

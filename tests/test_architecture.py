@@ -44,14 +44,14 @@ BUDGETS = {
     "data": 10_997,
     "training": 3_492,
     "predictors": 5_500,
-    "runs": 5_698,
+    "runs": 5_805,
     "inspection": 4_816,
     "deploy": 3_020,
     "estimator": 260,
-    "cli": 3_983,
+    "cli": 4_035,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 48_685
+BUDGET = 48_844
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -80,10 +80,10 @@ linear heads on document vectors that learn from unlabelled ones (training), and
 choice among such ways by cross-fitting (predictors). And a short help of `train`, by
 question (cli). And a taxonomy and overlapping label sets in training (config, data,
 predictors, runs, cli). And prompts for a language model elsewhere and its answers
-(data, runs, cli).
-And what unlabelled documents teach: their settings (config), losses and the average of
-the parameters (training), what is learned of them and what it changed (runs), in
-results and report (cli, inspection)."""
+(data, runs, cli). And what unlabelled documents teach: their settings (config), losses
+and the average of the parameters (training), what is learned of them and what it
+changed (runs), in results and report (cli, inspection). And labels that are proposed
+(runs, cli)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -121,7 +121,7 @@ def write_files(folder: Path, page: str) -> None:
     ]
     write_jsonl(folder / "rules.jsonl", rules)
     (folder / "names.tsv").write_text("maize\nharvest\n")
-    raw = [{"id": f"r{i}", "text": d["text"]} for i, d in enumerate(documents(48, 7))]
+    raw = [{"id": f"r{i}", "text": d["text"]} for i, d in enumerate(documents(160, 7))]
     write_jsonl(folder / "raw.jsonl", raw)
     write_jsonl(folder / "more.jsonl", raw)
     write_answers(folder, [Document(d["id"], d["text"], ()) for d in raw])

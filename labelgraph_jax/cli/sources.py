@@ -6,6 +6,7 @@ from pathlib import Path
 from labelgraph_jax.cli.terminal import add_number_columns, plain_console, plain_table
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.runs.agree import Agreement, Measured
+from labelgraph_jax.runs.discover import Proposal
 from labelgraph_jax.runs.pseudo import PseudoReport, TaxonomyReport
 from labelgraph_jax.runs.weak import Shares, WeakReport
 
@@ -160,3 +161,24 @@ def print_pseudo(found: PseudoReport, *, out: str) -> None:
 def _print_pairs(title: str, pairs: Sequence[tuple[str, str, float]]) -> None:
     for one, other, share in pairs[:SHOWN]:
         plain_console().print(f"{title}: {one} and {other} ({share:.0%} in common)")
+
+
+def print_proposals(
+    found: Sequence[Proposal], *, out: str, documents: tuple[int, int]
+) -> None:
+    """Print proposed labels, each with documents and the nearest label there is."""
+    console = plain_console()
+    for proposal in found:
+        console.print(
+            f"{proposal.name} ({counted(proposal.documents, 'document')}; nearest: "
+            f"{proposal.nearest}, {proposal.nearest_probability:.2f}): "
+            f"{proposal.description}"
+        )
+        for name, text in proposal.examples:
+            shown = " ".join(text.split())
+            console.print(f"  {name}: {shown[:70]}{'...' if shown[70:] else ''}")
+    every, looked = documents
+    console.print(
+        f"{looked:,} of {counted(every, 'document')} have no probable label; "
+        f"{counted(len(found), 'proposal')} written to {out}"
+    )

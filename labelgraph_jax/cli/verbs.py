@@ -24,7 +24,12 @@ from labelgraph_jax.cli.commands.data import (
     DataValidate,
 )
 from labelgraph_jax.cli.commands.inspection import Explain, Gates, Graph, Report
-from labelgraph_jax.cli.commands.labels import LabelsAdd, LabelsList, LabelsRemove
+from labelgraph_jax.cli.commands.labels import (
+    Discover,
+    LabelsAdd,
+    LabelsList,
+    LabelsRemove,
+)
 from labelgraph_jax.cli.commands.models import Evaluate, Export, Predict, Serve
 from labelgraph_jax.cli.commands.rules import RulesCheck, RulesMine
 from labelgraph_jax.cli.commands.setup import Doctor, ShowConfig
@@ -84,6 +89,7 @@ VERBS: dict[str, type | dict[str, type]] = {
     "agree": Agree,
     "memory": Memory,
     "distil": Distil,
+    "discover": Discover,
     "labels": {"add": LabelsAdd, "list": LabelsList, "remove": LabelsRemove},
     "rules": {"check": RulesCheck, "mine": RulesMine},
     "config": ShowConfig,
@@ -92,7 +98,7 @@ VERBS: dict[str, type | dict[str, type]] = {
 """Names that can be typed first, and after the name of a group."""
 MAKERS = (
     *(Train, Ensemble, Memory, Distil, Report, Export, Serve),
-    *(DataExport, LabelsAdd, LabelsRemove, Weak, PseudoWrite, PseudoRead),
+    *(DataExport, LabelsAdd, LabelsRemove, Discover, Weak, PseudoWrite, PseudoRead),
     *(TaxonomyPropose, TaxonomyUpdate, TaxonomyReview, TaxonomyRead),
 )
 """Verbs that leave something, or serve, and so need no reader of what they print."""

@@ -36,6 +36,7 @@ def test_every_cell_is_measured_and_kept(tmp_path: Path, capsys) -> None:
         difference = row["ways"]["classifier"]["micro_f1"]["difference"]
         assert difference["low"] <= difference["high"]
     assert tuple(record["names"][0]["ways"]) == NAMED
+    assert record["hidden"][0]["hidden"] == [2, 2]
     assert "| names alone |" in (tmp_path / "label-sources.md").read_text()
     assert main(options) == 0
     assert "noise" not in capsys.readouterr().err  # read again, not computed

@@ -1,16 +1,16 @@
-"""Verbs about labels that training never saw: labels add, list, remove."""
+"""Verbs about labels that training never saw: labels add, list, remove; discover."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import tyro
 
-from labelgraph_jax.cli.options import File, FinishedRun, Flag, Json, Quiet
+from labelgraph_jax.cli.options import File, FinishedRun, Flag, Json, Quiet, Reading
 from labelgraph_jax.cli.output import show, tell, write
-from labelgraph_jax.config import ConfigError
+from labelgraph_jax.config import ConfigError, ReadingConfig
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.terminal import visible
 
@@ -111,6 +111,56 @@ class LabelsRemove:
             {"removed": sorted(removed), "added_left": len(left)},
             f"{counted(len(removed), 'label')} removed, "
             f"{counted(len(left), 'added one')} left",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discover:
+    """Propose labels for the texts that a model has none for.
+
+    What is written is for a person: lines that are wrong go, names get better; then
+    `labelgraph labels add RUN FILE` takes it.
+
+    Example:
+      labelgraph discover runs/mine raw.jsonl --labels 30 --out proposed.jsonl
+    """
+
+    workdir: FinishedRun
+    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]]
+    """Texts, labelled or not; their labels are not read."""
+    out: str
+    """JSONL of names and descriptions, as `labels add` takes it."""
+    labels: int = 30
+    """Proposals, at most."""
+    reading: Reading = field(default_factory=ReadingConfig)
+    json: Json = False
+    quiet: Quiet = False
+
+    def execute(self) -> int:
+        """Write the proposals, and print each with what stands near it."""
+        from labelgraph_jax.cli.sources import print_proposals
+        from labelgraph_jax.data.readers.texts import read_texts
+        from labelgraph_jax.predictors.model import Model
+        from labelgraph_jax.runs.discover import discover
+        from labelgraph_jax.runs.pseudo import write_labels
+        from labelgraph_jax.runs.restore import load
+
+        if self.labels < 1:
+            raise ConfigError(f"--labels must be at least 1, got {self.labels}")
+        if not self.out.endswith(".jsonl"):
+            raise ConfigError(f"--out must end in .jsonl, got {self.out!r}")
+        model = load(self.workdir)
+        if not isinstance(model, Model) or model.reads_features:
+            raise ConfigError(f"{self.workdir}: must be a run that labels texts")
+        documents = read_texts(self.file, options=self.reading)
+        found, looked = discover(model, documents, self.labels)
+        write_labels([proposal.to_label() for proposal in found], self.out)
+        return show(
+            self,
+            found,
+            print_proposals,
+            out=self.out,
+            documents=(len(documents), looked),
         )
 
 
