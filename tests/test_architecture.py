@@ -38,20 +38,20 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_405,
+    "config": 1_471,
     "functional": 7_450,
     "modules": 2_080,
     "data": 10_997,
-    "training": 3_492,
-    "predictors": 5_500,
-    "runs": 5_805,
+    "training": 3_942,
+    "predictors": 5_550,
+    "runs": 6_190,
     "inspection": 4_816,
     "deploy": 3_020,
     "estimator": 260,
-    "cli": 4_035,
+    "cli": 4_044,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 48_844
+BUDGET = 49_804
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -83,7 +83,10 @@ predictors, runs, cli). And prompts for a language model elsewhere and its answe
 (data, runs, cli). And what unlabelled documents teach: their settings (config), losses
 and the average of the parameters (training), what is learned of them and what it
 changed (runs), in results and report (cli, inspection). And labels that are proposed
-(runs, cli)."""
+(runs, cli). And target
+documents of another distribution: domains told apart, heads that adapt, the choice
+without a target label (training), what a run keeps and says of it (config, predictors,
+runs, cli)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -33,6 +33,7 @@ USUAL = {
         "data FILE": "Own texts with labels, or a table; the format is seen",
         "validation FILE": "What chooses epoch and thresholds; else cut off --data",
         "test FILE": "What the results are measured on; else cut off --data",
+        "target FILE": "Texts to be read, of another kind than --data's",
         "corpus NAME": "A public corpus (`labelgraph data list`)",
         "text-column NAME": "Where the text stands, if its name does not tell",
         "label-columns NAME ...": "Where the labels stand, likewise",

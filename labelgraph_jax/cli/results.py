@@ -173,6 +173,13 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
         yield f"{longer} longer than what the encoder reads"
     if memory := results.get("memory"):
         yield f"Memory: {memory['summary']}"
+    if adapted := results.get("adaptation"):
+        from labelgraph_jax.runs.adapt import sentence
+
+        said = sentence(adapted)
+        yield said[0].upper() + said[1:]
+        if warning := adapted.get("warning"):
+            yield f"Warning: {warning}"
     if added := test.get("added_labels"):
         yield _added_sentence(added)
     if joined := results.get("ensemble"):

@@ -1,5 +1,6 @@
 """Every setting of a run and every rule about settings, frozen and validated."""
 
+from labelgraph_jax.config.adapt import AdaptConfig
 from labelgraph_jax.config.graph import GraphConfig
 from labelgraph_jax.config.memory import MemoryConfig
 from labelgraph_jax.config.schema import (
@@ -34,6 +35,7 @@ __all__ = [
     "POOLINGS",
     "SELECTION_METRICS",
     "TABLE_METRIC",
+    "AdaptConfig",
     "Config",
     "ConfigError",
     "DataConfig",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from labelgraph_jax.config.adapt import AdaptConfig, check_adapt
 from labelgraph_jax.config.graph import GraphConfig
 from labelgraph_jax.config.memory import MemoryConfig, check_memory
 from labelgraph_jax.config.semi import SemiConfig, check_semi
@@ -52,6 +53,7 @@ class Config:
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     semi: SemiConfig = field(default_factory=SemiConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
 
     def __post_init__(self) -> None:
         require(
@@ -100,6 +102,7 @@ class Config:
         check_memory(self)
         check_structure(self)
         check_semi(self)
+        check_adapt(self)
 
     def resolved(self) -> "Config":
         """The same run with every setting that depends on the encoder written out."""
@@ -204,7 +207,8 @@ def with_absolute_paths(config: Config) -> Config:
         config,
         data=absolute(
             config.data,
-            *("data", "validation", "test", "unlabelled", "data_dir", "taxonomy"),
+            *("data", "validation", "test", "unlabelled", "target", "data_dir"),
+            "taxonomy",
         ),
         text=absolute(config.text, "vectors_file"),
         graph=absolute(config.graph, "vectors_file", "adjacency_file"),

@@ -73,6 +73,9 @@ class DataConfig(ReadingConfig):
     unlabelled: str = ""
     """Own file of texts without labels, in any format of `predict`; a line of the
     training file with "labels": null is one of them too. See semi.kind."""
+    target: str = ""
+    """Own file of texts like those that the model will read, where they are others than
+    the training documents; without labels, or they are not read. See adapt.kind."""
     data_dir: str = ""
     """Folder of local corpus copies; else LABELGRAPH_DATA, else the public home."""
     protocol: str = ""

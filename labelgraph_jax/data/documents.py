@@ -110,6 +110,7 @@ class Corpus:
             or not, where that is known: what zero-shot labels are drawn from.
         layout: how own files were read, see `readers.roles`.
         unlabelled: documents without labels, to learn from beside `train`.
+        target: texts of another distribution, which a model will read.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Corpus:
     candidate_labels: tuple[str, ...] = ()
     layout: Layout | None = None
     unlabelled: tuple[Document, ...] = ()
+    target: tuple[Document, ...] = ()
 
     @classmethod
     def of_splits(

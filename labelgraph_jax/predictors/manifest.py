@@ -24,7 +24,13 @@ from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 FILE = "manifest.json"
 PARTS = (
     *("config.json", "data.json", "layout.json", "labels.json", "label_graph.npz"),
-    *("table.json", "thresholds.json", "ensemble.json", "checkpoints/best.json"),
+    *(
+        "table.json",
+        "thresholds.json",
+        "prior_shift.json",
+        "ensemble.json",
+        "checkpoints/best.json",
+    ),
     *("tokenizer", "encoder", "memory", "members/*/manifest.json"),
 )
 FORMAT = 1

@@ -10,6 +10,8 @@
                       then there are no labels, label graph or tokenizer
     thresholds.json   decision threshold per label, and how it was fitted; of a run over
                       a table per task, with the line that calibrates its logits
+    adaptation.json   how a run with target documents adapts; prior_shift.json, what is
+                      then added to the logit of each label
     ensemble.json     of an ensemble: its members (each a work directory) and weights
     tokenizer/        tokenizer.json
     encoder/          settings of the pretrained encoder, its weights where frozen
@@ -50,7 +52,7 @@ from labelgraph_jax.predictors.label_graph_file import (
 
 OF_A_FINISHED_RUN = (
     *("results.json", "report.html", "manifest.json"),
-    *("thresholds.json", "test_predictions.npz"),
+    *("thresholds.json", "prior_shift.json", "test_predictions.npz"),
 )
 """Files that further epochs write again."""
 

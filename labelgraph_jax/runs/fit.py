@@ -18,6 +18,7 @@ from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.config.schema import with_absolute_paths
 from labelgraph_jax.data.batches.batches import steps_per_epoch, train_batches
 from labelgraph_jax.data.documents import Corpus, DataError
+from labelgraph_jax.predictors.adapted import read_chosen
 from labelgraph_jax.predictors.manifest import require_unchanged, seal
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.calibrate import run_facts
@@ -168,7 +169,8 @@ def problem_of(config: Config, place: Workdir, begun: Workdir | None) -> Problem
     origin = place if known and begun is not None else begun
     if config.table.tasks:
         return TableProblem(config, origin)
-    return LabelProblem(config, place.layout() if known else None, origin)
+    layout = place.layout() if known else None
+    return LabelProblem(config, layout, origin, read_chosen(place))
 
 
 def _check(

@@ -1,7 +1,7 @@
 """The problem of labels of texts: what `fit` asks of it."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from labelgraph_jax.data.documents import Corpus
 from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.modules.magnet import TaskMagnet
+from labelgraph_jax.predictors.adapted import drop_shift, save_chosen
 from labelgraph_jax.predictors.display import model_name
 from labelgraph_jax.predictors.frozen_encoder import keep_encoder
 from labelgraph_jax.predictors.host_bag import host_bag
@@ -30,6 +31,13 @@ from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.scorers import compile_scorer
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.runs.adapt import (
+    adaptation_results,
+    adapted_objective,
+    correct_priors,
+    first_parameters,
+    with_target,
+)
 from labelgraph_jax.runs.calibrate import calibrate, evaluate_test, test_gates
 from labelgraph_jax.runs.corpus import (
     read_corpus,
@@ -37,7 +45,7 @@ from labelgraph_jax.runs.corpus import (
 from labelgraph_jax.runs.prepared_texts import PreparedTexts, prepare
 from labelgraph_jax.runs.problem import Say, Validate
 from labelgraph_jax.runs.records import fingerprints
-from labelgraph_jax.runs.restore import restore_network
+from labelgraph_jax.runs.restore import load_model, restore_network
 from labelgraph_jax.runs.rivals import (
     decided_by,
     differences,
@@ -49,6 +57,7 @@ from labelgraph_jax.runs.semi import (
     semi_results,
 )
 from labelgraph_jax.runs.structure import with_structure
+from labelgraph_jax.training.hosts import on_first
 from labelgraph_jax.training.many_labels import many_label_objective
 from labelgraph_jax.training.objectives import (
     ApplyFn,
@@ -70,16 +79,19 @@ class LabelProblem:
     layout: Layout | None = None
     origin: Workdir | None = None
     """The run whose tokenizer it reads with, where it is not its own."""
+    adapted: Mapping[str, Any] | None = None
+    """The way in which it adapts to target documents, where the run was begun."""
     what = "documents"
 
     def read(self, given: Corpus | None = None) -> Corpus:
-        return given or read_corpus(self.config.data, layout=self.layout)
+        data = self.config.data
+        return with_target(given or read_corpus(data, layout=self.layout), data)
 
     def fingerprints(self, records: Corpus) -> dict[str, str]:
         return fingerprints(records)
 
     def prepare(self, records: Corpus, say: Say) -> PreparedTexts:
-        return prepare(self.config, say, records, self.origin)
+        return prepare(self.config, say, records, self.origin, self.adapted)
 
     def save(self, place: Workdir, prepared: PreparedTexts) -> None:
         place.save_layout(self.layout or prepared.corpus.layout or Layout())
@@ -87,10 +99,14 @@ class LabelProblem:
         place.save_label_graph(prepared.graph)
         prepared.tokenizer.save(place.tokenizer)
         keep_encoder(self.config.text, place.encoder)
+        if prepared.adaptation is not None:
+            save_chosen(place, prepared.adaptation.about)
 
     def init(self, prepared: PreparedTexts, key: jax.Array) -> Params:
         batch = evaluation_batches(prepared.train, batch_size=1)[0]
-        return prepared.classifier.init(key, batch, **prepared.initial_values)
+        params = prepared.classifier.init(key, batch, **prepared.initial_values)
+        own = self.config, prepared.classifier, prepared.adaptation
+        return first_parameters(params, *own, batch, key)
 
     def network(self, prepared: PreparedTexts) -> Classifier:
         return prepared.classifier
@@ -104,7 +120,8 @@ class LabelProblem:
             lambda apply: label_objective(config, classifier, apply),
         )
         if prepared.semi is None:
-            return labelled
+            how = prepared.adaptation
+            return adapted_objective(labelled, config, classifier, how)
         return prepared.semi.objective(labelled, classifier, config.semi.weight)
 
     def validate(self, prepared: PreparedTexts, mesh: Mesh) -> Validate:
@@ -146,11 +163,16 @@ class LabelProblem:
         return validate
 
     def calibrate(self, place: Workdir, prepared: PreparedTexts, say: Say) -> Model:
+        on_first(lambda: drop_shift(place))
         model = restore_network(place, cache=cache_folder("encodings"))
         examples = prepared.validation_documents.examples
         # More epochs make a memory anew that stands there, as `memory` made it.
         memory = stored_settings(place) if has_memory(place) else self.config.memory
-        return calibrate(place, model, memory, prepared.corpus, examples, say=say)
+        corpus, how = prepared.corpus, prepared.adaptation
+        decided = calibrate(place, model, memory, corpus, examples, say=say)
+        if how is None or not correct_priors(place, model, corpus, how):
+            return decided
+        return load_model(place.path, cache=cache_folder("encodings"))
 
     def results(
         self, place: Workdir, prepared: PreparedTexts, model: Model
@@ -166,12 +188,19 @@ class LabelProblem:
             "truncated_training_documents": prepared.train_documents.truncated,
             "unseen_validation_labels": dict(sorted(unseen.items())),
             "memory": memory_results(model.memory) if model.memory else None,
+            **self._adapted(prepared, model),
             "test": evaluate_test(place, model, corpus.test),
             "gates": test_gates(model, corpus),
             "semi": semi_results(prepared.semi, prepared.labels.names, model)
             if prepared.semi
             else None,
         }
+
+    def _adapted(self, prepared: PreparedTexts, model: Model) -> dict[str, Any]:
+        how = prepared.adaptation
+        if how is None:
+            return {}
+        return {"adaptation": adaptation_results(model, prepared.corpus, how)}
 
     def names(self, prepared: PreparedTexts) -> tuple[str, ...]:
         return prepared.labels.names

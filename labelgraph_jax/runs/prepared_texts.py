@@ -1,11 +1,12 @@
 """Labelled texts as training reads them, in memory."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.config import Config
+from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import Corpus, LabelSpace
 from labelgraph_jax.data.problems import shared_lines
@@ -30,6 +31,7 @@ from labelgraph_jax.predictors.many_labels import label_chunk
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.rules import require_rules
 from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.runs.adapt import Adaptation, adaptation
 from labelgraph_jax.runs.corpus import (
     layout_lines,
     read_corpus,
@@ -62,6 +64,7 @@ class PreparedTexts(Prepared):
     classifier: Classifier
     initial_values: dict[str, Any]
     semi: Semi | None = None
+    adaptation: Adaptation | None = None
 
 
 def prepare(
@@ -69,6 +72,7 @@ def prepare(
     say: Say = lambda line: None,
     corpus: Corpus | None = None,
     origin: Workdir | None = None,
+    adapted: Mapping[str, Any] | None = None,
 ) -> PreparedTexts:
     """Read the corpus, or take one, and build what training needs, in memory.
 
@@ -77,6 +81,7 @@ def prepare(
         say: takes what there is to know about the documents.
         corpus: documents in memory, in place of those that the settings name.
         origin: a run whose tokenizer is taken.
+        adapted: how the run adapts to target documents, where that was chosen.
 
     Raises:
         DataError: the documents are malformed, or carry no label.
@@ -166,7 +171,16 @@ def prepare(
         tasks=labels.task_columns,
         parents=labels.parent_pairs(),
     )
-    semi = None
+    semi = how = None
+    if corpus.target:
+        if unlabelled:
+            raise ConfigError(
+                f"{corpus.name}: a run learns from unlabelled documents or adapts to "
+                f"data.target, and not both; {len(unlabelled):,} documents have null "
+                "for labels"
+            )
+        target = encode_documents(corpus.target, labels, tokenizer, text, frozen)
+        how = adaptation(config, corpus, train.examples, target.examples, adapted, say)
     if unlabelled:
         beside = encode_documents(
             unlabelled, labels, tokenizer, text, frozen, sparse_targets=in_chunks
@@ -210,8 +224,9 @@ def prepare(
         graph=graph,
         classifier=classifier,
         initial_values=values,
-        unlabelled=None if semi is None else semi.stream,
-        unlabelled_ratio=config.semi.ratio,
+        unlabelled=semi.stream if semi else how.second if how else None,
+        unlabelled_ratio=1 if how else config.semi.ratio,
         teacher=None if semi is None else semi.teacher(classifier),
         semi=semi,
+        adaptation=how,
     )

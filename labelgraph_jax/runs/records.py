@@ -106,10 +106,12 @@ def rows_of_run(
 
 
 def fingerprints(corpus: Corpus) -> dict[str, str]:
-    """The fingerprint of each split, and of the documents without labels."""
+    """The fingerprint of each split, and of documents without labels."""
     found = {name: fingerprint(split) for name, split in corpus.splits.items()}
     if corpus.unlabelled:
         found["unlabelled"] = fingerprint(corpus.unlabelled)
+    if corpus.target:
+        found["target"] = fingerprint(corpus.target)
     return found
 
 

@@ -12,6 +12,7 @@ from labelgraph_jax.config import MemoryConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.modules.pretrained import read_shape
+from labelgraph_jax.predictors.adapted import predicting
 from labelgraph_jax.predictors.building import (
     build_classifier,
     first_trained_layer,
@@ -180,6 +181,7 @@ def restore_network(
         elif first_layer := first_trained_layer(config.text, shape):
             encoder = FrozenEncoder.load(place.encoder, layers=first_layer, cache=cache)
     params, step = read_parameters(place.checkpoints, checkpoint)
+    params = predicting(place, params, labels.names)
     table = token_table(params)
     classifier = build_classifier(
         config,

@@ -14,6 +14,7 @@ from labelgraph_jax.cli.interrupts import AFTER, AT_ONCE, interrupts
 from labelgraph_jax.cli.options import Data, FinishedRun, Flag, Json, Quiet, Reading
 from labelgraph_jax.cli.output import remarks, say, show, silent, tell, write
 from labelgraph_jax.config import (
+    AdaptConfig,
     Config,
     DataConfig,
     GraphConfig,
@@ -50,6 +51,7 @@ class Train:
       labelgraph train --graph.layers 0 --workdir runs/no-graph
       labelgraph train new.jsonl --from runs/mine --workdir runs/more
       labelgraph train --data mine.jsonl --unlabelled raw.jsonl
+      labelgraph train --data old.jsonl --target new.jsonl --workdir runs/adapted
       labelgraph train --data clicks.parquet --task click=binary --task rating=squared
     """
 
@@ -82,6 +84,7 @@ class Train:
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     semi: SemiConfig = field(default_factory=SemiConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
     def execute(self) -> int:

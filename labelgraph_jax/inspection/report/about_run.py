@@ -16,6 +16,7 @@ from labelgraph_jax.data.files import parse_json
 from labelgraph_jax.data.statistics import split_statistics
 from labelgraph_jax.inspection.report.contents import Data, Setting
 from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.runs.adapt import sentence
 
 FREQUENT = 10
 """Labels that are named as the most frequent ones."""
@@ -122,6 +123,8 @@ def _notes(results: Mapping[str, Any]) -> tuple[str, ...]:
             f"{counted(cut, 'document')} may have more labels than the "
             f"{test.get('kept_labels')} that are kept of each"
         )
+    if adapted := results.get("adaptation"):
+        notes += [sentence(adapted), *filter(None, [adapted.get("warning")])]
     return tuple(notes)
 
 
