@@ -45,7 +45,7 @@ BUDGETS = {
     "training": 3_942,
     "predictors": 5_550,
     "runs": 6_190,
-    "inspection": 4_816,
+    "inspection": 4_865,
     "deploy": 3_020,
     "estimator": 260,
     "cli": 4_044,
@@ -86,7 +86,7 @@ changed (runs), in results and report (cli, inspection). And labels that are pro
 (runs, cli). And target
 documents of another distribution: domains told apart, heads that adapt, the choice
 without a target label (training), what a run keeps and says of it (config, predictors,
-runs, cli)."""
+runs, cli). And the tree of a taxonomy in the report (inspection)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

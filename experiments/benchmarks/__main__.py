@@ -134,6 +134,20 @@ def judge_decisions(result: Mapping[str, Any]) -> list[Verdict]:
     ]
 
 
+def judge_structure(result: Mapping[str, Any]) -> list[Verdict]:
+    targets = result["targets"]
+    ratios = {
+        n: result[n]["ratio"]["median"] for n in ("hierarchy", "contrast", "rules")
+    }
+    ratios["memory"] = result["hierarchy"]["memory"]
+    return [
+        Verdict(
+            f"{name} within {targets[name]:g} times", f"{own:.2f}", own <= targets[name]
+        )
+        for name, own in ratios.items()
+    ]
+
+
 def judge_row_updates(result: Mapping[str, Any]) -> list[Verdict]:
     targets = result["targets"]
     return [
@@ -308,6 +322,13 @@ BENCHMARKS = (
         "the step with unlabelled documents beside the labelled ones",
         judge_unlabelled_step,
         "--encoder bag --kinds none cap --turns 1 --steps 2",
+    ),
+    Benchmark(
+        "structure",
+        "what a hierarchy, a contrast and rules cost",
+        judge_structure,
+        "--turns 1 --repeats 1 --labels 40 --edges 60 --documents 4 --features 8 "
+        "--texts 20 --exclusions 20 --implications 5",
     ),
     Benchmark(
         "checkpoint_cost",

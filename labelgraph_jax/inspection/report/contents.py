@@ -332,7 +332,7 @@ class Report:
         data: the documents or rows.
         settings: all of them; none of an ensemble, whose members have theirs.
         history: the lines of metrics.jsonl.
-        overall, scored, graph, vectors, gates, worst, tasks: the sections.
+        overall, scored, graph, vectors, gates, worst, tasks, tree: the sections.
         unlabelled: sentences and rows about documents without labels, if there are any.
     """
 
@@ -350,6 +350,7 @@ class Report:
     tasks: tuple[TableTask, ...] = ()
     is_table: bool = False
     unlabelled: tuple[Sequence[str], Sequence[tuple[str, list[str]]]] = ((), ())
+    tree: Any = ""
 
     def sections(self) -> dict[str, str]:
         """Per section the sentence in its place; empty where the section is there."""

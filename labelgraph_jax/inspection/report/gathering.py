@@ -43,6 +43,7 @@ from labelgraph_jax.inspection.report.intervals import (
     resampled,
 )
 from labelgraph_jax.inspection.report.measured import score
+from labelgraph_jax.inspection.report.tree import taxonomy_tree
 from labelgraph_jax.inspection.report.worst_documents import worst
 from labelgraph_jax.inspection.titles import titles_of_numbers
 from labelgraph_jax.predictors.documents import fingerprint
@@ -144,6 +145,9 @@ def gather(
         gates=_gates(source),
         worst=bad,
         unlabelled=(unlabelled_lines(results), unlabelled_rows(results)),
+        tree=taxonomy_tree(
+            model.label_space, (source.results.get("test") or {}).get("per_label", {})
+        ),
     )
 
 

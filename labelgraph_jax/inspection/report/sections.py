@@ -23,6 +23,7 @@ from labelgraph_jax.inspection.report.contents import (
     Worst,
 )
 from labelgraph_jax.inspection.report.intervals import TITLES
+from labelgraph_jax.inspection.report.tree import Tree, html_rows
 from labelgraph_jax.runs.result_rows import UNLABELLED_COLUMNS
 
 LEADING = ("micro_f1", "macro_f1", "samples_f1", "P@1", "nDCG@5")
@@ -47,6 +48,7 @@ def sections(report: Report, pictures: Pictures) -> list[tuple[str, str, str]]:
         ("results", "Results", results or _part(report.overall, _overall, pictures)),
         ("training", "Training", _part(report.history, _training, pictures)),
         ("labels", "Labels", _part(scored, _labels, pictures)),
+        ("taxonomy", "The taxonomy", _part(report.tree, _tree)),
         ("probabilities", "Probabilities", _part(scored, _probabilities, pictures)),
         ("confusion", "Confusion between labels", _part(confusion, _confusion, names)),
         ("unlabelled", "What the unlabelled text did", _unlabelled(report)),
@@ -286,6 +288,11 @@ def _graph(graph: Graph) -> str:
     if not graph.views:
         return ""
     return f"{''.join(map(_said, graph.notes))}\n{asset('graph.html')}"
+
+
+def _tree(tree: Tree) -> str:
+    said = f"{len(tree.rows):,} of {tree.nodes:,} nodes; one without F1 is no label."
+    return _table(("F1", "documents"), html_rows(tree), "gates") + _said(said)
 
 
 def _vectors(vectors: Vectors, pictures: Pictures) -> str:

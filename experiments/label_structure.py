@@ -1,0 +1,462 @@
+"""What is known of labels beside documents: does a hierarchy, or do rules, help?
+
+    python -m experiments.label_structure --data-dir DIR --corpora hallmarks_of_cancer
+    python -m experiments.label_structure --part rules --corpora eurlex57k
+
+Documents are LSA vectors of their text (tf-idf, 200 dimensions, fitted to all training
+texts without their labels); labels are learned by a linear layer, of all documents at a
+time. So a row costs seconds, and rows differ in what they are told of the labels alone.
+
+`hierarchy`: every document carries what lies above its labels, in all splits. A share
+of the training documents, and the same share of those that choose, keep their labels;
+every draw is another share, the same for all rows. How strong the decay of weights and
+the regularisation are, how long is trained and one threshold for all labels are chosen
+on the documents that choose, by the mean of micro- and macro-F1. `shuffled` is the
+control: the same tree, its labels dealt out anew.
+
+`rules`: exclusions that are mined from the training documents are obeyed by the labels
+of the test documents; random pairs as many, and one in ten replaced by labels that
+training documents do have together, are the controls.
+
+Every cell is kept in the work folder when it is done: the same command goes on.
+"""
+
+import dataclasses
+import json
+import platform
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+from scipy import stats
+from scipy.sparse import csr_array
+
+import labelgraph_jax as lg
+from experiments.study import commit, progress, run_command
+from labelgraph_jax.config import DataConfig
+from labelgraph_jax.data.documents import Corpus, DataError, LabelSpace
+from labelgraph_jax.data.files import write_json, write_text
+from labelgraph_jax.data.labels.label_rules import LabelRules, Rule, mine_rules
+from labelgraph_jax.data.labels.taxonomy import closed_documents
+from labelgraph_jax.runs.corpus import read_corpus
+
+F = lg.functional
+ROWS = {
+    "flat": "flat, ancestors added afterwards",
+    "consistent": "consistent (descendant maximum and its loss)",
+    "regularised": "regularised towards parents, ancestors added afterwards",
+    "contrast": "contrast of HCL-MTC, ancestors added afterwards",
+    "consistent, shuffled": "consistent, shuffled tree",
+    "regularised, shuffled": "regularised, shuffled tree, ancestors added afterwards",
+}
+EKMAN = {
+    "anger": ("annoyance", "disapproval"),
+    "fear": ("nervousness",),
+    "joy": (
+        *("amusement", "approval", "excitement", "gratitude", "love", "optimism"),
+        *("relief", "pride", "admiration", "desire", "caring"),
+    ),
+    "sadness": ("disappointment", "embarrassment", "grief", "remorse"),
+    "surprise": ("realization", "confusion", "curiosity"),
+}
+"""The groups that GoEmotions' authors publish (ekman_mapping.json)."""
+DIMENSIONS = 200
+STEPS = (50, 100, 200, 400)
+"""Steps of Adam after which a model is looked at."""
+OPTIMIZER = optax.adam(0.05)
+DECAYS = (1e-5, 1e-4)
+WEIGHTS = {"regularised": (1e-3, 1e-2, 1e-1), "contrast": (1e-2, 1e-1, 1.0)}
+CUTS = np.linspace(-4, 3, 57)
+BOUND = 0.99
+"""Of a mined exclusion that is obeyed: the lower end of its interval."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The corpora, the shares and where results go."""
+
+    data_dir: str = ""
+    """Folder of local corpus copies; for a file of documents none is needed."""
+    corpora: tuple[str, ...] = ("hallmarks_of_cancer", "debtags")
+    """hallmarks_of_cancer, debtags, or corpora that `labelgraph data list` names; or
+    files of documents, with --taxonomy."""
+    taxonomy: str = ""
+    """Of files of documents."""
+    part: Literal["hierarchy", "rules"] = "hierarchy"
+    shares: tuple[float, ...] = (0.1,)
+    """Of the training documents that keep their labels."""
+    draws: int = 5
+    """Shares that are drawn, each with a seed of its own."""
+    rows: tuple[str, ...] = tuple(ROWS)
+    least_expected: float = 10.0
+    """Of a mined exclusion: documents that would carry both labels by chance."""
+    out: str = "experiments/results"
+    work: str = "work/label_structure"
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Few steps, for tests; the file is named so."""
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """A corpus as vectors and closed labels, by split."""
+
+    vectors: dict[str, np.ndarray]
+    targets: dict[str, np.ndarray]
+    pairs: np.ndarray
+    names: tuple[str, ...]
+
+
+def corpus_of(name: str, chosen: Arguments) -> Corpus:
+    """Read a corpus with its taxonomy."""
+    data, folder = DataConfig(data_dir=chosen.data_dir), Path(chosen.data_dir) / name
+    if Path(name).is_file():
+        return read_corpus(
+            dataclasses.replace(data, data=name, taxonomy=chosen.taxonomy)
+        )
+    if name in ("hallmarks_of_cancer", "debtags"):
+        files: dict[str, Any] = {
+            "data": str(folder / "train.jsonl.xz"),
+            "validation": str(folder / "dev.jsonl.xz"),
+            "test": str(folder / "test.jsonl.xz"),
+        }
+        own = folder / "taxonomy.tsv"
+        taxonomy = str(own) if own.is_file() else ""
+        corpus = read_corpus(dataclasses.replace(data, **files, taxonomy=taxonomy))
+        if taxonomy:
+            return corpus
+        every = {label for d in corpus.train for label in d.labels}
+        return dataclasses.replace(
+            corpus, parents={n: (n.split("::")[0],) for n in every if "::" in n}
+        )
+    corpus = read_corpus(dataclasses.replace(data, corpus=name))
+    if name == "goemotions":
+        parents = {child: (group,) for group, own in EKMAN.items() for child in own}
+        return dataclasses.replace(corpus, parents=parents)
+    return corpus
+
+
+def task_of(corpus: Corpus, *, closed: bool) -> Task:
+    """Vectors of the texts, and labels as given or closed upwards.
+
+    Raises:
+        DataError: labels are to be closed and none lies above another.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    splits = corpus.splits
+    if closed:
+        splits = {n: closed_documents(d, corpus.parents) for n, d in splits.items()}
+    labels = LabelSpace.from_documents(splits["train"], parents=corpus.parents)
+    pairs = labels.parent_pairs()
+    if closed and not len(pairs):
+        raise DataError(
+            f"{corpus.name}: must have a taxonomy; no label is above another"
+        )
+    texts = {n: [d.text for d in documents] for n, documents in splits.items()}
+    counts = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=20_000)
+    rows = counts.fit_transform(texts["train"])
+    size = min(DIMENSIONS, min(rows.shape) - 1)
+    lsa = TruncatedSVD(size, random_state=0).fit(rows)
+    vectors = {}
+    for name, own in texts.items():
+        found = lsa.transform(counts.transform(own))
+        length = np.linalg.norm(found, axis=1, keepdims=True)
+        vectors[name] = (found / np.maximum(length, 1e-9)).astype(np.float32) * 4
+    targets = {n: labels.targets(d)[0] for n, d in splits.items()}
+    return Task(vectors, targets, pairs, labels.names)
+
+
+def read_task(name: str, chosen: Arguments) -> Task:
+    """What a part reads of a corpus: closed for a hierarchy, as given for rules."""
+    return task_of(corpus_of(name, chosen), closed=chosen.part == "hierarchy")
+
+
+def f1(decided: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Micro-F1, and macro-F1 over the labels that some document carries."""
+    hits = (decided & truth).sum(0)
+    either = decided.sum(0) + truth.sum(0)
+    present = truth.any(0)
+    each = 2 * hits[present] / np.maximum(either[present], 1)
+    return 2 * float(hits.sum()) / max(int(either.sum()), 1), float(each.mean())
+
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+@cache
+def runner(kind: str, pairs: Pairs) -> Callable[..., Any]:
+    """Compile the steps of a row: `run(state, x, y, key, decays, weights, count)`."""
+    edges = np.array(pairs, np.int64).reshape(-1, 2)
+
+    def loss(params: Any, x: Any, y: Any, decay: Any, weight: Any, key: Any) -> Any:
+        vectors, bias = params
+        own = F.binary_cross_entropy
+        if kind == "consistent":
+            own = partial(F.hierarchy_loss, parents=edges)
+        total, cells = own(x @ vectors.T + bias, y)
+        found = total / cells + decay * jnp.sum(vectors**2)
+        # Terms beside the loss of one label, as the decay is.
+        if kind == "regularised":
+            found += weight * F.recursive_regularisation(vectors, edges) / y.shape[1]
+        if kind == "contrast":
+            found += weight * F.hierarchy_contrast(vectors, edges, key) / y.shape[1]
+        return found
+
+    @partial(jax.jit, static_argnames="count")
+    def run(
+        state: Any, x: Any, y: Any, key: Any, decays: Any, weights: Any, count: int
+    ) -> Any:
+        def step(state: Any, key: Any, decay: Any, weight: Any) -> tuple[Any, None]:
+            params, moments = state
+            gradient = jax.grad(loss)(params, x, y, decay, weight, key)
+            updates, moments = OPTIMIZER.update(gradient, moments)
+            return (optax.apply_updates(params, updates), moments), None
+
+        def of_one(state: Any, decay: Any, weight: Any) -> Any:
+            own = partial(step, decay=decay, weight=weight)
+            return jax.lax.scan(own, state, jax.random.split(key, count))[0]
+
+        return jax.vmap(of_one)(state, decays, weights)
+
+    return run
+
+
+def trained(
+    x: np.ndarray, y: np.ndarray, kind: str, pairs: np.ndarray, steps: Sequence[int]
+) -> Iterator[tuple[Any, Any]]:
+    """Linear layers of every setting after some steps: weights and biases."""
+    prior = np.clip(y.mean(0), 1e-4, 1 - 1e-4)
+    bias = np.log(prior) - np.log1p(-prior)
+    start = np.zeros((y.shape[1], x.shape[1]), np.float32), bias.astype(np.float32)
+    grid = [(d, w) for d in DECAYS for w in WEIGHTS.get(kind, (0.0,))]
+    decays, weights = (jnp.asarray(c) for c in zip(*grid, strict=True))
+    state: Any = (start, OPTIMIZER.init(start))
+    state = jax.tree.map(lambda a: jnp.stack([jnp.asarray(a)] * len(grid)), state)
+    flat = kind == "flat"
+    run = runner(kind, () if flat else tuple(map(tuple, pairs.tolist())))
+    before = 0
+    for number in steps:
+        key = jax.random.key(number)
+        state = run(state, x, y, key, decays, weights, count=number - before)
+        before = number
+        yield from zip(*(np.asarray(part) for part in state[0]), strict=True)
+
+
+def measured(
+    read: Callable[[], Task], share: float, draw: int, row: str, steps: Sequence[int]
+) -> dict[str, float]:
+    """Micro- and macro-F1 of the test documents, of one row and one draw."""
+    task, rng = read(), np.random.default_rng((draw, int(1000 * share)))
+    own = {}
+    for split in ("train", "validation"):
+        count = len(task.vectors[split])
+        least = min(count, 20)
+        own[split] = rng.permutation(count)[: max(round(share * count), least)]
+    kind, _, shuffled = row.partition(", ")
+    pairs = task.pairs
+    if shuffled:
+        pairs = np.random.default_rng(draw).permutation(len(task.names))[pairs]
+    ancestors = np.asarray(F.ancestor_matrix(task.pairs, len(task.names)))
+
+    def scores(weights: np.ndarray, bias: np.ndarray, split: str) -> np.ndarray:
+        x = task.vectors[split]
+        x = x[own[split]] if split in own else x
+        found = x @ weights.T + bias
+        if kind == "consistent":
+            found = np.asarray(F.descendant_max(found, pairs))
+        return found
+
+    def decided(found: np.ndarray, cut: float) -> np.ndarray:
+        return F.imply_ancestors(found >= cut, ancestors)
+
+    truth = task.targets["validation"][own["validation"]] > 0
+    x, y = (values["train"][own["train"]] for values in (task.vectors, task.targets))
+    best, chosen = -1.0, None
+    for weights, bias in trained(x, y, kind, pairs, steps):
+        found = scores(weights, bias, "validation")
+        for cut in CUTS:
+            value = sum(f1(decided(found, cut), truth))
+            if value > best:
+                best, chosen = value, (weights, bias, float(cut))
+    assert chosen is not None
+    weights, bias, cut = chosen
+    labels = decided(scores(weights, bias, "test"), cut)
+    micro, macro = f1(labels, task.targets["test"] > 0)
+    return {"micro": 100 * micro, "macro": 100 * macro}
+
+
+def with_exclusions(read: Callable[[], Task], least_expected: float) -> dict[str, Any]:
+    """What obeying mined exclusions does to the labels of the test documents."""
+    task = read()
+    train, held = (csr_array(task.targets[s]) for s in ("train", "validation"))
+    mined = mine_rules(train, held, task.names, least_expected=least_expected)
+    never = [m.rule for m in mined if m.rule.kind == "never"]
+    sure = [rule for rule in never if (rule.weight or 0) >= BOUND]
+    rng = np.random.default_rng(0)
+    together = (train.T @ train).tocoo()
+    beside = np.stack([together.row, together.col], 1)[together.row < together.col]
+
+    def pairs_of(count: int) -> list[Rule]:
+        drawn = [rng.choice(len(task.names), 2, replace=False) for _ in range(count)]
+        return [Rule("never", tuple(task.names[i] for i in two)) for two in drawn]
+
+    wrong = list(never)
+    for place in rng.permutation(len(never))[: len(never) // 10]:
+        two = beside[rng.integers(len(beside))]
+        wrong[place] = Rule("never", tuple(task.names[i] for i in two))
+    # A ridge of all labels at once: one solution, however many they are.
+    x, y = task.vectors["train"], task.targets["train"]
+    inner = np.linalg.inv(x.T @ x + 4.0 * np.eye(x.shape[1]))
+    weights = inner @ (x.T @ (y - y.mean(0)))
+    truth = task.targets["validation"] > 0
+    base = {s: task.vectors[s] @ weights + y.mean(0) for s in ("validation", "test")}
+    cut = max(
+        np.linspace(0.05, 0.6, 56), key=lambda c: f1(base["validation"] >= c, truth)
+    )
+    found = base["test"] - cut
+    started = time.perf_counter()
+    plain = task.vectors["test"] @ weights + y.mean(0) >= cut
+    seconds = time.perf_counter() - started
+    rows: dict[str, Any] = {}
+    sets = {"all mined": never, f"bound {BOUND} at least": sure}
+    sets |= {"random": pairs_of(len(never)), "one in ten wrong": wrong}
+    for name, rules in sets.items():
+        clauses = LabelRules(tuple(rules), task.names).clauses
+        started = time.perf_counter()
+        obeyed = F.decode_rules(found, clauses).decided
+        took = time.perf_counter() - started
+        test = task.targets["test"] > 0
+        broken = [len(F.broken_rules(d, clauses)[0]) for d in (plain, obeyed, test)]
+        rows[name] = {
+            "exclusions": len(rules),
+            "broken": broken[0],
+            "broken_after": broken[1],
+            "broken_by_truth": broken[2],
+            "micro_before": 100 * f1(plain, test)[0],
+            "micro_after": 100 * f1(obeyed, test)[0],
+            "seconds": took,
+        }
+    return {"documents": len(plain), "product_seconds": seconds, "rows": rows}
+
+
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What a file holds, made where it is not there."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, make())
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def interval(values: Sequence[float]) -> str:
+    """A mean with its 95 % interval over draws (Student's t)."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return f"{mean:+.2f}"
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+
+
+def hierarchy_page(name: str, cells: dict[str, Any], chosen: Arguments) -> list[str]:
+    """The table of one corpus."""
+    lines = [
+        f"| {name} | micro | macro | micro over flat | macro over flat |",
+        "|---|---|---|---|---|",
+    ]
+    for share in chosen.shares:
+        flat = cells[f"{share:g}"].get("flat")
+        for row in chosen.rows:
+            own = cells[f"{share:g}"][row]
+            means = [np.mean([c[m] for c in own]) for m in ("micro", "macro")]
+            gains = ["", ""]
+            if flat and row != "flat":
+                both = list(zip(own, flat, strict=True))
+                gains = [
+                    interval([a[m] - b[m] for a, b in both]) for m in ("micro", "macro")
+                ]
+            values = f"{means[0]:.1f} | {means[1]:.1f} | {gains[0]} | {gains[1]}"
+            lines.append(f"| {share:.0%}: {ROWS[row]} | {values} |")
+    return lines
+
+
+def rules_page(name: str, found: dict[str, Any]) -> list[str]:
+    """The table of one corpus."""
+    lines = [
+        f"| {name}, {found['documents']:,} test documents | exclusions | broken "
+        "pairs | after | by the truth | micro before | after | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row, x in found["rows"].items():
+        counts = ("exclusions", "broken", "broken_after", "broken_by_truth")
+        values = [f"{x[name]:,}" for name in counts]
+        values += [f"{x[name]:.2f}" for name in ("micro_before", "micro_after")]
+        lines.append(f"| {row} | {' | '.join(values)} | {x['seconds']:.2f} |")
+    return lines
+
+
+def compute(chosen: Arguments, command: str, pod: Any) -> None:
+    """Fill the cells, and write the page."""
+    unknown = [row for row in chosen.rows if row not in ROWS]
+    if unknown:
+        raise ValueError(f"--rows must be of {', '.join(ROWS)}; got {unknown[0]!r}")
+    if chosen.draws < 1 or not all(0 < share <= 1 for share in chosen.shares):
+        raise ValueError(
+            "--draws must be at least 1, and --shares above 0 and at most 1"
+        )
+    say = progress(pod, quiet=chosen.quiet)
+    steps = (5, 10) if chosen.quick else STEPS
+    started = time.perf_counter()
+    lines, record = [], {}
+    for name in chosen.corpora:
+        short = Path(name).name.partition(".")[0]
+        work = Path(chosen.work) / f"{short}{'-quick' * chosen.quick}"
+        closed = chosen.part == "hierarchy"
+        task = cache(partial(read_task, name, chosen))
+        if not closed:
+            least = chosen.least_expected
+            found = kept(work / "rules.json", partial(with_exclusions, task, least))
+            lines += [*rules_page(short, found), ""]
+            record[short] = found
+            continue
+        cells: dict[str, dict[str, list[Any]]] = {}
+        for share in chosen.shares:
+            for row in chosen.rows:
+                for draw in range(chosen.draws):
+                    own = kept(
+                        work / f"{share:g}-{row.replace(', ', '-')}-{draw}.json",
+                        partial(measured, task, share, draw, row, steps),
+                    )
+                    cells.setdefault(f"{share:g}", {}).setdefault(row, []).append(own)
+                say(f"{short}, {share:.0%}, {row}: {own}")
+        lines += [*hierarchy_page(short, cells, chosen), ""]
+        record[short] = cells
+    typed = re.sub(r"--(data-dir|work|out)[ =]\S+ ?", "", command).strip()
+    about = (
+        f"`python -m experiments.label_structure {typed}`; commit {commit()}, "
+        f"{platform.machine()}, {time.perf_counter() - started:.0f} s in this call"
+    )
+    name = f"label-structure-{chosen.part}{'-quick' * chosen.quick}"
+    Path(chosen.out).mkdir(parents=True, exist_ok=True)
+    write_json(Path(chosen.out) / f"{name}.json", {"about": about, "corpora": record})
+    draws = "" if chosen.part == "rules" else f"; {chosen.draws} draws, paired"
+    page = [f"# Label structure: {chosen.part}", "", *lines, f"{about}{draws}."]
+    write_text(Path(chosen.out) / f"{name}.md", "\n".join(page) + "\n")
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    return run_command("label_structure", Arguments, compute, given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
