@@ -39,11 +39,11 @@ NARROWER = {
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
     "config": 1_471,
-    "functional": 7_450,
+    "functional": 7_455,
     "modules": 2_080,
     "data": 10_997,
     "training": 3_942,
-    "predictors": 5_550,
+    "predictors": 5_555,
     "runs": 6_190,
     "inspection": 4_865,
     "deploy": 3_020,
@@ -51,7 +51,7 @@ BUDGETS = {
     "cli": 4_044,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 49_804
+BUDGET = 49_820
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -9,7 +9,8 @@ a step with AdamW.
 `contrast`: the same head over 580 labels and 32 documents with the contrast by overlap
 against without. Target: 1.3 times the time.
 `rules`: scores and decisions of 6,000 documents over 4,271 labels, with 3,000
-exclusions and 500 implications to obey against without. Target: 1.1 times the time.
+exclusions and 500 implications to obey against without; 95 in 100 implications hold by
+themselves, as of mined ones. Target: 1.1 times the time.
 Turns alternate; ratios are of neighbouring turns.
 """
 
@@ -146,7 +147,13 @@ def of_rules(options: argparse.Namespace) -> dict[str, Any]:
         return [(names[a], names[b]) for a, b in drawn]
 
     rules = [Rule("never", pair) for pair in pairs(options.exclusions)]
-    rules += [Rule("implies", (a,), b) for a, b in pairs(options.implications)]
+    implied = pairs(options.implications)
+    rules += [Rule("implies", (a,), b) for a, b in implied]
+    # Implications hold of 95 in 100 labels by themselves, as mined ones do.
+    holding = implied[: round(0.95 * len(implied))]
+    bodies, heads = (
+        np.array([names.index(pair[i]) for pair in holding]) for i in (0, 1)
+    )
     cut = np.full(labels, 0.12)
     plain = Decision(kind="global", thresholds=cut)
     own = LabelRules(tuple(rules), names)
@@ -154,6 +161,7 @@ def of_rules(options: argparse.Namespace) -> dict[str, Any]:
 
     def predict(decision: Decision) -> np.ndarray:
         logits = vectors @ weights + bias
+        logits[:, heads] = np.maximum(logits[:, heads], logits[:, bodies])
         return decision.decide(1 / (1 + np.exp(-logits)))
 
     decided = predict(plain)

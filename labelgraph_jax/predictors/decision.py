@@ -25,6 +25,7 @@ from labelgraph_jax.functional.graph.taxonomy import imply_ancestors
 from labelgraph_jax.functional.structure.rules import (
     Clauses,
     RuleDecisions,
+    broken_rules,
     decode_rules,
 )
 from labelgraph_jax.predictors.many_labels import MANY
@@ -172,7 +173,14 @@ def obeying_labels(
         clauses: the rules.
         decided: without rules, bool `[M, N]`.
     """
-    return decode_rules(log_odds(probabilities) - log_odds(cut), clauses, decided)
+    # Of documents that break nothing no log-odds are needed.
+    some = np.unique(broken_rules(decided, clauses)[0])
+    own = np.broadcast_to(log_odds(cut), decided.shape)[some]
+    scores = log_odds(probabilities[some]) - own
+    found = decode_rules(scores, clauses, decided[some])
+    decided = decided.copy()
+    decided[some] = found.decided
+    return found._replace(decided=decided, rows=some[found.rows])
 
 
 def log_odds(probabilities: np.ndarray) -> np.ndarray:

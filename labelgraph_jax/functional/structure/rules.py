@@ -5,6 +5,7 @@ without a head forbids its body (`!(a & b)`); one without a body says that one o
 head is true.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -102,10 +103,9 @@ def broken_rules(
     watched = np.take_along_axis(body, count[body].argmin(axis=1)[:, None], 1)[:, 0]
     order = np.argsort(watched, kind="stable")
     starts = np.searchsorted(watched[order], np.arange(decided.shape[1] + 1))
-    used = np.flatnonzero(np.diff(starts))
-    rows, places = np.nonzero(decided[:, used])
-    labels = used[places]
+    rows, labels = np.nonzero(decided)
     many = starts[labels + 1] - starts[labels]
+    rows, labels, many = (ids[many > 0] for ids in (rows, labels, many))
     ends = np.cumsum(many)
     within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - many, many)
     rules = order[np.repeat(starts[labels], many) + within]
@@ -181,7 +181,8 @@ def decode_rules(
     rows, rules = broken_rules(chosen, clauses)
     changes: list[tuple[int, int, int]] = []
     if len(rows):
-        solver = Solver(*clauses)
+        ids = [np.asarray(part, np.int64) for part in clauses]
+        solver = _solver(*(x for own in ids for x in (own.tobytes(), own.shape)))
         order = np.argsort(rows, kind="stable")
         broken, starts = np.unique(rows[order], return_index=True)
         for row, own in zip(broken, np.split(rules[order], starts[1:]), strict=True):
@@ -191,6 +192,18 @@ def decode_rules(
         chosen[at, labels] ^= True
     found = np.array(changes, np.int64).reshape(-1, 3)
     return RuleDecisions(chosen, *found.T)
+
+
+@functools.lru_cache(maxsize=4)
+def _solver(
+    body: bytes, body_shape: tuple[int, int], head: bytes, head_shape: tuple[int, int]
+) -> Solver:
+    """The solver of rules, which predictions ask for again and again."""
+    ids = (
+        np.frombuffer(part, np.int64).reshape(shape)
+        for part, shape in ((body, body_shape), (head, head_shape))
+    )
+    return Solver(*ids)
 
 
 def rule_loss(
