@@ -71,7 +71,8 @@ SMALL = {
     "table": {"--table.dim": "4", "--mixture.hidden": "8"},
 }
 """Sizes of a run on small files, where a command says none itself."""
-PARENTS = {"eurlex57k": {"corn": ("grain",), "wheat": ("grain",)}}
+GRAIN = {"corn": ("grain",), "wheat": ("grain",)}
+PARENTS = {"eurlex57k": GRAIN, "stdlib_docs": GRAIN}
 MATHEMATICS = "subject: mathematics"
 
 
