@@ -238,7 +238,9 @@ def choose_semi(
 def _apart(labelled: np.ndarray, unlabelled: np.ndarray, fold: np.ndarray) -> float:
     """Balanced accuracy of a linear probe on documents that it was not fitted on."""
     count = min(len(labelled), len(unlabelled))
-    vectors = np.concatenate([labelled, unlabelled[:count]])
+    # Drawn, for a file may be in some order.
+    drawn = np.random.default_rng(7).choice(len(unlabelled), count, replace=False)
+    vectors = np.concatenate([labelled, unlabelled[drawn]])
     which = np.repeat([1.0, 0.0], [len(labelled), count])[:, None].astype(np.float32)
     fold = np.concatenate([fold, np.arange(count) % FOLDS])
     right = np.zeros(len(vectors), bool)

@@ -298,9 +298,10 @@ def fit_student(
         return teacher
     targets_of_others = pseudo.targets
     if kind == "vat":
-        # As many as its steps can bear; the first ones, for their order says nothing.
-        unlabelled = unlabelled[: VAT_DOCUMENTS * len(labelled)]
-        targets_of_others = targets_of_others[: len(unlabelled)]
+        # As many as its steps can bear; drawn, for a file may be in some order.
+        order = np.random.default_rng((seed, 6)).permutation(len(unlabelled))
+        drawn = order[: VAT_DOCUMENTS * len(labelled)]
+        unlabelled, targets_of_others = unlabelled[drawn], targets_of_others[drawn]
     if kind == "teacher":
         seen = np.random.default_rng((seed, 5)).random(unlabelled.shape) >= DROPPED
         unlabelled = unlabelled * seen / (1 - DROPPED)
