@@ -6,7 +6,10 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from labelgraph_jax.config import Config, ConfigError
-from labelgraph_jax.data.documents import LabelSpace
+from labelgraph_jax.config.text import OWN
+from labelgraph_jax.config.wording import nearest_names, of_them
+from labelgraph_jax.data.documents import DataError, LabelSpace
+from labelgraph_jax.data.labels.taxonomy import read_taxonomy
 from labelgraph_jax.functional.graph.taxonomy import (
     ancestor_matrix,
     hierarchical_counts,
@@ -47,6 +50,30 @@ def require_taxonomy(config: Config, labels: LabelSpace) -> None:
                 f"{setting} needs labels of which one lies above another; among these "
                 f"{len(labels)} none does: name their taxonomy with data.taxonomy"
             )
+
+
+def require_every_label(config: Config, labels: LabelSpace) -> None:
+    """Refuse to train with a hierarchy whose file lacks a label.
+
+    A corpus's own taxonomy may lack some, and so may a file that is only measured.
+
+    Raises:
+        DataError: names a label, and what the file may call it.
+    """
+    kind, path = config.hierarchy.kind, config.data.taxonomy
+    if kind == "none" or path in ("", OWN):
+        return
+    names = read_taxonomy(path, labels=labels.names).lines
+    lacking = [name for name in labels.names if name not in names]
+    if lacking:
+        near = nearest_names(lacking[0], (n for n in names if n not in labels.index))
+        meant = f" (did you mean {near[0]!r} there?)" if near else ""
+        raise DataError(
+            f"{path}: hierarchy.kind='{kind}' needs every label in the taxonomy; "
+            f"{of_them(len(lacking), len(labels), 'label', 'does', 'do')} not stand in "
+            f"it, such as {lacking[0]!r}{meant}; one that lies under no other stands "
+            "under Root"
+        )
 
 
 def lacking_ancestors(

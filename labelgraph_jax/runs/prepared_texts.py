@@ -25,7 +25,7 @@ from labelgraph_jax.predictors.documents import (
     token_weights,
 )
 from labelgraph_jax.predictors.frozen_encoder import upper_layers
-from labelgraph_jax.predictors.hierarchy import require_taxonomy
+from labelgraph_jax.predictors.hierarchy import require_every_label, require_taxonomy
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.many_labels import label_chunk
 from labelgraph_jax.predictors.network import Classifier
@@ -109,6 +109,7 @@ def prepare(
     for split in ("validation", "test"):
         require_annotations(corpus.splits[split], labels, f"{split} documents")
     require_taxonomy(config, labels)
+    require_every_label(config, labels)
     require_rules(config, labels.names)
 
     # Tokens, and what a frozen encoder makes of them.

@@ -12,9 +12,9 @@ from scipy.sparse import csr_array
 from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import Config, ConfigError, HierarchyConfig, LossConfig
-from labelgraph_jax.data.documents import Document
+from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.labels.taxonomy import closed_documents, closed_share
-from labelgraph_jax.predictors.hierarchy import hierarchy_results
+from labelgraph_jax.predictors.hierarchy import hierarchy_results, require_every_label
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
 from tests.deploy.test_export import run_example
@@ -105,7 +105,7 @@ def test_closed_targets_are_a_task_of_their_own(zoo, taxonomy, tmp_path, capsys)
 
 def test_a_hierarchy_that_documents_do_not_follow_is_said(zoo, tmp_path):
     path = tmp_path / "taxonomy.tsv"
-    path.write_text("oil\tcorn\twheat\n", encoding="utf-8")
+    path.write_text("Root\tgrain\tship\noil\tcorn\twheat\n", encoding="utf-8")
     said: list[str] = []
     fit(
         settings(zoo, path, "regularised"),
@@ -211,6 +211,28 @@ def test_settings_that_do_not_fit_are_refused(zoo, sections, message):
         dataclasses.replace(config, **other, **sections)
     with pytest.raises(ConfigError, match=r"weight is read only with"):
         HierarchyConfig(weight=1.0)
+
+
+def test_a_label_that_the_file_lacks_is_refused_only_where_a_hierarchy_is_learned(
+    zoo, tmp_path, capsys
+):
+    path, data = tmp_path / "taxonomy.tsv", ["--data", str(zoo.data.data)]
+    path.write_text(DAG.replace("wheat", "whaet"), encoding="utf-8")
+    train = ["train", *data, "--taxonomy", str(path), "--workdir", str(tmp_path / "a")]
+    for kind in ("consistent", "regularised", "contrast"):
+        assert run([*train, "--hierarchy.kind", kind]) == 2
+        [*_, line] = capsys.readouterr().err.splitlines()
+        assert f"{path}: --hierarchy.kind='{kind}' needs every label" in line
+        assert "1 of 5 labels does not stand in it, such as 'wheat'" in line
+        assert "did you mean 'whaet' there?" in line
+    assert run(["data", "taxonomy", str(path), *data]) == 0
+    assert "wheat" in capsys.readouterr().out
+    labels = LabelSpace(("grain", "wheat"))
+    own = dataclasses.replace(zoo.data, taxonomy=str(path))
+    require_every_label(Config(data=own), labels)
+    hierarchy = HierarchyConfig(kind="consistent")
+    own = dataclasses.replace(zoo.data, taxonomy="auto")
+    require_every_label(Config(data=own, hierarchy=hierarchy), labels)
 
 
 def test_a_hierarchy_needs_a_taxonomy(zoo, capsys, tmp_path):
