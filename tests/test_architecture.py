@@ -51,7 +51,7 @@ BUDGETS = {
     "cli": 4_044,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 49_839
+BUDGET = 49_843
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -92,7 +92,10 @@ def _print_unlabelled(console: Console, rows: list[tuple[str, list[str]]]) -> No
     more = f", {MOST_LABELS} of {len(rows):,}" if len(rows) > MOST_LABELS else ""
     table = plain_table(f"documents without labels, by label{more}")
     table.add_column("label", overflow="fold")
-    add_number_columns(table, UNLABELLED_COLUMNS.values())
+    # Broken between words, or a narrow terminal would cut them.
+    broken = str.maketrans({" ": "\n", "-": "-\n"})
+    titles = (title.translate(broken) for title in UNLABELLED_COLUMNS.values())
+    add_number_columns(table, titles, no_wrap=True)
     for name, cells in rows[:MOST_LABELS]:
         table.add_row(name, *cells)
     console.print(table)

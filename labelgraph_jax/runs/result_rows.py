@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from labelgraph_jax.config.wording import counted
+
 OLD_MODEL = "label graph"
 """Name of a model whose results do not name it: those of 0.6.0 and before."""
 AT_HALF = "  at 0.5"
@@ -111,7 +113,7 @@ def verdicts(results: Mapping[str, Any]) -> list[str]:
 
 
 UNLABELLED_COLUMNS = {
-    "prior": "share of the labelled",
+    "prior": "labelled share",
     "pseudo_positives": "pseudo-positives",
     "expected_precision": "expected precision",
     "predicted": "predicted share",
@@ -135,8 +137,8 @@ def unlabelled_lines(results: Mapping[str, Any]) -> list[str]:
             for metric in ("micro_f1", "macro_f1")
         )
         lines.append(
-            f"Labels of {band} labelled documents ({found['labels']:,}), with those "
-            f"without labels against without: {', '.join(parts)}"
+            f"With them against without, {counted(found['labels'], 'label')} of {band} "
+            f"labelled documents: {', '.join(parts)}"
         )
     return lines
 

@@ -221,8 +221,9 @@ def learn_unlabelled(
     if silent:
         shown = ", ".join(silent[:SHOWN]) + ", ..." * (len(silent) > SHOWN)
         say(
-            f"{counted(len(silent), 'label')} without a labelled document: none of the "
-            f"others is thought to carry one ({shown})"
+            f"{counted(len(silent), 'label has', 'labels have')} no labelled document "
+            f"and never {'gets' if len(silent) == 1 else 'get'} a pseudo-positive: "
+            f"{shown}"
         )
     say(
         f"learning from {counted(len(documents), 'document')} without labels by "

@@ -49,6 +49,48 @@ def test_every_number_of_the_table_fits_into_80_columns(
         assert title in header
 
 
+def test_what_unlabelled_documents_did_fits_into_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    row = {
+        "prior": 0.3412,
+        "pseudo_positives": 12_345,
+        "expected_precision": 0.8765,
+        "predicted": 0.3321,
+        "drift": -0.0091,
+    }
+    level = {"difference": 0.0234, "low": -0.002, "high": 0.05}
+    bands = {"5 to 19": {"labels": 7, "micro_f1": level, "macro_f1": level}}
+    semi = {
+        "kind": "cap",
+        "documents": 1000,
+        "said": "",
+        "labels": {"label-of-two-dozen-signs": row},
+        "supervised": {"bands": bands},
+    }
+    print_results(results(0.5) | {"semi": semi}, workdir="w")
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80 and "…" not in out
+    words = out.split()
+    for title in ("labelled", "pseudo-", "positives", "expected", "precision", "drift"):
+        assert title in words
+    (line,) = (line for line in out.splitlines() if "label-of-two-dozen" in line)
+    assert line.split() == [
+        "label-of-two-dozen-signs",
+        "0.3412",
+        "12,345",
+        "0.8765",
+        "0.3321",
+        "-0.0091",
+    ]
+    said = " ".join(words)
+    assert (
+        "With them against without, 7 labels of 5 to 19 labelled documents: "
+        "micro-F1 +0.0234 [-0.0020, +0.0500] (level)"
+    ) in said
+
+
 def test_results_of_a_file_do_not_point_at_those_of_the_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

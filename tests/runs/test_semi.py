@@ -9,7 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from labelgraph_jax.config import Config, ConfigError, DataConfig, SemiConfig
+from labelgraph_jax.config import (
+    Config,
+    ConfigError,
+    DataConfig,
+    MemoryConfig,
+    SemiConfig,
+)
 from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.runs.corpus import read_corpus
@@ -124,6 +130,25 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
         with pytest.raises(RuntimeError, match="plug"):
             trained(config, tmp_path / "stopped", checkpoint_every=1)
     assert same(trained(config, tmp_path / "stopped", checkpoint_every=1), whole)
+
+
+def test_labels_that_no_labelled_document_carries_are_named(data: DataConfig) -> None:
+    corpus = read_corpus(data)
+    assert corpus.candidate_labels == ()
+    for others, message in (
+        (("tin",), "1 label has no labelled document and never gets a pseudo-positive"),
+        (("tin", "zinc"), "2 labels have no labelled document and never get a"),
+    ):
+        said: list[str] = []
+        config = config_of(data, kind="cap")
+        config = dataclasses.replace(config, memory=MemoryConfig(kind="documents"))
+        known = dataclasses.replace(corpus, candidate_labels=(*LABELS, *others))
+        prepared = prepare(config, said.append, known)
+        (line,) = (line for line in said if "never get" in line)
+        assert line.startswith(message) and line.endswith(f": {', '.join(others)}")
+        assert prepared.semi is not None and prepared.semi.guess is not None
+        columns = [prepared.labels.index[name] for name in others]
+        assert not prepared.semi.guess.positives[columns].any()
 
 
 @pytest.mark.slow
