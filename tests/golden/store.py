@@ -24,11 +24,14 @@ from pathlib import Path
 
 import labelgraph_jax as lg
 from tests.golden import cases, legacy
+from tests.xla import flags
 
 STORED = Path(__file__).parent
 
 
 def main() -> None:
+    # As the tests compile: other programs round otherwise.
+    os.environ["XLA_FLAGS"] = flags(1)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--legacy", action="store_true")
     with_legacy = parser.parse_args().legacy
