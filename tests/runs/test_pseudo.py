@@ -292,12 +292,18 @@ def test_the_commands_go_from_texts_to_a_file_that_trains(
             ],
             "none.jsonl: no such file",
         ),
+        (
+            ["pseudo", "read", "raw.jsonl", "names.tsv", "empty", "--out", "o.jsonl"],
+            "empty: must hold at least one answer",
+        ),
+        (["taxonomy", "read", "empty", "--out", "o.jsonl"], "at least one answer"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     write_jsonl(Path("raw.jsonl"), [{"id": d.id, "text": d.text} for d in DOCUMENTS])
     Path("names.tsv").write_text("oil\n")
+    Path("empty").write_text("")
     Path("full").mkdir()
     Path("full/prompts-001.jsonl").write_text("")
     assert command(arguments) == 2

@@ -102,6 +102,12 @@ class RulesMine:
             f"{counted(never, 'exclusion')} from "
             f"{counted(len(corpus.train), 'document')}"
         )
+        if not mined:
+            sentence += (
+                f"; with so few documents try --least-support {self.least_support // 4}"
+                if self.least_support >= 4
+                else "; no label goes with another"
+            )
         if not self.out:
             text = "\n".join([*lines, f"# {sentence}"])
             return show(self, found, lambda _: write(text))

@@ -180,10 +180,11 @@ def read_answers(
         By id, in the order of the file.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or is empty.
     """
     found: dict[str, Content] = {}
     lines: dict[str, int] = {}
+    number = 0
     for number, line in read_lines(Path(path)):
         where = f"{path}:{number}"
         try:
@@ -199,6 +200,8 @@ def read_answers(
             found[name] = check(name, _content(fields, where), where)
         except DataError as error:
             complain(error)
+    if not number:
+        raise DataError(f"{path}: must hold at least one answer; it is empty")
     return found
 
 
