@@ -48,10 +48,10 @@ BUDGETS = {
     "inspection": 4_865,
     "deploy": 3_020,
     "estimator": 260,
-    "cli": 4_044,
+    "cli": 4_050,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 49_843
+BUDGET = 49_859
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -62,13 +62,11 @@ class Solver:
     def _first_broken(
         self, decided: np.ndarray, broken: list[int], changes: Changes
     ) -> int | None:
-        def is_true(label: int) -> bool:
-            return bool(decided[label]) != (label in changes)
-
         touched = (rule for label in changes for rule in self.of[label])
         for rule in itertools.chain(broken, touched):
-            if all(map(is_true, self.bodies[rule])) and not any(
-                map(is_true, self.heads[rule])
+            body, head = self.bodies[rule], self.heads[rule]
+            if all(decided[n] != (n in changes) for n in body) and not any(
+                decided[n] != (n in changes) for n in head
             ):
                 return rule
         return None
