@@ -54,7 +54,11 @@ def unpack(folder: Path, names: tuple[str, ...] = CASES) -> None:
             for member in archive
             if any(member.name.startswith(f"{top}/") for top in tops)
         ]
-        archive.extractall(folder, members, filter="data")
+        # Python 3.11.3 and before know no filter; the archive is our own.
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(folder, members, filter="data")
+        else:
+            archive.extractall(folder, members)
     for path in folder.rglob("config.json"):
         text = path.read_text(encoding="utf-8")
         # A checkpoint's own configuration is under its checksum.
