@@ -156,6 +156,8 @@ def test_labels_that_no_labelled_document_carries_are_named(data: DataConfig) ->
     "text",
     [
         {"encoder": "cnn"},
+        {"encoder": "bilstm"},
+        {"vectors": "static", "max_length": 10},
         {"encoder": "transformer", "vectors": "pretrained", "trainable": False},
     ],
 )
