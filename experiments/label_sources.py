@@ -44,7 +44,7 @@ from experiments.study import commit, progress, run_command
 from experiments.video.store import Part, Store
 from labelgraph_jax.config import ConfigError, DataConfig
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
-from labelgraph_jax.data.labels.rules import Rule, as_phrase, cast_rules
+from labelgraph_jax.data.labels.labelling_functions import Rule, as_phrase, cast_rules
 from labelgraph_jax.data.readers.texts import read_documents
 from labelgraph_jax.data.tokenizers.units import words_of
 from labelgraph_jax.functional.decisions.thresholds import fit_global_threshold

@@ -14,7 +14,6 @@ from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.batches.unlabelled import unlabelled_part
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.data.readers.texts import read_texts
-from labelgraph_jax.data.tokenizers.units import words_of
 from labelgraph_jax.functional.few_labels.pseudo_labels import (
     pseudo_labels,
     shrunk_prior,
@@ -27,6 +26,7 @@ from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.compare import FEWEST
 from labelgraph_jax.runs.corpus import read_corpus
+from labelgraph_jax.runs.lsa import lsa_vectors
 from labelgraph_jax.runs.problem import Say
 from labelgraph_jax.training.adaptation import KINDS, MOVING, fit_adapted, prior_odds
 from labelgraph_jax.training.adaptation_choice import (
@@ -46,8 +46,8 @@ from labelgraph_jax.training.objectives import Batch, LossFn, Params, added_obje
 
 MOST = 3_000
 """Documents of each side that a choice or a probe reads, drawn at random."""
-WORDS, DIM, LENGTH = 20_000, 100, 4_000
-"""Words, numbers in a vector and characters that are read for a choice."""
+DIMENSIONS = 100
+"""Of the vectors of words that a choice reads."""
 SHOWN = 10
 """Labels whose frequency moved most that the results name."""
 UNSEEN = "no target label was used"
@@ -156,9 +156,7 @@ def adaptation(
     def words() -> tuple[np.ndarray, np.ndarray]:
         nonlocal vectors
         if vectors is None:
-            vectors = word_vectors(
-                *([d.text for d in side] for side in (corpus.train, corpus.target))
-            )
+            vectors = _by_words(corpus.train, corpus.target)
         return vectors
 
     truth = _dense(train.targets)
@@ -222,36 +220,12 @@ def _chosen(
     )
 
 
-def word_vectors(
-    source: Sequence[str], target: Sequence[str]
+def _by_words(
+    source: Sequence[Document], target: Sequence[Document]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of length 1 of the words of texts: weighed by rarity, and the principal
-    directions of both sides together.
-
-    Raises:
-        DataError: no word stands in two texts.
-    """
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer = TfidfVectorizer(
-        analyzer=lambda text: words_of(text[:LENGTH].lower()),
-        min_df=2,
-        max_features=WORDS,
-        sublinear_tf=True,
-    )
-    try:
-        rows = vectorizer.fit_transform([*source, *target])
-    except ValueError:
-        raise DataError(
-            "how to adapt is chosen by words: at least one must stand in two texts"
-        ) from None
-    dim = min(DIM, min(rows.shape) - 1)
-    vectors = rows.toarray()
-    if dim >= 1:
-        vectors = TruncatedSVD(dim, n_iter=3, random_state=0).fit_transform(rows)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    """Vectors of the words of both sides, of one decomposition."""
+    texts = [document.text for document in (*source, *target)]
+    vectors = lsa_vectors(texts, dimensions=DIMENSIONS)
     return vectors[: len(source)], vectors[len(source) :]
 
 
@@ -361,7 +335,7 @@ def adaptation_results(model: Any, corpus: Corpus, how: Adaptation) -> dict[str,
     far_rows = np.sort(rng.permutation(len(corpus.target))[:MOST])
     far = [corpus.target[i] for i in far_rows]
     key = jax.random.key(0)
-    before = word_vectors([d.text for d in near], [d.text for d in far])
+    before = _by_words(near, far)
     accuracy: dict[str, float] = {"words": domain_probe(*before, key)[0]}
     if not model.label_chunk and model.config.head.kind == "product":
         if model.config.mixture.kind == "none":

@@ -10,6 +10,7 @@ from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.labels.new_labels import NewLabel
 from labelgraph_jax.data.tokenizers.units import words_and_pairs, words_of
 from labelgraph_jax.predictors.model import Model
+from labelgraph_jax.runs.lsa import lsa_of_rows
 
 DIMENSIONS = 100
 FEWEST = 5
@@ -88,7 +89,6 @@ def propose_labels(
         DataError: too few documents are left.
     """
     from sklearn.cluster import KMeans
-    from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     left = np.flatnonzero(probabilities.max(axis=1, initial=0.0) < SURE)
@@ -104,9 +104,7 @@ def propose_labels(
         raise DataError(
             "at least one word must stand in two of the documents"
         ) from None
-    size = min(DIMENSIONS, rows.shape[1] - 1, len(left) - 1)
-    vectors = TruncatedSVD(max(size, 1), random_state=seed).fit_transform(rows[left])
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
+    vectors = lsa_of_rows(rows[left], dimensions=DIMENSIONS, seed=seed)
     groups = KMeans(count, n_init=3, random_state=seed).fit(vectors)
     names = tfidf.get_feature_names_out()
     present = rows.astype(bool)

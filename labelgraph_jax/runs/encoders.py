@@ -74,7 +74,7 @@ def static_encoder(
 
     Args:
         text: the run's settings.
-        documents: to train on.
+        documents: to train on, and those without labels.
         origin: the run that it is begun from.
         say: takes a line about what is going on.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labelgraph_jax.config import Config, ConfigError
+from labelgraph_jax.config import Config, ConfigError, TextConfig
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import Corpus, LabelSpace
 from labelgraph_jax.data.problems import shared_lines
@@ -30,6 +30,7 @@ from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.many_labels import label_chunk
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.rules import require_rules
+from labelgraph_jax.predictors.static_encoder import StaticEncoder
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.adapt import Adaptation, adaptation
 from labelgraph_jax.runs.corpus import (
@@ -116,15 +117,7 @@ def prepare(
     in_chunks = label_chunk(config, len(labels)) > 0
     text = config.text
     static = static_encoder(text, (*corpus.train, *unlabelled), origin, say)
-    if static is not None and text.vectors == "static":
-        tokenizer: AnyTokenizer = static.tokenizer
-    elif origin is None:
-        tokenizer = document_tokenizer(text, corpus.train)
-        if static is not None:
-            assert isinstance(tokenizer, NgramTokenizer)
-            tokenizer = FusedTokenizer(tokenizer, static.tokenizer)
-    else:
-        tokenizer = load_tokenizer(text, origin.tokenizer)
+    tokenizer = _tokenizer(text, corpus, origin, static)
     encoder, frozen, first_layer = pretrained_encoders(config)
     if frozen is not None:
         say("encoding the documents once with the frozen layers (cached)")
@@ -135,27 +128,11 @@ def prepare(
         for documents in (corpus.train, corpus.validation)
     )
 
-    # What the parameters start from.
-    values: dict[str, Any] = {}
+    values = _first_values(config, train, tokenizer, static, say)
     if encoder is not None and text.trainable:
         values["transformer"] = (
             upper_layers(encoder.params, first_layer) if first_layer else encoder.params
         )
-    elif static is not None and text.vectors == "static":
-        values["embedding"] = static.table.astype(np.float32)
-    elif text.encoder in ("bag", "bag+static") and encoder is None:
-        values["token_weight"] = token_weights(train.examples, tokenizer)
-    if isinstance(tokenizer, FusedTokenizer):
-        assert static is not None
-        shape = tokenizer.words.vocabulary_size, static.table.shape[1]
-        random = np.random.default_rng((config.training.seed, 2)).normal(size=shape)
-        both = random * shape[1] ** -0.5, static.table
-        values["embedding"] = np.concatenate(both, dtype=np.float32)
-    if text.vectors == "file":
-        assert not isinstance(tokenizer, FeatureTokenizer)  # see require_bag
-        vectors = read_word_vectors(text.vectors_file, tokenizer.vocabulary)
-        say(f"{text.vectors_file}: {vectors.coverage:.1%} of the vocabulary found")
-        values["embedding"] = vectors.table
 
     # The label graph and the network.
     sets, mask = train.examples.targets, train.examples.target_mask
@@ -172,6 +149,8 @@ def prepare(
         tasks=labels.task_columns,
         parents=labels.parent_pairs(),
     )
+
+    # Documents without labels beside the labelled ones, and what there is to say.
     semi = how = None
     if corpus.target:
         if unlabelled:
@@ -231,3 +210,50 @@ def prepare(
         semi=semi,
         adaptation=how,
     )
+
+
+def _tokenizer(
+    text: TextConfig,
+    corpus: Corpus,
+    origin: Workdir | None,
+    static: StaticEncoder | None,
+) -> AnyTokenizer:
+    """The tokenizer of a static encoder, of the run that one begins from, or a new
+    one of the training documents; of `bag+static` of both kinds."""
+    if static is not None and text.vectors == "static":
+        return static.tokenizer
+    if origin is not None:
+        return load_tokenizer(text, origin.tokenizer)
+    tokenizer = document_tokenizer(text, corpus.train)
+    if static is None:
+        return tokenizer
+    assert isinstance(tokenizer, NgramTokenizer)
+    return FusedTokenizer(tokenizer, static.tokenizer)
+
+
+def _first_values(
+    config: Config,
+    train: Encoded,
+    tokenizer: AnyTokenizer,
+    static: StaticEncoder | None,
+    say: Say,
+) -> dict[str, Any]:
+    """Parameters of the text encoder that do not start at random, but for those of a
+    transformer: `embedding` and `token_weight`, where it has them."""
+    text, values = config.text, dict[str, Any]()
+    if text.encoder in ("bag", "bag+static") and text.vectors in ("random", "file"):
+        values["token_weight"] = token_weights(train.examples, tokenizer)
+    if static is not None:
+        values["embedding"] = static.table.astype(np.float32)
+    if isinstance(tokenizer, FusedTokenizer):
+        table = values["embedding"]
+        shape = tokenizer.words.vocabulary_size, table.shape[1]
+        random = np.random.default_rng((config.training.seed, 2)).normal(size=shape)
+        both = random * shape[1] ** -0.5, table
+        values["embedding"] = np.concatenate(both, dtype=np.float32)
+    if text.vectors == "file":
+        assert not isinstance(tokenizer, FeatureTokenizer)  # see require_bag
+        vectors = read_word_vectors(text.vectors_file, tokenizer.vocabulary)
+        say(f"{text.vectors_file}: {vectors.coverage:.1%} of the vocabulary found")
+        values["embedding"] = vectors.table
+    return values

@@ -22,6 +22,7 @@ from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import INPUT_VECTORS, Classifier
 from labelgraph_jax.predictors.static_encoder import StaticEncoder
 from labelgraph_jax.predictors.workdir import Workdir
+from labelgraph_jax.runs.lsa import lsa_vectors
 from labelgraph_jax.runs.problem import Say
 from labelgraph_jax.runs.rivals import decided_by, differences, label_f1
 from labelgraph_jax.training.few_labels import Kind, PseudoTargets
@@ -151,22 +152,12 @@ def document_vectors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of length 1 of the training documents and of others: of a pretrained or
     static encoder, or by TF-IDF and a truncated SVD over both."""
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.preprocessing import normalize
-
     count, texts = len(corpus.train), [d.text for d in (*corpus.train, *others)]
     if encoder is not None and isinstance(tokenizer, Tokenizer):
         length = config.text.max_length
         vectors = encoder.document_vectors(texts, tokenizer, max_length=length)
-        return vectors[:count], vectors[count:]
-    words = TfidfVectorizer(
-        sublinear_tf=True, max_features=20_000, token_pattern=r"(?u)\b\w+\b"
-    )
-    rows = words.fit_transform(texts)
-    size = max(1, min(DIMENSIONS, *(n - 1 for n in rows.shape)))
-    svd = TruncatedSVD(size, random_state=config.training.seed)
-    vectors = normalize(svd.fit_transform(rows)).astype(np.float32)
+    else:
+        vectors = lsa_vectors(texts, dimensions=DIMENSIONS, seed=config.training.seed)
     return vectors[:count], vectors[count:]
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import beta
 
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
-from labelgraph_jax.data.labels.rules import Cast, Votes
+from labelgraph_jax.data.labels.labelling_functions import Cast, Votes
 from labelgraph_jax.functional.few_labels.votes import FEWEST, VoteModel, vote_model
 from labelgraph_jax.functional.metrics.counts import label_counts
 from labelgraph_jax.functional.metrics.label_errors import label_f1

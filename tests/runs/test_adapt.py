@@ -16,7 +16,7 @@ from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.predictors.parameters import read_parameters
 from labelgraph_jax.predictors.workdir import RunDataChangedError, Workdir, WorkdirError
-from labelgraph_jax.runs.adapt import sentence, with_target, word_vectors
+from labelgraph_jax.runs.adapt import sentence, with_target
 from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.fit import fit
 from labelgraph_jax.runs.restore import load_model
@@ -207,11 +207,3 @@ def test_settings_that_do_nothing_are_refused() -> None:
         AdaptConfig(weight=-1.0)
     with pytest.raises(ConfigError, match=r"adapt\.weight must be finite"):
         AdaptConfig(weight=float("inf"))
-
-
-def test_word_vectors_have_length_1_and_need_a_word_in_two_texts() -> None:
-    near, far = word_vectors(["a b c", "b c d"], ["c d e", "a e b"])
-    assert near.shape[1] == far.shape[1]
-    np.testing.assert_allclose(np.linalg.norm(near, axis=1), 1, rtol=1e-5)
-    with pytest.raises(DataError, match="at least one must stand in two texts"):
-        word_vectors(["one"], ["two"])

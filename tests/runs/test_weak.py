@@ -8,7 +8,7 @@ import pytest
 
 from labelgraph_jax.cli.app import run as command
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
-from labelgraph_jax.data.labels.rules import Votes
+from labelgraph_jax.data.labels.labelling_functions import Votes
 from labelgraph_jax.data.readers.texts import read_documents
 from labelgraph_jax.data.readers.writers import write_jsonl
 from labelgraph_jax.runs.weak import label_by_votes

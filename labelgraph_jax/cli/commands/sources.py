@@ -81,7 +81,7 @@ class Weak:
     def execute(self) -> int:
         """Label the texts, write them, and print what each function does."""
         from labelgraph_jax.cli.sources import print_weak
-        from labelgraph_jax.data.labels.rules import read_rules
+        from labelgraph_jax.data.labels.labelling_functions import read_rules
         from labelgraph_jax.data.readers.texts import read_files, read_texts
         from labelgraph_jax.data.readers.writers import write_jsonl
         from labelgraph_jax.runs.weak import check_out, label_by_votes

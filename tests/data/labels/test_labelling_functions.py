@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.data.documents import DataError, Document
-from labelgraph_jax.data.labels import rules
-from labelgraph_jax.data.labels.rules import read_rules
+from labelgraph_jax.data.labels import labelling_functions as rules
+from labelgraph_jax.data.labels.labelling_functions import read_rules
 
 TEXTS = (
     "Wheat and durum prices rose",
