@@ -39,19 +39,19 @@ NARROWER = {
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
     "config": 1_471,
-    "functional": 7_455,
+    "functional": 7_484,
     "modules": 2_080,
-    "data": 10_997,
+    "data": 10_999,
     "training": 3_942,
-    "predictors": 5_570,
+    "predictors": 5_655,
     "runs": 6_190,
     "inspection": 4_865,
     "deploy": 3_020,
     "estimator": 260,
-    "cli": 4_050,
+    "cli": 4_055,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 49_872
+BUDGET = 50_021
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -88,7 +88,9 @@ documents of another distribution: domains told apart, heads that adapt, the cho
 without a target label (training), what a run keeps and says of it (config, predictors,
 runs, cli). And the tree of a taxonomy in the report (inspection),
 and labels that its file lacks (predictors). And what is
-prepared for a run, a function a stage (runs)."""
+prepared for a run, a function a stage (runs). And labels with and without training
+documents in one ranking: how they fare, and the constant that lets them compete
+(functional, predictors)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

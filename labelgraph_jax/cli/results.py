@@ -185,6 +185,12 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
             yield f"Warning: {warning}"
     if added := test.get("added_labels"):
         yield _added_sentence(added)
+    if both := test.get("seen_and_unseen"):
+        yield (
+            f"Among all labels RP@5 {both['seen']:.4f} of those with training "
+            f"documents, {both['unseen']:.4f} of those without; harmonic mean "
+            f"{both['harmonic_mean']:.4f}"
+        )
     if joined := results.get("ensemble"):
         weights = ", ".join(f"{weight:.2f}" for weight in joined["weights"])
         yield f"{counted(len(joined['weights']), 'model')}, weights {weights}"

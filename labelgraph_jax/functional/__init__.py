@@ -137,6 +137,7 @@ from labelgraph_jax.functional.metrics.counts import (
     summarise_label_counts,
 )
 from labelgraph_jax.functional.metrics.groups import (
+    competing_r_precision,
     group_hits,
     group_ranking_metrics,
     ranked_group_metrics,
@@ -248,6 +249,7 @@ __all__ = [
     "calibration_bins",
     "chunked_loss",
     "class_balanced_loss",
+    "competing_r_precision",
     "complete_attention",
     "complete_relu_attention",
     "completeness",

@@ -7,7 +7,6 @@ that they are enough for.
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,17 +14,18 @@ import numpy as np
 
 from labelgraph_jax.config import SELECTION_METRICS
 from labelgraph_jax.data.documents import Document, LabelSpace
-from labelgraph_jax.data.labels.groups import label_groups
 from labelgraph_jax.functional.metrics.counts import label_counts
-from labelgraph_jax.functional.metrics.groups import (
-    group_ranking_metrics,
-    ranked_group_metrics,
-)
 from labelgraph_jax.functional.metrics.labels import evaluate_scores
 from labelgraph_jax.functional.metrics.ranked import ranked_metrics
 from labelgraph_jax.predictors.choosing import global_threshold
 from labelgraph_jax.predictors.decision import Decision, at_half
 from labelgraph_jax.predictors.documents import Encoded, fingerprint
+from labelgraph_jax.predictors.groups import (
+    SELECTION_KS,
+    measure_groups,
+    ranked_groups,
+    seen_and_unseen,
+)
 from labelgraph_jax.predictors.hierarchy import hierarchical_metrics
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.loss_choice import annotated_documents
@@ -33,13 +33,10 @@ from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.rules import structure_results
 
 KS = (1, 3, 5)
-SELECTION_KS = (1, 5)
-"""Ranks of the metrics that select a checkpoint, and of those of groups of labels."""
+"""Ranks of the metrics of a test split."""
 RANKED = ("P@", "R@", "RP@", "nDCG@")
 MOST_LISTED = 5_000
 """Labels up to which results hold the metrics of each one."""
-
-Groups = dict[str, dict[str, float | None]]
 
 
 def label_metrics(
@@ -177,54 +174,6 @@ def _of_columns(predictions: Predictions, columns: np.ndarray | slice) -> Predic
     )
 
 
-def measure_groups(predictions: Predictions, train_counts: np.ndarray) -> Groups:
-    """R@k, RP@k and nDCG@k among the labels of each group, see `data.labels.groups`.
-
-    Of the best labels alone, where these ran out of labels of a group, the values are
-    lower bounds, and `complete@k` is below 1.
-
-    Args:
-        predictions: with their truth.
-        train_counts: training documents with each label `[N]`.
-
-    Returns:
-        Per group that has labels how many, how many documents carry one, and the means
-        over these; None in place of a mean over no document.
-    """
-    groups = {n: ids for n, ids in label_groups(train_counts).items() if len(ids)}
-    if predictions.ids is None:
-        found = group_ranking_metrics(
-            predictions.probabilities, predictions.targets, groups, ks=SELECTION_KS
-        )
-    else:
-        found = _ranked_groups(predictions, groups, SELECTION_KS)
-
-    def value(name: str, number: float) -> Any:
-        if name in ("labels", "documents"):
-            return int(number)
-        return None if math.isnan(number) else float(number)
-
-    return {
-        group: {name: value(name, number) for name, number in metrics.items()}
-        for group, metrics in found.items()
-    }
-
-
-def _ranked_groups(
-    predictions: Predictions, groups: dict[str, np.ndarray], ks: tuple[int, ...]
-) -> Any:
-    truth = predictions.truth
-    assert truth is not None and predictions.ids is not None
-    return ranked_group_metrics(
-        predictions.ids,
-        truth.indptr,
-        truth.indices,
-        groups,
-        labels=predictions.labels,
-        ks=ks,
-    )
-
-
 def measure_labels(
     predictions: Predictions, decision: Decision, names: Sequence[str]
 ) -> dict[str, dict[str, float | None]]:
@@ -308,7 +257,7 @@ def _added_among_best(predictions: Predictions, trained: int) -> dict[str, Any]:
     ids, decided, truth = predictions.ids, predictions.decided, predictions.truth
     assert ids is not None and decided is not None and truth is not None
     columns = np.arange(trained, predictions.labels)
-    group = _ranked_groups(predictions, {"added": columns}, KS)["added"]
+    group = ranked_groups(predictions, {"added": columns}, KS)["added"]
     found = {"labels": len(columns), "documents": int(group.pop("documents"))}
     if not found["documents"]:
         return {**found, "metrics": None}
@@ -368,6 +317,8 @@ def evaluation(
     found |= structure_results(predictions, decision, ancestors)
     if predictions.known is None:
         found["groups"] = measure_groups(predictions, graph.counts)
+        if compared := seen_and_unseen(predictions, graph.counts):
+            found["seen_and_unseen"] = compared
     if len(labels) <= MOST_LISTED:
         found["per_label"] = measure_labels(predictions, decision, labels.names)
     if len(labels) > trained:

@@ -16,6 +16,7 @@ from labelgraph_jax.predictors.memory.choice import (
     Validation,
     choose,
     fit_text_rule,
+    stack,
     unchosen,
 )
 from labelgraph_jax.predictors.memory.files import (
@@ -77,7 +78,9 @@ def learn_memory(
         metric = model.config.training.selection_metric
         memory = _chosen(memory, chosen_on, metric)
         rule = fit_text_rule(memory, chosen_on)
-        memory = dataclasses.replace(memory, text_rule=rule)
+        rule, stacked = stack(dataclasses.replace(memory, text_rule=rule), chosen_on)
+        about = memory.about | ({"stacking": stacked} if stacked else {})
+        memory = dataclasses.replace(memory, text_rule=rule, about=about)
     added = read_added(place)
     if len(added):
         memory = memory.with_added(encode_added(memory, labels, added))

@@ -799,6 +799,18 @@ EXAMPLES: dict[str, Example] = {
         host=True,
         any_shape=("targets",),
     ),
+    "competing_r_precision": Example(
+        lambda ids, targets: F.competing_r_precision(
+            np.asarray(ids),
+            *truth(targets),
+            {"first": np.array([0])},
+            labels=targets.shape[1],
+            k=1,
+        ),
+        {"ids": "B K ids:N", "targets": "B N bool"},
+        host=True,
+        any_shape=("targets",),
+    ),
     "ranked_group_metrics": Example(
         lambda ids, targets: F.ranked_group_metrics(
             np.asarray(ids),

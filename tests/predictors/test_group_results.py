@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.cli.results import print_results
-from labelgraph_jax.predictors.measure import measure_groups
+from labelgraph_jax.predictors.groups import measure_groups
 from labelgraph_jax.predictors.predictions import Predictions
 
 COUNTS = np.array([90, 50, 49, 1, 0, 0])

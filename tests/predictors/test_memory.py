@@ -197,6 +197,49 @@ def test_the_text_rule_takes_each_label_as_if_it_were_unseen() -> None:
     assert (probabilities >= rule.threshold).tolist() == [False, False, True]
 
 
+def test_stacking_lets_labels_that_text_alone_tells_of_compete() -> None:
+    # 40 labels, a document each, whose vector is its label's text and a little noise;
+    # the classifier gives four wrong labels 0.9 everywhere.
+    count, random = 40, np.random.default_rng(0)
+    texts = unit(random.normal(size=(count, 24)))
+    documents = unit(texts + 0.1 * random.normal(size=texts.shape))
+    keys = Keys(
+        centre=np.zeros(24, np.float32),
+        label_centre=np.zeros(24, np.float32),
+        documents=documents,
+        document_labels=np.arange(count, dtype=np.int32)[:, None],
+        labels=texts,
+        seen=np.ones(count, bool),
+    )
+    choice = Choice(temperature=0.1, label_temperature=0.1, share=1.0, weight=0.0)
+    probabilities = np.full((count, count), 0.01, np.float32)
+    for row in range(count):
+        probabilities[row, (row + 1 + np.arange(6)) % count] = 0.9
+        probabilities[row, row] = 0.95
+    rule = memory_choice.TextRule(slope=1.0, intercept=-4.0, threshold=0.2)
+    config = MemoryConfig(kind="documents")
+    memory = Memory(config, lambda d, examples=None: documents, keys, choice, rule)
+    truth = Predictions.of_all(probabilities, np.eye(count))
+    validation = memory_choice.Validation(documents, truth)
+    moved, measured = memory_choice.stack(memory, validation)
+    assert measured["shift"] > 0 and measured["harmonic_mean"] > 0.9
+    assert moved.intercept == rule.intercept + measured["shift"]
+    # Nothing is decided otherwise.
+    hidden = dataclasses.replace(keys, seen=np.arange(count) < 30)
+    decided = [
+        dataclasses.replace(memory, keys=hidden, text_rule=each)
+        .text_probabilities(documents)
+        .__ge__(each.threshold)
+        for each in (rule, moved)
+    ]
+    assert decided[0].any() and not decided[0].all()
+    np.testing.assert_array_equal(*decided)
+    # Where no document carries a label that stands for an unseen one, nothing moves.
+    few = dataclasses.replace(truth, truth=np.eye(count) * 0)
+    nothing = memory_choice.Validation(documents, few)
+    assert memory_choice.stack(memory, nothing) == (rule, {})
+
+
 def test_the_texts_of_labels_name_what_lies_above_them() -> None:
     labels = LabelSpace(
         ("12", "grain_trade"),
@@ -232,6 +275,9 @@ def test_an_added_label_is_predicted_measured_and_taken_away_again(
     group = test["added_labels"]
     assert (group["labels"], group["documents"]) == (2, 4)
     assert 0 < group["metrics"]["RP@5"] <= 1
+    both = test["seen_and_unseen"]
+    harmonic = 2 / (1 / both["seen"] + 1 / both["unseen"]) if both["unseen"] else 0.0
+    assert both["harmonic_mean"] == pytest.approx(harmonic)
     assert remove_labels(own, ["rice", "the-crude"]).names == ()
     np.testing.assert_array_equal(lg.load(own).predict_proba(TEXTS), old)
 

@@ -170,6 +170,69 @@ def ranked_group_metrics(
     return found
 
 
+def competing_r_precision(
+    ids: Int[Host, "M K"],
+    indptr: Int[Host, "M1"],
+    indices: Int[Host, "P"],
+    groups: Mapping[str, Shaped[Host, " G"]],
+    *,
+    labels: int,
+    k: int = 5,
+) -> dict[str, float]:
+    """Return RP@k of the labels of each group while all labels compete, and their mean.
+
+        RP@k(group) = mean over documents of
+                      (labels of the group among the k best) / min(k, its positives)
+
+    The harmonic mean of the groups is low where one of them is: with labels that have
+    training documents and labels that have none, it is how generalised zero-shot
+    classification is measured.
+
+    Args:
+        ids: label ids, best first, of all labels; -1 for no label.
+        indptr, indices: the truth as the rows of a CSR matrix.
+        groups: per name the ids of its labels.
+        labels: how many there are in all.
+        k: ranks looked at, at most K.
+
+    Returns:
+        The value of each group, over the documents that carry one of its labels, and
+        `harmonic_mean`; NaN for a group without such a document, and of it then.
+
+    Raises:
+        ValueError: k < 1 or above K, or as `ranked_group_metrics`.
+
+    Reference: Xian et al., "Zero-Shot Learning - A Comprehensive Evaluation", TPAMI
+    2019, section 4.3 (harmonic mean of seen and unseen classes).
+
+    Example:
+        >>> import numpy as np
+        >>> ids, groups = np.array([[0, 2]]), {"seen": [0, 1], "unseen": [2]}
+        >>> truth = np.array([0, 3]), np.array([0, 1, 2])  # one document with all three
+        >>> competing_r_precision(ids, *truth, groups, labels=3, k=2)
+        {'seen': 0.5, 'unseen': 1.0, 'harmonic_mean': 0.6666666666666666}
+    """
+    if not 1 <= k <= ids.shape[1]:
+        raise ValueError(f"k must lie from 1 to {ids.shape[1]}, got {k}")
+    if max(ids.max(initial=-1), indices.max(initial=-1)) >= labels:
+        raise ValueError(f"label ids must be below {labels}")
+    best = np.maximum(ids[:, :k], 0)
+    hits = ranked_hits(best, indptr, indices) & (ids[:, :k] >= 0)
+    rows = np.repeat(np.arange(len(ids)), np.diff(indptr))
+    found = {}
+    for name, group in groups.items():
+        _check(name, group, labels)
+        member = np.zeros(labels, bool)
+        member[np.asarray(group, np.int64)] = True
+        positives = np.bincount(rows[member[indices]], minlength=len(ids))
+        own = (hits & member[best]).sum(axis=1) / np.clip(positives, 1, k)
+        found[name] = _mean(own[positives > 0])
+    values = np.asarray(list(found.values()))
+    with np.errstate(divide="ignore"):
+        harmonic = float(1.0 / np.mean(1.0 / values)) if len(values) else float("nan")
+    return found | {"harmonic_mean": harmonic}
+
+
 def _means(
     hits: Bool[Host, "M K"],
     positives: Shaped[Host, " M"],

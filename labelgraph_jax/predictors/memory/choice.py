@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from labelgraph_jax.config import MemoryConfig
 from labelgraph_jax.functional.many_labels.label_lists import (
@@ -24,6 +24,7 @@ from labelgraph_jax.functional.many_labels.label_lists import (
     side_by_side,
     sum_lists,
 )
+from labelgraph_jax.functional.metrics.groups import competing_r_precision
 from labelgraph_jax.functional.metrics.ranking import ndcg_from_hits
 from labelgraph_jax.predictors.memory.memory import Choice, Memory, TextRule, slices
 from labelgraph_jax.predictors.predictions import Predictions
@@ -36,6 +37,10 @@ WITHOUT_VALIDATION = Choice(
     temperature=0.1, label_temperature=0.1, share=0.75, weight=0.0
 )
 """Choice without validation documents: the classifier is used alone."""
+SHIFTS = (0.0, -0.5, 0.5, -1.0, 1.0, -1.5, 1.5, -2.0, 2.0, 3.0, 4.0, 5.0)
+STACKED = (0.05, 0.2)
+"""Of the trained labels that stand for unseen ones: as large a share as these have
+among all, within these bounds."""
 DEPTH = 5
 KEPT = 50
 """Labels of the classifier, at most, that are candidates."""
@@ -190,9 +195,7 @@ def _ndcg(
     some: _Candidates, weight: float, share: float, tau: float, label_tau: float
 ) -> float:
     """The sum of nDCG@5 over documents, of a mixture."""
-    memory = share * some.documents[tau] + (1.0 - share) * some.texts[label_tau]
-    mixed = (1.0 - weight) * some.classifier + weight * memory
-    mixed = np.where(some.classifier < 0, -1.0, mixed)  # no label, or not annotated
+    mixed = _mixed(some, tau, label_tau, share, weight)
     depth = min(DEPTH, mixed.shape[1])
     best = np.argpartition(-mixed, depth - 1, axis=1)[:, :depth]
     scores = np.take_along_axis(mixed, best, axis=1)
@@ -202,6 +205,15 @@ def _ndcg(
     hits = np.pad(hits, ((0, 0), (0, DEPTH - depth)))
     values = np.asarray(ndcg_from_hits(hits, some.positives))
     return float(values[some.positives > 0].sum())
+
+
+def _mixed(
+    some: _Candidates, tau: float, label_tau: float, share: float, weight: float
+) -> np.ndarray:
+    """The score of each candidate; -1 for no label, or one not annotated."""
+    memory = share * some.documents[tau] + (1.0 - share) * some.texts[label_tau]
+    mixed = (1.0 - weight) * some.classifier + weight * memory
+    return np.where(some.classifier < 0, -1.0, mixed)
 
 
 def fit_text_rule(memory: Memory, validation: Validation) -> TextRule:
@@ -246,6 +258,69 @@ def fit_text_rule(memory: Memory, validation: Validation) -> TextRule:
     below = z[order][best + 1] if best + 1 < len(z) else cut
     threshold = float(expit(slope * (cut + below) / 2 + intercept))
     return TextRule(slope=slope, intercept=intercept, threshold=threshold)
+
+
+def stack(memory: Memory, validation: Validation) -> tuple[TextRule, dict[str, float]]:
+    """Shift the text rule so that unseen labels compete with seen ones.
+
+    Calibrated stacking: a constant on the logit of every label without training
+    documents, the one with the highest harmonic mean of RP@5 of both kinds. A share of
+    the trained labels stands for the unseen ones: of them the text alone counts. The
+    threshold moves along, so that nothing is decided otherwise.
+
+    Args:
+        memory: with its choice and text rule made.
+        validation: what the constant is chosen on.
+
+    Returns:
+        The rule, and what was measured with it; as it was, and nothing, where no
+        document carries a label of each kind.
+
+    Reference: Chao et al., "An Empirical Study and Analysis of Generalized Zero-Shot
+    Learning", ECCV 2016, section 3.
+    """
+    rule, choice, seen = memory.text_rule, memory.choice, memory.keys.seen
+    trained = np.flatnonzero(seen)
+    share = np.clip(np.mean(~seen), *STACKED)
+    drawn = np.random.default_rng(0).permutation(trained)
+    hidden = np.zeros(len(seen), bool)
+    hidden[drawn[: round(share * len(trained))]] = True
+    positives = validation.positives
+    held = hidden[positives.indices]
+    if held.all() or not held.any():
+        return rule, {}
+    ranked: dict[float, list[np.ndarray]] = {shift: [] for shift in SHIFTS}
+    tau, label_tau = choice.temperature, choice.label_temperature
+    for rows in slices(len(validation.queries)):
+        some = _candidates(memory, validation, rows, [tau], [label_tau])
+        near = memory.near_texts(validation.queries[rows])
+        texts = np.full((len(some.ids), len(seen)), -np.inf)
+        z = _against_others(np.asarray(near.similarities, np.float64) / label_tau)
+        np.put_along_axis(texts, trained[np.asarray(near.rows)], z, axis=1)
+        places = np.maximum(some.ids, 0)
+        logits = rule.slope * np.take_along_axis(texts, places, axis=1) + rule.intercept
+        mixed = _mixed(some, *dataclasses.astuple(choice))
+        own = hidden[places] & (mixed >= 0)
+        for shift, lists in ranked.items():
+            scores = np.where(own, expit(logits + shift), mixed)
+            best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+            ids = np.full((len(scores), DEPTH), -1)
+            ids[:, : best.shape[1]] = np.take_along_axis(some.ids, best, axis=1)
+            lists.append(ids)
+    groups = {"seen": np.flatnonzero(~hidden), "unseen": np.flatnonzero(hidden)}
+    truth = positives.indptr, positives.indices, groups
+    measured = {
+        shift: competing_r_precision(np.concatenate(lists), *truth, labels=len(seen))
+        for shift, lists in ranked.items()
+    }
+    # The first of equals: the smallest shift.
+    shift = max(measured, key=lambda one: round(measured[one]["harmonic_mean"], 4))
+    moved = dataclasses.replace(
+        rule,
+        intercept=rule.intercept + shift,
+        threshold=float(expit(logit(rule.threshold) + shift)),
+    )
+    return moved, {"shift": shift, **measured[shift]}
 
 
 def _against_others(logits: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from labelgraph_jax.functional.metrics.groups import (
+    competing_r_precision,
     group_hits,
     group_ranking_metrics,
     ranked_group_metrics,
@@ -63,6 +64,44 @@ def test_both_ways_equal_the_plain_loops(seed: int) -> None:
                 assert found["documents"] == documents
                 assert found["labels"] == len(group)
             assert lists[name][f"complete@{k}"] in (1.0,) or not documents
+
+
+def compete(ids, targets, groups, k, labels=9):
+    truth = csr_array(targets)
+    rows = truth.indptr, truth.indices, groups
+    return competing_r_precision(ids, *rows, labels=labels, k=k)
+
+
+@examples(15)
+@given(st.integers(0, 10_000), st.sampled_from(KS))
+def test_competing_groups_equal_the_plain_loop(seed: int, k: int) -> None:
+    scores, targets = made(seed)
+    ids = ranked(scores, 6)
+    ids[0, 2:] = -1  # fewer labels than places
+    found = compete(ids, targets, GROUPS, k)
+    expected = {}
+    for name, group in GROUPS.items():
+        values = []
+        for row, truth in zip(ids, targets, strict=True):
+            own = [label for label in group if truth[label] > 0]
+            if own:
+                hits = sum(label in own for label in row[:k])
+                values.append(hits / min(k, len(own)))
+        expected[name] = np.mean(values) if values else np.nan
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-12)
+    each = list(expected.values())
+    harmonic = 0.0 if 0.0 in each else len(each) / sum(1.0 / value for value in each)
+    np.testing.assert_allclose(found["harmonic_mean"], harmonic, atol=1e-12)
+
+
+def test_bad_competitors_are_refused() -> None:
+    ids, targets = np.array([[0, 1]]), np.array([[1.0, 0.0]])
+    with pytest.raises(ValueError, match="k must lie from 1 to 2, got 3"):
+        compete(ids, targets, {}, 3, labels=2)
+    with pytest.raises(ValueError, match="label ids must be below 1"):
+        compete(ids, targets, {}, 1, labels=1)
+    with pytest.raises(ValueError, match="group 'x' must lie from 0 to 1; got 2"):
+        compete(ids, targets, {"x": np.array([2])}, 1, labels=2)
 
 
 def test_eager_equals_jit() -> None:
