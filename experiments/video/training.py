@@ -14,6 +14,7 @@ from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.functional.mixture.experts import GateSums, gate_sums
 from labelgraph_jax.modules.mixture import GATES, gate_weights_of
 from labelgraph_jax.modules.ranker import Ranker
+from labelgraph_jax.training.balance import LOG_VARIANCE
 from labelgraph_jax.training.objectives import multi_task_objective
 from labelgraph_jax.training.optimizer import make_optimizer
 from labelgraph_jax.training.seeds import (
@@ -64,6 +65,7 @@ def train_runs(
     rates: Sequence[float],
     evaluate: Callable[[Any], Sequence[float]],
     own: Arrays | None = None,
+    weighting: str = "given",
 ) -> Runs:
     """Trains runs together, one per seed; the epoch with the best validation is kept.
 
@@ -77,6 +79,7 @@ def train_runs(
         rates: each run's learning rate.
         evaluate: stacked parameters -> one value per run, larger is better.
         own: arrays that differ from run to run, `[S, M, ...]`, under the same names.
+        weighting: of the tasks' losses, as `mixture.weighting`.
     """
     started = time.perf_counter()
     count = len(data["categories"])
@@ -91,7 +94,16 @@ def train_runs(
         )
         return optax.chain(unit, optax.scale(rate))
 
-    objective = multi_task_objective(applied(model), tasks)
+    learned = weighting in ("uncertainty", "gradnorm")
+    objective = multi_task_objective(
+        applied(model),
+        tasks,
+        log_variance=(lambda params: params[LOG_VARIANCE])
+        if weighting == "uncertainty"
+        else None,
+        balance=weighting if weighting in ("gradnorm", "project") else "",
+        constant=constant_outputs(tasks, data) if weighting != "given" else None,
+    )
 
     def make_step(trial: Trial) -> TrainStep:
         def loss_fn(params: Any, batch: Any, key: jax.Array) -> Any:
@@ -102,7 +114,12 @@ def train_runs(
         key = jax.random.fold_in(jax.random.key(trial.seed), 1)
         return make_train_step(loss_fn, optimizer(trial.learning_rate), key)
 
-    first = jax.jit(lambda key: initial_params(model, key, data))
+    @jax.jit
+    def first(key: jax.Array) -> Any:
+        params = initial_params(model, key, data)
+        more = {LOG_VARIANCE: jnp.zeros(len(tasks))} if learned else {}
+        return {**params, **more}
+
     states = [
         init_train_state(first(jax.random.key(seed)), optimizer(1.0)) for seed in seeds
     ]
@@ -123,6 +140,15 @@ def train_runs(
         best_value=result.best_value,
         seconds=time.perf_counter() - started,
     )
+
+
+def constant_outputs(tasks: Sequence[Task], data: Arrays) -> np.ndarray:
+    """Of every task the output that predicts the mean of its targets, for all rows."""
+    known, targets = data["target_mask"], data["targets"].astype(np.float64)
+    mean = (targets * known).sum(axis=0) / known.sum(axis=0)
+    binary = np.array([task.kind == "binary" for task in tasks])
+    share = np.clip(np.where(binary, mean, 0.5), 1e-6, 1 - 1e-6)
+    return np.where(binary, np.log(share) - np.log1p(-share), mean).astype(np.float32)
 
 
 def applied(model: Ranker) -> Callable[..., Any]:

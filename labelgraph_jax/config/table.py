@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
@@ -43,7 +44,7 @@ SPEC_KINDS: tuple[SpecKind, ...] = get_args(SpecKind)
 
 _SPEC = re.compile(
     rf"(?P<name>.+?)=(?P<kind>{'|'.join(SPEC_KINDS)})"
-    r"(?:\[(?P<positive>.*)\])?(?::(?P<weight>[^:\]]+))?"
+    r"(?:\[(?P<positive>.*)\])?(?:@(?P<given>.+?))?(?::(?P<weight>[^:\]]+))?"
 )
 
 
@@ -55,16 +56,19 @@ class TaskSpec(NamedTuple):
         kind: how it is learned; `auto` looks at the column.
         positive: binary: the value against all others; "" where the column holds two.
         weight: of its loss; None where none was given.
+        given: a binary task, where this one is known only if that one is positive.
     """
 
     name: str
     kind: SpecKind
     positive: str = ""
     weight: float | None = None
+    given: str = ""
 
 
 def parse_task(text: str) -> TaskSpec:
-    """Read `column=kind`, `column=binary[value]` or either with `:weight` after it.
+    """Read `column=kind`, `column=binary[value]`, `column=binary@other` or any of them
+    with `:weight` after it.
 
     Raises:
         ConfigError: it is something else.
@@ -74,12 +78,19 @@ def parse_task(text: str) -> TaskSpec:
         raise ConfigError(
             "a task of a table must read COLUMN=KIND, perhaps with :WEIGHT after it, "
             f"KIND one of {', '.join(SPEC_KINDS)} (or binary[VALUE], VALUE against "
-            f"all others), got {text!r}"
+            "all others; or binary@TASK, known only where that binary task is "
+            f"positive), got {text!r}"
         )
     kind, positive = found["kind"], (found["positive"] or "").strip()
     require(
         found["positive"] is None or (kind == "binary" and positive != ""),
         f"[VALUE] names the positive value of a binary task, got {text!r}",
+    )
+    given = (found["given"] or "").strip()
+    require(
+        found["given"] is None or (kind == "binary" and given != ""),
+        "@TASK makes a binary task conditional on another one: write "
+        f"COLUMN=binary@TASK, got {text!r}",
     )
     weight = None
     if found["weight"] is not None:
@@ -92,7 +103,7 @@ def parse_task(text: str) -> TaskSpec:
             f"the weight of a task must be a number, at least 0, got {text!r}",
         )
     name = found["name"].strip()
-    return TaskSpec(name, kind, positive, weight)  # type: ignore[arg-type]
+    return TaskSpec(name, kind, positive, weight, given)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +113,8 @@ class TableConfig:
     tasks: tuple[str, ...] = ()
     """Tasks, as `--task COLUMN=KIND` adds them: binary, multi_class, multi_label (a
     list, or labels between delimiters), squared or auto; perhaps COLUMN=binary[VALUE];
-    perhaps with :WEIGHT after it."""
+    perhaps binary@TASK, known only where that task is positive (a purchase after a
+    click); perhaps with :WEIGHT after it."""
     categorical: tuple[str, ...] = ()
     """Columns to read as categories, whatever they hold."""
     numeric: tuple[str, ...] = ()
@@ -146,6 +158,7 @@ class TableConfig:
                     f"column {name!r} is a task, so it is no input: take it out of "
                     f"table.{setting}",
                 )
+        check_conditions(self.specs)
         for setting in ("weight", "group"):
             name = getattr(self, setting)
             require(
@@ -168,6 +181,34 @@ class TableConfig:
     def specs(self) -> tuple[TaskSpec, ...]:
         """The tasks, read."""
         return tuple(map(parse_task, self.tasks))
+
+
+def check_conditions(specs: Sequence[TaskSpec]) -> None:
+    """Refuse conditional tasks whose parents are absent, not binary, or in a circle.
+
+    Raises:
+        ConfigError: names the task.
+    """
+    tasks = {spec.name: spec for spec in specs}
+    for spec in specs:
+        chain = [spec.name]
+        while given := tasks[chain[-1]].given:
+            require(
+                given in tasks,
+                f"task {chain[-1]!r} is conditional on {given!r}, which must be a task "
+                f"too: add --task {given}=binary; the tasks are {', '.join(tasks)}",
+            )
+            require(
+                tasks[given].kind in ("binary", "auto"),
+                f"task {chain[-1]!r} is conditional on {given!r}, which must be a "
+                f"binary task, got {tasks[given].kind}",
+            )
+            require(
+                given not in chain,
+                "tasks must not be conditional on each other in a circle, got "
+                f"{' on '.join([*chain, given])}",
+            )
+            chain.append(given)
 
 
 def check_table_run(config: Any) -> None:
@@ -221,9 +262,9 @@ def check_table_run(config: Any) -> None:
         "the tasks: choose one",
     )
     require(
-        not given or config.mixture.weighting == "given",
-        "mixture.weighting='uncertainty' learns the weights that --task "
-        "COLUMN=KIND:WEIGHT gives: choose one",
+        not given or not config.mixture.learns_weights,
+        f"mixture.weighting='{config.mixture.weighting}' learns the weights that "
+        "--task COLUMN=KIND:WEIGHT gives: choose one",
     )
     require(
         not given or any(task_weights(config)), "the weights of all tasks must not be 0"

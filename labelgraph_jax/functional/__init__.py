@@ -90,6 +90,7 @@ from labelgraph_jax.functional.losses.balanced import (
     distribution_balanced_loss,
     negative_tolerant_loss,
 )
+from labelgraph_jax.functional.losses.conditional import joint_outputs
 from labelgraph_jax.functional.losses.elementwise import (
     asymmetric_loss,
     binary_cross_entropy,
@@ -160,15 +161,23 @@ from labelgraph_jax.functional.metrics.tasks import (
     roc_auc,
     task_metrics,
 )
+from labelgraph_jax.functional.mixture.balance import (
+    balanced_weights,
+    gradient_norm_loss,
+    gradient_products,
+    project_conflicts,
+)
 from labelgraph_jax.functional.mixture.experts import (
     GateStatistics,
     GateSums,
     cross_stitch,
     draw_gate_keep,
+    expert_access,
     gate_statistics,
     gate_sums,
     gate_weights,
     mix_experts,
+    normalise_experts,
 )
 from labelgraph_jax.functional.ranker.position_bias import (
     add_position_logits,
@@ -241,6 +250,7 @@ __all__ = [
     "asymmetric_loss",
     "bag_of_counts",
     "bag_of_embeddings",
+    "balanced_weights",
     "bernoulli_divergence",
     "bidirectional_lstm",
     "binary_cross_entropy",
@@ -271,6 +281,7 @@ __all__ = [
     "edges_from_pairs",
     "evaluate_scores",
     "expected_calibration_error",
+    "expert_access",
     "f1_from_counts",
     "fit_calibration",
     "fit_global_threshold",
@@ -282,6 +293,8 @@ __all__ = [
     "gate_statistics",
     "gate_sums",
     "gate_weights",
+    "gradient_norm_loss",
+    "gradient_products",
     "gradient_reversal",
     "gradient_times_input",
     "graph_attention",
@@ -296,6 +309,7 @@ __all__ = [
     "identity_adjacency",
     "imply_ancestors",
     "integrated_gradients",
+    "joint_outputs",
     "krippendorff_alpha",
     "label_attention_scores",
     "label_attention_weights",
@@ -326,11 +340,13 @@ __all__ = [
     "negative_tolerant_loss",
     "node_positions",
     "normalise_adjacency",
+    "normalise_experts",
     "overlap_contrast",
     "pair_agreement",
     "pool_windows",
     "position_logits",
     "pr_auc",
+    "project_conflicts",
     "pseudo_labels",
     "random_adjacency",
     "ranked_group_metrics",

@@ -40,7 +40,8 @@ def run_gates(
     if not model.classifier.has_gates:
         raise WorkdirError(
             f"{workdir}: a model with mixture.kind='{kind}' has no gates; those of "
-            "kind mmoe and omoe have (labelgraph train --task all --mixture.kind mmoe)"
+            "kind mmoe, omoe and ple have "
+            "(labelgraph train --task all --mixture.kind mmoe)"
         )
     name, documents = documents_of_run(
         model, data=data, data_dir=data_dir, reading=reading
@@ -59,7 +60,7 @@ def _table_gates(
     if statistics is None:
         raise WorkdirError(
             f"{workdir}: a model with mixture.kind='{model.config.mixture.kind}' has "
-            "no gates; those of kind mmoe and omoe have"
+            "no gates; those of kind mmoe, omoe and ple have"
         )
     return GateReport.make(name, len(rows), model.task_names, statistics)
 

@@ -30,7 +30,7 @@ class Factors(NamedTuple):
     bias: Float[Array, "N"]
 
 
-LOG_VARIANCE = "task_log_variance"
+LOG_VARIANCE = "task_log_variance"  # as `training.balance` calls it
 """Name of the parameter that holds the learned weights of the tasks."""
 
 

@@ -7,7 +7,12 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from labelgraph_jax.functional.losses.tasks import Task, output_count, task_slices
+from labelgraph_jax.functional.losses.conditional import joint_outputs
+from labelgraph_jax.functional.losses.tasks import (
+    Task,
+    output_count,
+    task_slices,
+)
 from labelgraph_jax.functional.ranker.position_bias import (
     NO_POSITION,
     add_position_logits,
@@ -98,9 +103,10 @@ class Ranker(nn.Module):
         cardinalities: of the categorical columns, user and video ids among them; id 0
             of each is for what training did not know.
         dim: features per category.
-        kind, hidden, experts, shared, towers, gate_dropout, dropout_rate: see
-            `MultiTaskNetwork`. The experts stand on the shared layer, which the gates
-            read too.
+        kind, hidden, experts, own_experts, levels, expert_norm, shared, towers: see
+            `MultiTaskNetwork`.
+        gate_dropout, dropout_rate: see `MultiTaskNetwork`. The experts stand on the
+            shared layer, which the gates read too.
         wide: add a linear model of categories and numbers.
         position: what becomes of the positions that rows come with: `ignored`, a
             `feature` of the deep part, or the `shallow_tower`'s input.
@@ -121,6 +127,9 @@ class Ranker(nn.Module):
     kind: MixtureKind = "mmoe"
     hidden: tuple[int, ...] = (32,)
     experts: int = 8
+    own_experts: int = 1
+    levels: int = 1
+    expert_norm: bool = False
     shared: tuple[int, ...] = (64,)
     towers: tuple[int, ...] = (16,)
     gate_dropout: float = 0.1
@@ -165,6 +174,9 @@ class Ranker(nn.Module):
             kind=self.kind,
             hidden=self.hidden,
             experts=self.experts,
+            own_experts=self.own_experts,
+            levels=self.levels,
+            expert_norm=self.expert_norm,
             shared=self.shared,
             towers=self.towers,
             gate_dropout=self.gate_dropout,
@@ -180,7 +192,7 @@ class Ranker(nn.Module):
                 name="shallow_tower",
             )(positions, groups, deterministic=deterministic)
             outputs = add_position_logits(outputs, logits, columns)
-        return outputs
+        return joint_outputs(outputs, self.tasks)
 
     def _place(
         self,

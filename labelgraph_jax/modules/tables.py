@@ -9,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
+from labelgraph_jax.functional.losses.conditional import joint_outputs
 from labelgraph_jax.modules.magnet import LOG_VARIANCE
 from labelgraph_jax.modules.mixture import MultiTaskNetwork
 from labelgraph_jax.modules.parameters import rows_by_id
@@ -170,8 +171,18 @@ class TableNetwork(nn.Module):
             self.param(LOG_VARIANCE, zeros, (len(self.network.tasks),))
         vectors = self.encoder(categories, numbers, rows)
         outputs: Array = self.network(vectors, deterministic=deterministic)
-        if not self.wide:
-            return outputs
+        if self.wide:
+            outputs = self._widened(outputs, categories, numbers, rows)
+        return joint_outputs(outputs, self.network.tasks)
+
+    def _widened(
+        self,
+        outputs: Float[Array, "B O"],
+        categories: Int[Array, "B C"],
+        numbers: Float[Array, "B Q"],
+        rows: Int[Array, "B C"] | None,
+    ) -> Float[Array, "B O"]:
+        """The outputs, and the linear model's."""
         sizes = self.encoder.sizes
         count = outputs.shape[-1]
         if sizes:

@@ -10,6 +10,7 @@ from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import LOG_VARIANCE, TaskMagnet
 from labelgraph_jax.modules.mixture import Mixture, l2_constraint
+from labelgraph_jax.modules.parameters import log_odds
 from labelgraph_jax.modules.text_encoder import TextEncoder
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.loss_choice import choose_loss
@@ -78,7 +79,7 @@ def build_task_magnet(
         label_graphs=tuple(make_label_graph(width) for _ in tasks),
         columns=tuple(tuple(int(c) for c in columns) for columns in tasks.values()),
         towers=towers,
-        learn_weights=settings.weighting == "uncertainty",
+        learn_weights=settings.learns_weights,
     )
 
 
@@ -107,8 +108,12 @@ def task_objective(
         sets,
         task_weights=weights,
         log_variance=(
-            (lambda params: params[LOG_VARIANCE]) if module.learn_weights else None
+            (lambda params: params[LOG_VARIANCE])
+            if settings.weighting == "uncertainty"
+            else None
         ),
+        balance=settings.balance,
+        constant=np.asarray(log_odds(jnp.asarray(graph.prior))),
         penalty=(
             (lambda params: settings.l2 * l2_constraint(params["mixture"]))
             if constrained

@@ -184,6 +184,7 @@ def task_rows(
     measured = results["test"]["tasks"][task]
     skill = measured["skill"]
     yield own, measured["metrics"], skill
+    yield from _given(measured)
     if "metrics_at_half" in measured:
         yield (
             AT_HALF.strip(),
@@ -195,6 +196,15 @@ def task_rows(
     for name, model in baselines.items():
         values = model["tasks"][task]
         yield name, values["metrics"], values["skill"]
+        yield from _given(values, f"{name}, ")
+
+
+def _given(
+    measured: Mapping[str, Any], of: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any], float | None]]:
+    """The row of a conditional task among the rows whose parent is positive."""
+    if given := measured.get("given"):
+        yield f"{of}given {given['task']}", given["metrics"], given["skill"]
 
 
 def group_rows(

@@ -15,6 +15,7 @@ from labelgraph_jax.functional.losses.tasks import (
     join_task_losses,
     multi_task_loss,
 )
+from labelgraph_jax.training.balance import BalancedObjective, balanced_objective
 
 Params = Any
 Batch = Mapping[str, Any]
@@ -157,6 +158,12 @@ def added_objective(
         raise ValueError(f"weight must be finite and at least 0; got {weight}")
     if not weight:
         return labelled
+    if isinstance(labelled, BalancedObjective):
+        raise ValueError(
+            "tasks whose gradients are balanced take no other loss beside theirs: "
+            "leave unlabelled documents out, or choose mixture.weighting 'given' or "
+            f"'uncertainty', got '{labelled.kind}'"
+        )
 
     def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
         loss_sum, weight_sum = labelled(params, batch, key)
@@ -174,6 +181,8 @@ def multi_task_objective(
     task_weights: Float[ArrayLike, " T"] | None = None,
     log_variance: Callable[[Params], Float[Array, " T"]] | None = None,
     penalty: Callable[[Params], Float[Array, ""]] | None = None,
+    balance: str = "",
+    constant: Float[np.ndarray, " O"] | None = None,
 ) -> LossFn:
     """Join a model and the losses of its tasks into `loss_fn(params, batch, key)`.
 
@@ -187,6 +196,10 @@ def multi_task_objective(
       log_variance: picks the learned log-variances of the tasks out of the parameters:
         their losses are weighed by uncertainty (see `functional.multi_task_loss`).
       penalty: of the parameters; the mean loss per row becomes so much larger.
+      balance: join the tasks' gradients by this rule, see `BalancedObjective`; there
+        can be no penalty then.
+      constant: what a constant prediction of every column is, where gradients are
+        balanced.
 
     Returns:
       A function of the parameters, a batch with `targets` `[B, O]` (and, where they
@@ -195,11 +208,12 @@ def multi_task_objective(
       the rows, their number by default.
     """
 
-    def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
-        outputs = apply_fn(params, batch, key=key, train=True)
+    def weighed(
+        outputs: Array, params: Params, batch: Batch, task_weights: ArrayLike | None
+    ) -> LossSum:
         if positive_weight is not None:
             outputs = outputs + np.log(positive_weight).astype(np.float32)
-        loss_sum, weight_sum = multi_task_loss(
+        return multi_task_loss(
             outputs,
             batch["targets"],
             tasks,
@@ -210,6 +224,30 @@ def multi_task_objective(
             example_weight=batch.get("example_weight"),
             positive_weight=positive_weight,
         )
+
+    return _joined(
+        weighed, apply_fn, len(tasks), task_weights, penalty, balance, constant
+    )
+
+
+def _joined(
+    weighed: Callable[..., LossSum],
+    apply_fn: ApplyFn,
+    count: int,
+    task_weights: ArrayLike | None,
+    penalty: Callable[[Params], Float[Array, ""]] | None,
+    balance: str,
+    constant: Float[np.ndarray, " O"] | None,
+) -> LossFn:
+    """The loss of `count` tasks: their weighed sum, or balanced by gradients."""
+    if balance:
+        assert constant is not None and penalty is None
+        each = jnp.ones(count) if task_weights is None else jnp.asarray(task_weights)
+        return balanced_objective(weighed, apply_fn, each, balance, constant)
+
+    def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
+        outputs = apply_fn(params, batch, key=key, train=True)
+        loss_sum, weight_sum = weighed(outputs, params, batch, task_weights)
         if penalty is not None:
             loss_sum = loss_sum + penalty(params) * weight_sum
         return loss_sum, weight_sum
@@ -236,6 +274,8 @@ def label_sets_objective(
     task_weights: Float[ArrayLike, " T"] | None = None,
     log_variance: Callable[[Params], Float[Array, " T"]] | None = None,
     penalty: Callable[[Params], Float[Array, ""]] | None = None,
+    balance: str = "",
+    constant: Float[np.ndarray, " O"] | None = None,
 ) -> LossFn:
     """Join a model and the losses of several label sets into one function.
 
@@ -246,13 +286,15 @@ def label_sets_objective(
       apply_fn: `apply_fn(params, batch, *, key, train)` -> logits `[B, N]`.
       label_sets: the tasks.
       task_weights, log_variance, penalty: as in `multi_task_objective`.
+      balance, constant: likewise.
 
     Returns:
       As `multi_task_objective`: the weight is the number of documents.
     """
 
-    def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
-        logits = apply_fn(params, batch, key=key, train=True)
+    def weighed(
+        logits: Array, params: Params, batch: Batch, task_weights: ArrayLike | None
+    ) -> LossSum:
         target_mask = batch.get("target_mask")
         sums = []
         for columns, loss in label_sets:
@@ -273,8 +315,8 @@ def label_sets_objective(
         rows = jnp.float32(len(logits))
         if batch.get("example_mask") is not None:
             rows = jnp.sum(batch["example_mask"], dtype=jnp.float32)
-        if penalty is not None:
-            total = total + penalty(params) * rows
         return total, rows
 
-    return loss_fn
+    return _joined(
+        weighed, apply_fn, len(label_sets), task_weights, penalty, balance, constant
+    )

@@ -18,8 +18,9 @@ MODEL_AXIS = "model"
 # that sorts and sums over labels stay on a device, and label vectors by labels. Label
 # features stay whole: split by labels, they would draw the messages along.
 _SPLIT = (
-    ("mixture/experts/kernel_*", 1),
-    ("mixture/experts/bias_*", 0),
+    ("mixture/experts*/kernel_*", 1),
+    ("mixture/experts*/bias_*", 0),
+    ("mixture/experts*/scale_*", 0),
     ("feed_forward_input/kernel", 1),
     ("feed_forward_input/bias", 0),
     ("feed_forward_output/kernel", 0),

@@ -11,7 +11,13 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from labelgraph_jax.functional.slice_keys import slice_key
-from labelgraph_jax.training.objectives import Batch, LossFn, LossSum, Params
+from labelgraph_jax.training.balance import BalancedObjective
+from labelgraph_jax.training.objectives import (
+    Batch,
+    LossFn,
+    LossSum,
+    Params,
+)
 
 Metrics = dict[str, jax.Array]
 
@@ -141,12 +147,17 @@ def make_gradient(
         loss_sum, weight_sum = loss_fn(hold_constant(params, is_frozen), batch, key)
         return loss_sum, (loss_sum, weight_sum)
 
-    sums = _in_parts(jax.grad(objective, has_aux=True), micro_batches)
+    balance = loss_fn if isinstance(loss_fn, BalancedObjective) else None
+    if balance is None:
+        sums = _in_parts(jax.grad(objective, has_aux=True), micro_batches)
+    else:
+        of_tasks = _task_gradients(balance, is_frozen)
+        sums = _in_parts(of_tasks, micro_batches, per_task=True)
 
     def gradient_of(
         params: Params, batch: Batch, step: Any, axis_name: str | None = None
     ) -> tuple[Params, Metrics]:
-        step_key = jax.random.fold_in(key, step)
+        step_key = whole_key = jax.random.fold_in(key, step)
         if axis_name is not None:
             step_key = slice_key(step_key, jax.lax.axis_index(axis_name))
 
@@ -162,6 +173,10 @@ def make_gradient(
             lambda leaf: (leaf.astype(jnp.float32) / weight).astype(leaf.dtype),
             gradient,
         )
+        if balance is not None:
+            losses, first = (sums / weight for sums in loss_sum)
+            gradient = balance.join(gradient, losses, first, params, whole_key)
+            loss_sum = loss_sum[0].sum()
         metrics = {
             "loss": loss_sum.astype(jnp.float32) / weight,
             "gradient_norm": optax.tree.norm(gradient).astype(jnp.float32),
@@ -174,8 +189,30 @@ def make_gradient(
     return gradient_of
 
 
+def _task_gradients(
+    objective: BalancedObjective, is_frozen: Callable[[str], bool] | None
+) -> Callable[[Params, Batch, jax.Array], Any]:
+    """The gradient of every task, leaves `[T, ...]`, and the sums of losses."""
+
+    def gradients(params: Params, batch: Batch, key: jax.Array) -> Any:
+        def losses(params: Params) -> Any:
+            held = hold_constant(params, is_frozen)
+            found, first, weight_sum = objective.losses(held, batch, key)
+            return found, ((found, first), weight_sum)
+
+        found, pullback, sums = jax.vjp(losses, params, has_aux=True)
+        # One pass forward, and one backward for each task.
+        (each,) = jax.vmap(pullback)(jnp.eye(len(found), dtype=found.dtype))
+        return each, sums
+
+    return gradients
+
+
 def _in_parts(
-    gradient_fn: Callable[[Params, Batch, jax.Array], Any], parts: int
+    gradient_fn: Callable[[Params, Batch, jax.Array], Any],
+    parts: int,
+    *,
+    per_task: bool = False,
 ) -> Callable[[Params, Batch, jax.Array], Any]:
     """The same sums, from `parts` pieces of the batch one after the other."""
     if parts < 1:
@@ -200,6 +237,10 @@ def _in_parts(
         # What gradient_fn gives, known without tracing it once more.
         sums = (jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
         zeros = (jax.tree.map(jnp.zeros_like, params), sums)
+        if per_task:
+            piece = jax.tree.map(lambda leaf: leaf[0], (pieces, keys))
+            like = jax.eval_shape(gradient_fn, params, *piece)
+            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
 
         def add(total: Any, piece: Any) -> tuple[Any, None]:
             found = gradient_fn(params, *piece)

@@ -29,6 +29,10 @@ DATA = DataConfig(data="clicks.csv")
         ("x=binary[a=binary]", TaskSpec("x", "binary", "a=binary")),
         ("x=binary[a:1]", TaskSpec("x", "binary", "a:1")),
         (" watch time =auto", TaskSpec("watch time", "auto")),
+        ("buy=binary@click", TaskSpec("buy", "binary", given="click")),
+        ("b=binary[yes]@a:2", TaskSpec("b", "binary", "yes", 2.0, "a")),
+        ("a@b=binary", TaskSpec("a@b", "binary")),
+        ("b=binary@x:y:2", TaskSpec("b", "binary", "", 2.0, "x:y")),
     ],
 )
 def test_a_task_is_a_column_a_kind_and_perhaps_a_weight(
@@ -49,6 +53,10 @@ def test_a_task_is_a_column_a_kind_and_perhaps_a_weight(
         ("x=squared[3]", r"\[VALUE\] names the positive value of a binary task"),
         ("x=binary:heavy", "the weight of a task must be a number, at least 0"),
         ("x=binary:-1", "the weight of a task must be a number, at least 0"),
+        ("x=squared@y", "write COLUMN=binary@TASK, got 'x=squared@y'"),
+        ("x=binary@", "must read COLUMN=KIND"),
+        ("x=binary@y", "'x' is conditional on 'y', which must be a task too: add"),
+        ("x=binary@x", "in a circle, got x on x"),
     ],
 )
 def test_a_malformed_task_is_refused(text: str, message: str) -> None:
@@ -100,6 +108,14 @@ def test_a_malformed_task_is_refused(text: str, message: str) -> None:
             "learns the weights",
         ),
         (
+            {
+                "data": DATA,
+                "table": TableConfig(tasks=("x=binary:2", "y=binary")),
+                "mixture": MixtureConfig(weighting="gradnorm"),
+            },
+            "mixture.weighting='gradnorm' learns the weights",
+        ),
+        (
             {"data": DATA, "table": TableConfig(tasks=("x=binary:0",))},
             "must not be 0",
         ),
@@ -127,6 +143,8 @@ def test_settings_that_contradict_each_other_are_refused(
         ({"tasks": ("x=binary",), "drop": ("x",)}, "take it out of table.drop"),
         ({"drop": ("y",), "numeric": ("y",)}, "'y' is in table.drop and is to be read"),
         ({"dim": 0}, "table.dim must be at least 1"),
+        ({"tasks": ("x=binary@y", "y=squared")}, "must be a binary task, got squared"),
+        ({"tasks": ("x=binary@y", "y=binary@x")}, "in a circle, got x on y on x"),
     ],
 )
 def test_a_column_has_one_part_to_play(settings: dict, message: str) -> None:

@@ -897,6 +897,51 @@ EXAMPLES: dict[str, Example] = {
         host=True,
     ),
     # Mixtures and rankers
+    "balanced_weights": Example(F.balanced_weights, {"log_weights": "T float"}),
+    "expert_access": Example(
+        lambda gates: F.expert_access(gates.shape[1], 1, 2),
+        {"gates": "B T bool"},
+        host=True,
+        any_shape=("gates",),
+    ),
+    "gradient_norm_loss": Example(
+        F.gradient_norm_loss,
+        {
+            "log_weights": "T float",
+            "norms": "T positive",
+            "losses": "T positive",
+            "first_losses": "T positive",
+        },
+    ),
+    "gradient_products": Example(
+        lambda **a: F.gradient_products(a),
+        {"a": "T D float", "b": "T F D float"},
+        any_shape=("a", "b"),
+    ),
+    "joint_outputs": Example(
+        lambda outputs: F.joint_outputs(
+            outputs,
+            [
+                F.Task("click", "binary"),
+                F.Task("rating", "squared"),
+                F.Task("buy", "binary", given="click"),
+            ],
+        ),
+        {"outputs": "B 3 float"},
+    ),
+    "normalise_experts": Example(
+        F.normalise_experts,
+        {"units": "B X D float", "scale": "X D float", "shift": "X D float"},
+        any_shape=("units",),
+    ),
+    "project_conflicts": Example(
+        lambda gradients, key: F.project_conflicts(
+            F.gradient_products(gradients), key=key
+        ),
+        {"gradients": "T D float", "key": "key"},
+        half=None,
+        any_shape=("gradients",),
+    ),
     "cross_stitch": Example(
         F.cross_stitch,
         {"features": "B T F float", "stitch": "T T float"},

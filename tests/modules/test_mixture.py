@@ -153,3 +153,117 @@ def test_a_malformed_mixture_is_refused(fields: dict, message: str) -> None:
     model = Mixture(**{"kind": "mmoe", "tasks": 2, **fields})
     with pytest.raises(ValueError, match=message):
         model.init(jax.random.key(0), INPUTS)
+
+
+def ple(levels: int, **fields) -> tuple[Mixture, dict]:
+    model = Mixture(
+        "ple", tasks=2, hidden=(3,), experts=2, own_experts=2, levels=levels, **fields
+    )
+    return model, model.init(jax.random.key(1), INPUTS)["params"]
+
+
+def level(params: dict, suffix: str, inputs: np.ndarray, gates: np.ndarray):
+    """Outputs of the experts and logits of the gates of one level, one by one."""
+    kernel, bias = (
+        np.asarray(params[f"experts{suffix}"][n]) for n in ("kernel_0", "bias_0")
+    )
+    outputs = [np.maximum(inputs[:, e] @ kernel[:, e] + bias[e], 0) for e in range(6)]
+    weights = np.asarray(params[f"gate_kernel{suffix}"])
+    logits = [gates[:, t] @ weights[:, t] for t in range(weights.shape[1])]
+    return np.stack(outputs, axis=1), np.stack(logits, axis=1)
+
+
+def test_ple_of_two_levels_is_its_experts_and_gates_computed_one_by_one() -> None:
+    model, params = ple(2)
+    rows = np.asarray(INPUTS)
+    outputs, logits = level(
+        params, "", np.stack([rows] * 6, axis=1), np.stack([rows] * 3, axis=1)
+    )
+    mixed = reference.extraction(outputs, logits, tasks=2, own=2)  # [B, T + 1, F]
+    outputs, logits = level(params, "_1", mixed[:, [0, 0, 1, 1, 2, 2]], mixed[:, :2])
+    logits = np.concatenate([logits, np.zeros((5, 1, 6))], axis=1)  # no shared gate
+    expected = reference.extraction(outputs, logits, tasks=2, own=2)[:, :2]
+    got, left = model.apply({"params": params}, INPUTS, mutable=GATES)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    weights = np.asarray(gate_weights_of(left))
+    assert weights.shape == (5, 2, 6)
+    assert (weights[:, 0, 2:4] == 0).all() and (weights[:, 1, :2] == 0).all()
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_experts_of_one_task_are_not_moved_by_another_unless_through_shared_ones(
+    levels: int,
+) -> None:
+    model, params = ple(levels)
+    gradient = jax.grad(lambda p: jnp.sum(model.apply({"params": p}, INPUTS)[:, 0]))(
+        params
+    )
+    last = "experts_1" if levels > 1 else "experts"
+    kernel = np.asarray(gradient[last]["kernel_0"])
+    assert (kernel[:, 2:4] == 0).all() and (kernel[:, 4:] != 0).any()
+    # Of a first level the shared gate hands them on.
+    assert (np.asarray(gradient["experts"]["kernel_0"])[:, 2:4] == 0).all() == (
+        levels == 1
+    )
+
+
+def test_levels_of_mmoe_give_every_expert_a_mixture_of_its_own() -> None:
+    model = Mixture("mmoe", tasks=2, hidden=(3,), experts=4, levels=3)
+    params = model.init(jax.random.key(1), INPUTS)["params"]
+    assert params["gate_kernel"].shape == (6, 4, 4)
+    assert params["gate_kernel_2"].shape == (6, 2, 4)
+    assert params["experts_1"]["kernel_0"].shape == (3, 4, 3)
+    found = jax.jit(lambda p: model.apply({"params": p}, INPUTS))(params)
+    assert found.shape == (5, 2, 3)
+
+
+@pytest.mark.parametrize("kind", ["omoe", "mmoe", "ple"])
+def test_normalised_experts_stay_alive_however_far_their_inputs_lie(kind: str) -> None:
+    plain, params = network(kind, hidden=(8,))
+    normal, normal_params = network(kind, hidden=(8,), expert_norm=True)
+
+    def silent(model: MultiTaskNetwork, params: dict) -> float:
+        # Biases far below zero, as a learning rate that is too large leaves them.
+        experts = params["mixture"]["experts"]
+        kernel = experts["kernel_0"] - 50.0
+        moved = {**params["mixture"], "experts": {**experts, "kernel_0": kernel}}
+        params = {**params, "mixture": moved}
+        _, left = model.apply(
+            {"params": params},
+            jnp.abs(INPUTS),
+            capture_intermediates=lambda module, _: module.name == "experts",
+        )
+        (outputs,) = left["intermediates"]["mixture"]["experts"]["__call__"]
+        return float((outputs == 0).all(axis=(0, 2)).mean())
+
+    assert silent(plain, params) == 1.0
+    assert silent(normal, normal_params) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"kind": "omoe", "levels": 2},
+            "levels are of kind mmoe and ple; got levels=2",
+        ),
+        ({"kind": "ple", "own_experts": 0}, "own_experts must be at least 1; got 0"),
+        ({"kind": "single_task", "expert_norm": True}, "of kinds with gates"),
+    ],
+)
+def test_levels_and_experts_that_there_cannot_be_are_refused(fields, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Mixture(tasks=2, **fields).init(jax.random.key(0), INPUTS)
+
+
+def test_gate_dropout_of_ple_never_shows_a_task_the_experts_of_another() -> None:
+    model, params = ple(2, gate_dropout=0.9)
+    rngs = {"dropout": jax.random.key(5)}
+    found, left = model.apply(
+        {"params": params}, INPUTS, deterministic=False, rngs=rngs, mutable=GATES
+    )
+    weights = np.asarray(gate_weights_of(left))
+    assert np.isfinite(found).all()
+    assert (weights[:, 0, 2:4] == 0).all()
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-5)

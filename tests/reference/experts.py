@@ -77,3 +77,71 @@ def gate_statistics(weights, example_mask):
         "similarity": similarity,
         "polarisation": polarisation,
     }
+
+
+def expert_access(tasks, own, shared):
+    """Gate by gate, expert by expert, in the order of their owners."""
+    experts = [(task, n) for task in range(tasks) for n in range(own)]
+    experts += [("shared", n) for n in range(shared)]
+    rows = []
+    for gate in range(tasks + 1):
+        sees_all = gate == tasks
+        rows.append([sees_all or owner in (gate, "shared") for owner, _ in experts])
+    return np.array(rows)
+
+
+def normalise_experts(units, scale, shift):
+    found = np.zeros(units.shape)
+    for b in range(units.shape[0]):
+        for e in range(units.shape[1]):
+            mean = sum(units[b, e]) / len(units[b, e])
+            variance = sum((x - mean) ** 2 for x in units[b, e]) / len(units[b, e])
+            for f, x in enumerate(units[b, e]):
+                normal = (x - mean) / np.sqrt(variance + 1e-6)
+                found[b, e, f] = normal * scale[e, f] + shift[e, f]
+    return found
+
+
+def extraction(outputs, logits, tasks, own):
+    """One level: each task mixes its own experts and the shared ones, by a softmax over
+    these alone; the last gate mixes all."""
+    batch, experts, units = outputs.shape
+    found = np.zeros((batch, tasks + 1, units))
+    for b in range(batch):
+        for gate in range(tasks + 1):
+            seen = [
+                e
+                for e in range(experts)
+                if gate == tasks or e >= tasks * own or e // own == gate
+            ]
+            weights = np.exp([logits[b, gate, e] for e in seen])
+            for weight, e in zip(weights / weights.sum(), seen, strict=True):
+                found[b, gate] += weight * outputs[b, e]
+    return found
+
+
+def project(gradients, orders):
+    """PCGrad on whole gradients, `[T, P]`: the sum of what is left of each."""
+    total = np.zeros(gradients.shape[1])
+    for task, order in enumerate(orders):
+        left = gradients[task].copy()
+        for other in order:
+            against = left @ gradients[other]
+            if other != task and against < 0:
+                left -= (
+                    against / (gradients[other] @ gradients[other]) * gradients[other]
+                )
+        total += left
+    return total
+
+
+def gradient_norm_loss(log_weights, norms, losses, first_losses, restoring):
+    count = len(norms)
+    powers = [np.exp(x) for x in log_weights]
+    weighted = [count * p / sum(powers) * n for p, n in zip(powers, norms, strict=True)]
+    left = [a / b for a, b in zip(losses, first_losses, strict=True)]
+    mean, of_left = sum(weighted) / count, sum(left) / count
+    return sum(
+        abs(w - mean * (rate / of_left) ** restoring)
+        for w, rate in zip(weighted, left, strict=True)
+    )

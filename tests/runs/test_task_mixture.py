@@ -212,6 +212,15 @@ def test_a_label_set_without_a_training_label_is_refused(sets: DataConfig) -> No
         ({"task_weights": (-1.0,)}, "must not be negative or infinite"),
         ({"task_weights": (0.0, 0.0)}, "must not all be 0"),
         ({"weighting": "uncertainty", "task_weights": (1.0,)}, "choose one"),
+        ({"weighting": "gradnorm", "task_weights": (1.0,)}, "'gradnorm' learns them"),
+        ({"kind": "l2_constrained", "weighting": "project"}, "choose one"),
+        ({"weighting": "pcgrad"}, "mixture.weighting"),
+        ({"kind": "mmoe", "levels": 0}, "mixture.levels must be at least 1, got 0"),
+        ({"kind": "omoe", "levels": 2}, r"one of \['mmoe', 'ple'\], got 'omoe'"),
+        ({"kind": "mmoe", "own_experts": 2}, "with mixture.kind='ple' alone"),
+        ({"kind": "ple", "own_experts": 0}, "own_experts must be at least 1"),
+        ({"kind": "cross_stitch", "expert_norm": True}, "expert_norm needs gates"),
+        ({"kind": "ple", "expert_norm": True, "hidden": (1,)}, "at least 2 units"),
     ],
 )
 def test_settings_of_a_mixture_that_contradict_each_other_are_refused(

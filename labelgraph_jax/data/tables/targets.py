@@ -21,7 +21,7 @@ TargetKind = Literal["binary", "multi_class", "multi_label", "squared"]
 
 SQUARED_MUST = "numbers for a squared task"
 # Written where they say something.
-_OPTIONAL = ("delimiter", "reads", "strays", "verbatim")
+_OPTIONAL = ("delimiter", "reads", "strays", "verbatim", "given")
 # In a column of labels: annotated, and none applies.
 _NO_LABELS = frozenset({"", "-", "none", "[]"})
 
@@ -45,6 +45,8 @@ class Target:
             multi_label always, but for what earlier versions trained.
         delimiter: what stands between the labels of a multi_label field.
         rows: training rows that are annotated for it.
+        given: a binary task, where this one is known only if that one is positive; what
+            is learned is that both are, which is known of every other row too.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Target:
     reads: str = ""
     strays: tuple[str, ...] = ()
     verbatim: bool = False
+    given: str = ""
 
     @property
     def width(self) -> int:
@@ -243,6 +246,42 @@ def encode_targets(
         arrays.append(array)
         masks.append(np.repeat(known[:, None], target.width, axis=1))
     return np.concatenate(arrays, axis=1), np.concatenate(masks, axis=1), unseen
+
+
+def joint_targets(
+    targets: Sequence[Target],
+    values: np.ndarray,
+    mask: np.ndarray,
+    absent: Sequence[str] = (),
+) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+    """Targets of conditional tasks over all rows: where the parent is negative, so are
+    they.
+
+    Args:
+        targets: the tasks.
+        values, mask: from `encode_targets`.
+        absent: tasks whose column the table lacks; they stay unknown everywhere.
+
+    Returns:
+        Targets and mask anew, and per task the rows that held a positive target where
+        the parent is negative, if there are any.
+    """
+    starts = np.cumsum([0, *(target.width for target in targets)])
+    place = {t.name: int(at) for t, at in zip(targets, starts, strict=False)}
+    given = {t.name: t.given for t in targets if t.given and t.name not in absent}
+    values, mask = values.copy(), mask.copy()
+    against: dict[str, int] = {}
+    while given:
+        # Parents first: a parent may be conditional itself.
+        name = next(name for name, parent in given.items() if parent not in given)
+        own, above = place[name], place[given.pop(name)]
+        negative = mask[:, above] & (values[:, above] < 0.5)
+        wrong = int((negative & mask[:, own] & (values[:, own] > 0.5)).sum())
+        if wrong:
+            against[name] = wrong
+        values[negative, own] = 0.0
+        mask[negative, own] = True
+    return values, mask, against
 
 
 def label_lists(

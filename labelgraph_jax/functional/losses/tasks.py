@@ -29,11 +29,14 @@ class Task(NamedTuple):
             label), `multi_class` (one column per class, targets one-hot or a
             distribution), `squared` (real values).
         width: columns of outputs and targets.
+        given: another binary task, where this one can be positive only if that one is;
+            see `conditional.joint_outputs`.
     """
 
     name: str
     kind: TaskKind
     width: int = 1
+    given: str = ""
 
 
 def task_slices(tasks: Sequence[Task]) -> tuple[slice, ...]:

@@ -4,16 +4,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Key
 
 from labelgraph_jax.functional.checks import check_axes
+from labelgraph_jax.functional.text.transformer import layer_norm
 
 
 def gate_weights(
     gate_logits: Float[ArrayLike, "*batch E"],
     *,
-    keep: Bool[ArrayLike, "*#batch E"] | None = None,
+    keep: Bool[ArrayLike, "... E"] | None = None,
 ) -> Float[Array, "*batch E"]:
     """The share that every expert has in every task: a softmax over the experts.
 
@@ -40,7 +42,11 @@ def gate_weights(
 
 
 def draw_gate_keep(
-    key: Key[Array, ""], shape: tuple[int, ...], rate: float
+    key: Key[Array, ""],
+    shape: tuple[int, ...],
+    rate: float,
+    *,
+    access: Bool[ArrayLike, "*#shape"] | None = None,
 ) -> Bool[Array, "*shape"]:
     """Draw which experts take part: each is left out with probability `rate`.
 
@@ -51,6 +57,8 @@ def draw_gate_keep(
         key: randomness.
         shape: of the gate logits; the last axis counts the experts.
         rate: probability that an expert is left out, drawn for every row and task.
+        access: True where a gate may see the expert, see `expert_access`; all may by
+            default.
 
     Raises:
         ValueError: rate lies outside [0, 1).
@@ -61,7 +69,81 @@ def draw_gate_keep(
     """
     _check_rate(rate)
     keep = jax.random.bernoulli(key, jnp.float32(1.0 - rate), shape)
-    return keep | ~keep.any(axis=-1, keepdims=True)
+    allowed = jnp.asarray(True if access is None else access)
+    keep &= allowed
+    return keep | (allowed & ~keep.any(axis=-1, keepdims=True))
+
+
+def expert_access(tasks: int, own: int, shared: int) -> Bool[np.ndarray, "G E"]:
+    """The experts that every gate of a level of progressive layered extraction sees.
+
+    Experts stand in the order of their owners: `own` of the first task, `own` of the
+    second, ..., then the shared ones, `E = tasks * own + shared`. The gate of a task
+    sees its own experts and the shared ones; the last row, the shared gate that feeds
+    the next level, sees them all.
+
+    Example:
+        >>> import labelgraph_jax as lg
+        >>> lg.functional.expert_access(2, 1, 1).astype(int).tolist()
+        [[1, 0, 1], [0, 1, 1], [1, 1, 1]]
+
+    Args:
+        tasks: T.
+        own: experts of each task alone; 0 leaves MMoE.
+        shared: experts of all tasks.
+
+    Raises:
+        ValueError: there is no task, a negative count, or a gate that sees no expert.
+
+    Reference: Tang et al., Progressive Layered Extraction (PLE), RecSys 2020, sections
+    4.1 (customised gate control) and 4.2.
+    """
+    if tasks < 1 or min(own, shared) < 0 or own + shared < 1:
+        raise ValueError(
+            "there must be at least one task, and one expert that a gate sees; got "
+            f"tasks={tasks}, own={own}, shared={shared}"
+        )
+    owner = np.repeat(np.arange(tasks + 1), [own] * tasks + [shared])
+    gates = np.arange(tasks + 1)[:, None]
+    return (owner == gates) | (owner == tasks) | (gates == tasks)
+
+
+def normalise_experts(
+    units: Float[ArrayLike, "*batch E F"],
+    scale: Float[ArrayLike, "E F"],
+    shift: Float[ArrayLike, "E F"],
+) -> Float[Array, "*batch E F"]:
+    """Bring the units of every expert to mean 0 and variance 1, row by row.
+
+        normal[b, e] = (x[b, e] - mean) / sqrt(variance + 1e-6) scale[e] + shift[e]
+
+    Before its ReLU no expert can then fall silent for all rows, and none can shout the
+    others down: what gates weigh is of one size.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import labelgraph_jax as lg
+        >>> units = jnp.array([[[1.0, 3.0], [-100.0, 300.0]]])  # two experts
+        >>> ones, zeros = jnp.ones((2, 2)), jnp.zeros((2, 2))
+        >>> lg.functional.normalise_experts(units, ones, zeros).round(3).tolist()
+        [[[-1.0, 1.0], [-1.0, 1.0]]]
+
+    Returns:
+        The same in the units' type; mean and variance are taken in float32.
+
+    Raises:
+        ValueError: shapes do not fit together.
+
+    Reference: Wang et al., HoME, 2024, section 3.1, whose experts are normalised over
+    the rows of a batch; ours over the units of a row, so that a step needs no running
+    averages and a batch may be split anywhere.
+    """
+    units = jnp.asarray(units)
+    check_axes(units=(units, "... E F"), scale=(scale, "E F"), shift=(shift, "E F"))
+    wide = units.astype(jnp.float32)
+    normal = layer_norm(wide, jnp.ones(units.shape[-1], jnp.float32), epsilon=1e-6)
+    scale, shift = (jnp.asarray(x, jnp.float32) for x in (scale, shift))
+    return (normal * scale + shift).astype(units.dtype)
 
 
 def mix_experts(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from labelgraph_jax.config import ReadingConfig
+from labelgraph_jax.config.tasks import GATED
 from labelgraph_jax.inspection.gates import run_gates
 from labelgraph_jax.inspection.report.about_run import (
     data_of_rows,
@@ -111,7 +112,7 @@ def _facts(results: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _gates(place: Workdir, results: Mapping[str, Any], data: str) -> Gates | str:
-    if results.get("mixture") not in ("mmoe", "omoe"):
+    if results.get("mixture") not in GATED:
         kind = results.get("mixture")
         return Inapplicable(f"A mixture of kind '{kind}' has no gates.")
     if results.get("test") is None and not data:

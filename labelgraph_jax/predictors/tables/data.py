@@ -1,5 +1,6 @@
 """From the settings of a run over a table to what training reads."""
 
+import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from labelgraph_jax.config import Config, ReadingConfig
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.columns import FORMATS
 from labelgraph_jax.data.readers.folders import by_split, left_over
@@ -22,7 +24,11 @@ from labelgraph_jax.data.tables.files import Table, files_of, read_table
 from labelgraph_jax.data.tables.learn_targets import learn_target
 from labelgraph_jax.data.tables.readings import stray_remark
 from labelgraph_jax.data.tables.schema import TableSchema
-from labelgraph_jax.data.tables.targets import Target, encode_targets
+from labelgraph_jax.data.tables.targets import (
+    Target,
+    encode_targets,
+    joint_targets,
+)
 from labelgraph_jax.predictors.tables.rows import (
     heavy_row,
     row_groups,
@@ -188,9 +194,46 @@ def learn_targets(config: Config, table: Table) -> tuple[Target, ...]:
         for spec in config.table.specs
     )
     weights = row_weights(table, config.table.weight)
-    if weights is None:
+    if weights is not None:
+        targets = tuple(weighted_target(t, table, weights) for t in targets)
+    given = [spec.given for spec in config.table.specs]
+    return _conditional_targets(targets, given, table, weights)
+
+
+def _conditional_targets(
+    targets: tuple[Target, ...],
+    given: Sequence[str],
+    table: Table,
+    weights: np.ndarray | None,
+) -> tuple[Target, ...]:
+    """The targets with their parents; shares are those of both being positive.
+
+    Raises:
+        DataError: a parent is not binary, as it turned out.
+    """
+    kinds = {target.name: target.kind for target in targets}
+    for target, parent in zip(targets, given, strict=True):
+        if parent and kinds[parent] != "binary":
+            raise DataError(
+                f"{table.name}: task {target.name!r} is conditional on {parent!r}, "
+                f"which must be binary; its column makes it {kinds[parent]}"
+            )
+    if not any(given):
         return targets
-    return tuple(weighted_target(target, table, weights) for target in targets)
+    pairs = zip(targets, given, strict=True)
+    targets = tuple(dataclasses.replace(t, given=parent) for t, parent in pairs)
+    encoded, known, _ = encode_targets(targets, table)
+    values, mask, _ = joint_targets(targets, encoded, known)
+    starts = np.cumsum([0, *(target.width for target in targets)])
+    found = []
+    for target, at in zip(targets, starts, strict=False):
+        if target.given:
+            each = mask[:, at] * (1.0 if weights is None else weights)
+            prior = (float(np.average(values[:, at], weights=each)),)
+            rows = int(mask[:, at].sum())
+            target = dataclasses.replace(target, prior=prior, rows=rows)
+        found.append(target)
+    return tuple(found)
 
 
 def learn_schema(config: Config, table: Table) -> TableSchema:
@@ -254,6 +297,7 @@ def encode_rows(
             f"columns are: {', '.join(table.columns)}"
         )
     values, mask, unseen = encode_targets(targets, table, absent=absent)
+    values, mask, against = joint_targets(targets, values, mask, absent)
     weighed = labelled and weight in table.columns
     weights = row_weights(table, weight) if weighed else None
     examples = TableExamples(
@@ -268,6 +312,12 @@ def encode_rows(
         stray_remark(table, t.name, unseen[t.name])
         for t in targets
         if t.kind == "squared" and t.name in unseen
+    ]
+    given = {target.name: target.given for target in targets}
+    strays += [
+        f"task {name}: {counted(count, 'row')} positive although {given[name]} is not, "
+        "read as negative"
+        for name, count in against.items()
     ]
     if heavy := heavy_row(table, weight, weights):
         strays.append(heavy)

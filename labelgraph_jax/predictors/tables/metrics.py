@@ -1,5 +1,6 @@
 """Metrics of a run over a table: per task, and the one number that selects."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,20 @@ from labelgraph_jax.functional.metrics.row_groups import ranking_within_groups
 from labelgraph_jax.functional.metrics.tasks import (
     Metrics,
     decision_metrics,
+    log_loss,
     task_metrics,
 )
-from labelgraph_jax.predictors.tables.decision import Rules, decide, decided_columns
-from labelgraph_jax.predictors.tables.network import constant_outputs, table_tasks
+from labelgraph_jax.predictors.tables.decision import (
+    Rules,
+    as_probability,
+    decide,
+    decided_columns,
+)
+from labelgraph_jax.predictors.tables.network import (
+    PRIOR_FLOOR,
+    constant_outputs,
+    table_tasks,
+)
 
 
 def measure_tasks(
@@ -48,6 +59,65 @@ def measure_tasks(
         decided=decided,
         weights=examples.weights,
     )
+
+
+def conditional_probability(joint: np.ndarray, parent: np.ndarray) -> np.ndarray:
+    """The probability of a conditional task once its parent is positive.
+
+    Args:
+        joint: probability of both.
+        parent: of the parent, any shape.
+    """
+    parent = np.maximum(np.asarray(parent, np.float64), np.finfo(np.float32).tiny)
+    return np.minimum(np.asarray(joint, np.float64) / parent, 1.0)
+
+
+def conditional_metrics(
+    outputs: np.ndarray, examples: TableExamples, targets: Sequence[Target]
+) -> dict[str, dict[str, Any]]:
+    """Metrics of conditional tasks over the rows whose parent is positive.
+
+    Args:
+        outputs, examples, targets: as of `summarise`.
+
+    Returns:
+        By task `task`, the parent's name, `metrics`, as of a binary task: of the
+        conditional probability, decided at 0.5, and the `skill` against its share in
+        training.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    slices = task_slices(table_tasks(targets))
+    place = {t.name: s.start for t, s in zip(targets, slices, strict=True)}
+    for target in (target for target in targets if target.given):
+        own, above = place[target.name], place[target.given]
+        reached = examples.targets[:, above] > 0.5
+        if examples.target_mask is not None:
+            reached &= examples.target_mask[:, [own, above]].all(axis=1)
+        joint, parent = (as_probability(outputs[:, at]) for at in (own, above))
+        share = conditional_probability(joint, parent).clip(1e-9, 1 - 1e-9)
+        metrics = task_metrics(
+            (np.log(share) - np.log1p(-share))[:, None],
+            examples.targets[:, [own]],
+            [Task(target.name, "binary")],
+            target_mask=reached[:, None],
+            weights=examples.weights,
+        )
+        shares = {t.name: t.prior[:1] for t in targets}
+        (both,), (whole,) = shares[target.name], shares[target.given]
+        prior = (min(both / max(whole, PRIOR_FLOOR), 1.0),)
+        constant = constant_outputs(dataclasses.replace(target, prior=prior))
+        least = log_loss(
+            np.full(int(reached.sum()), constant[0]),
+            examples.targets[reached, own],
+            None if examples.weights is None else examples.weights[reached],
+        )
+        loss = metrics[target.name]["log_loss"]
+        found[target.name] = {
+            "task": target.given,
+            "metrics": metrics[target.name],
+            "skill": 1.0 - loss / least if loss is not None and least else None,
+        }
+    return found
 
 
 def measure_constant(
@@ -110,7 +180,8 @@ def summarise(
         outputs: of the model, `[M, O]`, calibrated.
         examples: the rows, with targets; where they have groups, binary tasks are
             ranked within these as well.
-        targets: the tasks.
+        targets: the tasks; conditional ones are measured over all rows, and over those
+            whose parent is positive.
         weights: of the tasks, for the mean skill.
         rules: how tasks are decided, which is then told, with the metrics at 0.5 where
             that is another rule; at 0.5 by default.
@@ -128,6 +199,8 @@ def summarise(
         }
         for target in targets
     }
+    for name, given in conditional_metrics(outputs, examples, targets).items():
+        tasks[name]["given"] = given
     for target, columns in decided_columns(targets):
         mask = np.ones(outputs.shape, bool)
         if examples.target_mask is not None:

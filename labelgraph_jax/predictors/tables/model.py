@@ -33,7 +33,11 @@ from labelgraph_jax.predictors.tables.decision import (
     decide,
 )
 from labelgraph_jax.predictors.tables.inputs import Rows, as_table
-from labelgraph_jax.predictors.tables.metrics import count_unseen, summarise
+from labelgraph_jax.predictors.tables.metrics import (
+    conditional_probability,
+    count_unseen,
+    summarise,
+)
 from labelgraph_jax.predictors.tables.network import TableClassifier
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.training.evaluate import (
@@ -85,11 +89,13 @@ class TableModel(Shown):
 
     @property
     def learned_weights(self) -> dict[str, float] | None:
-        """exp(-s) of every task's learned log-variance s; None where weights were
-        given."""
+        """exp(-s) of every task's learned log-variance s, of gradnorm with sum T; None
+        where weights were given."""
         if LOG_VARIANCE not in self.params:
             return None
         weights = np.exp(-np.asarray(self.params[LOG_VARIANCE], np.float64))
+        if self.config.mixture.balance:
+            weights *= len(weights) / weights.sum()
         return dict(zip(self.task_names, weights.tolist(), strict=True))
 
     @overload
@@ -181,9 +187,10 @@ class TableModel(Shown):
         """Per row and task a JSON object.
 
         `value`: the predicted value of the column (of several labels a list);
-        `probability`: of the positive value, or of the predicted class; with
-        `all_scores`, `probabilities` of every class or label. As a frame a row per
-        row, with the columns `task`, `task probability` ...
+        `probability`: of the positive value, or of the predicted class; of a
+        conditional task that of both being positive, and `conditional_probability` that
+        once its parent is; with `all_scores`, `probabilities` of every class or label.
+        As a frame a row per row, with the columns `task`, `task probability` ...
 
         Raises:
             DataError, ImportError: as `predict_proba`.
@@ -214,7 +221,11 @@ class TableModel(Shown):
         return [
             {
                 t.name: prediction(
-                    t, scores[t.name][row], all_scores, decided=decided[row, own]
+                    t,
+                    scores[t.name][row],
+                    all_scores,
+                    decided=decided[row, own],
+                    parent=scores[t.given][row] if t.given else None,
                 )
                 for t, own in columns
             }
@@ -322,7 +333,12 @@ class TableModel(Shown):
 
 
 def prediction(
-    target: Target, scores: np.ndarray, all_scores: bool = False, *, decided: np.ndarray
+    target: Target,
+    scores: np.ndarray,
+    all_scores: bool = False,
+    *,
+    decided: np.ndarray,
+    parent: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return one task's prediction for one row as JSON, see `TableModel.predict`.
 
@@ -331,18 +347,24 @@ def prediction(
         scores: what it says of the row.
         all_scores: add the probability of every class or label.
         decided: which of its columns are decided for, of a binary or multi_label task.
+        parent: of a conditional task the probability of what it is conditional on.
     """
+    found: dict[str, Any]
     if target.kind == "squared":
         return {"value": _rounded(scores)}
     if target.kind == "binary":
         name = target.values[int(decided[0])] or f"not {target.values[1]}"
-        return {"value": json_value(name), "probability": _rounded(scores)}
+        found = {"value": json_value(name), "probability": _rounded(scores)}
+        if parent is not None:
+            share = conditional_probability(scores, parent)
+            found["conditional_probability"] = _rounded(share)
+        return found
     every = {
         name: _rounded(score) for name, score in zip(target.values, scores, strict=True)
     }
     if target.kind == "multi_class":
         best = target.values[int(np.argmax(scores))]
-        found: dict[str, Any] = {"value": json_value(best), "probability": every[best]}
+        found = {"value": json_value(best), "probability": every[best]}
     else:
         order = np.argsort(-scores, kind="stable")
         chosen = [target.values[i] for i in order if decided[i]]

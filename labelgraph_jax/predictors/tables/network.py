@@ -1,5 +1,6 @@
 """The model and the objective of a run over a table, from its settings."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,12 @@ class TableClassifier:
         variables = jax.jit(self.module.init)({"params": key}, categories, numbers)
         params = variables["params"]
         towers = dict(params["network"]["towers"])
+        shares = {target.name: target.prior for target in self.targets}
         for number, target in enumerate(self.targets):
+            if target.given:  # the network says how likely it is after its parent
+                whole = max(shares[target.given][0], PRIOR_FLOOR)
+                prior = (min(target.prior[0] / whole, 1.0),)
+                target = dataclasses.replace(target, prior=prior)
             towers[f"output_bias_{number}"] = jnp.asarray(
                 constant_outputs(target), jnp.float32
             )
@@ -116,7 +122,7 @@ class TableClassifier:
 
 def table_tasks(targets: Sequence[Target]) -> tuple[Task, ...]:
     """The tasks, as losses and metrics read them."""
-    return tuple(Task(t.name, t.kind, t.width) for t in targets)
+    return tuple(Task(t.name, t.kind, t.width, t.given) for t in targets)
 
 
 def constant_outputs(target: Target) -> np.ndarray:
@@ -156,7 +162,7 @@ def build_table_classifier(
             bags=schema.bags,
         ),
         network=network,
-        learn_weights=settings.weighting == "uncertainty",
+        learn_weights=settings.learns_weights,
         wide=config.table.wide,
     )
     widths = (schema.category_width, schema.number_width)
@@ -204,6 +210,8 @@ def table_objective(
             if settings.weighting == "uncertainty"
             else None
         ),
+        balance=settings.balance,
+        constant=np.concatenate([constant_outputs(t) for t in classifier.targets]),
         penalty=(
             (lambda params: settings.l2 * l2_constraint(params["network"]))
             if constrained

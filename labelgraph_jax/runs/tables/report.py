@@ -74,7 +74,7 @@ def _target(target: Target, rows: int) -> str:
             against = target.values[0] or "all others"
             return (
                 f"{target.values[1]} against {against}: {target.prior[0]:.1%} "
-                f"positive{without}"
+                f"positive{_condition(target)}{without}"
             )
         case "multi_class":
             values = counted(target.width, "class", "classes")
@@ -84,6 +84,10 @@ def _target(target: Target, rows: int) -> str:
     most = ", ".join(f"{target.values[i]} {target.prior[i]:.1%}" for i in order)
     more = ", ..." if target.width > _SHOWN_CLASSES else ""
     return f"{values}: {most}{more}{without}"
+
+
+def _condition(target: Target) -> str:
+    return f", known only where {target.given} is" if target.given else ""
 
 
 def _column(column: Column) -> str:

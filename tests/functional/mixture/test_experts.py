@@ -1,6 +1,5 @@
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,14 +15,6 @@ BATCH, TASKS, EXPERTS, FEATURES = 6, 3, 4, 5
 def draw(seed: int, *shape: int, scale: float = 1.0) -> jax.Array:
     normal = np.random.default_rng(seed).normal(size=shape)
     return jnp.asarray(scale * normal, jnp.float32)
-
-
-@pytest.fixture
-def untyped():
-    """What a user sees: shapes are checked by the functions themselves."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
