@@ -21,7 +21,7 @@ def task_loss_sums(
     rows = len(outputs)
     losses, weights = [], []
     start = 0
-    for _, kind, width in tasks:
+    for _, kind, width, _ in tasks:
         loss_sum, weight_sum = 0.0, 0.0
         for b in range(rows):
             if example_mask is not None and not example_mask[b]:

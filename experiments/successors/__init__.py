@@ -1,0 +1,1 @@
+"""What the study of MMoE's successors is made of."""
