@@ -38,20 +38,20 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_525,
-    "functional": 7_644,
-    "modules": 2_172,
+    "config": 1_546,
+    "functional": 7_729,
+    "modules": 2_200,
     "data": 11_013,
-    "training": 4_060,
-    "predictors": 5_783,
-    "runs": 6_190,
+    "training": 4_138,
+    "predictors": 6_008,
+    "runs": 6_372,
     "inspection": 4_865,
     "deploy": 3_020,
     "estimator": 260,
-    "cli": 4_055,
+    "cli": 4_097,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 50_660
+BUDGET = 51_368
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -94,7 +94,11 @@ documents in one ranking: how they fare, and the constant that lets them compete
 And after MMoE: experts of a task's own
 in levels (functional, modules), tasks conditional on others from their grammar to the
 prediction (config, functional, data, predictors), gradients of tasks balanced
-(functional, training)."""
+(functional, training).
+And a label graph in every document
+(functional, modules), linear heads of related labels (training), their choice by
+cross-fitting, which that among unlabelled documents shares (predictors), and what a
+label graph is worth for given documents (config, runs, cli)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

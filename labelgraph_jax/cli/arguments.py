@@ -114,7 +114,7 @@ def _with_the_file(
     if room and not data and len(many) > 1 and Path(words[many[-1]]).exists():
         # `--label-columns a b FILE`: the last of them is no column.
         bare = [*bare, words.pop(many[-1])]
-    elif data and places == ["SOURCE"]:
+    elif data and places == ["SOURCE"] and bare != ["worth"]:
         _, equals, value = words[data[0]].partition("=")
         given = words[data[0] + 1 : data[0] + 2]
         words = words[: data[0]] + words[data[0] + (1 if equals else 2) :]

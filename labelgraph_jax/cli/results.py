@@ -183,6 +183,8 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
         yield said[0].upper() + said[1:]
         if warning := adapted.get("warning"):
             yield f"Warning: {warning}"
+    if graph := results.get("graph"):
+        yield f"Label graph, chosen: {graph['said']}"
     if added := test.get("added_labels"):
         yield _added_sentence(added)
     if both := test.get("seen_and_unseen"):

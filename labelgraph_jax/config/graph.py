@@ -1,5 +1,6 @@
 """The label side of a model: the settings of the label graph."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,8 @@ from labelgraph_jax.config.settings import (
 METHODS = ("auto", "dense", "complete", "blocked", "sparse")
 GRAPH_METHODS = {"gatv2": ("auto", "dense"), "convolution": ("auto", "sparse")}
 """Ways to compute a form of attention that does not know all of them."""
+CHOSEN = ("layers", "attention", "role", "initialisation", "rank", "residual", "skip")
+"""Settings that `kind` auto chooses, or that its choice reads."""
 FACTOR_ROLES = {"gat": "additive", "relu": "multiplicative"}
 """The role of edge weights of a low rank, in the forms that know them."""
 
@@ -21,6 +24,11 @@ FACTOR_ROLES = {"gat": "additive", "relu": "multiplicative"}
 class GraphConfig:
     """The label side: label features and an adjacency -> one vector per label."""
 
+    kind: Literal["static", "document", "auto"] = "static"
+    """static: label vectors that are one for all documents. document: also messages
+    between what the labels read in a document, of head.kind='label_attention'. auto:
+    form and adjacency by cross-validation on training documents, or none; see
+    `labelgraph graph worth`."""
     layers: int = 2
     """Graph layers; 0 leaves one free vector per label (no graph)."""
     heads: int = 4
@@ -92,6 +100,7 @@ class GraphConfig:
             shares=("dropout", "attention_dropout"),
         )
         self._check_method()
+        self._check_kind()
         require(self.layers >= 0, f"graph.layers must be at least 0, got {self.layers}")
         require(0.0 < self.tau <= 1.0, f"graph.tau must lie in (0, 1], got {self.tau}")
         require(0.0 < self.p < 1.0, f"graph.p must lie in (0, 1), got {self.p}")
@@ -116,6 +125,25 @@ class GraphConfig:
             not self.gated or self.residual,
             "graph.gated weighs the message beside a free vector: it needs "
             "graph.residual",
+        )
+
+    def _check_kind(self) -> None:
+        """Refuse settings that a choice would overwrite, or messages cannot take."""
+        changed = [
+            field.name
+            for field in dataclasses.fields(self)
+            if field.name in CHOSEN and getattr(self, field.name) != field.default
+        ]
+        require(
+            self.kind != "auto" or not changed,
+            "graph.kind='auto' chooses the form of the label vectors: it cannot be "
+            f"given graph.{', graph.'.join(changed)}",
+        )
+        require(
+            self.kind != "document" or (self.attention == "gat" and self.rank == 0),
+            "graph.kind='document' is graph attention over given edges: it needs "
+            f"graph.attention='gat' and graph.rank=0, got '{self.attention}' and "
+            f"{self.rank}",
         )
 
     def _check_method(self) -> None:

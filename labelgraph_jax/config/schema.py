@@ -58,14 +58,27 @@ class Config:
     def __post_init__(self) -> None:
         require(
             self.head.kind != "label_attention"
-            or self.text.encoder not in ("bag", "bag+static"),
+            or (
+                self.text.encoder != "bag+static"
+                and (self.text.encoder != "bag" or self.graph.kind == "document")
+            ),
             "head.kind='label_attention' reads the vector of every token: text.encoder "
-            "must be cnn, bilstm or transformer, got 'bag'",
+            "must be cnn, bilstm or transformer, or bag with graph.kind='document', "
+            f"got '{self.text.encoder}'",
         )
         require(
             self.head.kind != "label_attention" or self.text.pooling == "default",
             "head.kind='label_attention' reads the tokens themselves: text.pooling "
             f"must be 'default', got '{self.text.pooling}'",
+        )
+        heads = {"document": "label_attention", "auto": "product"}
+        needed = heads.get(self.graph.kind, self.head.kind)
+        require(
+            self.head.kind == needed
+            and not (self.graph.kind == "auto" and self.mixture.kind != "none"),
+            f"graph.kind='{self.graph.kind}' needs head.kind='{needed}' and one set of "
+            f"labels without a mixture, got '{self.head.kind}' and mixture.kind="
+            f"'{self.mixture.kind}'",
         )
         require(
             self.head.kind != "recurrent" or self.loss == LossConfig(),

@@ -2,6 +2,10 @@
 
 from labelgraph_jax.functional.attention.complete import complete_attention
 from labelgraph_jax.functional.attention.complete_relu import complete_relu_attention
+from labelgraph_jax.functional.attention.document_graph import (
+    document_graph_scores,
+    label_documents,
+)
 from labelgraph_jax.functional.attention.forms import (
     graph_attention_v2,
     message_gate,
@@ -275,6 +279,7 @@ __all__ = [
     "decode_rules",
     "descendant_max",
     "distribution_balanced_loss",
+    "document_graph_scores",
     "draw_gate_keep",
     "drop_positions",
     "edges_from_adjacency",
@@ -314,6 +319,7 @@ __all__ = [
     "label_attention_scores",
     "label_attention_weights",
     "label_counts",
+    "label_documents",
     "label_f1",
     "label_overlap",
     "label_prior_shift",

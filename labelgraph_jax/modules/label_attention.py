@@ -1,9 +1,13 @@
 """Label-wise attention over the tokens, with or without a label graph."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
+from labelgraph_jax.functional.attention.document_graph import document_graph_scores
+from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.functional.text.label_attention import label_attention_scores
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.parameters import log_odds
@@ -29,6 +33,10 @@ class LabelAttention(nn.Module):
     Attributes:
         text_encoder: one with `token_level`.
         label_graph: label features and adjacency -> label vectors `[N, D]`.
+        messages: what a label reads in a document is joined by a message of what its
+            neighbours read there, see `functional.document_graph_scores`, with the
+            heads and the role of `label_graph`. Its scale starts at 0: training begins
+            as without messages.
 
     Raises:
         ValueError: the text encoder gives one vector per document.
@@ -42,6 +50,7 @@ class LabelAttention(nn.Module):
 
     text_encoder: TextEncoder
     label_graph: LabelGraph
+    messages: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,7 +62,7 @@ class LabelAttention(nn.Module):
     def __call__(
         self,
         label_features: Float[Array, "N F"],
-        adjacency: Float[Array, "N N"],
+        adjacency: Float[Array, "N N"] | Edges | None,
         label_prior: Float[Array, "N"],
         token_mask: Bool[Array, "B *W S"],
         token_ids: Int[Array, "B *W S"] | None = None,
@@ -81,4 +90,28 @@ class LabelAttention(nn.Module):
             queries = queries + labels @ kernel
         bias = self.param("label_bias", lambda _: log_odds(label_prior))
         mask = jnp.reshape(token_mask, tokens.shape[:2])
-        return label_attention_scores(tokens, mask, queries, labels) + bias
+        if not self.messages:
+            return label_attention_scores(tokens, mask, queries, labels) + bias
+        shape = (graph.heads, width)
+        spread = nn.initializers.normal(width**-0.5)
+        glorot = nn.initializers.glorot_uniform(in_axis=0, out_axis=2, batch_axis=1)
+        edges = adjacency if isinstance(adjacency, Edges) else None
+        matrix = None if isinstance(adjacency, Edges) else adjacency
+        role: Any = graph.role
+        scores = document_graph_scores(
+            tokens,
+            mask,
+            queries,
+            labels,
+            self.param("message_kernel", glorot, (width, *shape)),
+            self.param("message_receiver", spread, shape),
+            self.param("message_sender", spread, shape),
+            self.param("message_scale", nn.initializers.zeros, ()),
+            edges=edges,
+            edge_weights=None if role == "none" else matrix,
+            role=role,
+            negative_slope=graph.negative_slope,
+            method=graph.method,
+            free_bytes=graph.free_bytes,
+        )
+        return scores + bias

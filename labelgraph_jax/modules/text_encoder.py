@@ -44,20 +44,17 @@ class TextEncoder(nn.Module):
         first_layer: of the transformer; above 0 the call is given the vectors that the
             layers below it made.
         frozen: no gradient reaches the token vectors.
-        pooling: bilstm `last`, `max` or `mean`; transformer `mean`, `max` or `cls`;
-            by default the first of these.
-        damping: of a bag's counts, see `functional.bag_of_embeddings`.
-        norm: of a bag.
+        pooling: one of `POOLINGS`; by default the first of the kind.
+        damping, norm: of a bag, see `functional.bag_of_embeddings`.
         fused: a bag of two kinds of tokens, with weights `[V, 2]`: those of the first
             are a bag as said here; the mean of the others, which stay, is beside it.
         rectify: a bag's sum of embeddings goes through relu(x + bias): a wide hidden
             layer over the weighted counts (Galke and Scherp, ACL 2022).
-        learn_token_weights: train the bag's `token_weight` table; else it stays what
-            `place_params` put there.
+        learn_token_weights: train the bag's `token_weight` table.
         widths: of the CNN's filters, in tokens.
         window_pooling: `mean` or `max` over the windows of a long document.
-        token_level: give the vector of every token in place of the document's, for a
-            head that does its own pooling; `pooling` and `window_pooling` are unread.
+        token_level: give every token's vector, of a bag times its weight, for a head
+            that does its own pooling; `pooling` and `window_pooling` are unread.
         token_dropout_rate: share of the tokens hidden while training.
         input_dropout_rate: of the token vectors that a CNN or BiLSTM reads.
         dropout_rate: of the document vector.
@@ -101,8 +98,8 @@ class TextEncoder(nn.Module):
             )
         if self.fused and (self.kind != "bag" or self.transformer is not None):
             raise ValueError(f"fused must be of a bag of token ids, got a {self.kind}")
-        if self.token_level and self.kind == "bag":
-            raise ValueError("a bag has no vector for every token: token_level")
+        if self.token_level and self.fused:
+            raise ValueError("a fused bag has no vector for every token: token_level")
         allowed = POOLINGS.get(self.kind, ())
         if self.pooling is not None and self.pooling not in allowed:
             raise ValueError(
@@ -254,6 +251,8 @@ class TextEncoder(nn.Module):
     ) -> Array:
         if vectors is not None or self.transformer is not None:
             vectors = self._vectors(ids, vectors, mask, deterministic)
+            if self.token_level:
+                return vectors
             documents = pooling.masked_mean(vectors, mask)
         else:
             assert ids is not None
@@ -262,6 +261,8 @@ class TextEncoder(nn.Module):
             weights = rows_by_id(self, "token_weight", nn.initializers.ones, shape)
             if not self.learn_token_weights:
                 weights = jax.lax.stop_gradient(weights)
+            if self.token_level:
+                return at_token_seam(self, table[ids]) * weights[ids][..., None]
             if self.fused and not deterministic:
                 # The rows of pieces stay what they imitate.
                 fixed = jax.lax.stop_gradient(table)

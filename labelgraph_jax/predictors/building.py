@@ -92,11 +92,12 @@ def build_classifier(
 
     if config.mixture.kind != "none":
         return Classifier(build_task_magnet(config, encoder, label_graph, tasks), graph)
-    classifier = LabelAttention if head.kind == "label_attention" else Magnet
+    parts = encoder, label_graph(encoder.output_features)
+    module: Magnet | LabelAttention = Magnet(*parts)
+    if head.kind == "label_attention":
+        module = LabelAttention(*parts, messages=labels.kind == "document")
     return Classifier(
-        classifier(
-            text_encoder=encoder, label_graph=label_graph(encoder.output_features)
-        ),
+        module,
         graph,
         parents if config.hierarchy.kind == "consistent" else None,
     )

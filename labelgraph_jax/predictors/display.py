@@ -204,6 +204,8 @@ def model_name(config: Config) -> str:
         name += " + label attention"
     if config.mixture.kind != "none":
         name += f" + {config.mixture.kind}"
+    if config.graph.kind == "document":
+        return f"{name} + label graph of the document"
     return name + (" + label graph" if config.graph.layers else ", no graph")
 
 

@@ -12,14 +12,15 @@ from jaxtyping import Float, Shaped
 
 from labelgraph_jax.config import ThresholdConfig
 from labelgraph_jax.functional.many_labels.retrieval import Neighbours
-from labelgraph_jax.functional.metrics.bootstrap import (
-    Interval,
-    document_draws,
-    resampled_f1,
+from labelgraph_jax.functional.metrics.bootstrap import Interval
+from labelgraph_jax.predictors.cross_fitting import (
+    FOLDS,
+    STRENGTHS,
+    Folds,
+    Head,
+    clearest,
+    gains_over,
 )
-from labelgraph_jax.predictors.choosing import choose_decision
-from labelgraph_jax.predictors.decision import Decision
-from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.training.few_labels import (
     Kind,
     Precision,
@@ -33,36 +34,10 @@ from labelgraph_jax.training.few_labels import (
 )
 
 KINDS: tuple[Kind, ...] = ("graph", "cap", "teacher", "vat")
-STRENGTHS = (10.0, 30.0, 100.0, 300.0)
-CUTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-"""Thresholds at which strengths are compared."""
-FOLDS = 5
 LEAST_DOCUMENTS = 20
-RESAMPLES = 1000
-SURE = 0.75
-"""Share of the resamples in which a way must be better than the supervised head."""
 APART = 0.8
 """Share that a probe may tell apart of labelled and unlabelled documents. Where they
 are of two kinds, labelled documents held back do not say what the others teach."""
-
-
-class Head(NamedTuple):
-    """One way to learn, fitted and measured.
-
-    Attributes:
-        weights: D weights and the bias of every label, of the head fitted on all.
-        cross_fitted: probabilities of the labelled documents, each by a head that was
-            fitted on others.
-        decision: fitted to these.
-    """
-
-    weights: Float[np.ndarray, "E N"]
-    cross_fitted: Float[np.ndarray, "L N"]
-    decision: Decision
-
-    def predict(self, vectors: Float[np.ndarray, "M D"]) -> np.ndarray:
-        """Return the probabilities of the labels, float32."""
-        return np.asarray(head_probabilities(self.weights, vectors))
 
 
 class SemiChoice(NamedTuple):
@@ -160,25 +135,8 @@ def choose_semi(
         )
     if not targets.any():
         raise ValueError("a labelled document must carry a label, got none in any")
-    thresholds = thresholds or ThresholdConfig()
-    fold = np.random.default_rng((seed, 7)).permutation(documents) % FOLDS
-    # The last row is all documents. The others weigh as much together: a head's
-    # freedom is that of the head fitted on all.
-    keep = np.stack([fold != f for f in range(FOLDS)] + [np.ones(documents, bool)])
-    rows = keep * (documents / keep.sum(axis=1, keepdims=True))
-
-    def crossed(heads: Sequence[np.ndarray]) -> np.ndarray:
-        scores = np.zeros(targets.shape, np.float32)
-        for f in range(FOLDS):
-            held = fold == f
-            scores[held] = np.asarray(head_probabilities(heads[f], labelled))[held]
-        return scores
-
-    def measured(heads: Sequence[np.ndarray]) -> Head:
-        scores = crossed(heads)
-        counts = targets.sum(axis=0)
-        found = Predictions.of_all(scores, targets)
-        return Head(heads[-1], scores, choose_decision(thresholds, found, counts))
+    folds = Folds(targets, seed, thresholds)
+    rows, keep = folds.rows, folds.keep
 
     # The supervised head, its strength cross-fitted.
     tried: dict[float, list[np.ndarray]] = {}
@@ -194,8 +152,8 @@ def choose_semi(
             )
             for row in rows
         ]
-    best = max(tried, key=lambda s: _best_f1(crossed(tried[s]), targets))
-    supervised, head = tried[best], measured(tried[best])
+    best = max(tried, key=lambda s: folds.best_f1(labelled, tried[s]))
+    supervised, head = tried[best], folds.measured(labelled, tried[best])
     found: dict[Kind, Head] = {"none": head}
     pseudo: dict[Kind, PseudoTargets] = {}
     precision = Precision.measured(head.cross_fitted, targets)
@@ -226,12 +184,10 @@ def choose_semi(
                 )
             )
         pseudo[kind] = learned
-        found[kind] = measured(students)
-    gains, sure = _gains(found, targets)
-    apart = _apart(labelled, unlabelled, fold) if len(unlabelled) else 0.5
-    able = [k for k in gains if sure[k] >= SURE and gains[k]["micro_f1"][0] >= 0]
-    able = [] if apart > APART else able
-    chosen: Kind = max(able, key=lambda k: gains[k]["mean_f1"][0], default="none")
+        found[kind] = folds.measured(labelled, students)
+    gains, sure = gains_over(found, targets, "none")
+    apart = _apart(labelled, unlabelled, folds.fold) if len(unlabelled) else 0.5
+    chosen: Kind = "none" if apart > APART else clearest(gains, sure, "none")
     return SemiChoice(chosen, best, found, gains, sure, apart, pseudo)
 
 
@@ -250,37 +206,3 @@ def _apart(labelled: np.ndarray, unlabelled: np.ndarray, fold: np.ndarray) -> fl
         scores = np.asarray(head_probabilities(head, vectors))[:, 0]
         right |= (fold == f) & ((scores > 0.5) == (which[:, 0] > 0))
     return float(right[: len(labelled)].mean() + right[len(labelled) :].mean()) / 2
-
-
-def _best_f1(scores: np.ndarray, targets: np.ndarray) -> float:
-    """Mean of micro- and macro-F1 at the best of some thresholds for all labels."""
-    once = np.ones((1, len(targets)), int)
-    found = (resampled_f1(scores >= cut, targets, once) for cut in CUTS)
-    return max(float(f["micro_f1"][0] + f["macro_f1"][0]) for f in found)
-
-
-def _gains(
-    heads: Mapping[Kind, Head], targets: np.ndarray
-) -> tuple[dict[Kind, dict[str, Interval]], dict[Kind, float]]:
-    present = targets.any(axis=0)
-    once = np.ones((1, len(targets)), int)
-    draws = np.concatenate([once, document_draws(len(targets), RESAMPLES)])
-
-    def f1(head: Head) -> dict[str, np.ndarray]:
-        decided = head.decision.decide(head.cross_fitted)[:, present]
-        values = resampled_f1(decided, targets[:, present], draws)
-        return values | {"mean_f1": (values["micro_f1"] + values["macro_f1"]) / 2}
-
-    base = f1(heads["none"])
-    gains: dict[Kind, dict[str, Interval]] = {}
-    sure: dict[Kind, float] = {}
-    for kind, head in heads.items():
-        if kind == "none":
-            continue
-        more = {name: values - base[name] for name, values in f1(head).items()}
-        gains[kind] = {
-            name: Interval(float(v[0]), *np.quantile(v[1:], [0.025, 0.975]).tolist())
-            for name, v in more.items()
-        }
-        sure[kind] = float((more["mean_f1"][1:] > 0).mean())
-    return gains, sure

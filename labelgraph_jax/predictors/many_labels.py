@@ -105,7 +105,8 @@ def needs_adjacency(config: Config, labels: int) -> bool:
 def is_complete(config: Config) -> bool:
     """Return True if every label receives from every label, or from none."""
     graph = config.graph
-    return graph.layers == 0 or graph.role == "none" or graph.rank > 0
+    alone = graph.layers == 0 and graph.kind != "document"
+    return alone or graph.role == "none" or graph.rank > 0
 
 
 def free_bytes() -> int:

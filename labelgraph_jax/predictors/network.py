@@ -168,6 +168,7 @@ class Classifier:
         """The share of tokens that training hides, of a model that counts tokens."""
         encoder = self.module.text_encoder
         counts = encoder.kind == "bag" and encoder.transformer is None
+        counts = counts and not encoder.token_level
         return encoder.token_dropout_rate if counts else None
 
     @property

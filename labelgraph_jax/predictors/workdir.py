@@ -12,6 +12,7 @@
                       a table per task, with the line that calibrates its logits
     adaptation.json   how a run with target documents adapts; prior_shift.json, what is
                       then added to the logit of each label
+    graph_choice.json which label graph graph.kind='auto' chose, and why
     ensemble.json     of an ensemble: its members (each a work directory) and weights
     tokenizer/        tokenizer.json
     encoder/          settings of the pretrained encoder, its weights where frozen

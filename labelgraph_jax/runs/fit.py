@@ -29,6 +29,7 @@ from labelgraph_jax.runs.execution import (
     require_one_run,
     require_same_data,
 )
+from labelgraph_jax.runs.graph_worth import with_kept_graph
 from labelgraph_jax.runs.labels import LabelProblem
 from labelgraph_jax.runs.problem import Prepared, Problem, Say
 from labelgraph_jax.runs.start import keep_start, started_from, warm_start
@@ -93,7 +94,8 @@ def fit(
         StoppedError: a KeyboardInterrupt; a signal came, and the same call goes on.
     """
     with executing(run or RunConfig(), say) as execution:
-        config, place = config.resolved(), Workdir(Path(workdir))
+        place = Workdir(Path(workdir))
+        config = with_kept_graph(config.resolved(), place)
         begun = together(lambda: started_from(place, config, start))
         problem, say = problem_of(config, place, begun), execution.say
 
@@ -107,12 +109,14 @@ def fit(
             )
 
         # The records: process 0 reads them first, the others find its caches.
-        def prepare() -> tuple[Any, Any]:
+        def prepare() -> tuple[Any, Problem, Any]:
             records = problem.read(corpus)
-            return records, problem.prepare(records, say)
+            settled = problem.settled(records, say)
+            return records, settled, settled.prepare(records, say)
 
         with execution.stop.during(leaving=True):
-            records, prepared = execution.first_then_others(prepare)
+            records, problem, prepared = execution.first_then_others(prepare)
+        config, stored = problem.config, with_absolute_paths(problem.config)
         require_same_data(prepared.fingerprints)
         key = jax.random.key(config.training.seed)
         together(lambda: execution.check_model(lambda: problem.init(prepared, key)))

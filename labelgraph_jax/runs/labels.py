@@ -42,6 +42,7 @@ from labelgraph_jax.runs.calibrate import calibrate, evaluate_test, test_gates
 from labelgraph_jax.runs.corpus import (
     read_corpus,
 )
+from labelgraph_jax.runs.graph_worth import chosen_graph, keep_choice, kept_choice
 from labelgraph_jax.runs.prepared_texts import PreparedTexts, prepare
 from labelgraph_jax.runs.problem import Say, Validate
 from labelgraph_jax.runs.records import fingerprints
@@ -81,6 +82,8 @@ class LabelProblem:
     """The run whose tokenizer it reads with, where it is not its own."""
     adapted: Mapping[str, Any] | None = None
     """The way in which it adapts to target documents, where the run was begun."""
+    choice: Mapping[str, Any] | None = None
+    """Its label graph, where graph.kind='auto' chose it."""
     what = "documents"
 
     def read(self, given: Corpus | None = None) -> Corpus:
@@ -89,6 +92,10 @@ class LabelProblem:
 
     def fingerprints(self, records: Corpus) -> dict[str, str]:
         return fingerprints(records)
+
+    def settled(self, records: Corpus, say: Say) -> "LabelProblem":
+        config, choice = chosen_graph(self.config, records, say)
+        return dataclasses.replace(self, config=config, choice=choice)
 
     def prepare(self, records: Corpus, say: Say) -> PreparedTexts:
         return prepare(self.config, say, records, self.origin, self.adapted)
@@ -101,6 +108,8 @@ class LabelProblem:
         keep_encoder(self.config.text, place.encoder)
         if prepared.adaptation is not None:
             save_chosen(place, prepared.adaptation.about)
+        if self.choice is not None:
+            keep_choice(place, self.choice)
 
     def init(self, prepared: PreparedTexts, key: jax.Array) -> Params:
         batch = evaluation_batches(prepared.train, batch_size=1)[0]
@@ -189,6 +198,7 @@ class LabelProblem:
             "unseen_validation_labels": dict(sorted(unseen.items())),
             "memory": memory_results(model.memory) if model.memory else None,
             **self._adapted(prepared, model),
+            **({"graph": choice} if (choice := kept_choice(place)) else {}),
             "test": evaluate_test(place, model, corpus.test),
             "gates": test_gates(model, corpus),
             "semi": semi_results(prepared.semi, prepared.labels.names, model)

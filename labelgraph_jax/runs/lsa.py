@@ -14,12 +14,17 @@ WORDS, LENGTH = 20_000, 4_000
 
 
 def lsa_vectors(
-    texts: Sequence[str], *, dimensions: int, seed: int = 0
+    texts: Sequence[str],
+    others: Sequence[str] = (),
+    *,
+    dimensions: int,
+    seed: int = 0,
 ) -> Float[np.ndarray, "M D"]:
     """Return LSA vectors of texts, float32 of length 1.
 
     Args:
-        texts: M of them.
+        texts: that words and directions are learned from.
+        others: texts in the same space, whose vectors stand behind those of the first.
         dimensions: the most numbers of a vector.
         seed: of the decomposition.
 
@@ -40,16 +45,22 @@ def lsa_vectors(
         rows = vectorizer.fit_transform(texts)
     except ValueError:
         raise DataError("at least one word must stand in two of the texts") from None
-    return lsa_of_rows(rows, dimensions=dimensions, seed=seed)
+    also = vectorizer.transform(others) if len(others) else None
+    return lsa_of_rows(rows, also, dimensions=dimensions, seed=seed)
 
 
 def lsa_of_rows(
-    rows: csr_matrix, *, dimensions: int, seed: int = 0
+    rows: csr_matrix,
+    others: csr_matrix | None = None,
+    *,
+    dimensions: int,
+    seed: int = 0,
 ) -> Float[np.ndarray, "M D"]:
     """Return sparse rows along their principal directions, float32 of length 1.
 
     Args:
-        rows: M of them; one of zeros stays so.
+        rows: that the directions are learned from; one of zeros stays so.
+        others: rows that stand behind them.
         dimensions: the most directions.
         seed: of the decomposition.
     """
@@ -57,8 +68,11 @@ def lsa_of_rows(
 
     size = min(dimensions, *(n - 1 for n in rows.shape))
     if size < 1:
-        vectors = rows.toarray()
+        parts = [x.toarray() for x in (rows, others) if x is not None]
     else:
-        vectors = TruncatedSVD(size, random_state=seed).fit_transform(rows)
+        directions = TruncatedSVD(size, random_state=seed)
+        parts = [directions.fit_transform(rows)]
+        parts += [] if others is None else [directions.transform(others)]
+    vectors = np.concatenate(parts)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)

@@ -63,6 +63,9 @@ class Problem(Protocol):
     def fingerprints(self, records: Any) -> Mapping[str, str]:
         """Return the fingerprint of the records of each split."""
 
+    def settled(self, records: Any, say: Say) -> "Problem":
+        """The same with settings that are chosen by the records written out."""
+
     def prepare(self, records: Any, say: Say) -> Any:
         """Everything that training reads, in memory: a `Prepared`."""
 

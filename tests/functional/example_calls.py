@@ -1045,6 +1045,23 @@ EXAMPLES: dict[str, Example] = {
             "outputs": "N D float",
         },
     ),
+    "document_graph_scores": Example(
+        functools.partial(F.document_graph_scores, role="none"),
+        {
+            "tokens": "B S D float",
+            "mask": "B S mask",
+            "queries": "N D float",
+            "outputs": "N D float",
+            "kernel": "D H D float",
+            "receiver_vector": "H D float",
+            "sender_vector": "H D float",
+            "scale": "float",
+        },
+    ),
+    "label_documents": Example(
+        F.label_documents,
+        {"tokens": "B S D float", "mask": "B S mask", "queries": "N D float"},
+    ),
     "label_attention_weights": Example(
         F.label_attention_weights,
         {"tokens": "B S D float", "mask": "B S mask", "queries": "N D float"},

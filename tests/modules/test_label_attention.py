@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import labelgraph_jax as lg
 from labelgraph_jax.modules import LabelAttention, LabelGraph, TextEncoder
 from tests.reference import label_attention as reference
 
@@ -163,5 +164,49 @@ def test_an_encoder_that_gives_no_token_vectors_is_refused() -> None:
     encoder = TextEncoder(kind="cnn", features=D, hidden_features=D)
     with pytest.raises(ValueError, match="needs a text encoder with token_level"):
         LabelAttention(encoder, LabelGraph(D))
-    with pytest.raises(ValueError, match="a bag has no vector for every token"):
-        TextEncoder(kind="bag", features=D, token_level=True)
+    with pytest.raises(ValueError, match="a fused bag has no vector for every token"):
+        TextEncoder(kind="bag", features=D, fused=True, token_level=True)
+
+
+@pytest.mark.parametrize(("role", "layers"), [("additive", 0), ("none", 1)])
+def test_messages_join_what_labels_read_in_a_document(role: str, layers: int) -> None:
+    """At first nothing is sent; then the scores are those of the pure function."""
+    network = model(layers=layers, role=role)
+    loud = network.copy(messages=True)
+    batch = made_batch()
+    params = started(loud, **batch)
+    silent = {n: x for n, x in params.items() if not n.startswith("message_")}
+    plain = logits_of(network, silent, **batch)
+    np.testing.assert_allclose(logits_of(loud, params, **batch), plain, atol=1e-5)
+    params = dict(params) | {"message_scale": jnp.array(1.0)}
+    features, adjacency, _ = made_graph()
+    own = {"params": params["text_encoder"]}
+    tokens = network.text_encoder.apply(own, **batch)
+    labels = network.label_graph.apply(
+        {"params": params["label_graph"]}, features, adjacency
+    )
+    queries = params["queries"]
+    if layers:
+        queries = queries + labels @ params["query_kernel"]
+    expected = lg.functional.document_graph_scores(
+        tokens,
+        batch["token_mask"],
+        queries,
+        labels,
+        *(params[f"message_{n}"] for n in ("kernel", "receiver", "sender", "scale")),
+        edge_weights=None if role == "none" else adjacency,
+        role=role,
+    )
+    expected = expected + params["label_bias"]
+    np.testing.assert_allclose(logits_of(loud, params, **batch), expected, atol=1e-4)
+
+
+def test_a_bag_gives_its_tokens_by_their_weights() -> None:
+    encoder = TextEncoder(vocabulary_size=10, features=D, token_level=True)
+    batch = made_batch()
+    params = encoder.init(jax.random.key(0), **batch)["params"]
+    params = {**params, "token_weight": jnp.arange(10.0)}
+    tokens = encoder.apply({"params": params}, **batch)
+    ids, mask = batch["token_ids"], batch["token_mask"]
+    expected = params["embedding"]["embedding"][ids] * ids[..., None] * mask[..., None]
+    np.testing.assert_allclose(tokens, expected, atol=1e-5)

@@ -125,6 +125,8 @@ def _notes(results: Mapping[str, Any]) -> tuple[str, ...]:
         )
     if adapted := results.get("adaptation"):
         notes += [sentence(adapted), *filter(None, [adapted.get("warning")])]
+    if graph := results.get("graph"):
+        notes.append(f"label graph, chosen on training documents: {graph['said']}")
     return tuple(notes)
 
 

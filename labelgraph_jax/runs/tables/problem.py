@@ -77,6 +77,9 @@ class TableProblem:
         tables = records.tables.items()
         return {n: "" if t is None else table_fingerprint(t) for n, t in tables}
 
+    def settled(self, records: TableSplits, say: Say) -> "TableProblem":
+        return self
+
     def prepare(self, records: TableSplits, say: Say) -> PreparedTable:
         config, name = self.config, records.name
         table, held = records.tables["train"], records.tables["validation"]
