@@ -52,7 +52,7 @@ def test_short_names_and_a_file_are_spelled_out(typed: str, meant: str) -> None:
         ("train --training.epoch 3", "the nearest is --training.epochs"),
         ("train --workdri w", "no option --workdri; the nearest is --workdir"),
         ("train --layers 1", "--layers may be any of --text.layers, --graph.layers"),
-        ("train --kind x", "--kind may be any of --head.kind, "),
+        ("train --kind x", "--kind may be any of --graph.kind, --head.kind, "),
         ("train a.jsonl b.jsonl", "train takes one file to train on; got a.jsonl, b"),
         ("train a.jsonl --data b.jsonl", "got a.jsonl beside --data"),
         ("predict runs/x --score", "predict has no option --score; the nearest is --"),
