@@ -38,7 +38,7 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_562,
+    "config": 1_876,
     "functional": 7_729,
     "modules": 2_207,
     "data": 11_013,
@@ -48,10 +48,10 @@ BUDGETS = {
     "inspection": 4_868,
     "deploy": 3_020,
     "estimator": 260,
-    "cli": 4_097,
+    "cli": 4_189,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 51_368
+BUDGET = 51_715
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -98,7 +98,10 @@ prediction (config, functional, data, predictors), gradients of tasks balanced
 And a label graph in every document
 (functional, modules), linear heads of related labels (training), their choice by
 cross-fitting, which that among unlabelled documents shares (predictors), and what a
-label graph is worth for given documents (config, runs, cli)."""
+label graph is worth for given documents (config, runs, cli).
+And where each setting has an effect, files of settings and
+every fault of them, and what names the documents (config, which runs no longer checks),
+and their verbs (cli)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -71,6 +71,14 @@ SMALL = {
     "table": {"--table.dim": "4", "--mixture.hidden": "8"},
 }
 """Sizes of a run on small files, where a command says none itself."""
+UNREAD = {
+    "--text.min-count": {
+        *("minilm-finetune", "minilm-bilstm", "magnet-paper", "fast-contextual"),
+        *("pretrained", "static"),
+    },
+    "--graph.hidden": {"--graph.layers", "recurrent"},
+}
+"""Sizes that have no effect beside some words of a command."""
 GRAIN = {"corn": ("grain",), "wheat": ("grain",)}
 PARENTS = {"eurlex57k": GRAIN, "stdlib_docs": GRAIN}
 MATHEMATICS = "subject: mathematics"
@@ -213,7 +221,8 @@ class Page:
         kind = "table" if any("clicks" in word for word in words) else "texts"
         preset = next((word for word in words if word in SMALL), "")
         small = SMALL[""] | SMALL[kind] | SMALL[preset]
-        found = [w for k, v in small.items() if k not in words for w in (k, v)]
+        out = {*words, *(k for k, others in UNREAD.items() if others & {*words})}
+        found = [w for k, v in small.items() if k not in out for w in (k, v)]
         if self.has_report:
             found.append("--no-report")
         self.has_report = True

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import inspect
 import io
+import itertools
 import logging
 import os
 import shlex
@@ -26,7 +27,7 @@ from labelgraph_jax.cli import errors, help_text
 from labelgraph_jax.cli.arguments import refusal, spelled_out
 from labelgraph_jax.cli.commands.training import Train
 from labelgraph_jax.cli.interrupts import ENDED_WELL, interrupts
-from labelgraph_jax.cli.output import in_options, say, write
+from labelgraph_jax.cli.output import remarks, say, write
 from labelgraph_jax.cli.streams import (
     Guarded,
     OutputLostError,
@@ -39,12 +40,8 @@ from labelgraph_jax.cli.verbs import (
     named_verbs,
     union_of_verbs,
 )
-from labelgraph_jax.config import (
-    Config,
-    ConfigError,
-    read_config,
-)
-from labelgraph_jax.config.presets import preset
+from labelgraph_jax.config import Config, ConfigError
+from labelgraph_jax.config.files import Start, starting_point
 from labelgraph_jax.config.wording import nearest_names
 from labelgraph_jax.data.files import cache_folder
 
@@ -195,8 +192,8 @@ def _says_that_a_process_is_lost(error: BaseException) -> bool:
 def _tell_of_a_lost_process(error: BaseException) -> int:
     say(
         "labelgraph: error: another process of this run has died, or cannot be "
-        f"reached: {_one_line(error)[:300]}; run the command again, on every worker, "
-        "to go on from the last checkpoint"
+        f"reached: {errors.message(error)[:300]}; run the command again, on every "
+        "worker, to go on from the last checkpoint"
     )
     return 3
 
@@ -219,16 +216,12 @@ def _keep_stdout_for_results() -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    say(f"labelgraph: warning: {' '.join(in_options(str(message)).split())}")
+    say(f"labelgraph: warning: {errors.message(message)}")
 
 
 def command(arguments: list[str]) -> str:
     """Return what was typed, to be copied into a shell."""
     return shlex.join(["labelgraph", *arguments])
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(in_options(str(error)).split())
 
 
 def _table_tasks(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -247,20 +240,14 @@ def _table_tasks(arguments: list[str]) -> tuple[list[str], list[str]]:
     return rest, tasks
 
 
-def _starting_config(arguments: list[str], default: str) -> Config:
-    """The configuration that --preset or --config of `train` names, or a default."""
-    chosen = {"preset": "", "config": ""}
-    for position, argument in enumerate(arguments):
-        for name in chosen:
-            if argument == f"--{name}" and position + 1 < len(arguments):
-                chosen[name] = arguments[position + 1]
-            elif argument.startswith(f"--{name}="):
-                chosen[name] = argument.split("=", 1)[1]
-    if chosen["preset"] and chosen["config"]:
-        raise ConfigError("--preset and --config both name a configuration; give one")
-    if chosen["preset"]:
-        return preset(chosen["preset"])
-    return read_config(chosen["config"]) if chosen["config"] else preset(default)
+def _starting_point(arguments: list[str], default: str) -> Start:
+    """The settings that --preset or --config of `train` names, or a default preset."""
+    chosen = {"--preset": "", "--config": ""}
+    for word, after in itertools.pairwise([*arguments, ""]):
+        option, equals, value = word.partition("=")
+        if option in chosen:
+            chosen[option] = value if equals else after
+    return starting_point(chosen["--preset"], chosen["--config"], default)
 
 
 def _versions() -> str:
@@ -282,7 +269,7 @@ def _dispatch(arguments: list[str]) -> int:
         with contextlib.suppress(SystemExit):
             _parse(Config(), ["--help"])
         return 2
-    start = Config()
+    start = Start(Config())
     tasks: list[str] = []
     of_tables = (["data", "stats"], ["data", "validate"])
     if arguments[:1] == ["train"] or arguments[:2] in of_tables:
@@ -295,13 +282,17 @@ def _dispatch(arguments: list[str]) -> int:
         _check_name(arguments[1], inner)
     arguments = _spelled_out(arguments)
     if arguments[:1] == ["train"]:
-        start = _starting_config(arguments[1:], "table" if tasks else "default")
+        start = _starting_point(arguments[1:], "table" if tasks else "default")
     arguments = arguments + (["--table.tasks", *tasks] if tasks else [])
     if arguments[:1] == ["train"] and {"-h", "--help"} & set(arguments):
-        _write_usual_options(start)
+        _write_usual_options(start.config)
         return 0
     arguments = ["--help" if word == "--help-all" else word for word in arguments]
-    verb = _parse(start, arguments)
+    verb = _parse(start.config, arguments)
+    if isinstance(verb, Train):
+        for remark in start.remarks:
+            remarks(verb.quiet)(f"labelgraph: {verb.config}: {remark}")
+        start.refuse_idle(verb.settings())
     if isinstance(sys.stdout, Guarded):
         sys.stdout.needed = not makes_something(verb)
         if sys.stdout.needed and sys.stdout.is_closed:

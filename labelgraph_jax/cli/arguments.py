@@ -147,6 +147,8 @@ def _full_name(
         return full[0]
     if full:
         raise ConfigError(f"{option} may be any of {', '.join(full)}: give one in full")
+    if option == "--quiet":
+        raise ConfigError(f"{verb} says nothing but its result: --quiet has no effect")
     every = "--help-all" if verb == "train" else "--help"
     told = f"none is near it; `labelgraph {verb} {every}` lists its options"
     alike = sorted(_sharing(option, known), key=lambda o: not o.startswith(option))

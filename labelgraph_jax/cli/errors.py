@@ -50,7 +50,7 @@ def in_one_line(error: BaseException, arguments: Sequence[str]) -> tuple[int, st
         other = f" -> {error.filename2}" if error.filename2 else ""
         return WRONG, f"{error.filename}{other}: {error.strerror}"
     if isinstance(error, (ValueError, OSError)):
-        return WRONG, _message(error)
+        return WRONG, message(error)
     return UNFORESEEN, (
         f"not foreseen: {type(error).__name__}: {_short(error)} ({_place(error)}); "
         "with LABELGRAPH_TRACEBACK=1 the same command shows where it comes from"
@@ -67,12 +67,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(s in said for s in _OUT_OF_MEMORY)
 
 
-def _message(error: BaseException) -> str:
+def message(error: BaseException | str) -> str:
+    """Return what an error or a warning says, on one line, with options as typed."""
     return " ".join(in_options(str(error)).split())
 
 
 def _short(error: BaseException) -> str:
-    said = _message(error) or "no message"
+    said = message(error) or "no message"
     return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."
 
 

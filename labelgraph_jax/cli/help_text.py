@@ -44,8 +44,8 @@ USUAL = {
         "rules.file FILE": "Rules over labels: wheat -> grain, !(a & b), ...",
     },
     "my model": {
-        "preset NAME": "Settings that go together (`labelgraph config --list`)",
-        "config FILE": "Settings of a file, such as another run's config.json",
+        "preset NAME": "Settings that go together (`labelgraph config list`)",
+        "config FILE": "Settings of a file, JSON or TOML, or a run's config.json",
         "from RUN": "Begin with the parameters of another run",
         "text.encoder KIND": "bag, bag+static, cnn, bilstm, transformer",
         "text.vectors KIND": "random, file, pretrained, static",

@@ -32,7 +32,13 @@ from labelgraph_jax.cli.commands.labels import (
 )
 from labelgraph_jax.cli.commands.models import Evaluate, Export, Predict, Serve
 from labelgraph_jax.cli.commands.rules import RulesCheck, RulesMine
-from labelgraph_jax.cli.commands.setup import Doctor, ShowConfig
+from labelgraph_jax.cli.commands.settings import (
+    ConfigCheck,
+    ConfigDiff,
+    ConfigList,
+    ConfigShow,
+)
+from labelgraph_jax.cli.commands.setup import Doctor
 from labelgraph_jax.cli.commands.sources import Agree, Weak
 from labelgraph_jax.cli.commands.training import Distil, Ensemble, Memory, Train
 from labelgraph_jax.cli.help_text import first_sentence
@@ -92,7 +98,12 @@ VERBS: dict[str, type | dict[str, type]] = {
     "discover": Discover,
     "labels": {"add": LabelsAdd, "list": LabelsList, "remove": LabelsRemove},
     "rules": {"check": RulesCheck, "mine": RulesMine},
-    "config": ShowConfig,
+    "config": {
+        "show": ConfigShow,
+        "check": ConfigCheck,
+        "diff": ConfigDiff,
+        "list": ConfigList,
+    },
     "completion": Completion,
 }
 """Names that can be typed first, and after the name of a group."""
@@ -108,6 +119,7 @@ GROUPS = {
     "taxonomy": "Labels that a language model elsewhere proposes.",
     "pseudo": "Texts that a language model elsewhere labels.",
     "rules": "Rules over labels: what implies or excludes what.",
+    "config": "Settings of runs, files and presets.",
 }
 
 

@@ -1,13 +1,14 @@
 """Every setting of a run and every rule about settings, frozen and validated."""
 
 from labelgraph_jax.config.adapt import AdaptConfig
+from labelgraph_jax.config.effects import changed, idle, refuse_idle
+from labelgraph_jax.config.files import read_config
 from labelgraph_jax.config.graph import GraphConfig
 from labelgraph_jax.config.memory import MemoryConfig
 from labelgraph_jax.config.schema import (
     ENCODER_SETTINGS,
     Config,
     from_dict,
-    read_config,
 )
 from labelgraph_jax.config.semi import SemiConfig
 from labelgraph_jax.config.settings import ConfigError, differences, to_dict
@@ -52,8 +53,11 @@ __all__ = [
     "TextConfig",
     "ThresholdConfig",
     "TrainingConfig",
+    "changed",
     "differences",
     "from_dict",
+    "idle",
     "read_config",
+    "refuse_idle",
     "to_dict",
 ]

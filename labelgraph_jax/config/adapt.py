@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from labelgraph_jax.config.settings import check_choices, require, require_numbers
+from labelgraph_jax.config.settings import (
+    check_choices,
+    require,
+    require_numbers,
+    without_effect,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +51,7 @@ def check_adapt(config: Any) -> None:
     if not config.data.target:
         require(
             config.adapt == AdaptConfig(),
-            "adapt.* is read only with target documents: give data.target too",
+            f"{without_effect(config.adapt, 'adapt')} target documents, data.target",
         )
         return
     require(

@@ -2,14 +2,11 @@
 
 import dataclasses
 
-from labelgraph_jax.config import (
-    Config,
-    ConfigError,
-    DataConfig,
-    GraphConfig,
-    TextConfig,
-    TrainingConfig,
-)
+from labelgraph_jax.config.graph import GraphConfig
+from labelgraph_jax.config.schema import Config
+from labelgraph_jax.config.settings import ConfigError
+from labelgraph_jax.config.text import DataConfig, TextConfig
+from labelgraph_jax.config.training import TrainingConfig
 from labelgraph_jax.config.wording import nearest_names
 
 _MINILM_FINETUNE = Config(

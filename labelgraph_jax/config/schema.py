@@ -5,7 +5,6 @@ values are read and checked is `settings`.
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from labelgraph_jax.config.graph import GraphConfig
 from labelgraph_jax.config.memory import MemoryConfig, check_memory
 from labelgraph_jax.config.semi import SemiConfig, check_semi
 from labelgraph_jax.config.settings import (
-    ConfigError,
     differences,
     from_values,
     require,
@@ -157,6 +155,31 @@ MOVED: dict[tuple[str, str], tuple[str, str] | None] = {
 """Present names of older versions' settings, so that their work directories load."""
 
 
+def with_present_names(values: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return nested dictionaries with older versions' settings under present names.
+
+    Returns:
+        The values, and a sentence on each such setting. What has a present name too is
+        taken from there.
+    """
+    remarks = []
+    for (section, name), place in MOVED.items() if isinstance(values, dict) else ():
+        held = values.get(section)
+        if not isinstance(held, dict) or name not in held:
+            continue
+        rest = {key: value for key, value in held.items() if key != name}
+        values = {**values, section: rest}
+        if place is None:
+            remarks.append(f"{section}.{name} is no setting of a run any longer")
+            continue
+        to, new = place
+        there = values.get(to, {})
+        if isinstance(there, dict):
+            values[to] = {new: held[name], **there}
+        remarks.append(f"{section}.{name} is now {to}.{new}")
+    return values, tuple(remarks)
+
+
 def from_dict(values: Any) -> Config:
     """A configuration from nested dictionaries; what is absent keeps its default.
 
@@ -164,44 +187,7 @@ def from_dict(values: Any) -> Config:
         ConfigError: an unknown key (with the nearest known one), or a value of the
             wrong kind.
     """
-    if isinstance(values, dict):
-        for (section, name), place in MOVED.items():
-            held = values.get(section)
-            if not isinstance(held, dict) or name not in held:
-                continue
-            rest = {key: value for key, value in held.items() if key != name}
-            values = {**values, section: rest}
-            if place is not None:
-                to, new = place
-                values[to] = {**values.get(to, {}), new: held[name]}
-    return from_values(values, Config)
-
-
-def read_config(path: str | Path) -> Config:
-    """Read a configuration from a JSON file.
-
-    Raises:
-        ConfigError: the file is absent or not JSON, or a setting is wrong.
-    """
-    path = Path(path)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: must be UTF-8 text") from error
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"{path}:{error.lineno}: must be JSON: {error.msg}"
-        ) from error
-    except RecursionError as error:
-        raise ConfigError(f"{path}: must be JSON: nested too deep") from error
-    except ValueError as error:  # a number of more digits than Python reads
-        raise ConfigError(f"{path}: must be JSON: {error}") from error
-    try:
-        return from_dict(values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return from_values(with_present_names(values)[0], Config)
 
 
 def with_absolute_paths(config: Config) -> Config:

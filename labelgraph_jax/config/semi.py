@@ -8,6 +8,7 @@ from labelgraph_jax.config.settings import (
     check_choices,
     require,
     require_numbers,
+    without_effect,
 )
 
 
@@ -65,7 +66,7 @@ def require_unlabelled(semi: SemiConfig) -> None:
     """
     if _is_set(semi):
         raise ConfigError(
-            "semi.* is read only with unlabelled documents: give --unlabelled FILE, or "
+            f"{without_effect(semi, 'semi')} unlabelled documents: data.unlabelled, or "
             'lines with "labels": null in the training file'
         )
 

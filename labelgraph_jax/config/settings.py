@@ -168,6 +168,27 @@ def from_values(
     return cls(**chosen)
 
 
+def without_effect(section: Any, where: str) -> str:
+    """Return the beginning of a refusal of what a section sets.
+
+    Example:
+        >>> from labelgraph_jax.config import SemiConfig
+        >>> without_effect(SemiConfig(ratio=2), "semi")
+        'semi.ratio=2 has no effect in this run: it is read only with'
+
+    Args:
+        section: the dataclass.
+        where: its name.
+    """
+    given = [
+        f"{where}.{field.name}={value!r}"
+        for field in dataclasses.fields(section)
+        if (value := getattr(section, field.name)) != field.default
+    ]
+    has, it = ("has", "it is") if len(given) == 1 else ("have", "they are")
+    return f"{' and '.join(given)} {has} no effect in this run: {it} read only with"
+
+
 def differences(old: Any, new: Any) -> list[str]:
     """One line `section.key: old -> new` for each setting that differs."""
     before, after = flatten(to_dict(old)), flatten(to_dict(new))

@@ -7,6 +7,7 @@ from labelgraph_jax.config.settings import (
     check_choices,
     require,
     require_numbers,
+    without_effect,
 )
 
 
@@ -57,7 +58,7 @@ class RulesConfig:
         require_numbers(self, "rules", positive=("weight",))
         require(
             bool(self.file) or (self.kind == "auto" and self.weight == 1.0),
-            "rules.kind and rules.weight are read only with rules.file",
+            f"{without_effect(self, 'rules')} rules.file",
         )
 
 

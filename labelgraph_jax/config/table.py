@@ -13,6 +13,7 @@ from labelgraph_jax.config.settings import (
     differences,
     require,
     require_numbers,
+    without_effect,
 )
 
 ConfigT = TypeVar("ConfigT")
@@ -224,8 +225,7 @@ def check_table_run(config: Any) -> None:
     if not table.tasks:
         require(
             table == TableConfig(),
-            "table.* is read only with a task of a table, --task COLUMN=KIND, got "
-            f"{'; '.join(differences(TableConfig(), table))}",
+            f"{without_effect(table, 'table')} a task of a table, --task COLUMN=KIND",
         )
         require(
             config.training.selection_metric != TABLE_METRIC,

@@ -1,9 +1,11 @@
 """Settings of data and text: documents to read, and their encoding as vectors."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 from labelgraph_jax.config.settings import (
+    ConfigError,
     check_choices,
     require,
     require_file,
@@ -12,6 +14,8 @@ from labelgraph_jax.config.settings import (
 
 OWN = "auto"
 """In place of a taxonomy file: the corpus's own."""
+JOIN = "+"
+"""Between the names of corpora that are read as one."""
 POOLINGS: dict[str, tuple[str, ...]] = {
     "bag": (),
     "bag+static": (),
@@ -106,6 +110,41 @@ class DataConfig(ReadingConfig):
         for name in ("validation_fraction", "test_fraction"):
             value = getattr(self, name)
             require(0.0 < value < 0.9, f"data.{name} must lie in (0, 0.9), got {value}")
+
+
+def require_sources(data: DataConfig) -> None:
+    """Refuse settings of own files beside a named corpus, and the other way round.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    if data.data:
+        require(
+            not data.protocol,
+            f"data.protocol={data.protocol!r} belongs to a named corpus, not to an own "
+            "file",
+        )
+        return
+    require(
+        not (data.validation or data.test),
+        "data.validation and data.test name files beside an own training file: give "
+        "data.data too",
+    )
+    for field in dataclasses.fields(ReadingConfig):
+        value = getattr(data, field.name)
+        if value != field.default and not isinstance(value, int):
+            got = value if isinstance(value, str) else ", ".join(value)
+            raise ConfigError(
+                f"data.{field.name} says how an own file is read: give data.data too; "
+                f"got {got} and the corpus {data.corpus}"
+            )
+    for name in ("task", "protocol") if JOIN in data.corpus else ():
+        value = getattr(data, name)
+        require(
+            not value,
+            f"data.corpus={data.corpus!r} joins corpora, and each of them is a task of "
+            f"its own: leave data.{name} out, got {value!r}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from labelgraph_jax.config import Config, ConfigError, DataConfig, ReadingConfig
-from labelgraph_jax.config.text import OWN
-from labelgraph_jax.data.corpora.joined import JOIN, join_corpora
+from labelgraph_jax.config import Config, ConfigError, DataConfig
+from labelgraph_jax.config.text import JOIN, OWN, require_sources
+from labelgraph_jax.data.corpora.joined import join_corpora
 from labelgraph_jax.data.documents import Corpus, DataError, Document, LabelSpace
 from labelgraph_jax.data.features.documents import reads_features
 from labelgraph_jax.data.labels.tasks import (
@@ -63,6 +63,7 @@ def read_corpus(
         DataError: a file or corpus is absent or malformed.
         ConfigError: settings that contradict each other.
     """
+    require_sources(config)
     with within(config):
         return _read_corpus(config, split, tasks, layout, known, complain)
 
@@ -116,19 +117,6 @@ def _named_corpus(config: DataConfig) -> Corpus:
     from labelgraph_jax.data.corpora import load_corpus
     from labelgraph_jax.data.splits import complete_splits
 
-    if config.validation or config.test:
-        raise ConfigError(
-            "data.validation and data.test name files beside an own training file: "
-            "give data.data too"
-        )
-    for field in dataclasses.fields(ReadingConfig):
-        value = getattr(config, field.name)
-        if value != field.default and not isinstance(value, int):
-            got = value if isinstance(value, str) else ", ".join(value)
-            raise ConfigError(
-                f"data.{field.name} says how an own file is read: give data.data too; "
-                f"got {got} and the corpus {config.corpus}"
-            )
     names = config.corpus.split(JOIN)
     if len(names) == 1:
         return load_corpus(
@@ -136,12 +124,6 @@ def _named_corpus(config: DataConfig) -> Corpus:
             data_dir=config.data_dir or None,
             protocol=config.protocol or None,
         )
-    for name in ("task", "protocol"):
-        if value := getattr(config, name):
-            raise ConfigError(
-                f"data.corpus={config.corpus!r} joins corpora, and each of them is a "
-                f"task of its own: leave data.{name} out, got {value!r}"
-            )
     # A split that one corpus lacks is cut off its own documents.
     return join_corpora(
         [
@@ -171,11 +153,6 @@ def _own_files(
     )
     from labelgraph_jax.data.readers.xmc_folder import is_xmc_folder
 
-    if config.protocol:
-        raise ConfigError(
-            f"data.protocol={config.protocol!r} belongs to a named corpus, "
-            "not to an own file"
-        )
     name = Path(config.data).name
     if config.data.startswith(HUB) or Path(config.data).is_dir():
         if is_xmc_folder(Path(config.data)):

@@ -59,6 +59,8 @@ def test_short_names_and_a_file_are_spelled_out(typed: str, meant: str) -> None:
         ("evaluate runs/x --dta f", "the nearest is --data"),
         ("data stats f.csv --label-delimeter ;", "data stats has no option --label-"),
         ("labels add runs/x f --quite", "the nearest is --quiet"),
+        ("agree a b --quiet", "agree says nothing but its result: --quiet has no effe"),
+        ("doctor --quiet", "--quiet needs a WORKDIR"),
         ("serve runs/x --prot 1", "the nearest is --port"),
         ("report runs/x --qqqq", "`labelgraph report --help` lists its options"),
         ("train --gpu 1", "train has no option --gpu; none is near it; "),

@@ -191,7 +191,7 @@ def test_a_directory_of_other_files_is_left_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "predict", "config"])
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "report"])
 def test_what_is_no_work_directory_is_refused(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -408,7 +408,7 @@ def test_the_corpora_and_the_presets_are_listed(
 ) -> None:
     assert run(["data", "list"]) == 0
     assert capsys.readouterr().out.split() == list(corpus_names())
-    assert run(["config", "--list"]) == 0
+    assert run(["config", "list"]) == 0
     assert "minilm-finetune" in capsys.readouterr().out
     refused(["data", "stats", "no-such"], capsys, "neither a file nor a corpus")
 
@@ -416,10 +416,10 @@ def test_the_corpora_and_the_presets_are_listed(
 def test_a_printed_configuration_starts_a_run(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["config", str(trained)]) == 0
+    assert run(["config", "show", str(trained), "--all", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((trained / "config.json").read_text())
-    assert run(["config", "--preset", "magnet-paper"]) == 0
+    assert run(["config", "show", "magnet-paper", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["graph"]["residual"] is False
 
 

@@ -43,11 +43,9 @@ def test_every_example_is_a_command_that_the_parser_takes(path: list[str]) -> No
                 continue
             words = words[words.index("labelgraph") + 1 :]
             words, tasks = cli._table_tasks(cli._spelled_out(words))
-            start = (
-                cli._starting_config([w for w in words if w != "mine.json"], "default")
-                if "mine.json" not in words
-                else Config()
-            )
+            start = Config()
+            if "mine.json" not in words:
+                start = cli._starting_point(words, "default").config
             parsed = cli._parse(
                 start, words + (["--table.tasks", *tasks] if tasks else [])
             )

@@ -51,7 +51,7 @@ def of_runs(zoo: Zoo, base: Path, count: int) -> Iterator[tuple[str, list[str]]]
                     ["graph", run],
                     ["doctor", run],
                     ["labels", "list", run],
-                    ["config", run],
+                    ["config", "show", run],
                     ["report", run, "--out", str(base / "report")],
                 ]
             ),

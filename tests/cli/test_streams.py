@@ -45,7 +45,7 @@ class FailingAtTheEnd(Failing):
 
 @pytest.mark.parametrize("kind", [Failing, FailingAtTheEnd])
 @pytest.mark.parametrize(
-    "verb", [["data", "stats"], ["data", "validate"], ["--help"], ["config"]]
+    "verb", [["data", "stats"], ["data", "validate"], ["--help"], ["config", "list"]]
 )
 def test_a_verb_that_prints_ends_quietly_with_141_once_nobody_reads(
     verb: list[str],

@@ -54,12 +54,18 @@ class Input(NamedTuple):
     test: str
 
 
-_SMALL = (
-    " --text.max-length 8 --text.dim 8 --text.hidden 4 --text.layers 1"
-    " --text.min-count 1 --graph.heads 2 --graph.hidden 4 --graph.feature-dim 6"
-    " --training.epochs 2 --training.batch-size 16 --training.learning-rate 0.05"
-    " --training.evaluation-batch-size 8"
-)
+_SMALL = " --config data/small.json"
+"""A file that names every setting, so that a kind of run may leave some unread."""
+SMALLEST: dict[str, dict[str, Any]] = {
+    "text": {"max_length": 8, "dim": 8, "hidden": 4, "layers": 1, "min_count": 1},
+    "graph": {"heads": 2, "hidden": 4, "feature_dim": 6},
+    "training": {
+        "epochs": 2,
+        "batch_size": 16,
+        "learning_rate": 0.05,
+        "evaluation_batch_size": 8,
+    },
+}
 
 
 def _files(folder: str, suffix: str = "jsonl") -> str:
@@ -188,6 +194,12 @@ def write_inputs(folder: Path) -> None:
         write_jsonl(data / "sets" / f"{split}.jsonl", sets)
         rows = "\n".join(_feature_rows(*made)) + "\n"
         (data / "features" / f"{split}.svm").write_text(rows, encoding="utf-8")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert run(["config", "show", "default", "--all", "--json"]) == 0
+    settings = json.loads(printed.getvalue())
+    for section, values in SMALLEST.items():
+        settings[section] |= values
+    (data / "small.json").write_text(json.dumps(settings), encoding="utf-8")
     (data / "taxonomy.tsv").write_text(TAXONOMY, encoding="utf-8")
     write_rows(data / "table" / "rows.csv", made_rows(240, 0))
     write_tiny_bert(folder / "bert")

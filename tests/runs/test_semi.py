@@ -240,7 +240,7 @@ def test_fewer_than_20_labelled_documents_are_refused(
 
 def test_settings_without_any_such_document_are_refused(data: DataConfig) -> None:
     config = config_of(dataclasses.replace(data, unlabelled=""), kind="cap")
-    with pytest.raises(ConfigError, match=r"semi\.\* is read only with unlabelled"):
+    with pytest.raises(ConfigError, match=r"semi.kind='cap' and .* have no eff"):
         prepare(config)
 
 

@@ -133,7 +133,6 @@ class TaxonomyRead:
     good_alone: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write what is right, whatever is wrong."""
     json: Json = False
-    quiet: Quiet = False
 
     def execute(self) -> int:
         """Read the answers, write the labels, and print what became of them."""
@@ -201,7 +200,6 @@ class PseudoRead:
     """Write what is right, whatever is wrong."""
     reading: Reading = field(default_factory=ReadingConfig)
     json: Json = False
-    quiet: Quiet = False
 
     def execute(self) -> int:
         """Read the answers, write the documents, and print what they hold."""

@@ -99,7 +99,6 @@ class DataValidate:
     data_config: Data = field(default_factory=DataConfig)
     table: TableConfig = field(default_factory=TableConfig)
     json: Json = False
-    quiet: Quiet = False
 
     def execute(self) -> int:
         """Print the problems; 2 where one of them is an error."""
@@ -222,7 +221,6 @@ class DataTaxonomy:
     """A line `parent<TAB>child<TAB>child...` per parent; auto is the corpus's own."""
     data_config: Data = field(default_factory=DataConfig)
     json: Json = False
-    quiet: Quiet = False
 
     def execute(self) -> int:
         """Read the taxonomy and the corpus, and print how they fit."""

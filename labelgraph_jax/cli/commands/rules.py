@@ -32,7 +32,6 @@ class RulesCheck:
     """A run that was trained with --rules, or a file of rules, one a line."""
     data_config: Data = field(default_factory=DataConfig)
     json: Json = False
-    quiet: Quiet = False
 
     def execute(self) -> int:
         """Print what speaks against the rules."""

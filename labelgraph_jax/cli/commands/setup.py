@@ -1,19 +1,15 @@
-"""Verbs about the machine and the settings: doctor, config."""
+"""Verbs about the machine: doctor."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
 
 from labelgraph_jax.cli.options import Flag, Json, Quiet
-from labelgraph_jax.cli.output import show, tell, write
-from labelgraph_jax.config import Config, ConfigError, to_dict
-from labelgraph_jax.config.presets import PRESETS, preset
-from labelgraph_jax.data.terminal import json_line
+from labelgraph_jax.cli.output import show, tell
+from labelgraph_jax.config import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +48,10 @@ class Doctor:
             return self._examine_run()
         if self.accept:
             raise ConfigError("--accept needs the WORKDIR whose files are accepted")
+        if self.quiet:
+            raise ConfigError(
+                "--quiet needs a WORKDIR: all else doctor says is a result"
+            )
         from labelgraph_jax.cli.doctor import end_together, examine, print_examination
         from labelgraph_jax.training.hosts import Hosts
 
@@ -67,45 +67,3 @@ class Doctor:
         found = examine_run(self.run, accept=self.accept)
         tell(self, found, *in_sentences(found))
         return 0 if found.whole else 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShowConfig:
-    """Print a configuration as JSON: the default, a preset, or a run's own.
-
-    Examples:
-      labelgraph config > mine.json && labelgraph train --config mine.json
-      labelgraph config --list
-    """
-
-    workdir: tyro.conf.Positional[
-        Annotated[str, tyro.conf.arg(metavar="[WORKDIR]")]
-    ] = ""
-    """A run whose configuration is printed."""
-    preset: str = ""
-    """A preset whose configuration is printed."""
-    list: Flag = False
-    """Name the presets, what each reproduces and what it costs."""
-    json: Annotated[Flag, tyro.conf.arg(help="With --list: as JSON.")] = False
-
-    def execute(self) -> int:
-        """Print the configuration, or the list of presets."""
-        from labelgraph_jax.predictors.workdir import Workdir
-
-        if self.list:
-            summaries = {name: summary for name, (summary, _) in PRESETS.items()}
-            return show(self, summaries, _print_presets)
-        if self.workdir and self.preset:
-            raise ConfigError("name a work directory or a preset, not both")
-        if self.workdir:
-            config = Workdir.existing(self.workdir).config()
-        else:
-            config = preset(self.preset) if self.preset else Config()
-        write(json_line(to_dict(config), ascii=True, indent=2))
-        return 0
-
-
-def _print_presets(summaries: Mapping[str, str]) -> None:
-    for name, summary in summaries.items():
-        write(name)
-        write(textwrap.indent(textwrap.fill(summary, 72), "    "))

@@ -32,7 +32,6 @@ class Agree:
     """Files of labelled documents, one of each annotator."""
     reading: Reading = field(default_factory=ReadingConfig)
     json: Json = False
-    quiet: Quiet = False
 
     def execute(self) -> int:
         """Print kappas, alpha and F1, with intervals."""

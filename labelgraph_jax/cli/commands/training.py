@@ -58,9 +58,10 @@ class Train:
     workdir: str = DEFAULT_WORKDIR
     """Directory for checkpoints, metrics and results; created if absent."""
     preset: str = ""
-    """Start from a named configuration; `labelgraph config --list` prints them."""
+    """Start from a named configuration; `labelgraph config list` prints them."""
     config: str = ""
-    """Start from a JSON configuration, such as another run's config.json."""
+    """Start from a file of settings, JSON or .toml, such as another run's config.json.
+    """
     start: Annotated[str, tyro.conf.arg(name="from")] = ""
     """Work directory of a run whose parameters this one begins with, as far as they
     fit: labels by name, its tokenizer, of a table its columns and tasks."""
@@ -87,6 +88,12 @@ class Train:
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
+    def settings(self) -> Config:
+        """The configuration of the run."""
+        return Config(
+            **{part.name: getattr(self, part.name) for part in fields(Config)}
+        )
+
     def execute(self) -> int:
         """Train, print the results, and write the report."""
         from labelgraph_jax.cli.results import print_results
@@ -95,9 +102,8 @@ class Train:
 
         # Until the run itself has both signals, and between its two parts.
         interrupts.where = AT_ONCE
-        sections = {part.name: getattr(self, part.name) for part in fields(Config)}
         results = fit(
-            Config(**sections),
+            self.settings(),
             self.workdir,
             baseline=self.baseline,
             progress=not (self.quiet or self.json),

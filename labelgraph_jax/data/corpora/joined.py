@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from labelgraph_jax.config.text import JOIN
 from labelgraph_jax.data.documents import Corpus, DataError, Document
-
-JOIN = "+"
-"""Between the names of corpora that are read as one: `reuters21578+goemotions`."""
 
 
 def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
