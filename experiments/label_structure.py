@@ -18,6 +18,10 @@ control: the same tree, its labels dealt out anew.
 of the test documents; random pairs as many, and one in ten replaced by labels that
 training documents do have together, are the controls.
 
+`contrast`: whole runs of `labelgraph train` with its defaults, whose seed is the draw:
+without the contrast by overlap, with it, and without for as many epochs as the contrast
+took time.
+
 Every cell is kept in the work folder when it is done: the same command goes on.
 """
 
@@ -26,6 +30,7 @@ import json
 import platform
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,19 +43,24 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import tyro
-from scipy import stats
 from scipy.sparse import csr_array
 
 import labelgraph_jax as lg
 from experiments.study import commit, progress, run_command
+from experiments.tables.statistics import student_interval
 from labelgraph_jax.config import DataConfig
+from labelgraph_jax.config.presets import preset
 from labelgraph_jax.data.documents import Corpus, DataError, LabelSpace
 from labelgraph_jax.data.files import write_json, write_text
 from labelgraph_jax.data.labels.label_rules import LabelRules, Rule, mine_rules
 from labelgraph_jax.data.labels.taxonomy import closed_documents
 from labelgraph_jax.runs.corpus import read_corpus
+from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.rivals import differences
+from labelgraph_jax.training.hierarchy_heads import RATE, first_head, head_loss
 
 F = lg.functional
+METRICS = ("micro", "macro")
 ROWS = {
     "flat": "flat, ancestors added afterwards",
     "consistent": "consistent (descendant maximum and its loss)",
@@ -73,7 +83,7 @@ EKMAN = {
 DIMENSIONS = 200
 STEPS = (50, 100, 200, 400)
 """Steps of Adam after which a model is looked at."""
-OPTIMIZER = optax.adam(0.05)
+OPTIMIZER = optax.adam(RATE)
 DECAYS = (1e-5, 1e-4)
 WEIGHTS = {"regularised": (1e-3, 1e-2, 1e-1), "contrast": (1e-2, 1e-1, 1.0)}
 CUTS = np.linspace(-4, 3, 57)
@@ -92,12 +102,14 @@ class Arguments:
     files of documents, with --taxonomy."""
     taxonomy: str = ""
     """Of files of documents."""
-    part: Literal["hierarchy", "rules"] = "hierarchy"
-    shares: tuple[float, ...] = (0.1,)
+    part: Literal["hierarchy", "rules", "contrast"] = "hierarchy"
+    shares: tuple[float, ...] = (0.01, 0.1, 1.0)
     """Of the training documents that keep their labels."""
     draws: int = 5
-    """Shares that are drawn, each with a seed of its own."""
+    """Shares that are drawn, each with a seed of its own; of all documents one."""
     rows: tuple[str, ...] = tuple(ROWS)
+    contrast: float = 0.1
+    """Weight of the contrast."""
     least_expected: float = 10.0
     """Of a mined exclusion: documents that would carry both labels by chance."""
     out: str = "experiments/results"
@@ -200,19 +212,7 @@ def runner(kind: str, pairs: Pairs) -> Callable[..., Any]:
     """Compile the steps of a row: `run(state, x, y, key, decays, weights, count)`."""
     edges = np.array(pairs, np.int64).reshape(-1, 2)
 
-    def loss(params: Any, x: Any, y: Any, decay: Any, weight: Any, key: Any) -> Any:
-        vectors, bias = params
-        own = F.binary_cross_entropy
-        if kind == "consistent":
-            own = partial(F.hierarchy_loss, parents=edges)
-        total, cells = own(x @ vectors.T + bias, y)
-        found = total / cells + decay * jnp.sum(vectors**2)
-        # Terms beside the loss of one label, as the decay is.
-        if kind == "regularised":
-            found += weight * F.recursive_regularisation(vectors, edges) / y.shape[1]
-        if kind == "contrast":
-            found += weight * F.hierarchy_contrast(vectors, edges, key) / y.shape[1]
-        return found
+    loss = head_loss(kind, edges)
 
     @partial(jax.jit, static_argnames="count")
     def run(
@@ -220,7 +220,7 @@ def runner(kind: str, pairs: Pairs) -> Callable[..., Any]:
     ) -> Any:
         def step(state: Any, key: Any, decay: Any, weight: Any) -> tuple[Any, None]:
             params, moments = state
-            gradient = jax.grad(loss)(params, x, y, decay, weight, key)
+            gradient = jax.grad(loss)(params, x, y, None, decay, weight, key)
             updates, moments = OPTIMIZER.update(gradient, moments)
             return (optax.apply_updates(params, updates), moments), None
 
@@ -237,9 +237,7 @@ def trained(
     x: np.ndarray, y: np.ndarray, kind: str, pairs: np.ndarray, steps: Sequence[int]
 ) -> Iterator[tuple[Any, Any]]:
     """Linear layers of every setting after some steps: weights and biases."""
-    prior = np.clip(y.mean(0), 1e-4, 1 - 1e-4)
-    bias = np.log(prior) - np.log1p(-prior)
-    start = np.zeros((y.shape[1], x.shape[1]), np.float32), bias.astype(np.float32)
+    start = first_head(y, x.shape[1])
     grid = [(d, w) for d in DECAYS for w in WEIGHTS.get(kind, (0.0,))]
     decays, weights = (jnp.asarray(c) for c in zip(*grid, strict=True))
     state: Any = (start, OPTIMIZER.init(start))
@@ -256,8 +254,11 @@ def trained(
 
 def measured(
     read: Callable[[], Task], share: float, draw: int, row: str, steps: Sequence[int]
-) -> dict[str, float]:
-    """Micro- and macro-F1 of the test documents, of one row and one draw."""
+) -> dict[str, Any]:
+    """Micro- and macro-F1 of the test documents, of one row and one draw.
+
+    Where all documents keep their labels, the labels of each test document too.
+    """
     task, rng = read(), np.random.default_rng((draw, int(1000 * share)))
     own = {}
     for split in ("train", "validation"):
@@ -268,33 +269,50 @@ def measured(
     pairs = task.pairs
     if shuffled:
         pairs = np.random.default_rng(draw).permutation(len(task.names))[pairs]
-    ancestors = np.asarray(F.ancestor_matrix(task.pairs, len(task.names)))
 
     def scores(weights: np.ndarray, bias: np.ndarray, split: str) -> np.ndarray:
         x = task.vectors[split]
-        x = x[own[split]] if split in own else x
-        found = x @ weights.T + bias
+        found = (x[own[split]] if split in own else x) @ weights.T + bias
         if kind == "consistent":
             found = np.asarray(F.descendant_max(found, pairs))
-        return found
-
-    def decided(found: np.ndarray, cut: float) -> np.ndarray:
-        return F.imply_ancestors(found >= cut, ancestors)
+        # The ancestors of what is decided: those above a threshold below them.
+        return np.asarray(F.descendant_max(found, task.pairs))
 
     truth = task.targets["validation"][own["validation"]] > 0
     x, y = (values["train"][own["train"]] for values in (task.vectors, task.targets))
     best, chosen = -1.0, None
     for weights, bias in trained(x, y, kind, pairs, steps):
-        found = scores(weights, bias, "validation")
-        for cut in CUTS:
-            value = sum(f1(decided(found, cut), truth))
-            if value > best:
-                best, chosen = value, (weights, bias, float(cut))
+        cut, value = best_cut(scores(weights, bias, "validation"), truth)
+        if value > best:
+            best, chosen = value, (weights, bias, cut)
     assert chosen is not None
     weights, bias, cut = chosen
-    labels = decided(scores(weights, bias, "test"), cut)
+    labels = scores(weights, bias, "test") >= cut
     micro, macro = f1(labels, task.targets["test"] > 0)
-    return {"micro": 100 * micro, "macro": 100 * macro}
+    cell: dict[str, Any] = {"micro": 100 * micro, "macro": 100 * macro}
+    if share == 1:
+        cell["labels"] = [np.flatnonzero(document).tolist() for document in labels]
+    return cell
+
+
+def best_cut(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """The one threshold with the highest sum of micro- and macro-F1, and that sum."""
+    count = scores.shape[1]
+    place = np.searchsorted(CUTS, scores, side="right") * count + np.arange(count)
+    size = count * (len(CUTS) + 1)
+    # Documents of each label from each threshold upwards, [C, N].
+    every, hits = (
+        np.bincount(cells.ravel(), minlength=size)
+        .reshape(-1, count)[:0:-1]
+        .cumsum(0)[::-1]
+        for cells in (place, place[truth])
+    )
+    either = every + truth.sum(0)
+    present = truth.any(0)
+    micro = 2 * hits.sum(1) / np.maximum(either.sum(1), 1)
+    macro = (2 * hits / np.maximum(either, 1))[:, present].mean(1)
+    best = int(np.argmax(micro + macro))
+    return float(CUTS[best]), float(micro[best] + macro[best])
 
 
 def with_exclusions(read: Callable[[], Task], least_expected: float) -> dict[str, Any]:
@@ -359,35 +377,55 @@ def kept(path: Path, make: Callable[[], Any]) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def interval(values: Sequence[float]) -> str:
-    """A mean with its 95 % interval over draws (Student's t)."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return f"{mean:+.2f}"
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+def interval(values: Sequence[float]) -> list[float]:
+    """A mean with its 95 % interval over draws (Student's t), of several."""
+    found = np.array(values)
+    return [float(found.mean()), *(student_interval(found) or [])]
 
 
-def hierarchy_page(name: str, cells: dict[str, Any], chosen: Arguments) -> list[str]:
+def gains_of(
+    own: list[Any], flat: list[Any], read: Callable[[], Task]
+) -> dict[str, list[float]]:
+    """Micro- and macro-F1 of a row over flat, with intervals over draws; of one draw
+    that has all documents, over test documents."""
+    if "labels" not in own[0]:
+        both = list(zip(own, flat, strict=True))
+        return {m: interval([a[m] - b[m] for a, b in both]) for m in METRICS}
+    truth = csr_array(read().targets["test"] > 0)
+    decided, other = (
+        label_sets(cell[0]["labels"], truth.shape) for cell in (own, flat)
+    )
+    found = differences(decided, {"flat": other}, truth)["flat"]
+    return {m: [100 * x for x in found[f"{m}_f1"].values()] for m in METRICS}
+
+
+def label_sets(lists: list[list[int]], shape: tuple[int, ...]) -> csr_array:
+    """Lists of label ids as rows."""
+    ends = np.cumsum([0, *map(len, lists)])
+    ids = np.array([n for own in lists for n in own], np.int64)
+    return csr_array((np.ones(len(ids), bool), ids, ends), shape=shape)
+
+
+def hierarchy_page(name: str, shares: dict[str, Any]) -> list[str]:
     """The table of one corpus."""
     lines = [
         f"| {name} | micro | macro | micro over flat | macro over flat |",
         "|---|---|---|---|---|",
     ]
-    for share in chosen.shares:
-        flat = cells[f"{share:g}"].get("flat")
-        for row in chosen.rows:
-            own = cells[f"{share:g}"][row]
-            means = [np.mean([c[m] for c in own]) for m in ("micro", "macro")]
-            gains = ["", ""]
-            if flat and row != "flat":
-                both = list(zip(own, flat, strict=True))
-                gains = [
-                    interval([a[m] - b[m] for a, b in both]) for m in ("micro", "macro")
-                ]
-            values = f"{means[0]:.1f} | {means[1]:.1f} | {gains[0]} | {gains[1]}"
-            lines.append(f"| {share:.0%}: {ROWS[row]} | {values} |")
+    for share, rows in shares.items():
+        for row, cell in rows.items():
+            values = [f"{np.mean(cell[m]):.1f}" for m in METRICS]
+            values += [written(cell.get("gains", {}).get(m, [])) for m in METRICS]
+            lines.append(f"| {float(share):.0%}: {ROWS[row]} | {' | '.join(values)} |")
     return lines
+
+
+def written(found: list[float]) -> str:
+    """A difference and its interval, as far as they are there."""
+    numbers = [f"{x:+.2f}" for x in found]
+    return (
+        f"{numbers[0]} [{', '.join(numbers[1:])}]" if numbers[1:] else "".join(numbers)
+    )
 
 
 def rules_page(name: str, found: dict[str, Any]) -> list[str]:
@@ -415,43 +453,127 @@ def compute(chosen: Arguments, command: str, pod: Any) -> None:
             "--draws must be at least 1, and --shares above 0 and at most 1"
         )
     say = progress(pod, quiet=chosen.quiet)
-    steps = (5, 10) if chosen.quick else STEPS
-    started = time.perf_counter()
-    lines, record = [], {}
+    typed = re.sub(r"--(data-dir|work|out)[ =]\S+ ?", "", command).strip()
+    Path(chosen.out).mkdir(parents=True, exist_ok=True)
     for name in chosen.corpora:
+        started = time.perf_counter()
         short = Path(name).name.partition(".")[0]
         work = Path(chosen.work) / f"{short}{'-quick' * chosen.quick}"
-        closed = chosen.part == "hierarchy"
         task = cache(partial(read_task, name, chosen))
-        if not closed:
+        if chosen.part == "rules":
             least = chosen.least_expected
             found = kept(work / "rules.json", partial(with_exclusions, task, least))
-            lines += [*rules_page(short, found), ""]
-            record[short] = found
-            continue
-        cells: dict[str, dict[str, list[Any]]] = {}
-        for share in chosen.shares:
-            for row in chosen.rows:
-                for draw in range(chosen.draws):
-                    own = kept(
-                        work / f"{share:g}-{row.replace(', ', '-')}-{draw}.json",
-                        partial(measured, task, share, draw, row, steps),
-                    )
-                    cells.setdefault(f"{share:g}", {}).setdefault(row, []).append(own)
-                say(f"{short}, {share:.0%}, {row}: {own}")
-        lines += [*hierarchy_page(short, cells, chosen), ""]
-        record[short] = cells
-    typed = re.sub(r"--(data-dir|work|out)[ =]\S+ ?", "", command).strip()
-    about = (
-        f"`python -m experiments.label_structure {typed}`; commit {commit()}, "
-        f"{platform.machine()}, {time.perf_counter() - started:.0f} s in this call"
-    )
-    name = f"label-structure-{chosen.part}{'-quick' * chosen.quick}"
-    Path(chosen.out).mkdir(parents=True, exist_ok=True)
-    write_json(Path(chosen.out) / f"{name}.json", {"about": about, "corpora": record})
-    draws = "" if chosen.part == "rules" else f"; {chosen.draws} draws, paired"
-    page = [f"# Label structure: {chosen.part}", "", *lines, f"{about}{draws}."]
-    write_text(Path(chosen.out) / f"{name}.md", "\n".join(page) + "\n")
+            lines = rules_page(short, found)
+        elif chosen.part == "contrast":
+            found = with_contrast(name, work, chosen, say)
+            lines = contrast_page(short, found)
+        else:
+            found = with_hierarchy(task, work, chosen, say)
+            lines = hierarchy_page(short, found)
+        about = (
+            f"`python -m experiments.label_structure {typed}`; commit {commit()}, "
+            f"{platform.machine()}, {time.perf_counter() - started:.0f} s in this call"
+        )
+        title = f"label-structure-{chosen.part}-{short}{'-quick' * chosen.quick}"
+        write_json(Path(chosen.out) / f"{title}.json", {"about": about, "found": found})
+        page = [f"# Label structure: {chosen.part}, {short}", "", *lines, "", about]
+        write_text(Path(chosen.out) / f"{title}.md", "\n".join(page) + ".\n")
+
+
+def with_hierarchy(
+    task: Callable[[], Task], work: Path, chosen: Arguments, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Every row of every share: F1 of each draw, and what it gains over flat."""
+    steps = (5, 10) if chosen.quick else STEPS
+    found: dict[str, Any] = {}
+    for share in chosen.shares:
+        # All documents are one draw, whichever it is.
+        draws = 1 if share == 1 else chosen.draws
+        rows: dict[str, Any] = {}
+        flat: list[Any] = []
+        for row in chosen.rows:
+            own = [
+                kept(
+                    work / f"{share:g}-{row.replace(', ', '-')}-{draw}.json",
+                    partial(measured, task, share, draw, row, steps),
+                )
+                for draw in range(draws)
+            ]
+            rows[row] = {m: [cell[m] for cell in own] for m in METRICS}
+            flat = own if row == "flat" else flat
+            if flat and row != "flat":
+                rows[row]["gains"] = gains_of(own, flat, task)
+            say(f"{work.name}, {share:.0%}, {row}: {rows[row]}")
+        found[f"{share:g}"] = rows
+    return found
+
+
+def with_contrast(
+    name: str, work: Path, chosen: Arguments, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Every row of the contrast by overlap: F1 and seconds of each seed, and gains."""
+    read = cache(partial(corpus_of, name, chosen))
+    usual = 2 if chosen.quick else 20
+    rows: dict[str, list[Any]] = {}
+    for seed in range(chosen.draws):
+
+        def cell(row: str, weight: float, epochs: int, seed: int = seed) -> Any:
+            place = work / f"contrast-{weight:g}-{epochs}-{seed}.json"
+            found = kept(place, partial(whole_run, read, seed, weight, epochs))
+            rows.setdefault(row, []).append(found)
+            say(f"{work.name}, {row}, seed {seed}: {found}")
+            return found
+
+        plain = cell("without", 0.0, usual)
+        contrast = cell("with", chosen.contrast, usual)
+        longer = usual * contrast["seconds"] / plain["seconds"]
+        cell("without, as long", 0.0, max(usual, round(longer)))
+    ours = rows["with"]
+    gains = {
+        row: {
+            m: interval([a[m] - b[m] for a, b in zip(ours, own, strict=True)])
+            for m in METRICS
+        }
+        for row, own in rows.items()
+        if own is not ours
+    }
+    return {"rows": rows, "gains": gains}
+
+
+def whole_run(
+    read: Callable[[], Corpus], seed: int, weight: float, epochs: int
+) -> dict[str, Any]:
+    """F1 of the test documents of a run with the contrast, in points, and its time."""
+    config = preset("default")
+    training = dataclasses.replace(config.training, seed=seed, epochs=epochs)
+    loss = dataclasses.replace(config.loss, contrast=weight)
+    config = dataclasses.replace(config, training=training, loss=loss)
+    said: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        found = fit(config, folder, corpus=read(), progress=False, say=said.append)
+    metrics = found["test"]["metrics"]
+    return {
+        **{m: 100 * metrics[f"{m}_f1"] for m in METRICS},
+        "seconds": found["training"]["seconds"],
+        "epochs": epochs,
+        "pairs": [line for line in said if "share some labels" in line],
+    }
+
+
+def contrast_page(name: str, found: dict[str, Any]) -> list[str]:
+    """The table of one corpus."""
+    lines = [
+        f"| {name} | epochs | seconds | micro | macro | the contrast's gain in micro "
+        "| in macro |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row, own in found["rows"].items():
+        means = [np.mean([c[k] for c in own]) for k in ("epochs", "seconds", *METRICS)]
+        gains = [written(found["gains"].get(row, {}).get(m, [])) for m in METRICS]
+        values = [f"{x:.1f}" for x in means] + gains
+        lines.append(f"| {row} | {' | '.join(values)} |")
+    pairs = next((c["pairs"][0] for c in found["rows"]["with"] if c["pairs"]), "")
+    return [*lines, "", pairs]
 
 
 def main(given: Sequence[str] | None = None) -> int:

@@ -38,20 +38,20 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_876,
-    "functional": 7_729,
-    "modules": 2_207,
+    "config": 1_916,
+    "functional": 8_047,
+    "modules": 2_208,
     "data": 11_013,
-    "training": 4_160,
-    "predictors": 6_008,
-    "runs": 6_385,
-    "inspection": 4_868,
-    "deploy": 3_020,
+    "training": 4_221,
+    "predictors": 6_157,
+    "runs": 6_439,
+    "inspection": 4_871,
+    "deploy": 3_021,
     "estimator": 260,
-    "cli": 4_189,
+    "cli": 4_191,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 51_715
+BUDGET = 52_393
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -101,7 +101,10 @@ cross-fitting, which that among unlabelled documents shares (predictors), and wh
 label graph is worth for given documents (config, runs, cli).
 And where each setting has an effect, files of settings and
 every fault of them, and what names the documents (config, which runs no longer checks),
-and their verbs (cli)."""
+and their verbs (cli).
+And rules as a layer, their loss and their reasons (functional, predictors, config),
+gates on a hierarchy's edges (functional, runs), heads under a hierarchy (training) and
+the choice of it (predictors, runs)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

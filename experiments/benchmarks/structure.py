@@ -125,7 +125,7 @@ def of_contrast(options: argparse.Namespace) -> dict[str, Any]:
         return F.binary_cross_entropy(logits, y)[0]
 
     def with_contrast(logits: Any, x: Any, v: Any) -> Any:
-        more = F.overlap_contrast(x, y, label_vectors=v)[0]
+        more = F.overlap_contrast(x, y, label_vectors=v, label_products=logits)[0]
         return flat(logits, x, v) + 0.1 * more
 
     slow, fast = (head_step(loss, x, labels)[0] for loss in (with_contrast, flat))

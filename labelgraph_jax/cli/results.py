@@ -185,6 +185,8 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
             yield f"Warning: {warning}"
     if graph := results.get("graph"):
         yield f"Label graph, chosen: {graph['said']}"
+    if chosen := results.get("hierarchy_choice"):
+        yield f"Hierarchy: {chosen['said']}"
     if added := test.get("added_labels"):
         yield _added_sentence(added)
     if both := test.get("seen_and_unseen"):

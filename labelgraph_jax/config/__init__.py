@@ -13,6 +13,7 @@ from labelgraph_jax.config.schema import (
 from labelgraph_jax.config.semi import SemiConfig
 from labelgraph_jax.config.settings import ConfigError, differences, to_dict
 from labelgraph_jax.config.structure import (
+    HIERARCHY_GRAPH,
     HIERARCHY_WEIGHTS,
     HierarchyConfig,
     RulesConfig,
@@ -31,6 +32,7 @@ from labelgraph_jax.config.training import (
 
 __all__ = [
     "ENCODER_SETTINGS",
+    "HIERARCHY_GRAPH",
     "HIERARCHY_WEIGHTS",
     "LOSS_SETTINGS",
     "POOLINGS",

@@ -19,6 +19,7 @@ from labelgraph_jax.config.settings import (
     require,
 )
 from labelgraph_jax.config.structure import (
+    HIERARCHY_GRAPH,
     HierarchyConfig,
     RulesConfig,
     check_structure,
@@ -130,8 +131,12 @@ class Config:
             training = dataclasses.replace(
                 training, learning_rate=chosen["learning_rate"]
             )
+        graph = self.graph
+        if self.hierarchy.kind == "graph":
+            graph = dataclasses.replace(graph, **HIERARCHY_GRAPH)
+        text_settings = dataclasses.replace(self.text, **text)
         return dataclasses.replace(
-            self, text=dataclasses.replace(self.text, **text), training=training
+            self, text=text_settings, training=training, graph=graph
         )
 
 

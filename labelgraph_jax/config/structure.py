@@ -15,11 +15,15 @@ from labelgraph_jax.config.settings import (
 class HierarchyConfig:
     """Use of the labels' taxonomy (`--taxonomy`) in training."""
 
-    kind: Literal["none", "consistent", "regularised", "contrast"] = "none"
+    kind: Literal["none", "consistent", "regularised", "graph", "contrast", "auto"] = (
+        "none"
+    )
     """consistent: a label is as probable as the most probable below it, by
     construction, with the loss of such a model (C-HMCNN); regularised: the vector of a
-    label stays near its parents'; contrast: it is nearer to its children's than to
-    others of its level (HCL-MTC)."""
+    label stays near its parents'; graph: labels receive from parents and children
+    (HiAGM); contrast: the vector of a label is nearer to its children's than to others
+    of its level (HCL-MTC); auto: what is better on training documents held back, or
+    none."""
     weight: float | None = None
     """regularised, contrast: weight of that beside the loss of a document's labels;
     0.001 and 0.1 by default."""
@@ -35,6 +39,13 @@ class HierarchyConfig:
 
 
 HIERARCHY_WEIGHTS = {"regularised": 1e-3, "contrast": 0.1}
+HIERARCHY_GRAPH: dict[str, Any] = {
+    "attention": "convolution",
+    "role": "fixed",
+    "initialisation": "taxonomy",
+    "method": "sparse",
+}
+"""Settings of the label graph that `graph` means."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +57,11 @@ class RulesConfig:
 
     file: str = ""
     """One rule a line; `labelgraph rules mine` suggests some."""
-    kind: Literal["auto", "report", "decode", "loss"] = "auto"
+    kind: Literal["auto", "report", "decode", "shield", "loss"] = "auto"
     """report: count what breaks them; decode: predict the most probable labels that
-    obey the hard ones; loss: make breaking them improbable in training; auto: decode
-    the hard ones, a loss for the soft ones."""
+    obey the hard ones; shield: a last layer of the network raises and lowers labels so
+    that the hard ones hold, in training too; loss: make breaking them improbable in
+    training; auto: decode the hard ones, a loss for the soft ones."""
     weight: float = 1.0
     """Weight of a document's rule losses beside the loss of its labels."""
 
@@ -74,7 +86,7 @@ def check_structure(config: Any) -> None:
     kind, contrast = config.hierarchy.kind, config.loss.contrast
     plain = config.head.kind == "product" and config.mixture.kind == "none"
     for setting, vectors in (
-        (f"hierarchy.kind='{kind}'", kind in HIERARCHY_WEIGHTS),
+        (f"hierarchy.kind='{kind}'", kind in (*HIERARCHY_WEIGHTS, "auto")),
         (f"loss.contrast={contrast:g}", contrast > 0),
     ):
         require(
@@ -82,27 +94,52 @@ def check_structure(config: Any) -> None:
             f"{setting} is about vectors of documents and labels: head.kind must be "
             "'product', without a mixture and without tasks of a table",
         )
-    if kind == "consistent":
+    for setting, raises in (
+        (f"hierarchy.kind='{kind}'", kind in ("consistent", "auto")),
+        ("rules.kind='shield'", config.rules.kind == "shield"),
+    ):
+        if not raises:
+            continue
         require(
             config.head.kind != "recurrent"
             and config.mixture.kind == "none"
             and not config.table.tasks,
-            "hierarchy.kind='consistent' is of a head that scores labels, without a "
-            "mixture and without tasks of a table",
+            f"{setting} is of a head that scores labels, without a mixture and without "
+            "tasks of a table",
         )
         loss = config.loss
         require(
             loss.kind == "binary_cross_entropy"
             and loss.positive_weight == 1
             and not loss.label_smoothing,
-            "hierarchy.kind='consistent' has a loss of its own: loss.kind, "
-            "loss.positive_weight and loss.label_smoothing must keep their defaults",
+            f"{setting} has a loss of its own: loss.kind, loss.positive_weight and "
+            "loss.label_smoothing must keep their defaults",
+        )
+    if kind == "graph":
+        named = [
+            f"graph.{name}={getattr(config.graph, name)!r}"
+            for name, value in HIERARCHY_GRAPH.items()
+            if getattr(config.graph, name)
+            not in (value, type(config.graph).__dataclass_fields__[name].default)
+        ]
+        require(
+            not named and config.graph.layers > 0 and not config.graph.rank,
+            "hierarchy.kind='graph' makes the label graph: graph.layers must be at "
+            "least 1, graph.rank 0, and graph.attention, role, initialisation and "
+            f"method must keep their defaults; got {', '.join(named) or 'no layers'}",
+        )
+        require(
+            config.head.kind != "recurrent"
+            and config.mixture.kind == "none"
+            and not config.table.tasks,
+            "hierarchy.kind='graph' is of a head that scores labels, without a mixture "
+            "and without tasks of a table",
         )
     if not config.rules.file:
         return
     require(
-        kind != "consistent",
-        "rules.file and hierarchy.kind='consistent' exclude each other: write what "
+        kind not in ("consistent", "auto"),
+        f"rules.file and hierarchy.kind='{kind}' exclude each other: write what "
         "implies what as rules",
     )
     require(

@@ -70,6 +70,7 @@ from labelgraph_jax.functional.graph.adjacency import (
     xavier_adjacency,
 )
 from labelgraph_jax.functional.graph.convolution import (
+    gated_convolution,
     graph_convolution,
     normalise_adjacency,
 )
@@ -206,6 +207,12 @@ from labelgraph_jax.functional.structure.rules import (
     unreachable_labels,
     unsatisfiable_rules,
 )
+from labelgraph_jax.functional.structure.shield import (
+    shield_decisions,
+    shield_loss,
+    shield_reasons,
+    shield_rules,
+)
 from labelgraph_jax.functional.text.label_attention import (
     label_attention_scores,
     label_attention_weights,
@@ -298,6 +305,7 @@ __all__ = [
     "gate_statistics",
     "gate_sums",
     "gate_weights",
+    "gated_convolution",
     "gradient_norm_loss",
     "gradient_products",
     "gradient_reversal",
@@ -367,6 +375,10 @@ __all__ = [
     "rmse",
     "roc_auc",
     "rule_loss",
+    "shield_decisions",
+    "shield_loss",
+    "shield_reasons",
+    "shield_rules",
     "shrunk_prior",
     "similarity_adjacency",
     "simplest_rule",

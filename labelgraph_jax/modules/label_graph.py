@@ -26,8 +26,11 @@ from labelgraph_jax.functional.attention.receivers import (
     receiver_scores,
     receiver_scores_v2,
 )
-from labelgraph_jax.functional.graph.convolution import graph_convolution
-from labelgraph_jax.functional.graph.edges import Edges
+from labelgraph_jax.functional.graph.convolution import (
+    gated_convolution,
+    graph_convolution,
+)
+from labelgraph_jax.functional.graph.edges import Edges, log_edge_weights
 from labelgraph_jax.functional.slice_keys import whole_key
 from labelgraph_jax.modules.seams import ATTENTION, MESSAGE, RECEIVERS
 
@@ -43,10 +46,6 @@ CONVOLUTION_ROLES = ("multiplicative", "fixed")
 
 FACTOR_ROLES = {"gat": "additive", "relu": "multiplicative"}
 """The role of learned low-rank edge weights, in the forms that know them."""
-
-LOG_WEIGHT_FLOOR = 1e-3
-"""Smallest edge weight that an additive adjacency starts from: at a weight of zero its
-logarithm, and with it the gradient, would not exist."""
 
 FACTOR_SPREAD = 0.5
 """Standard deviation of what the factors of learned edge weights start from, before
@@ -89,6 +88,8 @@ class LabelGraph(nn.Module):
         attention_dropout_rate: dropout on the attention weights; a convolution has
             none.
         skip: the label features themselves join the label vector.
+        gated_senders: of a convolution, weigh what every label sends, see
+            `functional.gated_convolution`.
 
     Raises:
         ValueError: settings that contradict each other.
@@ -117,6 +118,7 @@ class LabelGraph(nn.Module):
     method: AttentionMethod = "auto"
     attention_dropout_rate: float = 0.0
     free_bytes: int | None = None
+    gated_senders: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -252,7 +254,12 @@ class LabelGraph(nn.Module):
             self._show(
                 layer, lambda labels: receiver_convolution(labels, graph, len(nodes))
             )
-            return graph_convolution(nodes, kernel, graph)
+            if not self.gated_senders:
+                return graph_convolution(nodes, kernel, graph)
+            zeros = nn.initializers.zeros
+            gate = self.param(f"sender_gate_{layer}", zeros, (in_dim,))
+            bias = self.param(f"sender_bias_{layer}", zeros, (len(nodes),))
+            return gated_convolution(nodes, kernel, graph, gate, bias)
         kernel = self._kernel(f"kernel_{layer}", in_dim, width)
         slope = self.negative_slope
         inputs: tuple[Array, ...]
@@ -385,13 +392,3 @@ class LabelGraph(nn.Module):
     def _vector(self, name: str, width: int) -> Array:
         start = nn.initializers.normal(width**-0.5)
         return self.param(name, start, (self.heads, width))
-
-
-def log_edge_weights(adjacency: Float[Array, "*edges"]) -> Float[Array, "*edges"]:
-    """Return the start of a learned additive adjacency: `log max(A, floor)`.
-
-    A signed adjacency (Xavier) has no logarithm; its entries are the log-weights.
-    """
-    adjacency = jnp.asarray(adjacency, jnp.float32)
-    logs = jnp.log(jnp.maximum(adjacency, LOG_WEIGHT_FLOOR))
-    return jnp.where((adjacency < 0).any(), adjacency, logs)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError, TextConfig
+from labelgraph_jax.functional.structure.rules import Clauses
 from labelgraph_jax.modules.encoder_settings import read_pooling, read_shape
 from labelgraph_jax.modules.label_attention import LabelAttention
 from labelgraph_jax.modules.label_decoder import LabelDecoder
@@ -40,6 +41,7 @@ def build_classifier(
     features: int | None = None,
     tasks: Mapping[str, np.ndarray] = MappingProxyType({}),
     parents: np.ndarray | None = None,
+    shield: Clauses | None = None,
 ) -> Classifier:
     """The model that a configuration describes.
 
@@ -52,6 +54,7 @@ def build_classifier(
         tasks: the columns of each label set where there are several; a mixture reads
             them.
         parents: (child, parent) of the labels, which a consistent hierarchy reads.
+        shield: rules that logits obey.
 
     Raises:
         ConfigError: the settings ask for what the label sets do not allow.
@@ -88,6 +91,7 @@ def build_classifier(
             method="auto" if labels.attention == "convolution" else labels.method,
             attention_dropout_rate=labels.attention_dropout,
             free_bytes=known_free_bytes(len(graph.counts)),
+            gated_senders=config.hierarchy.kind == "graph",
         )
 
     if config.mixture.kind != "none":
@@ -100,6 +104,7 @@ def build_classifier(
         module,
         graph,
         parents if config.hierarchy.kind == "consistent" else None,
+        shield,
     )
 
 

@@ -4,7 +4,7 @@ Everything that decides goes through `Decision.decide`, so what is measured is w
 predicted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from labelgraph_jax.functional.structure.rules import (
     broken_rules,
     decode_rules,
 )
+from labelgraph_jax.functional.structure.shield import shield_decisions, shield_reasons
 from labelgraph_jax.predictors.many_labels import MANY
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
@@ -51,6 +52,8 @@ class Decision:
             consistent.
         rules: over the labels.
         obeys: the labels of every document obey the hard ones.
+        shielded: labels are raised and lowered for that one after another, see
+            `functional.shield_rules`; else the most probable that obey are taken.
         asked: what the settings asked for, `auto` or the rule itself.
         fit: how it was fitted, JSON values.
     """
@@ -63,6 +66,7 @@ class Decision:
     ancestors: np.ndarray | None = field(default=None, repr=False)
     rules: LabelRules | None = field(default=None, repr=False)
     obeys: bool = False
+    shielded: bool = False
     asked: str = ""
     fit: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -115,17 +119,32 @@ class Decision:
         else:
             cut = self.thresholds
         own = self.without_rules(probabilities)
-        return obeying_labels(probabilities, cut, self.hard_rules.clauses, own)
+        mend = shield_decisions if self.shielded else decode_rules
+        return obeying_labels(probabilities, cut, self.hard_rules.clauses, own, mend)
 
-    def changes(self, probabilities: np.ndarray) -> list[list[tuple[int, str]]]:
-        """Per document the labels that rules added or took away, and which rule."""
-        found: list[list[tuple[int, str]]] = [[] for _ in probabilities]
-        if self.obeys:
-            hard = self.hard_rules
-            _, rows, labels, clauses = self.obeying(probabilities)
-            for row, label, clause in zip(rows, labels, clauses, strict=True):
-                rule = hard.rules[hard.owners[clause]]
-                found[row].append((int(label), rule.text))
+    def changes(self, probabilities: np.ndarray) -> list[list[tuple[int, str, str]]]:
+        """Per document the labels that rules changed, how, and which rule.
+
+        Labels are added or removed; in front of a shield raised or lowered, those among
+        them that the network's own layer did, see `functional.shield_reasons`.
+        """
+        found: list[list[tuple[int, str, str]]] = [[] for _ in probabilities]
+        if not self.obeys:
+            return found
+        hard = self.hard_rules
+        decided, *changes = self.obeying(probabilities)
+        words = ("lowered", "raised") if self.shielded else ("removed", "added")
+        if self.shielded:
+            reasons = shield_reasons(probabilities, hard.clauses, decided)
+            changes = [
+                np.concatenate(two) for two in zip(changes, reasons, strict=True)
+            ]
+        known = set()
+        for row, label, clause in zip(*(x.tolist() for x in changes), strict=True):
+            if (row, label) not in known:
+                known.add((row, label))
+                rule = hard.rules[hard.owners[clause]].text
+                found[row].append((label, words[int(decided[row, label])], rule))
         return found
 
     @cached_property
@@ -163,7 +182,11 @@ class Decision:
 
 
 def obeying_labels(
-    probabilities: np.ndarray, cut: np.ndarray, clauses: Clauses, decided: np.ndarray
+    probabilities: np.ndarray,
+    cut: np.ndarray,
+    clauses: Clauses,
+    decided: np.ndarray,
+    mend: Callable[..., RuleDecisions],
 ) -> RuleDecisions:
     """The labels that obey rules, as near to those decided as log-odds allow.
 
@@ -172,12 +195,13 @@ def obeying_labels(
         cut: probability from which a label is likely, per label or document.
         clauses: the rules.
         decided: without rules, bool `[M, N]`.
+        mend: `functional.decode_rules`, or `shield_decisions`.
     """
     # Of documents that break nothing no log-odds are needed.
     some = np.unique(broken_rules(decided, clauses)[0])
     own = np.broadcast_to(log_odds(cut), decided.shape)[some]
     scores = log_odds(probabilities[some]) - own
-    found = decode_rules(scores, clauses, decided[some])
+    found = mend(scores, clauses, decided[some])
     decided = decided.copy()
     decided[some] = found.decided
     return found._replace(decided=decided, rows=some[found.rows])
@@ -212,6 +236,7 @@ def decision_values(decision: Decision, labels: Sequence[str]) -> dict[str, Any]
     lines: dict[str, Any] = {}
     if rules is not None:
         lines = {"rules": [r.line for r in rules.rules], "obeys": decision.obeys}
+        lines |= {"shielded": True} if decision.shielded else {}
     return {**decision.summary(), **decision.fit, **lines, **thresholds}
 
 
@@ -238,7 +263,7 @@ def decision_from(
         WorkdirError: it holds no decision for these labels; `path` is named.
     """
     own = ("asked", "kind", "k", "at_least_one", "consistent", "thresholds", EVERY)
-    known = (*own, "rules", "obeys")
+    known = (*own, "rules", "obeys", "shielded")
     try:
         rules = [parse_rule(line, "rules") for line in stored.get("rules", ())]
         for rule in rules:
@@ -266,6 +291,7 @@ def decision_from(
             ancestors=ancestors,
             rules=LabelRules(tuple(rules), tuple(labels)) if rules else None,
             obeys=bool(rules and stored.get("obeys", False)),
+            shielded=bool(stored.get("shielded", False)),
             asked=str(stored.get("asked", before)),
             fit={name: value for name, value in stored.items() if name not in known},
         )

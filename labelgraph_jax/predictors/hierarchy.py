@@ -34,7 +34,8 @@ def require_taxonomy(config: Config, labels: LabelSpace) -> None:
         ConfigError: no label lies above another, and a setting says that one must.
     """
     kind, contrast = config.hierarchy.kind, config.loss.contrast
-    if (kind != "none" or contrast) and label_chunk(config, len(labels)):
+    scored = kind not in ("none", "graph") or contrast
+    if scored and label_chunk(config, len(labels)):
         raise ConfigError(
             "hierarchy.kind and loss.contrast need the scores of all labels at once: "
             f"head.label_chunk must be 0, got {label_chunk(config, len(labels))}"

@@ -133,7 +133,7 @@ def host_bag(
     own = params.get("text_encoder", {})
     is_bag = (
         isinstance(classifier.module, Magnet)
-        and classifier.parents is None
+        and not classifier.is_structured
         and encoder.kind == "bag"
         and "token_weight" in own
         and not encoder.hidden_features

@@ -28,6 +28,7 @@ PARTS = (
         "table.json",
         "thresholds.json",
         "prior_shift.json",
+        "structure.json",
         "ensemble.json",
         "checkpoints/best.json",
     ),

@@ -11,6 +11,8 @@ import numpy as np
 from labelgraph_jax.config import TextConfig
 from labelgraph_jax.data.batches.touched import TOKEN_COUNTS
 from labelgraph_jax.functional.structure.hierarchy import descendant_max
+from labelgraph_jax.functional.structure.rules import Clauses
+from labelgraph_jax.functional.structure.shield import shield_rules
 from labelgraph_jax.modules.label_attention import LabelAttention
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.magnet import Factors, Magnet, TaskMagnet
@@ -35,14 +37,24 @@ class Classifier:
         graph: label features, adjacency and label prior, from the training split.
         parents: (child, parent) of the labels, where one is as probable as the most
             probable below it; None elsewhere.
+        shield: rules that logits are raised and lowered by; None where there are none.
     """
 
     module: Magnet | TaskMagnet | LabelAttention | LabelDecoder
     graph: LabelGraphArrays
     parents: np.ndarray | None = None
+    shield: Clauses | None = None
+
+    @property
+    def is_structured(self) -> bool:
+        """True if logits are not predicted as the labels' own factors give them."""
+        return self.parents is not None or self.shield is not None
 
     def agreeing(self, logits: jax.Array) -> jax.Array:
-        """Logits as they are predicted: those of a label include those below it."""
+        """Logits as they are predicted: those of a label include those below it, or
+        obey rules."""
+        if self.shield is not None:
+            return shield_rules(logits, self.shield)
         if self.parents is None:
             return logits
         return descendant_max(logits, self.parents)
@@ -78,7 +90,7 @@ class Classifier:
         train: bool = False,
     ) -> jax.Array:
         """Logits `[B, N]` of a batch; with `train`, dropout from `key`, and each label
-        by itself even where `parents` are known."""
+        by itself even where `parents` or a `shield` are known."""
         arguments, options = self._inputs(batch)
         logits = self.module.apply(
             self._variables(params, batch),

@@ -8,6 +8,7 @@ import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError, RulesConfig
 from labelgraph_jax.data.labels.label_rules import LabelRules, read_rules
+from labelgraph_jax.functional.structure.rule_order import shield_steps
 from labelgraph_jax.functional.structure.rules import broken_rules
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.hierarchy import hierarchy_results
@@ -28,26 +29,39 @@ def rules_of(config: RulesConfig, names: Sequence[str]) -> LabelRules | None:
     if not config.file:
         return None
     rules = LabelRules(read_rules(config.file, set(names)), tuple(names))
-    if config.kind == "decode" and not rules.chosen(hard=True).rules:
+    if config.kind in ("decode", "shield") and not rules.chosen(hard=True).rules:
         raise ConfigError(
-            f"rules.kind='decode' needs a hard rule, without a weight in front; all of "
-            f"{config.file} are soft"
+            f"rules.kind='{config.kind}' needs a hard rule, without a weight in front; "
+            f"all of {config.file} are soft"
         )
     return rules
 
 
-def require_rules(config: Config, names: Sequence[str]) -> None:
-    """Refuse the rules of a run that it cannot obey or learn.
+def shield_rules_of(config: Config, names: Sequence[str]) -> LabelRules | None:
+    """Return the rules that the network's last layer obeys; None where it has none.
+
+    Refuses all rules of a run that it cannot obey or learn.
 
     Raises:
         ConfigError: labels are scored in chunks, or as `rules_of`.
         DataError: as `rules_of`.
     """
-    if rules_of(config.rules, names) and (chunk := label_chunk(config, len(names))):
+    rules = rules_of(config.rules, names)
+    if rules is not None and (chunk := label_chunk(config, len(names))):
         raise ConfigError(
             "rules.file needs the probabilities of all labels at once: "
             f"head.label_chunk must be 0, got {chunk}"
         )
+    if rules is None or config.rules.kind != "shield":
+        return None
+    hard = rules.chosen(hard=True)
+    try:
+        shield_steps(hard.clauses, len(names))
+    except ValueError as error:
+        raise ConfigError(
+            f"{config.rules.file}: rules.kind='shield': {error}"
+        ) from None
+    return hard
 
 
 def with_rules(
@@ -64,13 +78,14 @@ def with_rules(
     if rules is None:
         return decision
     hard = bool(rules.chosen(hard=True).rules)
-    obeys = config.kind in ("auto", "decode") and hard
+    obeys = config.kind in ("auto", "decode", "shield") and hard
     if obeys and decision.consistent:
         raise ConfigError(
             f"{config.file}: rules are not obeyed where a label implies its ancestors "
             "(threshold.consistent); write what implies what as rules"
         )
-    return dataclasses.replace(decision, rules=rules, obeys=obeys)
+    shielded = config.kind == "shield"
+    return dataclasses.replace(decision, rules=rules, obeys=obeys, shielded=shielded)
 
 
 def structure_results(

@@ -13,6 +13,7 @@
     adaptation.json   how a run with target documents adapts; prior_shift.json, what is
                       then added to the logit of each label
     graph_choice.json which label graph graph.kind='auto' chose, and why
+    structure.json    the hierarchy that was chosen, and the rules of the last layer
     ensemble.json     of an ensemble: its members (each a work directory) and weights
     tokenizer/        tokenizer.json
     encoder/          settings of the pretrained encoder, its weights where frozen

@@ -20,6 +20,7 @@ from labelgraph_jax.data.batches.batches import steps_per_epoch, train_batches
 from labelgraph_jax.data.documents import Corpus, DataError
 from labelgraph_jax.predictors.adapted import read_chosen
 from labelgraph_jax.predictors.manifest import require_unchanged, seal
+from labelgraph_jax.predictors.structure import chosen_hierarchy
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.calibrate import run_facts
 from labelgraph_jax.runs.execution import (
@@ -174,7 +175,8 @@ def problem_of(config: Config, place: Workdir, begun: Workdir | None) -> Problem
     if config.table.tasks:
         return TableProblem(config, origin)
     layout = place.layout() if known else None
-    return LabelProblem(config, layout, origin, read_chosen(place))
+    chosen = read_chosen(place), chosen_hierarchy(place)
+    return LabelProblem(config, layout, origin, *chosen)
 
 
 def _check(

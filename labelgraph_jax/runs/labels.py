@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from scipy.sparse import csr_array
 from scipy.special import logit
 
-from labelgraph_jax.config import Config
+from labelgraph_jax.config import Config, HierarchyConfig
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Corpus
 from labelgraph_jax.data.files import cache_folder
@@ -29,6 +29,7 @@ from labelgraph_jax.predictors.memory.files import has_memory, stored_settings
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.scorers import compile_scorer
+from labelgraph_jax.predictors.structure import save_structure, with_hierarchy
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.adapt import (
@@ -84,6 +85,8 @@ class LabelProblem:
     """The way in which it adapts to target documents, where the run was begun."""
     choice: Mapping[str, Any] | None = None
     """Its label graph, where graph.kind='auto' chose it."""
+    hierarchy: Mapping[str, Any] | None = None
+    """The use that it makes of its taxonomy, where the run was begun."""
     what = "documents"
 
     def read(self, given: Corpus | None = None) -> Corpus:
@@ -98,7 +101,8 @@ class LabelProblem:
         return dataclasses.replace(self, config=config, choice=choice)
 
     def prepare(self, records: Corpus, say: Say) -> PreparedTexts:
-        return prepare(self.config, say, records, self.origin, self.adapted)
+        begun = self.origin, self.adapted, self.hierarchy
+        return prepare(self.config, say, records, *begun)
 
     def save(self, place: Workdir, prepared: PreparedTexts) -> None:
         place.save_layout(self.layout or prepared.corpus.layout or Layout())
@@ -106,6 +110,7 @@ class LabelProblem:
         place.save_label_graph(prepared.graph)
         prepared.tokenizer.save(place.tokenizer)
         keep_encoder(self.config.text, place.encoder)
+        save_structure(place, prepared.hierarchy, prepared.shield)
         if prepared.adaptation is not None:
             save_chosen(place, prepared.adaptation.about)
         if self.choice is not None:
@@ -121,7 +126,8 @@ class LabelProblem:
         return prepared.classifier
 
     def objective(self, prepared: PreparedTexts) -> LossFn:
-        config, classifier = self.config, prepared.classifier
+        config = with_hierarchy(self.config, prepared.hierarchy)
+        classifier = prepared.classifier
         labelled = with_structure(
             config,
             prepared.labels,
@@ -199,6 +205,7 @@ class LabelProblem:
             "memory": memory_results(model.memory) if model.memory else None,
             **self._adapted(prepared, model),
             **({"graph": choice} if (choice := kept_choice(place)) else {}),
+            "hierarchy_choice": prepared.hierarchy,
             "test": evaluate_test(place, model, corpus.test),
             "gates": test_gates(model, corpus),
             "semi": semi_results(prepared.semi, prepared.labels.names, model)
@@ -227,6 +234,8 @@ class LabelProblem:
             graph, layers=0, residual=True, gated=False, skip=False, rank=0
         )
         config = dataclasses.replace(self.config, graph=plain)
+        if config.hierarchy.kind == "graph":
+            config = dataclasses.replace(config, hierarchy=HierarchyConfig())
         return LabelProblem(config, origin=self.origin)
 
     def supervised(self, prepared: PreparedTexts) -> "LabelProblem | None":

@@ -181,14 +181,9 @@ def prediction_rows(
                 for task in tasks
             }
         if changed and not top_k:
-            present = set(names)
             row["rules"] = [
-                {
-                    "label": model.labels[i],
-                    "change": "added" if model.labels[i] in present else "removed",
-                    "rule": rule,
-                }
-                for i, rule in changed
+                {"label": model.labels[i], "change": change, "rule": rule}
+                for i, change, rule in changed
             ]
         if all_scores:
             pairs = zip(model.labels, probabilities, strict=True)

@@ -9,6 +9,7 @@ import numpy as np
 from labelgraph_jax.config import Config, ConfigError, TextConfig
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import Corpus, LabelSpace
+from labelgraph_jax.data.labels.label_rules import LabelRules
 from labelgraph_jax.data.problems import shared_lines
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.data.tokenizers.fused import FusedTokenizer
@@ -29,8 +30,9 @@ from labelgraph_jax.predictors.hierarchy import require_every_label, require_tax
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.many_labels import label_chunk
 from labelgraph_jax.predictors.network import Classifier
-from labelgraph_jax.predictors.rules import require_rules
+from labelgraph_jax.predictors.rules import shield_rules_of
 from labelgraph_jax.predictors.static_encoder import StaticEncoder
+from labelgraph_jax.predictors.structure import with_hierarchy
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.adapt import Adaptation, adaptation
 from labelgraph_jax.runs.corpus import (
@@ -49,7 +51,7 @@ from labelgraph_jax.runs.semi import (
     learn_unlabelled,
     usable_documents,
 )
-from labelgraph_jax.runs.structure import structure_notes
+from labelgraph_jax.runs.structure import hierarchy_of_run, structure_notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,8 @@ class PreparedTexts(Prepared):
     initial_values: dict[str, Any]
     semi: Semi | None = None
     adaptation: Adaptation | None = None
+    hierarchy: Mapping[str, Any] | None = None
+    shield: LabelRules | None = None
 
 
 def prepare(
@@ -74,6 +78,7 @@ def prepare(
     corpus: Corpus | None = None,
     origin: Workdir | None = None,
     adapted: Mapping[str, Any] | None = None,
+    hierarchy: Mapping[str, Any] | None = None,
 ) -> PreparedTexts:
     """Read the corpus, or take one, and build what training needs, in memory.
 
@@ -83,6 +88,7 @@ def prepare(
         corpus: documents in memory, in place of those that the settings name.
         origin: a run whose tokenizer is taken.
         adapted: how the run adapts to target documents, where that was chosen.
+        hierarchy: what it makes of its taxonomy, where that was chosen.
 
     Raises:
         DataError: the documents are malformed, or carry no label.
@@ -111,7 +117,7 @@ def prepare(
         require_annotations(corpus.splits[split], labels, f"{split} documents")
     require_taxonomy(config, labels)
     require_every_label(config, labels)
-    require_rules(config, labels.names)
+    shield = shield_rules_of(config, labels.names)
 
     # Tokens, and what a frozen encoder makes of them.
     in_chunks = label_chunk(config, len(labels)) > 0
@@ -135,10 +141,18 @@ def prepare(
         )
 
     # The label graph and the network.
+    names_by = static.tokenizer if static is not None else tokenizer
+    if config.hierarchy.kind == "auto" and hierarchy is None:
+
+        def vectors() -> np.ndarray:
+            own = static or encoder
+            return document_vectors(config, own, names_by, corpus, ())[0]
+
+        hierarchy = hierarchy_of_run(config, vectors, train.examples, labels, say)
+    config = with_hierarchy(config, hierarchy)
     sets, mask = train.examples.targets, train.examples.target_mask
     for note in structure_notes(config, labels, train.examples):
         say(f"{corpus.name}: {note}")
-    names_by = static.tokenizer if static is not None else tokenizer
     graph = label_graph_arrays(config, labels, sets, names_by, static or encoder, mask)
     classifier = build_classifier(
         config,
@@ -148,6 +162,7 @@ def prepare(
         features=values["embedding"].shape[1] if "embedding" in values else None,
         tasks=labels.task_columns,
         parents=labels.parent_pairs(),
+        shield=None if shield is None else shield.clauses,
     )
 
     # Documents without labels beside the labelled ones, and what there is to say.
@@ -209,6 +224,8 @@ def prepare(
         teacher=None if semi is None else semi.teacher(classifier),
         semi=semi,
         adaptation=how,
+        hierarchy=hierarchy,
+        shield=shield,
     )
 
 

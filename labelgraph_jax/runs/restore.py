@@ -36,6 +36,11 @@ from labelgraph_jax.predictors.memory.texts import frozen_reader
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import token_table
 from labelgraph_jax.predictors.parameters import read_parameters
+from labelgraph_jax.predictors.structure import (
+    chosen_hierarchy,
+    shield_of,
+    with_hierarchy,
+)
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
 if TYPE_CHECKING:
@@ -167,7 +172,7 @@ def restore_network(
             f"{place.path}: a run over a table reads rows and not texts; "
             "labelgraph_jax.load gives its model"
         )
-    config = place.config()
+    config = with_hierarchy(place.config(), chosen_hierarchy(place))
     labels = place.labels()
     graph = place.label_graph(len(labels))
     tokenizer = load_tokenizer(config.text, place.tokenizer)
@@ -191,6 +196,7 @@ def restore_network(
         features=None if table is None else table.shape[1],
         tasks=labels.task_columns,
         parents=labels.parent_pairs(),
+        shield=shield_of(place, labels.names),
     )
     return LabelModel(
         place,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +20,12 @@ from labelgraph_jax.functional.structure.hierarchy import (
 )
 from labelgraph_jax.functional.structure.overlap import label_overlap, overlap_contrast
 from labelgraph_jax.functional.structure.rules import rule_loss
+from labelgraph_jax.functional.structure.shield import shield_loss
 from labelgraph_jax.predictors.hierarchy import lacking_ancestors
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.rules import rules_of
+from labelgraph_jax.predictors.structure import choose_hierarchy
+from labelgraph_jax.runs.problem import Say
 from labelgraph_jax.training.objectives import (
     ApplyFn,
     Batch,
@@ -32,10 +35,20 @@ from labelgraph_jax.training.objectives import (
     multi_label_objective,
 )
 
-Vectors = tuple[jax.Array, jax.Array, jax.Array]
-"""Logits, document vectors and label vectors of a batch."""
+
+class Vectors(NamedTuple):
+    """Logits of a batch, and what they are made of."""
+
+    logits: jax.Array
+    documents: jax.Array
+    labels: jax.Array
+    products: jax.Array
+
+
 Term = Callable[[Vectors, Batch, jax.Array], jax.Array]
 """The sum over a batch's documents of what a term of the loss adds."""
+LEARNED = ("auto", "shield", "loss")
+"""Kinds of `rules.kind` that have a loss of soft rules."""
 BATCHES = 20
 """Batches whose documents are compared for the share of pairs that overlap partly."""
 
@@ -61,6 +74,9 @@ def with_structure(
     if config.hierarchy.kind == "consistent":
         loss = partial(hierarchy_loss, parents=labels.parent_pairs())
         objective = partial(multi_label_objective, loss=loss)
+    if classifier.shield is not None:
+        loss = partial(shield_loss, clauses=classifier.shield)
+        objective = partial(multi_label_objective, loss=loss)
     if not terms:
         return objective(classifier.apply)
     reads_vectors = config.loss.contrast > 0 or config.hierarchy.weight is not None
@@ -69,11 +85,12 @@ def with_structure(
     def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
         if reads_vectors:
             made = classifier.factors(params, batch, key=key, train=True)
-            logits = made.documents @ made.labels.T + made.bias
-            vectors = logits, made.documents, made.labels
+            products = made.documents @ made.labels.T
+            logits = products + made.bias
+            vectors = Vectors(logits, made.documents, made.labels, products)
         else:
             logits = classifier.apply(params, batch, key=key, train=True)
-            vectors = logits, logits, logits
+            vectors = Vectors(logits, logits, logits, logits)
         loss_sum, weight_sum = objective(lambda *_, **__: logits)(params, batch, key)
         more = [term(vectors, batch, key) for term in terms]
         return jnp.sum(jnp.stack([loss_sum, *more])), weight_sum
@@ -88,13 +105,17 @@ def _terms(config: Config, labels: LabelSpace) -> list[Term]:
     if kind == "regularised":
         terms.append(
             lambda vectors, batch, key: (
-                weight * recursive_regularisation(vectors[2], pairs) * _documents(batch)
+                weight
+                * recursive_regularisation(vectors.labels, pairs)
+                * _documents(batch)
             )
         )
     elif kind == "contrast":
         terms.append(
             lambda vectors, batch, key: (
-                weight * hierarchy_contrast(vectors[2], pairs, key) * _documents(batch)
+                weight
+                * hierarchy_contrast(vectors.labels, pairs, key)
+                * _documents(batch)
             )
         )
     if config.loss.contrast:
@@ -102,23 +123,24 @@ def _terms(config: Config, labels: LabelSpace) -> list[Term]:
             lambda vectors, batch, key: (
                 config.loss.contrast
                 * overlap_contrast(
-                    vectors[1],
+                    vectors.documents,
                     batch["targets"],
-                    label_vectors=vectors[2],
+                    label_vectors=vectors.labels,
+                    label_products=vectors.products,
                     example_mask=batch.get("example_mask"),
                 )[0]
             )
         )
     rules = rules_of(config.rules, labels.names)
-    if rules is not None and config.rules.kind == "auto":
+    if rules is not None and config.rules.kind in ("auto", "shield"):
         rules = rules.chosen(hard=False)
-    if rules is not None and rules.rules and config.rules.kind in ("auto", "loss"):
+    if rules is not None and rules.rules and config.rules.kind in LEARNED:
         clauses, weights = rules.clauses, rules.weights
         terms.append(
             lambda vectors, batch, key: (
                 config.rules.weight
                 * rule_loss(
-                    vectors[0],
+                    vectors.logits,
                     clauses,
                     weights=weights,
                     example_mask=batch.get("example_mask"),
@@ -134,6 +156,39 @@ def _documents(batch: Batch) -> Any:
     if mask is None:
         return float(len(batch["targets"]))
     return jnp.sum(mask, dtype=jnp.float32)
+
+
+def hierarchy_of_run(
+    config: Config,
+    vectors: Callable[[], np.ndarray],
+    train: Examples,
+    labels: LabelSpace,
+    say: Say,
+) -> dict[str, Any]:
+    """Choose what a run makes of its taxonomy, on its training documents.
+
+    Args:
+        config: resolved settings, with hierarchy.kind='auto'.
+        vectors: gives those of the training documents.
+        train: their labels.
+        labels: of the network.
+        say: takes what was chosen, and why.
+
+    Raises:
+        DataError: as `choose_hierarchy`.
+    """
+    targets = train.targets.toarray()
+    if train.target_mask is not None:
+        targets = targets * train.target_mask
+    found = choose_hierarchy(
+        vectors(),
+        targets,
+        labels.parent_pairs(),
+        thresholds=config.threshold,
+        seed=config.training.seed,
+    )
+    say(f"hierarchy: {found['said']}")
+    return found
 
 
 def structure_notes(

@@ -24,13 +24,14 @@ def test_every_row_of_a_hierarchy_is_measured_once(options, tmp_path, capsys):
     more = ["--draws", "2", "--shares", "0.5"]
     assert main([*options, *more]) == 0
     folder = tmp_path / "out"
-    record = json.loads((folder / "label-structure-hierarchy-quick.json").read_text())
-    cells = record["corpora"]["mine"]["0.5"]
+    name = "label-structure-hierarchy-mine-quick"
+    cells = json.loads((folder / f"{name}.json").read_text())["found"]["0.5"]
     assert list(cells) == list(ROWS)
-    for draws in cells.values():
-        assert len(draws) == 2
-        assert all(0 < cell["micro"] <= 100 for cell in draws)
-    page = (folder / "label-structure-hierarchy-quick.md").read_text()
+    for row, cell in cells.items():
+        assert len(cell["micro"]) == 2
+        assert all(0 < value <= 100 for value in cell["micro"])
+        assert (row == "flat") or len(cell["gains"]["macro"]) == 3
+    page = (folder / f"{name}.md").read_text()
     assert page.count("| 50%: ") == len(ROWS)
     kept = {
         path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.json")
@@ -41,11 +42,35 @@ def test_every_row_of_a_hierarchy_is_measured_once(options, tmp_path, capsys):
 
 def test_exclusions_are_obeyed_beside_their_controls(options, tmp_path):
     assert main([*options, "--part", "rules", "--least-expected", "3"]) == 0
-    name = "label-structure-rules-quick.json"
-    rows = json.loads((tmp_path / "out" / name).read_text())["corpora"]["mine"]["rows"]
+    name = "label-structure-rules-mine-quick.json"
+    rows = json.loads((tmp_path / "out" / name).read_text())["found"]["rows"]
     assert next(iter(rows)) == "all mined"
     assert all(row["broken_after"] == 0 for row in rows.values())
     assert rows["all mined"]["exclusions"] == rows["random"]["exclusions"]
+
+
+def test_all_documents_are_one_draw_with_an_interval_over_test_documents(
+    options, tmp_path
+):
+    assert main([*options, "--shares", "1", "--rows", "flat", "consistent"]) == 0
+    name = "label-structure-hierarchy-mine-quick.json"
+    found = json.loads((tmp_path / "out" / name).read_text())["found"]["1"]
+    assert [len(found[row]["macro"]) for row in ("flat", "consistent")] == [1, 1]
+    difference, low, high = found["consistent"]["gains"]["micro"]
+    assert low <= difference <= high
+    assert "labels" not in found["flat"]
+
+
+@pytest.mark.slow
+def test_the_contrast_stands_beside_runs_of_as_much_time(options, tmp_path):
+    assert main([*options, "--part", "contrast", "--draws", "1"]) == 0
+    name = "label-structure-contrast-mine-quick"
+    found = json.loads((tmp_path / "out" / f"{name}.json").read_text())["found"]
+    assert list(found["rows"]) == ["without", "with", "without, as long"]
+    assert found["rows"]["without, as long"][0]["epochs"] >= 2
+    assert (
+        "share some labels but not all" in (tmp_path / "out" / f"{name}.md").read_text()
+    )
 
 
 @pytest.mark.parametrize(

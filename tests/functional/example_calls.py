@@ -405,6 +405,16 @@ EXAMPLES: dict[str, Example] = {
         F.graph_convolution,
         {"nodes": "N D float", "kernel": "D F float", "adjacency": "N N float"},
     ),
+    "gated_convolution": Example(
+        F.gated_convolution,
+        {
+            "nodes": "N D float",
+            "kernel": "D F float",
+            "adjacency": "N N float",
+            "gate_kernel": "D float",
+            "gate_bias": "N float",
+        },
+    ),
     "graph_convolution: edges": Example(
         lambda weights, nodes, kernel: F.graph_convolution(
             nodes, kernel, ringed(weights, len(nodes))
@@ -630,7 +640,6 @@ EXAMPLES: dict[str, Example] = {
     "descendant_max": Example(
         lambda scores: F.descendant_max(scores, parents(scores.shape[-1])),
         {"scores": "B N float"},
-        forward=False,
         any_shape=("scores",),
     ),
     "hierarchy_loss": Example(
@@ -641,7 +650,6 @@ EXAMPLES: dict[str, Example] = {
             "target_mask": "B N mask",
             "example_mask": "B mask",
         },
-        forward=False,
         partly=("logits", "targets"),
     ),
     "recursive_regularisation": Example(
@@ -698,6 +706,34 @@ EXAMPLES: dict[str, Example] = {
         ),
         {"logits": "B N float", "weights": "T unit"},
         any_shape=("weights",),
+    ),
+    "shield_rules": Example(
+        lambda scores: F.shield_rules(scores, some_rules(scores.shape[-1])),
+        {"scores": "B N float"},
+        any_shape=("scores",),
+    ),
+    "shield_loss": Example(
+        lambda logits, targets: F.shield_loss(
+            logits, targets, some_rules(logits.shape[1])
+        ),
+        {"logits": "B N float", "targets": "B N target"},
+        partly=("logits", "targets"),
+    ),
+    "shield_decisions": Example(
+        lambda scores, decided: F.shield_decisions(
+            scores, some_rules(scores.shape[1]), decided
+        ),
+        {"scores": "B N float", "decided": "B N bool"},
+        host=True,
+        half=None,
+    ),
+    "shield_reasons": Example(
+        lambda probabilities, decided: F.shield_reasons(
+            probabilities, some_rules(probabilities.shape[1]), decided
+        ),
+        {"probabilities": "B N unit", "decided": "B N bool"},
+        host=True,
+        half=None,
     ),
     "unsatisfiable_rules": Example(
         lambda labels: F.unsatisfiable_rules(some_rules(len(labels))),

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from labelgraph_jax.functional.attention.graph_attention import AdjacencyRole
-from labelgraph_jax.functional.graph.edges import edges_from_adjacency
+from labelgraph_jax.functional.graph.edges import (
+    LOG_WEIGHT_FLOOR,
+    edges_from_adjacency,
+    log_edge_weights,
+)
 from labelgraph_jax.modules.label_graph import (
     CONVOLUTION_ROLES,
     LEARNED_ROLES,
-    LOG_WEIGHT_FLOOR,
     LabelGraph,
-    log_edge_weights,
 )
 
 N, D, OUT = 5, 4, 6

@@ -2,16 +2,19 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import labelgraph_jax as lg
 from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
 from labelgraph_jax.config import ConfigError, RulesConfig, ThresholdConfig
 from labelgraph_jax.data.labels.label_rules import LabelRules, parse_rule
 from labelgraph_jax.predictors.decision import Decision
+from labelgraph_jax.predictors.workdir import WorkdirError
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
 from tests.deploy.test_export import run_example
@@ -104,6 +107,65 @@ def test_an_export_obeys_the_rules_as_well(ruled: Path, tmp_path: Path):
     assert json.loads((out / "rules.json").read_text())["rules"][0] == "corn -> grain"
 
 
+@pytest.fixture(scope="module")
+def shielded(zoo: Zoo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose last layer obeys rules; their file is gone."""
+    folder = tmp_path_factory.mktemp("shielded")
+    path = folder / "rules.txt"
+    path.write_text(RULES, encoding="utf-8")
+    config = tiny_config(zoo.data, training={"epochs": 4, "batch_size": 8})
+    own = RulesConfig(file=str(path), kind="shield")
+    fit(dataclasses.replace(config, rules=own), folder / "run", progress=False)
+    path.unlink()
+    return folder / "run"
+
+
+TEXTS = ["barrel crude harvest silo", "maize cob today", "flour bread barrel"]
+
+
+def test_a_shielded_network_obeys_by_construction_and_at_any_threshold(shielded):
+    model = load(shielded)
+    p = model.predict_proba(TEXTS)
+    column = {name: p[:, i] for i, name in enumerate(model.labels)}
+    assert (column["grain"] >= np.maximum(column["corn"], column["wheat"])).all()
+    assert ((column["grain"] > 0.5) & (column["oil"] > 0.5)).sum() == 0
+    results = json.loads((shielded / "results.json").read_text())["test"]
+    assert results["rules"]["obeyed"] and results["decision"]["kind"]
+    hard = [r for r in results["rules"]["per_rule"] if not r["rule"].startswith("0.9")]
+    assert sum(rule["violations"] for rule in hard) == 0
+    assert evaluate_workdir(shielded)["test"] == results
+    rng = np.random.default_rng(0)
+    clauses = model.decision.hard_rules.clauses
+    for _ in range(20):
+        cut = rng.uniform(0.05, 0.95, len(model.labels))
+        decision = dataclasses.replace(model.decision, thresholds=cut)
+        decided = decision.decide(rng.random((200, len(cut))))
+        assert not len(lg.functional.broken_rules(decided, clauses)[0])
+
+
+def test_a_shielded_prediction_names_rules_and_an_export_decides_alike(
+    shielded, capsys, tmp_path
+):
+    texts = tmp_path / "new.txt"
+    texts.write_text("\n".join(TEXTS), encoding="utf-8")
+    lines = printed(["predict", str(shielded), str(texts)], capsys)
+    changes = [one for line in lines for one in json.loads(line).get("rules", ())]
+    assert changes and {one["change"] for one in changes} <= {"raised", "lowered"}
+    assert all(one["rule"] in RULES for one in changes)
+    out = tmp_path / "exported"
+    assert run(["export", str(shielded), str(out), "--quiet"]) == 0
+    found = [sorted(name for name, _ in row) for row in run_example(out, TEXTS)]
+    assert found == [sorted(row) for row in load(shielded).predict(TEXTS)]
+
+
+def test_a_damaged_file_of_the_last_layer_is_named(shielded, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(shielded, copy)
+    (copy / "structure.json").write_text('{"shield": ["corn -> grian"]}')
+    with pytest.raises(WorkdirError, match=r"structure.json.*'grian' is none of"):
+        load(copy)
+
+
 def test_the_loss_of_rules_makes_breaking_them_rarer(zoo, tmp_path):
     path = tmp_path / "rules.txt"
     path.write_text("!(grain & wheat)\n", encoding="utf-8")
@@ -159,6 +221,7 @@ def test_mined_rules_are_soft_and_can_be_checked(zoo, tmp_path, capsys):
             "no set of labels obeys these rules together",
         ),
         ("0.9: corn -> grain", ["--rules.kind", "decode"], "needs a hard rule"),
+        ("0.9: corn -> grain", ["--rules.kind", "shield"], "needs a hard rule"),
         ("corn -> grain", ["--rules.kind", "loss"], "is of training"),
         ("corn -> grain", ["--rules.weight", "0"], "rules.weight must be positive"),
     ],
@@ -195,4 +258,6 @@ def test_a_decision_of_the_best_labels_obeys_too():
     )
     decided = top.decide(np.array([[0.4, 0.3, 0.1], [0.9, 0.1, 0.8]]))
     assert decided.tolist() == [[True, False, False], [True, False, True]]
-    assert top.changes(np.array([[0.4, 0.3, 0.1]])) == [[(1, "!(a & b)")]]
+    assert top.changes(np.array([[0.4, 0.3, 0.1]])) == [[(1, "removed", "!(a & b)")]]
+    top = dataclasses.replace(top, shielded=True)
+    assert top.decide(np.array([[0.3, 0.4, 0.1]])).tolist() == [[True, False, False]]

@@ -11,12 +11,21 @@ from scipy.sparse import csr_array
 
 from labelgraph_jax import load
 from labelgraph_jax.cli.app import run
-from labelgraph_jax.config import Config, ConfigError, HierarchyConfig, LossConfig
+from labelgraph_jax.config import (
+    Config,
+    ConfigError,
+    GraphConfig,
+    HierarchyConfig,
+    LossConfig,
+    RulesConfig,
+)
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.labels.taxonomy import closed_documents, closed_share
 from labelgraph_jax.predictors.hierarchy import hierarchy_results, require_every_label
+from labelgraph_jax.predictors.structure import KINDS, choose_hierarchy
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.label_edges import hierarchy_edges
 from tests.deploy.test_export import run_example
 from tests.tiny import tiny_config
 from tests.zoo import Zoo
@@ -86,6 +95,78 @@ def test_labels_near_their_parents_and_contrast_are_learned(zoo, taxonomy, tmp_p
     assert distances[1] < 0.2 * distances[0]
     fit(settings(zoo, taxonomy, "contrast"), tmp_path / "contrast", progress=False)
     assert load(tmp_path / "contrast").decision.consistent is False
+
+
+def test_labels_receive_from_parents_and_children(zoo, taxonomy, tmp_path):
+    config = settings(zoo, taxonomy, "graph")
+    fit(config, tmp_path / "run", progress=False)
+    model = load(tmp_path / "run")
+    graph = model.params["label_graph"]
+    assert {"sender_gate_0", "sender_bias_0", "sender_gate_1"} <= set(graph)
+    assert np.abs(graph["sender_bias_0"]).max() > 0  # learned
+    assert model.config.graph.initialisation == "taxonomy"
+    assert model.decision.consistent is False
+
+
+def test_edges_of_a_hierarchy_have_the_share_of_a_parent_that_is_its_child():
+    # wheat (0) and corn (1) under grain (2) under goods (3); documents are not closed.
+    pairs = np.array([[0, 2], [1, 2], [2, 3]])
+    sets = csr_array(np.array([[1, 0, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]))
+    edges = hierarchy_edges(pairs, sets)
+    found = {
+        (int(r), int(s)): float(w)
+        for r, s, w in zip(*(np.asarray(x) for x in edges), strict=True)
+    }
+    down = {(0, 2): 2 / 3, (1, 2): 1 / 3, (2, 3): 3 / 4}
+    wanted = {**down, **{(s, r): 1 for r, s in down}, **{(n, n): 1 for n in range(4)}}
+    assert found == pytest.approx(wanted)
+
+
+def test_a_hierarchy_is_chosen_kept_and_said(zoo, taxonomy, tmp_path):
+    said: list[str] = []
+    place = tmp_path / "run"
+    config = settings(zoo, taxonomy, "auto")
+    fit(config, place, progress=False, say=said.append)
+    [line] = [line for line in said if line.startswith("hierarchy: ")]
+    found = json.loads((place / "results.json").read_text())["hierarchy_choice"]
+    assert line.endswith(found["said"])
+    assert set(found["gains"]) == {"consistent", "regularised", "contrast"}
+    for gain in found["gains"].values():
+        difference, low, high = gain["mean_f1"]
+        assert low <= difference <= high and 0 <= gain["sure"] <= 1
+    kept = json.loads((place / "structure.json").read_text())["hierarchy"]
+    assert kept == found
+    # What was chosen is what is restored, whatever it is.
+    model = load(place)
+    assert model.config.hierarchy.kind == found["kind"]
+    kept["kind"] = "consistent"
+    (place / "structure.json").write_text(json.dumps({"hierarchy": kept}))
+    (place / "manifest.json").unlink()
+    assert load(place).classifier.parents is not None
+    (place / "structure.json").write_text('{"hierarchy": {"kind": "odd"}}')
+    with pytest.raises(ValueError, match="must say its kind, of none, consistent"):
+        load(place)
+
+
+def test_a_hierarchy_that_helps_is_taken_and_one_that_does_not_is_left():
+    rng = np.random.default_rng(0)
+    # Six leaves that no word tells apart but their parent: the parent is the signal.
+    parents = np.array([[i, 6 + i // 3] for i in range(6)])
+    leaf = rng.integers(0, 6, 240)
+    targets = np.eye(8)[leaf]
+    targets[np.arange(240), 6 + leaf // 3] = 1
+    vectors = rng.normal(size=(240, 30)) + 3 * rng.normal(size=(6, 30))[leaf]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = choose_hierarchy(vectors.astype(np.float32), targets, parents)
+    assert found["kind"] in KINDS and set(found["gains"]) == set(KINDS) - {"none"}
+    # Labels under a parent that they have nothing to do with.
+    wrong = targets.copy()
+    wrong[:, 6:] = rng.random((240, 2)) < 0.5
+    found = choose_hierarchy(vectors.astype(np.float32), wrong, parents)
+    assert found["kind"] != "consistent"
+    assert found["gains"]["consistent"]["mean_f1"][0] <= 0
+    with pytest.raises(ValueError, match="at least 20 training documents"):
+        choose_hierarchy(vectors[:5].astype(np.float32), targets[:5], parents)
 
 
 def test_closed_targets_are_a_task_of_their_own(zoo, taxonomy, tmp_path, capsys):
@@ -195,6 +276,25 @@ def test_a_taxonomy_is_told_and_wrong_ones_are_one_line(
     ("sections", "message"),
     [
         ({"hierarchy": HierarchyConfig(kind="consistent")}, "loss of its own"),
+        ({"hierarchy": HierarchyConfig(kind="auto")}, "loss of its own"),
+        (
+            {"rules": RulesConfig(file="r.txt", kind="shield")},
+            r"rules\.kind='shield' has a loss of its own",
+        ),
+        (
+            {
+                "hierarchy": HierarchyConfig(kind="graph"),
+                "graph": GraphConfig(attention="relu", rank=0),
+            },
+            r"makes the label graph: .*graph\.attention='relu'",
+        ),
+        (
+            {
+                "hierarchy": HierarchyConfig(kind="graph"),
+                "graph": GraphConfig(layers=0),
+            },
+            "got no layers",
+        ),
         (
             {"hierarchy": HierarchyConfig(kind="contrast")},
             "head.kind must be 'product'",

@@ -130,12 +130,13 @@ def _decide(decision: Decision, ranked: bool) -> str:
         ]
     if decision.obeys:
         top = f"-np.sort(-scores, axis=1)[:, {decision.k - 1}:{decision.k}]"
+        mend = "shield_decisions" if decision.shielded else "decode_rules"
         lines += [
-            "from label_rules import Clauses, obeying_labels",
+            f"from label_rules import Clauses, {mend}, obeying_labels",
             'own = json.loads((HERE / "rules.json").read_text("utf-8"))',
             'rules = Clauses(np.array(own["body"]), np.array(own["head"]))',
             f"cut = {top if decision.kind == 'top_k' else 'np.asarray(THRESHOLDS)'}",
-            "chosen = obeying_labels(scores, cut, rules, chosen).decided",
+            f"chosen = obeying_labels(scores, cut, rules, chosen, {mend}).decided",
         ]
     return "\n".join("    " + line.replace("'", '"') for line in lines)
 

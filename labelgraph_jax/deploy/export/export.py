@@ -195,8 +195,12 @@ def write_model(folder: Path, model: Model, program: Program) -> None:
         values = {"rules": texts, "body": body, "head": head}
         write_json(folder / "rules.json", values)
         module = "labelgraph_jax.predictors.decision"
-        names = ("labelgraph_jax.functional.structure.rules", "Clauses")
-        source = self_contained([(module, "obeying_labels"), names], RULES_HEAD)
+        own = "labelgraph_jax.functional.structure"
+        mend = (f"{own}.rules", "decode_rules")
+        if model.decision.shielded:
+            mend = (f"{own}.shield", "shield_decisions")
+        roots = [(module, "obeying_labels"), (f"{own}.rules", "Clauses"), mend]
+        source = self_contained(roots, RULES_HEAD)
         write_text(folder / "label_rules.py", source)
     rule = text_rule(model)
     script = example(rule, model.decision, ranked="label_ids" in program.outputs)

@@ -12,6 +12,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Shaped
 
 _Known = Array | np.ndarray
+LOG_WEIGHT_FLOOR = 1e-3
+"""Smallest edge weight that an additive adjacency starts from: at a weight of zero its
+logarithm, and with it the gradient, would not exist."""
 
 
 class Edges(NamedTuple):
@@ -205,3 +208,13 @@ def edges_from_pairs(parents: Int[ArrayLike, "E 2"], n: int) -> Edges:
     child, parent = parents.T
     codes = np.concatenate([own * n + own, child * n + parent, parent * n + child])
     return make_edges(*np.divmod(np.unique(codes), n), n=n)
+
+
+def log_edge_weights(adjacency: Float[Array, "*edges"]) -> Float[Array, "*edges"]:
+    """Return the start of a learned additive adjacency: `log max(A, floor)`.
+
+    A signed adjacency (Xavier) has no logarithm; its entries are the log-weights.
+    """
+    adjacency = jnp.asarray(adjacency, jnp.float32)
+    logs = jnp.log(jnp.maximum(adjacency, LOG_WEIGHT_FLOOR))
+    return jnp.where((adjacency < 0).any(), adjacency, logs)

@@ -49,7 +49,7 @@ def descendant_max(
     A parent is then at least as high as its child, so that one threshold gives labels
     that agree with the taxonomy. Levels of the taxonomy are computed one after another
     from the bottom, each by a gather: documents times edges in all. The gradient of a
-    maximum goes to the scores that reach it, in equal parts.
+    maximum goes to the score that reaches it, of equals to one.
 
     Example:
         >>> import jax.numpy as jnp
@@ -80,43 +80,37 @@ def descendant_max(
     if not buckets:
         return scores
     rows = scores.reshape(-1, scores.shape[-1]).T  # [N, B]: a label's scores together
-    return _maxima(rows, buckets).T.reshape(scores.shape)
+    inner, sources, _ = _sources(jax.lax.stop_gradient(rows), buckets)
+    return _raised(rows, inner, sources).T.reshape(scores.shape)
 
 
-def _maxima(scores: Float[Array, "N B"], buckets: list[_Bucket]) -> Float[Array, "N B"]:
-    above = _parent_lists(buckets, len(scores))
+def _sources(
+    keys: Shaped[Array, "N B"], buckets: list[_Bucket]
+) -> tuple[Int[np.ndarray, " I"], Int[Array, "I B"], Shaped[Array, "N B"]]:
+    """The labels with children, which of its descendants, or itself, has the highest
+    key of each, and the highest keys of all labels."""
+    rows = jnp.arange(keys.shape[1])
+    sources = jnp.broadcast_to(
+        jnp.arange(len(keys), dtype=jnp.int32)[:, None], keys.shape
+    )
+    for labels, near, _ in buckets:
+        below, own = keys[near], keys[labels]  # [L, K, B], [L, B]
+        slot, highest = below.argmax(axis=1), below.max(axis=1)
+        child = jnp.take_along_axis(jnp.asarray(near, jnp.int32), slot, axis=1)
+        higher = highest > own
+        found = jnp.where(higher, sources[child, rows], sources[labels])
+        sources = sources.at[labels].set(found, unique_indices=True)
+        keys = keys.at[labels].set(jnp.where(higher, highest, own), unique_indices=True)
+    inner = np.concatenate([labels for labels, _, _ in buckets])
+    return inner, sources[inner], keys
 
-    @jax.custom_vjp
-    def raise_all(own: Float[Array, "N B"]) -> Float[Array, "N B"]:
-        raised = own
-        for labels, near, _ in buckets:
-            highest = raised[near].max(axis=1)
-            raised = raised.at[labels].max(highest, unique_indices=True)
-        return raised
 
-    def forward(own: Float[Array, "N B"]) -> tuple[Array, tuple[Array, Array]]:
-        raised = raise_all(own)
-        return raised, (own, raised)
-
-    def backward(kept: tuple[Array, Array], outer: Array) -> tuple[Array]:
-        own, raised = kept
-        # How many reach each maximum: the label itself, its children.
-        reached = (own == raised).astype(outer.dtype)
-        for labels, near, real in buckets:
-            equal = (raised[near] == raised[labels][:, None]) & real[:, :, None]
-            count = equal.sum(axis=1, dtype=outer.dtype)
-            reached = reached.at[labels].add(count, unique_indices=True)
-        # From the top: a child gets its part of what its parents have.
-        total = outer
-        for labels, near, real in above:
-            part = total[near] / jnp.maximum(reached[near], 1)
-            equal = (raised[near] == raised[labels][:, None]) & real[:, :, None]
-            more = jnp.where(equal, part, 0).sum(axis=1)
-            total = total.at[labels].add(more, unique_indices=True)
-        return (jnp.where(own == raised, total / jnp.maximum(reached, 1), 0),)
-
-    raise_all.defvjp(forward, backward)
-    return raise_all(scores)
+def _raised(
+    rows: Shaped[Array, "N B"], inner: Int[np.ndarray, " I"], sources: Int[Array, "I B"]
+) -> Shaped[Array, "N B"]:
+    """The rows, those of labels with children taken from their sources."""
+    found = jnp.take_along_axis(rows, sources, axis=0)
+    return rows.at[inner].set(found, unique_indices=True)
 
 
 def _buckets(parents: Int[ArrayLike, "E 2"], n: int) -> list[_Bucket]:
@@ -226,10 +220,35 @@ def hierarchy_loss(
         probabilities; of logits nothing overflows. That open targets are left out is
         ours.
     """
+    x, positive, kept = loss_cells(logits, targets, target_mask, example_mask)
+    x, positive, kept = (cells.T for cells in (x, positive, kept))  # [N, B]
+    if buckets := _buckets(parents, len(x)):
+        # A true label is above all others below the same one: of a label over a true
+        # one the highest true one is looked for, else the highest.
+        bits = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(x), jnp.int32)
+        order = jnp.where(bits < 0, bits ^ 0x7FFFFFFF, bits) >> 1
+        keys = jnp.where(positive, order + 2**30, order - 2**30)
+        inner, sources, keys = _sources(keys, buckets)
+        x = _raised(x, inner, sources)
+        kept = kept & (positive | (keys < 0))
+    cells = jax.nn.softplus(jnp.where(positive, -x, x))
+    return jnp.sum(cells, where=kept), jnp.sum(kept, dtype=jnp.float32)
+
+
+def loss_cells(
+    logits: Float[ArrayLike, "B N"],
+    targets: Shaped[ArrayLike, "B N"],
+    target_mask: Bool[ArrayLike, "B N"] | None,
+    example_mask: Bool[ArrayLike, " B"] | None,
+) -> tuple[Float[Array, "B N"], Bool[Array, "B N"], Bool[Array, "B N"]]:
+    """Return logits in float32, which are true labels, and which cells count.
+
+    Raises:
+        ValueError: see `hierarchy_loss`.
+    """
     check_axes(
         logits=(logits, "B N"),
         targets=(targets, "B N"),
-        parents=(parents, "E 2"),
         target_mask=(target_mask, "B N"),
         example_mask=(example_mask, "B"),
     )
@@ -243,13 +262,7 @@ def hierarchy_loss(
     if example_mask is not None:
         real = jnp.asarray(example_mask, bool)[:, None]
         kept, x = kept & real, jnp.where(real, x, 0.0)
-    lowest = jnp.finfo(jnp.float32).min
-    both = jnp.stack([x, jnp.where(positive, x, lowest)])
-    highest, through_true = descendant_max(both, parents)
-    is_open = ~positive & (through_true > lowest)
-    kept = kept & ~is_open
-    cells = jax.nn.softplus(jnp.where(positive, -through_true, highest))
-    return jnp.sum(cells, where=kept), jnp.sum(kept, dtype=jnp.float32)
+    return x, positive, kept
 
 
 def recursive_regularisation(

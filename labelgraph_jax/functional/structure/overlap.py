@@ -61,6 +61,7 @@ def overlap_contrast(
     keys: Float[ArrayLike, "K D"] | None = None,
     key_targets: Shaped[ArrayLike, "K N"] | None = None,
     label_vectors: Float[ArrayLike, "N D"] | None = None,
+    label_products: Float[ArrayLike, "B N"] | None = None,
     temperature: float = 0.1,
     kind: Overlap = "jaccard",
     example_mask: Bool[ArrayLike, " B"] | None = None,
@@ -90,6 +91,7 @@ def overlap_contrast(
         targets: positive where > 0.
         keys, key_targets: further documents, and their labels.
         label_vectors: of every label.
+        label_products: `vectors @ label_vectors.T`, where a model has it already.
         temperature: t; a Python number.
         kind: of overlap.
         example_mask: True where the document is real, False where it is padding.
@@ -100,6 +102,7 @@ def overlap_contrast(
 
     Raises:
         ValueError: shapes do not fit together; keys without targets, or the reverse;
+            products without label vectors;
             the temperature is not above 0; a target is NaN or outside 0..1 (seen only
             where it is known).
 
@@ -114,10 +117,13 @@ def overlap_contrast(
         keys=(keys, "K D"),
         key_targets=(key_targets, "K N"),
         label_vectors=(label_vectors, "N D"),
+        label_products=(label_products, "B N"),
         example_mask=(example_mask, "B"),
     )
     if (keys is None) != (key_targets is None):
         raise ValueError("keys and key_targets must be given together, got one of them")
+    if label_products is not None and label_vectors is None:
+        raise ValueError("label_products must be given with label_vectors, got neither")
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
     check_targets(targets, None, example_mask)
@@ -130,19 +136,26 @@ def overlap_contrast(
         positive = jnp.where(real[:, None], positive, 0.0)
     # Others: the batch, earlier documents, labels; never the document itself.
     others = [own]
+    products = [own @ own.T]
     weights = [label_overlap(positive, positive, kind=kind)]
     allowed = [real & ~jnp.eye(len(own), dtype=bool)]
     if keys is not None and key_targets is not None:
         others.append(jnp.asarray(keys, jnp.float32))
+        products.append(own @ others[-1].T)
         weights.append(label_overlap(positive, key_targets, kind=kind))
     if label_vectors is not None:
         others.append(jnp.asarray(label_vectors, jnp.float32))
+        found = own @ others[-1].T if label_products is None else label_products
+        found = jnp.asarray(found, jnp.float32)
+        products.append(jnp.where(real[:, None], found, 0.0))
         count = jnp.sum(positive, axis=1, keepdims=True)
         weights.append(positive / jnp.maximum(count, 1.0))
     allowed += [jnp.ones(w.shape, bool) for w in weights[1:]]
     mask = jnp.concatenate(allowed, axis=1)
     weight = jnp.where(mask, jnp.concatenate(weights, axis=1), 0.0)
-    score = _unit(own) @ _unit(jnp.concatenate(others)).T / temperature
+    size = jnp.concatenate([_inverse_length(part) for part in others])
+    score = jnp.concatenate(products, axis=1) * size / temperature
+    score = score * size[: len(own), None]
     # A document alone has nobody to be compared with.
     score = jnp.where(mask, score, -1e30)
     log_share = jax.nn.log_softmax(score, axis=1)
@@ -153,6 +166,5 @@ def overlap_contrast(
     return -jnp.sum(each), jnp.sum(counts, dtype=jnp.float32)
 
 
-def _unit(vectors: Float[Array, "K D"]) -> Float[Array, "K D"]:
-    square = jnp.sum(vectors**2, axis=1, keepdims=True)
-    return vectors * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+def _inverse_length(vectors: Float[Array, "K D"]) -> Float[Array, " K"]:
+    return jax.lax.rsqrt(jnp.maximum(jnp.sum(vectors**2, axis=1), 1e-24))

@@ -187,11 +187,18 @@ def decode_rules(
         broken, starts = np.unique(rows[order], return_index=True)
         for row, own in zip(broken, np.split(rules[order], starts[1:]), strict=True):
             mended = solver.mend(chosen[row], scores[row], own.tolist(), most_tried)
-            changes += [(row, label, rule) for label, rule in mended.items()]
-        at, labels, _ = np.array(changes, np.int64).T
-        chosen[at, labels] ^= True
+            changes += [(int(row), label, rule) for label, rule in mended.items()]
+    return decisions_of(chosen, changes)
+
+
+def decisions_of(
+    decided: Bool[np.ndarray, "M N"], changes: Sequence[tuple[int, int, int]]
+) -> RuleDecisions:
+    """Decisions after changes, each a document, a label and the rule behind it."""
     found = np.array(changes, np.int64).reshape(-1, 3)
-    return RuleDecisions(chosen, *found.T)
+    rows, labels, rules = found.T
+    decided[rows, labels] ^= True
+    return RuleDecisions(decided, rows, labels, rules)
 
 
 @functools.lru_cache(maxsize=4)

@@ -19,7 +19,11 @@ from labelgraph_jax.functional.graph.adjacency import (
     conditional_adjacency,
     cooccurrence,
 )
-from labelgraph_jax.functional.graph.edges import Edges, adjacency_from_edges
+from labelgraph_jax.functional.graph.edges import (
+    Edges,
+    adjacency_from_edges,
+    log_edge_weights,
+)
 from labelgraph_jax.inspection.graph.report import (
     GraphReport,
     compare,
@@ -28,7 +32,6 @@ from labelgraph_jax.inspection.graph.report import (
 )
 from labelgraph_jax.inspection.label_side import learned_values
 from labelgraph_jax.inspection.titles import titles_of_numbers
-from labelgraph_jax.modules.label_graph import log_edge_weights
 from labelgraph_jax.modules.pretrained import find_pretrained
 from labelgraph_jax.predictors.documents import document_tokenizer, fingerprint
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder

@@ -127,6 +127,8 @@ def _notes(results: Mapping[str, Any]) -> tuple[str, ...]:
         notes += [sentence(adapted), *filter(None, [adapted.get("warning")])]
     if graph := results.get("graph"):
         notes.append(f"label graph, chosen on training documents: {graph['said']}")
+    if chosen := results.get("hierarchy_choice"):
+        notes.append(f"hierarchy.kind='auto' took {chosen['said']}")
     return tuple(notes)
 
 

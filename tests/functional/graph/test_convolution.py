@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from labelgraph_jax.functional.graph.convolution import (
+    gated_convolution,
     graph_convolution,
     normalise_adjacency,
 )
+from labelgraph_jax.functional.graph.edges import edges_from_adjacency
 from tests.examples import examples
 from tests.reference import convolution as reference
 
@@ -97,6 +99,30 @@ def test_graph_convolution_equals_the_loop_and_permutes_with_the_labels(seed, or
     np.testing.assert_allclose(out, expected, atol=1e-5)
     moved = convolve(nodes[order], kernel, adjacency[order][:, order])
     np.testing.assert_allclose(moved, out[order], atol=1e-5)
+
+
+@few_examples
+@given(st.integers(0, 99))
+def test_senders_are_weighed_by_their_gates(seed):
+    nodes, kernel, adjacency = drawn(seed)
+    rng = np.random.default_rng(seed)
+    sizes = nodes.shape[1], len(nodes)
+    gate_kernel, bias = (jnp.asarray(rng.normal(size=n), jnp.float32) for n in sizes)
+    out = jax.jit(gated_convolution)(nodes, kernel, adjacency, gate_kernel, bias)
+    doubles = np.asarray(nodes, float)
+    sent = [
+        row / (1 + np.exp(-(row @ np.asarray(gate_kernel, float) + float(b))))
+        for row, b in zip(doubles, bias, strict=True)
+    ]
+    expected = reference.graph_convolution(
+        np.array(sent), *(np.asarray(x, float) for x in (kernel, adjacency))
+    )
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+    matrix = np.abs(np.asarray(adjacency))
+    graph = edges_from_adjacency(matrix)
+    listed = gated_convolution(nodes, kernel, graph, gate_kernel, bias)
+    whole = gated_convolution(nodes, kernel, jnp.asarray(matrix), gate_kernel, bias)
+    np.testing.assert_allclose(listed, whole, atol=1e-5)
 
 
 def test_the_identity_passes_every_label_its_own_projection():

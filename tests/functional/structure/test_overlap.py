@@ -93,6 +93,19 @@ def test_a_document_is_drawn_to_its_labels():
     assert down[0] > 0 > down[1]
 
 
+def test_products_that_are_there_are_taken():
+    rng = np.random.default_rng(0)
+    vectors, labels = rng.normal(size=(4, 3)), rng.normal(size=(6, 3))
+    sets, real = rng.random((4, 6)) < 0.4, np.array([True, True, True, False])
+    given = {"label_vectors": labels, "example_mask": real}
+    vectors[3] = np.nan  # padding
+    wanted = F.overlap_contrast(vectors, sets, **given)
+    found = F.overlap_contrast(
+        vectors, sets, **given, label_products=vectors @ labels.T
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
 def test_another_order_of_the_documents_changes_nothing():
     rng = np.random.default_rng(0)
     vectors, sets = rng.normal(size=(6, 4)), rng.random((6, 3)) < 0.5
@@ -132,6 +145,7 @@ def test_padding_takes_no_part():
     [
         ({"temperature": 0.0}, "temperature must be above 0, got 0"),
         ({"keys": jnp.zeros((1, 2))}, "must be given together"),
+        ({"label_products": jnp.zeros((2, 3))}, "must be given with label_vectors"),
     ],
 )
 def test_what_cannot_be_is_refused(options, message):
