@@ -133,6 +133,7 @@ def write_files(folder: Path, page: str) -> None:
     raw = [{"id": f"r{i}", "text": d["text"]} for i, d in enumerate(documents(160, 7))]
     write_jsonl(folder / "raw.jsonl", raw)
     write_jsonl(folder / "more.jsonl", raw)
+    write_jsonl(folder / "stream.jsonl", documents(60, 9))
     write_answers(folder, [Document(d["id"], d["text"], ()) for d in raw])
     for name, seed in {"anna": 1, "ben": 3, "model": 1}.items():
         said = [

@@ -40,6 +40,7 @@ from labelgraph_jax.cli.commands.settings import (
 )
 from labelgraph_jax.cli.commands.setup import Doctor
 from labelgraph_jax.cli.commands.sources import Agree, Weak
+from labelgraph_jax.cli.commands.streams import Learn
 from labelgraph_jax.cli.commands.training import Distil, Ensemble, Memory, Train
 from labelgraph_jax.cli.help_text import first_sentence
 from labelgraph_jax.config import Config
@@ -93,6 +94,7 @@ VERBS: dict[str, type | dict[str, type]] = {
     },
     "pseudo": {"write": PseudoWrite, "read": PseudoRead},
     "agree": Agree,
+    "learn": Learn,
     "memory": Memory,
     "distil": Distil,
     "discover": Discover,
@@ -108,7 +110,7 @@ VERBS: dict[str, type | dict[str, type]] = {
 }
 """Names that can be typed first, and after the name of a group."""
 MAKERS = (
-    *(Train, Ensemble, Memory, Distil, Report, Export, Serve),
+    *(Learn, Train, Ensemble, Memory, Distil, Report, Export, Serve),
     *(DataExport, LabelsAdd, LabelsRemove, Discover, Weak, PseudoWrite, PseudoRead),
     *(TaxonomyPropose, TaxonomyUpdate, TaxonomyReview, TaxonomyRead),
 )

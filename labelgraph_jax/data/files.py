@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 import time
 import uuid
@@ -113,6 +114,15 @@ def sync_tree(folder: Path) -> None:
         list(pool.map(sync, [path for path in folder.rglob("*") if path.is_file()]))
     for inner in (*folder.rglob("*/"), folder, folder.parent):
         sync(inner)
+
+
+def link_or_copy(source: str, target: str) -> str:
+    """Give a file a second name; where no link can be, a copy."""
+    try:
+        os.link(source, target)
+        return target
+    except OSError:
+        return shutil.copy2(source, target)
 
 
 def make_folder(path: Path) -> None:

@@ -6,10 +6,7 @@ from labelgraph_jax.functional.attention.document_graph import (
     document_graph_scores,
     label_documents,
 )
-from labelgraph_jax.functional.attention.forms import (
-    graph_attention_v2,
-    message_gate,
-)
+from labelgraph_jax.functional.attention.forms import graph_attention_v2, message_gate
 from labelgraph_jax.functional.attention.graph_attention import (
     graph_attention,
     masked_softmax,
@@ -190,6 +187,13 @@ from labelgraph_jax.functional.ranker.position_bias import (
     position_logits,
 )
 from labelgraph_jax.functional.ranker.scores import weighted_product, weighted_sum
+from labelgraph_jax.functional.streams.reservoir import Reservoir, reservoir_insert
+from labelgraph_jax.functional.streams.running import (
+    PageHinkley,
+    decayed_edges,
+    page_hinkley,
+    running_quantile,
+)
 from labelgraph_jax.functional.structure.hierarchy import (
     descendant_max,
     hierarchy_contrast,
@@ -246,9 +250,11 @@ __all__ = [
     "LabelCounts",
     "LabelScores",
     "Neighbours",
+    "PageHinkley",
     "PairAgreement",
     "PriorShift",
     "PseudoLabels",
+    "Reservoir",
     "RuleDecisions",
     "Task",
     "ThresholdFits",
@@ -281,6 +287,7 @@ __all__ = [
     "count_cuts",
     "cross_fitted_decisions",
     "cross_stitch",
+    "decayed_edges",
     "decide_top_k",
     "decision_counts",
     "decode_rules",
@@ -356,6 +363,7 @@ __all__ = [
     "normalise_adjacency",
     "normalise_experts",
     "overlap_contrast",
+    "page_hinkley",
     "pair_agreement",
     "pool_windows",
     "position_logits",
@@ -371,10 +379,12 @@ __all__ = [
     "receiver_scores_v2",
     "recursive_regularisation",
     "relu_graph_attention",
+    "reservoir_insert",
     "ridge_token_table",
     "rmse",
     "roc_auc",
     "rule_loss",
+    "running_quantile",
     "shield_decisions",
     "shield_loss",
     "shield_reasons",

@@ -82,6 +82,12 @@ class HostBag:
                 vectors = []
         return Predictions(None, found, len(self.labels))
 
+    def vectors(self, examples: Examples) -> Float[np.ndarray, "M D"]:
+        """Vectors of all documents, in their order."""
+        starts = range(0, len(examples), DOCUMENTS)
+        parts = [self._vectors(examples, slice(i, i + DOCUMENTS)) for i in starts]
+        return np.concatenate(parts).astype(np.float32)
+
     def _logits(self, vectors: Float[np.ndarray, "B D"]) -> Float[np.ndarray, "B N"]:
         rows = ALONE // max(self.labels.size, 1)
         if rows < 4:  # so many labels are worth it

@@ -23,7 +23,7 @@
     results.json      metrics of the finished run, and what data they were measured on
     test_predictions.npz   what the model made of the test documents
     manifest.json     checksums of the files that decide an answer, see `manifest`
-    report.html       the report, and its pictures in report/
+    report.html       the report, pictures in report/;  learned/  see `learned`
 
 Every file is readable without this package, and reading one executes nothing.
 """
@@ -106,7 +106,10 @@ class Workdir:
         if not isinstance(path, (str, PathLike)):
             raise WorkdirError(f"a work directory must be a path, got {short(path)}")
         # Absolute: a model reads files of it later, from any current directory.
+        # A link is followed once: what it points to may change meanwhile.
         workdir = cls(Path(path).absolute())
+        if workdir.path.is_symlink():
+            workdir = cls(workdir.path.resolve())
         try:
             known = workdir.path.is_dir()
         except OSError:  # no name that a file may have

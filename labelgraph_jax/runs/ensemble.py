@@ -1,6 +1,5 @@
 """Several finished runs joined into one work directory."""
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +8,7 @@ from typing import Any
 
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.config.wording import counted
-from labelgraph_jax.data.files import write_json
+from labelgraph_jax.data.files import link_or_copy, write_json
 from labelgraph_jax.predictors.ensemble import fit_weights, join
 from labelgraph_jax.predictors.manifest import FILE, seal
 from labelgraph_jax.predictors.memory.files import read_added
@@ -138,21 +137,13 @@ def _copy_files(places: Sequence[Workdir], to: Workdir) -> None:
         shutil.copytree(
             place.path,
             to.path / MEMBERS / str(number),
-            copy_function=_link_or_copy,
+            copy_function=link_or_copy,
             ignore=shutil.ignore_patterns("tensorboard", "metrics.jsonl"),
         )
     names = ("config.json", "data.json", "labels.json", "label_graph.npz")
     for name in (*names, "layout.json"):
         if name in names or (places[0].path / name).is_file():
             shutil.copyfile(places[0].path / name, to.path / name)
-
-
-def _link_or_copy(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-        return target
-    except OSError:
-        return shutil.copy2(source, target)
 
 
 def _of_the_first(places: Sequence[Workdir]) -> dict[str, Any]:

@@ -590,6 +590,39 @@ EXAMPLES: dict[str, Example] = {
         {"probabilities": "B N unit", "prior": "N unit"},
         half=None,
     ),
+    "reservoir_insert": Example(
+        lambda owners, uniforms: F.reservoir_insert(
+            F.Reservoir.empty(6, 4)._replace(owners=owners), 1, uniforms
+        ),
+        {"owners": "M id:N", "uniforms": "2 unit"},
+        smooth=False,
+        half=None,
+    ),
+    "page_hinkley": Example(
+        lambda value: F.page_hinkley(F.PageHinkley.start(), value),
+        {"value": "float"},
+        half=None,
+        smooth=False,
+    ),
+    "running_quantile": Example(
+        functools.partial(F.running_quantile, quantile=0.3),
+        {"estimates": "N float", "values": "B N float", "mask": "B N mask"},
+        half=None,
+        smooth=False,
+    ),
+    "decayed_edges": Example(
+        lambda weights, senders, receivers: F.decayed_edges(
+            F.Edges(*[jnp.array([0, 1])] * 2, jnp.ones(2)),
+            receivers,
+            senders,
+            weights,
+            decay=0.9,
+            n=4,
+        ),
+        {"weights": "M unit", "senders": "M id:N", "receivers": "M id:N"},
+        half=None,
+        smooth=False,
+    ),
     "vote_model": Example(
         lambda votes, cast: F.vote_model(votes - cast, method="em"),
         {"votes": "B N id:2", "cast": "B N id:2"},

@@ -135,6 +135,9 @@ class Serve:
     quiet: Quiet = False
     log_requests: Flag = False
     """A line per request on standard error."""
+    follow: Flag = False
+    """Swap to every new version of the model, such as `learn` writes; POST /reload does
+    so once."""
     limits: Annotated[Limits, tyro.conf.arg(name="")] = field(default_factory=Limits)
 
     def execute(self) -> int:
@@ -149,6 +152,7 @@ class Serve:
             limits=self.limits,
             say=remarks(self.quiet, "labelgraph: "),
             log=remarks(False, "labelgraph: ") if self.log_requests else None,
+            follow=self.follow,
         )
 
 

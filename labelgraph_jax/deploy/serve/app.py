@@ -1,6 +1,6 @@
 """The addresses of a service."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,13 @@ from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.metrics import Metrics
 from labelgraph_jax.deploy.serve.scoring import Asked
 from labelgraph_jax.deploy.serve.service import Service
+from labelgraph_jax.deploy.serve.versions import require_loopback
 
 PATHS = frozenset(
     f"/{name}"
     for name in (
         *("predict", "labels", "model", "healthz", "livez", "metrics", "docs"),
-        "openapi.json",
+        *("reload", "openapi.json"),
     )
 )
 DOCS = """<!DOCTYPE html>
@@ -73,6 +74,7 @@ def make_app(
     hosts: Hosts,
     say: Callable[[str], None],
     log: Callable[[str], None] | None = None,
+    reload: Callable[[], Awaitable[dict[str, Any]]] | None = None,
 ) -> App:
     """The whole application, as a server runs it.
 
@@ -85,6 +87,7 @@ def make_app(
         hosts: the names that it answers to.
         say: takes what went wrong.
         log: takes a line per request; None for none.
+        reload: swaps to the newest version of the model; None where none comes.
     """
     app = FastAPI(
         title="labelgraph",
@@ -109,6 +112,8 @@ def make_app(
         _add_prediction(app, service, limits)
         _add_labels(app, service)
     _add_model(app, service)
+    if reload is not None:
+        _add_reload(app, reload)
     _add_state(app, service, metrics)
     _add_docs(app)
     return Guard(app, limits, metrics, app.state.paths, hosts, say, log)
@@ -164,8 +169,9 @@ def _add_prediction(app: FastAPI, service: Service, limits: Limits) -> None:
             asked = Asked(
                 asked.top_k, asked.scores, columns_of(names, model.label_space)
             )
+        version = service.about["model"]
         rows = await service.answer(texts, asked)
-        return _json({"model": service.about["model"], "documents": rows})
+        return _json({"model": version, "documents": rows})
 
 
 def _add_row_prediction(app: FastAPI, service: Service, limits: Limits) -> None:
@@ -183,8 +189,9 @@ def _add_row_prediction(app: FastAPI, service: Service, limits: Limits) -> None:
     async def predict(request: Request) -> Response:
         rows, asked = read_row_question(await _json_body(request, limits), limits)
         assert service.model is not None
+        version = service.about["model"]
         found = await service.answer(rows, asked)
-        return _json({"model": service.about["model"], "rows": found})
+        return _json({"model": version, "rows": found})
 
 
 def _check_chunked(model: Any, asked: Asked, names: tuple[str, ...]) -> None:
@@ -226,6 +233,18 @@ def _add_model(app: FastAPI, service: Service) -> None:
     async def model() -> Response:
         assert service.model is not None
         return _json(service.about)
+
+
+def _add_reload(app: FastAPI, reload: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+    @app.post(
+        "/reload",
+        summary="Swap to the newest version of the model; on this machine alone",
+        responses=_responses(403, 409, 500, 503),
+    )
+    async def newest(request: Request) -> Response:
+        client = request.client.host if request.client else ""
+        require_loopback(client, request.headers.get("origin"))
+        return _json(await reload())
 
 
 def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:

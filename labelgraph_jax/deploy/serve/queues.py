@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from labelgraph_jax.deploy.serve.errors import RefusedError
 from labelgraph_jax.deploy.serve.scoring import Asked, Text
 from labelgraph_jax.deploy.serve.shapes import (
     Bucket,
@@ -19,7 +20,7 @@ Key = tuple[Bucket, ...]
 
 @dataclass(eq=False)
 class Job:
-    """A request that is being answered."""
+    """A request that is being answered, by the version of the model it was asked of."""
 
     texts: Sequence[Any]
     asked: Asked
@@ -28,6 +29,7 @@ class Job:
     left: int = 0
     cancelled: bool = False
     what: str = "text"
+    scorer: Any = None
 
 
 @dataclass(eq=False)
@@ -123,3 +125,57 @@ class Queues:
     def _longest(self, key: Key) -> float:
         costs = self.cost(key)
         return costs[min(costs)]
+
+
+class Versions:
+    """Queues of every version of a model that is still asked, the oldest first."""
+
+    def __init__(self) -> None:
+        self._queues: list[tuple[Any, Queues]] = []
+
+    def __len__(self) -> int:
+        return sum(len(queue) for _, queue in self._queues)
+
+    def begin(self, scorer: Any) -> Queues:
+        """Make a queue for a version, behind those of the others."""
+        queue = Queues(scorer.cost, scorer.join)
+        self._queues.append((scorer, queue))
+        return queue
+
+    def add(self, waiting: Waiting) -> None:
+        """Let a text wait for the version that it was asked of."""
+        scorer = waiting.job.scorer
+        own = [queue for known, queue in self._queues if known is scorer]
+        (own[0] if own else self.begin(scorer)).add(waiting)
+
+    def take(self) -> list[Waiting]:
+        """The next batch, all of one version."""
+        while self._queues:
+            batch = self._queues[0][1].take()
+            if batch or len(self._queues) == 1:
+                return batch
+            self._queues.pop(0)
+        return []
+
+
+Outcome = tuple[Waiting, "dict[str, Any] | Exception"]
+
+
+def hand_over(outcomes: "list[Outcome]") -> None:
+    """Give requests what was found for their texts; in the event loop."""
+    for waiting, outcome in outcomes:
+        job = waiting.job
+        if job.future.done():
+            continue
+        numbered = len(job.texts) > 1 or job.what == "row"
+        if isinstance(outcome, RefusedError) and numbered:
+            reason = f"{job.what} {waiting.place}: {outcome.reason}"
+            outcome = RefusedError(outcome.status, reason, outcome.kind)
+        if isinstance(outcome, Exception):
+            job.cancelled = True
+            job.future.set_exception(outcome)
+            continue
+        job.rows[waiting.place] = outcome | {"id": str(waiting.place)}
+        job.left -= 1
+        if not job.left:
+            job.future.set_result(None)

@@ -1,5 +1,6 @@
 """The beginning and the end of a service."""
 
+import asyncio
 import contextlib
 import errno
 import importlib.util
@@ -51,6 +52,7 @@ def serve(
     limits: Limits | None = None,
     say: Say = lambda line: None,
     log: Say | None = None,
+    follow: bool = False,
 ) -> int:
     """Serve a trained model until SIGTERM or Ctrl-C, and finish what it holds.
 
@@ -63,6 +65,7 @@ def serve(
         limits: of requests and waiting.
         say: takes a line about what is going on.
         log: takes a line per request; None for none.
+        follow: swap to every new version, as `POST /reload` does when it is asked.
 
     Returns:
         0, or 1 where requests were left unanswered at the end, or a thread was stuck.
@@ -72,7 +75,8 @@ def serve(
         WorkdirError: no model stands there.
     """
     require_extra()
-    place = Workdir.existing(workdir)
+    Workdir.existing(workdir)
+    place = Workdir(Path(workdir).absolute())  # a link may move
     limits, hosts = limits or Limits(), Hosts(host, allowed_hosts)
     listening = listen(host, port)
     with contextlib.closing(listening):
@@ -86,7 +90,7 @@ def serve(
         told = None if log is None else teller.through(log)
         whole = False
         try:
-            code, whole = _run(place, listening, limits, hosts, tell, told)
+            code, whole = _run(place, listening, limits, hosts, tell, told, follow)
         finally:
             whole = teller.end() and whole
     if not whole:
@@ -103,6 +107,7 @@ def _run(
     hosts: Hosts,
     say: Say,
     log: Say | None,
+    follow: bool,
 ) -> tuple[int, bool]:
     """The exit code, and whether every thread has ended."""
     import uvicorn
@@ -111,10 +116,12 @@ def _run(
     from labelgraph_jax.deploy.serve.metrics import Metrics
     from labelgraph_jax.deploy.serve.protocol import connections
     from labelgraph_jax.deploy.serve.service import Service
+    from labelgraph_jax.deploy.serve.versions import Reloader
 
     Compilations.listen()
     metrics = Metrics()
     service = Service(lambda: load(place.path), limits, metrics, say)
+    reloader = Reloader(service, place.path, say)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
     config = uvicorn.Config(
         make_app(
@@ -124,6 +131,7 @@ def _run(
             hosts=hosts,
             say=say,
             log=log,
+            reload=reloader.reload,
         ),
         http=connections(limits, metrics),
         ws="none",
@@ -146,7 +154,10 @@ def _run(
 
         async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
             service.start(self.told)
+            following = asyncio.create_task(reloader.follow()) if follow else None
             await super()._serve(sockets)
+            if following:
+                following.cancel()
 
         def told(self) -> None:
             """The service is ready, or has failed."""

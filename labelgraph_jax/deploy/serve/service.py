@@ -17,7 +17,13 @@ from labelgraph_jax.deploy.serve.compilations import Compilations
 from labelgraph_jax.deploy.serve.errors import RefusedError, WorkerError, unreadable
 from labelgraph_jax.deploy.serve.limits import Limits
 from labelgraph_jax.deploy.serve.metrics import Metrics
-from labelgraph_jax.deploy.serve.queues import Job, Queues, Waiting
+from labelgraph_jax.deploy.serve.queues import (
+    Job,
+    Outcome,
+    Versions,
+    Waiting,
+    hand_over,
+)
 from labelgraph_jax.deploy.serve.rows import RowScorer, scorer_of
 from labelgraph_jax.deploy.serve.scoring import Asked, Scorer
 from labelgraph_jax.predictors.model import Model
@@ -33,8 +39,6 @@ GIVE_UP_AFTER = 2
 """Times the time limit of a request that one piece of work may take; then the service
 ends, for a thread that is stuck cannot be ended."""
 RETRY_AFTER = {"Retry-After": "1"}
-
-Outcome = tuple[Waiting, "dict[str, Any] | Exception"]
 
 
 class Service:
@@ -71,7 +75,7 @@ class Service:
         self._inbox: deque[Job] = deque()
         self._waiting = 0
         self._stopped = False
-        self._queues: Queues | None = None
+        self._queues: Versions | None = None
         self._threads: list[threading.Thread] = []
         self._jobs: set[Job] = set()
         self._busy: dict[str, float] = {}
@@ -180,6 +184,7 @@ class Service:
             return []
         job = Job(texts, asked, self._loop.create_future(), [None] * len(texts))
         job.left = len(texts)
+        job.scorer = self.scorer
         job.what = "text" if self.scorer is None else self.scorer.what
         with self._changed:
             if self._stopped or self._waiting + len(texts) > self.limits.max_queue:
@@ -219,7 +224,12 @@ class Service:
                     return
                 jobs: list[Job] = []
                 count = 0
-                while self._inbox and count < READ_TOGETHER:
+                own = self._inbox[0].scorer
+                while (
+                    self._inbox
+                    and count < READ_TOGETHER
+                    and self._inbox[0].scorer is own
+                ):
                     jobs.append(self._inbox.popleft())
                     count += len(jobs[-1].texts)
             with self._working(READING):
@@ -234,11 +244,13 @@ class Service:
             del self._busy[work]
 
     def _read(self, jobs: list[Job]) -> None:
-        assert self.scorer is not None
         # What is cancelled from here on is read all the same: results stay in order.
         going = [job for job in jobs if not job.cancelled]
         gone = sum(len(job.texts) for job in jobs) - sum(len(j.texts) for j in going)
-        results = iter(self._texts([text for job in going for text in job.texts]))
+        texts = [text for job in going for text in job.texts]
+        for job in going:  # one that came before there was a model has none
+            job.scorer = job.scorer or self.scorer
+        results = iter(self._texts(texts, jobs[0].scorer or self.scorer))
         now = time.monotonic()
         ready: list[Waiting] = []
         failed: list[Outcome] = []
@@ -258,14 +270,13 @@ class Service:
             self._changed.notify_all()
         self._deliver(failed)
 
-    def _texts(self, texts: list[Any]) -> Sequence[Any]:
+    def _texts(self, texts: list[Any], scorer: Any) -> Sequence[Any]:
         """Texts as the model reads them; why in place of one that it fails at."""
-        assert self.scorer is not None
         try:
-            return self.scorer.read(texts) if texts else []
+            return scorer.read(texts) if texts else []
         except BaseException as error:  # a panic of Rust is no Exception
             if len(texts) > 1:
-                return [read for text in texts for read in self._texts([text])]
+                return [read for text in texts for read in self._texts([text], scorer)]
             self._say(traceback.format_exc())
             return [unreadable(error)]
 
@@ -294,12 +305,27 @@ class Service:
             return False
         self.metrics.before_ready.set(Compilations.count)
         with self._changed:
-            self.scorer, self._queues = scorer, Queues(scorer.cost, scorer.join)
+            self.scorer, self._queues = scorer, Versions()
+            self._queues.begin(scorer)
             if self.state == "compiling":
                 self.state = "ready"
             self._changed.notify_all()
         self._call(self._on_change)
         return True
+
+    async def swap(self, load: Callable[[], Model | TableModel]) -> None:
+        """Answer with another model from now on; it is compiled beside this one."""
+
+        def compiled() -> Scorer | RowScorer:
+            scorer = scorer_of(load(), self.limits)
+            scorer.compile_all(lambda: not self._stopped)
+            return scorer
+
+        scorer = await asyncio.to_thread(compiled)
+        about = scorer.about
+        self.metrics.before_ready.set(Compilations.count)
+        with self._changed:
+            self.scorer, self.about = scorer, about
 
     def _next(self, answered: int, took: float) -> list[Waiting]:
         """The next batch, once there is one; nothing once the service is stopped.
@@ -341,11 +367,10 @@ class Service:
         return []
 
     def _scored(self, batch: list[Waiting]) -> list[Outcome]:
-        assert self.scorer is not None
         started = time.perf_counter()
         try:
             read: list[Any] = [waiting.text for waiting in batch]
-            rows = self.scorer.answer(
+            rows = batch[0].job.scorer.answer(
                 read,
                 [waiting.job.asked for waiting in batch],
             )
@@ -360,7 +385,7 @@ class Service:
 
     def _deliver(self, outcomes: list[Outcome]) -> None:
         if outcomes:
-            self._call(lambda: _hand_over(outcomes))
+            self._call(lambda: hand_over(outcomes))
 
     def _call(self, what: Callable[[], None]) -> None:
         """In the event loop, if there still is one."""
@@ -370,22 +395,3 @@ class Service:
                 self._loop.call_soon_threadsafe(what)
             except RuntimeError:
                 return
-
-
-def _hand_over(outcomes: list[Outcome]) -> None:
-    for waiting, outcome in outcomes:
-        job = waiting.job
-        if job.future.done():
-            continue
-        numbered = len(job.texts) > 1 or job.what == "row"
-        if isinstance(outcome, RefusedError) and numbered:
-            reason = f"{job.what} {waiting.place}: {outcome.reason}"
-            outcome = RefusedError(outcome.status, reason, outcome.kind)
-        if isinstance(outcome, Exception):
-            job.cancelled = True
-            job.future.set_exception(outcome)
-            continue
-        job.rows[waiting.place] = outcome | {"id": str(waiting.place)}
-        job.left -= 1
-        if not job.left:
-            job.future.set_result(None)

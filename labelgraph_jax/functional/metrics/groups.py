@@ -206,11 +206,15 @@ def competing_r_precision(
     2019, section 4.3 (harmonic mean of seen and unseen classes).
 
     Example:
+        >>> import labelgraph_jax as lg
         >>> import numpy as np
         >>> ids, groups = np.array([[0, 2]]), {"seen": [0, 1], "unseen": [2]}
         >>> truth = np.array([0, 3]), np.array([0, 1, 2])  # one document with all three
-        >>> competing_r_precision(ids, *truth, groups, labels=3, k=2)
-        {'seen': 0.5, 'unseen': 1.0, 'harmonic_mean': 0.6666666666666666}
+        >>> found = lg.functional.competing_r_precision(
+        ...     ids, *truth, groups, labels=3, k=2
+        ... )
+        >>> {name: round(value, 3) for name, value in found.items()}
+        {'seen': 0.5, 'unseen': 1.0, 'harmonic_mean': 0.667}
     """
     if not 1 <= k <= ids.shape[1]:
         raise ValueError(f"k must lie from 1 to {ids.shape[1]}, got {k}")

@@ -1,0 +1,159 @@
+"""A stream of labelled texts and of changes to labels, a JSON object a line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from labelgraph_jax.data.documents import DataError
+from labelgraph_jax.data.readers.fields import (
+    check_labels,
+    check_text,
+    json_object,
+)
+from labelgraph_jax.data.readers.limits import MIB, longest_line, raised
+
+CONTROL = {
+    "remove": ("label",),
+    "rename": ("label", "to"),
+    "merge": ("labels", "to"),
+    "split": ("label", "to"),
+}
+"""Changes to labels, and the keys that each of them has."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line: a text with its labels, or a change.
+
+    Attributes:
+        where: it stands, `file:line`.
+        text: of a document.
+        labels: of it; None where nothing is known of them.
+        change: one of `CONTROL` with its keys; None of a document.
+    """
+
+    where: str
+    text: str = ""
+    labels: tuple[str, ...] | None = None
+    change: Mapping[str, Any] | None = None
+
+
+@dataclass
+class LabelledStream:
+    """The entries of an open file, and how far it has been read.
+
+    Args:
+        stream: of bytes.
+        name: of the file.
+        text_key, labels_key: of a document's text and labels.
+
+    Attributes:
+        offset: bytes that were read.
+        line: lines that were read.
+    """
+
+    stream: IO[bytes]
+    name: str
+    text_key: str = "text"
+    labels_key: str = "labels"
+    offset: int = 0
+    line: int = 0
+    _hash: Any = field(default_factory=hashlib.sha256, repr=False)
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """Bytes that were read, and their SHA-256."""
+        return {"offset": self.offset, "sha256": self._hash.hexdigest()}
+
+    def skip(self, position: Mapping[str, Any]) -> bool:
+        """Pass over a beginning that was read before; False where it is another."""
+        while self.offset < position["offset"] and (line := self._readline()):
+            self._count(line)
+        return self.position == position
+
+    def take(self) -> Entry | None:
+        """Return the next entry; None at the end. Blank lines are passed over.
+
+        A line that cannot be read counts as not read.
+
+        Raises:
+            DataError: it is none of both.
+        """
+        while line := self._readline():
+            text = self._decoded(line)
+            if text.strip():
+                found = self._entry(text, f"{self.name}:{self.line + 1}")
+                self._count(line)
+                return found
+            self._count(line)
+        return None
+
+    def _readline(self) -> bytes:
+        most = longest_line()
+        try:
+            line = self.stream.readline(most + 2)
+        except (OSError, EOFError) as error:
+            raise DataError(f"{self.name}: cannot be read; {error}") from None
+        if len(line) > most:
+            raise DataError(
+                f"{self.name}:{self.line + 1}: a line must have at most "
+                f"{most // MIB:,} MiB" + raised("--max-line")
+            )
+        return line
+
+    def _count(self, line: bytes) -> None:
+        self._hash.update(line)
+        self.offset += len(line)
+        self.line += 1
+
+    def _decoded(self, line: bytes) -> str:
+        try:
+            return line.decode("utf-8-sig" if not self.line else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self.name}:{self.line + 1}: must be UTF-8 text; byte "
+                f"{error.start + 1} of the line is 0x{line[error.start]:02x}"
+            ) from None
+
+    def _entry(self, text: str, where: str) -> Entry:
+        found = json_object(text, where)
+        if "control" in found:
+            return Entry(where, change=_change(found, where))
+        given = found.get(self.labels_key)
+        labels = None if given is None else check_labels(given, where)
+        if self.text_key not in found:
+            raise DataError(
+                f'{where}: must have "{self.text_key}" or "control"; the keys are: '
+                f"{', '.join(found) or 'none'}"
+            )
+        return Entry(where, check_text(found[self.text_key], where), labels)
+
+
+def _change(found: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A change to labels.
+
+    Raises:
+        DataError: there is no such change, or a key is missing or wrong.
+    """
+    kind = found["control"]
+    if kind not in CONTROL:
+        raise DataError(
+            f'{where}: "control" must be one of {", ".join(CONTROL)}, got {kind!r}'
+        )
+    change: dict[str, Any] = {"control": kind}
+    for key in CONTROL[kind]:
+        several = key == "labels" or (kind, key) == ("split", "to")
+        value = found.get(key)
+        if several:
+            names = check_labels(value, where, key)
+            if len(names) < 2:
+                raise DataError(f'{where}: "{key}" must name two labels at least')
+            change[key] = names
+        elif not isinstance(value, str) or not value.strip():
+            raise DataError(f'{where}: {kind} needs "{key}", the name of a label')
+        else:
+            change[key] = check_labels([value], where, key)[0]
+    return change

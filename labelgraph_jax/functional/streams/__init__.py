@@ -1,0 +1,1 @@
+"""Learning from a stream: bounded memory, running statistics, drift."""
