@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.pod import ALONE, Pod, end
-from experiments.study import commit, keep_compilations, progress, run_command
+from experiments.study import (
+    commit,
+    keep_compilations,
+    progress,
+    require_at_least_one,
+    run_command,
+)
 from labelgraph_jax.config import ConfigError
 
 MODELS = (
@@ -213,12 +219,8 @@ def write(record: dict[str, Any], out: Path, *, quick: bool) -> None:
 
 def _check(chosen: Arguments) -> None:
     """Everything about the options that can be said before data is read."""
-    for name in ("seeds", "epochs", "together", "batch_size", "min_count", "resamples"):
-        if getattr(chosen, name) < 1:
-            flag = name.replace("_", "-")
-            raise ConfigError(
-                f"--{flag} must be at least 1, got {getattr(chosen, name)}"
-            )
+    counts = "seeds", "epochs", "together", "batch_size", "min_count", "resamples"
+    require_at_least_one(chosen, *counts)
     from experiments.census.corpus import group_tasks
 
     for group in chosen.groups:

@@ -28,9 +28,17 @@ import numpy as np
 from experiments.benchmarks.measure import markdown_table
 from experiments.few_labels_corpora import Vectors, vectors_of
 from experiments.pod import ALONE, Pod
-from experiments.study import commit, keep_compilations, progress, run_command
+from experiments.store import Part, Store
+from experiments.study import (
+    Options,
+    commit,
+    keep_compilations,
+    progress,
+    require_at_least_one,
+    run_command,
+    write_record,
+)
 from experiments.tables.statistics import student_interval
-from experiments.video.store import Part, Store
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.functional.many_labels.retrieval import Neighbours
 from labelgraph_jax.functional.metrics.bootstrap import (
@@ -61,7 +69,7 @@ COLUMNS = 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(Options):
     """Learn from few labelled documents and many unlabelled ones."""
 
     corpus: str = "reuters21578"
@@ -83,12 +91,8 @@ class Arguments:
     """Also fit all labels (of 10,000 documents at most)."""
     quick: bool = False
     """See that everything works: 1 share, 2 draws; file names end in -quick."""
-    data_dir: str = ""
-    """Folder of local corpus copies; else LABELGRAPH_DATA, else the public home."""
-    out: str = "experiments/results"
     work: str = "workdirs/few_labels"
     """Where vectors and cells are kept."""
-    quiet: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,10 +107,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         ConfigError: an option that does not fit.
         DataError: the corpus cannot be read.
     """
-    for name in ("draws", "resamples", "most_unlabelled"):
-        if (value := getattr(chosen, name)) < 1:
-            option = name.replace("_", "-")
-            raise ConfigError(f"--{option} must be at least 1, got {value}")
+    require_at_least_one(chosen, "draws", "resamples", "most_unlabelled")
     if chosen.arm not in ARMS:
         raise ConfigError(f"--arm must be of {', '.join(ARMS)}; got {chosen.arm!r}")
     if not all(0 < share < 1 for share in chosen.shares):
@@ -117,14 +118,9 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         chosen = dataclasses.replace(chosen, shares=chosen.shares[:1], draws=2)
     record = Study(chosen, progress(pod, quiet=chosen.quiet)).record()
     record["command"] = f"python -m experiments.few_labels {command}".strip()
-    out = Path(chosen.out)
-    out.mkdir(parents=True, exist_ok=True)
     arm = "" if chosen.arm == "rest" else f"-{chosen.arm}"
     name = f"few-labels-{Path(chosen.corpus).stem}{arm}" + "-quick" * chosen.quick
-    text = json.dumps(record, indent=1) + "\n"
-    (out / f"{name}.json").write_text(text, encoding="utf-8")
-    (out / f"{name}.md").write_text(page(record), encoding="utf-8")
-    print(f"Everything is in {out / name}.md")
+    write_record(chosen.out, name, record, page(record))
 
 
 class Study:

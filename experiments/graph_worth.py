@@ -25,9 +25,17 @@ import numpy as np
 
 from experiments.benchmarks.measure import markdown_table
 from experiments.pod import ALONE, Pod, whole
-from experiments.study import commit, keep_compilations, progress, run_command
+from experiments.store import Part, Store
+from experiments.study import (
+    Options,
+    commit,
+    keep_compilations,
+    progress,
+    require_at_least_one,
+    run_command,
+    write_record,
+)
 from experiments.tables.statistics import student_interval
-from experiments.video.store import Part, Store
 from labelgraph_jax.config import ConfigError, DataConfig
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.functional.metrics.bootstrap import (
@@ -58,7 +66,7 @@ AUTO = "auto"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(Options):
     """Find out what a label graph is worth on a corpus."""
 
     corpus: str = "reuters21578"
@@ -74,12 +82,8 @@ class Arguments:
     """Bootstrap draws."""
     quick: bool = False
     """See that everything works: 1 share, 2 draws; file names end in -quick."""
-    data_dir: str = ""
-    """Folder of local corpus copies; else LABELGRAPH_DATA, else the public home."""
-    out: str = "experiments/results"
     work: str = "workdirs/graph_worth"
     """Where vectors and cells are kept."""
-    quiet: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,10 +98,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         ConfigError: an option that does not fit.
         DataError: the corpus cannot be read.
     """
-    for name in ("draws", "resamples", "most_labels"):
-        if (value := getattr(chosen, name)) < 1:
-            option = name.replace("_", "-")
-            raise ConfigError(f"--{option} must be at least 1, got {value}")
+    require_at_least_one(chosen, "draws", "resamples", "most_labels")
     if not all(0 < share <= 1 for share in chosen.shares):
         raise ConfigError(f"--shares must lie in (0, 1], got {chosen.shares}")
     if not pod.writes:
@@ -106,13 +107,8 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         chosen = dataclasses.replace(chosen, shares=chosen.shares[:1], draws=2)
     record = Study(chosen, progress(pod, quiet=chosen.quiet)).record()
     record["command"] = f"python -m experiments.graph_worth {command}".strip()
-    out = Path(chosen.out)
-    out.mkdir(parents=True, exist_ok=True)
     name = f"graph-worth-{Path(chosen.corpus).stem}" + "-quick" * chosen.quick
-    text = json.dumps(record, indent=1) + "\n"
-    (out / f"{name}.json").write_text(text, encoding="utf-8")
-    (out / f"{name}.md").write_text(page(record), encoding="utf-8")
-    print(f"Everything is in {out / name}.md")
+    write_record(chosen.out, name, record, page(record))
 
 
 def source(chosen: Arguments) -> DataConfig:

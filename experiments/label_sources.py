@@ -26,7 +26,6 @@ and .md. Cells are kept in the work folder: a call that was stopped goes on.
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -41,9 +40,16 @@ from scipy.special import logit
 
 from experiments.benchmarks.measure import markdown_table
 from experiments.pod import ALONE, Pod
-from experiments.study import commit, progress, run_command
-from experiments.video.store import Part, Store
-from labelgraph_jax.config import ConfigError, DataConfig
+from experiments.store import Part, Store
+from experiments.study import (
+    Options,
+    commit,
+    progress,
+    require_at_least_one,
+    run_command,
+    write_record,
+)
+from labelgraph_jax.config import DataConfig
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.labels.labelling_functions import Rule, as_phrase, cast_rules
 from labelgraph_jax.data.readers.texts import read_documents
@@ -77,7 +83,7 @@ NAMED = ("names alone", "classifier", "relabelled", "as often as named")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(Options):
     """Learn from noisy labels, and from the names of labels alone."""
 
     corpora: tuple[str, ...] = CORPORA
@@ -88,12 +94,8 @@ class Arguments:
     """Of the LSA vectors."""
     resamples: int = 1000
     """Bootstrap draws of test documents."""
-    data_dir: str = ""
-    """Folder of local corpus copies; else LABELGRAPH_DATA, else the public home."""
-    out: str = "experiments/results"
     work: str = "workdirs/label_sources"
     """Where cells are kept."""
-    quiet: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,9 +110,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         ConfigError: an option that does not fit.
         DataError: a corpus cannot be read.
     """
-    for name in ("seeds", "dimensions", "resamples"):
-        if getattr(chosen, name) < 1:
-            raise ConfigError(f"--{name} must be at least 1")
+    require_at_least_one(chosen, "seeds", "dimensions", "resamples")
     if not pod.writes:
         return
     say = progress(pod, quiet=chosen.quiet)
@@ -125,12 +125,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         "hidden": [row for study in studies for row in study.hidden_rows()],
         "seconds": store.seconds,
     }
-    out = Path(chosen.out)
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=1) + "\n"
-    (out / "label-sources.json").write_text(text, encoding="utf-8")
-    (out / "label-sources.md").write_text(page(record), encoding="utf-8")
-    print(f"Everything is in {out / 'label-sources.md'}")
+    write_record(chosen.out, "label-sources", record, page(record))
 
 
 class Study:

@@ -28,7 +28,6 @@ Every cell is kept in the work folder when it is done: the same command goes on.
 import dataclasses
 import json
 import platform
-import re
 import sys
 import tempfile
 import time
@@ -453,7 +452,6 @@ def compute(chosen: Arguments, command: str, pod: Any) -> None:
             "--draws must be at least 1, and --shares above 0 and at most 1"
         )
     say = progress(pod, quiet=chosen.quiet)
-    typed = re.sub(r"--(data-dir|work|out)[ =]\S+ ?", "", command).strip()
     Path(chosen.out).mkdir(parents=True, exist_ok=True)
     for name in chosen.corpora:
         started = time.perf_counter()
@@ -471,7 +469,7 @@ def compute(chosen: Arguments, command: str, pod: Any) -> None:
             found = with_hierarchy(task, work, chosen, say)
             lines = hierarchy_page(short, found)
         about = (
-            f"`python -m experiments.label_structure {typed}`; commit {commit()}, "
+            f"`python -m experiments.label_structure {command}`; commit {commit()}, "
             f"{platform.machine()}, {time.perf_counter() - started:.0f} s in this call"
         )
         title = f"label-structure-{chosen.part}-{short}{'-quick' * chosen.quick}"

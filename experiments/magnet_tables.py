@@ -18,7 +18,13 @@ from typing import Any
 import numpy as np
 
 from experiments.pod import ALONE, Pod, end
-from experiments.study import commit, keep_compilations, progress, run_command
+from experiments.study import (
+    commit,
+    keep_compilations,
+    progress,
+    require_at_least_one,
+    run_command,
+)
 from experiments.tables.cells import TABLES, Cell, TableSpec, corpus_settings, table
 from labelgraph_jax.config import ConfigError
 
@@ -137,11 +143,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> dict[str, Any]
 
 def _check(chosen: Arguments) -> tuple[TableSpec, dict[str, Any]]:
     """The table and the settings that the options add, before anything is read."""
-    for name in ("seeds", "resamples"):
-        if getattr(chosen, name) < 1:
-            raise ConfigError(
-                f"--{name} must be at least 1, got {getattr(chosen, name)}"
-            )
+    require_at_least_one(chosen, "seeds", "resamples")
     if chosen.epochs < 0:
         raise ConfigError(f"--epochs must not be negative, got {chosen.epochs}")
     for option, owner in (("full", "graph"), ("vectors_file", "embeddings")):

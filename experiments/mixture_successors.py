@@ -12,13 +12,20 @@ OUT/mixture-successors-STUDY.json and .md; runs are kept in the work folder.
 """
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from experiments.pod import ALONE, Pod, end
-from experiments.study import commit, keep_compilations, progress, run_command
+from experiments.study import (
+    Options,
+    commit,
+    keep_compilations,
+    progress,
+    require_at_least_one,
+    run_command,
+    write_record,
+)
 from labelgraph_jax.config import ConfigError
 
 REFERENCE = "mmoe"
@@ -57,7 +64,7 @@ OWN_RATE = ("shared_bottom", "mmoe", "cgc", "ple", "esmm")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(Options):
     """Compare what came after MMoE with it, on real rows."""
 
     study: Literal["kuairand", "census"] = "kuairand"
@@ -79,10 +86,8 @@ class Arguments:
     """Bootstrap draws."""
     quick: bool = False
     """A small part of the rows, one epoch, one learning rate: does it run?"""
-    out: str = "experiments/results"
     work: str = "workdirs/successors"
     """Where finished parts are kept."""
-    quiet: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,11 +102,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         ConfigError: an option out of its range.
         DataError: the rows cannot be read.
     """
-    for name in ("seeds", "epochs", "resamples"):
-        if getattr(chosen, name) < 1:
-            raise ConfigError(
-                f"--{name} must be at least 1, got {getattr(chosen, name)}"
-            )
+    require_at_least_one(chosen, "seeds", "epochs", "resamples")
     for cell in chosen.cells:
         if cell not in CELLS or (cell == "esmm" and chosen.study == "census"):
             raise ConfigError(
@@ -114,8 +115,9 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
             f"{chosen.rows} and {list(chosen.rates)}"
         )
     from experiments.collect import hardware
+    from experiments.store import Store
+    from experiments.successors.page import markdown
     from experiments.successors.study import rows_of
-    from experiments.video.store import Store
 
     keep_compilations(Path(chosen.work) / "compiled")
     say: Callable[[str], None] = progress(pod, quiet=chosen.quiet)
@@ -135,19 +137,8 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         "epochs": chosen.epochs,
         "resamples": chosen.resamples,
     }
-    write(record, Path(chosen.out), quick=chosen.quick)
-
-
-def write(record: dict[str, Any], out: Path, *, quick: bool) -> None:
-    """Writes the record and the page."""
-    from experiments.successors.page import markdown
-
-    out.mkdir(parents=True, exist_ok=True)
-    name = f"mixture-successors-{record['study']}" + ("-quick" if quick else "")
-    numbers = json.dumps(record, indent=1) + "\n"
-    (out / f"{name}.json").write_text(numbers, encoding="utf-8")
-    (out / f"{name}.md").write_text(markdown(record), encoding="utf-8")
-    print(f"Everything is in {out / name}.md")
+    name = f"mixture-successors-{record['study']}" + "-quick" * chosen.quick
+    write_record(chosen.out, name, record, markdown(record))
 
 
 if __name__ == "__main__":

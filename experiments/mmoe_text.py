@@ -15,13 +15,20 @@ Runs are kept in the work folder: a call that was stopped goes on where it was.
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from experiments.pod import ALONE, Pod, end
-from experiments.study import commit, keep_compilations, progress, run_command
+from experiments.study import (
+    Options,
+    commit,
+    keep_compilations,
+    progress,
+    require_at_least_one,
+    run_command,
+    write_record,
+)
 from labelgraph_jax.config import ConfigError
 
 ALL_WAYS = ("joint", "single_task", "shared_bottom", "mmoe")
@@ -33,7 +40,7 @@ ENCODER_TITLES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(Options):
     """Compare ways to share a text encoder between label sets."""
 
     study: Literal["sets", "corpora"] = "sets"
@@ -50,12 +57,8 @@ class Arguments:
     """See that everything works: 1 epoch; file names end in -quick."""
     data: str = ""
     """An own file with several tasks in place of the study's corpus."""
-    data_dir: str = ""
-    """Folder of local corpus copies; else LABELGRAPH_DATA, else the public home."""
-    out: str = "experiments/results"
     work: str = "workdirs/mmoe_text"
     """Where runs are kept."""
-    quiet: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,9 +73,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         ConfigError: an option that does not fit.
         DataError: the corpus cannot be read.
     """
-    for name, value in (("seeds", chosen.seeds), ("resamples", chosen.resamples)):
-        if value < 1:
-            raise ConfigError(f"--{name} must be at least 1, got {value}")
+    require_at_least_one(chosen, "seeds", "resamples")
     for way in chosen.ways:
         if way not in ALL_WAYS:
             raise ConfigError(f"--ways must be of {', '.join(ALL_WAYS)}; got {way!r}")
@@ -86,11 +87,11 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
 def measured(chosen: Arguments, pod: Pod = ALONE) -> dict[str, Any] | None:
     """All numbers of a study; None but on process 0."""
     from experiments.collect import hardware
+    from experiments.store import Store
     from experiments.tables.corpus import TableCorpus
     from experiments.tables.settings import command as train_command
     from experiments.text.runs import RATES, configuration, find_or_train
     from experiments.text.statistics import differences, f1_rows, gate_rows, verdict
-    from experiments.video.store import Store
     from labelgraph_jax.config import MixtureConfig
 
     say = progress(pod, quiet=chosen.quiet)
@@ -186,17 +187,13 @@ def write(record: dict[str, Any], out: Path, *, quick: bool) -> None:
     """Writes the record, the page and, where there are gates, their figure."""
     from experiments.text.rendering import markdown
 
-    out.mkdir(parents=True, exist_ok=True)
     name = f"mmoe-text-{record['study']}"
     if record["encoder"] != "minilm":
         name += f"-{record['encoder']}"
     name += "-quick" if quick else ""
-    text = json.dumps(record, indent=1) + "\n"
-    (out / f"{name}.json").write_text(text, encoding="utf-8")
-    (out / f"{name}.md").write_text(markdown(record), encoding="utf-8")
+    write_record(str(out), name, record, markdown(record))
     if record["gates"]:
         draw(record, out / f"{name}.png")
-    print(f"Everything is in {out / name}.md")
 
 
 def draw(record: dict[str, Any], path: Path) -> None:

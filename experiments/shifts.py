@@ -35,8 +35,15 @@ from scipy.stats import t as student
 
 from experiments.benchmarks.measure import markdown_table
 from experiments.pod import ALONE, Pod, end
-from experiments.study import commit, keep_compilations, progress, run_command
-from experiments.video.store import Part, Store
+from experiments.store import Part, Store
+from experiments.study import (
+    Options,
+    commit,
+    keep_compilations,
+    progress,
+    run_command,
+    write_record,
+)
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.files import cache_folder
@@ -65,7 +72,7 @@ PAIR_SEEDS = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(Options):
     """Measure what adapting to other documents gives."""
 
     data_dir: str = "../shared/data"
@@ -74,10 +81,8 @@ class Arguments:
     """Which of them."""
     seeds: int = 5
     """Seeds 0, 1, ... of the documents drawn, and of all else."""
-    out: str = "experiments/results"
     work: str = "workdirs/shifts"
     """Where vectors and finished parts are kept."""
-    quiet: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,12 +152,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         "cells": found,
         "table": {name: summary(cells) for name, cells in found.items()},
     }
-    out = Path(chosen.out)
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=1) + "\n"
-    (out / "shifts.json").write_text(text, encoding="utf-8")
-    (out / "shifts.md").write_text(page(record), encoding="utf-8")
-    print(f"Everything is in {out / 'shifts.md'}")
+    write_record(chosen.out, "shifts", record, page(record))
 
 
 def shifts_of(name: str, chosen: Arguments, say: Callable[[str], None]) -> list[Shift]:

@@ -30,7 +30,16 @@ from scipy.special import expit, logit
 
 from experiments.benchmarks.measure import markdown_table
 from experiments.pod import ALONE, Pod, end
-from experiments.study import commit, keep_compilations, progress, run_command
+from experiments.store import Part, Store
+from experiments.study import (
+    Options,
+    commit,
+    keep_compilations,
+    progress,
+    require_at_least_one,
+    run_command,
+    write_record,
+)
 from experiments.tables.corpus import Arrays, TableCorpus
 from experiments.tables.running import (
     Laboratory,
@@ -41,7 +50,6 @@ from experiments.tables.running import (
 from experiments.tables.store import SeedRun
 from experiments.text.runs import TextRun
 from experiments.text.statistics import differences, f1_rows
-from experiments.video.store import Part, Store
 from labelgraph_jax.config import Config, ConfigError, DataConfig, TextConfig, to_dict
 from labelgraph_jax.config.presets import preset
 from labelgraph_jax.data.files import cache_folder
@@ -77,7 +85,7 @@ TIMED = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(Options):
     """Compare a static encoder with its transformer and with a bag of words."""
 
     corpus: str = "reuters21578"
@@ -92,12 +100,8 @@ class Arguments:
     """Bootstrap draws."""
     quick: bool = False
     """See that everything works: 1 epoch, one head; file names end in -quick."""
-    data_dir: str = ""
-    """Folder of local corpus copies; else LABELGRAPH_DATA, else the public home."""
-    out: str = "experiments/results"
     work: str = "workdirs/static_encoder"
     """Where runs are kept."""
-    quiet: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,9 +116,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         ConfigError: an option that does not fit.
         DataError: the corpus cannot be read.
     """
-    for name, value in (("seeds", chosen.seeds), ("resamples", chosen.resamples)):
-        if value < 1:
-            raise ConfigError(f"--{name} must be at least 1, got {value}")
+    require_at_least_one(chosen, "seeds", "resamples")
     for row in chosen.rows:
         if row not in ROWS:
             raise ConfigError(f"--rows must be of {', '.join(ROWS)}; got {row!r}")
@@ -122,13 +124,8 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         return
     record = Study(chosen, progress(pod, quiet=chosen.quiet)).record()
     record["command"] = f"python -m experiments.static_encoder {command}".strip()
-    out = Path(chosen.out)
-    out.mkdir(parents=True, exist_ok=True)
     name = f"static-encoder-{Path(chosen.corpus).stem}" + "-quick" * chosen.quick
-    text = json.dumps(record, indent=1) + "\n"
-    (out / f"{name}.json").write_text(text, encoding="utf-8")
-    (out / f"{name}.md").write_text(page(record), encoding="utf-8")
-    print(f"Everything is in {out / name}.md")
+    write_record(chosen.out, name, record, page(record))
 
 
 @dataclasses.dataclass(frozen=True)

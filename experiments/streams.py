@@ -27,7 +27,6 @@ Writes OUT/streams-CORPUS.json and .md. Rows are kept in the work folder.
 
 import dataclasses
 import functools
-import json
 import resource
 import sys
 import time
@@ -41,9 +40,16 @@ import numpy as np
 
 from experiments.benchmarks.measure import markdown_table
 from experiments.pod import ALONE, Pod
+from experiments.store import Part, Store
 from experiments.streams_corpora import CORPORA, DIMENSIONS, Stream, stream_of
-from experiments.study import commit, progress, run_command
-from experiments.video.store import Part, Store
+from experiments.study import (
+    Options,
+    commit,
+    progress,
+    require_at_least_one,
+    run_command,
+    write_record,
+)
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.training.stream_block import (
     BATCH,
@@ -73,7 +79,7 @@ UPPER = "retrained"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(Options):
     """Learn from streams of documents."""
 
     corpora: tuple[str, ...] = CORPORA
@@ -82,12 +88,8 @@ class Arguments:
     """Of the table."""
     retrain_every: int = 1
     """Periods from one retraining to the next."""
-    data_dir: str = ""
-    """Folder of local corpus copies; else LABELGRAPH_DATA, else the public home."""
-    out: str = "experiments/results"
     work: str = "workdirs/streams"
     """Where vectors and rows are kept."""
-    quiet: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,8 +110,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
                 raise ConfigError(
                     f"--{option} must be of {', '.join(known)}, got {name}"
                 )
-    if chosen.retrain_every < 1:
-        raise ConfigError("--retrain-every must be at least 1")
+    require_at_least_one(chosen, "retrain_every")
     if not pod.writes:
         return
     every = chosen.retrain_every
@@ -139,12 +140,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
             "labels": len(stream.names),
             "rows": rows,
         }
-        out = Path(chosen.out)
-        out.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(record, indent=1) + "\n"
-        (out / f"streams-{name}.json").write_text(text, encoding="utf-8")
-        (out / f"streams-{name}.md").write_text(page(record), encoding="utf-8")
-        print(f"{name}: everything is in {out / f'streams-{name}.md'}")
+        write_record(chosen.out, f"streams-{name}", record, page(record))
 
 
 class Tally:

@@ -1,17 +1,66 @@
 """What the experiments have in common: a command line, its lines, where it was run."""
 
+import dataclasses
+import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
 from experiments.pod import Pod, joined
+from labelgraph_jax.config import ConfigError
 
 Arguments = TypeVar("Arguments")
+LOCAL = ("--data-dir", "--work", "--out")
+"""Options that say where files are on a machine."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every study is told; its own options come beside these."""
+
+    data_dir: str = ""
+    """Folder of local corpus copies; else LABELGRAPH_DATA, else the public home."""
+    out: str = "experiments/results"
+    """Where tables go."""
+    quiet: bool = False
+
+
+def require_at_least_one(chosen: Any, *names: str) -> None:
+    """Refuse a count below 1.
+
+    Args:
+        chosen: the options.
+        names: of its fields.
+
+    Raises:
+        ConfigError: names the option as it is typed.
+    """
+    for name in names:
+        if (value := getattr(chosen, name)) < 1:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} must be at least 1, got {value}")
+
+
+def write_record(out: str, name: str, record: Mapping[str, Any], page: str) -> None:
+    """Write the numbers of a study and its page, and say where they are.
+
+    Args:
+        out: the folder.
+        name: of both files.
+        record: JSON values.
+        page: Markdown.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = json.dumps(record, indent=1) + "\n"
+    (folder / f"{name}.json").write_text(numbers, encoding="utf-8")
+    (folder / f"{name}.md").write_text(page, encoding="utf-8")
+    print(f"Everything is in {folder / name}.md")
 
 
 def run_command(
@@ -27,7 +76,8 @@ def run_command(
     Args:
         name: of its module in `experiments`.
         arguments: its options, a dataclass with `work`, `out` and `quiet`.
-        compute: `compute(chosen, command, pod)`, with the options as they were typed.
+        compute: `compute(chosen, command, pod)`, with the options as they were typed,
+            but for the folders of this machine.
         given: the words of the command line; this process's own by default.
         before: see `experiments.pod.joined`.
 
@@ -39,7 +89,7 @@ def run_command(
     chosen = tyro.cli(arguments, args=words, prog=f"python -m experiments.{name}")
     try:
         with joined(chosen, before=before) as pod:
-            compute(chosen, shlex.join(words), pod)
+            compute(chosen, _recorded(words), pod)
     except KeyboardInterrupt:
         print("stopped; run the command again to go on", file=sys.stderr)
         return 130
@@ -47,6 +97,20 @@ def run_command(
         print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _recorded(words: Sequence[str]) -> str:
+    """What is written down of a command line: all that decides its numbers."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        option, equals, _ = word.partition("=")
+        if skip or option in LOCAL:
+            skip = not skip and not equals
+            continue
+        if word != "--quiet":
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def progress(pod: Pod, *, quiet: bool) -> Callable[[str], None]:

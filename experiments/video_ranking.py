@@ -14,8 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.pod import ALONE, Pod, end
-from experiments.study import commit, keep_compilations, progress, run_command
-from labelgraph_jax.config import ConfigError
+from experiments.study import (
+    commit,
+    keep_compilations,
+    progress,
+    require_at_least_one,
+    run_command,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,11 +57,8 @@ def run(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         ConfigError: an option out of its range.
         DataError: the log cannot be read.
     """
-    for name in ("seeds", "epochs", "resamples"):
-        if getattr(chosen, name) < 1:
-            raise ConfigError(
-                f"--{name} must be at least 1, got {getattr(chosen, name)}"
-            )
+    require_at_least_one(chosen, "seeds", "epochs", "resamples")
+    from experiments.store import Store
     from experiments.video.debiasing import position_parts, position_study
     from experiments.video.kuairand import load_kuairand
     from experiments.video.log import ranking_log
@@ -70,7 +72,6 @@ def run(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     from experiments.video.pages import write_mixtures
     from experiments.video.position_page import write_position
     from experiments.video.simulation import Sizes, simulate
-    from experiments.video.store import Store
     from experiments.video.training import Plan
 
     keep_compilations(Path(chosen.work) / "compiled")

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.store import Part, Store
 from experiments.video.log import RANKING_TASKS, Rows, ranking_log
 from experiments.video.measuring import (
     difference,
@@ -19,7 +20,6 @@ from experiments.video.measuring import (
     user_draws,
 )
 from experiments.video.mixtures import arrays_of
-from experiments.video.store import Part, Store
 from experiments.video.training import Plan, predictor, train_runs
 from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.mixture import GATED

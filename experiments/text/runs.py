@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.store import Part, Store
 from experiments.tables.corpus import TableCorpus
 from experiments.tables.running import TRUTH, train_together
-from experiments.video.store import Part, Store
 from labelgraph_jax.config import (
     Config,
     DataConfig,

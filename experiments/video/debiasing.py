@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.store import Part
 from experiments.tables.statistics import student_interval
 from experiments.video import clicks
 from experiments.video.clicks import PAGE, ClickKind
@@ -26,7 +27,6 @@ from experiments.video.simulation import (
     inputs_of_pages,
     simulate,
 )
-from experiments.video.store import Part
 from experiments.video.training import Plan, predictor, train_runs
 from labelgraph_jax.functional.metrics.bootstrap import (
     document_draws,

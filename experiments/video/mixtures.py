@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
+from experiments.store import Part, Store
 from experiments.video.log import RANKING_TASKS, RankingLog, Rows
 from experiments.video.measuring import (
     difference,
@@ -26,7 +27,6 @@ from experiments.video.models import (
     hand_multiplications,
     rankers,
 )
-from experiments.video.store import Part, Store
 from experiments.video.training import Plan, gate_counts, predictor, train_runs
 from labelgraph_jax.functional.losses.tasks import task_probabilities
 from labelgraph_jax.functional.mixture.experts import GateSums, gate_statistics

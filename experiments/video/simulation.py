@@ -5,12 +5,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from experiments.store import Part
 from experiments.video import clicks
 from experiments.video.clicks import ClickKind, Pages, Scale
 from experiments.video.log import RANKING_TASKS
 from experiments.video.mixtures import Study, train_part, tuned_rate
 from experiments.video.models import rankers
-from experiments.video.store import Part
 from experiments.video.training import predictor
 
 TASKS = RANKING_TASKS[:2]

@@ -7,7 +7,7 @@ import pytest
 
 from experiments import shifts
 from experiments.shifts import ROWS, Item, Shift, interval, main, page, summary
-from experiments.video.store import Store
+from experiments.store import Store
 
 
 def made_shift() -> Shift:

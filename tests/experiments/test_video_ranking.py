@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from experiments import video_ranking
+from experiments.store import Store
 from experiments.video import (
     clicks,
     debiasing,
@@ -33,7 +34,6 @@ from experiments.video.models import (
     rankers,
 )
 from experiments.video.simulation import Simulation, Sizes
-from experiments.video.store import Store
 from experiments.video.training import (
     Plan,
     initial_params,
