@@ -142,13 +142,13 @@ class Mixture(nn.Module):
     tasks: int
     hidden: tuple[int, ...] = (16,)
     experts: int = 8
-    own_experts: int = 1
-    levels: int = 1
-    expert_norm: bool = False
     shared: tuple[int, ...] = ()
     gate_dropout: float = 0.0
     dropout_rate: float = 0.0
     dtype: Dtype = jnp.float32
+    own_experts: int = 1
+    levels: int = 1
+    expert_norm: bool = False
 
     @property
     def has_gates(self) -> bool:
@@ -307,14 +307,14 @@ class MultiTaskNetwork(nn.Module):
     kind: MixtureKind = "mmoe"
     hidden: tuple[int, ...] = (16,)
     experts: int = 8
-    own_experts: int = 1
-    levels: int = 1
-    expert_norm: bool = False
     shared: tuple[int, ...] = ()
     towers: tuple[int, ...] = (8,)
     gate_dropout: float = 0.0
     dropout_rate: float = 0.0
     dtype: Dtype = jnp.float32
+    own_experts: int = 1
+    levels: int = 1
+    expert_norm: bool = False
 
     @nn.compact
     def __call__(

@@ -127,9 +127,6 @@ class Ranker(nn.Module):
     kind: MixtureKind = "mmoe"
     hidden: tuple[int, ...] = (32,)
     experts: int = 8
-    own_experts: int = 1
-    levels: int = 1
-    expert_norm: bool = False
     shared: tuple[int, ...] = (64,)
     towers: tuple[int, ...] = (16,)
     gate_dropout: float = 0.1
@@ -140,6 +137,9 @@ class Ranker(nn.Module):
     groups: int = 1
     biased: tuple[str, ...] = ()
     position_dropout: float = 0.1
+    own_experts: int = 1
+    levels: int = 1
+    expert_norm: bool = False
 
     @nn.compact
     def __call__(

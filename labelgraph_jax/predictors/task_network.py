@@ -113,7 +113,7 @@ def task_objective(
             else None
         ),
         balance=settings.balance,
-        constant=np.asarray(log_odds(jnp.asarray(graph.prior))),
+        constant=log_odds(jnp.asarray(graph.prior)),
         penalty=(
             (lambda params: settings.l2 * l2_constraint(params["mixture"]))
             if constrained

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from labelgraph_jax.functional.losses.elementwise import LossSum
@@ -99,7 +99,7 @@ def balanced_objective(
     apply_fn: Callable[..., Array],
     task_weights: Array,
     kind: str,
-    constant: Float[np.ndarray, " O"],
+    constant: Float[ArrayLike, " O"],
 ) -> BalancedObjective:
     """Make an objective whose tasks are balanced by their gradients.
 

@@ -182,7 +182,7 @@ def multi_task_objective(
     log_variance: Callable[[Params], Float[Array, " T"]] | None = None,
     penalty: Callable[[Params], Float[Array, ""]] | None = None,
     balance: str = "",
-    constant: Float[np.ndarray, " O"] | None = None,
+    constant: Float[ArrayLike, " O"] | None = None,
 ) -> LossFn:
     """Join a model and the losses of its tasks into `loss_fn(params, batch, key)`.
 
@@ -237,7 +237,7 @@ def _joined(
     task_weights: ArrayLike | None,
     penalty: Callable[[Params], Float[Array, ""]] | None,
     balance: str,
-    constant: Float[np.ndarray, " O"] | None,
+    constant: Float[ArrayLike, " O"] | None,
 ) -> LossFn:
     """The loss of `count` tasks: their weighed sum, or balanced by gradients."""
     if balance:
@@ -275,7 +275,7 @@ def label_sets_objective(
     log_variance: Callable[[Params], Float[Array, " T"]] | None = None,
     penalty: Callable[[Params], Float[Array, ""]] | None = None,
     balance: str = "",
-    constant: Float[np.ndarray, " O"] | None = None,
+    constant: Float[ArrayLike, " O"] | None = None,
 ) -> LossFn:
     """Join a model and the losses of several label sets into one function.
 
