@@ -3,7 +3,8 @@
     learned/state.npz     all that learning goes on from, written whole or not at all
     learned/labels.jsonl  the log of labels: new, removed, renamed, merged, split
     learned/v<documents>/ the model after so many documents: a run in its own right;
-                          behind it the number of changes to labels, if there were any
+                          behind it the number of changes to labels, if there were
+                          any, and of times that learning was started over
     learned/current       a link to the newest of them
 
 A version gets its name when it is on the disk, and `current` moves in one step: whoever
@@ -75,6 +76,18 @@ def current_version(place: Workdir) -> Path | None:
     """Return the newest version; None where there is none."""
     link = learned_folder(place) / CURRENT
     return link.resolve() if link.is_dir() else None
+
+
+def version_name(documents: int, changes: int, beginning: int) -> str:
+    """`v400`, `v400-2` after two changes to labels, `v400-2.1` once started over."""
+    behind = f"-{changes}" if changes else ""
+    return f"v{documents}{behind}" + (f".{beginning}" if beginning else "")
+
+
+def next_beginning(place: Workdir) -> int:
+    """Number of a learning that begins now: no version that is there has it."""
+    versions = learned_folder(place).glob("v*")
+    return max((int(old.suffix[1:] or 0) for old in versions), default=-1) + 1
 
 
 def publish(model: LabelModel, version: Version, name: str) -> Path:

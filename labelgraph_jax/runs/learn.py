@@ -58,7 +58,7 @@ def learn(
         say: takes remarks.
 
     Returns:
-        Documents that were learned.
+        Documents that were learned; those without known labels are not.
 
     Raises:
         WorkdirError: no run that can learn stands there.
@@ -138,8 +138,11 @@ def _opened(stack: ExitStack, session: Session, source: str) -> LabelledStream:
         if not before["offset"]:
             return stream
         if stream.skip(before):
-            lines = counted(stream.line, "line was", "lines were")
+            lines = counted(stream.begun, "line was", "lines were")
             session.say(f"{source}: {lines} learned before and passed over")
             return stream
+        session.say(
+            f"{source}: does not begin with what was learned last; all of it is new"
+        )
         before = {"offset": 0, "sha256": ""}
     raise AssertionError

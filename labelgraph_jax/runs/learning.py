@@ -23,7 +23,9 @@ from labelgraph_jax.predictors.learned import (
     Version,
     current_version,
     learned_folder,
+    next_beginning,
     publish,
+    version_name,
 )
 from labelgraph_jax.predictors.manifest import FILE
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
@@ -76,11 +78,11 @@ class Learning:
         for name in ("memory_mib", "distil"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ConfigError(
-                    f"--{name.replace('_', '-')} must be at least 0, got "
+                    f"--{name.replace('_', '-')} must be at least 0 and finite, got "
                     f"{getattr(self, name):g}"
                 )
         if not 0 < self.rate < float("inf"):
-            raise ConfigError(f"--rate must be above 0, got {self.rate:g}")
+            raise ConfigError(f"--rate must be above 0 and finite, got {self.rate:g}")
 
 
 def document_vectors(model: LabelModel, texts: Sequence[str]) -> np.ndarray:
@@ -135,6 +137,7 @@ class Session:
         if kept is None:
             self._begun = False
             self._start = vectors, bias
+            self.beginning = next_beginning(model.workdir)
         else:
             self._go_on(*kept)
 
@@ -143,8 +146,11 @@ class Session:
         path = self.folder / STATE
         if not path.is_file():
             return None
-        with read_npz(path, error=WorkdirError) as stored:
-            arrays = dict(stored)
+        try:
+            with read_npz(path, error=WorkdirError) as stored:
+                arrays = dict(stored)
+        except WorkdirError as error:
+            raise WorkdirError(f"{error}; --start-over begins anew") from None
         about = json.loads(arrays.pop("about").tobytes())
         if about["sealed"] != self.sealed:
             raise WorkdirError(
@@ -168,6 +174,7 @@ class Session:
         self.labels.log = list(about["log"])
         self._begun = True
         self.read, self.scale = dict(about["read"]), about["scale"]
+        self.beginning = about.get("beginning", 0)
         for name in ("documents", "unlabelled", "changes"):
             setattr(self, name, about[name])
         self.say(f"goes on after {counted(self.documents, 'document')}")
@@ -197,7 +204,7 @@ class Session:
 
     def run(self, stream: LabelledStream, stop: Stop, write: Any) -> int:
         """Learn from all of a stream; see `learn`."""
-        before, held = self.documents, []
+        before, held = self.documents - self.unlabelled, []
         failure: Exception | None = None
         ended = False
         while not ended:
@@ -228,7 +235,7 @@ class Session:
         self.save()
         if failure is not None:
             raise failure
-        learned = self.documents - before
+        learned = self.documents - self.unlabelled - before
         if stop.requested:
             raise StoppedError(
                 stop.by, f"after {counted(learned, 'document')}, which are saved"
@@ -295,7 +302,7 @@ class Session:
         """Write the state, then the version that it is, and the log of labels."""
         if not self._begun:
             return
-        name = f"v{self.documents}" + (f"-{self.changes}" if self.changes else "")
+        name = version_name(self.documents, self.changes, self.beginning)
         current = current_version(self.model.workdir)
         if not self._since_saved and current is not None and current.name == name:
             return
@@ -308,6 +315,7 @@ class Session:
             "unlabelled": self.unlabelled,
             "changes": self.changes,
             "sealed": self.sealed,
+            "beginning": self.beginning,
             "places": self.learner.places,
             "memory_mib": self.how.memory_mib,
             "distil": self.how.distil > 0,

@@ -109,6 +109,61 @@ def test_the_same_file_is_learned_once_and_what_is_added_to_it_later(run, tmp_pa
     assert [line["total"] for line in learned(run, other)] == [121, 141]
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_file_whose_last_line_had_no_end_is_learned_once(run, tmp_path, end):
+    source = stream(tmp_path, 20)
+    whole = source.read_bytes().rstrip(b"\n")
+    source.write_bytes(whole + end.encode())
+    learned(run, source)
+    assert learned(run, source) == []
+    more = json.dumps(documents(1, 9)[0]).encode()
+    source.write_bytes(whole + (end or "\n").encode() + more + b"\nno JSON")
+    with pytest.raises(DataError, match=r"stream\.jsonl:22: must be one JSON object"):
+        learned(run, source)
+    assert current_version(Workdir(run)).name == "v21"
+
+
+def test_a_beginning_that_is_another_is_said_to_be_new(run, tmp_path):
+    source = stream(tmp_path, 20)
+    learned(run, source)
+    said: list[str] = []
+    source.write_text("\n" + source.read_text())
+    learn(run, str(source), SMALL, write=said.append, say=said.append)
+    assert f"{source}: does not begin with what was learned last" in said[1]
+
+
+@pytest.mark.parametrize("forget", ["--start-over", "no state"])
+def test_learning_that_is_started_over_never_shows_what_was_learned_before(
+    run, tmp_path, forget
+):
+    learned(run, stream(tmp_path, 40))
+    before = current_version(Workdir(run))
+    other = write_jsonl(tmp_path / "other.jsonl", made_documents(40, 11))
+    if forget == "no state":
+        (run / "learned" / STATE).unlink()
+    again = Learning(memory_mib=0.25, block=20, start_over=forget != "no state")
+    learned(run, other, again)
+    found = current_version(Workdir(run))
+    assert (before.name, found.name) == ("v40", "v40.1")
+    assert "sugar" not in lg.load(found).labels
+    learned(run, stream(tmp_path, 20))
+    assert current_version(Workdir(run)).name == "v60.1"
+
+
+def test_where_no_labels_are_known_no_version_is_promised(run, tmp_path, capsys):
+    source = write_jsonl(tmp_path / "raw.jsonl", [{"text": "a"}, {"text": "b"}])
+    assert command(["learn", str(run), str(source)]) == 0
+    assert "0 documents learned; no version yet" in capsys.readouterr().err
+    assert not (run / "learned").exists()
+
+
+def test_a_state_that_cannot_be_read_says_what_to_do(run, tmp_path):
+    learned(run, stream(tmp_path, 20))
+    (run / "learned" / STATE).write_bytes(b"half")
+    with pytest.raises(WorkdirError, match="--start-over begins anew"):
+        learned(run, stream(tmp_path, 20))
+
+
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(run, zoo, tmp_path):
     source = stream(tmp_path, 240)
     learned(run, source)
@@ -271,6 +326,9 @@ def test_labels_are_renamed_merged_split_and_removed_by_lines(run, tmp_path):
             '{"control": "burn"}',
             '"control" must be one of remove, rename, merge, split',
         ),
+        ('{"control": ["remove"]}', '"control" must be one of remove, rename'),
+        ('{"control": {}}', '"control" must be one of remove, rename, merge, split'),
+        ('{"control": null}', '"control" must be one of remove, rename, merge, split'),
         ('{"control": "rename", "label": "corn"}', 'rename needs "to", the name of a'),
         ('{"control": "remove", "label": "x"}', "no label 'x' is known"),
         (
@@ -298,9 +356,10 @@ def test_a_line_that_says_nothing_is_named(run, tmp_path, line, said):
     [
         ({"block": 0}, "--block must be at least 1, got 0"),
         ({"save_every": 0}, "--save-every must be at least 1, got 0"),
-        ({"memory_mib": -1.0}, "--memory-mib must be at least 0, got -1"),
-        ({"rate": 0.0}, "--rate must be above 0, got 0"),
-        ({"distil": float("nan")}, "--distil must be at least 0, got nan"),
+        ({"memory_mib": -1.0}, "--memory-mib must be at least 0 and finite, got -1"),
+        ({"rate": 0.0}, "--rate must be above 0 and finite, got 0"),
+        ({"memory_mib": float("inf")}, "--memory-mib must be at least 0 and finite"),
+        ({"distil": float("nan")}, "--distil must be at least 0 and finite, got nan"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options, said):

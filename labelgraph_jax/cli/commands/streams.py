@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -61,10 +62,11 @@ class Learn:
         tell = remarks(self.quiet, "labelgraph: ")
         count = learn(self.workdir, self.stream, how, write=flushed, say=tell)
         if not self.quiet:
-            say(
-                f"labelgraph: {counted(count, 'document')} learned; the model is "
-                f"{self.workdir}/learned/current"
-            )
+            current = Path(self.workdir) / "learned" / "current"
+            where = f"the model is {current}"
+            if not current.is_dir():
+                where = "no version yet, as no document had labels that are known"
+            say(f"labelgraph: {counted(count, 'document')} learned; {where}")
         return 0
 
 

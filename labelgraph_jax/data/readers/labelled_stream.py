@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -12,6 +12,7 @@ from labelgraph_jax.data.readers.fields import (
     check_labels,
     check_text,
     json_object,
+    shown,
 )
 from labelgraph_jax.data.readers.limits import MIB, longest_line, raised
 
@@ -52,7 +53,7 @@ class LabelledStream:
 
     Attributes:
         offset: bytes that were read.
-        line: lines that were read.
+        line: lines that were read to their end.
     """
 
     stream: IO[bytes]
@@ -61,6 +62,7 @@ class LabelledStream:
     labels_key: str = "labels"
     offset: int = 0
     line: int = 0
+    _within: bool = False
     _hash: Any = field(default_factory=hashlib.sha256, repr=False)
 
     @property
@@ -68,10 +70,19 @@ class LabelledStream:
         """Bytes that were read, and their SHA-256."""
         return {"offset": self.offset, "sha256": self._hash.hexdigest()}
 
+    @property
+    def begun(self) -> int:
+        """Lines that were read, the last of them perhaps without an end."""
+        return self.line + self._within
+
     def skip(self, position: Mapping[str, Any]) -> bool:
         """Pass over a beginning that was read before; False where it is another."""
-        while self.offset < position["offset"] and (line := self._readline()):
-            self._count(line)
+        # By bytes: the last line may have had no end yet.
+        while left := position["offset"] - self.offset:
+            part = self._bytes(self.stream.read, min(left, MIB))
+            if not part:
+                break
+            self._count(part)
         return self.position == position
 
     def take(self) -> Entry | None:
@@ -91,12 +102,15 @@ class LabelledStream:
             self._count(line)
         return None
 
-    def _readline(self) -> bytes:
-        most = longest_line()
+    def _bytes(self, read: Callable[[int], bytes], most: int) -> bytes:
         try:
-            line = self.stream.readline(most + 2)
+            return read(most)
         except (OSError, EOFError) as error:
             raise DataError(f"{self.name}: cannot be read; {error}") from None
+
+    def _readline(self) -> bytes:
+        most = longest_line()
+        line = self._bytes(self.stream.readline, most + 2)
         if len(line) > most:
             raise DataError(
                 f"{self.name}:{self.line + 1}: a line must have at most "
@@ -104,10 +118,11 @@ class LabelledStream:
             )
         return line
 
-    def _count(self, line: bytes) -> None:
-        self._hash.update(line)
-        self.offset += len(line)
-        self.line += 1
+    def _count(self, part: bytes) -> None:
+        self._hash.update(part)
+        self.offset += len(part)
+        self.line += part.count(b"\n")
+        self._within = not part.endswith(b"\n")
 
     def _decoded(self, line: bytes) -> str:
         try:
@@ -139,9 +154,9 @@ def _change(found: Mapping[str, Any], where: str) -> dict[str, Any]:
         DataError: there is no such change, or a key is missing or wrong.
     """
     kind = found["control"]
-    if kind not in CONTROL:
+    if not isinstance(kind, str) or kind not in CONTROL:
         raise DataError(
-            f'{where}: "control" must be one of {", ".join(CONTROL)}, got {kind!r}'
+            f'{where}: "control" must be one of {", ".join(CONTROL)}, got {shown(kind)}'
         )
     change: dict[str, Any] = {"control": kind}
     for key in CONTROL[kind]:
