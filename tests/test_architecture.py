@@ -41,17 +41,17 @@ BUDGETS = {
     "config": 1_916,
     "functional": 8_218,
     "modules": 2_208,
-    "data": 11_125,
+    "data": 11_136,
     "training": 4_625,
-    "predictors": 6_305,
-    "runs": 6_963,
-    "inspection": 4_871,
+    "predictors": 6_311,
+    "runs": 6_981,
+    "inspection": 4_875,
     "deploy": 3_165,
     "estimator": 260,
-    "cli": 4_236,
+    "cli": 4_250,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 53_941
+BUDGET = 53_994
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -108,7 +108,9 @@ the choice of it (predictors, runs).
 And streams: a bounded memory, drift,
 running quantiles (functional), lines of documents and changes (data), a head that
 learns block by block (training), its versions (predictors), the session that goes on
-where it stopped (runs, cli), a service that swaps versions (deploy)."""
+where it stopped (runs, cli), a service that swaps versions (deploy).
+And what a stream that begins anew, has no end of its last line or leaves no version
+is told (data, predictors, runs, cli), as a version's report is (inspection)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -129,6 +129,10 @@ def _with_the_file(
         return ["--data", *bare, *words] if bare else words
     if len(bare) > len(takes) and "..." not in "".join(takes):
         hint = " (a file is given as --data FILE)" if "--data" in known else ""
+        if bare[:1] == ["worth"]:
+            raise ConfigError(
+                f"graph worth reads --data FILE; got {bare[1]} without it"
+            )
         raise ConfigError(
             f"{name} takes {' and '.join(takes) or 'options alone'}; got "
             f"{', '.join(bare[len(takes) :])} besides"

@@ -157,6 +157,11 @@ def print_worth(found: Mapping[str, Any], *, out: str = "") -> None:
     console.print(
         "none: a free vector per label; of messages: over the same form without them"
     )
+    if "features" in found["ways"]:
+        console.print(
+            "Messages carry names, a label's own among them: of free + message they "
+            "gain what names gain, too"
+        )
     console.print(f"* {found['said']}")
     if out:
         console.print(f"Written to {out}.")

@@ -63,7 +63,7 @@ def print_results(results: Mapping[str, Any], *, workdir: str) -> None:
         notes = _task_notes(results)
     for note in notes:
         console.print(note)
-    if own:
+    if own and "stream" not in results:  # a version's file holds no measures
         console.print(f"Everything else is in {workdir}/results.json")
 
 

@@ -88,6 +88,8 @@ def evaluate_workdir(
         "test": results,
         "baseline": finished.get("baseline"),
     }
+    if "stream" in finished:
+        found["stream"] = finished["stream"]
     if isinstance(model, TableModel):
         return {"data": name, "mixture": model.config.mixture.kind, **found}
     members = getattr(model, "members", ())

@@ -200,6 +200,11 @@ def chosen_graph(
         return config, None
     text = config.text
     encoded = text.vectors == "pretrained" or text.reads_static
+    if not encoded:
+        say(
+            f"label graph: --text.vectors {text.vectors} reads no names: no form has "
+            "them and messages carry none, other than in `graph worth`"
+        )
     choice = weigh_graph(config, say, corpus, names=encoded, every=False)
     say(f"label graph: {choice.said}")
     return with_choice(config, choice), graph_results(choice)

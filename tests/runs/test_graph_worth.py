@@ -57,6 +57,8 @@ def test_the_verb_prints_a_table_and_writes_the_answer(quick, tmp_path, capsys) 
     [
         (15, [], "mine.jsonl: to find out what a label graph is worth there must be"),
         (80, ["--initialisation", "identity"], "graph worth tries all forms"),
+        (80, ["--edges", "3"], "graph worth tries all forms"),
+        (80, ["--out", "none/worth.json"], "--out: its folder must be there, got none"),
         (80, ["--out", "graph.npz"], "--out of graph worth must end in .json, got"),
     ],
 )
@@ -65,6 +67,12 @@ def test_bad_input_gets_one_line(documents, more, said, tmp_path, capsys) -> Non
     assert run(["graph", "worth", "--data", str(data), *more]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+def test_a_file_without_its_option_is_told_which(tmp_path, capsys) -> None:
+    data = write_jsonl(tmp_path / "mine.jsonl", made_documents(30, 1))
+    assert run(["graph", "worth", str(data)]) == 2
+    assert f"graph worth reads --data FILE; got {data}" in capsys.readouterr().err
 
 
 def test_names_whose_words_no_text_has_are_not_tried(quick, tmp_path) -> None:

@@ -92,7 +92,11 @@ def test_what_was_learned_is_evaluated_and_explained_by_the_command_line(
     found = json.loads(capsys.readouterr().out)
     assert found["test"]["metrics"]["micro_f1"] > 0.7
     assert command(["evaluate", current, "--json"]) == 0  # the run's own test split
-    assert json.loads(capsys.readouterr().out)["test"]["metrics"]["micro_f1"] > 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["test"]["metrics"]["micro_f1"] > 0
+    assert found["stream"]["documents"] == 100
+    assert command(["evaluate", current]) == 0  # results.json has nothing of it
+    assert "results.json" not in capsys.readouterr().out
     assert command(["labels", "list", current, "--json"]) == 0
     assert "sugar" in capsys.readouterr().out
 

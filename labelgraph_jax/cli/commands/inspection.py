@@ -283,13 +283,16 @@ class Graph:
         from labelgraph_jax.data.files import write_json
         from labelgraph_jax.runs.graph_worth import graph_results, weigh_graph
 
-        if self.settings() != Graph(source="", seed=self.seed).settings():
+        plain = Graph(source="", seed=self.seed)
+        if self.settings() != plain.settings() or self.edges != plain.edges:
             raise ConfigError(
                 "graph worth tries all forms and adjacencies: --initialisation, --tau, "
-                "--p, --neighbours and --text are for one graph"
+                "--p, --neighbours, --edges and --text are for one graph"
             )
         if self.out and not self.out.lower().endswith(".json"):
             raise ConfigError(f"--out of graph worth must end in .json, got {self.out}")
+        if not Path(self.out).parent.is_dir():  # before minutes of work
+            raise ConfigError(f"--out: its folder must be there, got {self.out}")
         config = self.settings(self.data_config)
         found = graph_results(weigh_graph(config, remarks(self.quiet)))
         if self.out:

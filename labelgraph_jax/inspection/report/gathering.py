@@ -163,7 +163,7 @@ def _source(
     train, validation, test = _documents(place, model, data, data_dir, reading)
     source = Source(place, results, model, train, test, "", validation)
     if results.get("test") is None and not data:
-        why = "There is no test split, so nothing was measured."
+        why = unmeasured(results)
         return replace(source, test=(), kept=why)
     kept = None if data else read_kept(place)
     known = (results.get("test") or {}).get("fingerprint")
@@ -287,12 +287,19 @@ def _seconds(seconds: float) -> str:
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def unmeasured(results: Mapping[str, Any]) -> str:
+    """What stands in the place of metrics where there are none."""
+    if "stream" in results:
+        return "What was learned from a stream is measured with --data, or by evaluate."
+    return "There is no test split, so nothing was measured."
+
+
 def overall(source: Source) -> Overall | str:
     """The metrics, their intervals, and those of other models beside them."""
     results = source.results
     test = results.get("test")
     if test is None:
-        return "There is no test split, so nothing was measured."
+        return unmeasured(results)
     values, kept = test["metrics"], source.kept
     draws: Mapping[str, np.ndarray] = {}
     note = "No intervals: " + (kept if isinstance(kept, str) else "")
