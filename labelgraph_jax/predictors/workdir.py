@@ -10,7 +10,7 @@
                       then there are no labels, label graph or tokenizer
     thresholds.json   decision threshold per label, and how it was fitted; of a run over
                       a table per task, with the line that calibrates its logits
-    adaptation.json   how a run with target documents adapts; prior_shift.json its logits
+    adaptation.json   how a run with target documents adapts; prior_shift.json: logits
     graph_choice.json which label graph graph.kind='auto' chose, and why
     structure.json    the hierarchy that was chosen, and the rules of the last layer
     ensemble.json     of an ensemble: its members (each a work directory) and weights

@@ -288,7 +288,7 @@ def _seconds(seconds: float) -> str:
 
 
 def unmeasured(results: Mapping[str, Any]) -> str:
-    """What stands in the place of metrics where there are none."""
+    """Say why there are no metrics."""
     if "stream" in results:
         return "What was learned from a stream is measured with --data, or by evaluate."
     return "There is no test split, so nothing was measured."
