@@ -44,14 +44,14 @@ BUDGETS = {
     "data": 11_136,
     "training": 4_625,
     "predictors": 6_311,
-    "runs": 6_981,
+    "runs": 6_987,
     "inspection": 4_875,
     "deploy": 3_165,
     "estimator": 260,
     "cli": 4_250,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 53_994
+BUDGET = 54_000
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -306,6 +306,12 @@ class Session:
         current = current_version(self.model.workdir)
         if not self._since_saved and current is not None and current.name == name:
             return
+        if not all(np.isfinite(part).all() for part in self.learner.state.head):
+            raise WorkdirError(
+                f"{self.folder}: what was learned must be finite numbers, and is not "
+                f"after {counted(self.documents, 'document')}; what was saved before "
+                f"stays; give a smaller --rate than {self.how.rate:g}"
+            )
         about = {
             "names": self.labels.names,
             "log": self.labels.log,

@@ -161,6 +161,21 @@ def test_where_no_labels_are_known_no_version_is_promised(run, tmp_path, capsys)
     assert not (run / "learned").exists()
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_never_saved(run, tmp_path, monkeypatch, wrong):
+    learned(run, stream(tmp_path, 20))
+    before, read = state(run), learning.document_vectors
+
+    def broken(model: Any, texts: Any) -> np.ndarray:
+        return np.full_like(read(model, texts), wrong)
+
+    monkeypatch.setattr(learning, "document_vectors", broken)
+    with pytest.raises(WorkdirError, match="finite numbers, and is not after"):
+        learned(run, stream(tmp_path, 80))
+    assert_same(before, state(run))
+    assert current_version(Workdir(run)).name == "v20"
+
+
 def test_a_state_that_cannot_be_read_says_what_to_do(run, tmp_path):
     learned(run, stream(tmp_path, 20))
     (run / "learned" / STATE).write_bytes(b"half")
