@@ -43,7 +43,7 @@ def test_every_command_of_a_page_is_one_that_the_program_takes(
 
     for verb in named_verbs([]):
         monkeypatch.setattr(verb, "execute", take)
-    monkeypatch.setattr(files, "_values", lambda path: {})
+    monkeypatch.setattr(files, "_values", lambda path: ({}, ""))
     for command in commands(path):
         for line in alternatives(command):
             arguments = shlex.split(line)[1:]

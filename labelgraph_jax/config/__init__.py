@@ -15,6 +15,7 @@ from labelgraph_jax.config.settings import ConfigError, differences, to_dict
 from labelgraph_jax.config.structure import (
     HIERARCHY_GRAPH,
     HIERARCHY_WEIGHTS,
+    RULES_LEARNED,
     HierarchyConfig,
     RulesConfig,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "HIERARCHY_WEIGHTS",
     "LOSS_SETTINGS",
     "POOLINGS",
+    "RULES_LEARNED",
     "SELECTION_METRICS",
     "TABLE_METRIC",
     "AdaptConfig",

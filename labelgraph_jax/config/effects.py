@@ -11,11 +11,17 @@ from typing import Any
 
 from labelgraph_jax.config.schema import Config
 from labelgraph_jax.config.settings import ConfigError, flatten, to_dict
-from labelgraph_jax.config.tasks import GATED
+from labelgraph_jax.config.structure import RULES_LEARNED
+from labelgraph_jax.config.tasks import GATED, LEVELLED
 from labelgraph_jax.config.text import require_sources
 
 GRAPH = ("head.kind=product|label_attention", "graph.layers>=1")
 """There is a label graph."""
+MESSAGES = (*GRAPH[:1], "graph.layers>=1, or graph.kind='document'")
+"""Labels send each other messages, once or in every document."""
+OWN_FORM = "hierarchy.kind=none|consistent|regularised|contrast|auto"
+"""The form of the label graph is its settings', and not the taxonomy's."""
+MIXTURE = ("a mixture.kind, or tasks of a table",)
 EFFECTS: dict[str, tuple[str, ...]] = {
     # Documents.
     "data.corpus data.data_dir": ("no data.data",),
@@ -34,26 +40,30 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "text.attention_dropout": ("a transformer that is trained",),
     # The label graph.
     "graph.layers": ("labels of a graph, or none",),
-    "graph.attention graph.role graph.method graph.rank graph.features graph.residual "
-    "graph.gated graph.skip graph.dropout graph.attention_dropout": GRAPH,
-    "graph.heads": (*GRAPH, "graph.attention=gat|gatv2|relu"),
+    "graph.attention graph.rank graph.residual graph.gated graph.skip graph.dropout "
+    "graph.attention_dropout": GRAPH,
+    "graph.role graph.method graph.features": MESSAGES,
+    "graph.heads": (*MESSAGES, OWN_FORM, "graph.attention=gat|gatv2|relu"),
     "graph.hidden": (*GRAPH[:1], "graph.layers>=2"),
-    "graph.negative_slope": (*GRAPH, "graph.attention=gat|gatv2"),
+    "graph.negative_slope": (*MESSAGES, OWN_FORM, "graph.attention=gat|gatv2"),
     "graph.learned": (*GRAPH, "graph.role=additive|multiplicative"),
-    "graph.initialisation": (*GRAPH, "an adjacency"),
-    "graph.tau graph.p": (*GRAPH, "an adjacency", "graph.initialisation=thresholded"),
-    "graph.neighbours": (*GRAPH, "an adjacency", "few neighbours of a label"),
+    "graph.initialisation": (*MESSAGES, "an adjacency"),
+    "graph.tau graph.p": (
+        *(*MESSAGES, "an adjacency", "graph.initialisation=thresholded"),
+    ),
+    "graph.neighbours": (
+        *(*MESSAGES, OWN_FORM, "an adjacency", "few neighbours of a label"),
+    ),
     "graph.feature_dim": (*GRAPH, "label features that are drawn"),
     # The head, the mixture, the memory, the decision.
     "head.hidden head.max_labels": ("head.kind=recurrent",),
     "head.kept_labels": (
         *("head.kind=product", "mixture.kind=none", "labels scored in chunks"),
     ),
-    "mixture.hidden mixture.shared mixture.towers mixture.dropout mixture.weighting "
-    "mixture.task_weights": ("a mixture.kind, or tasks of a table",),
-    "mixture.experts mixture.gate_dropout mixture.levels mixture.expert_norm": (
-        *("a mixture.kind, or tasks of a table", "gates"),
-    ),
+    "mixture.hidden mixture.shared mixture.towers mixture.dropout": MIXTURE,
+    "mixture.weighting mixture.task_weights": (*MIXTURE, "several tasks"),
+    "mixture.experts mixture.gate_dropout mixture.expert_norm": (*MIXTURE, "gates"),
+    "mixture.levels": (*MIXTURE, "a mixture.kind of levels, mmoe or ple"),
     "mixture.own_experts": ("mixture.kind=ple",),
     "mixture.l2": ("mixture.kind=l2_constrained",),
     "memory.neighbours": ("memory.kind=documents|pretrained",),
@@ -67,7 +77,7 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "training.selection_metric": ("labels of texts (a table has always 'skill')",),
     "training.row_updates": ("a large table of vectors that is trained",),
     # Knowledge and documents beside the labelled ones.
-    "rules.weight": ("rules.kind=auto|loss",),
+    "rules.weight": (f"rules.kind={'|'.join(RULES_LEARNED)}",),
     "semi.weight semi.ratio semi.compare": ("semi.kind=auto|cap|teacher|graph|vat",),
     "adapt.weight": ("adapt.kind=auto|coral|adversarial|self",),
 }
@@ -95,9 +105,10 @@ def _draws_features(c: Any) -> bool:
     return bool(c.graph.features == "random" or (c.graph.features == "names" and drawn))
 
 
-def _has_gates(c: Any) -> bool:
+def _is_mixture(c: Any, kinds: tuple[str, ...]) -> bool:
+    # Several tasks of a table take mmoe unless a kind is given.
     several = c.mixture.kind == "none" and len(c.table.tasks) > 1
-    return several or c.mixture.kind in GATED
+    return several or c.mixture.kind in kinds
 
 
 CONDITIONS: dict[str, Callable[[Any], Any]] = {
@@ -117,6 +128,9 @@ CONDITIONS: dict[str, Callable[[Any], Any]] = {
     "labels of a graph, or none": lambda c: (
         c.head.kind != "recurrent" or not c.graph.layers
     ),
+    "graph.layers>=1, or graph.kind='document'": lambda c: (
+        c.graph.layers >= 1 or c.graph.kind == "document"
+    ),
     "an adjacency": lambda c: c.graph.role != "none" and not c.graph.rank,
     "few neighbours of a label": _has_few_neighbours,
     "label features that are drawn": _draws_features,
@@ -124,7 +138,9 @@ CONDITIONS: dict[str, Callable[[Any], Any]] = {
     "a mixture.kind, or tasks of a table": lambda c: (
         c.mixture.kind != "none" or c.table.tasks
     ),
-    "gates": _has_gates,
+    "several tasks": lambda c: len(c.table.tasks) != 1,
+    "gates": lambda c: _is_mixture(c, GATED),
+    "a mixture.kind of levels, mmoe or ple": lambda c: _is_mixture(c, LEVELLED),
     "a threshold.kind that is fitted": lambda c: (
         c.threshold.kind != "half" and not c.threshold.k
     ),

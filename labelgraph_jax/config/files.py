@@ -72,13 +72,15 @@ def read_settings(path: str | Path) -> SettingsFile:
     Raises:
         ConfigError: the file is absent or malformed, or a setting is wrong.
     """
-    values = _values(Path(path))
+    values, text = _values(Path(path))
     try:
         present, remarks = with_present_names(values)
         written = tuple(flatten(present)) if isinstance(present, dict) else ()
         return SettingsFile(from_dict(present), written, remarks)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        line = _line_of(text, _subject(str(error), values))
+        place = f"{path}:{line}" if line else f"{path}"
+        raise ConfigError(f"{place}: {error}") from error
 
 
 def read_config(path: str | Path) -> Config:
@@ -115,8 +117,9 @@ def faults(path: str | Path) -> list[Fault]:
     Raises:
         ConfigError: the file is absent, or no JSON or TOML.
     """
-    path, found = Path(path), list[str]()
-    written, _ = with_present_names(_values(path))
+    found = list[str]()
+    values, text = _values(Path(path))
+    written, _ = with_present_names(values)
     values, removed = written, set[str]()
     while True:
         try:
@@ -140,16 +143,28 @@ def faults(path: str | Path) -> list[Fault]:
             for name, needs in idle(config).items()
             if not any(other in needs for other in removed)
         ]
-    text = path.read_text(encoding="utf-8")
-    return [Fault(_line_of(text, _subject(each, written)), each) for each in found]
+    lines = [_line_of(text, _subject(each, written)) for each in found]
+    return sorted(map(Fault, lines, found), key=lambda fault: fault.line)
 
 
-def _values(path: Path) -> Any:
-    """The values of a file, before any setting is looked at."""
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, which names nothing twice."""
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"'{name}' stands twice in one object")
+        values[name] = value
+    return values
+
+
+def _values(path: Path) -> tuple[Any, str]:
+    """The values of a file, before any setting is looked at, and its text."""
     kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
     try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text) if kind == "TOML" else json.loads(text)
+        text = path.read_text(encoding="utf-8-sig")
+        if kind == "TOML":
+            return tomllib.loads(text), text
+        return json.loads(text, object_pairs_hook=_once), text
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -168,16 +183,16 @@ def _values(path: Path) -> Any:
         raise ConfigError(f"{place}: must be TOML: {words}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: must be {kind}: nested too deep") from error
-    except ValueError as error:  # a number of more digits than Python reads
+    except ValueError as error:  # a name twice, a number of too many digits
         raise ConfigError(f"{path}: must be {kind}: {error}") from error
 
 
 def _toml_hint(text: str) -> str:
     try:
-        tomllib.loads(text)
+        is_toml = bool(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, RecursionError, ValueError):
         return ""
-    return "; it is TOML: let its name end in .toml"
+    return "; it is TOML: let its name end in .toml" if is_toml else ""
 
 
 def _subject(message: str, values: Any) -> str:

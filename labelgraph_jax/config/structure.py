@@ -46,6 +46,12 @@ HIERARCHY_GRAPH: dict[str, Any] = {
     "method": "sparse",
 }
 """Settings of the label graph that `graph` means."""
+HIERARCHY_LEFT = (*HIERARCHY_GRAPH, "kind", "rank", "learned", "attention_dropout")
+"""Settings of the label graph that `graph` leaves no choice of."""
+
+
+RULES_LEARNED = ("auto", "shield", "loss")
+"""Kinds of `rules.kind` that have a loss of soft rules."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +124,18 @@ def check_structure(config: Any) -> None:
     if kind == "graph":
         named = [
             f"graph.{name}={getattr(config.graph, name)!r}"
-            for name, value in HIERARCHY_GRAPH.items()
+            for name in HIERARCHY_LEFT
             if getattr(config.graph, name)
-            not in (value, type(config.graph).__dataclass_fields__[name].default)
+            not in (
+                HIERARCHY_GRAPH.get(name),
+                type(config.graph).__dataclass_fields__[name].default,
+            )
         ]
         require(
-            not named and config.graph.layers > 0 and not config.graph.rank,
+            not named and config.graph.layers > 0,
             "hierarchy.kind='graph' makes the label graph: graph.layers must be at "
-            "least 1, graph.rank 0, and graph.attention, role, initialisation and "
-            f"method must keep their defaults; got {', '.join(named) or 'no layers'}",
+            f"least 1, and graph.{', graph.'.join(HIERARCHY_LEFT)} must keep their "
+            f"defaults; got {', '.join(named) or 'no layers'}",
         )
         require(
             config.head.kind != "recurrent"

@@ -4,8 +4,7 @@
     data.json         fingerprints of the splits it was trained and measured on
     layout.json       how the documents' files were read, the same for later files
     labels.json       label names, descriptions, taxonomy
-    label_graph.npz   initial label features, adjacency (or its edges), label prior and
-                      counts
+    label_graph.npz   initial label features, adjacency (or edges), label prior, counts
     table.json        of a run over a table: its tasks, and how its columns are read;
                       then there are no labels, label graph or tokenizer
     thresholds.json   decision threshold per label, and how it was fitted; of a run over

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.sparse import csr_array
 
-from labelgraph_jax.config import HIERARCHY_WEIGHTS, Config
+from labelgraph_jax.config import HIERARCHY_WEIGHTS, RULES_LEARNED, Config
 from labelgraph_jax.data.batches.batches import BatchPlan, Examples
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.data.labels.taxonomy import closed_share
@@ -47,8 +47,6 @@ class Vectors(NamedTuple):
 
 Term = Callable[[Vectors, Batch, jax.Array], jax.Array]
 """The sum over a batch's documents of what a term of the loss adds."""
-LEARNED = ("auto", "shield", "loss")
-"""Kinds of `rules.kind` that have a loss of soft rules."""
 BATCHES = 20
 """Batches whose documents are compared for the share of pairs that overlap partly."""
 
@@ -134,7 +132,7 @@ def _terms(config: Config, labels: LabelSpace) -> list[Term]:
     rules = rules_of(config.rules, labels.names)
     if rules is not None and config.rules.kind in ("auto", "shield"):
         rules = rules.chosen(hard=False)
-    if rules is not None and rules.rules and config.rules.kind in LEARNED:
+    if rules is not None and rules.rules and config.rules.kind in RULES_LEARNED:
         clauses, weights = rules.clauses, rules.weights
         terms.append(
             lambda vectors, batch, key: (

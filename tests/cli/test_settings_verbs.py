@@ -115,7 +115,7 @@ def test_the_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
             "--tau 0.4",
             "--graph.tau=0.4 has no effect in this run: it is read only with ",
         ),
-        ("--graph.heads 2 --graph.layers 0", "--graph.layers>=1, not 0"),
+        ("--graph.heads 2 --graph.layers 0", "--graph.layers>=1, or --graph.kind="),
         ("--preset minilm-finetune --text.dim 8", "--text.dim=8 has no effect"),
         (
             "DATA --semi.ratio 2",

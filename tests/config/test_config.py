@@ -144,7 +144,7 @@ def test_a_file_that_is_no_configuration_is_named_with_its_line(tmp_path: Path) 
     with pytest.raises(ConfigError, match=r"c.json:2: must be JSON"):
         read_config(path)
     path.write_text('{"training": {"epoch": 2}}')
-    with pytest.raises(ConfigError, match=r"c.json: unknown setting 'training.epoch'"):
+    with pytest.raises(ConfigError, match=r"c.json:1: unknown setting 'training.epo"):
         read_config(path)
     path.write_bytes(b'{"text": "\xff"}')
     with pytest.raises(ConfigError, match=r"c.json: must be UTF-8"):

@@ -9,6 +9,7 @@ import pytest
 
 from labelgraph_jax.config import (
     LOSS_SETTINGS,
+    RULES_LEARNED,
     Config,
     ConfigError,
     changed,
@@ -44,6 +45,12 @@ RUNS: dict[str, dict[str, Any]] = {
     "both": {"text": {"encoder": "bag+static"}},
     "decoder": {"head": {"kind": "recurrent"}},
     "attention": {"head": {"kind": "label_attention"}, "text": {"encoder": "cnn"}},
+    "taxonomy's graph": {"hierarchy": {"kind": "graph"}},
+    "chosen graph": {"graph": {"kind": "auto"}},
+    "graph of documents": {
+        "head": {"kind": "label_attention"},
+        "graph": {"kind": "document"},
+    },
     "no graph": {"graph": {"layers": 0}},
     "one layer": {"graph": {"layers": 1}},
     "thresholded": {"graph": {"initialisation": "thresholded"}},
@@ -54,6 +61,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "drawn features": {"graph": {"features": "random"}},
     "whole scores": {"head": {"label_chunk": 0}},
     "mixture": {"mixture": {"kind": "mmoe"}},
+    "one gate": {"mixture": {"kind": "omoe"}},
     "own experts": {"mixture": {"kind": "ple"}},
     "pulled": {"mixture": {"kind": "l2_constrained"}},
     "memory": {"memory": {"kind": "documents"}},
@@ -62,6 +70,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "most probable": {"threshold": {"kind": "top_k"}},
     "by slope": {"threshold": {"kind": "sloped"}},
     "rules": {"rules": {"file": "r"}},
+    "rules as a layer": {"rules": {"file": "r", "kind": "shield"}},
     "counted rules": {"rules": {"file": "r", "kind": "report"}},
     "table": OF_TABLE,
     "split table": OF_TABLE | {"data": {"data": "x", "validation": "y", "test": "z"}},
@@ -139,6 +148,67 @@ def test_what_a_run_keeps_of_its_settings_is_never_refused(kind: str) -> None:
     config = from_dict(RUNS[kind])
     assert idle(config) == {}
     refuse_idle(config.resolved())
+
+
+LEFT_UNREAD = {
+    "hierarchy.kind": {"hierarchy": {"kind": "graph"}, "graph": {"heads": 3}},
+    "ple": {"mixture": {"kind": "omoe", "levels": 1}},
+    "several tasks": OF_TABLE
+    | {"table": {"tasks": ["a=binary"]}, "mixture": {"weighting": "gradnorm"}},
+}
+
+
+@pytest.mark.parametrize("need", LEFT_UNREAD)
+def test_a_setting_that_a_choice_elsewhere_leaves_unread_is_refused(need: str) -> None:
+    with pytest.raises(ConfigError, match=rf"has no effect .* only with .*{need}"):
+        refuse_idle(from_dict(LEFT_UNREAD[need]))
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        {"heads": 2},
+        {"negative_slope": 0.1},
+        {"role": "mask"},
+        {"method": "sparse"},
+        {"initialisation": "thresholded", "tau": 0.4, "p": 0.5},
+        {"initialisation": "similarity", "neighbours": 3, "features": "word_vectors"},
+    ],
+)
+def test_messages_in_every_document_read_settings_of_a_graph_without_layers(
+    graph: dict[str, Any],
+) -> None:
+    given = {"kind": "document", "layers": 0, **graph}
+    if graph.get("features") == "word_vectors":
+        given["vectors_file"] = "v"
+    refuse_idle(from_dict({"head": {"kind": "label_attention"}, "graph": given}))
+    with pytest.raises(ConfigError, match=r"no effect .*graph.kind='document'"):
+        refuse_idle(from_dict({"graph": {**given, "kind": "static"}}))
+
+
+@pytest.mark.parametrize("kind", RULES_LEARNED)
+def test_the_weight_of_rules_is_given_where_they_are_a_loss(kind: str) -> None:
+    refuse_idle(from_dict({"rules": {"file": "r", "kind": kind, "weight": 2.0}}))
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        {"kind": "auto"},
+        {"learned": True},
+        {"attention_dropout": 0.2},
+        {"rank": 2},
+        {"role": "mask"},
+    ],
+)
+def test_a_hierarchy_that_makes_the_graph_names_what_was_given_beside(
+    graph: dict[str, Any],
+) -> None:
+    ((name, value),) = graph.items()
+    with pytest.raises(
+        ConfigError, match=rf"^hierarchy.kind='graph' .*; got graph.{name}={value!r}$"
+    ):
+        from_dict({"hierarchy": {"kind": "graph"}, "graph": graph})
 
 
 @pytest.mark.parametrize(

@@ -52,19 +52,35 @@ def test_toml_and_json_hold_the_same_settings(tmp_path: Path) -> None:
     assert read_settings(toml).written == ("training.epochs", "data.task")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.toml", "[training]\nepochs = 3\n"),
+        ("a.json", '{"training": {"epochs": 3}}'),
+    ],
+)
+def test_a_byte_order_mark_and_ends_of_lines_of_windows_are_read(
+    name: str, text: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert read_config(path) == Config(training=TrainingConfig(epochs=3))
+    assert faults(path) == []
+
+
 def test_every_fault_of_a_file_is_named_with_its_line(tmp_path: Path) -> None:
     assert faults(written(tmp_path, "a.toml", WRONG_TOML)) == [
         Fault(2, "training.epochs must be of kind int, got 2.5"),
         Fault(4, "unknown setting 'text.max_lenght'; the nearest is 'text.max_length'"),
         Fault(6, "text.pooling of a cnn must be one of ['default', 'max'], got 'last'"),
-        Fault(9, "graph.heads must be at least 1, got 0"),
-        Fault(10, "graph.hidden must be at least 1, got 0"),
-        Fault(11, "unknown setting 'training2'; the nearest is 'training'"),
         Fault(
             8,
             "graph.tau has no effect: it is read only with "
             "graph.initialisation='thresholded', not 'cooccurrence'",
         ),
+        Fault(9, "graph.heads must be at least 1, got 0"),
+        Fault(10, "graph.hidden must be at least 1, got 0"),
+        Fault(11, "unknown setting 'training2'; the nearest is 'training'"),
     ]
     assert faults(written(tmp_path, "a.json", WRONG_JSON)) == [
         Fault(2, "unknown setting 'training.epoch'; the nearest is 'training.epochs'"),
@@ -98,6 +114,22 @@ def test_a_fault_that_names_nothing_written_ends_the_search(tmp_path: Path) -> N
             "a.json",
             "[training]\nepochs = 3\n",
             r"must be JSON: .*; it is TOML: let its",
+        ),
+        ("a.json", "", r"a.json:1: must be JSON: Expecting value$"),
+        (
+            "a.json",
+            '{"graph": {"heads": 2}, "text": {"dim": 8}, "graph": {}}',
+            r"a.json: must be JSON: 'graph' stands twice in one object",
+        ),
+        (
+            "a.json",
+            '{"graph": {"heads": 2, "heads": 3}}',
+            r"must be JSON: 'heads' stands twice in one object",
+        ),
+        (
+            "a.toml",
+            "[graph]\nlayers = 1\nheads = 'x'\n",
+            r"a.toml:3: graph.heads must be of kind int, got 'x'",
         ),
         ("a.toml", '{"training": {}}', r"a.toml:1: must be TOML: "),
         (
