@@ -208,7 +208,8 @@ def competing_r_precision(
     Example:
         >>> import labelgraph_jax as lg
         >>> import numpy as np
-        >>> ids, groups = np.array([[0, 2]]), {"seen": [0, 1], "unseen": [2]}
+        >>> ids = np.array([[0, 2]])
+        >>> groups = {"seen": np.array([0, 1]), "unseen": np.array([2])}
         >>> truth = np.array([0, 3]), np.array([0, 1, 2])  # one document with all three
         >>> found = lg.functional.competing_r_precision(
         ...     ids, *truth, groups, labels=3, k=2
