@@ -43,7 +43,7 @@ BUDGETS = {
     "modules": 2_208,
     "data": 11_136,
     "training": 4_625,
-    "predictors": 6_311,
+    "predictors": 6_315,
     "runs": 6_987,
     "inspection": 4_875,
     "deploy": 3_165,
@@ -51,7 +51,7 @@ BUDGETS = {
     "cli": 4_250,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_031
+BUDGET = 54_035
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

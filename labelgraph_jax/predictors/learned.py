@@ -24,6 +24,7 @@ import numpy as np
 from labelgraph_jax.config import MemoryConfig, RulesConfig, to_dict
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.data.files import (
+    is_leftover,
     link_or_copy,
     make_folder,
     sync,
@@ -120,9 +121,12 @@ def publish(model: LabelModel, version: Version, name: str) -> Path:
 
 
 def remove_unfinished(place: Workdir) -> None:
-    """Remove what a killed process left of a version."""
-    for left in learned_folder(place).glob(".v*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove what a killed process left of a version, or of a file beside it."""
+    for left in filter(is_leftover, learned_folder(place).glob(".*")):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _point(home: Path, target: Path) -> Path:

@@ -104,11 +104,11 @@ class Workdir:
         if not isinstance(path, (str, PathLike)):
             raise WorkdirError(f"a work directory must be a path, got {short(path)}")
         # Absolute: a model reads files of it later, from any current directory.
-        # A link is followed once: what it points to may change meanwhile.
         workdir = cls(Path(path).absolute())
-        if workdir.path.is_symlink():
-            workdir = cls(workdir.path.resolve())
         try:
+            # A link is followed once: what it points to may change meanwhile.
+            if workdir.path.is_symlink():
+                workdir = cls(workdir.path.resolve())
             known = workdir.path.is_dir()
         except OSError:  # no name that a file may have
             known = False

@@ -194,15 +194,20 @@ def write_inputs(folder: Path) -> None:
         write_jsonl(data / "sets" / f"{split}.jsonl", sets)
         rows = "\n".join(_feature_rows(*made)) + "\n"
         (data / "features" / f"{split}.svm").write_text(rows, encoding="utf-8")
+    write_small(data)
+    (data / "taxonomy.tsv").write_text(TAXONOMY, encoding="utf-8")
+    write_rows(data / "table" / "rows.csv", made_rows(240, 0))
+    write_tiny_bert(folder / "bert")
+
+
+def write_small(data: Path) -> None:
+    """Write the file of settings that every run is told."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert run(["config", "show", "default", "--all", "--json"]) == 0
     settings = json.loads(printed.getvalue())
     for section, values in SMALLEST.items():
         settings[section] |= values
     (data / "small.json").write_text(json.dumps(settings), encoding="utf-8")
-    (data / "taxonomy.tsv").write_text(TAXONOMY, encoding="utf-8")
-    write_rows(data / "table" / "rows.csv", made_rows(240, 0))
-    write_tiny_bert(folder / "bert")
 
 
 def _of_sets(number: int, document: dict[str, Any]) -> dict[str, Any]:

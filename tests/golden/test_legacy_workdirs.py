@@ -41,6 +41,7 @@ def test_a_run_that_version_0_6_0_began_goes_on_to_the_same_end(inside: Path) ->
     legacy.unpack(inside, (legacy.RESUMED,))
     workdir = cases.place(legacy.RESUMED)
     legacy.forget_the_end(workdir)
+    cases.write_small(Path("data"))
     assert cases.train(legacy.RESUMED) == workdir
     assert (workdir / "checkpoints" / "6").is_dir()
     found = legacy.legacy_numbers(legacy.RESUMED)

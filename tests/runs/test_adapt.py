@@ -179,7 +179,10 @@ def test_too_few_target_documents_are_refused(tmp_path: Path) -> None:
 def test_settings_that_do_nothing_are_refused() -> None:
     target = DataConfig(target="new.jsonl")
     for settings, why in (
-        ({"adapt": AdaptConfig(kind="coral")}, "give data.target too"),
+        (
+            {"adapt": AdaptConfig(kind="coral")},
+            "only with target documents, data.target",
+        ),
         (
             {
                 "data": target,

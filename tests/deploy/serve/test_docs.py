@@ -17,7 +17,8 @@ def test_the_description_names_every_address_and_every_answer(served: Served) ->
     described = json.loads(body)
     assert (status, described["openapi"]) == (200, "3.0.3")
     assert set(described["paths"]) == {
-        *("/predict", "/labels", "/model", "/healthz", "/livez", "/metrics")
+        *("/predict", "/labels", "/model", "/healthz", "/livez", "/metrics"),
+        "/reload",
     }
     predict = described["paths"]["/predict"]["post"]
     asked = predict["requestBody"]["content"]["application/json"]["schema"]
