@@ -136,7 +136,7 @@ def test_an_unknown_setting_in_a_file_is_told_the_nearest_one(
     refused(
         ["train", "--config", str(path), "--workdir", str(tmp_path / "w")],
         capsys,
-        f"{path}: unknown setting 'learning_rate'; the nearest is "
+        f"{path}:1: unknown setting 'learning_rate'; the nearest is "
         "'training.learning_rate'",
     )
 
