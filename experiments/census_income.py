@@ -106,7 +106,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     for group in groups if pod.writes else ():
         record = measured(laboratory, inputs_of(group), chosen)
         record |= {
-            "command": f"python -m experiments.census_income {command}".strip(),
+            "command": command,
             "hardware": pod.on(record["hardware"]),
             "seconds": round(time.perf_counter() - started, 1),
         }

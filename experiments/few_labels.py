@@ -117,7 +117,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     if chosen.quick:
         chosen = dataclasses.replace(chosen, shares=chosen.shares[:1], draws=2)
     record = Study(chosen, progress(pod, quiet=chosen.quiet)).record()
-    record["command"] = f"python -m experiments.few_labels {command}".strip()
+    record["command"] = command
     arm = "" if chosen.arm == "rest" else f"-{chosen.arm}"
     name = f"few-labels-{Path(chosen.corpus).stem}{arm}" + "-quick" * chosen.quick
     write_record(chosen.out, name, record, page(record))

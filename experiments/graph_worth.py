@@ -106,7 +106,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     if chosen.quick:
         chosen = dataclasses.replace(chosen, shares=chosen.shares[:1], draws=2)
     record = Study(chosen, progress(pod, quiet=chosen.quiet)).record()
-    record["command"] = f"python -m experiments.graph_worth {command}".strip()
+    record["command"] = command
     name = f"graph-worth-{Path(chosen.corpus).stem}" + "-quick" * chosen.quick
     write_record(chosen.out, name, record, page(record))
 

@@ -117,7 +117,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     store = Store(Path(chosen.work), say)
     studies = [Study(name, chosen, store) for name in chosen.corpora]
     record: dict[str, Any] = {
-        "command": f"python -m experiments.label_sources {command}".strip(),
+        "command": command,
         "commit": commit(),
         "seeds": chosen.seeds,
         "noise": [row for study in studies for row in study.noise_rows()],

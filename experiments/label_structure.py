@@ -469,7 +469,7 @@ def compute(chosen: Arguments, command: str, pod: Any) -> None:
             found = with_hierarchy(task, work, chosen, say)
             lines = hierarchy_page(short, found)
         about = (
-            f"`python -m experiments.label_structure {command}`; commit {commit()}, "
+            f"`{command}`; commit {commit()}, "
             f"{platform.machine()}, {time.perf_counter() - started:.0f} s in this call"
         )
         title = f"label-structure-{chosen.part}-{short}{'-quick' * chosen.quick}"

@@ -125,7 +125,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> dict[str, Any]
         "table": spec.name,
         "caption": spec.caption,
         "corpus": head["corpus"],
-        "command": f"python -m experiments.magnet_tables {command}",
+        "command": command,
         "commit": commit(),
         "hardware": head["hardware"],
         "seconds": round(time.perf_counter() - started, 1),

@@ -129,7 +129,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     if not pod.writes:
         return
     record |= {
-        "command": f"python -m experiments.mixture_successors {command}".strip(),
+        "command": command,
         "commit": commit(),
         "hardware": pod.on(hardware()),
         "seconds": round(store.seconds, 1),

@@ -173,7 +173,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> dict[str, Any]
     return {
         "name": chosen.name or chosen.preset,
         "preset": chosen.preset,
-        "command": f"python -m experiments.mmoe_synthetic {command}".strip(),
+        "command": command,
         "commit": commit(),
         "hardware": pod.on(hardware()),
         "cores": measure.cores(),

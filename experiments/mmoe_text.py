@@ -80,7 +80,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     record = measured(chosen, pod)
     if record is None:
         return
-    record["command"] = f"python -m experiments.mmoe_text {command}".strip()
+    record["command"] = command
     write(record, Path(chosen.out), quick=chosen.quick)
 
 

@@ -145,7 +145,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
         for name, shifts in ((n, shifts_of(n, chosen, say)) for n in chosen.shifts)
     }
     record = {
-        "command": f"python -m experiments.shifts {command}".strip(),
+        "command": command,
         "commit": commit(),
         "seeds": chosen.seeds,
         "seconds": round(store.seconds),

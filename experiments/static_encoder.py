@@ -123,7 +123,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     if not pod.writes:
         return
     record = Study(chosen, progress(pod, quiet=chosen.quiet)).record()
-    record["command"] = f"python -m experiments.static_encoder {command}".strip()
+    record["command"] = command
     name = f"static-encoder-{Path(chosen.corpus).stem}" + "-quick" * chosen.quick
     write_record(chosen.out, name, record, page(record))
 

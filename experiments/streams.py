@@ -129,7 +129,7 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
             part = store.part(f"{name} {row}", identity, make)
             rows[row] = {key: float(value) for key, value in part.items()}
         record = {
-            "command": f"python -m experiments.streams {command}".strip(),
+            "command": command,
             "commit": commit(),
             "corpus": name,
             "dimensions": DIMENSIONS,

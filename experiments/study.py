@@ -76,8 +76,8 @@ def run_command(
     Args:
         name: of its module in `experiments`.
         arguments: its options, a dataclass with `work`, `out` and `quiet`.
-        compute: `compute(chosen, command, pod)`, with the options as they were typed,
-            but for the folders of this machine.
+        compute: `compute(chosen, command, pod)`, with the command as it was typed, but
+            for the folders of this machine.
         given: the words of the command line; this process's own by default.
         before: see `experiments.pod.joined`.
 
@@ -89,7 +89,7 @@ def run_command(
     chosen = tyro.cli(arguments, args=words, prog=f"python -m experiments.{name}")
     try:
         with joined(chosen, before=before) as pod:
-            compute(chosen, _recorded(words), pod)
+            compute(chosen, _recorded(name, words), pod)
     except KeyboardInterrupt:
         print("stopped; run the command again to go on", file=sys.stderr)
         return 130
@@ -99,9 +99,9 @@ def run_command(
     return 0
 
 
-def _recorded(words: Sequence[str]) -> str:
+def _recorded(name: str, words: Sequence[str]) -> str:
     """What is written down of a command line: all that decides its numbers."""
-    kept: list[str] = []
+    kept = ["python", "-m", f"experiments.{name}"]
     skip = False
     for word in words:
         option, equals, _ = word.partition("=")

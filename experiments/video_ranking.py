@@ -122,7 +122,7 @@ def _head(study: Any, command: str, pod: Pod) -> dict[str, Any]:
     from experiments.collect import hardware
 
     return {
-        "command": f"python -m experiments.video_ranking {command}".strip(),
+        "command": command,
         "commit": commit(),
         "hardware": pod.on(hardware()),
         "seconds": round(study.store.seconds, 1),

@@ -39,19 +39,19 @@ NARROWER = {
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
     "config": 1_948,
-    "functional": 8_218,
+    "functional": 8_219,
     "modules": 2_208,
     "data": 11_136,
     "training": 4_625,
-    "predictors": 6_315,
-    "runs": 6_987,
+    "predictors": 6_324,
+    "runs": 7_001,
     "inspection": 4_875,
     "deploy": 3_165,
     "estimator": 260,
     "cli": 4_250,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_035
+BUDGET = 54_060
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -136,12 +136,17 @@ def gain_over(values: Draws, base: Draws) -> tuple[dict[str, Interval], float]:
 
 
 def gains_over(
-    heads: Mapping[Way, Head], targets: Float[np.ndarray, "L N"], plain: Way
+    values: Mapping[Way, Draws], plain: Way
 ) -> tuple[dict[Way, dict[str, Interval]], dict[Way, float]]:
-    """Return `gain_over` of every way over the plain one."""
-    values = resampled(heads, targets)
-    found = {way: gain_over(values[way], values[plain]) for way in heads}
-    del found[plain]
+    """Return `gain_over` of every way over the plain one.
+
+    Args:
+        values: of every way, see `resampled`.
+        plain: the way that the others are compared with.
+    """
+    found = {
+        n: gain_over(own, values[plain]) for n, own in values.items() if n != plain
+    }
     gains = {way: gain for way, (gain, _) in found.items()}
     return gains, {way: sure for way, (_, sure) in found.items()}
 

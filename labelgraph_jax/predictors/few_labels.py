@@ -20,6 +20,7 @@ from labelgraph_jax.predictors.cross_fitting import (
     Head,
     clearest,
     gains_over,
+    resampled,
 )
 from labelgraph_jax.training.few_labels import (
     Kind,
@@ -185,7 +186,7 @@ def choose_semi(
             )
         pseudo[kind] = learned
         found[kind] = folds.measured(labelled, students)
-    gains, sure = gains_over(found, targets, "none")
+    gains, sure = gains_over(resampled(found, targets), "none")
     apart = _apart(labelled, unlabelled, folds.fold) if len(unlabelled) else 0.5
     chosen: Kind = "none" if apart > APART else clearest(gains, sure, "none")
     return SemiChoice(chosen, best, found, gains, sure, apart, pseudo)

@@ -23,6 +23,7 @@ from labelgraph_jax.predictors.cross_fitting import (
     Head,
     clearest,
     gain_over,
+    gains_over,
     resampled,
 )
 from labelgraph_jax.training.related_labels import (
@@ -244,9 +245,7 @@ def choose_graph(
         best[way.name] = strength
         say(f"label vectors: {way.name}")
     values = resampled(heads, targets)
-    over = {n: gain_over(v, values[NONE]) for n, v in values.items() if n != NONE}
-    gains = {name: gain for name, (gain, _) in over.items()}
-    sure = {name: share for name, (_, share) in over.items()}
+    gains, sure = gains_over(values, NONE)
     by_name = {way.name: way for way in ways}
     added = {
         name: gain_over(values[name], values[way.without_message])[0]

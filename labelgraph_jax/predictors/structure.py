@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
+from scipy.special import expit
 
 from labelgraph_jax.config import Config, ThresholdConfig
 from labelgraph_jax.data.documents import DataError
@@ -18,7 +19,12 @@ from labelgraph_jax.functional.graph.taxonomy import ancestor_matrix
 from labelgraph_jax.functional.structure.hierarchy import descendant_max
 from labelgraph_jax.functional.structure.rules import Clauses
 from labelgraph_jax.predictors.choosing import choose_decision
-from labelgraph_jax.predictors.cross_fitting import Head, clearest, gains_over
+from labelgraph_jax.predictors.cross_fitting import (
+    Head,
+    clearest,
+    gains_over,
+    resampled,
+)
 from labelgraph_jax.predictors.few_labels import LEAST_DOCUMENTS
 from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
@@ -149,12 +155,12 @@ def choose_hierarchy(
         if kind == "consistent":
             logits = np.asarray(descendant_max(logits, parents))
             own = dataclasses.replace(own, consistent=True)
-        scores = 1 / (1 + np.exp(-logits))
+        scores = expit(logits)
         decision = choose_decision(
             own, Predictions.of_all(scores, y), y.sum(0), ancestors=ancestors
         )
         heads[kind] = Head(np.zeros((0, y.shape[1])), scores, decision)
-    gains, sure = gains_over(heads, y, "none")
+    gains, sure = gains_over(resampled(heads, y), "none")
     kind = clearest(gains, sure, "none")
     said = "'none', for no kind is better beyond noise on training documents held back"
     if kind != "none":

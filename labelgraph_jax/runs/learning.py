@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.config.wording import counted
@@ -354,7 +355,7 @@ class Session:
             tuple(name for name in self.labels.names if name is not None),
             rows["vectors"] / self.scale,
             rows["bias"],
-            1 / (1 + np.exp(-rows["cuts"].astype(np.float64))),
+            expit(rows["cuts"].astype(np.float64)),
             self.model.decision.at_least_one,
             rows["positives"],
             edges,

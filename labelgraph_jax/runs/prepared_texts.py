@@ -8,7 +8,7 @@ import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError, TextConfig
 from labelgraph_jax.config.wording import counted
-from labelgraph_jax.data.documents import Corpus, LabelSpace
+from labelgraph_jax.data.documents import Corpus, Document, LabelSpace
 from labelgraph_jax.data.labels.label_rules import LabelRules
 from labelgraph_jax.data.problems import shared_lines
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
@@ -96,27 +96,7 @@ def prepare(
     """
     # Labels: those of the training documents.
     corpus = corpus or read_corpus(config.data)
-    require_labels(corpus.train, corpus)
-    if any(document.weight != 1.0 for document in corpus.train):
-        require_plain_loss(config, corpus)
-    for line in (*layout_lines(corpus), *shared_lines(corpus)):
-        say(line)
-    for note in corpus.notes:
-        say(f"{corpus.name}: {note}")
-    # A label that no training document carries is known by its text alone.
-    also = corpus.candidate_labels if config.memory.kind != "none" else ()
-    unlabelled = usable_documents(config, corpus, say)
-    labels = LabelSpace.from_documents(
-        corpus.train,
-        corpus.label_descriptions,
-        corpus.parents,
-        corpus.learned_tasks,
-        also=also,
-    )
-    for split in ("validation", "test"):
-        require_annotations(corpus.splits[split], labels, f"{split} documents")
-    require_taxonomy(config, labels)
-    require_every_label(config, labels)
+    unlabelled, labels = _labels_of(config, corpus, say)
     shield = shield_rules_of(config, labels.names)
 
     # Tokens, and what a frozen encoder makes of them.
@@ -191,20 +171,7 @@ def prepare(
             ),
             say,
         )
-    if validation.unseen:
-        say(
-            f"{corpus.name}: left out in validation: "
-            f"{counted(validation.unseen.total(), 'occurrence')} of "
-            f"{counted(len(validation.unseen), 'label')} without a training document"
-        )
-    documents = "training document is", "training documents are"
-    longer = counted(train.truncated, *documents)
-    say(
-        f"{corpus.name}: {counted(len(corpus.train), 'document')} to train on, "
-        f"{len(corpus.validation):,} for validation, {len(corpus.test):,} for the "
-        f"test, {counted(len(labels), 'label')}; {longer} longer than the "
-        f"{counted(text.max_length, 'token')} read of a window"
-    )
+    _say_counts(corpus, labels, train, validation, text.max_length, say)
     return PreparedTexts(
         fingerprints=fingerprints(corpus),
         train=train.examples,
@@ -226,6 +193,64 @@ def prepare(
         adaptation=how,
         hierarchy=hierarchy,
         shield=shield,
+    )
+
+
+def _labels_of(
+    config: Config, corpus: Corpus, say: Say
+) -> tuple[tuple[Document, ...], LabelSpace]:
+    """The documents without labels that are read, and the labels of the others.
+
+    Raises:
+        DataError: the documents are malformed, or carry no label.
+        ConfigError: settings that these documents do not allow.
+    """
+    require_labels(corpus.train, corpus)
+    if any(document.weight != 1.0 for document in corpus.train):
+        require_plain_loss(config, corpus)
+    for line in (*layout_lines(corpus), *shared_lines(corpus)):
+        say(line)
+    for note in corpus.notes:
+        say(f"{corpus.name}: {note}")
+    # A label that no training document carries is known by its text alone.
+    also = corpus.candidate_labels if config.memory.kind != "none" else ()
+    unlabelled = usable_documents(config, corpus, say)
+    labels = LabelSpace.from_documents(
+        corpus.train,
+        corpus.label_descriptions,
+        corpus.parents,
+        corpus.learned_tasks,
+        also=also,
+    )
+    for split in ("validation", "test"):
+        require_annotations(corpus.splits[split], labels, f"{split} documents")
+    require_taxonomy(config, labels)
+    require_every_label(config, labels)
+    return unlabelled, labels
+
+
+def _say_counts(
+    corpus: Corpus,
+    labels: LabelSpace,
+    train: Encoded,
+    validation: Encoded,
+    longest: int,
+    say: Say,
+) -> None:
+    """Tell how many documents and labels there are, and what of them is not read."""
+    if validation.unseen:
+        say(
+            f"{corpus.name}: left out in validation: "
+            f"{counted(validation.unseen.total(), 'occurrence')} of "
+            f"{counted(len(validation.unseen), 'label')} without a training document"
+        )
+    documents = "training document is", "training documents are"
+    longer = counted(train.truncated, *documents)
+    say(
+        f"{corpus.name}: {counted(len(corpus.train), 'document')} to train on, "
+        f"{len(corpus.validation):,} for validation, {len(corpus.test):,} for the "
+        f"test, {counted(len(labels), 'label')}; {longer} longer than the "
+        f"{counted(longest, 'token')} read of a window"
     )
 
 

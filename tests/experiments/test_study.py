@@ -43,7 +43,7 @@ def test_a_command_is_written_down_without_the_folders_of_a_machine(
     words = ["--most-labels", "2", *local]
     assert run_command("study", Arguments, compute, words) == 0
     assert run_command("study", Arguments, compute, [*local, *words[:2]]) == 0
-    assert seen == ["--most-labels 2", "--most-labels 2"]
+    assert seen == 2 * ["python -m experiments.study --most-labels 2"]
 
 
 def test_a_count_below_one_is_refused_as_it_is_typed() -> None:

@@ -154,9 +154,7 @@ def ranked_group_metrics(
     rows = np.repeat(np.arange(len(ids)), np.diff(indptr))
     found = {}
     for name, group in groups.items():
-        _check(name, group, labels)
-        member = np.zeros(labels, bool)
-        member[np.asarray(group, np.int64)] = True
+        member = _members(name, group, labels)
         inside = member[np.where(named, ids, 0)] & named
         # The group's own labels first, in their order.
         order = np.argsort(~inside, axis=1, kind="stable")
@@ -226,9 +224,7 @@ def competing_r_precision(
     rows = np.repeat(np.arange(len(ids)), np.diff(indptr))
     found = {}
     for name, group in groups.items():
-        _check(name, group, labels)
-        member = np.zeros(labels, bool)
-        member[np.asarray(group, np.int64)] = True
+        member = _members(name, group, labels)
         positives = np.bincount(rows[member[indices]], minlength=len(ids))
         own = (hits & member[best]).sum(axis=1) / np.clip(positives, 1, k)
         found[name] = _mean(own[positives > 0])
@@ -268,6 +264,14 @@ def _ndcg(
 
 def _mean(values: Shaped[Host, " M"]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _members(name: str, group: Shaped[Host, " G"], labels: int) -> Bool[Host, " N"]:
+    """A mask of the labels of a group."""
+    _check(name, group, labels)
+    member = np.zeros(labels, bool)
+    member[np.asarray(group, np.int64)] = True
+    return member
 
 
 def _check(name: str, group: Shaped[Host, " G"], labels: int) -> None:

@@ -90,6 +90,11 @@ def _steps(
     of: dict[int, dict[frozenset[_Literal], _Clause]] = {n: {} for n in order}
 
     def add(clause: _Clause) -> None:
+        """Keep a clause, unless one that implies it is there.
+
+        Raises:
+            ValueError: nothing obeys it.
+        """
         if not clause:
             raise ValueError("rules must be such that some set of labels obeys them")
         own = of[max((label for label, _ in clause), key=place.__getitem__)]

@@ -24,6 +24,7 @@ from labelgraph_jax.functional.many_labels.label_lists import (
     side_by_side,
     sum_lists,
 )
+from labelgraph_jax.functional.many_labels.retrieval import Neighbours
 from labelgraph_jax.functional.metrics.groups import competing_r_precision
 from labelgraph_jax.functional.metrics.ranking import ndcg_from_hits
 from labelgraph_jax.predictors.memory.memory import Choice, Memory, TextRule, slices
@@ -90,6 +91,7 @@ class _Candidates(NamedTuple):
     texts: dict[float, np.ndarray]
     truth: np.ndarray  # bool [B, C]
     positives: np.ndarray  # [B]
+    near_texts: Neighbours
 
 
 def choose(memory: Memory, validation: Validation) -> tuple[Choice, dict[str, Any]]:
@@ -178,6 +180,7 @@ def _candidates(
         {tau: np.asarray(scores_at(found, ids)) for tau, found in texts.items()},
         _holds(positives, ids) & there,
         np.diff(positives.indptr),
+        near[1],
     )
 
 
@@ -293,7 +296,7 @@ def stack(memory: Memory, validation: Validation) -> tuple[TextRule, dict[str, f
     tau, label_tau = choice.temperature, choice.label_temperature
     for rows in slices(len(validation.queries)):
         some = _candidates(memory, validation, rows, [tau], [label_tau])
-        near = memory.near_texts(validation.queries[rows])
+        near = some.near_texts
         texts = np.full((len(some.ids), len(seen)), -np.inf)
         z = _against_others(np.asarray(near.similarities, np.float64) / label_tau)
         np.put_along_axis(texts, trained[np.asarray(near.rows)], z, axis=1)
