@@ -70,10 +70,12 @@ class Disk:
 
     def live(self) -> dict[int, Names]:
         found = {}
-        for folder in (self.root, *self.root.rglob("*/")):
+        # Another thread renames folders meanwhile, which os.walk passes over and
+        # Path.rglob does not.
+        for name, _, _ in os.walk(self.root):
             try:
-                found[folder.stat().st_ino] = names_in(folder)
-            except OSError:  # it went meanwhile
+                found[Path(name).stat().st_ino] = names_in(Path(name))
+            except OSError:
                 continue
         return found
 
