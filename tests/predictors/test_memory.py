@@ -234,6 +234,13 @@ def test_stacking_lets_labels_that_text_alone_tells_of_compete() -> None:
     ]
     assert decided[0].any() and not decided[0].all()
     np.testing.assert_array_equal(*decided)
+    # Labels that every shift upwards hides from the documents that carry them.
+    wrong = np.full((count, count), 0.01, np.float32)
+    wrong[np.arange(count), np.arange(count)] = 0.02
+    truth = Predictions.of_all(wrong, np.eye(count))
+    low = dataclasses.replace(memory, text_rule=dataclasses.replace(rule, slope=1e-3))
+    _, measured = memory_choice.stack(low, memory_choice.Validation(documents, truth))
+    assert measured["shift"] <= 0 and measured["seen"] == 1.0
     # Where no document carries a label that stands for an unseen one, nothing moves.
     few = dataclasses.replace(truth, truth=np.eye(count) * 0)
     nothing = memory_choice.Validation(documents, few)
