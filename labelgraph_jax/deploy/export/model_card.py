@@ -121,7 +121,7 @@ def _measured(manifest: Mapping[str, Any], test: Mapping[str, Any] | None) -> li
     metrics = test["metrics"]
     return [
         f"Of {counted(test['documents'], 'test document')}, at the thresholds of "
-        f"thresholds.json (rule: {manifest['decision']['kind']}), as measured after "
+        f"thresholds.json (rule: {manifest['decision']['rule']}), as measured after "
         "training:",
         "",
         "| metric | value |",
