@@ -43,15 +43,15 @@ BUDGETS = {
     "modules": 2_208,
     "data": 11_153,
     "training": 4_754,
-    "predictors": 6_330,
-    "runs": 7_014,
+    "predictors": 6_336,
+    "runs": 7_015,
     "inspection": 4_875,
     "deploy": 3_172,
     "estimator": 260,
-    "cli": 4_254,
+    "cli": 4_260,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_245
+BUDGET = 54_258
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -115,8 +115,8 @@ And names that a file gives twice, byte order marks, the line of the first fault
 messages in every document read (config).
 And a queue of documents of earlier steps beside those of a batch, and of several
 devices the documents of all (training, runs), heads whose labels receive from their
-relatives (training, data), settings of a work directory (cli), and what an export says
-of its rules (deploy)."""
+relatives (training, data), settings of a work directory and taxonomies whose nodes no
+document carries (cli, predictors), and what an export says of its rules (deploy)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""

@@ -292,6 +292,14 @@ def test_a_taxonomy_is_told_and_wrong_ones_are_one_line(
         assert run(["data", "taxonomy", str(path), *data, *options]) == 2
         [line] = capsys.readouterr().err.splitlines()
         assert says in line
+    # Above the labels stands what no document carries.
+    path.write_text("crops\tcorn\twheat\tgrain\toil\tship\n", encoding="utf-8")
+    assert run(["data", "taxonomy", str(path), *data]) == 0
+    assert "no label lies above another" in capsys.readouterr().out.splitlines()[-1]
+    own = ["--taxonomy", str(path), "--hierarchy.kind", "consistent"]
+    assert run(["train", *data, *own, "--workdir", str(tmp_path / "run")]) == 2
+    [*_, line] = capsys.readouterr().err.splitlines()
+    assert "puts above them stands on no document; --taxonomy-targets" in line
     assert run(["data", "taxonomy", "auto", *data]) == 2
     assert "must have a taxonomy of its own" in capsys.readouterr().err
 
