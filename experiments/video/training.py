@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from labelgraph_jax.functional.losses.tasks import Task
+from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE, Task
 from labelgraph_jax.functional.mixture.experts import GateSums, gate_sums
 from labelgraph_jax.modules.mixture import GATES, gate_weights_of
 from labelgraph_jax.modules.ranker import Ranker
-from labelgraph_jax.training.balance import LOG_VARIANCE
 from labelgraph_jax.training.objectives import multi_task_objective
 from labelgraph_jax.training.optimizer import make_optimizer
 from labelgraph_jax.training.seeds import (

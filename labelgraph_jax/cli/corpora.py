@@ -149,6 +149,12 @@ def print_taxonomy(found: Mapping[str, Any]) -> None:
             shown = ", ".join(visible(name, keep="") for name in names[:5])
             more = ", ..." if len(names) > 5 else ""
             write(f"{len(names):,} {what}: {shown}{more}")
+    if not found["label_pairs"]:
+        write(
+            "no label lies above another: --taxonomy-targets closed makes what lies "
+            "above a label one too"
+        )
+        return
     write(
         f"{found['closed_share']:.1%} of the labels below another stand on a document "
         "with one above them"

@@ -68,7 +68,8 @@ class LossConfig:
     contrast: float = 0.0
     """Weight of a contrast between the documents of a batch beside the loss of a
     document's labels: those that share labels are drawn together, by their share, and
-    to their labels. 0: none; of a head of products."""
+    to their labels. Documents of earlier steps fill a batch of fewer than 256 up. 0:
+    none; of a head of products."""
     gamma: float = 2.0
     """Focusing exponent of focal and the last three kinds (0: none)."""
     gamma_positive: float = 0.0

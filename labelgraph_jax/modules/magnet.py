@@ -7,6 +7,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
+from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.mixture import Mixture, Stack
 from labelgraph_jax.modules.parameters import log_odds
@@ -28,10 +29,6 @@ class Factors(NamedTuple):
     documents: Float[Array, "B D"]
     labels: Float[Array, "N D"]
     bias: Float[Array, "N"]
-
-
-LOG_VARIANCE = "task_log_variance"  # as `training.balance` calls it
-"""Name of the parameter that holds the learned weights of the tasks."""
 
 
 class Magnet(nn.Module):

@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from labelgraph_jax.functional.losses.conditional import joint_outputs
-from labelgraph_jax.modules.magnet import LOG_VARIANCE
+from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE
 from labelgraph_jax.modules.mixture import MultiTaskNetwork
 from labelgraph_jax.modules.parameters import rows_by_id
 

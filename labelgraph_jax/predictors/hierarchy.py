@@ -45,11 +45,17 @@ def require_taxonomy(config: Config, labels: LabelSpace) -> None:
         f"hierarchy.kind='{kind}'": kind != "none",
         "graph.initialisation='taxonomy'": config.graph.initialisation == "taxonomy",
     }
+    remedy = "name their taxonomy with data.taxonomy"
+    if config.data.taxonomy:
+        remedy = (
+            f"what data.taxonomy='{config.data.taxonomy}' puts above them stands on no "
+            "document; data.taxonomy_targets='closed' makes labels of it"
+        )
     for setting, asked in asking.items():
         if asked and not len(labels.parent_pairs()):
             raise ConfigError(
                 f"{setting} needs labels of which one lies above another; among these "
-                f"{len(labels)} none does: name their taxonomy with data.taxonomy"
+                f"{len(labels)} none does: " + remedy
             )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.special import expit
 
-from labelgraph_jax.config import Config, ThresholdConfig
+from labelgraph_jax.config import Config, ConfigError, ThresholdConfig
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.files import read_json, write_json
 from labelgraph_jax.data.labels.label_rules import LabelRules, parse_rule, require_known
@@ -31,7 +31,7 @@ from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.training.hierarchy_heads import hierarchy_scores
 
 FILE = "structure.json"
-KINDS = ("none", "consistent", "regularised", "contrast")
+KINDS = ("none", "consistent", "regularised", "contrast", "graph")
 """Ways that `auto` chooses from; each is tried on linear heads."""
 FOLDS, MOST = 3, 2_000
 """Parts of the training documents, and how many of these are read, drawn at random."""
@@ -102,7 +102,16 @@ def with_hierarchy(config: Config, chosen: Mapping[str, Any] | None) -> Config:
     if chosen is None or config.hierarchy.kind != "auto":
         return config
     own = dataclasses.replace(config.hierarchy, kind=chosen["kind"])
-    return dataclasses.replace(config, hierarchy=own)
+    return dataclasses.replace(config, hierarchy=own).resolved()
+
+
+def kinds_of(config: Config) -> tuple[str, ...]:
+    """Kinds that a run can choose from: `graph` where its settings name no other."""
+    try:
+        with_hierarchy(config, {"kind": "graph"})
+    except ConfigError:
+        return tuple(kind for kind in KINDS if kind != "graph")
+    return KINDS
 
 
 def choose_hierarchy(
@@ -110,6 +119,7 @@ def choose_hierarchy(
     targets: Shaped[np.ndarray, "M N"],
     parents: Int[np.ndarray, "E 2"],
     *,
+    kinds: Sequence[str] = KINDS,
     thresholds: ThresholdConfig | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -124,6 +134,7 @@ def choose_hierarchy(
         vectors: of the training documents.
         targets: their labels.
         parents: (child, parent) of the labels.
+        kinds: that are tried, `none` among them.
         thresholds: how labels are decided.
         seed: of what is drawn.
 
@@ -148,7 +159,7 @@ def choose_hierarchy(
     fold = rng.permutation(len(rows)) % FOLDS
     ancestors = np.asarray(ancestor_matrix(parents, y.shape[1]))
     heads: dict[str, Head] = {}
-    for kind in KINDS:
+    for kind in kinds:
         weight = WEIGHTS.get(kind, 0.0)
         logits = hierarchy_scores(x, y, fold, kind=kind, parents=parents, weight=weight)
         own = thresholds or ThresholdConfig()

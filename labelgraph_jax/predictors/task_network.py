@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError
+from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE
 from labelgraph_jax.modules.label_graph import LabelGraph
-from labelgraph_jax.modules.magnet import LOG_VARIANCE, TaskMagnet
+from labelgraph_jax.modules.magnet import TaskMagnet
 from labelgraph_jax.modules.mixture import Mixture, l2_constraint
 from labelgraph_jax.modules.parameters import log_odds
 from labelgraph_jax.modules.text_encoder import TextEncoder

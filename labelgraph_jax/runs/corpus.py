@@ -324,5 +324,6 @@ def taxonomy_facts(taxonomy: str, config: DataConfig) -> dict[str, Any]:
         "unused": unused,
         "labels_outside": sorted(set(labels.names) - inside),
         "inner_nodes": len(inside - set(labels.names) - set(unused)),
+        "label_pairs": len(pairs),
         "closed_share": closed_share(labels.label_sets(documents)[0], pairs),
     }

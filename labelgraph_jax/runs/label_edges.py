@@ -5,6 +5,7 @@ from scipy.sparse import csr_array
 
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.data.documents import LabelSpace
+from labelgraph_jax.data.labels.taxonomy import hierarchy_edges
 from labelgraph_jax.functional.graph.edges import (
     Edges,
     edges_from_adjacency,
@@ -72,33 +73,6 @@ def starting_edges(
             return thresholded_edges(sets, tau=graph.tau, p=graph.p)
         case _:
             return conditional_edges(sets, graph.neighbours)
-
-
-def hierarchy_edges(pairs: np.ndarray, sets: csr_array) -> Edges:
-    """Every label receives from itself, its parents and its children.
-
-    From a parent with P(child | parent), counted over documents that carry what lies
-    above their labels too; from a child, and from itself, with 1.
-
-    Args:
-        pairs: (child, parent).
-        sets: labels of the documents `[M, N]`, as they are given.
-    """
-    size = sets.shape[1]
-    child, parent = pairs.T
-    upwards = csr_array((np.ones(len(pairs)), (child, parent)), (size, size))
-    closed, before = csr_array(sets > 0, dtype=np.float32), -1
-    while closed.nnz > before:
-        before = closed.nnz
-        closed = csr_array(closed + closed @ upwards > 0, dtype=np.float32)
-    count = np.asarray(closed.sum(axis=0))
-    down = count[child] / np.maximum(count[parent], 1)
-    return _with_self(
-        np.concatenate([child, parent]),
-        np.concatenate([parent, child]),
-        np.concatenate([down, np.ones(len(pairs))]),
-        size,
-    )
 
 
 def conditional_edges(sets: csr_array, neighbours: int) -> Edges:

@@ -131,7 +131,8 @@ def prepare(
         hierarchy = hierarchy_of_run(config, vectors, train.examples, labels, say)
     config = with_hierarchy(config, hierarchy)
     sets, mask = train.examples.targets, train.examples.target_mask
-    for note in structure_notes(config, labels, train.examples):
+    alone = not (unlabelled or corpus.target)
+    for note in structure_notes(config, labels, train.examples, alone=alone):
         say(f"{corpus.name}: {note}")
     graph = label_graph_arrays(config, labels, sets, names_by, static or encoder, mask)
     classifier = build_classifier(

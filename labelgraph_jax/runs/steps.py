@@ -26,6 +26,7 @@ from labelgraph_jax.training.optimizer import (
     make_schedule,
 )
 from labelgraph_jax.training.parallel import MODEL_AXIS
+from labelgraph_jax.training.partners import with_queue
 from labelgraph_jax.training.row_optimizer import LARGEST_DECAY, RowAdamW
 from labelgraph_jax.training.row_step import LookedUp, RowStep
 from labelgraph_jax.training.step import (
@@ -159,7 +160,7 @@ def optimizer_and_step(
         total_steps: where the decay of the learning rate ends.
         teacher: see `make_train_step`.
     """
-    optimizer = _optimizer(config, total_steps)
+    optimizer = with_queue(_optimizer(config, total_steps), objective)
     if teacher is not None:
         optimizer = with_average(optimizer)
     options = _step_options(config, total_steps)
@@ -184,7 +185,10 @@ def row_step(
     options = _step_options(config, total_steps)
     return RowStep(
         make_gradient(objective, key, **options),
-        _optimizer(config, total_steps, lambda path: path in looked_up.trained),
+        with_queue(
+            _optimizer(config, total_steps, lambda path: path in looked_up.trained),
+            objective,
+        ),
         RowAdamW(options["learning_rate"], total_steps, config.training.weight_decay),
         looked_up,
         options["is_frozen"],

@@ -13,6 +13,7 @@ from labelgraph_jax.config import HIERARCHY_WEIGHTS, RULES_LEARNED, Config
 from labelgraph_jax.data.batches.batches import BatchPlan, Examples
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.data.labels.taxonomy import closed_share
+from labelgraph_jax.functional.checks import is_positive
 from labelgraph_jax.functional.structure.hierarchy import (
     hierarchy_contrast,
     hierarchy_loss,
@@ -24,7 +25,7 @@ from labelgraph_jax.functional.structure.shield import shield_loss
 from labelgraph_jax.predictors.hierarchy import lacking_ancestors
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.rules import rules_of
-from labelgraph_jax.predictors.structure import choose_hierarchy
+from labelgraph_jax.predictors.structure import choose_hierarchy, kinds_of
 from labelgraph_jax.runs.problem import Say
 from labelgraph_jax.training.objectives import (
     ApplyFn,
@@ -33,6 +34,11 @@ from labelgraph_jax.training.objectives import (
     LossSum,
     Params,
     multi_label_objective,
+)
+from labelgraph_jax.training.partners import (
+    Partners,
+    PartnersObjective,
+    all_partners,
 )
 
 
@@ -47,6 +53,8 @@ class Vectors(NamedTuple):
 
 Term = Callable[[Vectors, Batch, jax.Array], jax.Array]
 """The sum over a batch's documents of what a term of the loss adds."""
+PARTNERS = 256
+"""Documents that each is compared with, earlier ones where a batch has fewer."""
 BATCHES = 20
 """Batches whose documents are compared for the share of pairs that overlap partly."""
 
@@ -75,12 +83,23 @@ def with_structure(
     if classifier.shield is not None:
         loss = partial(shield_loss, clauses=classifier.shield)
         objective = partial(multi_label_objective, loss=loss)
-    if not terms:
+    if not terms and not config.loss.contrast:
         return objective(classifier.apply)
+
+    def label_shape(params: Params) -> tuple[int, int]:
+        count, features = jax.eval_shape(classifier.label_side, params)[0].shape
+        return features, count
+
     reads_vectors = config.loss.contrast > 0 or config.hierarchy.weight is not None
     reads_vectors |= config.hierarchy.kind in HIERARCHY_WEIGHTS
 
-    def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
+    def losses(
+        params: Params,
+        batch: Batch,
+        key: jax.Array,
+        queue: Partners | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[LossSum, Partners]:
         if reads_vectors:
             made = classifier.factors(params, batch, key=key, train=True)
             products = made.documents @ made.labels.T
@@ -91,9 +110,29 @@ def with_structure(
             vectors = Vectors(logits, logits, logits, logits)
         loss_sum, weight_sum = objective(lambda *_, **__: logits)(params, batch, key)
         more = [term(vectors, batch, key) for term in terms]
-        return jnp.sum(jnp.stack([loss_sum, *more])), weight_sum
+        mask = batch.get("example_mask", jnp.ones(len(vectors.documents), bool))
+        own = Partners(vectors.documents, is_positive(batch["targets"]), mask)
+        if config.loss.contrast:
+            contrast, _ = overlap_contrast(
+                vectors.documents,
+                batch["targets"],
+                **all_partners(own, queue, axis_name),
+                label_vectors=vectors.labels,
+                label_products=vectors.products,
+                example_mask=mask,
+            )
+            more.append(config.loss.contrast * contrast)
+        return (jnp.sum(jnp.stack([loss_sum, *more])), weight_sum), own
 
-    return loss_fn
+    if config.loss.contrast:
+        return PartnersObjective(losses, queue_size(config), label_shape)
+    return lambda params, batch, key: losses(params, batch, key)[0]
+
+
+def queue_size(config: Config) -> int:
+    """Return how many documents of earlier steps those of a batch are compared with."""
+    training = config.training
+    return max(0, PARTNERS - training.batch_size // training.micro_batches)
 
 
 def _terms(config: Config, labels: LabelSpace) -> list[Term]:
@@ -114,19 +153,6 @@ def _terms(config: Config, labels: LabelSpace) -> list[Term]:
                 weight
                 * hierarchy_contrast(vectors.labels, pairs, key)
                 * _documents(batch)
-            )
-        )
-    if config.loss.contrast:
-        terms.append(
-            lambda vectors, batch, key: (
-                config.loss.contrast
-                * overlap_contrast(
-                    vectors.documents,
-                    batch["targets"],
-                    label_vectors=vectors.labels,
-                    label_products=vectors.products,
-                    example_mask=batch.get("example_mask"),
-                )[0]
             )
         )
     rules = rules_of(config.rules, labels.names)
@@ -182,6 +208,7 @@ def hierarchy_of_run(
         vectors(),
         targets,
         labels.parent_pairs(),
+        kinds=kinds_of(config),
         thresholds=config.threshold,
         seed=config.training.seed,
     )
@@ -190,9 +217,16 @@ def hierarchy_of_run(
 
 
 def structure_notes(
-    config: Config, labels: LabelSpace, train: Examples
+    config: Config, labels: LabelSpace, train: Examples, *, alone: bool = True
 ) -> Iterator[str]:
-    """Sentences on how the training documents suit what is known of the labels."""
+    """Sentences on how the training documents suit what is known of the labels.
+
+    Args:
+        config: resolved settings.
+        labels: of the network.
+        train: the training documents.
+        alone: no unlabelled documents stand beside them.
+    """
     pairs = labels.parent_pairs()
     if config.threshold.consistent and (
         note := lacking_ancestors(labels, train.targets.toarray(), train.target_mask)
@@ -210,9 +244,11 @@ def structure_notes(
     if config.loss.contrast:
         training = config.training
         share = partly_overlapping(train, training.batch_size, training.seed)
+        size = queue_size(config) if alone else 0
+        earlier = f"; {size} documents of earlier steps join each batch" * (size > 0)
         yield (
             f"{share:.1%} of the pairs in a batch of {training.batch_size} share some "
-            "labels but not all, which is what --loss.contrast learns from"
+            f"labels but not all, which is what --loss.contrast learns from{earlier}"
         )
 
 

@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from labelgraph_jax.functional.losses.elementwise import LossSum
+from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE
 from labelgraph_jax.functional.mixture.balance import (
     balanced_weights,
     gradient_norm_loss,
@@ -18,9 +19,6 @@ from labelgraph_jax.functional.mixture.balance import (
     project_conflicts,
 )
 
-LOG_VARIANCE = "task_log_variance"
-"""Parameter `[T]` by which tasks are weighed: s of `multi_task_loss`, or -s of
-`balanced_weights`."""
 OWN_PARTS = ("towers", "wide", "label_graph", "label_bias", LOG_VARIANCE)
 """Parts of paths of parameters that are one task's alone."""
 

@@ -9,7 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
+from scipy.sparse import csr_array
 
+from labelgraph_jax.data.labels.taxonomy import hierarchy_edges
+from labelgraph_jax.functional.graph.convolution import gated_convolution
+from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.functional.structure.hierarchy import (
     hierarchy_contrast,
@@ -24,25 +28,31 @@ DECAY = 3e-5
 
 
 def head_loss(kind: str, parents: Int[np.ndarray, "E 2"]) -> Callable[..., Any]:
-    """Return `loss(head, x, y, mask, decay, weight, key)` of a head: a vector and a
-    bias of every label.
+    """Return `loss(head, x, y, mask, decay, weight, key, edges=None)` of a head.
 
     What is added to the loss of a cell counts as one label's, as the decay does.
 
     Args:
-        kind: none, consistent, regularised or contrast.
+        kind: none, consistent, regularised, contrast or graph; the last with `edges`.
         parents: (child, parent) of the labels.
     """
 
     def loss(
-        head: Any, x: Any, y: Any, mask: Any, decay: Any, weight: Any, key: Any
+        head: Any,
+        x: Any,
+        y: Any,
+        mask: Any,
+        decay: Any,
+        weight: Any,
+        key: Any,
+        edges: Edges | None = None,
     ) -> Any:
-        vectors, bias = head
+        vectors, bias = label_vectors(head, edges), head[1]
         own = binary_cross_entropy
         if kind == "consistent":
             own = partial(hierarchy_loss, parents=parents)
         total, cells = own(x @ vectors.T + bias, y, example_mask=mask)
-        found = total / jnp.maximum(cells, 1) + decay * jnp.sum(vectors**2)
+        found = total / jnp.maximum(cells, 1) + decay * jnp.sum(head[0] ** 2)
         if kind == "regularised":
             found += weight * recursive_regularisation(vectors, parents) / y.shape[1]
         if kind == "contrast":
@@ -52,12 +62,31 @@ def head_loss(kind: str, parents: Int[np.ndarray, "E 2"]) -> Callable[..., Any]:
     return loss
 
 
+def label_vectors(head: Any, edges: Edges | None) -> Any:
+    """Return the vector of every label: its own and, with edges, what it receives.
+
+        w = v + A' G v,   G = diag(sigmoid(v g + b))
+
+    as `functional.gated_convolution` without a kernel: relatives share what they learn.
+
+    Args:
+        head: v, the biases of the logits, and g and b of the gates.
+        edges: of the labels, see `hierarchy_edges`; None for v alone.
+    """
+    vectors = head[0]
+    if edges is None:
+        return vectors
+    kernel = jnp.eye(vectors.shape[1])
+    return vectors + gated_convolution(vectors, kernel, edges, *head[2:])
+
+
 def first_head(targets: Float[np.ndarray, "M N"], features: int) -> Any:
-    """Return vectors of zeros, and the log-odds of every label as its bias."""
+    """Return vectors and gates of zeros, and as biases the log-odds of the labels."""
     prior = np.clip(targets.mean(0), 1e-4, 1 - 1e-4)
     bias = np.log(prior) - np.log1p(-prior)
     size = targets.shape[1], features
-    return np.zeros(size, np.float32), bias.astype(np.float32)
+    gates = np.zeros(features, np.float32), np.zeros(len(bias), np.float32)
+    return np.zeros(size, np.float32), bias.astype(np.float32), *gates
 
 
 def hierarchy_scores(
@@ -83,20 +112,22 @@ def hierarchy_scores(
     x, y = jnp.asarray(vectors), jnp.asarray(targets)
 
     @jax.jit
-    def fitted(mask: Array) -> Any:
-        start = jax.tree.map(jnp.asarray, first_head(targets, vectors.shape[1]))
-
+    def fitted(mask: Array, start: Any, edges: Edges | None) -> Any:
         def step(state: Any, key: Array) -> tuple[Any, None]:
             head, moments = state
-            slope = jax.grad(loss)(head, x, y, mask, DECAY, weight, key)
+            slope = jax.grad(loss)(head, x, y, mask, DECAY, weight, key, edges)
             updates, moments = optimizer.update(slope, moments)
             return (optax.apply_updates(head, updates), moments), None
 
         keys = jax.random.split(jax.random.key(0), steps)
         head, _ = jax.lax.scan(step, (start, optimizer.init(start)), keys)[0]
-        return x @ head[0].T + head[1]
+        return x @ label_vectors(head, edges).T + head[1]
 
     scores = np.zeros(targets.shape, np.float32)
     for held in np.unique(fold):
-        scores[fold == held] = np.asarray(fitted(fold != held))[fold == held]
+        learned, edges = fold != held, None
+        if kind == "graph":
+            edges = hierarchy_edges(parents, csr_array(targets[learned]))
+        start = first_head(targets[learned], vectors.shape[1])
+        scores[~learned] = np.asarray(fitted(learned, start, edges))[~learned]
     return scores

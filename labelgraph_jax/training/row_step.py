@@ -17,6 +17,7 @@ from jaxtyping import Array, Int
 
 from labelgraph_jax.training.objectives import Batch, Params
 from labelgraph_jax.training.optimizer import PathPredicate, at_step
+from labelgraph_jax.training.partners import joined, queue_of
 from labelgraph_jax.training.row_optimizer import RowAdamW, SkippedSteps, TableRows
 from labelgraph_jax.training.step import (
     GradientFn,
@@ -187,9 +188,13 @@ class RowStep:
         values = {path: table.values for path, table in touched.items()}
         values |= {path: table[rows] for path, table in state.fixed.items()}
         whole = _put(params, values)
-        gradient, metrics = self.gradient_of(whole, batch, step, axis_name)
+        queue = queue_of(rest)
+        gradient, metrics, newest = self.gradient_of(
+            whole, batch, step, axis_name, queue
+        )
         # Clipped with all others; of tables the gradient comes back.
         updates, rest = self.optimizer.update(gradient, rest, whole)
+        rest = joined(rest, newest)
         touched = {
             path: self.rule.update(touched[path], found, step, state.skipped)
             for path, found in _at(updates, tuple(touched)).items()

@@ -18,6 +18,13 @@ from labelgraph_jax.training.objectives import (
     LossSum,
     Params,
 )
+from labelgraph_jax.training.partners import (
+    Partners,
+    PartnersObjective,
+    gathered,
+    joined,
+    queue_of,
+)
 
 Metrics = dict[str, jax.Array]
 
@@ -38,8 +45,9 @@ class TrainStep(Protocol):
     ) -> tuple[TrainState, Metrics]: ...
 
 
-GradientFn = Callable[..., tuple[Params, Metrics]]
-"""`gradient_of(params, batch, step, axis_name=None)` -> `(gradient, metrics)`."""
+GradientFn = Callable[..., tuple[Params, Metrics, Partners | None]]
+"""`gradient_of(params, batch, step, axis_name=None, queue=None)` -> `(gradient,
+metrics, newest)`, see `make_gradient`."""
 
 
 def init_train_state(
@@ -117,9 +125,13 @@ def make_train_step(
     ) -> tuple[TrainState, Metrics]:
         if teacher is not None:
             batch = teacher(state.opt_state.average, batch)
-        gradient, metrics = gradient_of(state.params, batch, state.step, axis_name)
+        queue = queue_of(state.opt_state)
+        gradient, metrics, newest = gradient_of(
+            state.params, batch, state.step, axis_name, queue
+        )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = apply_updates(state.params, updates, is_frozen)
+        opt_state = joined(opt_state, newest)
         return TrainState(state.step + 1, params, opt_state), metrics
 
     return train_step
@@ -139,13 +151,20 @@ def make_gradient(
       loss_fn, key, is_frozen, micro_batches, learning_rate: as of `make_train_step`.
 
     Returns:
-      `gradient_of(params, batch, step, axis_name=None)` -> the gradient of the mean
-      loss over the global batch, and the metrics of the step.
+      `gradient_of(params, batch, step, axis_name=None, queue=None)` -> the gradient of
+      the mean loss over the global batch, the metrics of the step and, where there is a
+      queue of documents (see `partners`), those of the batch that join it.
     """
 
-    def objective(params: Params, batch: Batch, key: jax.Array) -> tuple[Any, LossSum]:
-        loss_sum, weight_sum = loss_fn(hold_constant(params, is_frozen), batch, key)
-        return loss_sum, (loss_sum, weight_sum)
+    def objective(
+        params: Params, batch: Batch, key: jax.Array, *others: Any
+    ) -> tuple[Any, tuple[LossSum, Partners | None]]:
+        held, newest = hold_constant(params, is_frozen), None
+        if isinstance(loss_fn, PartnersObjective):
+            sums, newest = loss_fn.losses(held, batch, key, *others)
+        else:
+            sums = loss_fn(held, batch, key)
+        return sums[0], (sums, newest)
 
     balance = loss_fn if isinstance(loss_fn, BalancedObjective) else None
     if balance is None:
@@ -155,13 +174,19 @@ def make_gradient(
         sums = _in_parts(of_tasks, micro_batches, per_task=True)
 
     def gradient_of(
-        params: Params, batch: Batch, step: Any, axis_name: str | None = None
-    ) -> tuple[Params, Metrics]:
+        params: Params,
+        batch: Batch,
+        step: Any,
+        axis_name: str | None = None,
+        queue: Partners | None = None,
+    ) -> tuple[Params, Metrics, Partners | None]:
         step_key = whole_key = jax.random.fold_in(key, step)
         if axis_name is not None:
             step_key = slice_key(step_key, jax.lax.axis_index(axis_name))
 
-        gradient, (loss_sum, weight_sum) = sums(params, batch, step_key)
+        gradient, ((loss_sum, weight_sum), newest) = sums(
+            params, batch, step_key, queue, axis_name
+        )
         examples = count_examples(batch)
         if axis_name is not None:
             gradient, loss_sum, weight_sum, examples = _sum_over(
@@ -184,7 +209,8 @@ def make_gradient(
         }
         if learning_rate is not None:
             metrics["learning_rate"] = jnp.asarray(learning_rate(step), jnp.float32)
-        return gradient, metrics
+        newest = None if queue is None else gathered(newest, axis_name)
+        return gradient, metrics, newest
 
     return gradient_of
 
@@ -194,7 +220,7 @@ def _task_gradients(
 ) -> Callable[[Params, Batch, jax.Array], Any]:
     """The gradient of every task, leaves `[T, ...]`, and the sums of losses."""
 
-    def gradients(params: Params, batch: Batch, key: jax.Array) -> Any:
+    def gradients(params: Params, batch: Batch, key: jax.Array, *others: Any) -> Any:
         def losses(params: Params) -> Any:
             held = hold_constant(params, is_frozen)
             found, first, weight_sum = objective.losses(held, batch, key)
@@ -203,18 +229,18 @@ def _task_gradients(
         found, pullback, sums = jax.vjp(losses, params, has_aux=True)
         # One pass forward, and one backward for each task.
         (each,) = jax.vmap(pullback)(jnp.eye(len(found), dtype=found.dtype))
-        return each, sums
+        return each, (sums, None)
 
     return gradients
 
 
 def _in_parts(
-    gradient_fn: Callable[[Params, Batch, jax.Array], Any],
+    gradient_fn: Callable[..., Any],
     parts: int,
     *,
     per_task: bool = False,
-) -> Callable[[Params, Batch, jax.Array], Any]:
-    """The same sums, from `parts` pieces of the batch one after the other."""
+) -> Callable[..., Any]:
+    """The same sums and rows, from `parts` pieces of the batch one after the other."""
     if parts < 1:
         raise ValueError(f"micro_batches must be at least 1; got {parts}")
     if parts == 1:
@@ -231,7 +257,10 @@ def _in_parts(
         leaf = jnp.asarray(leaf)
         return leaf.reshape(rows // parts, parts, *leaf.shape[1:]).swapaxes(0, 1)
 
-    def summed(params: Params, batch: Batch, key: jax.Array) -> Any:
+    def whole(leaf: jax.Array) -> jax.Array:
+        return leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:])
+
+    def summed(params: Params, batch: Batch, key: jax.Array, *others: Any) -> Any:
         pieces = jax.tree.map(split, dict(batch))
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(parts))
         # What gradient_fn gives, known without tracing it once more.
@@ -239,16 +268,21 @@ def _in_parts(
         zeros = (jax.tree.map(jnp.zeros_like, params), sums)
         if per_task:
             piece = jax.tree.map(lambda leaf: leaf[0], (pieces, keys))
-            like = jax.eval_shape(gradient_fn, params, *piece)
-            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+            gradient, (sums, _) = jax.eval_shape(gradient_fn, params, *piece)
+            zeros = jax.tree.map(
+                lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (gradient, sums)
+            )
 
-        def add(total: Any, piece: Any) -> tuple[Any, None]:
-            found = gradient_fn(params, *piece)
+        def add(total: Any, piece: Any) -> tuple[Any, Any]:
+            gradient, (found, rows) = gradient_fn(params, *piece, *others)
             return jax.tree.map(
-                lambda sum_, one: sum_ + one.astype(sum_.dtype), total, found
-            ), None
+                lambda sum_, one: sum_ + one.astype(sum_.dtype),
+                total,
+                (gradient, found),
+            ), rows
 
-        return jax.lax.scan(add, zeros, (pieces, keys))[0]
+        (gradient, found), rows = jax.lax.scan(add, zeros, (pieces, keys))
+        return gradient, (found, jax.tree.map(whole, rows))
 
     return summed
 

@@ -74,6 +74,13 @@ def test_a_file_is_checked_with_exit_code_2_where_it_has_a_fault(
     assert [row["line"] for row in rows] == [2, 4]
     path.write_text("[training]\nepochs = 3\n")
     assert printed(capsys, "config", "check", str(path)) == f"{path}: no fault\n"
+    # Of a work directory its settings are meant.
+    (tmp_path / "run").mkdir()
+    said = refused(capsys, "config", "check", str(tmp_path / "run"))
+    assert said.strip().endswith("run: must be a run; it has no config.json")
+    (tmp_path / "run" / "config.json").write_text('{"training": {"epochs": 0}}')
+    text = printed(capsys, "config", "check", str(tmp_path / "run"), code=2)
+    assert f"{tmp_path / 'run' / 'config.json'}:1: " in text
     assert "cannot be read" in refused(capsys, "config", "check", str(tmp_path / "no"))
 
 

@@ -37,6 +37,8 @@ from tests.training.conftest import (
     initial_params,
     logistic_loss,
 )
+from tests.training.test_partners import state_optimizer
+from tests.training.test_partners import step_of as partners_step
 
 OPTIMIZER = make_optimizer(learning_rate=0.05, warmup_steps=2, total_steps=20)
 
@@ -293,3 +295,25 @@ def test_a_teacher_agrees_on_one_and_eight_devices_and_under_pmap() -> None:
     )
     assert_close(run(compile_train_step(step, make_mesh()), 3, Late(), averaged), one)
     assert_close(run(compile_train_step_pmap(step), 3, Late(), averaged), one)
+
+
+@pytest.mark.parametrize("size", [0, 40])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_documents_compared_with_earlier_ones_agree_on_all_devices(
+    size: int, parts: int
+) -> None:
+    step, optimizer = partners_step(size, micro_batches=parts), state_optimizer(size)
+
+    def ran(compiled: CompiledStep) -> Any:
+        return run(compiled, 3, Batches(16 * parts), optimizer)
+
+    one = ran(compile_train_step(step, make_mesh(jax.devices()[:1])))
+    assert_close(ran(compile_train_step(step, make_mesh())), one)
+    assert_close(ran(compile_train_step_pmap(step)), one)
+    with jax.disable_jit():
+        state = init_train_state(initial_params(), optimizer)
+        for batch, _ in zip(
+            iter(Batches(16 * parts).__next__, None), range(3), strict=False
+        ):
+            state, _ = step(state, batch)
+    assert_close(state, one[0])

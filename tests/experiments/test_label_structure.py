@@ -41,10 +41,11 @@ def test_every_row_of_a_hierarchy_is_measured_once(options, tmp_path, capsys):
 
 
 def test_exclusions_are_obeyed_beside_their_controls(options, tmp_path):
-    assert main([*options, "--part", "rules", "--least-expected", "3"]) == 0
+    more = ["--least-expected", "3", "--shares", "0.5", "1"]
+    assert main([*options, "--part", "rules", *more]) == 0
     name = "label-structure-rules-mine-quick.json"
     rows = json.loads((tmp_path / "out" / name).read_text())["found"]["rows"]
-    assert next(iter(rows)) == "all mined"
+    assert len(rows) == 8 and next(iter(rows)) == "50%: all mined"
     assert all(row["broken_after"] == 0 for row in rows.values())
     assert rows["all mined"]["exclusions"] == rows["random"]["exclusions"]
 

@@ -708,6 +708,7 @@ EXAMPLES: dict[str, Example] = {
             "targets": "B N target",
             "keys": "M D float",
             "key_targets": "M N target",
+            "key_mask": "M mask",
             "label_vectors": "N D float",
             "example_mask": "B mask",
         },

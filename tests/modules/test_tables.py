@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from labelgraph_jax.functional.losses.tasks import Task
-from labelgraph_jax.modules.magnet import LOG_VARIANCE
+from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE, Task
 from labelgraph_jax.modules.mixture import MultiTaskNetwork
 from labelgraph_jax.modules.tables import TableEncoder, TableNetwork
 

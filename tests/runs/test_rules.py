@@ -105,6 +105,19 @@ def test_an_export_obeys_the_rules_as_well(ruled: Path, tmp_path: Path):
     found = [[name for name, _ in row] for row in run_example(out, texts)]
     assert found == load(ruled).predict(texts)
     assert json.loads((out / "rules.json").read_text())["rules"][0] == "corn -> grain"
+    script, card = ((out / n).read_text() for n in ("load_example.py", "README.md"))
+    assert "# Labels obey 3 rules, which rules.json names." in script
+    assert "labels come that obey the rules of rules.json" in card
+
+
+def test_an_export_says_that_its_rules_change_no_label(zoo, rules, tmp_path):
+    config = tiny_config(zoo.data, training={"epochs": 1})
+    own = RulesConfig(file=str(rules), kind="report")
+    fit(dataclasses.replace(config, rules=own), tmp_path / "run", progress=False)
+    out = tmp_path / "exported"
+    assert run(["export", str(tmp_path / "run"), str(out), "--quiet"]) == 0
+    assert "# 4 rules change no label here" in (out / "load_example.py").read_text()
+    assert not (out / "rules.json").exists()
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,15 @@ from labelgraph_jax.config import (
     RulesConfig,
 )
 from labelgraph_jax.data.documents import Document, LabelSpace
-from labelgraph_jax.data.labels.taxonomy import closed_documents, closed_share
+from labelgraph_jax.data.labels.taxonomy import (
+    closed_documents,
+    closed_share,
+    hierarchy_edges,
+)
 from labelgraph_jax.predictors.hierarchy import hierarchy_results, require_every_label
-from labelgraph_jax.predictors.structure import KINDS, choose_hierarchy
+from labelgraph_jax.predictors.structure import KINDS, choose_hierarchy, kinds_of
 from labelgraph_jax.runs.evaluate import evaluate_workdir
 from labelgraph_jax.runs.fit import fit
-from labelgraph_jax.runs.label_edges import hierarchy_edges
 from tests.deploy.test_export import run_example
 from tests.tiny import tiny_config
 from tests.zoo import Zoo
@@ -130,7 +133,7 @@ def test_a_hierarchy_is_chosen_kept_and_said(zoo, taxonomy, tmp_path):
     [line] = [line for line in said if line.startswith("hierarchy: ")]
     found = json.loads((place / "results.json").read_text())["hierarchy_choice"]
     assert line.endswith(found["said"])
-    assert set(found["gains"]) == {"consistent", "regularised", "contrast"}
+    assert set(found["gains"]) == {"consistent", "regularised", "contrast", "graph"}
     for gain in found["gains"].values():
         difference, low, high = gain["mean_f1"]
         assert low <= difference <= high and 0 <= gain["sure"] <= 1
@@ -146,6 +149,26 @@ def test_a_hierarchy_is_chosen_kept_and_said(zoo, taxonomy, tmp_path):
     (place / "structure.json").write_text('{"hierarchy": {"kind": "odd"}}')
     with pytest.raises(ValueError, match="must say its kind, of none, consistent"):
         load(place)
+
+
+def test_a_label_graph_of_the_taxonomy_can_be_what_is_chosen(
+    zoo, taxonomy, tmp_path, monkeypatch
+):
+    def choose(*_, kinds, **__):
+        assert kinds == KINDS
+        return {"kind": "graph", "said": "'graph', told so", "gains": {}}
+
+    monkeypatch.setattr("labelgraph_jax.runs.structure.choose_hierarchy", choose)
+    config = settings(zoo, taxonomy, "auto")
+    fit(config, tmp_path / "run", progress=False)
+    model = load(tmp_path / "run")
+    assert "sender_gate_0" in model.params["label_graph"]
+    assert model.config.graph.initialisation == "taxonomy"
+    results = json.loads((tmp_path / "run" / "results.json").read_text())["test"]
+    assert evaluate_workdir(tmp_path / "run")["test"] == results
+    # Where another label graph is asked for, this one is not tried.
+    own = dataclasses.replace(config.graph, attention="relu", role="multiplicative")
+    assert "graph" not in kinds_of(dataclasses.replace(config, graph=own))
 
 
 def test_a_hierarchy_that_helps_is_taken_and_one_that_does_not_is_left():
@@ -205,6 +228,7 @@ def test_the_contrast_by_overlap_says_what_it_learns_from(zoo, tmp_path):
     fit(config, tmp_path / "run", progress=False, say=said.append)
     [line] = [line for line in said if "share some labels but not all" in line]
     assert 0 < float(line.split(": ")[1].partition("%")[0]) < 100
+    assert line.endswith("; 248 documents of earlier steps join each batch")
     plain = tmp_path / "plain"
     fit(base, plain, progress=False)
     ours, theirs = (load(tmp_path / name).params for name in ("run", "plain"))
@@ -268,6 +292,14 @@ def test_a_taxonomy_is_told_and_wrong_ones_are_one_line(
         assert run(["data", "taxonomy", str(path), *data, *options]) == 2
         [line] = capsys.readouterr().err.splitlines()
         assert says in line
+    # Above the labels stands what no document carries.
+    path.write_text("crops\tcorn\twheat\tgrain\toil\tship\n", encoding="utf-8")
+    assert run(["data", "taxonomy", str(path), *data]) == 0
+    assert "no label lies above another" in capsys.readouterr().out.splitlines()[-1]
+    own = ["--taxonomy", str(path), "--hierarchy.kind", "consistent"]
+    assert run(["train", *data, *own, "--workdir", str(tmp_path / "run")]) == 2
+    [*_, line] = capsys.readouterr().err.splitlines()
+    assert "puts above them stands on no document; --taxonomy-targets" in line
     assert run(["data", "taxonomy", "auto", *data]) == 2
     assert "must have a taxonomy of its own" in capsys.readouterr().err
 

@@ -31,13 +31,9 @@ def _settings_of(source: str) -> Config:
         ConfigError: it is none of them, or the file has a fault.
         WorkdirError: a folder is no work directory.
     """
-    path = Path(source)
     if source in PRESETS:
         return preset(source)
-    if path.is_dir():
-        path /= "config.json"
-        if not path.is_file():
-            raise ConfigError(f"{source}: must be a run; it has no config.json")
+    path = _file_of(source)
     if not path.is_file():
         raise ConfigError(
             f"{source}: neither a run nor a file nor a preset; the presets are "
@@ -47,6 +43,20 @@ def _settings_of(source: str) -> Config:
     for remark in found.remarks:
         say(f"labelgraph: {path}: {remark}")
     return found.config
+
+
+def _file_of(source: str) -> Path:
+    """The file of settings that is meant: of a work directory its config.json.
+
+    Raises:
+        ConfigError: a folder is no work directory.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path /= "config.json"
+        if not path.is_file():
+            raise ConfigError(f"{source}: must be a run; it has no config.json")
+    return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,23 +91,25 @@ class ConfigShow:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigCheck:
-    """Check a file of settings, JSON or TOML; exit code 2 where it has a fault.
+    """Check a file of settings, JSON or TOML, or a run's; exit code 2 with a fault.
 
     Unknown names, with the nearest that there is; values of a wrong kind or out of
     range; settings that contradict each other, or have no effect.
 
-    Example:
+    Examples:
       labelgraph config check mine.toml
+      labelgraph config check runs/mine
     """
 
-    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]]
+    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN|FILE")]]
     json: Json = False
 
     def execute(self) -> int:
         """Print every fault; 2 where there is one."""
-        found = faults(self.file)
+        path = _file_of(self.file)
+        found = faults(path)
         rows = [fault._asdict() for fault in found]
-        show(self, rows, _print_faults, file=self.file)
+        show(self, rows, _print_faults, file=str(path))
         return 2 if found else 0
 
 

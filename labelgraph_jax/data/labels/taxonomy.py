@@ -28,6 +28,7 @@ from labelgraph_jax.config.wording import counted, nearest_names, of_them
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.data.labels.parents import parents_above
 from labelgraph_jax.data.readers.lines import read_lines
+from labelgraph_jax.functional.graph.edges import Edges, make_edges
 
 ROOTS = ("Root", "ROOT")
 PATH_SEPARATOR = "--"
@@ -149,6 +150,33 @@ def closed_share(sets: csr_array, pairs: Int[np.ndarray, "E 2"]) -> float:
     parents = (present @ above.T)[:, np.flatnonzero(has_parent)]
     with_parent = (of_children.multiply(parents) > 0).sum()
     return float(with_parent / of_children.sum()) if of_children.nnz else 1.0
+
+
+def hierarchy_edges(pairs: Int[np.ndarray, "E 2"], sets: csr_array) -> Edges:
+    """Every label receives from itself, its parents and its children.
+
+    From a parent with P(child | parent), counted over documents that carry what lies
+    above their labels too; from a child, and from itself, with 1.
+
+    Args:
+        pairs: (child, parent).
+        sets: labels of the documents `[M, N]`, as they are given.
+    """
+    size = sets.shape[1]
+    child, parent = pairs.T
+    upwards = csr_array((np.ones(len(pairs)), (child, parent)), (size, size))
+    closed, before = csr_array(sets > 0, dtype=np.float32), -1
+    while closed.nnz > before:
+        before = closed.nnz
+        closed = csr_array(closed + closed @ upwards > 0, dtype=np.float32)
+    count, own = np.asarray(closed.sum(axis=0)), np.arange(size)
+    down = count[child] / np.maximum(count[parent], 1)
+    return make_edges(
+        np.concatenate([child, parent, own]),
+        np.concatenate([parent, child, own]),
+        np.concatenate([down, np.ones(len(pairs) + size)]),
+        n=size,
+    )
 
 
 def read_taxonomy(

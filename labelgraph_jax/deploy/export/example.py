@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from importlib import resources
 
+from labelgraph_jax.config.wording import counted
 from labelgraph_jax.predictors.decision import Decision
 
 FUSED = "ngrams+tokenizer"
@@ -132,12 +133,17 @@ def _decide(decision: Decision, ranked: bool) -> str:
         top = f"-np.sort(-scores, axis=1)[:, {decision.k - 1}:{decision.k}]"
         mend = "shield_decisions" if decision.shielded else "decode_rules"
         lines += [
+            f"# Labels obey {counted(len(decision.hard_rules.rules), 'rule')}, which "
+            "rules.json names.",
             f"from label_rules import Clauses, {mend}, obeying_labels",
             'own = json.loads((HERE / "rules.json").read_text("utf-8"))',
             'rules = Clauses(np.array(own["body"]), np.array(own["head"]))',
             f"cut = {top if decision.kind == 'top_k' else 'np.asarray(THRESHOLDS)'}",
             f"chosen = obeying_labels(scores, cut, rules, chosen, {mend}).decided",
         ]
+    elif decision.rules is not None:
+        said = counted(len(decision.rules.rules), "rule changes", "rules change")
+        lines += [f"# {said} no label here; what training made of them is learned."]
     return "\n".join("    " + line.replace("'", '"') for line in lines)
 
 

@@ -32,6 +32,7 @@ RULES = {
     "thresholds": "labels with probability >= float32(threshold)",
     "at_least_one": "where there is none, the most probable label",
     "consistent": "with each label its ancestors, see taxonomy.json",
+    "obeys": "of these as near as labels come that obey the rules of rules.json",
 }
 
 
@@ -126,7 +127,7 @@ def _rule(model: "Model") -> str:
     else:
         parts = [RULES["thresholds"]]
         parts += [RULES["at_least_one"]] if decision.at_least_one else []
-    parts += [RULES["consistent"]] if decision.consistent else []
+    parts += [RULES[n] for n in ("consistent", "obeys") if getattr(decision, n)]
     return "; ".join(parts)
 
 

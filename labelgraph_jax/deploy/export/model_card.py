@@ -121,8 +121,8 @@ def _measured(manifest: Mapping[str, Any], test: Mapping[str, Any] | None) -> li
     metrics = test["metrics"]
     return [
         f"Of {counted(test['documents'], 'test document')}, at the thresholds of "
-        f"thresholds.json (rule: {manifest['decision']['kind']}), as measured after "
-        "training:",
+        f"thresholds.json (rule: {manifest['decision']['kind']}): "
+        f"{manifest['decision']['rule']}; as measured after training:",
         "",
         "| metric | value |",
         "|---|---|",

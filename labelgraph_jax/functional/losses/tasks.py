@@ -18,6 +18,9 @@ from labelgraph_jax.functional.losses.elementwise import LossSum
 
 TaskKind = Literal["binary", "multi_label", "multi_class", "squared"]
 TASK_KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
+LOG_VARIANCE = "task_log_variance"
+"""Name that models give the parameter `[T]` by which tasks are weighed: s of
+`multi_task_loss`, or -s of `balanced_weights`."""
 
 
 class Task(NamedTuple):

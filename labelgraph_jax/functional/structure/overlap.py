@@ -60,6 +60,7 @@ def overlap_contrast(
     *,
     keys: Float[ArrayLike, "K D"] | None = None,
     key_targets: Shaped[ArrayLike, "K N"] | None = None,
+    key_mask: Bool[ArrayLike, " K"] | None = None,
     label_vectors: Float[ArrayLike, "N D"] | None = None,
     label_products: Float[ArrayLike, "B N"] | None = None,
     temperature: float = 0.1,
@@ -89,7 +90,9 @@ def overlap_contrast(
     Args:
         vectors: of documents, z; their length counts nothing.
         targets: positive where > 0.
-        keys, key_targets: further documents, and their labels.
+        keys, key_targets: further documents, and their labels; a gradient reaches them,
+            unless the caller stops it.
+        key_mask: True where such a document is there.
         label_vectors: of every label.
         label_products: `vectors @ label_vectors.T`, where a model has it already.
         temperature: t; a Python number.
@@ -102,7 +105,7 @@ def overlap_contrast(
 
     Raises:
         ValueError: shapes do not fit together; keys without targets, or the reverse;
-            products without label vectors;
+            a mask of keys without keys; products without label vectors;
             the temperature is not above 0; a target is NaN or outside 0..1 (seen only
             where it is known).
 
@@ -116,12 +119,15 @@ def overlap_contrast(
         targets=(targets, "B N"),
         keys=(keys, "K D"),
         key_targets=(key_targets, "K N"),
+        key_mask=(key_mask, "K"),
         label_vectors=(label_vectors, "N D"),
         label_products=(label_products, "B N"),
         example_mask=(example_mask, "B"),
     )
     if (keys is None) != (key_targets is None):
         raise ValueError("keys and key_targets must be given together, got one of them")
+    if key_mask is not None and keys is None:
+        raise ValueError("key_mask must be given with keys, got neither")
     if label_products is not None and label_vectors is None:
         raise ValueError("label_products must be given with label_vectors, got neither")
     if not temperature > 0:
@@ -140,9 +146,13 @@ def overlap_contrast(
     weights = [label_overlap(positive, positive, kind=kind)]
     allowed = [real & ~jnp.eye(len(own), dtype=bool)]
     if keys is not None and key_targets is not None:
-        others.append(jnp.asarray(keys, jnp.float32))
+        there = jnp.ones(len(jnp.asarray(keys)), bool)
+        if key_mask is not None:
+            there = jnp.asarray(key_mask, bool)
+        others.append(jnp.where(there[:, None], jnp.asarray(keys, jnp.float32), 0.0))
         products.append(own @ others[-1].T)
         weights.append(label_overlap(positive, key_targets, kind=kind))
+        allowed.append(jnp.broadcast_to(there, weights[-1].shape))
     if label_vectors is not None:
         others.append(jnp.asarray(label_vectors, jnp.float32))
         found = own @ others[-1].T if label_products is None else label_products
@@ -150,7 +160,7 @@ def overlap_contrast(
         products.append(jnp.where(real[:, None], found, 0.0))
         count = jnp.sum(positive, axis=1, keepdims=True)
         weights.append(positive / jnp.maximum(count, 1.0))
-    allowed += [jnp.ones(w.shape, bool) for w in weights[1:]]
+        allowed.append(jnp.ones(positive.shape, bool))
     mask = jnp.concatenate(allowed, axis=1)
     weight = jnp.where(mask, jnp.concatenate(weights, axis=1), 0.0)
     size = jnp.concatenate([_inverse_length(part) for part in others])

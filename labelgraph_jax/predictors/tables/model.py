@@ -14,9 +14,8 @@ from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.data.tables.values import parse_number
-from labelgraph_jax.functional.losses.tasks import task_slices
+from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE, task_slices
 from labelgraph_jax.functional.mixture.experts import GateStatistics
-from labelgraph_jax.modules.magnet import LOG_VARIANCE
 from labelgraph_jax.predictors.display import Facts, Shown, table_facts
 from labelgraph_jax.predictors.documents import batch_rows
 from labelgraph_jax.predictors.frames import rows_frame, task_probabilities_frame

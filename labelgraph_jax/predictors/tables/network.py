@@ -14,8 +14,7 @@ from labelgraph_jax.config.table import task_weights
 from labelgraph_jax.config.tasks import GATED
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
-from labelgraph_jax.functional.losses.tasks import Task
-from labelgraph_jax.modules.magnet import LOG_VARIANCE
+from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE, Task
 from labelgraph_jax.modules.mixture import (
     GATES,
     MultiTaskNetwork,

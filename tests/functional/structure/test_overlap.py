@@ -138,6 +138,17 @@ def test_padding_takes_no_part():
     np.testing.assert_allclose(
         padded, F.overlap_contrast(vectors[:3], sets[:3]), rtol=1e-5
     )
+    # Nor do further documents that are not there.
+    keys, there = rng.normal(size=(3, 3)), np.array([False, True, False])
+    masked = F.overlap_contrast(
+        vectors,
+        sets,
+        keys=np.where(there[:, None], keys, np.nan),
+        key_targets=sets[:3],
+        key_mask=there,
+    )
+    wanted = F.overlap_contrast(vectors, sets, keys=keys[1:2], key_targets=sets[:1])
+    np.testing.assert_allclose(masked, wanted, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +156,7 @@ def test_padding_takes_no_part():
     [
         ({"temperature": 0.0}, "temperature must be above 0, got 0"),
         ({"keys": jnp.zeros((1, 2))}, "must be given together"),
+        ({"key_mask": jnp.ones(1, bool)}, "key_mask must be given with keys"),
         ({"label_products": jnp.zeros((2, 3))}, "must be given with label_vectors"),
     ],
 )
