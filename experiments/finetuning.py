@@ -31,6 +31,8 @@ import numpy as np
 
 from experiments.benchmarks.measure import markdown_table
 from experiments.collect import hardware
+from experiments.graph_worth import Arguments as Documents
+from experiments.graph_worth import source
 from experiments.pod import ALONE, Pod, whole
 from experiments.store import Part, Store
 from experiments.study import (
@@ -61,7 +63,13 @@ from labelgraph_jax.runs.restore import load_model
 
 LAYERS, TOKENS, EPOCHS = (1, 3, 6), (64, 96, 128), (2, 4, 8)
 """Of the frontier; epochs are those of its rounds."""
-VARIATIONS = ("text.pooling=cls", "text.pooling=max", "training.average=ema")
+VARIATIONS = (
+    "text.pooling=cls",
+    "text.pooling=max",
+    "training.average=ema",
+    "training.average=epochs",
+    "loss.r_drop=0.5",
+)
 """Tried on the frontier's best cell."""
 RATES = (1e-4, 2e-4, 4e-4)
 """Of the encoder; the head's stays 15 times that."""
@@ -91,7 +99,7 @@ class Arguments(Options):
     start: str = "3x64x2"
     """losses: the cell that they are tried on."""
     corpus: str = "reuters21578"
-    """Or another by name; or a file of labelled texts."""
+    """Or goemotions, debtags, another by name; or a file of labelled texts."""
     encoder: str = "minilm"
     """Folder, installed package or hub id."""
     validation_fraction: float = 0.06
@@ -183,14 +191,13 @@ def cell_config(chosen: Arguments, cell: str, own: Mapping[str, Any] = {}) -> Co
     """
     base = changed(preset("minilm-finetune"))
     base = {k: v for k, v in base.items() if not k.startswith("data.")}
-    of_file = Path(chosen.corpus).is_file()
-    data = {
-        "data.data" if of_file else "data.corpus": chosen.corpus,
-        "data.data_dir": chosen.data_dir,
-        "data.validation_fraction": chosen.validation_fraction,
-        "text.pretrained": chosen.encoder,
-    }
-    return configuration(base, data, cell_settings(cell), own)
+    base["text.pretrained"] = chosen.encoder
+    config = configuration(base, cell_settings(cell), own)
+    data = source(Documents(corpus=chosen.corpus, data_dir=chosen.data_dir))
+    if not data.validation:
+        fraction = chosen.validation_fraction
+        data = dataclasses.replace(data, validation_fraction=fraction)
+    return dataclasses.replace(config, data=data)
 
 
 def with_epochs(cell: str, epochs: int) -> str:
@@ -295,14 +302,17 @@ class Study:
     def public(self, cell: str) -> Config:
         """The run of a cell, without the folders of this machine."""
         config = self.config(cell, 0)
-        return dataclasses.replace(
-            config, data=dataclasses.replace(config.data, data_dir="")
-        )
+        files: dict[str, Any] = {
+            name: "/".join(Path(getattr(config.data, name)).parts[-2:])
+            for name in ("data", "validation", "test", "taxonomy")
+        }
+        data = dataclasses.replace(config.data, data_dir="", **files)
+        return dataclasses.replace(config, data=data)
 
     def place(self, cell: str, seed: int) -> tuple[Path, dict[str, Any]]:
         """The work directory of a run, and what it is known by."""
         settings = to_dict(self.config(cell, seed))
-        settings["data"].pop("data_dir")
+        settings["data"] = to_dict(self.public(cell).data)
         settings.pop("threshold")
         sizes = [len(d) for d in self.corpus.splits.values()]
         identity = {"finetuning": settings, "sizes": sizes}

@@ -38,7 +38,7 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_976,
+    "config": 1_992,
     "functional": 8_267,
     "modules": 2_208,
     "data": 11_136,
@@ -51,7 +51,7 @@ BUDGETS = {
     "cli": 4_263,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_266
+BUDGET = 54_282
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

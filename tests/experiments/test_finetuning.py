@@ -78,7 +78,9 @@ def test_the_better_half_goes_on_with_twice_the_epochs(
     rounds = [sum(cell.endswith(f"x{n}") for cell in plain) for n in (2, 4, 8)]
     assert rounds == [9, 5, 3]
     assert all(cell.startswith("1x") for cell in cells if "x8" in cell)
-    assert sum(cell.startswith(cells[0].split(",")[0] + ",") for cell in cells) == 3
+    assert sum(cell.startswith(cells[0].split(",")[0] + ",") for cell in cells) == len(
+        finetuning.VARIATIONS
+    )
 
 
 def test_every_loss_has_as_many_tries_and_its_best_runs_longer(
@@ -95,10 +97,8 @@ def test_every_loss_has_as_many_tries_and_its_best_runs_longer(
 def test_runs_are_kept_and_the_test_split_is_read_for_presets_alone(
     zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
+    corpus = finetuning.read_corpus(zoo.data)
     monkeypatch.setattr(finetuning, "read_corpus", lambda data: corpus)
-    from labelgraph_jax.runs.corpus import read_corpus
-
-    corpus = read_corpus(zoo.data)
     words = ["--encoder", str(zoo.bert), "--work", str(tmp_path / "work"), "--quiet"]
     words += ["--out", str(tmp_path), "--cells", "1x8x1"]
     assert main(words) == 0, capsys.readouterr().err
