@@ -73,7 +73,8 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "loss.logit_adjustment": ("a loss of labels that is its kind's",),
     "loss.r_drop": (
         "a loss of labels that is its kind's",
-        *("head.kind=product|label_attention", "dropout, and no other term of a loss"),
+        "head.kind=product|label_attention",
+        "text.dropout above 0, and no other term of the loss",
     ),
     # Tables.
     "table.group": ("a binary task",),
@@ -174,7 +175,7 @@ CONDITIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "labels of texts": lambda c: not c.table.tasks,
     "a loss of labels that is its kind's": _has_own_loss,
-    "dropout, and no other term of a loss": _passes_differ,
+    "text.dropout above 0, and no other term of the loss": _passes_differ,
     "labels of texts (a table has always 'skill')": lambda c: (
         not c.table.tasks or c.training.selection_metric in ("micro_f1", "skill")
     ),

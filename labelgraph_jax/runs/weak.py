@@ -222,7 +222,8 @@ def mix_labels(
     for document, row in zip(documents, scored.probabilities, strict=True):
         targets = dict(zip(model.labels, (weight * row).tolist(), strict=True))
         for name in document.labels:
-            targets[name] = 1 - weight + targets.get(name, weight)
+            own = (document.probabilities or {}).get(name, 1.0)
+            targets[name] = (1 - weight) * own + targets.get(name, weight * own)
         left_out = set(document.unannotated)
         targets = {
             name: max(round(target, 4), 1e-4)

@@ -250,11 +250,11 @@ def test_a_hierarchy_that_makes_the_graph_names_what_was_given_beside(
         ),
         (
             {"text": {"dropout": 0.0}, "loss": {"r_drop": 1.0}},
-            r"loss.r_drop=1.0 .* only with dropout, and no other term of a loss",
+            r"loss.r_drop=1.0 .* only with text.dropout above 0, and no other term",
         ),
         (
             {"loss": {"r_drop": 1.0, "contrast": 0.1}},
-            "only with dropout, and no other term of a loss",
+            "only with text.dropout above 0, and no other term of the loss",
         ),
         (
             {"hierarchy": {"kind": "consistent"}, "loss": {"logit_adjustment": 1.0}},
