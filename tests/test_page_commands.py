@@ -67,6 +67,7 @@ SMALL = {
         "--graph.hidden": "4",
     },
     "minilm-finetune": {"--text.trained-layers": "1"},
+    "fast": {"--text.trained-layers": "1"},
     "minilm-bilstm": {"--text.hidden": "4"},
     "table": {"--table.dim": "4", "--mixture.hidden": "8"},
 }
@@ -74,6 +75,7 @@ SMALL = {
 UNREAD = {
     "--text.min-count": {
         *("minilm-finetune", "minilm-bilstm", "magnet-paper", "fast-contextual"),
+        *("fast", "best"),
         *("pretrained", "static"),
     },
     "--graph.hidden": {"--graph.layers", "recurrent"},

@@ -196,6 +196,7 @@ def can_train_together(config: Config) -> bool:
         and text.long_documents == "head"
         and config.head.kind != "label_attention"
         and training.patience == 0
+        and training.average == "none"
     )
 
 

@@ -70,12 +70,21 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "memory.pretrained memory.max_length": ("memory.kind=pretrained",),
     "threshold.metric": ("a threshold.kind that is fitted",),
     "threshold.shrinkage": ("threshold.kind=auto|label",),
+    "loss.logit_adjustment": ("a loss of labels that is its kind's",),
+    "loss.r_drop": (
+        "a loss of labels that is its kind's",
+        "head.kind=product|label_attention",
+        "text.dropout above 0, and no other term of the loss",
+    ),
     # Tables.
     "table.group": ("a binary task",),
     # Training.
     "training.body_learning_rate": ("a pretrained encoder that is trained",),
     "training.selection_metric": ("labels of texts (a table has always 'skill')",),
-    "training.row_updates": ("a large table of vectors that is trained",),
+    "training.row_updates": (
+        "a large table of vectors that is trained",
+        "training.average=none",
+    ),
     # Knowledge and documents beside the labelled ones.
     "rules.weight": (f"rules.kind={'|'.join(RULES_LEARNED)}",),
     "semi.weight semi.ratio semi.compare": ("semi.kind=auto|cap|teacher|graph|vat",),
@@ -103,6 +112,20 @@ def _has_few_neighbours(c: Any) -> bool:
 def _draws_features(c: Any) -> bool:
     drawn = c.text.vectors == "random" and not c.text.reads_static
     return bool(c.graph.features == "random" or (c.graph.features == "names" and drawn))
+
+
+def _has_own_loss(c: Any) -> bool:
+    replaced = c.hierarchy.kind in ("consistent", "auto") or c.rules.kind == "shield"
+    return not (c.table.tasks or replaced)
+
+
+def _passes_differ(c: Any) -> bool:
+    learned = c.rules.kind in RULES_LEARNED and c.rules.file
+    terms = (
+        c.loss.contrast or c.hierarchy.kind in ("regularised", "contrast") or learned
+    )
+    one_pass = c.mixture.kind != "none" or c.head.label_chunk or terms
+    return c.text.dropout != 0 and not one_pass
 
 
 def _is_mixture(c: Any, kinds: tuple[str, ...]) -> bool:
@@ -151,6 +174,8 @@ CONDITIONS: dict[str, Callable[[Any], Any]] = {
         c.text.vectors == "pretrained" and c.text.trainable
     ),
     "labels of texts": lambda c: not c.table.tasks,
+    "a loss of labels that is its kind's": _has_own_loss,
+    "text.dropout above 0, and no other term of the loss": _passes_differ,
     "labels of texts (a table has always 'skill')": lambda c: (
         not c.table.tasks or c.training.selection_metric in ("micro_f1", "skill")
     ),

@@ -65,6 +65,12 @@ class LossConfig:
     by the labels' counts instead. Of a table the most that it weighs: at most as many
     negatives as there are to one."""
     label_smoothing: float = 0.0
+    logit_adjustment: float = 0.0
+    """Share of the log-odds of a label's frequency that is added to its logit in the
+    loss, of any kind: prediction, which leaves it out, favours rare labels then."""
+    r_drop: float = 0.0
+    """Weight of the divergence between two passes of a document with other dropout
+    (R-Drop), which take twice the time. 0: one pass."""
     contrast: float = 0.0
     """Weight of a contrast between the documents of a batch beside the loss of a
     document's labels: those that share labels are drawn together, by their share, and
@@ -103,10 +109,12 @@ class LossConfig:
                 "alpha",
                 "map_gamma",
                 "contrast",
+                "logit_adjustment",
+                "r_drop",
             ),
             shares=("label_smoothing", "margin", "beta"),
         )
-        read = {"kind", "label_smoothing", "contrast", *LOSS_SETTINGS[self.kind]}
+        read = {*LOSS_OF_ALL, *LOSS_SETTINGS[self.kind]}
         for field_ in dataclasses.fields(self):
             require(
                 field_.name in read or getattr(self, field_.name) == field_.default,
@@ -115,6 +123,7 @@ class LossConfig:
             )
 
 
+LOSS_OF_ALL = ("kind", "label_smoothing", "logit_adjustment", "r_drop", "contrast")
 LOSS_SETTINGS: dict[str, tuple[str, ...]] = {
     "binary_cross_entropy": ("positive_weight",),
     "focal": ("gamma", "positive_weight"),
@@ -130,7 +139,7 @@ LOSS_SETTINGS: dict[str, tuple[str, ...]] = {
         "gamma",
     ),
 }
-"""Settings that each kind of loss reads beside label_smoothing."""
+"""Settings that each kind of loss reads beside those of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +194,10 @@ class TrainingConfig:
     warmup_fraction: float = 0.1
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     clip_norm: float = 1.0
+    average: Literal["none", "ema", "epochs"] = "none"
+    """Parameters that validation measures and the run keeps: those of the last step;
+    their moving average over about a hundred steps; or the mean of those at the ends of
+    the epochs of the second half."""
     selection_metric: str = "micro_f1"
     """Validation metric that chooses the best checkpoint (larger is better); of a table
     always `skill`."""

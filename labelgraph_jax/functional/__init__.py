@@ -87,12 +87,14 @@ from labelgraph_jax.functional.graph.taxonomy import (
     imply_ancestors,
     summarise_hierarchical_counts,
 )
+from labelgraph_jax.functional.losses.adjustment import adjusted_logits
 from labelgraph_jax.functional.losses.balanced import (
     class_balanced_loss,
     distribution_balanced_loss,
     negative_tolerant_loss,
 )
 from labelgraph_jax.functional.losses.conditional import joint_outputs
+from labelgraph_jax.functional.losses.consistency import symmetric_divergence
 from labelgraph_jax.functional.losses.elementwise import (
     asymmetric_loss,
     binary_cross_entropy,
@@ -261,6 +263,7 @@ __all__ = [
     "VoteModel",
     "add_position_logits",
     "adjacency_from_edges",
+    "adjusted_logits",
     "ancestor_matrix",
     "ancestor_probabilities",
     "apply_thresholds",
@@ -394,6 +397,7 @@ __all__ = [
     "simplest_rule",
     "summarise_hierarchical_counts",
     "summarise_label_counts",
+    "symmetric_divergence",
     "task_loss_sums",
     "task_metrics",
     "task_probabilities",

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from labelgraph_jax.config import LOSS_SETTINGS, LossConfig
+from labelgraph_jax.functional.losses.adjustment import adjusted_logits
 from labelgraph_jax.functional.losses.balanced import (
     class_balanced_loss,
     distribution_balanced_loss,
@@ -17,6 +19,7 @@ from labelgraph_jax.functional.losses.elementwise import (
     binary_cross_entropy,
     focal_loss,
 )
+from labelgraph_jax.modules.magnet import Factors
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 
 LOSSES: dict[str, Callable[..., LossSum]] = {
@@ -47,6 +50,37 @@ def choose_loss(config: LossConfig, graph: LabelGraphArrays) -> Callable[..., Lo
     if config.kind in ("negative_tolerant", "distribution_balanced"):
         options |= {"counts": graph.counts, "documents": annotated_documents(graph)}
     return partial(LOSSES[config.kind], **options)
+
+
+def adjustment(config: LossConfig, graph: LabelGraphArrays) -> np.ndarray:
+    """Return what the loss adds to every label's logit, float32 `[N]`."""
+    documents = annotated_documents(graph)
+    zero, strength = np.zeros((1, len(documents)), np.float32), config.logit_adjustment
+    found = adjusted_logits(zero, graph.counts, documents, strength=strength)
+    return np.asarray(found[0])
+
+
+def adjusted(
+    network: Callable[..., Any], config: LossConfig, graph: LabelGraphArrays
+) -> Callable[..., Any]:
+    """Return a network with the log-odds of its labels in its logits, for the loss.
+
+    Args:
+        network: gives logits `[B, N]`, or their `Factors`.
+        config: how much of them, `logit_adjustment`; 0 for the network itself.
+        graph: how often each label occurs.
+    """
+    if not config.logit_adjustment:
+        return network
+    shift = adjustment(config, graph)
+
+    def shifted(*arguments: Any, **options: Any) -> Any:
+        made = network(*arguments, **options)
+        if isinstance(made, Factors):
+            return made._replace(bias=made.bias + shift)
+        return made + shift
+
+    return shifted
 
 
 def annotated_documents(graph: LabelGraphArrays) -> np.ndarray:

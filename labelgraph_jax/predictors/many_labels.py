@@ -69,6 +69,8 @@ def obstacles(config: Config) -> list[str]:
             f"threshold.kind='{config.threshold.kind}' (only "
             f"{', '.join(RANKED_THRESHOLDS)})"
         )
+    if config.loss.r_drop:
+        found.append("loss.r_drop")
     if config.threshold.consistent:
         found.append("threshold.consistent")
     metric = config.training.selection_metric

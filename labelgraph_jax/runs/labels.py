@@ -21,7 +21,7 @@ from labelgraph_jax.predictors.adapted import drop_shift, save_chosen
 from labelgraph_jax.predictors.display import model_name
 from labelgraph_jax.predictors.frozen_encoder import keep_encoder
 from labelgraph_jax.predictors.host_bag import host_bag
-from labelgraph_jax.predictors.loss_choice import choose_loss
+from labelgraph_jax.predictors.loss_choice import adjusted, adjustment, choose_loss
 from labelgraph_jax.predictors.many_labels import label_chunk, require_room
 from labelgraph_jax.predictors.measure import validation_metrics
 from labelgraph_jax.predictors.memory.build import memory_results
@@ -70,6 +70,7 @@ from labelgraph_jax.training.objectives import (
     loss_of_batches,
     loss_of_outputs,
     multi_label_objective,
+    two_pass_objective,
 )
 
 
@@ -119,6 +120,10 @@ class LabelProblem:
     def init(self, prepared: PreparedTexts, key: jax.Array) -> Params:
         batch = evaluation_batches(prepared.train, batch_size=1)[0]
         params = prepared.classifier.init(key, batch, **prepared.initial_values)
+        if self.config.loss.logit_adjustment and "label_bias" in params:
+            # It begins at the log-odds that the loss adds some of.
+            known = adjustment(self.config.loss, prepared.graph)
+            params = {**params, "label_bias": params["label_bias"] - known}
         own = self.config, prepared.classifier, prepared.adaptation
         return first_parameters(params, *own, batch, key)
 
@@ -285,14 +290,16 @@ def label_objective(
         train: with dropout, where the network's own is applied.
     """
     own = classifier.own_loss if train else classifier.own_validation_loss
-    graph = classifier.graph
+    graph, settings = classifier.graph, config.loss
+    apply = adjusted(apply or classifier.apply, settings, graph)
     if isinstance(classifier.module, TaskMagnet):
-        return task_objective(
-            config, classifier.module, graph, apply or classifier.apply
-        )
+        return task_objective(config, classifier.module, graph, apply)
+    if own is not None:
+        return own
+    loss = choose_loss(settings, graph)
     if chunk := label_chunk(config, len(graph.counts)):
-        loss = choose_loss(config.loss, graph)
-        return many_label_objective(classifier.factors, loss, chunk=chunk, train=train)
-    return own or multi_label_objective(
-        apply or classifier.apply, choose_loss(config.loss, graph)
-    )
+        factors = adjusted(classifier.factors, settings, graph)
+        return many_label_objective(factors, loss, chunk=chunk, train=train)
+    if train and settings.r_drop:
+        return two_pass_objective(apply, loss, settings.r_drop)
+    return multi_label_objective(apply, loss)

@@ -13,7 +13,7 @@ from labelgraph_jax.data.batches.batches import BatchPlan, Examples, RowIds, Tou
 from labelgraph_jax.predictors.network import is_body, is_frozen
 from labelgraph_jax.runs.execution import Execution
 from labelgraph_jax.runs.problem import Prepared, Problem
-from labelgraph_jax.training.averaging import with_average
+from labelgraph_jax.training.averaging import publishing_average, with_average
 from labelgraph_jax.training.compiled_rows import (
     compile_row_step,
     compile_row_step_pmap,
@@ -87,7 +87,10 @@ def stepping(
     found = _looked_up(problem, prepared, params, mesh)
     if found is None:
         state = init_train_state(params, optimizer)
-        return Stepping(state, execution.compile(step, mesh, state), None)
+        compiled = execution.compile(step, mesh, state)
+        if config.training.average != "none":
+            compiled = publishing_average(compiled)
+        return Stepping(state, compiled, None)
     looked_up, ids = found
     rows = row_step(config, objective, key, looked_up, total_steps=total_steps)
     compiled = (
@@ -107,6 +110,7 @@ def _looked_up(
     assert settings.learning_rate is not None
     if (
         not settings.row_updates
+        or settings.average != "none"  # of every row at every step
         or prepared.unlabelled is not None  # they read other rows
         or MODEL_AXIS in mesh.shape
         or settings.learning_rate * settings.weight_decay > LARGEST_DECAY
@@ -161,7 +165,11 @@ def optimizer_and_step(
         teacher: see `make_train_step`.
     """
     optimizer = with_queue(_optimizer(config, total_steps), objective)
-    if teacher is not None:
+    settings = config.training
+    if settings.average == "epochs":
+        steps, first = total_steps // settings.epochs, settings.epochs // 2 + 1
+        optimizer = with_average(optimizer, every=steps, first=first)
+    elif teacher is not None or settings.average == "ema":
         optimizer = with_average(optimizer)
     options = _step_options(config, total_steps)
     step = make_train_step(objective, optimizer, key, teacher=teacher, **options)

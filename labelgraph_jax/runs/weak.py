@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import beta
 
+from labelgraph_jax.config import ConfigError
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.labels.labelling_functions import Cast, Votes
 from labelgraph_jax.functional.few_labels.votes import FEWEST, VoteModel, vote_model
@@ -19,6 +20,8 @@ SURE = 0.5
 """A label is given where its probability is above."""
 TOLD = 0.01
 """Probabilities below are not written."""
+LEAST = 0.05
+"""Targets below are 0 to who learns from a model."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +185,54 @@ def label_by_model(model: Model, documents: Sequence[Document]) -> list[Document
         }
         written.append(
             dataclasses.replace(document, labels=names, probabilities=sure, tasks=None)
+        )
+    return written
+
+
+def mix_labels(
+    model: Model, documents: Sequence[Document], weight: float
+) -> list[Document]:
+    """Mix the labels of documents with what a model says: targets to learn from.
+
+        y' = (1 - weight) y + weight p
+
+    Args:
+        model: the teacher, which may have learned from these documents.
+        documents: with their labels; what is not annotated stays so.
+        weight: of the model's probabilities p, in 0..1.
+
+    Returns:
+        Documents of which `labels` are all whose target is at least 0.05, and every
+        given one, and `probabilities` these targets.
+
+    Raises:
+        ConfigError: the weight lies outside 0..1.
+        DataError: a document has none, which is not the same as an empty list.
+
+    Reference: Hinton et al., "Distilling the knowledge in a neural network", 2015, at
+        temperature 1.
+    """
+    if not 0 <= weight <= 1:
+        raise ConfigError(f"--mix must lie in 0..1, got {weight:g}")
+    for document in documents:
+        if not document.labelled:
+            raise DataError(f"{document.id}: --mix needs labels, or []; got null")
+    _, scored = model.predict_documents(documents, every_label=True)
+    written = []
+    for document, row in zip(documents, scored.probabilities, strict=True):
+        targets = dict(zip(model.labels, (weight * row).tolist(), strict=True))
+        for name in document.labels:
+            own = (document.probabilities or {}).get(name, 1.0)
+            targets[name] = (1 - weight) * own + targets.get(name, weight * own)
+        left_out = set(document.unannotated)
+        targets = {
+            name: max(round(target, 4), 1e-4)
+            for name, target in targets.items()
+            if (target >= LEAST or name in document.labels) and name not in left_out
+        }
+        given = dict.fromkeys((*document.labels, *targets))
+        written.append(
+            dataclasses.replace(document, labels=tuple(given), probabilities=targets)
         )
     return written
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from labelgraph_jax.functional.losses.consistency import symmetric_divergence
 from labelgraph_jax.functional.losses.tasks import (
     Task,
     join_task_losses,
@@ -130,6 +131,39 @@ def multi_label_objective(
         return jnp.dot(loss_sums, weights), jnp.dot(weight_sums, weights)
 
     return loss_fn
+
+
+def two_pass_objective(
+    apply_fn: ApplyFn, loss: Callable[..., LossSum], weight: float
+) -> LossFn:
+    """`multi_label_objective` of two passes with other dropout, which are to agree.
+
+        loss_sum = (first_sum + second_sum) / 2 + weight divergence_sum
+
+    Args:
+      apply_fn, loss: as of `multi_label_objective`.
+      weight: of the divergence, see `functional.symmetric_divergence`; both are means
+        over the same cells.
+
+    Reference: Wu et al., R-Drop: Regularized dropout for neural networks, NeurIPS 2021,
+      with alpha = 2 weight: they add up the losses of both passes.
+    """
+
+    def apply_twice(
+        params: Params, batch: Batch, *, key: jax.Array | None, train: bool
+    ) -> Array:
+        assert key is not None
+        keys = key, jax.random.fold_in(key, 2)
+        passes = [apply_fn(params, batch, key=each, train=train) for each in keys]
+        return jnp.stack(passes, axis=-1)
+
+    def loss_of_both(logits: Array, targets: Array, **masks: Any) -> LossSum:
+        first, second = logits[..., 0], logits[..., 1]
+        sums = [loss(each, targets, **masks) for each in (first, second)]
+        apart, _ = symmetric_divergence(first, second, **masks)
+        return (sums[0][0] + sums[1][0]) / 2 + weight * apart, sums[0][1]
+
+    return multi_label_objective(apply_twice, loss_of_both)
 
 
 def added_objective(

@@ -102,8 +102,10 @@ def with_queue(
 
 
 def queue_of(opt_state: Any) -> Partners | None:
-    """Return the queue in an optimizer's state, where it has one."""
-    return opt_state.queue if isinstance(opt_state, Queued) else None
+    """Return the queue in an optimizer's state, however deep, where it has one."""
+    if isinstance(opt_state, Queued):
+        return opt_state.queue
+    return queue_of(opt_state.inner) if hasattr(opt_state, "inner") else None
 
 
 def joined(opt_state: Any, newest: Partners | None) -> Any:
@@ -113,14 +115,15 @@ def joined(opt_state: Any, newest: Partners | None) -> Any:
       opt_state: as it is where it has no queue.
       newest: documents of the whole batch; the oldest ones of the queue make room.
     """
-    queue = queue_of(opt_state)
-    if queue is None or newest is None:
+    if newest is None or queue_of(opt_state) is None:
         return opt_state
+    if not isinstance(opt_state, Queued):
+        return opt_state._replace(inner=joined(opt_state.inner, newest))
 
     def moved(new: Array, old: Array) -> Array:
         return jnp.concatenate([new, old])[: len(old)]
 
-    return opt_state._replace(queue=jax.tree.map(moved, newest, queue))
+    return opt_state._replace(queue=jax.tree.map(moved, newest, opt_state.queue))
 
 
 def all_partners(

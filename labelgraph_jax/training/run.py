@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from labelgraph_jax.training.averaging import begun_at
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.checkpoint_files import (
     CheckpointMismatchError,
@@ -116,6 +117,7 @@ class Run:
             if opt_state is None:
                 # Parameters alone: the averages of the optimizer begin anew.
                 self.batches.set_state({"next_index": restored.step})
+                fresh = begun_at(fresh, restored.params, restored.step)
                 opt_state = self.compiled.anew(fresh, restored.step)
                 self.saved_step = None
                 self.fresh_optimizer = True

@@ -248,6 +248,22 @@ def test_a_hierarchy_that_makes_the_graph_names_what_was_given_beside(
             {"head": {"kind": "recurrent"}, "graph": {"heads": 2}},
             "head.kind='product' or 'label_attention', not 'recurrent'",
         ),
+        (
+            {"text": {"dropout": 0.0}, "loss": {"r_drop": 1.0}},
+            r"loss.r_drop=1.0 .* only with text.dropout above 0, and no other term",
+        ),
+        (
+            {"loss": {"r_drop": 1.0, "contrast": 0.1}},
+            "only with text.dropout above 0, and no other term of the loss",
+        ),
+        (
+            {"hierarchy": {"kind": "consistent"}, "loss": {"logit_adjustment": 1.0}},
+            "only with a loss of labels that is its kind's",
+        ),
+        (
+            {"training": {"average": "ema", "row_updates": False}},
+            "training.row_updates=False .* training.average='none', not 'ema'",
+        ),
         ({"memory": {"neighbours": 7}}, "memory.kind='documents' or 'pretrained'"),
         ({"threshold": {"kind": "half", "shrinkage": 1.0}}, "threshold.shrinkage=1.0"),
         ({"data": {"data": "x", "corpus": "planted"}}, "only with no data.data"),

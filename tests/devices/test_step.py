@@ -13,13 +13,17 @@ from labelgraph_jax.data.batches.unlabelled import (
     UNLABELLED,
     unlabelled_part,
 )
-from labelgraph_jax.training.averaging import with_average
+from labelgraph_jax.training.averaging import publishing_average, with_average
 from labelgraph_jax.training.compiled_step import (
     CompiledStep,
     compile_train_step,
     compile_train_step_pmap,
 )
-from labelgraph_jax.training.objectives import added_objective, multi_label_objective
+from labelgraph_jax.training.objectives import (
+    added_objective,
+    multi_label_objective,
+    two_pass_objective,
+)
 from labelgraph_jax.training.optimizer import make_optimizer, make_schedule
 from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.step import (
@@ -273,6 +277,28 @@ def test_a_second_stream_beside_ragged_batches_is_the_same_on_a_mesh() -> None:
     single = compile_train_step(step, make_mesh(jax.devices()[:1]))
     one = run(single, 3, RaggedBeside())
     assert_close(run(compile_train_step(step, make_mesh()), 3, RaggedBeside()), one)
+
+
+def test_a_published_average_agrees_on_one_and_eight_devices_and_under_pmap() -> None:
+    averaged = with_average(OPTIMIZER, every=2)
+    twice = two_pass_objective(apply_linear, logistic_loss, 1.0)
+    step = make_train_step(twice, averaged, jax.random.key(3))
+
+    def both(compiled: CompiledStep) -> Any:
+        """The average, which leaves the devices, and what goes on there."""
+        compiled = publishing_average(compiled)
+        state = compiled.place_state(init_train_state(initial_params(), averaged))
+        batches = Batches()
+        for _ in range(3):
+            state, _ = compiled(state, compiled.place_batch(next(batches)))
+            # Out and in again, as a run that is stopped and goes on.
+            left = jax.device_get(compiled.collect(compiled.whole(state)))
+            state = compiled.place_state(left)
+        return left.params, left.opt_state.average
+
+    one = both(compile_train_step(step, make_mesh(jax.devices()[:1])))
+    assert_close(both(compile_train_step(step, make_mesh())), one)
+    assert_close(both(compile_train_step_pmap(step)), one)
 
 
 def test_a_teacher_agrees_on_one_and_eight_devices_and_under_pmap() -> None:

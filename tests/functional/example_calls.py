@@ -495,6 +495,10 @@ EXAMPLES: dict[str, Example] = {
         any_shape=("labels",),
     ),
     # Losses
+    "adjusted_logits": Example(
+        functools.partial(F.adjusted_logits, documents=20),
+        {"logits": "B N float", "counts": "N count"},
+    ),
     "asymmetric_loss": Example(F.asymmetric_loss, CELLS),
     "binary_cross_entropy": Example(
         F.binary_cross_entropy,
@@ -508,6 +512,10 @@ EXAMPLES: dict[str, Example] = {
         CELLS | {"counts": "N count", "target_mask": "B N mask"},
     ),
     "focal_loss": Example(F.focal_loss, CELLS | {"target_mask": "B N mask"}),
+    "symmetric_divergence": Example(
+        F.symmetric_divergence,
+        {"logits": "B N float", "other": "B N float", "target_mask": "B N mask"},
+    ),
     "negative_tolerant_loss": Example(
         functools.partial(F.negative_tolerant_loss, documents=20),
         CELLS | {"counts": "N count"},

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from labelgraph_jax.config import LOSS_SETTINGS, LossConfig
+from labelgraph_jax.config import LOSS_SETTINGS, ConfigError, LossConfig
+from labelgraph_jax.functional.losses.adjustment import adjusted_logits
 from labelgraph_jax.functional.losses.balanced import (
     class_balanced_loss,
     distribution_balanced_loss,
@@ -17,9 +18,12 @@ from labelgraph_jax.functional.losses.elementwise import (
     binary_cross_entropy,
     focal_loss,
 )
+from labelgraph_jax.modules.magnet import Factors
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.loss_choice import (
     LOSSES,
+    adjusted,
+    adjustment,
     annotated_documents,
     choose_loss,
 )
@@ -81,3 +85,21 @@ def test_smoothing_and_the_weight_of_positives_are_handed_on() -> None:
 
 def test_documents_are_those_in_which_a_label_is_annotated() -> None:
     np.testing.assert_array_equal(annotated_documents(GRAPH), DOCUMENTS)
+
+
+def test_adjusted_logits_are_the_losses_alone() -> None:
+    config = LossConfig(logit_adjustment=0.5)
+    network = lambda *_, **__: LOGITS  # noqa: E731
+    shift = adjustment(config, GRAPH)
+    expected = adjusted_logits(LOGITS, COUNTS, annotated_documents(GRAPH), strength=0.5)
+    np.testing.assert_allclose(adjusted(network, config, GRAPH)(), expected, rtol=1e-5)
+    factors = Factors(LOGITS[:, :2], LOGITS[:3, :2], COUNTS)  # type: ignore[arg-type]
+    found = adjusted(lambda: factors, config, GRAPH)()
+    np.testing.assert_allclose(found.bias, COUNTS + shift, rtol=1e-5)
+    assert adjusted(network, LossConfig(), GRAPH) is network
+
+
+def test_no_adjustment_or_second_pass_is_negative() -> None:
+    for name in ("logit_adjustment", "r_drop"):
+        with pytest.raises(ConfigError, match=f"loss.{name} must not be negative"):
+            LossConfig(**{name: -1.0})

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import labelgraph_jax as lg
 from labelgraph_jax.cli.app import run as command
 from labelgraph_jax.data.documents import DataError, Document, LabelSpace
 from labelgraph_jax.data.labels.labelling_functions import Votes
 from labelgraph_jax.data.readers.texts import read_documents
 from labelgraph_jax.data.readers.writers import write_jsonl
-from labelgraph_jax.runs.weak import label_by_votes
+from labelgraph_jax.runs.weak import label_by_votes, mix_labels
 from tests.tiny import made_documents
 from tests.tiny import write_jsonl as write_lines
 
@@ -155,3 +156,69 @@ def test_probabilities_of_a_file_are_checked(tmp_path, value, message):
     write_lines(path, [{"text": "t", "labels": ["a"], "probabilities": value}])
     with pytest.raises(DataError, match=rf"weak\.jsonl:1: .*{message}"):
         read_documents(path)
+
+
+def test_labels_mixed_with_a_models_are_targets_that_train(files, capsys, zoo):
+    run, mine = str(zoo("bag")), files / "mine.jsonl"
+    documents = made_documents(24, 5)
+    write_lines(mine, documents)
+    out = files / "soft.jsonl"
+    words = ["weak", run, str(mine), "--mix", "0.25", "--out", str(out)]
+    assert command(words) == 0, capsys.readouterr().err
+    model = lg.load(run)
+    lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    given = [json.loads(line) for line in mine.read_text("utf-8").splitlines()]
+    scores = model.predict_proba([line["text"] for line in given])
+    for line, old, row in zip(lines, given, scores, strict=True):
+        for name, p in zip(model.labels, row, strict=True):
+            target = 0.75 * (name in old["labels"]) + 0.25 * float(p)
+            if name in old["labels"] or target >= 0.0501:
+                assert line["probabilities"][name] == pytest.approx(target, abs=2e-4)
+            elif target < 0.0499:
+                assert name not in line["labels"]
+    assert (
+        command(
+            [
+                "train",
+                "--data",
+                str(out),
+                "--workdir",
+                str(files / "run"),
+                "--training.epochs",
+                "1",
+                "--quiet",
+            ]
+        )
+        == 0
+    ), capsys.readouterr().err
+
+
+def test_all_of_the_labels_or_all_of_the_model(files, zoo):
+    model = lg.load(zoo("bag"))
+    (mine,) = [Document("1", "wheat bread", ("wheat", "new"), unannotated=("corn",))]
+    (same,) = mix_labels(model, [mine], 0.0)
+    assert same.labels == mine.labels and set(same.probabilities.values()) == {1.0}
+    (other,) = mix_labels(model, [mine], 1.0)
+    p = dict(zip(model.labels, model.predict_proba(["wheat bread"])[0], strict=True))
+    assert other.probabilities["wheat"] == pytest.approx(p["wheat"], abs=1e-3)
+    assert other.probabilities["new"] == 1.0 and "corn" not in other.labels
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["RUN", "mine.jsonl", "--mix", "2"], "--mix must lie in 0..1, got 2"),
+        (["rules.jsonl", "mine.jsonl", "--mix", "0.5"], "RULES must be a run, got"),
+        (["RUN", "raw.jsonl", "--mix", "0.5"], "labels"),
+        (["RUN", "null.jsonl", "--mix", "0.5"], "n1: --mix needs labels, or []"),
+    ],
+)
+def test_what_cannot_be_mixed_is_told(files, capsys, zoo, monkeypatch, words, message):
+    monkeypatch.chdir(files)
+    write_lines(files / "mine.jsonl", made_documents(4, 5))
+    lines = [{"id": f"n{i}", "text": "a", "labels": v} for i, v in ((0, []), (1, None))]
+    write_lines(files / "null.jsonl", lines)
+    run = [str(zoo("bag")) if word == "RUN" else word for word in words]
+    assert command(["weak", *run, "--out", "out.jsonl"]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1

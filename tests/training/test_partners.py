@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import labelgraph_jax as lg
+from labelgraph_jax.training.averaging import with_average
 from labelgraph_jax.training.compiled_step import CompiledStep, compile_train_step
 from labelgraph_jax.training.parallel import make_mesh
 from labelgraph_jax.training.partners import (
@@ -139,6 +140,23 @@ def test_without_room_a_step_is_that_of_the_batch_alone() -> None:
             state, _ = jax.jit(step)(state, batch)
         states.append(state)
     assert_same_bits(*states)
+
+
+def test_a_queue_below_an_average_of_the_parameters_is_found_and_moves() -> None:
+    states = []
+    for average in (False, True):
+        optimizer = (
+            with_average(state_optimizer(10)) if average else state_optimizer(10)
+        )
+        step = jax.jit(make_train_step(contrast(10), optimizer, jax.random.key(0)))
+        state, batches = init_train_state(initial_params(), optimizer), Batches(4)
+        for _ in range(4):
+            state, _ = step(state, next(batches))
+        states.append(state)
+    plain, averaged = states
+    assert queue_of(plain.opt_state).real.any()
+    assert_same_bits(queue_of(averaged.opt_state), queue_of(plain.opt_state))
+    assert_same_bits(averaged.params, plain.params)
 
 
 def test_micro_batches_join_the_queue_in_the_order_of_the_batch() -> None:

@@ -58,19 +58,23 @@ class Weak:
       labelgraph weak rules.jsonl raw.jsonl --out weak.jsonl --labelled mine.jsonl
       labelgraph weak names.tsv raw.jsonl --out weak.jsonl
       labelgraph weak runs/mine raw.jsonl --out relabelled.jsonl
+      labelgraph weak runs/both mine.jsonl --mix 0.5 --out soft.jsonl
     """
 
     rules: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RULES")]]
     """JSONL of rules; names of labels, as `labels add` takes them; a .py file, with
     --allow-python; or the work directory of a model, which labels anew."""
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]]
-    """Texts, labelled or not; their labels are not read."""
+    """Texts, labelled or not; their labels are read with --mix alone."""
     out: str
     """Output file: .jsonl, .jsonl.gz or .jsonl.xz."""
     labelled: str = ""
     """Labelled documents that rules are judged on; nothing is fitted to them."""
     votes: Literal["majority", "em"] = "majority"
     """Way to turn votes into probabilities: em fits each function's reliability."""
+    mix: float | None = None
+    """RULES a model: weight of its probabilities against the labels that the texts
+    have, 0 to 1; a smaller model learns from the mixture what an ensemble knows."""
     allow_python: Flag = False
     """Execute RULES where it is a .py file."""
     reading: Reading = field(default_factory=ReadingConfig)
@@ -86,6 +90,11 @@ class Weak:
         from labelgraph_jax.runs.weak import check_out, label_by_votes
 
         check_out(self.out)
+        if self.mix is not None and not Path(self.rules).is_dir():
+            raise ConfigError(
+                f"--mix mixes labels with a model's: RULES must be a run, got "
+                f"{self.rules}"
+            )
         if Path(self.rules).is_dir():
             return self._execute_by_model()
         cast = read_rules(self.rules, allow_python=self.allow_python)
@@ -101,11 +110,11 @@ class Weak:
         return show(self, report, print_weak, out=self.out)
 
     def _execute_by_model(self) -> int:
-        from labelgraph_jax.data.readers.texts import read_texts
+        from labelgraph_jax.data.readers.texts import read_files, read_texts
         from labelgraph_jax.data.readers.writers import write_jsonl
         from labelgraph_jax.predictors.model import Model
         from labelgraph_jax.runs.restore import load
-        from labelgraph_jax.runs.weak import label_by_model
+        from labelgraph_jax.runs.weak import label_by_model, mix_labels
 
         if self.labelled or self.votes != "majority":
             raise ConfigError(
@@ -115,7 +124,12 @@ class Weak:
         model = load(self.rules)
         if not isinstance(model, Model):
             raise ConfigError(f"{self.rules}: must be a run that labels texts")
-        written = label_by_model(model, read_texts(self.file, options=self.reading))
+        if self.mix is not None:
+            labelled = read_files([Path(self.file)], self.reading)[0]
+            written = mix_labels(model, labelled, self.mix)
+        else:
+            texts = read_texts(self.file, options=self.reading)
+            written = label_by_model(model, texts)
         write_jsonl(written, self.out)
         return tell(
             self,

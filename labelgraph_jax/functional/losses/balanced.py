@@ -20,6 +20,13 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Shaped
 
+from labelgraph_jax.functional.losses.adjustment import (
+    Documents,
+    check_counts,
+    check_settings,
+    floored,
+    label_log_odds,
+)
 from labelgraph_jax.functional.losses.elementwise import (
     CellLosses,
     LossSum,
@@ -28,9 +35,6 @@ from labelgraph_jax.functional.losses.elementwise import (
     kept_cells,
     sum_over_cells,
 )
-
-Documents = Shaped[ArrayLike, ""] | Shaped[ArrayLike, " N"]
-HALF_DOCUMENT = 0.5
 
 
 def class_balanced_weights(
@@ -55,7 +59,7 @@ def class_balanced_weights(
     """
     if not 0 <= beta < 1:
         raise ValueError(f"beta must lie in [0, 1), got {beta}")
-    number = _counts(counts)
+    number = floored(counts)
     # In logarithms: 1 - beta^n loses its digits where beta is close to 1, and a float32
     # beta itself becomes 1 there.
     effective = -jnp.expm1(number * (math.log(beta) if beta else -math.inf))
@@ -99,7 +103,7 @@ def class_balanced_loss(
     loss by constants (10 times a focal alpha of one half) where the mean weight here
     is 1.
     """
-    _check(logits, counts)
+    check_counts(logits, counts)
     return weighted_focal_loss(
         logits,
         targets,
@@ -122,7 +126,7 @@ def weighted_focal_loss(
     label_smoothing: float = 0.0,
 ) -> LossSum:
     """Sum `class_balanced_loss` with weights that are given, for any of the labels."""
-    _check_settings(gamma=gamma)
+    check_settings(gamma=gamma)
     return sum_over_cells(
         lambda x: (focal_cells(x, gamma), focal_cells(-x, gamma)),
         logits,
@@ -181,7 +185,7 @@ def negative_tolerant_loss(
     1 / lambda where there are no rebalancing weights; here it stands as in the
     formula.
     """
-    _check(logits, counts, gamma=gamma)
+    check_counts(logits, counts, gamma=gamma)
     return sum_over_cells(
         negative_tolerant_cells(counts, documents, negative_scale, logit_bias, gamma),
         logits,
@@ -195,7 +199,7 @@ def negative_tolerant_loss(
 
 def drawing_chance(counts: Shaped[ArrayLike, " N"]) -> Float[Array, " N"]:
     """1 / count: how often one document is drawn for a label, up to a constant."""
-    return 1 / _counts(counts)
+    return 1 / floored(counts)
 
 
 def rebalancing_weights(
@@ -227,7 +231,7 @@ def rebalancing_weights(
 
     Reference: Wu et al., ECCV 2020, the rebalanced weighting; map_gamma is mu there.
     """
-    _check_settings(alpha=alpha, map_gamma=map_gamma)
+    check_settings(alpha=alpha, map_gamma=map_gamma)
     if not map_beta > 0:
         raise ValueError(f"map_beta must be above 0, got {map_beta}")
     ratio = jnp.where(drawn > 0, chance / jnp.where(drawn > 0, drawn, 1.0), jnp.inf)
@@ -273,7 +277,7 @@ def distribution_balanced_loss(
     Reference: Wu et al., ECCV 2020 (DB loss); Huang et al., EMNLP 2021, whose Reuters
     settings are the defaults. Their constant focal alpha of one half is left out.
     """
-    _check(logits, counts)
+    check_counts(logits, counts)
     kept = kept_cells(logits, targets, target_mask, example_mask)
     known = jnp.where(kept, targets, 0).astype(jnp.float32)
     return rebalanced_loss(
@@ -318,7 +322,7 @@ def rebalanced_loss(
             as there.
         weighting: alpha, map_beta and map_gamma of `rebalancing_weights`.
     """
-    _check_settings(gamma=gamma)
+    check_settings(gamma=gamma)
     return sum_over_cells(
         negative_tolerant_cells(counts, documents, negative_scale, logit_bias, gamma),
         logits,
@@ -347,10 +351,7 @@ def negative_tolerant_cells(
         raise ValueError(f"negative_scale must be above 0, got {negative_scale}")
     if not logit_bias >= 0:
         raise ValueError(f"logit_bias must be >= 0, got {logit_bias}")
-    total = jnp.asarray(documents, jnp.float32)
-    positives = _counts(counts)
-    negatives = jnp.maximum(total - positives, HALF_DOCUMENT)
-    shift = logit_bias * jnp.log(negatives / positives)
+    shift = -logit_bias * label_log_odds(counts, documents)
 
     def cell_losses(x: Float[Array, "B N"]) -> TwoLosses:
         shifted = x - shift
@@ -358,25 +359,3 @@ def negative_tolerant_cells(
         return focal_cells(shifted, gamma), negative
 
     return cell_losses
-
-
-def _counts(counts: Shaped[ArrayLike, " N"]) -> Float[Array, " N"]:
-    return jnp.maximum(jnp.asarray(counts, jnp.float32), HALF_DOCUMENT)
-
-
-def _check(
-    cells: Shaped[ArrayLike, "B N"], counts: Shaped[ArrayLike, " N"], **at_least: float
-) -> None:
-    """Counts of the right shape and numbers that are not negative, or a ValueError."""
-    if jnp.shape(counts) != jnp.shape(cells)[1:]:
-        raise ValueError(
-            "counts must be one number per label, got the shape "
-            f"{jnp.shape(counts)} for cells of shape {jnp.shape(cells)}"
-        )
-    _check_settings(**at_least)
-
-
-def _check_settings(**at_least: float) -> None:
-    for name, value in at_least.items():
-        if not value >= 0:
-            raise ValueError(f"{name} must be >= 0, got {value}")
