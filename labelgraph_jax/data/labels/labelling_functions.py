@@ -180,7 +180,7 @@ def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
     if fields.get("regex") is not None:
         try:
             regex = re.compile(check_string(fields["regex"], where, "regex"))
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise DataError(
                 f'{where}: "regex" must be a regular expression; {error}'
             ) from None
@@ -191,7 +191,7 @@ def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
     votes = {}
     for key, default in (("vote", "for"), ("else", "abstain")):
         given = fields.get(key, default)
-        if given not in _VOTES:
+        if not isinstance(given, str) or given not in _VOTES:
             raise DataError(
                 f'{where}: "{key}" must be one of {", ".join(_VOTES)}; got '
                 f"{shown(given)}"
@@ -257,7 +257,7 @@ def _python(path: Path) -> Cast:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a person's code raises
+    except (Exception, SystemExit) as error:  # whatever a person's code raises
         raise DataError(f"{path}: cannot be executed; {error!r}") from None
     functions = {
         name: function
@@ -295,7 +295,7 @@ def _answer(
     where = f"{path}: {name} of the document {document.id!r}"
     try:
         answer = function(document.text)
-    except Exception as error:  # whatever a person's code raises
+    except (Exception, SystemExit) as error:  # whatever a person's code raises
         raise DataError(f"{where} failed; {error!r}") from None
     answer = {} if answer is None else answer
     if not isinstance(answer, dict) or not all(

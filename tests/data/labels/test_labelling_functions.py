@@ -83,6 +83,8 @@ def test_python_is_executed_where_it_is_allowed_alone(tmp_path):
         ("def f(text):\n    return 1\n", r"f of the document '0' must give"),
         ("def f(text):\n    return {'a': 2}\n", "must give"),
         ("def f(text):\n    return {}[1]\n", r"f of the document '0' failed; KeyError"),
+        ("raise SystemExit(3)\n", r"cannot be executed; SystemExit\(3\)"),
+        ("def f(text):\n    raise SystemExit\n", "document '0' failed; SystemExit"),
     ],
 )
 def test_python_that_fails_is_one_line(tmp_path, code, message):
@@ -112,7 +114,10 @@ def test_an_expression_that_never_ends_is_stopped(tmp_path, monkeypatch):
         ({"label": "", "any": ["a"]}, "a label must not be empty"),
         ({"label": "x", "regex": "("}, '"regex" must be a regular expression'),
         ({"label": "x", "regex": 3}, '"regex" must be a string'),
+        ({"label": "x", "regex": "a{99999999999999999999}"}, "must be a regular expr"),
+        ({"label": "x", "regex": "(" * 9_000 + ")" * 9_000}, "must be a regular expr"),
         ({"label": "x", "any": ["a"], "vote": "yes"}, '"vote" must be one of for'),
+        ({"label": "x", "any": ["a"], "vote": []}, '"vote" must be one of for'),
         ({"label": "x", "any": ["a"], "else": "for"}, '"vote" and "else" must differ'),
     ],
 )
