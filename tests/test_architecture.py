@@ -43,15 +43,15 @@ BUDGETS = {
     "modules": 2_208,
     "data": 11_136,
     "training": 4_625,
-    "predictors": 6_324,
-    "runs": 7_001,
+    "predictors": 6_336,
+    "runs": 7_004,
     "inspection": 4_875,
     "deploy": 3_165,
     "estimator": 260,
     "cli": 4_250,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_060
+BUDGET = 54_075
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -110,7 +110,8 @@ running quantiles (functional), lines of documents and changes (data), a head th
 learns block by block (training), its versions (predictors), the session that goes on
 where it stopped (runs, cli), a service that swaps versions (deploy).
 And what a stream that begins anew, has no end of its last line or leaves no version
-is told (data, predictors, runs, cli), as a version's report is (inspection).
+is told (data, predictors, runs, cli), as a version's report is (inspection); a log of
+labels that is added to (predictors, runs).
 And names that a file gives twice, byte order marks, the line of the first fault, what
 messages in every document read (config)."""
 LONGEST_FILE = 400
