@@ -41,17 +41,17 @@ BUDGETS = {
     "config": 1_948,
     "functional": 8_219,
     "modules": 2_208,
-    "data": 11_136,
+    "data": 11_142,
     "training": 4_625,
     "predictors": 6_336,
-    "runs": 7_004,
+    "runs": 7_009,
     "inspection": 4_875,
     "deploy": 3_165,
     "estimator": 260,
     "cli": 4_250,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_075
+BUDGET = 54_086
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -111,7 +111,8 @@ learns block by block (training), its versions (predictors), the session that go
 where it stopped (runs, cli), a service that swaps versions (deploy).
 And what a stream that begins anew, has no end of its last line or leaves no version
 is told (data, predictors, runs, cli), as a version's report is (inspection); a log of
-labels that is added to (predictors, runs).
+labels that is added to (predictors, runs), answers that say a thing twice (data), and
+an output that is an input (runs).
 And names that a file gives twice, byte order marks, the line of the first fault, what
 messages in every document read (config)."""
 LONGEST_FILE = 400

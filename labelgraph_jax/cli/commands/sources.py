@@ -85,7 +85,7 @@ class Weak:
         from labelgraph_jax.data.readers.writers import write_jsonl
         from labelgraph_jax.runs.weak import check_out, label_by_votes
 
-        check_out(self.out)
+        check_out(self.out, self.rules, self.file, self.labelled)
         if Path(self.rules).is_dir():
             return self._execute_by_model()
         cast = read_rules(self.rules, allow_python=self.allow_python)

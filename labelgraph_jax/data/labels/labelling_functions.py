@@ -167,7 +167,8 @@ def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
             raise DataError(f"{where}: a rule has {', '.join(_KEYS)}; got {shown(key)}")
     if "label" not in fields:
         raise DataError(f'{where}: a rule must have a "label"; got {shown(fields)}')
-    label = check_labels([fields["label"]], where, "label")[0]
+    label = check_string(fields["label"], where, "label")
+    label = check_labels([label], where, "label")[0]
     name = check_name(fields.get("name", f"{label}:{number}"), where)
     phrases = {
         key: tuple(
@@ -299,7 +300,7 @@ def _answer(
         raise DataError(f"{where} failed; {error!r}") from None
     answer = {} if answer is None else answer
     if not isinstance(answer, dict) or not all(
-        vote in (-1, 0, 1) for vote in answer.values()
+        np.ndim(vote) == 0 and vote in (-1, 0, 1) for vote in answer.values()
     ):
         raise DataError(
             f"{where} must give {{label: 1 or -1}} or None; got {shown(answer)}"
