@@ -19,8 +19,9 @@ where that is a half or more.
 
 The classifier is a linear head on LSA vectors of the training texts (tf-idf, 300
 dimensions), whose decay and one threshold are chosen on a tenth of the training texts
-by the labels that it is given: no true label takes part. Writes OUT/label-sources.json
-and .md. Cells are kept in the work folder: a call that was stopped goes on.
+by the labels that it is given: no true label takes part. Writes
+OUT/label-sources-CORPUS.json and .md. Cells are kept in the work folder: a call that
+was stopped goes on.
 """
 
 import contextlib
@@ -114,18 +115,20 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> None:
     if not pod.writes:
         return
     say = progress(pod, quiet=chosen.quiet)
-    store = Store(Path(chosen.work), say)
-    studies = [Study(name, chosen, store) for name in chosen.corpora]
-    record: dict[str, Any] = {
-        "command": command,
-        "commit": commit(),
-        "seeds": chosen.seeds,
-        "noise": [row for study in studies for row in study.noise_rows()],
-        "names": [row for study in studies for row in study.name_rows()],
-        "hidden": [row for study in studies for row in study.hidden_rows()],
-        "seconds": store.seconds,
-    }
-    write_record(chosen.out, "label-sources", record, page(record))
+    for name in chosen.corpora:
+        store = Store(Path(chosen.work), say)
+        study = Study(name, chosen, store)
+        record: dict[str, Any] = {
+            "command": command,
+            "commit": commit(),
+            "seeds": chosen.seeds,
+            "noise": study.noise_rows(),
+            "names": study.name_rows(),
+            "hidden": study.hidden_rows(),
+            "seconds": store.seconds,
+        }
+        file = f"label-sources-{Path(name).stem}"
+        write_record(chosen.out, file, record, page(record))
 
 
 class Study:

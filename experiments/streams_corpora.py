@@ -1,11 +1,14 @@
 """Corpora in the order of their dates, as document vectors, for `experiments.streams`.
 
 LSA vectors (tf-idf, truncated SVD) are fitted to the first fifth of the texts, without
-a label: no later word is known.
+a label: no later word is known. KuaiRand has rows of a table in place of texts: what is
+known of user, video and moment before the video is shown, categories hashed, amounts on
+the scale of the first fifth; its labels are what the user did.
 """
 
 import os
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,18 +16,30 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.pod import whole
+from experiments.video.kuairand import (
+    CATEGORICAL_COLUMNS,
+    INPUT_COLUMNS,
+    TASKS,
+    load_kuairand,
+)
 from labelgraph_jax.data.corpora import load_corpus
 from labelgraph_jax.data.corpora.reuters21578 import members
 from labelgraph_jax.data.corpora.reuters21578.sgml import read_stories
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.tokenizers.units import words_of
 
-CORPORA = ("reuters21578", "eurlex57k")
+CORPORA = ("reuters21578", "eurlex57k", "kuairand")
 FIRST = 0.2
 """Share of the documents that are there before the stream."""
 DIMENSIONS, CHARACTERS, WORDS = 256, 4_000, 20_000
 MONTHS = ("FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT")
+BEIJING = 8 * 3_600_000
+"""Milliseconds by which the log's days begin before those of UTC."""
 DATE = re.compile(r"(\d+)-([A-Z]{3})-\d{4}\s+(\d+):(\d+):(\d+)")
+
+
+Dated = tuple[np.ndarray, list[tuple[str, ...]], np.ndarray]
+"""Vectors, labels and periods, by date."""
 
 
 class Stream(NamedTuple):
@@ -33,7 +48,7 @@ class Stream(NamedTuple):
     Attributes:
         vectors: float32 `[M, D]`.
         labels: columns of each document.
-        periods: year or month of each, `[M]`, ascending.
+        periods: year, month or day of each, `[M]`, ascending.
         first: documents that are there before the stream.
         names: of the columns, in the order of their first appearance.
     """
@@ -58,25 +73,23 @@ def stream_of(
     """
     path = folder / f"stream-{name}.npz"
     if not path.is_file():
-        say(f"{name}: reading texts and making vectors")
+        say(f"{name}: reading what it holds and making vectors")
         folder.mkdir(parents=True, exist_ok=True)
-        dated = _reuters(data_dir) if name == "reuters21578" else _eurlex(data_dir)
-        dated.sort(key=lambda pair: pair[0])
-        documents = [document for _, document in dated]
-        first = int(FIRST * len(documents))
+        read = _watched if name == "kuairand" else _written
+        vectors, given, periods = read(name, data_dir)
         columns: dict[str, int] = {}
-        for document in documents:
-            for label in document.labels:
+        for own in given:
+            for label in own:
                 columns.setdefault(label, len(columns))
-        labels = [np.array([columns[n] for n in d.labels], int) for d in documents]
+        labels = [np.array([columns[n] for n in own], int) for own in given]
         with whole(path) as unfinished, unfinished.open("wb") as stream:
             np.savez(
                 stream,
-                vectors=_vectors([d.text for d in documents], first),
+                vectors=vectors,
                 labels=np.concatenate(labels).astype(np.int32),
                 counts=np.array([len(own) for own in labels]),
-                periods=np.array([date[0] for date, _ in dated]),
-                first=first,
+                periods=periods,
+                first=int(FIRST * len(labels)),
                 names=np.array(list(columns)),
             )
     with np.load(path, allow_pickle=False) as kept:
@@ -86,6 +99,49 @@ def stream_of(
         return Stream(
             kept["vectors"], labels, kept["periods"], int(kept["first"]), names
         )
+
+
+def _written(name: str, data_dir: str) -> Dated:
+    """Texts of a corpus by date, as vectors."""
+    dated = _reuters(data_dir) if name == "reuters21578" else _eurlex(data_dir)
+    dated.sort(key=lambda pair: pair[0])
+    vectors = _vectors([d.text for _, d in dated], int(FIRST * len(dated)))
+    labels = [d.labels for _, d in dated]
+    return vectors, labels, np.array([date[0] for date, _ in dated])
+
+
+def _watched(name: str, data_dir: str) -> Dated:
+    """Videos that were shown, by time, with what their users did; a day a period.
+
+    Rows that the log's days have after the next part began are left out, see
+    `load_kuairand`.
+    """
+    log = load_kuairand(data_dir or None)
+    parts = (log.train, log.validation, log.test)
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([part.column(name) for part in parts])
+
+    times = column("time_ms")
+    first = int(FIRST * len(times))
+    amounts = [name for name in INPUT_COLUMNS if name not in CATEGORICAL_COLUMNS]
+    vectors = np.zeros((len(times), DIMENSIONS), np.float32)
+    for place, name in enumerate(amounts):
+        values = column(name).astype(np.float64)
+        mean, spread = np.nanmean(values[:first]), np.nanstd(values[:first])
+        vectors[:, place] = np.nan_to_num((values - mean) / (spread or 1.0))
+    room = DIMENSIONS - len(amounts)
+    for name in CATEGORICAL_COLUMNS:
+        values, rows = np.unique(column(name).astype(str), return_inverse=True)
+        codes = np.array([zlib.crc32(f"{name}={value}".encode()) for value in values])
+        sign, places = 1.0 - 2.0 * (codes & 1), len(amounts) + (codes >> 1) % room
+        np.add.at(vectors, (np.arange(len(rows)), places[rows]), sign[rows])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
+    did = {task.name: column(task.name) > 0 for task in TASKS if task.kind == "binary"}
+    held = np.stack(list(did.values()), axis=1)
+    names = np.array(list(did))
+    labels = [tuple(map(str, names[row])) for row in held]
+    return vectors, labels, ((times + BEIJING) // 86_400_000).astype(int)
 
 
 def _vectors(texts: list[str], first: int) -> np.ndarray:

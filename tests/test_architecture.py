@@ -41,17 +41,17 @@ BUDGETS = {
     "config": 1_991,
     "functional": 8_274,
     "modules": 2_208,
-    "data": 11_153,
-    "training": 4_803,
-    "predictors": 6_364,
-    "runs": 7_057,
+    "data": 11_159,
+    "training": 4_805,
+    "predictors": 6_376,
+    "runs": 7_065,
     "inspection": 4_875,
     "deploy": 3_172,
     "estimator": 260,
     "cli": 4_271,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_477
+BUDGET = 54_505
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -110,7 +110,9 @@ running quantiles (functional), lines of documents and changes (data), a head th
 learns block by block (training), its versions (predictors), the session that goes on
 where it stopped (runs, cli), a service that swaps versions (deploy).
 And what a stream that begins anew, has no end of its last line or leaves no version
-is told (data, predictors, runs, cli), as a version's report is (inspection).
+is told (data, predictors, runs, cli), as a version's report is (inspection); a log of
+labels that is added to (predictors, runs), answers that say a thing twice (data), and
+an output that is an input (runs).
 And names that a file gives twice, byte order marks, the line of the first fault, what
 messages in every document read (config).
 And a queue of documents of earlier steps beside those of a batch, and of several

@@ -147,7 +147,7 @@ def faults(path: str | Path) -> list[Fault]:
     return sorted(map(Fault, lines, found), key=lambda fault: fault.line)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, which names nothing twice."""
     values: dict[str, Any] = {}
     for name, value in pairs:
@@ -164,7 +164,7 @@ def _values(path: Path) -> tuple[Any, str]:
         text = path.read_text(encoding="utf-8-sig")
         if kind == "TOML":
             return tomllib.loads(text), text
-        return json.loads(text, object_pairs_hook=_once), text
+        return json.loads(text, object_pairs_hook=named_once), text
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

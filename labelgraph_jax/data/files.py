@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from labelgraph_jax.config.files import named_once
 from labelgraph_jax.data.terminal import json_line
 
 if TYPE_CHECKING:
@@ -155,8 +156,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json_line(value, indent=2) + "\n")
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, *, strictly: bool = False) -> Any:
     """Return the value of a JSON text.
+
+    Args:
+        text: of one value.
+        strictly: an object must name nothing twice; else the last one counts.
 
     Raises:
         ValueError: it is none, nested deeper than Python goes, or holds a number that
@@ -164,7 +169,11 @@ def parse_json(text: str | bytes) -> Any:
     """
     try:
         return json.loads(
-            text, parse_float=_finite, parse_constant=_finite, parse_int=_integer
+            text,
+            parse_float=_finite,
+            parse_constant=_finite,
+            parse_int=_integer,
+            object_pairs_hook=named_once if strictly else None,
         )
     except RecursionError:
         raise ValueError("it is nested too deep") from None

@@ -1,7 +1,8 @@
 """Files of a work directory on what it has learned from a stream, beside the run.
 
-    learned/state.npz     all that learning goes on from, written whole or not at all
-    learned/labels.jsonl  the log of labels: new, removed, renamed, merged, split
+    learned/state.npz     all that learning goes on from, written whole or not at all,
+                          with the end of the log of labels
+    learned/labels.jsonl  that log: new, removed, renamed, merged, split
     learned/v<documents>/ the model after so many documents: a run in its own right;
                           behind it the number of changes to labels, if there were
                           any, and of times that learning was started over
@@ -12,9 +13,10 @@ reads it sees the whole of one version. The one before it stays, for whoever rea
 """
 
 import dataclasses
+import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,12 @@ from labelgraph_jax.data.files import (
     is_leftover,
     link_or_copy,
     make_folder,
+    naming,
     sync,
     sync_tree,
     write_json,
 )
+from labelgraph_jax.data.terminal import json_line
 from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.predictors.decision import Decision, save_decision
 from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
@@ -118,6 +122,29 @@ def publish(model: LabelModel, version: Version, name: str) -> Path:
         if old.is_dir() and old not in (target, before):
             shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def extend_log(place: Workdir, size: int, events: Sequence[Mapping[str, Any]]) -> int:
+    """Let the log of labels end with `events`, behind its first bytes.
+
+    It may be done twice: what a process wrote that was killed is written again.
+
+    Args:
+        place: of the run.
+        size: bytes that stay.
+        events: an object a line.
+
+    Returns:
+        Bytes of the log.
+    """
+    path = learned_folder(place) / LOG
+    with naming(path), path.open("r+b" if path.is_file() else "wb") as log:
+        log.truncate(min(size, log.seek(0, os.SEEK_END)))
+        log.seek(0, os.SEEK_END)
+        log.write("".join(json_line(event) + "\n" for event in events).encode())
+        log.flush()
+        os.fsync(log.fileno())
+        return log.tell()
 
 
 def remove_unfinished(place: Workdir) -> None:

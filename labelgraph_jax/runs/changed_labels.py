@@ -18,7 +18,7 @@ class PlacedLabels:
         names: by place; None where a place is free.
 
     Attributes:
-        log: of labels that are new or were changed.
+        log: of labels that are new or were changed, since it was written.
         totals: counts per place `[4, N]`, see `training.streams.Learned`.
     """
 

@@ -12,17 +12,17 @@ from scipy.special import expit
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError, Document
-from labelgraph_jax.data.files import file_digest, read_npz, write_npz, write_text
+from labelgraph_jax.data.files import file_digest, read_npz, write_npz
 from labelgraph_jax.data.readers.labelled_stream import Entry, LabelledStream
 from labelgraph_jax.data.terminal import json_line
 from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.predictors.decision import log_odds
 from labelgraph_jax.predictors.label_model import LabelModel
 from labelgraph_jax.predictors.learned import (
-    LOG,
     STATE,
     Version,
     current_version,
+    extend_log,
     learned_folder,
     next_beginning,
     publish,
@@ -113,6 +113,7 @@ class Session:
         self.sealed = _sealed(model.workdir)
         self.read: dict[str, Any] = {"offset": 0, "sha256": ""}
         self.documents = self.unlabelled = self.changes = self._since_saved = 0
+        self._logged = 0
         self.scale = 1.0
         vectors, bias = map(np.asarray, model.label_side)
         self.trained = _training_documents(model)
@@ -172,7 +173,8 @@ class Session:
         self.learner.restore(arrays)
         self.labels = PlacedLabels(self.learner, about["names"])
         self.labels.totals = np.array(arrays["totals"])
-        self.labels.log = list(about["log"])
+        before = about.get("logged", 0)
+        self._logged = extend_log(self.model.workdir, before, about["log"])
         self._begun = True
         self.read, self.scale = dict(about["read"]), about["scale"]
         self.beginning = about.get("beginning", 0)
@@ -315,6 +317,7 @@ class Session:
             )
         about = {
             "names": self.labels.names,
+            "logged": self._logged,
             "log": self.labels.log,
             "read": self.read,
             "scale": self.scale,
@@ -331,8 +334,8 @@ class Session:
         arrays = self.learner.arrays() | {"totals": self.labels.totals}
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
         write_npz(self.folder / STATE, arrays, compressed=False)
-        lines = [json_line(entry) + "\n" for entry in self.labels.log]
-        write_text(self.folder / LOG, "".join(lines))
+        self._logged = extend_log(self.model.workdir, self._logged, self.labels.log)
+        self.labels.log.clear()
         publish(self.model, self._version(), name)
         self._since_saved = 0
 

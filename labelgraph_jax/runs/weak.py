@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -362,13 +363,17 @@ def _mean(values: Float[np.ndarray, " N"] | None) -> float | None:
     return float(np.mean(known)) if len(known) else None
 
 
-def check_out(path: str) -> None:
-    """Refuse a file to be written that is no JSONL.
+def check_out(path: str, *read: str) -> None:
+    """Refuse a file to be written that is no JSONL, or one of those that are read.
 
     Raises:
-        DataError: it has another suffix.
+        DataError: it has another suffix, or would be written over.
     """
     if not path.lower().endswith((".jsonl", ".jsonl.gz", ".jsonl.xz")):
         raise DataError(
             f"--out must end in .jsonl, .jsonl.gz or .jsonl.xz, got {path!r}"
         )
+    if Path(path).exists() and any(
+        Path(source).exists() and Path(source).samefile(path) for source in read
+    ):
+        raise DataError(f"--out must be another file than those read, got {path!r}")

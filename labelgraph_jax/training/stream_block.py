@@ -230,19 +230,17 @@ def stream_step(
     Reference: Duchi et al., Adaptive subgradient methods, JMLR 2011; Li and Hoiem,
     Learning without forgetting, ECCV 2016, whose softmax is a sigmoid here.
     """
-    sums: list[tuple[Array, Array]] = []
-    for given in (documents, again):
-        if given is None:
-            continue
-        x = given.vectors
-        shown = jax.nn.sigmoid(x @ head.vectors.T + head.bias)
-        wrong = shown - multi_hot(given, len(head.bias))
-        if teacher is not None:
-            before = jax.nn.sigmoid(x @ teacher.vectors.T + teacher.bias)
-            wrong += distil * jnp.where(teacher.active, shown - before, 0)
-        wrong = jnp.where(head.active & given.mask[:, None], wrong, 0) / BATCH
-        sums.append((wrong.T @ x, wrong.sum(axis=0)))
-    vectors, bias = (sum(parts[1:], parts[0]) for parts in zip(*sums, strict=True))
+    parts = [documents] if again is None else [documents, again]
+    x = jnp.concatenate([given.vectors for given in parts])
+    mask = jnp.concatenate([given.mask for given in parts])
+    truth = jnp.concatenate([multi_hot(given, len(head.bias)) for given in parts])
+    shown = jax.nn.sigmoid(x @ head.vectors.T + head.bias)
+    wrong = shown - truth
+    if teacher is not None:
+        before = jax.nn.sigmoid(x @ teacher.vectors.T + teacher.bias)
+        wrong += distil * jnp.where(teacher.active, shown - before, 0)
+    wrong = jnp.where(head.active & mask[:, None], wrong, 0) / BATCH
+    vectors, bias = wrong.T @ x, wrong.sum(axis=0)
     squares, bias_squares = (
         head.vector_squares + vectors**2,
         head.bias_squares + bias**2,

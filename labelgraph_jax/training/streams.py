@@ -255,12 +255,14 @@ class StreamLearner:
         uniforms = rng.random((room, 2), np.float32)
         self.state, found = self._learn(self.state, documents, again, uniforms)
         counts, loss, drift, slots = jax.device_get(found)
-        for row, slot in enumerate(slots.tolist()):
-            if slot >= 0:
-                self._vectors[slot] = documents.vectors[row]
-                own = documents.labels[row, :WIDEST]
-                self._labels[slot, : len(own)] = np.where(own < self.places, own, NONE)
-                self._filled = max(self._filled, slot + 1)
+        # Of documents that got one place, one after the other, the last has it.
+        rows = np.flatnonzero(slots >= 0)
+        taken, last = np.unique(slots[rows][::-1], return_index=True)
+        rows = rows[::-1][last]
+        own = documents.labels[rows, :WIDEST]
+        self._vectors[taken] = documents.vectors[rows]
+        self._labels[taken] = np.where(own < self.places, own, NONE)
+        self._filled = max(self._filled, int(taken.max(initial=-1)) + 1)
         self.blocks += 1
         if self.blocks % TEACHER_BLOCKS == 0:
             self.hold()

@@ -29,7 +29,7 @@ def test_every_cell_is_measured_and_kept(tmp_path: Path, capsys) -> None:
     options += ["--resamples", "20", "--out", str(tmp_path), "--work", str(tmp_path)]
     assert main(options) == 0
     assert "noise uniform 0.6 0.6 1" in capsys.readouterr().err
-    record = json.loads((tmp_path / "label-sources.json").read_text())
+    record = json.loads((tmp_path / "label-sources-mine.json").read_text())
     assert len(record["noise"]) == len(KINDS) * len(NOISE)
     for row in record["noise"]:
         assert tuple(row["ways"]) == WAYS
@@ -37,7 +37,7 @@ def test_every_cell_is_measured_and_kept(tmp_path: Path, capsys) -> None:
         assert difference["low"] <= difference["high"]
     assert tuple(record["names"][0]["ways"]) == NAMED
     assert record["hidden"][0]["hidden"] == [2, 2]
-    assert "| names alone |" in (tmp_path / "label-sources.md").read_text()
+    assert "| names alone |" in (tmp_path / "label-sources-mine.md").read_text()
     assert main(options) == 0
     assert "noise" not in capsys.readouterr().err  # read again, not computed
 

@@ -9,6 +9,8 @@ import pytest
 from experiments import streams, streams_corpora
 from experiments.streams import ROWS, Tally, blocks, main
 from experiments.streams_corpora import Stream
+from tests.experiments.test_kuairand import Write, write  # noqa: F401
+from tests.experiments.test_kuairand import row as logged
 
 
 def small() -> Stream:
@@ -22,7 +24,7 @@ def small() -> Stream:
     return Stream(vectors, labels, periods, 16, ("a", "b", "c", "d"))
 
 
-def write(stream: Stream, folder: Path) -> None:
+def keep(stream: Stream, folder: Path) -> None:
     np.savez(
         folder / "stream-reuters21578.npz",
         vectors=stream.vectors,
@@ -36,7 +38,7 @@ def write(stream: Stream, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_every_row_is_measured_and_kept(tmp_path: Path, capsys) -> None:
-    write(small(), tmp_path)
+    keep(small(), tmp_path)
     options = ["--corpora", "reuters21578", "--out", str(tmp_path)]
     options += ["--work", str(tmp_path)]
     assert main(options) == 0
@@ -72,7 +74,7 @@ def test_a_tally_tells_new_labels_from_missed_ones() -> None:
     [
         (
             ["--corpora", "moon"],
-            "--corpora must be of reuters21578, eurlex57k, got moon",
+            "--corpora must be of reuters21578, eurlex57k, kuairand, got moon",
         ),
         (["--rows", "none"], "--rows must be of frozen, online, "),
     ],
@@ -103,3 +105,26 @@ def test_stories_are_in_the_order_of_their_seconds(tmp_path: Path) -> None:
         archive.addfile(entry, io.BytesIO(text.encode()))
     found = streams_corpora._reuters(str(tmp_path))
     assert [d.id for _, d in sorted(found, key=lambda pair: pair[0])] == ["2", "3", "1"]
+
+
+def test_what_users_did_comes_by_day_and_no_later_amount_is_known(
+    write: Write,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    before = [logged(day, is_click=1) for day in range(6)]
+    after = [logged(6, is_like=1, long_view=1), logged(7, play_time_ms=9_000)]
+    data = write(before=before, after=after)
+    found = streams_corpora.stream_of(
+        "kuairand", tmp_path / "kept", data_dir=str(data), say=lambda line: None
+    )
+    named = [[found.names[n] for n in own] for own in found.labels]
+    assert named == [["click"]] * 6 + [["long_view", "like"], []]
+    assert np.diff(found.periods).tolist() == [1] * 7
+    assert found.first == 1
+    np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, rtol=1e-5)
+    # The video gets older, and is as old as none of the first fifth was.
+    ages = found.vectors[:, 15]
+    assert ages[0] == 0 and (np.diff(ages) > 0).all()
+    alone = write(before=before, after=after[:1])
+    other, _, _ = streams_corpora._watched("kuairand", str(alone))
+    np.testing.assert_array_equal(other, found.vectors[:7])

@@ -154,6 +154,41 @@ def test_learning_that_is_started_over_never_shows_what_was_learned_before(
     assert current_version(Workdir(run)).name == "v60.1"
 
 
+def test_the_state_holds_the_end_of_the_log_alone_and_the_log_is_whole_after_a_kill(
+    run, tmp_path
+):
+    def entries(start: int) -> list[Any]:
+        numbers = range(start, start + 40)
+        return [{"text": f"word{n}", "labels": [f"label{n}"]} for n in numbers]
+
+    def about() -> dict[str, Any]:
+        return json.loads(state(run)["about"].tobytes())
+
+    source = write_jsonl(tmp_path / "stream.jsonl", entries(0))
+    often = Learning(memory_mib=0.25, block=20, save_every=1)
+    learned(run, source, often)
+    log = run / "learned" / "labels.jsonl"
+    whole = log.read_bytes()
+    assert whole.count(b"\n") == 40
+    assert [event["label"] for event in about()["log"]] == [
+        f"label{n}" for n in range(20, 40)
+    ]
+    more = write_jsonl(tmp_path / "more.jsonl", entries(40))
+    # Killed before the end of the log was written, and while it was.
+    for left in (whole[: about()["logged"]], whole[:-9], whole + b'{"docu'):
+        log.write_bytes(left)
+        learned(run, source, often)
+        assert log.read_bytes() == whole
+    learned(run, more, often)
+    assert log.read_bytes().startswith(whole)
+    assert log.read_bytes().count(b"\n") == 80
+    log.unlink()  # whoever does not want it
+    learned(run, write_jsonl(tmp_path / "last.jsonl", entries(80)), often)
+    assert log.read_bytes().count(b"\n") == 60
+    learned(run, source, Learning(memory_mib=0.25, block=20, start_over=True))
+    assert log.read_bytes().count(b"\n") == 40
+
+
 def test_where_no_labels_are_known_no_version_is_promised(run, tmp_path, capsys):
     source = write_jsonl(tmp_path / "raw.jsonl", [{"text": "a"}, {"text": "b"}])
     assert command(["learn", str(run), str(source)]) == 0

@@ -80,6 +80,7 @@ ANSWERS = [
     (answered(taxonomy(said("grain") | {"id": 1})), "a name and a description"),
     (answered(taxonomy(said(""))), "a label must not be empty"),
     (answered(taxonomy(said(" grain"))), "have no spaces around it"),
+    (answered(taxonomy(said("grain") | {"name": 3})), '"name" must be a string; got 3'),
     (answered(taxonomy(said("grain", " "))), "'grain' must have a description"),
     (answered(taxonomy(said("grain"), said("grain"))), "'grain' stands there twice"),
     (answered(taxonomy(said("grain"), said("Grain"))), "are one label"),
@@ -89,6 +90,7 @@ PSEUDO = [
     ('{"labels": ["rye"]}', KEYS[0], "'rye' is no label of the list"),
     ('{"labels": ["Grain"]}', KEYS[0], "which is spelled 'grain'"),
     ('{"labels": ["oil", "oil"]}', KEYS[0], "a label stands there twice"),
+    ('{"labels": ["oil"], "labels": []}', KEYS[0], "'labels' stands twice in one"),
     ('{"labels": [1]}', KEYS[0], "it holds 1"),
     ('{"labels": "oil"}', KEYS[0], 'must be {"labels": [...]}'),
     ('{"labels": []}', KEYS[0][:-1] + "_", "is about another text"),
@@ -297,6 +299,10 @@ def test_the_commands_go_from_texts_to_a_file_that_trains(
             "empty: must hold at least one answer",
         ),
         (["taxonomy", "read", "empty", "--out", "o.jsonl"], "at least one answer"),
+        (
+            [*("pseudo", "read", "raw.jsonl", "names.tsv", "none"), "--out=raw.jsonl"],
+            "--out must be another file than those read, got 'raw.jsonl'",
+        ),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, arguments, message):

@@ -131,6 +131,7 @@ def test_a_model_labels_anew(files, capsys, zoo):
         (["absent.jsonl", "raw.jsonl", "--out", "weak.jsonl"], "no such file"),
         (["rules.jsonl", "absent.jsonl", "--out", "weak.jsonl"], "no such file"),
         (["rules.py", "raw.jsonl", "--out", "weak.jsonl"], "--allow-python"),
+        (["rules.jsonl", "raw.jsonl", "--out", "./raw.jsonl"], "must be another file"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(files, capsys, arguments, message):

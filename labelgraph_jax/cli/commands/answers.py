@@ -210,7 +210,7 @@ class PseudoRead:
         from labelgraph_jax.runs.pseudo import read_pseudo_labels
         from labelgraph_jax.runs.weak import check_out
 
-        check_out(self.out)
+        check_out(self.out, self.texts, self.labels, *self.answers)
         if not self.answers:
             raise ConfigError("pseudo read needs a file of answers, got none")
         labels = read_new_labels(self.labels)

@@ -89,7 +89,7 @@ class Weak:
         from labelgraph_jax.data.readers.writers import write_jsonl
         from labelgraph_jax.runs.weak import check_out, label_by_votes
 
-        check_out(self.out)
+        check_out(self.out, self.rules, self.file, self.labelled)
         if self.mix is not None and not Path(self.rules).is_dir():
             raise ConfigError(
                 f"--mix mixes labels with a model's: RULES must be a run, got "

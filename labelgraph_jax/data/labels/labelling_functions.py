@@ -167,7 +167,8 @@ def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
             raise DataError(f"{where}: a rule has {', '.join(_KEYS)}; got {shown(key)}")
     if "label" not in fields:
         raise DataError(f'{where}: a rule must have a "label"; got {shown(fields)}')
-    label = check_labels([fields["label"]], where, "label")[0]
+    label = check_string(fields["label"], where, "label")
+    label = check_labels([label], where, "label")[0]
     name = check_name(fields.get("name", f"{label}:{number}"), where)
     phrases = {
         key: tuple(
@@ -180,7 +181,7 @@ def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
     if fields.get("regex") is not None:
         try:
             regex = re.compile(check_string(fields["regex"], where, "regex"))
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise DataError(
                 f'{where}: "regex" must be a regular expression; {error}'
             ) from None
@@ -191,7 +192,7 @@ def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
     votes = {}
     for key, default in (("vote", "for"), ("else", "abstain")):
         given = fields.get(key, default)
-        if given not in _VOTES:
+        if not isinstance(given, str) or given not in _VOTES:
             raise DataError(
                 f'{where}: "{key}" must be one of {", ".join(_VOTES)}; got '
                 f"{shown(given)}"
@@ -257,7 +258,7 @@ def _python(path: Path) -> Cast:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a person's code raises
+    except (Exception, SystemExit) as error:  # whatever a person's code raises
         raise DataError(f"{path}: cannot be executed; {error!r}") from None
     functions = {
         name: function
@@ -295,11 +296,11 @@ def _answer(
     where = f"{path}: {name} of the document {document.id!r}"
     try:
         answer = function(document.text)
-    except Exception as error:  # whatever a person's code raises
+    except (Exception, SystemExit) as error:  # whatever a person's code raises
         raise DataError(f"{where} failed; {error!r}") from None
     answer = {} if answer is None else answer
     if not isinstance(answer, dict) or not all(
-        vote in (-1, 0, 1) for vote in answer.values()
+        np.ndim(vote) == 0 and vote in (-1, 0, 1) for vote in answer.values()
     ):
         raise DataError(
             f"{where} must give {{label: 1 or -1}} or None; got {shown(answer)}"

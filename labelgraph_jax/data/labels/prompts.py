@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.files import make_folder, parse_json, write_text
-from labelgraph_jax.data.labels.new_labels import NewLabel
+from labelgraph_jax.data.labels.new_labels import NewLabel, check_name
 from labelgraph_jax.data.readers.fields import check_labels, json_object, shown
 from labelgraph_jax.data.readers.lines import read_lines
 from labelgraph_jax.data.terminal import json_line
@@ -224,7 +224,7 @@ def _content(fields: dict[str, Any], where: str) -> dict[str, Any]:
         raise DataError(f"{where}: the answer must be a text; got {shown(text)}")
     fenced = _FENCE.fullmatch(text.strip())
     try:
-        value = parse_json(fenced[1] if fenced else text)
+        value = parse_json(fenced[1] if fenced else text, strictly=True)
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise DataError(
@@ -256,7 +256,7 @@ def check_taxonomy(name: str, answer: dict[str, Any], where: str) -> list[NewLab
             raise DataError(
                 f"{where}: a label must be a name and a description; got {shown(entry)}"
             )
-        label = check_labels([entry["name"]], where, "name")[0]
+        label = check_name(entry["name"], where)
         description = entry["description"]
         if not isinstance(description, str) or not description.strip():
             raise DataError(

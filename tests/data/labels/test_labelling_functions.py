@@ -83,6 +83,12 @@ def test_python_is_executed_where_it_is_allowed_alone(tmp_path):
         ("def f(text):\n    return 1\n", r"f of the document '0' must give"),
         ("def f(text):\n    return {'a': 2}\n", "must give"),
         ("def f(text):\n    return {}[1]\n", r"f of the document '0' failed; KeyError"),
+        (
+            "import numpy as np\n\n\ndef f(text):\n    return {'a': np.ones(2)}\n",
+            "f of the document '0' must give",
+        ),
+        ("raise SystemExit(3)\n", r"cannot be executed; SystemExit\(3\)"),
+        ("def f(text):\n    raise SystemExit\n", "document '0' failed; SystemExit"),
     ],
 )
 def test_python_that_fails_is_one_line(tmp_path, code, message):
@@ -110,9 +116,13 @@ def test_an_expression_that_never_ends_is_stopped(tmp_path, monkeypatch):
         ({"label": "x", "any": "a"}, '"any" must be a list of strings'),
         ({"label": "x", "any": ["..."]}, '"any" must hold words'),
         ({"label": "", "any": ["a"]}, "a label must not be empty"),
+        ({"label": ["x"], "any": ["a"]}, '"label" must be a string'),
         ({"label": "x", "regex": "("}, '"regex" must be a regular expression'),
         ({"label": "x", "regex": 3}, '"regex" must be a string'),
+        ({"label": "x", "regex": "a{99999999999999999999}"}, "must be a regular expr"),
+        ({"label": "x", "regex": "(" * 9_000 + ")" * 9_000}, "must be a regular expr"),
         ({"label": "x", "any": ["a"], "vote": "yes"}, '"vote" must be one of for'),
+        ({"label": "x", "any": ["a"], "vote": []}, '"vote" must be one of for'),
         ({"label": "x", "any": ["a"], "else": "for"}, '"vote" and "else" must differ'),
     ],
 )
