@@ -38,12 +38,12 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_948,
-    "functional": 8_219,
-    "modules": 2_208,
+    "config": 1_955,
+    "functional": 8_333,
+    "modules": 2_250,
     "data": 11_136,
     "training": 4_625,
-    "predictors": 6_324,
+    "predictors": 6_332,
     "runs": 7_001,
     "inspection": 4_875,
     "deploy": 3_165,
@@ -51,7 +51,7 @@ BUDGETS = {
     "cli": 4_250,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_060
+BUDGET = 54_231
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -112,7 +112,9 @@ where it stopped (runs, cli), a service that swaps versions (deploy).
 And what a stream that begins anew, has no end of its last line or leaves no version
 is told (data, predictors, runs, cli), as a version's report is (inspection).
 And names that a file gives twice, byte order marks, the line of the first fault, what
-messages in every document read (config)."""
+messages in every document read (config).
+And block self-attention, an encoder (functional, modules, config); and conditional
+tasks decided with what they are conditional on (predictors)."""
 LONGEST_FILE = 400
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""
