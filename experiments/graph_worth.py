@@ -8,8 +8,9 @@ training texts): a free vector per label, its name's features, messages by
 co-occurrence, taxonomy and likeness of names, and all of these as separate heads;
 `auto`, which `choose_graph` chooses by cross-validation inside the labelled documents.
 The same draws for every row; decisions from the cross-validation too. The test split is
-read once, at the end. Writes OUT/graph-worth-CORPUS.json and .md. A cell is kept in the
-work folder: a call that was stopped goes on where it was.
+read once, at the end. With `--document` two rows of label attention over the words too,
+without and with a graph in every document. Writes OUT/graph-worth-CORPUS.json and .md.
+A cell is kept in the work folder: a call that was stopped goes on where it was.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmarks.measure import markdown_table
+from experiments.document_rows import ROWS, Texts, decided_rows, words_read
 from experiments.pod import ALONE, Pod, whole
 from experiments.store import Part, Store
 from experiments.study import (
@@ -47,7 +49,6 @@ from labelgraph_jax.functional.metrics.bootstrap import (
 from labelgraph_jax.predictors.graph_choice import (
     LEAST_DOCUMENTS,
     NONE,
-    Way,
     choose_graph,
     graph_ways,
 )
@@ -76,6 +77,9 @@ class Arguments(Options):
     """Of the training documents that are labelled."""
     draws: int = 5
     """Of the labelled documents; of all of them there is one."""
+    document: bool = False
+    """Rows of label attention too, without and with messages that depend on the
+    document; minutes a draw."""
     most_labels: int = 1_000
     """Of more labels so many are drawn, the same for every row."""
     resamples: int = 500
@@ -147,7 +151,8 @@ class Study:
         self.data = self._vectors()
 
     def _vectors(self) -> dict[str, np.ndarray]:
-        path = self.work / f"vectors-{Path(self.chosen.corpus).stem}.npz"
+        document = "words-" * self.chosen.document
+        path = self.work / f"vectors-{document}{Path(self.chosen.corpus).stem}.npz"
         if not path.is_file():
             corpus = read_corpus(source(self.chosen))
             labels = LabelSpace.from_documents(
@@ -163,6 +168,10 @@ class Study:
             }
             if read.parents is not None:
                 parts["parents"] = read.parents
+            if document:
+                texts = ([d.text for d in s] for s in (corpus.train, corpus.test))
+                words = words_read(*texts)
+                parts |= {"words": words.vectors, "ids": words.ids}
             self.work.mkdir(parents=True, exist_ok=True)
             with whole(path) as unfinished, unfinished.open("wb") as stream:
                 np.savez_compressed(stream, **parts)
@@ -224,7 +233,25 @@ class Study:
             part["about"] = np.asarray(json.dumps(about))
             return part
 
-        return self.store.part(f"{share:g} labelled, draw {draw}", identity, learn)
+        part = self.store.part(f"{share:g} labelled, draw {draw}", identity, learn)
+        if not self.chosen.document:
+            return part
+
+        def attend() -> Part:
+            found = decided_rows(
+                Texts(data["words"], data["ids"]),
+                rows,
+                data["targets"][rows],
+                np.arange(total, len(data["ids"])),
+                seed=draw,
+            )
+            return {f"decided {name}": np.packbits(d) for name, d in found.items()}
+
+        also = identity | {"document": True}
+        return {
+            **self.store.part(f"{share:g}, draw {draw}, label attention", also, attend),
+            **part,
+        }
 
     def record(self) -> dict[str, Any]:
         """Every number of the table."""
@@ -250,11 +277,12 @@ class Study:
     def _share(self, share: float, parts: list[Part]) -> dict[str, Any]:
         data, resamples = self.data, self.chosen.resamples
         truth = data["truth"] > 0
+        # Of every row the one that differs in its messages alone, where there is one.
         ways = {
-            way.name: way
+            way.name: way.without_message if way.adjacency else ""
             for way in graph_ways(names=True, taxonomy="parents" in data)
-            if f"decided {way.name}" in parts[0]
-        }
+        } | ROWS
+        ways = {n: base for n, base in ways.items() if f"decided {n}" in parts[0]}
         about = [json.loads(str(part["about"])) for part in parts]
         once = np.ones((1, len(truth)), int)
         draws = np.concatenate([once, document_draws(len(truth), resamples)])
@@ -299,9 +327,8 @@ class Study:
             }
             if name != NONE:
                 entry["over none"] = {m: gain(name, NONE, m) for m in metrics}
-            way = ways.get(name, Way("free"))
-            if way.adjacency and way.without_message != NONE:
-                base = way.without_message
+            base = ways.get(name, "")
+            if base not in ("", NONE):
                 entry["messages"] = {m: gain(name, base, m) for m in metrics}
             rows.append(entry)
         labelled = [part["counts"] for part in parts]

@@ -40,8 +40,7 @@ class Arguments:
     seeds: int = 5
     """Seeds 0, 1, ... of every cell."""
     cells: str = ""
-    """Some cells only, separated by commas; the reference cell is always there. Cells
-    of half an hour a seed run only where they are named here."""
+    """Some cells only, separated by commas; the reference cell is always there."""
     full: bool = False
     """graph: also the product of role, start, attention and features."""
     data_dir: str = ""
@@ -102,6 +101,12 @@ def compute(chosen: Arguments, command: str, pod: Pod = ALONE) -> dict[str, Any]
             "vectors", lambda: _with_made_vectors(laboratory, plain, settings)
         )
     cells = spec.choose([name for name in chosen.cells.split(",") if name])
+    names = laboratory.corpus(configuration(spec.base, settings).resolved())
+    if not names.prepared.labels.parents:
+        without = [cell.name for cell in cells if cell.taxonomy]
+        cells = tuple(cell for cell in cells if not cell.taxonomy)
+        if without:
+            say(f"no taxonomy of the labels: {', '.join(without)} are left out")
     if pod.several:
         _fill(pod, laboratory, spec, cells, settings, range(chosen.seeds))
     if not pod.writes:

@@ -64,7 +64,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
     Parameters that are None keep what `config` says, or its default (see `Config`).
 
     Args:
-        encoder: bag, cnn, bilstm or transformer.
+        encoder: bag, cnn, bilstm, blocks or transformer.
         max_length: tokens read of a text.
         graph_layers: of the label graph; 0 trains without one.
         graph_initialisation: where the adjacency starts, as `cooccurrence`.

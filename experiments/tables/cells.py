@@ -32,14 +32,17 @@ class Cell:
         title: what the table prints.
         settings: dotted settings put over the table's base.
         runner: `train` is `labelgraph train`; the others are scikit-learn, one seed.
-        heavy: half an hour a seed or more; runs only where `--cells` names it.
+        rates: learning rates that are tried on validation, see `chosen_configuration`;
+            that of the settings where there are none.
+        taxonomy: reads the taxonomy of the corpus; left out where there is none.
     """
 
     name: str
     title: str
     settings: Settings = field(default_factory=dict)
-    runner: Literal["train", "svm", "chains"] = "train"
-    heavy: bool = False
+    runner: Literal["train", "svm", "chains", "topdown"] = "train"
+    rates: tuple[float, ...] = ()
+    taxonomy: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class TableSpec:
     at_half: bool = True
 
     def choose(self, names: Sequence[str]) -> tuple[Cell, ...]:
-        """The cells of those names, and the reference; all but heavy ones for none.
+        """The cells of those names, and the reference; all of them for none.
 
         Raises:
             TableError: there is no such cell.
@@ -67,7 +70,7 @@ class TableSpec:
             if name not in known:
                 raise TableError(_unknown("cell", name, known, f" of '{self.name}'"))
         if not names:
-            return tuple(cell for cell in self.cells if not cell.heavy)
+            return self.cells
         wanted = {*names, self.reference}
         return tuple(cell for cell in self.cells if cell.name in wanted)
 
@@ -287,42 +290,54 @@ def _embeddings(vectors_file: str, made: bool) -> TableSpec:
     )
 
 
-BILSTM: Settings = {
-    "text.encoder": "bilstm",
-    "text.pooling": "max",
-    "text.hidden": 250,
+TOKENS: Settings = {
+    "text.hidden": 64,
     "text.dropout": 0.3,
-    "training.epochs": 12,
-    "training.batch_size": 32,
-    "training.learning_rate": 2e-3,
+    "training.epochs": 5,
+    "training.batch_size": 64,
 }
+"""Of the rows that read token vectors one by one: small, and few epochs, so that a run
+is a matter of minutes."""
+TOKEN_RATES = (2e-3, 6e-3)
 TUNED: Settings = {
-    "text.encoder": "transformer",
     "text.trainable": True,
+    "text.trained_layers": 1,
     "text.dropout": 0.1,
-    "training.epochs": 8,
+    "training.epochs": 3,
     "training.batch_size": 32,
     "training.learning_rate": 3e-3,
 }
 
 
 def _models() -> TableSpec:
-    def heavy(name: str, title: str, *parts: Settings) -> Cell:
-        settings: dict[str, Any] = {}
+    def tokens(name: str, title: str, encoder: str, *parts: Settings) -> Cell:
+        settings: dict[str, Any] = {**TOKENS, "text.encoder": encoder}
         for part in parts:
             settings |= part
-        return Cell(name, title, settings, heavy=True)
+        taxonomy = "data.taxonomy" in settings
+        return Cell(name, title, settings, rates=TOKEN_RATES, taxonomy=taxonomy)
 
-    cnn = {**BILSTM, "text.encoder": "cnn", "text.pooling": "default"}
+    highest: Settings = {"text.pooling": "max"}
     convolution = {"graph.attention": "convolution", "graph.role": "fixed"}
-    attention = {"head.kind": "label_attention", "text.pooling": "default"}
+    groups: Settings = {
+        "data.taxonomy": "auto",
+        "data.taxonomy_targets": "closed",
+        "hierarchy.kind": "regularised",
+    }
     return TableSpec(
         "models",
-        "Classifiers; those without 'tuned' read frozen MiniLM vectors, or TF-IDF",
-        FROZEN,
+        "Classifiers; all but those of TF-IDF read MiniLM's vectors of the first 64 "
+        "word pieces, frozen unless the title says more",
+        {**FROZEN, "text.max_length": 64},
         (
             Cell("svm", "TF-IDF + SVM, binary relevance", runner="svm"),
             Cell("chains", "TF-IDF + classifier chains", runner="chains"),
+            Cell(
+                "topdown",
+                "TF-IDF + SVMs down the taxonomy (HSVM, simplest form)",
+                runner="topdown",
+                taxonomy=True,
+            ),
             Cell("neural-br", "neural binary relevance", NO_GRAPH),
             Cell(
                 "convolution",
@@ -331,16 +346,35 @@ def _models() -> TableSpec:
             ),
             Cell("paper", "MAGNET, label vectors from attention alone", PAPER),
             Cell("ours", "MAGNET, ours"),
-            heavy("cnn", "text CNN", cnn, NO_GRAPH),
-            heavy("cnn-rnn", "CNN-RNN", cnn, {"head.kind": "recurrent"}),
-            heavy("bilstm", "BiLSTM, no graph", BILSTM, NO_GRAPH),
-            heavy(
-                "label-attention", "label-wise attention", BILSTM, NO_GRAPH, attention
+            tokens("cnn", "text CNN", "cnn", NO_GRAPH),
+            tokens("cnn-rnn", "CNN-RNN", "cnn", {"head.kind": "recurrent"}),
+            tokens(
+                "hierarchy-cnn",
+                "text CNN that learns the taxonomy's groups too, label vectors near "
+                "theirs (HE-AGCRCNN, simplest form)",
+                "cnn",
+                NO_GRAPH,
+                groups,
             ),
-            heavy("bilstm-paper", "MAGNET, attention alone, BiLSTM", PAPER, BILSTM),
-            heavy("bilstm-ours", "MAGNET, ours, BiLSTM", BILSTM),
-            heavy("tuned", "tuned MiniLM, no graph", TUNED, NO_GRAPH),
-            heavy("tuned-graph", "tuned MiniLM, MAGNET ours", TUNED),
+            tokens("bilstm", "BiLSTM, no graph", "bilstm", NO_GRAPH, highest),
+            tokens(
+                "label-attention",
+                "BiLSTM, label-wise attention",
+                "bilstm",
+                NO_GRAPH,
+                {"head.kind": "label_attention"},
+            ),
+            tokens("blocks", "block self-attention (Bi-BloSAN)", "blocks", NO_GRAPH),
+            tokens(
+                "bilstm-paper",
+                "MAGNET, attention alone, BiLSTM",
+                "bilstm",
+                {"graph.residual": False},
+                highest,
+            ),
+            tokens("bilstm-ours", "MAGNET, ours, BiLSTM", "bilstm", highest),
+            Cell("tuned", "last layer tuned, no graph", {**TUNED, **NO_GRAPH}),
+            Cell("tuned-graph", "last layer tuned, MAGNET ours", TUNED),
         ),
         "neural-br",
     )

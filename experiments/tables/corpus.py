@@ -23,6 +23,8 @@ from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.runs.label_graph import label_graph_arrays
 from labelgraph_jax.runs.labels import PreparedTexts, prepare
 
+OWN_LABELS = ("taxonomy", "taxonomy_targets")
+"""Settings by which a run learns labels that the table does not ask for."""
 Arrays = dict[str, np.ndarray]
 Say = Callable[[str], None]
 
@@ -201,7 +203,10 @@ def can_train_together(config: Config) -> bool:
 
 
 def corpus_of(config: Config) -> Config:
-    """The part of a configuration that decides what is read and encoded."""
+    """The part of a configuration that decides what is read and encoded.
+
+    What reads the token vectors of a pretrained encoder reads the same ones.
+    """
     plain = Config()
     text = dataclasses.replace(
         config.text,
@@ -210,7 +215,13 @@ def corpus_of(config: Config) -> Config:
         token_dropout=0.0,
         attention_dropout=0.0,
     )
+    if text.vectors == "pretrained":
+        text = dataclasses.replace(text, trainable=False, trained_layers=None)
+        if text.encoder != "transformer":
+            text = dataclasses.replace(text, encoder="transformer", pooling="default")
+    taxonomy = {name: getattr(plain.data, name) for name in OWN_LABELS}
+    data = dataclasses.replace(config.data, **taxonomy)
     graph = dataclasses.replace(
         plain.graph, features="random", initialisation="identity"
     )
-    return dataclasses.replace(plain, data=config.data, text=text, graph=graph)
+    return dataclasses.replace(plain, data=data, text=text, graph=graph)

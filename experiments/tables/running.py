@@ -254,7 +254,10 @@ def finished_workdir(folder: str, config: Config) -> Path | None:
 
 
 def read_workdir(laboratory: Laboratory, config: Config, place: Path) -> SeedRun:
-    """A finished work directory as a run of a table: its probabilities, once more."""
+    """A finished work directory as a run of a table: its probabilities, once more.
+
+    Of the labels that the table asks for, where the run learned others too.
+    """
     results = Workdir.existing(place).results()
     model = restore_network(Workdir.existing(place))
     corpus = laboratory.corpus(config)
@@ -265,12 +268,13 @@ def read_workdir(laboratory: Laboratory, config: Config, place: Path) -> SeedRun
         else np.zeros((0, len(model.labels)), np.float32)
         for documents in (splits.validation, splits.test)
     )
+    columns = [model.labels.index(n) for n in corpus.prepared.labels.names]
     training = results["training"]
     steps = -(-len(splits.train) // config.training.batch_size)
     return SeedRun(
         seed=config.training.seed,
-        validation=validation,
-        test=test,
+        validation=validation[:, columns],
+        test=test[:, columns],
         parameters=results["parameters"],
         best_epoch=-(-(training["best_step"] or training["steps"]) // steps),
         best_validation=float(training["best_validation"] or np.nan),

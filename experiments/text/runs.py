@@ -37,17 +37,30 @@ EXPERTS = 8
 MATCHED = 1280
 """Hidden units that give the shared bottom as many parameters as the experts and their
 gates have, over vectors of 384 features."""
+TWO_LEVELS = 176
+"""Hidden units of experts in two levels, of as many parameters."""
+_MMOE = MixtureConfig(kind="mmoe", experts=EXPERTS, hidden=(WIDTH,))
 WAYS: dict[str, MixtureConfig] = {
     "joint": MixtureConfig(),
     "single_task": MixtureConfig(kind="single_task", hidden=(WIDTH,)),
     "shared_bottom": MixtureConfig(kind="shared_bottom", hidden=(MATCHED, WIDTH)),
-    "mmoe": MixtureConfig(kind="mmoe", experts=EXPERTS, hidden=(WIDTH,)),
+    "mmoe": _MMOE,
+    "cgc": MixtureConfig(kind="ple", levels=1, hidden=(WIDTH,)),
+    "ple": MixtureConfig(kind="ple", levels=2, hidden=(TWO_LEVELS,)),
+    "uncertainty": dataclasses.replace(_MMOE, weighting="uncertainty"),
+    "gradnorm": dataclasses.replace(_MMOE, weighting="gradnorm"),
+    "project": dataclasses.replace(_MMOE, weighting="project"),
 }
 TITLES = {
     "joint": "one label graph over all sets, no mixture",
     "single_task": "a layer per set on the shared encoder",
     "shared_bottom": "shared bottom",
     "mmoe": "MMoE, 8 experts",
+    "cgc": "CGC (PLE of 1 level), an expert a set of 8",
+    "ple": "PLE, 2 levels, an expert a set of 8",
+    "uncertainty": "MMoE, losses weighed by uncertainty",
+    "gradnorm": "MMoE, gradients of one norm",
+    "project": "MMoE, conflicts projected away",
 }
 RATES = (3e-3, 1e-2, 3e-2)
 """Learning rates that every way is tried with, seed 0, on validation."""
@@ -62,6 +75,8 @@ STUDIES: dict[str, tuple[DataConfig, TrainingConfig]] = {
     ),
 }
 """The five category sets of Reuters-21578; Reuters topics and GoEmotions."""
+SETS = {"sets": 5, "corpora": 2}
+"""Label sets of each study."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +127,14 @@ def configuration(
     training = dataclasses.replace(training, learning_rate=learning_rate)
     if quick:
         training = dataclasses.replace(training, epochs=1)
+    mixture = WAYS[way]
+    if mixture.kind == "ple":
+        mixture = dataclasses.replace(mixture, experts=EXPERTS - SETS[study])
     return Config(
         data=data,
         text=ENCODERS[encoder],
         graph=GraphConfig(heads=2, hidden=64),
-        mixture=WAYS[way],
+        mixture=mixture,
         training=training,
     ).resolved()
 

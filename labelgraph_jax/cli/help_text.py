@@ -47,7 +47,7 @@ USUAL = {
         "preset NAME": "Settings that go together (`labelgraph config list`)",
         "config FILE": "Settings of a file, JSON or TOML, or a run's config.json",
         "from RUN": "Begin with the parameters of another run",
-        "text.encoder KIND": "bag, bag+static, cnn, bilstm, transformer",
+        "text.encoder KIND": "bag, bag+static, cnn, bilstm, blocks, transformer",
         "text.vectors KIND": "random, file, pretrained, static",
         "text.pretrained NAME": "Encoder of pretrained and static vectors",
         "text.max-length INT": "Words, or tokens of an encoder, read of a text",

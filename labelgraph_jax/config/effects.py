@@ -34,8 +34,11 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "text.pretrained": ("vectors of a pretrained encoder",),
     "text.max_windows text.window_pooling": ("text.long_documents=windows",),
     "text.vocabulary_size text.min_count": ("text.vectors=random|file",),
-    "text.dim": ("text.vectors=random", "text.encoder=bag|cnn|bilstm|transformer"),
-    "text.hidden": ("text.encoder=cnn|bilstm",),
+    "text.dim": (
+        "text.vectors=random",
+        "text.encoder=bag|cnn|bilstm|blocks|transformer",
+    ),
+    "text.hidden": ("text.encoder=cnn|bilstm|blocks",),
     "text.layers": ("text.encoder=transformer", "text.vectors=random|file"),
     "text.attention_dropout": ("a transformer that is trained",),
     # The label graph.

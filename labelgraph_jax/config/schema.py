@@ -62,8 +62,8 @@ class Config:
                 and (self.text.encoder != "bag" or self.graph.kind == "document")
             ),
             "head.kind='label_attention' reads the vector of every token: text.encoder "
-            "must be cnn, bilstm or transformer, or bag with graph.kind='document', "
-            f"got '{self.text.encoder}'",
+            "must be cnn, bilstm, blocks or transformer, or bag with "
+            f"graph.kind='document', got '{self.text.encoder}'",
         )
         require(
             self.head.kind != "label_attention" or self.text.pooling == "default",
@@ -145,6 +145,7 @@ ENCODER_SETTINGS = {
     "bag+static": {"dropout": 0.5, "token_dropout": 0.4, "learning_rate": 1e-2},
     "cnn": {"dropout": 0.3, "token_dropout": 0.0, "learning_rate": 2e-3},
     "bilstm": {"dropout": 0.3, "token_dropout": 0.0, "learning_rate": 2e-3},
+    "blocks": {"dropout": 0.3, "token_dropout": 0.0, "learning_rate": 2e-3},
     "transformer": {"dropout": 0.1, "token_dropout": 0.0, "learning_rate": 3e-3},
 }
 """Values of settings that are left open. The bag's were chosen on the validation

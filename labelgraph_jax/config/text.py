@@ -21,6 +21,7 @@ POOLINGS: dict[str, tuple[str, ...]] = {
     "bag+static": (),
     "cnn": ("max",),
     "bilstm": ("last", "mean", "max"),
+    "blocks": (),
     "transformer": ("mean", "max", "cls"),
 }
 """Ways to turn token vectors into one, by kind of encoder."""
@@ -151,8 +152,11 @@ def require_sources(data: DataConfig) -> None:
 class TextConfig:
     """The text side: token ids -> one vector per document."""
 
-    encoder: Literal["bag", "bag+static", "cnn", "bilstm", "transformer"] = "bag"
-    """bag+static: n-grams, and beside them a table that imitates `pretrained`."""
+    encoder: Literal["bag", "bag+static", "cnn", "bilstm", "blocks", "transformer"] = (
+        "bag"
+    )
+    """bag+static: n-grams, and beside them a table that imitates `pretrained`; blocks:
+    self-attention in both directions, within blocks of tokens and among them."""
     vectors: Literal["random", "file", "pretrained", "static"] = "random"
     """Token vectors: learned from nothing, from a word-vector file, contextual, or from
     a table that imitates a pretrained encoder (a bag's; no transformer is left)."""
@@ -184,7 +188,7 @@ class TextConfig:
     dim: int = 256
     """Width of learned token vectors."""
     hidden: int = 250
-    """BiLSTM units per direction, or CNN channels per width."""
+    """Units per direction of bilstm and blocks, or CNN channels per width."""
     layers: int = 2
     """Layers of a transformer that is not pretrained."""
     pooling: Literal["default", "mean", "max", "cls", "last"] = "default"

@@ -219,6 +219,11 @@ from labelgraph_jax.functional.structure.shield import (
     shield_reasons,
     shield_rules,
 )
+from labelgraph_jax.functional.text.block_attention import (
+    attention_pooling,
+    block_self_attention,
+    directed_attention,
+)
 from labelgraph_jax.functional.text.label_attention import (
     label_attention_scores,
     label_attention_weights,
@@ -268,12 +273,14 @@ __all__ = [
     "ancestor_probabilities",
     "apply_thresholds",
     "asymmetric_loss",
+    "attention_pooling",
     "bag_of_counts",
     "bag_of_embeddings",
     "balanced_weights",
     "bernoulli_divergence",
     "bidirectional_lstm",
     "binary_cross_entropy",
+    "block_self_attention",
     "broken_rules",
     "calibrated_cut",
     "calibration_bins",
@@ -295,6 +302,7 @@ __all__ = [
     "decision_counts",
     "decode_rules",
     "descendant_max",
+    "directed_attention",
     "distribution_balanced_loss",
     "document_graph_scores",
     "draw_gate_keep",

@@ -15,11 +15,12 @@ from labelgraph_jax.functional.text.label_attention import token_convolution
 from labelgraph_jax.functional.text.recurrent import bidirectional_lstm
 from labelgraph_jax.functional.text.transformer import dense
 from labelgraph_jax.functional.text.transformer import dropout as drop
+from labelgraph_jax.modules.block_attention import BlockAttention
 from labelgraph_jax.modules.parameters import Dense, Lstm, Table, rows_by_id
 from labelgraph_jax.modules.seams import COUNTED, COUNTS, at_token_seam, substitutes
 from labelgraph_jax.modules.transformer import Transformer, TransformerShape
 
-KINDS = ("bag", "cnn", "bilstm", "transformer")
+KINDS = ("bag", "cnn", "bilstm", "blocks", "transformer")
 POOLINGS = {
     "cnn": ("max",),
     "bilstm": ("last", "max", "mean"),
@@ -28,18 +29,19 @@ POOLINGS = {
 
 
 class TextEncoder(nn.Module):
-    """Documents to vectors: a bag of embeddings, a CNN, a BiLSTM or a transformer.
+    """Documents to vectors, by any of the kinds of encoders.
 
     Where the token vectors come from: those given to the call (cached encodings), a
     `Transformer` of the given shape (parameters under `transformer`), or else a
     learned table (under `embedding`). Published values are put in by `place_params`.
 
     Attributes:
-        kind: `bag`, `cnn`, `bilstm` or `transformer` (pooled token vectors).
+        kind: `bag` of embeddings, `cnn`, `bilstm`, `blocks` (block self-attention in
+            both directions) or `transformer` (pooled token vectors).
         vocabulary_size: rows of the learned table.
         features: columns of the learned table, or of the token vectors given.
-        hidden_features: LSTM units in each direction, channels of each CNN width,
-            or a hidden layer after the bag (0: none).
+        hidden_features: units in each direction, channels of each CNN width, or a
+            hidden layer after the bag (0: none).
         transformer: sizes of the encoder whose token vectors are read.
         first_layer: of the transformer; above 0 the call is given the vectors that the
             layers below it made.
@@ -56,7 +58,7 @@ class TextEncoder(nn.Module):
         token_level: give every token's vector, of a bag times its weight, for a head
             that does its own pooling; `pooling` and `window_pooling` are unread.
         token_dropout_rate: share of the tokens hidden while training.
-        input_dropout_rate: of the token vectors that a CNN or BiLSTM reads.
+        input_dropout_rate: of the token vectors that the encoder reads.
         dropout_rate: of the document vector.
         dtype: of a transformer's and a CNN's products.
         chunk_tokens, rematerialise: see `Transformer`.
@@ -91,7 +93,7 @@ class TextEncoder(nn.Module):
             raise ValueError(
                 f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}"
             )
-        if self.kind in ("cnn", "bilstm") and self.hidden_features < 1:
+        if self.kind in ("cnn", "bilstm", "blocks") and self.hidden_features < 1:
             raise ValueError(
                 f"a {self.kind} needs hidden_features of at least 1, "
                 f"got {self.hidden_features}"
@@ -122,7 +124,7 @@ class TextEncoder(nn.Module):
         """Width of the document vector, or of the token vectors at `token_level`."""
         if self.kind == "cnn":
             return len(self.widths) * self.hidden_features
-        if self.kind == "bilstm":
+        if self.kind in ("bilstm", "blocks"):
             return 2 * self.hidden_features
         own = self.token_features
         if self.kind == "bag" and self.hidden_features:
@@ -173,7 +175,8 @@ class TextEncoder(nn.Module):
             documents = self._bag(ids, vectors, seen, deterministic, values)
         else:
             vectors = self._vectors(ids, vectors, seen, deterministic)
-            documents = getattr(self, f"_{self.kind}")(vectors, seen, deterministic)
+            vectors = self._drop(vectors, self.input_dropout_rate, deterministic)
+            documents = getattr(self, f"_{self.kind}")(vectors, seen)
         if self.token_level:
             documents = jnp.where(seen[..., None], documents, 0)
             if windows is not None:
@@ -288,30 +291,24 @@ class TextEncoder(nn.Module):
             bias = self.param("bias", nn.initializers.zeros, (self.token_features,))
             documents = jax.nn.relu(documents + bias)
         if self.hidden_features:
-            kernel, bias = Dense(
-                (documents.shape[-1],), self.hidden_features, name="hidden"
-            )()
-            documents = jax.nn.relu(dense(documents, kernel, bias))
+            layer = Dense((documents.shape[-1],), self.hidden_features, name="hidden")
+            documents = jax.nn.relu(dense(documents, *layer()))
         if self.fused:
             documents = jnp.concatenate([documents, pieces], axis=-1)
         return documents
 
-    def _cnn(self, vectors: Array, mask: Array, deterministic: bool) -> Array:
-        vectors = self._drop(vectors, self.input_dropout_rate, deterministic)
+    def _cnn(self, vectors: Array, mask: Array) -> Array:
         parts = []
         for width in self.widths:
-            inputs = (width, vectors.shape[-1])
-            kernel, bias = Dense(
-                inputs, self.hidden_features, name=f"convolution_{width}"
-            )()
+            inputs, name = (width, vectors.shape[-1]), f"convolution_{width}"
+            kernel, bias = Dense(inputs, self.hidden_features, name=name)()
             convolve = pooling.text_convolution
             if self.token_level:
                 convolve = token_convolution
             parts.append(convolve(vectors.astype(self.dtype), mask, kernel, bias))
         return jnp.concatenate(parts, axis=-1).astype(jnp.float32)
 
-    def _bilstm(self, vectors: Array, mask: Array, deterministic: bool) -> Array:
-        vectors = self._drop(vectors, self.input_dropout_rate, deterministic)
+    def _bilstm(self, vectors: Array, mask: Array) -> Array:
         last, outputs = bidirectional_lstm(
             vectors,
             mask,
@@ -320,7 +317,10 @@ class TextEncoder(nn.Module):
         )
         return self._pool(outputs, mask, last)
 
-    def _transformer(self, vectors: Array, mask: Array, deterministic: bool) -> Array:
+    def _blocks(self, vectors: Array, mask: Array) -> Array:
+        return BlockAttention(self.hidden_features, self.token_level)(vectors, mask)
+
+    def _transformer(self, vectors: Array, mask: Array) -> Array:
         return self._pool(vectors, mask)
 
     def _pool(self, vectors: Array, mask: Array, last: Array | None = None) -> Array:

@@ -145,8 +145,8 @@ def _text_encoder(
     if pooling == "default":
         pooling = pretrained.pooling if pretrained else ""
     # A transformer has no layer after its pooling; a bag's sum of embeddings is one.
-    hidden = text.hidden if text.encoder in ("cnn", "bilstm") else 0
-    sequence = text.encoder in ("cnn", "bilstm")
+    sequence = text.encoder in ("cnn", "bilstm", "blocks")
+    hidden = text.hidden if sequence else 0
     return TextEncoder(
         kind="bag" if text.encoder == "bag+static" else text.encoder,
         vocabulary_size=vocabulary_size,

@@ -22,6 +22,8 @@ SHOWN = {
     "nDCG@5": "nDCG@5",
 }
 """Test metrics of a model of texts, and their names."""
+ENCODERS = {"cnn": "CNN", "bilstm": "BiLSTM", "blocks": "block self-attention"}
+"""Names of kinds of text encoders; of others the kind."""
 TASK_METRICS = ("auc", "accuracy", "micro_f1", "rmse")
 """Metrics of a table's task in order of preference: the first that it has is shown."""
 MOST_TASKS = 6
@@ -180,7 +182,7 @@ def _encoder(config: Config) -> str:
     if text.encoder == "bag":
         kind = "bag of n-grams" if text.reads_ngrams else "bag of words"
     else:
-        kind = {"cnn": "CNN", "bilstm": "BiLSTM"}.get(text.encoder, text.encoder)
+        kind = ENCODERS.get(text.encoder, text.encoder)
     if text.vectors == "pretrained":
         state = "fine-tuned" if text.trainable else "frozen"
         return f"{kind}, {text.pretrained}, {state}"
@@ -192,7 +194,7 @@ def _encoder(config: Config) -> str:
 def model_name(config: Config) -> str:
     """Name a model of texts by what it is made of: `bag + label graph`."""
     text, head = config.text, config.head.kind
-    name = {"cnn": "CNN", "bilstm": "BiLSTM"}.get(text.encoder, text.encoder)
+    name = ENCODERS.get(text.encoder, text.encoder)
     if text.vectors == "pretrained":
         own = Path(text.pretrained).name
         name = own if text.encoder == "transformer" else f"{own}, {name}"

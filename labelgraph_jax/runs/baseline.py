@@ -131,7 +131,7 @@ def tfidf_svm_baseline(
         c: float,
         mask: np.ndarray | None,
     ) -> list[np.ndarray]:
-        return _svm_scores(train, targets, others, c, seed, mask)
+        return svm_scores(train, targets, others, c, seed, mask)
 
     return fit_on_tfidf(
         scorer,
@@ -254,7 +254,7 @@ def _micro_f1(
     return summarise_label_counts(counts)["micro_f1"]
 
 
-def _svm_scores(
+def svm_scores(
     train: sparse.csr_matrix,
     targets: np.ndarray,
     others: Sequence[sparse.csr_matrix],

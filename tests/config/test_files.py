@@ -93,7 +93,7 @@ def test_a_contradiction_between_sections_is_a_fault(tmp_path: Path) -> None:
     path = written(tmp_path, "a.toml", '[head]\nkind = "label_attention"\n')
     (fault,) = faults(path)
     assert fault.line == 2
-    assert "text.encoder must be cnn, bilstm or transformer" in fault.message
+    assert "text.encoder must be cnn, bilstm, blocks or transformer" in fault.message
     assert faults(written(tmp_path, "b.toml", "")) == []
 
 

@@ -204,6 +204,7 @@ WINDOWS = {"long_documents": "windows", "max_windows": 3, "max_length": 4}
 MODELS: dict[str, dict[str, Any]] = {
     "bilstm, windows": {"settings": {"text": {"encoder": "bilstm", **WINDOWS}}},
     "transformer": {"settings": {"text": {"encoder": "transformer"}}},
+    "blocks": {"settings": {"text": {"encoder": "blocks"}}},
     "cnn, recurrent head": {
         "settings": {"text": {"encoder": "cnn"}},
         "head": {"kind": "recurrent"},

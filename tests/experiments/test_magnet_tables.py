@@ -174,6 +174,72 @@ def test_a_stopped_table_trains_the_missing_seeds_alone(
     assert trained == [[0], [1, 2]]
 
 
+def test_of_several_rates_validation_chooses_by_short_runs_of_another_seed(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[tuple[float, int, list[int]]] = []
+
+    def made(laboratory: Any, config: Config, seeds: list[int]) -> list[SeedRun]:
+        settings = config.training
+        rate = settings.learning_rate or 0
+        trained.append((rate, settings.epochs, list(seeds)))
+        scores = np.random.default_rng(0).random((24, 5), np.float32)
+        value = {0.1: 0.5, 0.01: 0.7, 0.2: 0.6}[rate]
+        run = SeedRun(0, scores[:16], scores, 7, 1, value, 0.1, 1, [])
+        return [dataclasses.replace(run, seed=seed) for seed in seeds]
+
+    spec = small_table()
+    tuned = Cell("tuned", "tuned", {"graph.layers": 1}, rates=(0.2, 0.01))
+    spec = dataclasses.replace(spec, cells=(spec.cells[0], tuned))
+    monkeypatch.setattr(magnet_tables, "table", lambda *_, **__: spec)
+    monkeypatch.setattr(evaluating, "train_runs", made)
+    given = options(tmp_path, "--epochs", "5")
+    assert magnet_tables.main(given) == 0
+    assert trained == [
+        (0.1, 5, [0, 1]),
+        (0.2, evaluating.TRIAL_EPOCHS, [evaluating.TRIAL_SEED]),
+        (0.01, evaluating.TRIAL_EPOCHS, [evaluating.TRIAL_SEED]),
+        (0.01, 5, [0, 1]),
+    ]
+    record = json.loads((tmp_path / "out" / "small-data.jsonl.json").read_text())
+    assert "--training.learning-rate 0.01" in record["rows"][-1]["command"]
+    assert magnet_tables.main(given) == 0 and len(trained) == 4
+
+
+def test_rows_of_a_taxonomy_are_left_out_where_there_is_none(
+    small: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = small_table()
+    below = Cell("below", "SVMs down the taxonomy", runner="topdown", taxonomy=True)
+    spec = dataclasses.replace(spec, cells=(*spec.cells, below))
+    monkeypatch.setattr(magnet_tables, "table", lambda *_, **__: spec)
+    given = [word for word in options(tmp_path, "--seeds", "1") if word != "--quiet"]
+    assert magnet_tables.main(given) == 0
+    assert "no taxonomy of the labels: below are left out" in capsys.readouterr().err
+    record = json.loads((tmp_path / "out" / "small-data.jsonl.json").read_text())
+    assert "below" not in {row["cell"] for row in record["rows"]}
+
+
+def test_labels_that_a_run_learned_beside_those_of_the_table_are_not_scored(
+    tiny_data: DataConfig, tmp_path: Path
+) -> None:
+    taxonomy = tmp_path / "taxonomy.tsv"
+    laboratory = running.Laboratory(tmp_path / "work", lambda line: None)
+    config = tiny_config(tiny_data, training={"epochs": 1}).resolved()
+    names = laboratory.corpus(config).prepared.labels.names
+    taxonomy.write_text(f"a group\t{names[0]}\t{names[1]}\n", encoding="utf-8")
+    closed = dataclasses.replace(
+        config.data, taxonomy=str(taxonomy), taxonomy_targets="closed"
+    )
+    run = running.train_alone(laboratory, dataclasses.replace(config, data=closed))
+    corpus = laboratory.corpus(dataclasses.replace(config, data=closed))
+    assert corpus is laboratory.corpus(config)
+    assert run.test.shape == corpus.arrays["test"]["targets"].shape
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

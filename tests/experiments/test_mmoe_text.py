@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.mmoe_text import main
-from experiments.text.runs import WAYS, TextRun
+from experiments.text.runs import SETS, WAYS, TextRun, configuration
 from experiments.text.statistics import differences, f1_rows, verdict
 from tests.tiny import write_jsonl
 from tests.tiny_sets import documents_of_sets
@@ -53,6 +53,19 @@ def test_experts_and_shared_bottom_are_of_one_size() -> None:
     assert abs(bottom - experts) < 0.03 * experts
 
 
+def test_what_came_after_mmoe_is_of_its_size_and_has_an_expert_for_each_set() -> None:
+    shared, own = {}, {}
+    for study, sets in SETS.items():
+        for way in ("cgc", "ple"):
+            mixture = configuration(study, way, learning_rate=0.1).mixture
+            shared[study, way], own[study, way] = mixture.experts, mixture.own_experts
+            units = mixture.hidden[0]
+            weights = 8 * 384 * units + 8 * units**2 * (way == "ple")
+            assert mixture.experts + sets == 8
+            assert abs(weights - 8 * 384 * 256) < 0.01 * weights
+    assert set(own.values()) == {1} and set(shared.values()) == {3, 6}
+
+
 def test_a_study_is_written_down_and_goes_on_where_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,6 +77,8 @@ def test_a_study_is_written_down_and_goes_on_where_it_was(
             "bag",
             "--ways",
             "mmoe",
+            "cgc",
+            "project",
             "--seeds",
             "1",
             "--resamples",
@@ -76,7 +91,9 @@ def test_a_study_is_written_down_and_goes_on_where_it_was(
     assert "mmoe, rate 0.003" in said
     assert "shared_bottom, rate 0.003" in said
     record = json.loads((tmp_path / "mmoe-text-sets-bag-quick.json").read_text())
-    assert {way["way"] for way in record["ways"]} == {"shared_bottom", "mmoe"}
+    assert {way["way"] for way in record["ways"]} == {
+        *("shared_bottom", "mmoe", "cgc", "project")
+    }
     np.testing.assert_allclose(np.sum(record["gates"]["mean_weights"], axis=1), 1, 1e-3)
     page = (tmp_path / "mmoe-text-sets-bag-quick.md").read_text()
     assert "MMoE, 8 experts" in page

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import labelgraph_jax as lg
+from labelgraph_jax.functional.text.block_attention import BlockWeights
 from labelgraph_jax.functional.text.label_decoder import DecoderWeights
 from labelgraph_jax.functional.text.recurrent import LstmWeights
 
@@ -182,6 +183,24 @@ LSTM = {
     "recurrent_kernel": "H 4H float",
     "bias": "4H float",
 }
+DIRECTED = {
+    "receiver_kernel": "D D float",
+    "sender_kernel": "D D float",
+    "bias": "D float",
+}
+POOLED = {
+    "kernel": "D D float",
+    "bias": "D float",
+    "score_kernel": "D D float",
+    "score_bias": "D float",
+}
+BLOCKS = {
+    **{f"near {name}": form for name, form in DIRECTED.items()},
+    **{f"pooling {name}": form for name, form in POOLED.items()},
+    **{f"far {name}": form for name, form in DIRECTED.items()},
+    **{"gate kernel": "2D D float", "gate bias": "D float"},
+    **{"fusion kernel": "3D 2D float", "fusion bias": "2D float"},
+}
 MEMORY = {
     "queries": "B D float",
     "keys": "M D float",
@@ -198,6 +217,14 @@ DECODER = {
     "hidden": "B H float",
     "cell": "B H float",
 }
+
+
+def block_attention(x: Any, mask: Any, **arrays: Any) -> Any:
+    parts = (
+        tuple(arrays[name] for name in BLOCKS if name.split()[0] == part)
+        for part in BlockWeights._fields
+    )
+    return F.block_self_attention(x, mask, BlockWeights(*parts), block=2)
 
 
 def decoder(arrays: dict[str, Any]) -> Any:
@@ -1123,6 +1150,9 @@ EXAMPLES: dict[str, Example] = {
             "outputs": "N D float",
         },
     ),
+    "attention_pooling": Example(F.attention_pooling, TOKENS | POOLED),
+    "block_self_attention": Example(block_attention, TOKENS | BLOCKS),
+    "directed_attention": Example(F.directed_attention, TOKENS | DIRECTED),
     "document_graph_scores": Example(
         functools.partial(F.document_graph_scores, role="none"),
         {

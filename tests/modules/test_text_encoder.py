@@ -21,6 +21,9 @@ KINDS = {
     "max bilstm": TextEncoder(
         kind="bilstm", vocabulary_size=9, features=8, hidden_features=3, pooling="max"
     ),
+    "blocks": TextEncoder(
+        kind="blocks", vocabulary_size=9, features=8, hidden_features=3
+    ),
     "transformer": TextEncoder(kind="transformer", transformer=TINY),
     "cls": TextEncoder(kind="transformer", transformer=TINY, pooling="cls"),
 }
@@ -56,7 +59,7 @@ def test_every_kind_gives_one_vector_of_its_width(kind: str) -> None:
     np.testing.assert_allclose(got, windowed, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["bag", "bilstm", "cnn", "transformer"])
+@pytest.mark.parametrize("kind", ["bag", "bilstm", "blocks", "cnn", "transformer"])
 def test_dropout_follows_its_key_and_gradients_reach_the_vectors(kind: str) -> None:
     model = KINDS[kind].clone(
         dropout_rate=0.3, input_dropout_rate=0.3, token_dropout_rate=0.2
@@ -146,6 +149,8 @@ def test_bad_settings_and_inputs_say_what_must_hold() -> None:
         TextEncoder(kind="cnn")
     with pytest.raises(ValueError, match="pools by last or max or mean, got 'cls'"):
         TextEncoder(kind="bilstm", hidden_features=3, pooling="cls")
+    with pytest.raises(ValueError, match="blocks pools by weights alone, got 'max'"):
+        TextEncoder(kind="blocks", hidden_features=3, pooling="max")
     with pytest.raises(ValueError, match="vocabulary_size >= 1, got 0"):
         start(TextEncoder())
     model = TextEncoder(features=8, vocabulary_size=9)

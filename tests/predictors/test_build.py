@@ -157,7 +157,7 @@ def test_a_sequence_is_learned_by_an_objective_of_its_own() -> None:
     [
         (
             {"head": HeadConfig(kind="label_attention")},
-            "text.encoder must be cnn, bilstm or transformer, or bag with "
+            "text.encoder must be cnn, bilstm, blocks or transformer, or bag with "
             "graph.kind='document', got 'bag'",
         ),
         (

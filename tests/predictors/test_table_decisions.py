@@ -49,6 +49,23 @@ def test_rare_positives_are_predicted_at_a_threshold_of_their_own() -> None:
     assert not own[:, 1].any(), "a number is not decided"
 
 
+def test_a_conditional_task_is_never_decided_for_without_its_parents() -> None:
+    pay = Target("pay", "binary", ("0", "1"), (0.1,), given="buy")
+    buy = Target("buy", "binary", ("0", "1"), (0.2,), given="click")
+    click = Target("click", "binary", ("0", "1"), (0.5,))
+    eager = TaskRule(Decision(kind="global", thresholds=np.array([0.01])))
+    rules = {"pay": eager, "buy": eager}  # thresholds far below that of the click
+    outputs = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    found = decide(outputs, (pay, RATING, buy, click), rules)
+    assert found[:, 3].any() and not found[:, 3].all()
+    np.testing.assert_array_equal(found[:, 2], found[:, 3])
+    np.testing.assert_array_equal(found[:, 0], found[:, 3])
+    # The other way round the parent alone is decided for.
+    shy = TaskRule(Decision(kind="global", thresholds=np.array([0.99])))
+    found = decide(outputs, (pay, buy, click), {"pay": eager, "buy": shy})
+    assert not found[:, :2].any() and found[:, 2].any()
+
+
 def test_asked_for_half_everything_is_decided_at_half() -> None:
     outputs, truth = made()
     rules = choose_rules(ThresholdConfig(kind="half"), outputs, TARGETS, truth)

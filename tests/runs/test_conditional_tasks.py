@@ -1,6 +1,7 @@
 """A task that is known only where another one is positive, from file to prediction."""
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -119,4 +120,19 @@ def test_both_probabilities_come_out_of_a_run_and_of_its_export(
     assert "given click" in capsys.readouterr().out
     assert run(["export", str(folder), str(tmp_path / "out")]) == 0
     assert '"given": "click"' in (tmp_path / "out" / "table.json").read_text("utf-8")
+    # Thresholds that would say "bought" where nothing was clicked on.
+    rows = [{"a": a / 4, "b": 1.0} for a in range(-8, 9)]
+    cut = float(np.median([row["click"]["probability"] for row in model.predict(rows)]))
+    for place in (folder, tmp_path / "out"):
+        path = place / "thresholds.json"
+        stored = json.loads(path.read_text("utf-8"))
+        stored["tasks"]["click"]["thresholds"] = {"1": cut}
+        stored["tasks"]["buy"]["thresholds"] = {"1": 0.0}
+        path.write_text(json.dumps(stored), encoding="utf-8")
+    script = runpy.run_path(str(tmp_path / "out" / "load_example.py"))
+    assert run(["doctor", str(folder), "--accept"]) == 0
+    for predicted in (lg.load(folder).predict(rows), script["predict"](rows)):
+        clicks = [row["click"]["value"] for row in predicted]
+        assert set(clicks) == {0, 1}
+        assert clicks == [row["buy"]["value"] for row in predicted]
     assert run(["gates", str(folder)]) == 0

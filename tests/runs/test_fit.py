@@ -36,7 +36,7 @@ from tests.tiny import (
 )
 from tests.zoo import Zoo
 
-ENCODERS = ("bag", "cnn", "bilstm", "transformer")
+ENCODERS = ("bag", "cnn", "bilstm", "blocks", "transformer")
 MODEL_FILES = {
     "config.json",
     "data.json",

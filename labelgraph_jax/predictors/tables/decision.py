@@ -18,6 +18,7 @@ from labelgraph_jax.functional.decisions.calibrated import (
     Calibration,
     fit_calibration,
 )
+from labelgraph_jax.functional.losses.conditional import task_parents
 from labelgraph_jax.functional.losses.tasks import task_slices
 from labelgraph_jax.predictors.choosing import choose_decision
 from labelgraph_jax.predictors.decision import (
@@ -96,12 +97,19 @@ def calibrated(
 def decide(outputs: np.ndarray, targets: Sequence[Target], rules: Rules) -> np.ndarray:
     """Decide every cell of calibrated outputs, bool `[M, O]`.
 
-    Cells of tasks that no threshold decides are False.
+    Cells of tasks that no threshold decides are False. A conditional task is decided
+    for only where all that it is conditional on is, whatever its own threshold.
     """
     found = np.zeros(outputs.shape, bool)
     for target, columns in decided_columns(targets):
         probabilities = as_probability(outputs[:, columns])
         found[:, columns] = rule_of(rules, target).decision.decide(probabilities)
+    tasks = table_tasks(targets)
+    slices, parents, alone = task_slices(tasks), task_parents(tasks), found.copy()
+    for columns, above in zip(slices, parents, strict=True):
+        while above >= 0:
+            found[:, columns] &= alone[:, slices[above]]
+            above = parents[above]
     return found
 
 
