@@ -25,8 +25,9 @@ from labelgraph_jax.deploy.export.check import (
 )
 from labelgraph_jax.deploy.export.example import example
 from labelgraph_jax.deploy.export.export import loaded, text_rule, write_model
-from labelgraph_jax.deploy.export.model_card import model_card, plain
+from labelgraph_jax.deploy.export.model_card import model_card
 from labelgraph_jax.deploy.export.program import PLATFORMS, ExportError, export_program
+from labelgraph_jax.deploy.export.templates import plain
 from labelgraph_jax.functional.metrics.bootstrap import resampled_f1
 from labelgraph_jax.predictors.decision import Decision, at_half
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder

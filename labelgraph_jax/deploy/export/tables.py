@@ -1,7 +1,6 @@
 """A model of a table's tasks as a directory: program, columns, rules, script, card."""
 
-from collections.abc import Callable, Mapping
-from importlib import resources
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.files import write_json, write_text
 from labelgraph_jax.data.tables.files import Table
 from labelgraph_jax.deploy.export.manifest import described, needs_of
-from labelgraph_jax.deploy.export.model_card import plain
 from labelgraph_jax.deploy.export.program import (
     PRECISION,
     Arrays,
@@ -28,6 +26,7 @@ from labelgraph_jax.deploy.export.program import (
     save_program,
 )
 from labelgraph_jax.deploy.export.source import self_contained
+from labelgraph_jax.deploy.export.templates import render
 from labelgraph_jax.functional.losses.tasks import task_probabilities, task_slices
 from labelgraph_jax.predictors.tables.decision import decided_columns, rule_of
 from labelgraph_jax.predictors.tables.model import TableModel
@@ -107,7 +106,16 @@ def table_export(
             },
         }
         script = (folder / "load_example.py").read_text(encoding="utf-8")
-        write_text(folder / "README.md", _card(manifest, results, name, script))
+        card = render(
+            "table_card.md",
+            manifest=manifest,
+            results=results,
+            name=name,
+            columns=TASK_COLUMNS,
+            reader=READER,
+            script=script,
+        )
+        write_text(folder / "README.md", card)
         return manifest
 
     return fill
@@ -160,13 +168,12 @@ def write_table_model(folder: Path, model: TableModel, program: Program) -> None
     rules = place.thresholds() if place.has_thresholds else {"tasks": {}}
     write_json(folder / "thresholds.json", rules)
     write_text(folder / READER, self_contained(ROOTS))
-    assets = resources.files("labelgraph_jax.deploy.export") / "assets"
-    script = (assets / "rows.txt").read_text(encoding="utf-8")
     sample = {
         column.name: column.categories[0] if column.categories else 1
         for column in model.schema.columns
     }
-    write_text(folder / "load_example.py", script.replace("{{sample}}", repr(sample)))
+    script = render("load_rows.py", sample=repr(sample))
+    write_text(folder / "load_example.py", script)
 
 
 def largest_difference(
@@ -206,48 +213,3 @@ def _kind(model: TableModel) -> str:
     """Kind of the model, in words."""
     tasks = counted(len(model.targets), "task")
     return f"{tasks} of a table, mixture: {model.config.resolved().mixture.kind}"
-
-
-def _card(
-    manifest: Mapping[str, Any], results: Mapping[str, Any], name: str, script: str
-) -> str:
-    """README.md: what it was trained on, what it gave, its limits, how to load it."""
-    made, check, test = manifest["made_with"], manifest["check"], results["test"]
-    rows = [f"| {split} | {count:,} |" for split, count in results["rows"].items()]
-    measured = []
-    for task, values in (test or {"tasks": {}})["tasks"].items():
-        for key, title in TASK_COLUMNS[values["kind"]].items():
-            value = values["metrics"].get(key)
-            if value is not None:
-                measured.append(f"| {plain(task)} | {title} | {value:,.4g} |")
-    lines = [
-        f"# Tasks of a table, {plain(name)}",
-        "",
-        f"{manifest['model']}; {results['parameters']:,} trained parameters. Made with",
-        f"labelgraph_jax {made['labelgraph_jax']} (jax {made['jax']}); it loads",
-        "without that package.",
-        *("", "## Data", "", "| split | rows |", "|---|---|", *rows),
-        *("", "## Metrics", ""),
-    ]
-    if test:
-        lines += ["Of the test rows, decided as thresholds.json says:", ""]
-        lines += ["| task | metric | value |", "|---|---|---|", *measured]
-    else:
-        lines.append("The run had no test split: nothing was measured after training.")
-    lines += [
-        *("", "## Limits", ""),
-        "- It reads the columns of table.json, and rows like those it was trained on;",
-        "  a category that training has not seen is read as unseen.",
-        f"- Compared with `predict` on {counted(check['rows'], 'row')}: the largest",
-        f"  difference was {check['largest_difference']:.1e}, on {check['device']}.",
-        f"- Platforms: {', '.join(manifest['platforms'])}.",
-        "- Every new number of rows is compiled once.",
-        *("", "## Loading", ""),
-        f"`pip install {' '.join(manifest['needs'])}`; then",
-        "`python load_example.py rows.csv` prints a line of JSON for every row.",
-        f"`{READER}` is a copy of how labelgraph_jax reads cells. The script, whole:",
-        *("", "```python", script.strip(), "```", ""),
-        "`export.json` says what goes in and out, and holds the SHA-256 of every file.",
-        "",
-    ]
-    return "\n".join(lines)

@@ -146,7 +146,7 @@ def settings_of(config: Config) -> tuple[Setting, ...]:
     )
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) and value else json.dumps(value)
 
 

@@ -321,6 +321,11 @@ class Setting:
     value: str
     default: str
 
+    @property
+    def is_default(self) -> bool:
+        """True where the run has the default."""
+        return self.value == self.default
+
 
 @dataclass(frozen=True)
 class Report:
@@ -373,7 +378,7 @@ class Report:
         return found
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Dataclasses and arrays as JSON values: six digits, None where not finite."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {

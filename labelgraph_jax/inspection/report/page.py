@@ -4,7 +4,6 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -18,16 +17,14 @@ from labelgraph_jax.inspection.report.contents import (
     View,
     plain,
 )
-from labelgraph_jax.inspection.report.sections import (
-    asset,
-    escaped,
-    facts,
-    sections,
-    tiles,
-)
+from labelgraph_jax.inspection.report.intervals import TITLES
+from labelgraph_jax.inspection.templates import templates
+from labelgraph_jax.runs.result_rows import UNLABELLED_COLUMNS
 
 SCRIPTS = ("elements", "labels", "heatmap", "network", "graph", "main")
 """Parts of the page's script, in this order."""
+LEADING = ("micro_f1", "macro_f1", "samples_f1", "P@1", "nDCG@5")
+"""Metrics that stand large at the top."""
 LARGEST = 32_767
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -44,30 +41,26 @@ def page(report: Report, pictures: Mapping[str, str], *, source: str) -> str:
         pictures: SVG by name; an empty one is left out.
         source: the work directory, as the reader knows it.
     """
-    parts = sections(report, pictures)
-    links = (f'<a href="#{key}">{escaped(title)}</a>' for key, title, _ in parts)
-    bodies = (
-        f'<section id="{key}"><h2>{escaped(title)}</h2>\n{body}</section>\n'
-        for key, title, body in parts
-    )
-    whole = Template(asset("page.html")).substitute(
+    metrics = () if isinstance(report.overall, str) else report.overall.metrics
+    known = {metric.name: metric for metric in metrics}
+    template = templates("labelgraph_jax.inspection.report").get_template("page.html")
+    whole = template.render(
+        report=report,
+        pictures=pictures,
+        leading=[known[name] for name in LEADING if name in known],
+        shown=[metric for metric in metrics if metric.name in TITLES],
+        unlabelled_columns=UNLABELLED_COLUMNS.values(),
         policy=POLICY,
-        title=escaped(report.title),
-        style=asset("style.css"),
-        facts=facts(report.facts),
-        tiles=tiles(report),
-        links="".join(links),
-        sections="".join(bodies),
-        source=escaped(source),
+        source=source,
         time=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
-        version=escaped(__version__),
-        data=embedded(_data(report)),
-        script="\n".join(asset(f"{name}.js") for name in SCRIPTS),
+        version=__version__,
+        embedded=embedded(_data(report)),
+        scripts=SCRIPTS,
     )
     return whole + "\n"
 
 
-def embedded(value: Any) -> str:
+def embedded(value: object) -> str:
     """JSON that can stand in a script element: nothing in it ends that element."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
     for sign in "<>&":

@@ -1,7 +1,6 @@
 """The taxonomy of the labels with the F1 of every node: rows of a tree."""
 
-import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from labelgraph_jax.data.documents import LabelSpace
@@ -60,16 +59,3 @@ def taxonomy_tree(
         below = sorted(children.get(name, ()), reverse=True)
         waiting += [(child, depth + 1) for child in below]
     return Tree(tuple(rows), len(nodes))
-
-
-def html_rows(tree: Tree) -> Iterator[str]:
-    """Yield the rows of a table: the name as far in as it lies deep, F1, documents."""
-    for row in tree.rows:
-        also = f" (also under {', '.join(row.also)})" if row.also else ""
-        share, f1 = row.f1 or 0.0, "" if row.f1 is None else f"{row.f1:.3f}"
-        yield (
-            f'<tr><th scope="row" style="padding-left:{1 + 1.5 * row.depth}em">'
-            f"{html.escape(row.name + also)}</th>"
-            f'<td class="weight" style="--share:{share:.3f}">{f1}</td>'
-            f"<td>{'' if row.support is None else f'{row.support:,}'}</td></tr>"
-        )
