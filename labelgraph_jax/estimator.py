@@ -18,14 +18,8 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from labelgraph_jax.config import (
-    Config,
-    ConfigError,
-    ReadingConfig,
-    from_dict,
-    read_config,
-    to_dict,
-)
+from labelgraph_jax.config import Config, ConfigError, ReadingConfig, from_dict, to_dict
+from labelgraph_jax.config.files import Start, starting_point
 from labelgraph_jax.config.settings import plain, short, whole_number
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.estimator_targets import Targets, read_truth
@@ -61,7 +55,8 @@ SETTINGS = {
 class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
     """Multi-label text classifier in which the labels form a graph.
 
-    Parameters that are None keep what `config` says, or its default (see `Config`).
+    Parameters that are None keep what `config` says, or its default (see `Config`). One
+    that has no effect with the others is refused, as `labelgraph train` does.
 
     Args:
         encoder: bag, cnn, bilstm, blocks or transformer.
@@ -285,22 +280,23 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
     def _config(self, *, few: bool) -> Config:
         """The settings of a fit; `few`: there are few texts."""
         if isinstance(self.config, (str, Path)):
-            base = read_config(self.config)
+            start = starting_point("", str(Path(self.config)))
         elif isinstance(self.config, Config):
-            base = self.config
+            start = Start(self.config)
         elif self.config is None or isinstance(self.config, Mapping):
-            base = from_dict(dict(self.config or {}))
+            start = Start(from_dict(dict(self.config or {})))
         else:
             raise ConfigError(
                 "config must be a `Config`, a mapping or the path of a JSON file, got "
                 f"{short(self.config)}"
             )
-        values = to_dict(base)
+        values = to_dict(start.config)
         share = values["data"]["validation_fraction"]
         values["data"] = {"corpus": IN_MEMORY, "validation_fraction": share}
         for name, (section, key) in SETTINGS.items():
             if (value := getattr(self, name)) is not None:
                 values[section][key] = plain(value)
+        start.refuse_idle(from_dict(values))
         if few:
             values["text"]["min_count"] = 1
         if self.random_state is not None:

@@ -7,6 +7,7 @@ no data are called here one by one; and what the rest ask for is asked here of t
 
 import gc
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -31,7 +32,15 @@ from sklearn.preprocessing import FunctionTransformer, MultiLabelBinarizer
 from sklearn.utils import estimator_checks, get_tags
 
 import labelgraph_jax as lg
-from labelgraph_jax.config import Config, DataConfig, TrainingConfig, to_dict
+from labelgraph_jax.config import (
+    Config,
+    ConfigError,
+    DataConfig,
+    GraphConfig,
+    TrainingConfig,
+    from_dict,
+    to_dict,
+)
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.estimator_targets import Targets, read_matrix
 from labelgraph_jax.predictors.label_model import LabelModel
@@ -359,6 +368,33 @@ def test_parameters_stand_above_the_config_and_its_data_is_not_read(
     assert lg.LabelGraphClassifier(config=path)._config(few=True).training.epochs == 3
     with pytest.raises(ValueError, match=r"text.encoder must be one of .* got 'nono'"):
         lg.LabelGraphClassifier(encoder="nono").fit(["a"], [["x"]])
+
+
+def test_a_parameter_without_effect_is_refused_and_says_when_it_is_read(
+    tmp_path: Path,
+) -> None:
+    message = (
+        r"graph.initialisation='identity' has no effect in this run: it is read only "
+        r"with graph.layers>=1"
+    )
+    for given in (
+        {"graph_initialisation": "identity"},
+        {"config": {"graph": {"initialisation": "identity"}}},
+        {"config": Config(graph=GraphConfig(initialisation="identity"))},
+    ):
+        with pytest.raises(ConfigError, match=message):
+            small(**given).fit(TEXTS, NAMES)
+    with pytest.raises(ConfigError, match=message):
+        lg.fit(TEXTS, NAMES, graph_layers=0, graph_initialisation="identity")
+    path = tmp_path / "settings.json"
+    path.write_text('{"mixture": {"experts": 3}}', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"mixture.experts=3 has no effect"):
+        lg.LabelGraphClassifier(config=path)._config(few=False)
+    # Nobody chose what a run's config.json writes out.
+    written = from_dict({"graph": {"layers": 0, "initialisation": "identity"}})
+    path.write_text(json.dumps(to_dict(written)), encoding="utf-8")
+    config = lg.LabelGraphClassifier(config=path, epochs=2)._config(few=True)
+    assert config.graph.initialisation == "identity"
 
 
 def test_a_saved_classifier_is_a_work_directory(
