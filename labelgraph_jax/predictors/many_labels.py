@@ -4,9 +4,9 @@ Whether a run is one of these follows from its settings and the number of its la
 alone, so that training, evaluation and prediction agree.
 """
 
-import os
-from pathlib import Path
 from typing import Any
+
+import psutil
 
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.config.settings import whole_number
@@ -114,11 +114,8 @@ def is_complete(config: Config) -> bool:
 def free_bytes() -> int:
     """Memory of this machine that is free or can be freed; 0 where nobody says."""
     try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
+        return int(psutil.virtual_memory().available)
+    except OSError:
         return 0
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import psutil
 
 import labelgraph_jax
 from labelgraph_jax.cli.doctor.facts import Folder, ProcessFacts
@@ -102,19 +103,13 @@ def usable_cores() -> int | None:
     return cores
 
 
-def read_memory(
-    meminfo: str = "/proc/meminfo", cgroup: str = "/sys/fs/cgroup"
-) -> tuple[int | None, int | None]:
+def read_memory(cgroup: str = "/sys/fs/cgroup") -> tuple[int | None, int | None]:
     """Bytes of RAM, and how many are free; a container's limit counted."""
     try:
-        rows = dict(
-            line.split(":", 1) for line in Path(meminfo).read_text().splitlines()
-        )
-        total, free = (
-            int(rows[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable")
-        )
-    except (OSError, KeyError, ValueError, IndexError):
+        memory = psutil.virtual_memory()
+    except OSError:
         return None, None
+    total, free = int(memory.total), int(memory.available)
     with contextlib.suppress(OSError, ValueError):
         most = int(Path(cgroup, "memory.max").read_text())
         used = int(Path(cgroup, "memory.current").read_text())
