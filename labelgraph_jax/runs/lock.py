@@ -1,8 +1,9 @@
 """One live run for a work directory: a lock that names its owner.
 
 The lock is the operating system's (`flock`), so that a run which is killed lets go of
-it. Storage that knows no locks between machines (a mounted bucket) keeps apart only the
-runs of one machine.
+it; `filelock` has no shared lock, by which `holder` asks without taking. Storage that
+knows no locks between machines (a mounted bucket) keeps apart only the runs of one
+machine.
 """
 
 import contextlib

@@ -180,7 +180,7 @@ def check_no_shares(texts: Collection[str], name: str) -> None:
         )
 
 
-def check_some_zero(fields: Collection[Any], name: str) -> None:
+def check_some_zero(fields: Collection[object], name: str) -> None:
     """Refuse 0/1 columns that never say 0, in which nothing can be learned.
 
     Raises:

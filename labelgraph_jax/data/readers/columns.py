@@ -48,6 +48,12 @@ _COLUMN_DELIMITERS = (",", ";", "\t", "|")
 _LONGEST_FIELD = 2**31 - 1
 
 
+Row = Sequence[object] | Mapping[str, object]
+"""The fields of a row in the order of a header, or an object that may lack some."""
+NumberedRow = tuple[int, Row]
+"""A row behind the number of its (first) line."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Rows:
     """Named columns and rows, each with the number of its (first) line.
@@ -66,17 +72,17 @@ class Rows:
 
     name: str
     header: tuple[str, ...]
-    rows: Iterable[tuple[int, Any]]
+    rows: Iterable[NumberedRow]
     nested: bool = False
     keyed: bool = False
     classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     delimiter: str = ""
     has_header: bool = True
 
-    def getter(self, column: str) -> Callable[[Any], Any]:
+    def getter(self, column: str) -> Callable[[Row], object]:
         """Return a function that takes a column's field out of a row."""
         if self.keyed:
-            return lambda row: row.get(column, ABSENT)
+            return operator.methodcaller("get", column, ABSENT)
         return operator.itemgetter(self.header.index(column))
 
 
@@ -382,7 +388,7 @@ def _rows_of(
     return Rows(name, tuple(names), rows, nested=True, classes=classes)
 
 
-def _class_names(feature: Any) -> tuple[str, ...]:
+def _class_names(feature: object) -> tuple[str, ...]:
     """The names of a ClassLabel, alone or in a list; () of another feature."""
     if isinstance(feature, list):
         return _class_names(feature[0]) if len(feature) == 1 else ()

@@ -17,7 +17,7 @@ from labelgraph_jax.data.readers.lines import read_lines
 _BREAKS = re.compile(r"[\t\r\n\v\f]")
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as an error message shows it: one short line."""
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -50,17 +50,16 @@ def text_names(column: str, header: Collection[str]) -> tuple[str, ...]:
     return tuple(name.strip() for name in column.split(",") if name.strip())
 
 
-def joined_text(values: Iterable[Any], absent: Any) -> Any:
+def joined_text(values: Iterable[object], absent: object) -> object:
     """The texts of several columns as one, a blank line between them; blank ones and
     those that are absent or null are left out, what is no text comes as it is."""
     values = list(values)
-    nothing = (None, absent)
     # A data frame writes NaN where it has no text.
-    given = [v for v in values if not any(v is n for n in nothing) and v == v]
-    wrong = [value for value in given if not isinstance(value, str)]
-    if wrong or not given:
-        return [*wrong, *values][0]
-    return "\n\n".join(text.strip() for text in given if text.strip())
+    given = [v for v in values if not any(v is n for n in (None, absent)) and v == v]
+    texts = [value.strip() for value in given if isinstance(value, str)]
+    if len(texts) < len(given) or not given:
+        return next((v for v in given if not isinstance(v, str)), values[0])
+    return "\n\n".join(filter(None, texts))
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -102,7 +101,7 @@ def _refuse_constant(constant: str) -> NoReturn:
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def check_string(value: Any, where: str, name: str) -> str:
+def check_string(value: object, where: str, name: str) -> str:
     """A field that is a string, perhaps a blank one.
 
     Raises:
@@ -114,7 +113,7 @@ def check_string(value: Any, where: str, name: str) -> str:
 
 
 def check_text(
-    value: Any, where: str, name: str = "text", *, blank: bool = False
+    value: object, where: str, name: str = "text", *, blank: bool = False
 ) -> str:
     """The text of a document.
 
@@ -134,7 +133,7 @@ def check_text(
     return text
 
 
-def check_id(value: Any, where: str) -> str:
+def check_id(value: object, where: str) -> str:
     """The id of a document, as a string.
 
     Raises:
@@ -151,7 +150,7 @@ def check_id(value: Any, where: str) -> str:
     return value
 
 
-def check_labels(value: Any, where: str, name: str = "labels") -> tuple[str, ...]:
+def check_labels(value: object, where: str, name: str = "labels") -> tuple[str, ...]:
     """The labels of a document, in order; a repeated one is kept once.
 
     Raises:
@@ -195,7 +194,7 @@ def check_features(fields: Mapping[str, Any], where: str) -> Features:
 
 
 def check_probabilities(
-    fields: Mapping[str, Any], labels: Collection[str], where: str
+    fields: Mapping[str, object], labels: Collection[str], where: str
 ) -> dict[str, float] | None:
     """The probabilities of labels, `{"grain": 0.8}`; None where there are none.
 
@@ -221,7 +220,7 @@ def check_probabilities(
     return {label: float(p) for label, p in value.items()}
 
 
-def check_tasks(value: Any, where: str) -> dict[str, tuple[str, ...] | None] | None:
+def check_tasks(value: object, where: str) -> dict[str, tuple[str, ...] | None] | None:
     """The labels per task of a document; null stands for not annotated.
 
     Raises:

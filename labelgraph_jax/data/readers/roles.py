@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.config.wording import nearest_names
@@ -25,7 +25,7 @@ from labelgraph_jax.data.readers.cells import (
     column_style,
     find_delimiter,
 )
-from labelgraph_jax.data.readers.columns import ABSENT, NUMBERED, Rows
+from labelgraph_jax.data.readers.columns import ABSENT, NUMBERED, NumberedRow, Rows
 from labelgraph_jax.data.readers.fields import check_labels, shown, text_names
 
 TOKENS = ("doc_token", "token", "tokens")
@@ -55,7 +55,7 @@ _HEADER_WORDS = {
 
 
 def settle(
-    parts_read: Sequence[tuple[Rows, Sequence[tuple[int, Any]]]],
+    parts_read: Sequence[tuple[Rows, Sequence[NumberedRow]]],
     options: ReadingConfig,
     *,
     format: str = "",
@@ -80,7 +80,7 @@ def settle(
     rows, content = parts_read[0]
     trained = layout or Layout()
     if trained.ask and not rows.has_header and content:
-        _check_numbered(rows, content)
+        _check_numbered(rows, cast(Any, content))
     by_name = {name.lower(): name for name in reversed(rows.header)}
     is_table = layout is None and format != "rows"
     text = _text_column(rows, content, options, trained, by_name, is_table)
@@ -141,7 +141,7 @@ def settle(
     )
 
 
-def is_flag(value: Any) -> bool | None:
+def is_flag(value: object) -> bool | None:
     """True, False, or None where nothing is known.
 
     Raises:
@@ -172,7 +172,7 @@ def names_columns(first: str, options: ReadingConfig, layout: Layout | None) -> 
 
 def _text_column(
     rows: Rows,
-    content: Sequence[tuple[int, Any]],
+    content: Sequence[NumberedRow],
     options: ReadingConfig,
     trained: Layout,
     by_name: Mapping[str, str],
@@ -198,7 +198,7 @@ def _text_column(
     )
 
 
-def _wordiest(rows: Rows, content: Sequence[tuple[int, Any]]) -> str:
+def _wordiest(rows: Rows, content: Sequence[NumberedRow]) -> str:
     """The column whose fields have most words, if they have several; or nothing."""
     words = {
         name: sum(len(str(get(row)).split()) for _, row in content[:1_000])
@@ -262,7 +262,7 @@ def _no_column(rows: Rows, name: str, role: str) -> DataError:
 
 def _style(
     rows: Rows,
-    content: Sequence[tuple[int, Any]],
+    content: Sequence[NumberedRow],
     names: tuple[str, ...],
     options: ReadingConfig,
     trained: Layout,
@@ -318,7 +318,7 @@ def _style(
 
 def _with_new_flags(
     rows: Rows,
-    content: Sequence[tuple[int, Any]],
+    content: Sequence[NumberedRow],
     names: tuple[str, ...],
     rest: Iterable[str],
     options: ReadingConfig,
@@ -339,7 +339,7 @@ def _with_new_flags(
 
 
 def _cells(
-    rows: Rows, content: Sequence[tuple[int, Any]], column: str
+    rows: Rows, content: Sequence[NumberedRow], column: str
 ) -> tuple[dict[str, int], Counter[str]]:
     """The texts of a column that are not blank: their first lines and their counts."""
     get = rows.getter(column)
@@ -353,7 +353,7 @@ def _cells(
     return lines, counts
 
 
-def _check_numbered(rows: Rows, content: Sequence[tuple[int, Any]]) -> None:
+def _check_numbered(rows: Rows, content: Sequence[tuple[int, list[str]]]) -> None:
     """Refuse a TSV without a header that has one by the looks of it, or whose text does
     not stand last.
 

@@ -10,7 +10,7 @@ from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.cells import WHOLE, markup_list, written_list
-from labelgraph_jax.data.readers.columns import ABSENT, Rows
+from labelgraph_jax.data.readers.columns import ABSENT, NumberedRow, Row, Rows
 from labelgraph_jax.data.readers.fields import (
     DocumentList,
     check_features,
@@ -34,7 +34,7 @@ from labelgraph_jax.data.readers.roles import (
     settle,
 )
 
-Labels = Callable[[Any, str], tuple[tuple[str, ...], tuple[str, ...]]]
+Labels = Callable[[Row, str], tuple[tuple[str, ...], tuple[str, ...]]]
 """`labels(row, where)` -> a document's labels, and those it is not annotated for."""
 
 
@@ -81,7 +81,7 @@ def read_table_rows(
 
 def documents_of(
     rows: Rows,
-    content: Sequence[tuple[int, Any]],
+    content: Sequence[NumberedRow],
     layout: Layout,
     labels: Mode,
     complain: Complain,
@@ -105,7 +105,8 @@ def documents_of(
     judged = rows.keyed and "answer" in rows.header and labels != "ignored"
     for number, row in content:
         where = f"{rows.name}:{number}"
-        if judged and row.get("answer", "accept") != "accept":
+        fields = row if isinstance(row, Mapping) else {}
+        if judged and fields.get("answer", "accept") != "accept":
             continue
         try:
             value = getters[0](row)
@@ -114,13 +115,13 @@ def documents_of(
             if blank and value is None:
                 value = ""
             text, features = "", None
-            if value is ABSENT and "features" in row:
-                features = check_features(row, where)
+            if value is ABSENT and "features" in fields:
+                features = check_features(fields, where)
             elif value is ABSENT:
-                others = len(row.keys() - {*layout.label_columns, "id", *LABEL_NAMES})
+                others = fields.keys() - {*layout.label_columns, "id", *LABEL_NAMES}
                 raise DataError(
                     f"{where}: must have {json.dumps(column)}; the keys are: "
-                    f"{', '.join(row) or 'none'}"
+                    f"{', '.join(fields) or 'none'}"
                     + ("; text_column names the text's" if others else "")
                 )
             else:
@@ -146,8 +147,8 @@ def documents_of(
                 tasks=tasks,
                 unannotated=missing,
                 features=features,
-                probabilities=check_probabilities(row, names, where)
-                if rows.keyed and labels != "ignored"
+                probabilities=check_probabilities(fields, names, where)
+                if labels != "ignored"
                 else None,
                 labelled=labelled,
             )
@@ -157,7 +158,7 @@ def documents_of(
 
 
 def _labels_reader(
-    rows: Rows, content: Sequence[tuple[int, Any]], layout: Layout, labels: Mode
+    rows: Rows, content: Sequence[NumberedRow], layout: Layout, labels: Mode
 ) -> Labels:
     columns, style = layout.label_columns, layout.label_style
     if labels == "ignored":
@@ -167,7 +168,7 @@ def _labels_reader(
     getters = {name: rows.getter(name) for name in columns}
     if style == "flags":
 
-        def flags(row: Any, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        def flags(row: Row, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
             read = {name: _flag(get(row), name, where) for name, get in getters.items()}
             names = tuple(name for name, flag in read.items() if flag)
             return names, tuple(name for name, flag in read.items() if flag is None)
@@ -175,7 +176,7 @@ def _labels_reader(
         return flags
     if style == "names":
 
-        def named(row: Any, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        def named(row: Row, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
             given = (get(row) for get in getters.values())
             kept = [v for v in given if v is not None and v is not ABSENT and v != ""]
             if not kept and len(columns) == 1 and labels == "required":
@@ -188,7 +189,7 @@ def _labels_reader(
     if style == "switches":
         return _switches(get, name, content, rows.keyed)
 
-    def listed(row: Any, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def listed(row: Row, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         value = get(row)
         if value is ABSENT and labels == "required":
             return _absent(row, labels, where), ()
@@ -210,10 +211,11 @@ def _labels_reader(
     return listed
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     """A label that is a text or a number; a whole number is written as one."""
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value) if whole else value).strip()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
 def _divided(cell: str, layout: Layout, where: str) -> list[str]:
@@ -237,15 +239,15 @@ def _divided(cell: str, layout: Layout, where: str) -> list[str]:
 
 
 def _switches(
-    get: Callable[[Any], Any],
+    get: Callable[[Row], object],
     name: str,
-    content: Sequence[tuple[int, Any]],
+    content: Sequence[NumberedRow],
     keyed: bool,
 ) -> Labels:
     """Labels of objects `{label: 0 or 1}`; where some of them say 0, a label that one
     lacks is not annotated, and so is one that is null (of structs every key is)."""
 
-    def items(row: Any) -> Mapping[str, Any] | None:
+    def items(row: Row) -> Mapping[str, object] | None:
         value = get(row)
         if isinstance(value, list) and all(isinstance(v, tuple) for v in value):
             value = dict(value)  # a parquet map
@@ -258,7 +260,7 @@ def _switches(
             every.setdefault(key)
             denies = denies or (not value and value is not None)
 
-    def read(row: Any, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def read(row: Row, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         found = items(row)
         if found is None:
             raise DataError(
@@ -275,7 +277,7 @@ def _switches(
     return read
 
 
-def _flag(value: Any, column: str, where: str) -> bool | None:
+def _flag(value: object, column: str, where: str) -> bool | None:
     """True, False, or None where the document is not annotated for the label."""
     try:
         return is_flag(value)
@@ -287,7 +289,7 @@ def _flag(value: Any, column: str, where: str) -> bool | None:
         ) from None
 
 
-def _class(value: Any, classes: Sequence[str], where: str) -> str:
+def _class(value: object, classes: Sequence[str], where: str) -> str:
     if isinstance(value, int) and 0 <= value < len(classes):
         return classes[value]
     raise DataError(
@@ -296,14 +298,13 @@ def _class(value: Any, classes: Sequence[str], where: str) -> str:
     )
 
 
-def _unannotated(row: Any, rows: Rows) -> tuple[str, ...]:
-    if not rows.keyed or "unannotated" not in row:
+def _unannotated(row: Row, rows: Rows) -> tuple[str, ...]:
+    if not isinstance(row, Mapping) or "unannotated" not in row:
         return ()
-    where = rows.name
-    return check_labels(row["unannotated"], where, "unannotated")
+    return check_labels(row["unannotated"], rows.name, "unannotated")
 
 
-def _absent(row: Any, labels: Mode, where: str) -> tuple[str, ...]:
+def _absent(row: Row, labels: Mode, where: str) -> tuple[str, ...]:
     """No labels, where a document may say nothing about them.
 
     Raises:
@@ -312,7 +313,7 @@ def _absent(row: Any, labels: Mode, where: str) -> tuple[str, ...]:
     if labels != "required" or not isinstance(row, Mapping):
         return ()
     tasks = row.get(TASKS_NAME)
-    if tasks:
+    if tasks and isinstance(tasks, Mapping):
         raise DataError(
             f'{where}: must have "labels", or one of its tasks must be chosen; the '
             f"tasks are: {', '.join(tasks)}"

@@ -7,7 +7,8 @@
     rows columns                of a matrix of the repository, such as trn_X_Y.txt
     17:1.0 3:1.0                one row of it
 
-What a row gets wrong is a `DataError` with file and line.
+What a row gets wrong is a `DataError` with file and line, which `load_svmlight_file` of
+scikit-learn does not say; nor does it read these headers.
 """
 
 from __future__ import annotations
@@ -155,7 +156,11 @@ def labelled_rows(
             seen += 1
             continue
         try:
-            _refuse_hole(seen, where)
+            if seen:
+                raise DataError(
+                    f"{where}: a row must not follow a blank line; there are {seen} "
+                    "before it"
+                )
             documents.append(_labelled(line, where, number, header, ignore_labels))
         except DataError as error:
             wrong += 1
@@ -171,13 +176,6 @@ def check_row_count(name: str, said: int, rows: int) -> None:
     """Raise a DataError where a file has other rows than its header says."""
     if rows != said:
         raise DataError(f"{name}: the header says {said:,} rows; the file has {rows:,}")
-
-
-def _refuse_hole(blank: int, where: str) -> None:
-    if blank:
-        raise DataError(
-            f"{where}: a row must not follow a blank line; there are {blank} before it"
-        )
 
 
 def _labelled(

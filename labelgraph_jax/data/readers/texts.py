@@ -21,6 +21,7 @@ from labelgraph_jax.data.labels import tasks as label_sets
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.data.readers.columns import (
     FORMATS,
+    NumberedRow,
     Rows,
     format_of,
     numbered_table,
@@ -239,7 +240,7 @@ def _read(
 ) -> tuple[list[Document], Layout]:
     """The documents of sources: what each is called, it itself, and its lines."""
     found: list[Document] = []
-    tables: list[tuple[Rows, list[tuple[int, Any]]]] = []
+    tables: list[tuple[Rows, list[NumberedRow]]] = []
     format, labels = request.format, request.labels
     for name, source, lines in sources:
         ahead: list[Line] = []

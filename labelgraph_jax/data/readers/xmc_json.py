@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.readers.fields import (
@@ -56,7 +55,7 @@ def read_json_split(path: Path, names: Sequence[str]) -> list[Document]:
     return documents.finish()
 
 
-def _targets(fields: dict[str, Any], where: str, count: int) -> list[int]:
+def _targets(fields: dict[str, object], where: str, count: int) -> list[int]:
     targets = fields.get("target_ind")
     if not isinstance(targets, list) or not all(type(t) is int for t in targets):
         raise DataError(

@@ -21,6 +21,7 @@ from labelgraph_jax.data.files import standard_input
 from labelgraph_jax.data.readers.columns import (
     FORMATS,
     UNNAMED,
+    NumberedRow,
     Rows,
     format_of,
     read_rows,
@@ -230,7 +231,7 @@ def _joined(name: str, shards: Sequence[Rows]) -> Rows:
                 f"{', '.join(sorted(differing)) or 'their format'}"
             )
 
-    def rows() -> Iterator[tuple[int, Any]]:
+    def rows() -> Iterator[NumberedRow]:
         number = 0
         for shard in shards:
             getters = [shard.getter(column) for column in first.header]
@@ -241,7 +242,7 @@ def _joined(name: str, shards: Sequence[Rows]) -> Rows:
     return dataclasses.replace(first, name=name, header=tuple(header), rows=rows())
 
 
-def table_of(name: str, columns: Mapping[str, Iterable[Any]]) -> Table:
+def table_of(name: str, columns: Mapping[str, Iterable[object]]) -> Table:
     """A table from columns in memory, each as a column of a file would be read.
 
     Raises:
@@ -254,14 +255,14 @@ def table_of(name: str, columns: Mapping[str, Iterable[Any]]) -> Table:
     return _table(name, tuple(columns), enumerate(zip(*lists, strict=True), start=1))
 
 
-class _Codes(dict[Any, int]):
+class _Codes(dict[object, int]):
     """Numbers the distinct fields of a column in the order they come."""
 
-    def __missing__(self, field: Any) -> int:
+    def __missing__(self, field: object) -> int:
         self[field] = len(self)
         return len(self) - 1
 
-    def of(self, fields: Sequence[Any]) -> np.ndarray:
+    def of(self, fields: Sequence[object]) -> np.ndarray:
         try:
             return np.fromiter(map(self.__getitem__, fields), np.int32, len(fields))
         except TypeError:  # lists and objects, which no dictionary takes
@@ -269,9 +270,7 @@ class _Codes(dict[Any, int]):
             return np.fromiter(map(self.__getitem__, keys), np.int32, len(fields))
 
 
-def _table(
-    name: str, header: Sequence[str], rows: Iterable[tuple[int, Sequence[Any]]]
-) -> Table:
+def _table(name: str, header: Sequence[str], rows: Iterable[NumberedRow]) -> Table:
     numbers: list[int] = []
     # A table has many rows and few distinct fields: only those are looked at.
     codes = [_Codes() for _ in header]
@@ -312,7 +311,7 @@ class _Column(NamedTuple):
 
 
 def _column(
-    distinct: list[Any], codes: np.ndarray, name: str, lines: np.ndarray, column: str
+    distinct: list[object], codes: np.ndarray, name: str, lines: np.ndarray, column: str
 ) -> _Column:
     """The fields of a column as numbers where they all are, else as texts or lists."""
     listed = any(isinstance(value, tuple) for value in distinct)
@@ -355,7 +354,7 @@ def _column(
     return _Column(_objects(texts)[codes])
 
 
-def _objects(fields: Sequence[Any]) -> np.ndarray:
+def _objects(fields: Sequence[object]) -> np.ndarray:
     values = np.empty(len(fields), object)
     # One by one: numpy would make two dimensions of tuples.
     for i, field in enumerate(fields):
@@ -363,7 +362,7 @@ def _objects(fields: Sequence[Any]) -> np.ndarray:
     return values
 
 
-def _items(value: Any) -> str:
+def _items(value: object) -> str:
     """The kind of the first item of a list."""
     first = value[0] if isinstance(value, tuple) and value else ""
     return "texts" if isinstance(first, str) else "numbers"
@@ -376,12 +375,13 @@ def _alike(lists: Sequence[Any]) -> list[Any]:
     return [items and tuple(map(float, items)) for items in lists]
 
 
-def _is_flat(value: Any) -> bool:
+def _is_flat(value: object) -> bool:
     """True for a field without an object, or a list of objects or of lists."""
     items = value if isinstance(value, tuple) else [value]
     return not any(isinstance(item, _NESTING) for item in items)
 
 
-def _in_order(rows: Rows) -> Iterator[tuple[int, tuple[Any, ...]]]:
+def _in_order(rows: Rows) -> Iterator[NumberedRow]:
     for number, fields in rows.rows:
+        assert isinstance(fields, Mapping)
         yield number, tuple(fields.get(column) for column in rows.header)

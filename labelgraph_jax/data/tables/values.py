@@ -11,7 +11,6 @@ import datetime
 import decimal
 import math
 import re
-from typing import Any
 
 import numpy as np
 
@@ -128,7 +127,7 @@ def parse_quantity(text: str, notation: str = "") -> float | None:
     return int(days or 0) * 86400.0 + (-size if sign == "-" else size)
 
 
-def seconds(value: Any) -> float | None:
+def seconds(value: object) -> float | None:
     """A date, time, or difference of times as seconds, UTC where no zone is said; None
     where it is none, or pandas' or numpy's NaT.
 
@@ -254,14 +253,14 @@ def says_more(text: str, number: float) -> bool:
 class Opaque:
     """A key for what no dictionary takes and no model reads: an object, a set."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: object) -> None:
         self.value = value
 
     def __repr__(self) -> str:
         return " ".join(repr(self.value).split())
 
 
-def as_key(field: Any) -> Any:
+def as_key(field: object) -> object:
     """A field as a dictionary takes it: lists and arrays as tuples, an array without
     axes as its one value, other things that have no hash as `Opaque`."""
     # Series, frames and arrays of other libraries; a masked array is numpy's own.
@@ -278,7 +277,7 @@ def as_key(field: Any) -> Any:
     return field
 
 
-def as_given(field: Any) -> Any:
+def as_given(field: object) -> object:
     """A field as a message shows it: a list as one, whole numbers without quotes."""
     if not isinstance(field, tuple):
         return field
@@ -286,7 +285,7 @@ def as_given(field: Any) -> Any:
     return [int(item) for item in field] if whole else list(field)
 
 
-def typed_value(value: Any) -> float | str | None:
+def typed_value(value: object) -> float | str | None:
     """A field of a file as a number, a text or nothing."""
     if type(value).__name__ in _NONE_TYPES:
         return None
@@ -312,7 +311,7 @@ def field_number(field: float | str | None) -> float | None:
     return parse_number(field)
 
 
-def field_text(field: float | str | None, original: Any) -> str | None:
+def field_text(field: float | str | None, original: object) -> str | None:
     """A field of a column of names as a text; None where it says that it is missing.
 
     Args:
@@ -327,7 +326,7 @@ def field_text(field: float | str | None, original: Any) -> str | None:
     return None if is_gap else field
 
 
-def list_items(value: Any) -> tuple[str, ...] | tuple[float, ...] | None:
+def list_items(value: object) -> tuple[str, ...] | tuple[float, ...] | None:
     """A list of texts, each once, or of numbers: names where all are whole.
 
     Raises:

@@ -33,6 +33,7 @@ from labelgraph_jax.deploy.serve.metrics import Metrics
 from labelgraph_jax.deploy.serve.scoring import Asked
 from labelgraph_jax.deploy.serve.service import Service
 from labelgraph_jax.deploy.serve.versions import require_loopback
+from labelgraph_jax.predictors.model import Model
 
 PATHS = frozenset(
     f"/{name}"
@@ -119,7 +120,7 @@ def make_app(
     return Guard(app, limits, metrics, app.state.paths, hosts, say, log)
 
 
-def _json(value: Any, status: int = 200, **headers: str) -> Response:
+def _json(value: object, status: int = 200, **headers: str) -> Response:
     body = json_line(value).encode()
     return Response(body, status, headers, media_type="application/json")
 
@@ -194,7 +195,7 @@ def _add_row_prediction(app: FastAPI, service: Service, limits: Limits) -> None:
         return _json({"model": version, "rows": found})
 
 
-def _check_chunked(model: Any, asked: Asked, names: tuple[str, ...]) -> None:
+def _check_chunked(model: Model, asked: Asked, names: tuple[str, ...]) -> None:
     kept = model.most_labels
     if asked.scores or names:
         raise RefusedError(

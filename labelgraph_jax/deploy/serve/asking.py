@@ -1,4 +1,8 @@
-"""The body of a request, read and checked by hand: each refusal says what must hold."""
+"""The body of a request, read and checked by hand: each refusal says what must hold.
+
+pydantic describes it on the page of the service; the errors of its checks do not say
+what was got, and the limits of a service are none of its types.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -89,7 +93,7 @@ class Refusal(BaseModel):
     error: str = Field(description="What must hold, and what was got.")
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes) -> object:
     """A JSON value.
 
     Raises:
@@ -139,16 +143,18 @@ def read_row_question(
     """
     fields = _fields(body, ROWS_KNOWN)
     rows, _ = _one_or_several(fields, "row", "objects", limits)
+    read = []
     for place, row in enumerate(rows):
         if not isinstance(row, dict) or not row:
             got = "an empty one" if row == {} else _kind(row)
             raise _wrong(
                 f"row {place} must be an object of values by column; got {got}"
             )
-    return rows, Asked(scores=_scores(fields))
+        read.append(row)
+    return read, Asked(scores=_scores(fields))
 
 
-def _fields(body: bytes, known: tuple[str, ...]) -> dict[str, Any]:
+def _fields(body: bytes, known: tuple[str, ...]) -> dict[str, object]:
     fields = read_json(body)
     if not isinstance(fields, dict):
         raise _wrong(f"the body must be a JSON object; got {_kind(fields)}")
@@ -162,7 +168,7 @@ def _fields(body: bytes, known: tuple[str, ...]) -> dict[str, Any]:
     return fields
 
 
-def _scores(fields: Mapping[str, Any]) -> bool:
+def _scores(fields: Mapping[str, object]) -> bool:
     scores = fields.get("scores", False)
     if not isinstance(scores, bool):
         raise _wrong(f"scores must be true or false; got {_kind(scores)}")
@@ -170,8 +176,8 @@ def _scores(fields: Mapping[str, Any]) -> bool:
 
 
 def _one_or_several(
-    fields: Mapping[str, Any], one: str, kind: str, limits: Limits
-) -> tuple[list[Any], bool]:
+    fields: Mapping[str, object], one: str, kind: str, limits: Limits
+) -> tuple[list[object], bool]:
     """Values under `text` or `texts`, `row` or `rows`; whether under the latter.
 
     Args:
@@ -200,7 +206,7 @@ def _one_or_several(
     return values, True
 
 
-def _text(text: Any, where: str, limits: Limits) -> str:
+def _text(text: object, where: str, limits: Limits) -> str:
     if not isinstance(text, str):
         raise _wrong(f"{where} must be a string; got {_kind(text)}")
     if len(text) > limits.max_characters:
@@ -219,7 +225,7 @@ def _text(text: Any, where: str, limits: Limits) -> str:
     return text
 
 
-def _top_k(fields: Mapping[str, Any], limits: Limits) -> int:
+def _top_k(fields: Mapping[str, object], limits: Limits) -> int:
     top_k = fields.get("top_k", 0)
     if type(top_k) is not int:
         raise _wrong(f"top_k must be an integer; got {_kind(top_k)}")
@@ -228,7 +234,7 @@ def _top_k(fields: Mapping[str, Any], limits: Limits) -> int:
     return top_k
 
 
-def _names(fields: Mapping[str, Any], limits: Limits) -> tuple[str, ...]:
+def _names(fields: Mapping[str, object], limits: Limits) -> tuple[str, ...]:
     names = fields.get("labels", [])
     if not isinstance(names, list):
         raise _wrong(f"labels must be a list of names; got {_kind(names)}")
@@ -269,7 +275,7 @@ def _short(value: str) -> str:
     return repr(value if len(value) <= 60 else value[:57] + "...")
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     names = {
         dict: "an object",
         list: "a list",

@@ -1,4 +1,7 @@
-"""Connections: uvicorn's HTTP/1.1, with a limit of time and of number, and reasons."""
+"""Connections: uvicorn's HTTP/1.1, with a limit of time and of number, and reasons.
+
+uvicorn's own `limit_concurrency` gives no reason, and it waits for a head for ever.
+"""
 
 import asyncio
 import http

@@ -43,7 +43,7 @@ class Waiting:
         arrived: seconds, of a clock that all share.
     """
 
-    job: Any
+    job: Job
     place: int
     text: Text
     arrived: float

@@ -1,12 +1,14 @@
 """Checks of the arguments of figures: arrays of numbers of matching lengths."""
 
 from collections.abc import Sequence, Sized
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def numbers(what: str, values: Any, shape: str, *, absent: bool = False) -> np.ndarray:
+def numbers(
+    what: str, values: ArrayLike, shape: str, *, absent: bool = False
+) -> np.ndarray:
     """`values` as float64.
 
     Args:

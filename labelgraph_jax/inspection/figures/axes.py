@@ -1,15 +1,17 @@
 """Axes to draw on, in one style; names beside points, thinned where they would meet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from labelgraph_jax.inspection.figures.arguments import plain_text
 from labelgraph_jax.inspection.figures.fonts import families
 from labelgraph_jax.inspection.figures.palette import GRID, ink
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -76,7 +78,11 @@ def put_title(ax: "Axes", title: str, legend_rows: int = 0) -> None:
 
 
 def legend_above(
-    ax: "Axes", title: str, *, columns: int = 4, handles: Any = None
+    ax: "Axes",
+    title: str,
+    *,
+    columns: int = 4,
+    handles: "Sequence[Artist] | None" = None,
 ) -> None:
     """A legend without a frame above the axes, where it covers nothing, and a title;
     in fewer columns where the figure is too narrow."""
@@ -117,7 +123,7 @@ def name_points(
     names: list[str],
     order: Iterable[int],
     *,
-    areas: Any = 9.0,
+    areas: ArrayLike = 9.0,
     fontsize: float = SMALL,
 ) -> int:
     """Write names beside points where they meet no other name nor leave the axes.

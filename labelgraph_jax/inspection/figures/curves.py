@@ -1,9 +1,10 @@
 """Curves: what training did, how far probabilities are to be trusted, thresholds."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from labelgraph_jax.functional.metrics.calibration import (
     CalibrationBins,
@@ -29,6 +30,7 @@ from labelgraph_jax.inspection.figures.palette import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 PREFIX = "validation/"
@@ -80,7 +82,7 @@ def learning_curves(
             "hold 'step' and 'loss' or 'validation/...'"
         )
     ax = open_axes(ax)
-    handles: list[Any] = []
+    handles: list[Artist] = []
     if len(steps_loss):
         handles += ax.plot(*steps_loss.T, color=GRID, lw=1.0, label="loss of a batch")
     if len(loss):
@@ -112,8 +114,8 @@ def learning_curves(
 
 
 def threshold_curves(
-    curves: Mapping[str, Any],
-    thresholds: Any,
+    curves: Mapping[str, ArrayLike],
+    thresholds: ArrayLike,
     *,
     chosen: float | None,
     title: str = "",
@@ -161,7 +163,7 @@ def threshold_curves(
 
 
 def precision_recall_curves(
-    curves: Mapping[str, tuple[Any, Any]],
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,
     title: str = "",
     ax: "Axes | None" = None,
@@ -198,8 +200,8 @@ def precision_recall_curves(
 
 
 def reliability_diagram(
-    probabilities: Any,
-    targets: Any = None,
+    probabilities: ArrayLike | CalibrationBins,
+    targets: ArrayLike | None = None,
     *,
     predicted: CalibrationBins | None = None,
     bins: int = 10,
@@ -293,7 +295,7 @@ def reliability_diagram(
     return ax
 
 
-def _series(history: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+def _series(history: Sequence[Mapping[str, float]], name: str) -> np.ndarray:
     """The steps and finite values of a name, `[K, 2]`."""
     points = [
         (line["step"], line[name])

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from labelgraph_jax.inspection.figures.arguments import label_names, numbers
 from labelgraph_jax.inspection.figures.axes import (
@@ -38,7 +39,7 @@ LONGEST = 40
 
 
 def label_confusion(
-    matrix: Any,
+    matrix: ArrayLike,
     names: Sequence[str],
     *,
     title: str = "",
@@ -76,7 +77,7 @@ def label_confusion(
 
 
 def adjacency_heat_map(
-    matrix: Any,
+    matrix: ArrayLike,
     names: Sequence[str],
     *,
     title: str = "",
@@ -107,7 +108,7 @@ def adjacency_heat_map(
 
 
 def gate_weights(
-    weights: Any,
+    weights: ArrayLike,
     task_names: Sequence[str],
     *,
     title: str = "",
@@ -240,7 +241,7 @@ def _ticks(
         _thin(columns, wide * scale * box.width, ax.set_xticks)
 
 
-def _thin(names: Sequence[str], length: float, place: Callable[..., Any]) -> None:
+def _thin(names: Sequence[str], length: float, place: Callable[..., object]) -> None:
     """Every name, or every second, third ..., along so many points."""
     room = max(length / len(names), 1e-6)
     every = max(1, math.ceil(LEAST / room))

@@ -1,9 +1,10 @@
 """Metrics with their intervals, and F1 by how often training has a label."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.labels.groups import head_middle_tail
@@ -103,11 +104,11 @@ def metric_intervals(
 
 
 def f1_by_frequency(
-    counts: Any,
-    f1: Any,
+    counts: ArrayLike,
+    f1: ArrayLike,
     *,
     names: Sequence[str] | None = None,
-    groups: Mapping[str, Any] | None = None,
+    groups: Mapping[str, ArrayLike] | None = None,
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":

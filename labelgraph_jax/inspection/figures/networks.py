@@ -1,9 +1,10 @@
 """Labels as points: the graph between them, and their vectors."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from labelgraph_jax.functional.graph.node_positions import node_positions
 from labelgraph_jax.inspection.figures.arguments import (
@@ -30,11 +31,11 @@ MOST_NODES = 2_000
 
 
 def label_network(
-    matrix: Any,
+    matrix: ArrayLike,
     names: Sequence[str],
     *,
-    positions: Any = None,
-    clusters: Sequence[Any] | None = None,
+    positions: ArrayLike | None = None,
+    clusters: Sequence[Hashable] | None = None,
     edges: int = 3,
     title: str = "",
     ax: "Axes | None" = None,
@@ -99,11 +100,11 @@ def label_network(
 
 
 def label_vectors(
-    positions: Any,
+    positions: ArrayLike,
     names: Sequence[str],
     *,
-    counts: Any = None,
-    clusters: Sequence[Any] | None = None,
+    counts: ArrayLike | None = None,
+    clusters: Sequence[Hashable] | None = None,
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
@@ -153,7 +154,7 @@ def _strongest(weights: np.ndarray, edges: int) -> np.ndarray:
     return np.where(kept, weights, 0.0)
 
 
-def _positions(positions: Any, count: int) -> np.ndarray:
+def _positions(positions: ArrayLike, count: int) -> np.ndarray:
     points = numbers("positions", positions, "[n, 2]")
     if points.shape != (count, 2):
         raise ValueError(
@@ -164,13 +165,13 @@ def _positions(positions: Any, count: int) -> np.ndarray:
 
 
 def _colours(
-    clusters: Sequence[Any] | None, count: int
+    clusters: Sequence[Hashable] | None, count: int
 ) -> tuple[list[str], dict[str, str]]:
     """A colour for every label, and what the colours mean, the largest first."""
     if clusters is None:
         return [ACCENT] * count, {}
     same_length("clusters", clusters, "labels", count)
-    sizes: dict[Any, int] = {}
+    sizes: dict[Hashable, int] = {}
     for cluster in clusters:
         if cluster is not None:
             sizes[cluster] = sizes.get(cluster, 0) + 1
