@@ -446,7 +446,7 @@ def page(record: dict[str, Any]) -> str:
     for cell in cells:
         row = [
             f"`{cell['cell']}`" + " *" * (cell["cell"] in best),
-            f"{cell['cpu_seconds'] / 60:.0f}",
+            f"{cell['cpu_seconds'] / 60:.1f}",
         ]
         parts = [("validation", rule) for rule in RULES]
         parts += [("test", rule) for rule in tested]
