@@ -59,6 +59,12 @@ def state_optimizer(size: int) -> Any:
     return with_queue(optimizer(), contrast(size))
 
 
+def queue_in(opt_state: Any) -> Partners:
+    found = queue_of(opt_state)
+    assert found is not None
+    return found
+
+
 def compiled(size: int) -> CompiledStep:
     return compile_train_step(step_of(size), make_mesh(jax.devices()[:1]))
 
@@ -66,13 +72,13 @@ def compiled(size: int) -> CompiledStep:
 def test_a_queue_holds_the_last_documents_newest_first_and_padding_as_none() -> None:
     step = jax.jit(step_of(10))
     state = init_train_state(initial_params(), state_optimizer(10))
-    assert not queue_of(state.opt_state).real.any()
+    assert not queue_in(state.opt_state).real.any()
     before, seen = [], Batches(4)
     for _ in range(4):
         batch = next(seen)
         before.append((batch, batch["inputs"] @ state.params["head"]["kernel"]))
         state, _ = step(state, batch)
-    queue = queue_of(state.opt_state)
+    queue = queue_in(state.opt_state)
     vectors = np.concatenate([v for _, v in before[::-1]])[:10]
     for name, values in zip(
         ("targets", "example_mask"), (queue.targets, queue.real), strict=True
@@ -88,7 +94,7 @@ def test_a_step_compares_with_the_queue_and_sends_it_no_gradient() -> None:
     batches = Batches(4)
     for _ in range(2):
         state, _ = step(state, next(batches))
-    queue, batch = queue_of(state.opt_state), next(batches)
+    queue, batch = queue_in(state.opt_state), next(batches)
 
     def by_hand(params: Any) -> Any:
         loss_sum, weight = lg.functional.overlap_contrast(
@@ -154,7 +160,7 @@ def test_a_queue_below_an_average_of_the_parameters_is_found_and_moves() -> None
             state, _ = step(state, next(batches))
         states.append(state)
     plain, averaged = states
-    assert queue_of(plain.opt_state).real.any()
+    assert queue_in(plain.opt_state).real.any()
     assert_same_bits(queue_of(averaged.opt_state), queue_of(plain.opt_state))
     assert_same_bits(averaged.params, plain.params)
 
@@ -165,7 +171,7 @@ def test_micro_batches_join_the_queue_in_the_order_of_the_batch() -> None:
         step = jax.jit(step_of(24, micro_batches=parts))
         state = init_train_state(initial_params(), state_optimizer(24))
         state, _ = step(state, next(Batches()))
-        queues.append(queue_of(state.opt_state))
+        queues.append(queue_in(state.opt_state))
     np.testing.assert_allclose(queues[0].vectors, queues[1].vectors, rtol=1e-5)
     assert_same_bits(queues[0][1:], queues[1][1:])
 
@@ -180,7 +186,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_queue(tmp_path: Path) -> None:
         train(tmp_path / "cut", Batches(raise_at=7), **own(), checkpoint_every=2)
     resumed = train(tmp_path / "cut", **own(), checkpoint_every=2)
     assert resumed.resumed_from == 6
-    assert queue_of(whole.state.opt_state).real.sum() > 10
+    assert queue_in(whole.state.opt_state).real.sum() > 10
     assert_same_bits(whole.state, resumed.state)
 
 
