@@ -373,11 +373,12 @@ class Online:
         decided = self.decide(rows)
         if self.moves:  # as a stream's thresholds do
             head = self.learner.state.head
-            change = np.zeros(self.places)
+            shown, has = np.zeros((2, self.places))
             for own, got in zip(labels, decided, strict=True):
-                change[got] += 1
-                change[[n for n in own if n < self.places]] -= 1
-            cuts = np.asarray(head.cuts) + CUT_RATE * change
+                shown[got] += 1
+                has[[n for n in own if n < self.places]] += 1
+            move = CUT_RATE * (shown - has) / (1 + CUT_RATE * (shown + has))
+            cuts = np.asarray(head.cuts) + move
             cuts = np.clip(cuts, LOWEST, HIGHEST).astype(np.float32)
             head = head._replace(cuts=jnp.array(cuts))
             self.learner.state = self.learner.state._replace(head=head)
