@@ -157,8 +157,7 @@ class Tally:
         count = len(stream.names)
         self.born = np.full(count, -1)  # document that showed a label first
         self.counts = np.zeros(count, int)
-        for row in range(stream.first):
-            self._show(row)
+        self._show(range(stream.first))
         self.late = self.born < 0
         self.total = np.zeros((4, count))
         self.young, self.tenth = np.zeros((3, count)), np.zeros((3, count))
@@ -173,15 +172,9 @@ class Tally:
             counts = np.stack([found.hits, found.wrong, found.missed, found.unborn])
             known = min(counts.shape[1], cells.shape[1])
             cells[:, :known] = counts[:, :known]
-            found = []
-        for row, got in zip(rows, found, strict=False):
-            own = self.stream.labels[row]
-            both = np.intersect1d(own, got)
-            hits[both] += 1
-            wrong[np.setdiff1d(got, both)] += 1
-            left = np.setdiff1d(own, both)
-            missed[left] += 1
-            unborn[left[self.born[left] < 0]] += 1
+        else:
+            hits[:], wrong[:], missed[:] = self._counts(rows, found)
+            unborn[:] = np.where(self.born < 0, missed, 0)
         self.total += cells
         period = self.stream.periods[rows[0]]
         held = self.periods.setdefault(int(period), np.zeros(3))
@@ -191,14 +184,31 @@ class Tally:
         self.young[:, is_young] += cells[:3, is_young]
         ready = self.late & (self.counts >= POSITIVES)
         self.tenth[:, ready] += cells[:3, ready]
-        for row in rows:
-            self._show(row)
+        self._show(rows)
         self.rss.append((rows[-1] - self.stream.first, resident_mib()))
 
-    def _show(self, row: int) -> None:
-        own = self.stream.labels[row]
-        self.born[own[self.born[own] < 0]] = row
-        self.counts[own] += 1
+    def _show(self, rows: range) -> None:
+        labels = self.stream.labels[rows.start : rows.stop]
+        every = np.concatenate(labels)
+        own, first = np.unique(every, return_index=True)
+        by = np.repeat(rows, [len(each) for each in labels])
+        new = self.born[own] < 0
+        self.born[own[new]] = by[first[new]]
+        self.counts += np.bincount(every, minlength=len(self.counts))
+
+    def _counts(self, rows: range, decided: Sequence[np.ndarray]) -> np.ndarray:
+        """Hits, wrong and missed of each label, `[3, N]`."""
+        count = len(self.stream.names)
+        labels = self.stream.labels[rows.start : rows.stop]
+        own, got = (
+            np.concatenate([row * count + each for row, each in enumerate(given)])
+            for given in (labels, decided)
+        )
+        hits, shown, has = (
+            np.bincount(cells % count, minlength=count)
+            for cells in (np.intersect1d(own, got, assume_unique=True), got, own)
+        )
+        return np.stack([hits, shown - hits, has - hits])
 
     def results(self, last: Callable[[range], list[np.ndarray]]) -> dict[str, float]:
         """Metrics, with those of the last head on the documents of old periods."""
@@ -209,12 +219,8 @@ class Tally:
         for period, cells in self.periods.items():
             rows = np.flatnonzero(self.stream.periods == period)
             rows = rows[rows >= self.stream.first]
-            again = np.zeros(3)
-            for row, got in zip(rows, last(range(rows[0], rows[-1] + 1)), strict=True):
-                both = len(np.intersect1d(self.stream.labels[row], got))
-                more = np.array([len(got), len(self.stream.labels[row])]) - both
-                again += [both, *more]
-            transfer.append(f1(again) - f1(cells))
+            again = self._counts(every := range(rows[0], rows[-1] + 1), last(every))
+            transfer.append(f1(again.sum(axis=1)) - f1(cells))
         early = [mib for seen, mib in self.rss if seen <= 5_000]
         return {
             "micro": f1(self.total[:3].sum(axis=1)),
@@ -367,11 +373,12 @@ class Online:
         decided = self.decide(rows)
         if self.moves:  # as a stream's thresholds do
             head = self.learner.state.head
-            change = np.zeros(self.places)
+            shown, has = np.zeros((2, self.places))
             for own, got in zip(labels, decided, strict=True):
-                change[got] += 1
-                change[[n for n in own if n < self.places]] -= 1
-            cuts = np.asarray(head.cuts) + CUT_RATE * change
+                shown[got] += 1
+                has[[n for n in own if n < self.places]] += 1
+            move = CUT_RATE * (shown - has) / (1 + CUT_RATE * (shown + has))
+            cuts = np.asarray(head.cuts) + move
             cuts = np.clip(cuts, LOWEST, HIGHEST).astype(np.float32)
             head = head._replace(cuts=jnp.array(cuts))
             self.learner.state = self.learner.state._replace(head=head)

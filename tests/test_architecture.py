@@ -41,17 +41,17 @@ BUDGETS = {
     "config": 1_998,
     "functional": 8_388,
     "modules": 2_250,
-    "data": 11_159,
+    "data": 11_160,
     "training": 4_805,
     "predictors": 6_380,
-    "runs": 7_065,
+    "runs": 7_066,
     "inspection": 4_450,
     "deploy": 2_983,
     "estimator": 241,
     "cli": 4_266,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_048
+BUDGET = 54_050
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

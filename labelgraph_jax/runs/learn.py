@@ -47,12 +47,12 @@ def learn(
 ) -> int:
     """Let a finished run learn from a stream of labelled texts.
 
-    Of a file whose beginning was learned before only what is new is; standard input is
-    always new.
+    Of a file whose beginning was learned before only what is new is; standard input,
+    and any other pipe, is always new.
 
     Args:
         workdir: of the run, which stays as it is; see `predictors.learned`.
-        source: a JSONL file, or `-`.
+        source: a JSONL file, a pipe, or `-`.
         how: see `Learning`.
         write: takes a JSON line a block.
         say: takes remarks.
@@ -70,7 +70,7 @@ def learn(
     require_outside(place)
     if not place.is_finished:
         raise WorkdirError(f"{workdir}: its training has not finished")
-    if source != "-" and not Path(source).is_file():
+    if source != "-" and not Path(source).exists():
         raise DataError(f"{source}: no such file")
     with ExitStack() as stack:
         stack.enter_context(WorkdirLock(place.path))
@@ -127,14 +127,15 @@ def _opened(stack: ExitStack, session: Session, source: str) -> LabelledStream:
         "text_key": layout.text_column or "text",
         "labels_key": layout.label_columns[0] if single else "labels",
     }
-    if source == "-":
+    path = Path(source)
+    if source == "-" or not path.is_file():
         session.read = {"offset": 0, "sha256": ""}
-        return LabelledStream(standard_input().buffer, "stdin", **keys)
+        if source == "-":
+            return LabelledStream(standard_input().buffer, "stdin", **keys)
+        return LabelledStream(stack.enter_context(open_bytes(path)), source, **keys)
     before = session.read
     for _ in range(2):
-        stream = LabelledStream(
-            stack.enter_context(open_bytes(Path(source))), source, **keys
-        )
+        stream = LabelledStream(stack.enter_context(open_bytes(path)), source, **keys)
         if not before["offset"]:
             return stream
         if stream.skip(before):

@@ -28,7 +28,8 @@ WIDEST = 32
 CUT = -0.8
 """First threshold of a new label, a logit: probability 0.31."""
 CUT_RATE, LOWEST, HIGHEST = 0.02, -3.0, 3.0
-"""Move of a threshold by one document too many or too few, and where it stays."""
+"""Move of a rare label's threshold by one document too many or too few, and where it
+stays."""
 EDGE_DECAY = 0.98
 """Share of the weight of a pair of labels that a block leaves."""
 PAIRED = 8
@@ -153,13 +154,14 @@ def learn_block(
     on_prior, other = page_hinkley(state.prior, jnp.log(moved + 1e-2), **rule)
 
     # A threshold is the running quantile that as many scores exceed as there are
-    # documents with the label.
+    # documents with the label. One document too many counts for less where there are
+    # many: the threshold of a frequent label would swing from end to end.
     cuts = running_quantile(
         head.cuts,
         logits,
         known,
         quantile=1 - jnp.minimum(has / there, 1),
-        rates=CUT_RATE * there,
+        rates=CUT_RATE * there / (1 + CUT_RATE * (has + shown)),
     )
     positives = head.positives + has
     first_block = ~head.active.any()

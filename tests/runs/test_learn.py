@@ -1,6 +1,7 @@
 """`labelgraph learn`: a run that goes on learning from a stream."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -393,6 +394,7 @@ def test_labels_are_renamed_merged_split_and_removed_by_lines(run, tmp_path):
         ('{"labels": ["corn"]}', 'must have "text" or "control"; the keys are: labels'),
         ("[1]", "must be one JSON object"),
         ("{", "must be one JSON object"),
+        ('{"text": "corn', "must be one JSON object; Unterminated string"),
     ],
 )
 def test_a_line_that_says_nothing_is_named(run, tmp_path, line, said):
@@ -453,6 +455,19 @@ def test_a_version_is_no_run_to_learn_with(run, tmp_path):
 def test_a_stream_that_is_not_there_is_named(run, tmp_path, capsys):
     assert command(["learn", str(run), str(tmp_path / "no.jsonl")]) == 2
     assert "no.jsonl: no such file" in capsys.readouterr().err
+    assert command(["learn", str(run), str(tmp_path)]) == 2
+    assert f"{tmp_path}: must be a file; it is a folder" in capsys.readouterr().err
+
+
+def test_a_pipe_is_read_once_and_is_always_new(run, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = stream(tmp_path, 20).read_bytes()
+    for total in (20, 40):
+        writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+        writer.start()
+        assert learned(run, pipe)[0]["total"] == total
+        writer.join()
 
 
 def test_memory_is_bounded(run, tmp_path):

@@ -96,7 +96,8 @@ class LabelledStream:
         while line := self._readline():
             text = self._decoded(line)
             if text.strip():
-                found = self._entry(text, f"{self.name}:{self.line + 1}")
+                where = f"{self.name}:{self.line + 1}"
+                found = self._entry(text.rstrip("\r\n"), where)
                 self._count(line)
                 return found
             self._count(line)
