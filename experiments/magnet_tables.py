@@ -34,7 +34,7 @@ class Arguments:
     """Compute a table of MAGNET's paper, or one of our own, and write it down."""
 
     table: str
-    """models, adjacency, embeddings, graph, losses or thresholds."""
+    """models, words, adjacency, embeddings, graph, losses or thresholds."""
     corpus: str = "reuters21578"
     """A named corpus, or a file of labelled texts of your own."""
     seeds: int = 5

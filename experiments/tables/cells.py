@@ -32,8 +32,6 @@ class Cell:
         title: what the table prints.
         settings: dotted settings put over the table's base.
         runner: `train` is `labelgraph train`; the others are scikit-learn, one seed.
-        rates: learning rates that are tried on validation, see `chosen_configuration`;
-            that of the settings where there are none.
         taxonomy: reads the taxonomy of the corpus; left out where there is none.
     """
 
@@ -41,7 +39,6 @@ class Cell:
     title: str
     settings: Settings = field(default_factory=dict)
     runner: Literal["train", "svm", "chains", "topdown"] = "train"
-    rates: tuple[float, ...] = ()
     taxonomy: bool = False
 
 
@@ -290,54 +287,29 @@ def _embeddings(vectors_file: str, made: bool) -> TableSpec:
     )
 
 
-TOKENS: Settings = {
-    "text.hidden": 64,
-    "text.dropout": 0.3,
-    "training.epochs": 5,
-    "training.batch_size": 64,
-}
-"""Of the rows that read token vectors one by one: small, and few epochs, so that a run
-is a matter of minutes."""
-TOKEN_RATES = (2e-3, 6e-3)
 TUNED: Settings = {
     "text.trainable": True,
     "text.trained_layers": 1,
+    "text.max_length": 64,
     "text.dropout": 0.1,
-    "training.epochs": 3,
+    "training.epochs": 2,
     "training.batch_size": 32,
     "training.learning_rate": 3e-3,
 }
+"""A few minutes a seed; the preset minilm-finetune trains three layers for four epochs
+and takes half an hour."""
 
 
 def _models() -> TableSpec:
-    def tokens(name: str, title: str, encoder: str, *parts: Settings) -> Cell:
-        settings: dict[str, Any] = {**TOKENS, "text.encoder": encoder}
-        for part in parts:
-            settings |= part
-        taxonomy = "data.taxonomy" in settings
-        return Cell(name, title, settings, rates=TOKEN_RATES, taxonomy=taxonomy)
-
-    highest: Settings = {"text.pooling": "max"}
     convolution = {"graph.attention": "convolution", "graph.role": "fixed"}
-    groups: Settings = {
-        "data.taxonomy": "auto",
-        "data.taxonomy_targets": "closed",
-        "hierarchy.kind": "regularised",
-    }
     return TableSpec(
         "models",
-        "Classifiers; all but those of TF-IDF read MiniLM's vectors of the first 64 "
-        "word pieces, frozen unless the title says more",
-        {**FROZEN, "text.max_length": 64},
+        "Classifiers; those without 'tuned' read frozen MiniLM vectors, or TF-IDF",
+        FROZEN,
         (
             Cell("svm", "TF-IDF + SVM, binary relevance", runner="svm"),
             Cell("chains", "TF-IDF + classifier chains", runner="chains"),
-            Cell(
-                "topdown",
-                "TF-IDF + SVMs down the taxonomy (HSVM, simplest form)",
-                runner="topdown",
-                taxonomy=True,
-            ),
+            TOP_DOWN,
             Cell("neural-br", "neural binary relevance", NO_GRAPH),
             Cell(
                 "convolution",
@@ -346,9 +318,61 @@ def _models() -> TableSpec:
             ),
             Cell("paper", "MAGNET, label vectors from attention alone", PAPER),
             Cell("ours", "MAGNET, ours"),
-            tokens("cnn", "text CNN", "cnn", NO_GRAPH),
-            tokens("cnn-rnn", "CNN-RNN", "cnn", {"head.kind": "recurrent"}),
-            tokens(
+            Cell("tuned", "MiniLM, last layer tuned, no graph", {**TUNED, **NO_GRAPH}),
+            Cell("tuned-graph", "MiniLM, last layer tuned, MAGNET ours", TUNED),
+        ),
+        "neural-br",
+    )
+
+
+TOP_DOWN = Cell(
+    "topdown",
+    "TF-IDF + SVMs down the taxonomy (HSVM, simplest form)",
+    runner="topdown",
+    taxonomy=True,
+)
+WORDS: Settings = {
+    "text.ngrams": False,
+    "text.max_length": 64,
+    "text.dim": 64,
+    "text.hidden": 32,
+    "text.dropout": 0.3,
+    "text.token_dropout": 0.0,
+    "graph.hidden": 64,
+    "training.epochs": 4,
+    "training.batch_size": 64,
+    "training.learning_rate": 1e-2,
+}
+"""Small and short, so that a row is a matter of a minute or two of processor time; the
+rate is that of the default bag, and no row's own."""
+
+
+def _words() -> TableSpec:
+    def cell(name: str, title: str, encoder: str, *parts: Settings) -> Cell:
+        settings: dict[str, Any] = {"text.encoder": encoder}
+        if encoder != "bag":
+            settings["text.ngrams"] = None
+        for part in parts:
+            settings |= part
+        return Cell(name, title, settings, taxonomy="data.taxonomy" in settings)
+
+    highest: Settings = {"text.pooling": "max"}
+    groups: Settings = {
+        "data.taxonomy": "auto",
+        "data.taxonomy_targets": "closed",
+        "hierarchy.kind": "regularised",
+    }
+    return TableSpec(
+        "words",
+        "Classifiers that read the first 64 words; word vectors of 64 numbers, learned "
+        "from nothing",
+        WORDS,
+        (
+            TOP_DOWN,
+            cell("bag", "bag of words, no graph", "bag", NO_GRAPH),
+            cell("cnn", "text CNN", "cnn", NO_GRAPH),
+            cell("cnn-rnn", "CNN-RNN", "cnn", {"head.kind": "recurrent"}),
+            cell(
                 "hierarchy-cnn",
                 "text CNN that learns the taxonomy's groups too, label vectors near "
                 "theirs (HE-AGCRCNN, simplest form)",
@@ -356,31 +380,29 @@ def _models() -> TableSpec:
                 NO_GRAPH,
                 groups,
             ),
-            tokens("bilstm", "BiLSTM, no graph", "bilstm", NO_GRAPH, highest),
-            tokens(
+            cell("bilstm", "BiLSTM, no graph", "bilstm", NO_GRAPH, highest),
+            cell(
                 "label-attention",
                 "BiLSTM, label-wise attention",
                 "bilstm",
                 NO_GRAPH,
                 {"head.kind": "label_attention"},
             ),
-            tokens("blocks", "block self-attention (Bi-BloSAN)", "blocks", NO_GRAPH),
-            tokens(
+            cell("blocks", "block self-attention (Bi-BloSAN)", "blocks", NO_GRAPH),
+            cell(
                 "bilstm-paper",
-                "MAGNET, attention alone, BiLSTM",
+                "BiLSTM, MAGNET, label vectors from attention alone",
                 "bilstm",
                 {"graph.residual": False},
                 highest,
             ),
-            tokens("bilstm-ours", "MAGNET, ours, BiLSTM", "bilstm", highest),
-            Cell("tuned", "last layer tuned, no graph", {**TUNED, **NO_GRAPH}),
-            Cell("tuned-graph", "last layer tuned, MAGNET ours", TUNED),
+            cell("bilstm-ours", "BiLSTM, MAGNET, ours", "bilstm", highest),
         ),
-        "neural-br",
+        "bilstm",
     )
 
 
-TABLES = ("models", "adjacency", "embeddings", "graph", "losses", "thresholds")
+TABLES = ("models", "words", "adjacency", "embeddings", "graph", "losses", "thresholds")
 
 
 def table(
@@ -399,6 +421,7 @@ def table(
     """
     makers = {
         "models": _models,
+        "words": _words,
         "adjacency": _adjacency,
         "embeddings": lambda: _embeddings(vectors_file, made),
         "graph": lambda: _graph(full),

@@ -23,6 +23,8 @@ from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.runs.label_graph import label_graph_arrays
 from labelgraph_jax.runs.labels import PreparedTexts, prepare
 
+WORD_ENCODERS = ("bag", "bilstm", "blocks")
+"""Encoders whose epoch is one program; a convolution in one is slow on CPUs."""
 OWN_LABELS = ("taxonomy", "taxonomy_targets")
 """Settings by which a run learns labels that the table does not ask for."""
 Arrays = dict[str, np.ndarray]
@@ -181,8 +183,10 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
 def can_train_together(config: Config) -> bool:
     """Whether runs of these settings fit in memory whole and train under one vmap.
 
-    A text side that is the mean of frozen vectors, or a bag of token ids; anything that
-    reads the order of the tokens, or trains a transformer, runs seed after seed.
+    A text side that is the mean of frozen vectors, or that reads words; what reads a
+    pretrained encoder's tokens one by one, or trains it, writes labels one after the
+    other or learns a taxonomy runs seed after seed. Documents of a batch are all padded
+    to the longest: dropout on words draws other numbers than `labelgraph train`.
     """
     text, training = config.text, config.training
     pooled = (
@@ -192,11 +196,13 @@ def can_train_together(config: Config) -> bool:
         and text.pooling in ("default", "mean")
         and not text.token_dropout
     )
-    bag = text.vectors != "pretrained" and text.encoder == "bag"
+    words = text.vectors != "pretrained" and text.encoder in WORD_ENCODERS
     return (
-        (pooled or bag)
+        (words or (pooled and config.head.kind == "product"))
         and text.long_documents == "head"
-        and config.head.kind != "label_attention"
+        and config.head.kind != "recurrent"
+        and config.hierarchy.kind == "none"
+        and config.data.taxonomy_targets == "as-given"
         and training.patience == 0
         and training.average == "none"
     )
@@ -215,6 +221,8 @@ def corpus_of(config: Config) -> Config:
         token_dropout=0.0,
         attention_dropout=0.0,
     )
+    if text.vectors == "random" and text.encoder in ("cnn", *WORD_ENCODERS[1:]):
+        text = dataclasses.replace(text, encoder="bag", ngrams=False, pooling="default")
     if text.vectors == "pretrained":
         text = dataclasses.replace(text, trainable=False, trained_layers=None)
         if text.encoder != "transformer":

@@ -1,6 +1,5 @@
 """A cell of a table: its runs, found or trained, and what they decide."""
 
-import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,9 +19,6 @@ from labelgraph_jax.predictors.choosing import choose_decision
 from labelgraph_jax.predictors.measure import KS
 from labelgraph_jax.predictors.predictions import Predictions
 
-TRIAL_EPOCHS, TRIAL_SEED = 2, 1000
-"""Of the runs that choose a learning rate."""
-
 
 def evaluate_cell(
     laboratory: Laboratory,
@@ -36,7 +32,6 @@ def evaluate_cell(
     corpus = laboratory.corpus(config)
     started = time.perf_counter()
     runs = cell_runs(laboratory, spec, cell, settings, seeds)
-    config = chosen_configuration(laboratory, spec, cell, settings)
     named = settings.get("data.corpus", settings.get("data.data"))
     if cell.runner == "train":
         line = command(with_seed(config, runs[0].seed))
@@ -44,7 +39,7 @@ def evaluate_cell(
         line = command(configuration(settings), "--baseline")
     else:
         line = (
-            "python -m experiments.magnet_tables --table models "
+            f"python -m experiments.magnet_tables --table {spec.name} "
             f"--cells {cell.name} --corpus {named}"
         )
     at_half = [decide(corpus, ThresholdConfig(kind="half"), run) for run in runs]
@@ -67,33 +62,8 @@ def evaluate_cell(
 
 
 def cell_configuration(spec: TableSpec, cell: Cell, settings: dict[str, Any]) -> Config:
-    """The settings of a cell's runs, but for their seeds and a rate that is chosen."""
+    """The settings of a cell's runs, but for their seeds."""
     return configuration(spec.base, cell.settings, settings).resolved()
-
-
-def chosen_configuration(
-    laboratory: Laboratory, spec: TableSpec, cell: Cell, settings: dict[str, Any]
-) -> Config:
-    """The settings of a cell's runs, at the learning rate that validation chooses.
-
-    Every rate is tried for a few epochs, with a seed that no row has.
-    """
-    config = cell_configuration(spec, cell, settings)
-    if not cell.rates:
-        return config
-    corpus, values = laboratory.corpus(config), []
-    for rate in cell.rates:
-        trial = configuration(
-            spec.base,
-            cell.settings,
-            settings,
-            {"training.learning_rate": rate, "training.epochs": TRIAL_EPOCHS},
-        ).resolved()
-        (run,) = find_or_train(laboratory, corpus, trial, [TRIAL_SEED])
-        values.append(run.best_validation)
-    rate = cell.rates[int(np.argmax(values))]
-    training = dataclasses.replace(config.training, learning_rate=rate)
-    return dataclasses.replace(config, training=training)
 
 
 def cell_runs(
@@ -104,7 +74,7 @@ def cell_runs(
     seeds: Iterable[int],
 ) -> list[SeedRun]:
     """The runs of a cell, kept ones read and the others trained."""
-    config = chosen_configuration(laboratory, spec, cell, settings)
+    config = cell_configuration(spec, cell, settings)
     corpus = laboratory.corpus(config)
     if cell.runner == "train":
         return find_or_train(laboratory, corpus, config, list(seeds))

@@ -112,10 +112,13 @@ def train_together(
     optimizer, _ = optimizer_and_step(
         config, label_objective(config, first), jax.random.key(0), total_steps=total
     )
+    values = corpus.prepared.initial_values
+    if config.text.encoder != "bag":  # whose words alone have weights
+        values = {n: value for n, value in values.items() if n != "token_weight"}
     states, trials = [], []
     for classifier, seed in zip(classifiers, seeds, strict=True):
         key = jax.random.key(seed)
-        params = classifier.init(key, batch, **corpus.prepared.initial_values)
+        params = classifier.init(key, batch, **values)
         states.append(init_train_state(params, optimizer))
         graph = classifier.graph
         constants = {"features": graph.features, "adjacency": graph.adjacency}

@@ -174,38 +174,6 @@ def test_a_stopped_table_trains_the_missing_seeds_alone(
     assert trained == [[0], [1, 2]]
 
 
-def test_of_several_rates_validation_chooses_by_short_runs_of_another_seed(
-    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained: list[tuple[float, int, list[int]]] = []
-
-    def made(laboratory: Any, config: Config, seeds: list[int]) -> list[SeedRun]:
-        settings = config.training
-        rate = settings.learning_rate or 0
-        trained.append((rate, settings.epochs, list(seeds)))
-        scores = np.random.default_rng(0).random((24, 5), np.float32)
-        value = {0.1: 0.5, 0.01: 0.7, 0.2: 0.6}[rate]
-        run = SeedRun(0, scores[:16], scores, 7, 1, value, 0.1, 1, [])
-        return [dataclasses.replace(run, seed=seed) for seed in seeds]
-
-    spec = small_table()
-    tuned = Cell("tuned", "tuned", {"graph.layers": 1}, rates=(0.2, 0.01))
-    spec = dataclasses.replace(spec, cells=(spec.cells[0], tuned))
-    monkeypatch.setattr(magnet_tables, "table", lambda *_, **__: spec)
-    monkeypatch.setattr(evaluating, "train_runs", made)
-    given = options(tmp_path, "--epochs", "5")
-    assert magnet_tables.main(given) == 0
-    assert trained == [
-        (0.1, 5, [0, 1]),
-        (0.2, evaluating.TRIAL_EPOCHS, [evaluating.TRIAL_SEED]),
-        (0.01, evaluating.TRIAL_EPOCHS, [evaluating.TRIAL_SEED]),
-        (0.01, 5, [0, 1]),
-    ]
-    record = json.loads((tmp_path / "out" / "small-data.jsonl.json").read_text())
-    assert "--training.learning-rate 0.01" in record["rows"][-1]["command"]
-    assert magnet_tables.main(given) == 0 and len(trained) == 4
-
-
 def test_rows_of_a_taxonomy_are_left_out_where_there_is_none(
     small: None,
     tmp_path: Path,

@@ -108,6 +108,7 @@ CASES = {
         f"--text.encoder bilstm {_PLAIN} --graph.layers 1 --graph.role multiplicative"
         " --graph.initialisation xavier --threshold.kind sloped"
     ),
+    "blocks": Case(f"--text.encoder blocks {_PLAIN} --graph.layers 0"),
     "frozen encoder": Case(
         f"--text.encoder bilstm --text.no-trainable {_BERT} --graph.layers 1"
         " --graph.attention relu --graph.role multiplicative --threshold.kind label"

@@ -143,7 +143,7 @@ def block_self_attention(
     block: int = 8,
     reverse: bool = False,
 ) -> Float[Array, "B S D"]:
-    """Give every token a vector of what stands before it, near and far, in float32.
+    """Give every token a vector of what stands before it, near and far, float32.
 
     The tokens are cut into blocks. With [a ; b] for a put beside b,
 
@@ -176,7 +176,8 @@ def block_self_attention(
         reverse: of what stands behind the token, and behind its block.
 
     Returns:
-        Zeros at padding. A token and padding behind it change nothing before it.
+        Zeros at padding. A token changes nothing in the blocks before its own, with
+        `reverse` in those behind.
 
     Raises:
         ValueError: block is below 1, or shapes do not fit together.
