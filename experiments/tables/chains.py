@@ -57,17 +57,26 @@ def tfidf_chain_baseline(
         c: float,
         mask: np.ndarray | None,
     ) -> list[np.ndarray]:
-        if mask is not None and not mask.all():
-            raise ValueError(
-                "a classifier chain reads every label of a training document; "
-                f"{np.count_nonzero(~mask):,} of them are not annotated"
-            )
+        require_annotated("a classifier chain", mask)
         scores = _chain_scores(train, targets, sparse.vstack(others), c, chains, seed)
         return np.split(scores, np.cumsum([other.shape[0] for other in others])[:-1])
 
     return fit_on_tfidf(
         scorer, train_texts, train_targets, test_texts, c_choices=c_choices, **options
     )
+
+
+def require_annotated(what: str, mask: np.ndarray | None) -> None:
+    """Refuse training documents of which an annotation is missing.
+
+    Raises:
+        ValueError: says how many cells are not annotated.
+    """
+    if mask is not None and not mask.all():
+        raise ValueError(
+            f"{what} reads every label of a training document; "
+            f"{np.count_nonzero(~mask):,} of them are not annotated"
+        )
 
 
 def label_orders(targets: np.ndarray, chains: int, seed: int) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from experiments.tables.chains import require_annotated
 from labelgraph_jax.data.labels.parents import parents_above
 from labelgraph_jax.runs.baseline import BaselineResult, fit_on_tfidf, svm_scores
 
@@ -57,11 +58,7 @@ def tfidf_top_down_baseline(
         c: float,
         mask: np.ndarray | None,
     ) -> list[np.ndarray]:
-        if mask is not None and not mask.all():
-            raise ValueError(
-                "an SVM below another reads every label of a training document; "
-                f"{np.count_nonzero(~mask):,} of them are not annotated"
-            )
+        require_annotated("an SVM below another", mask)
         above = parents_above(names, parents)
         inner, carried = inner_nodes(names, targets, above)
         nodes = [*names, *inner]

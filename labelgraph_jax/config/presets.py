@@ -146,8 +146,8 @@ PRESETS: dict[str, tuple[str, Config]] = {
     ),
     "eurlex57k": (
         "A bag of words and a complete label graph on EURLEX57K: 4,108 labels, 45,000 "
-        "laws; 11 minutes on 2 CPU cores. `--memory.kind pretrained` adds the 163 "
-        "labels without training documents.",
+        "laws; 10 minutes of training on 2 CPU cores. `--memory.kind pretrained` adds "
+        "the 163 labels without training documents.",
         _EURLEX57K,
     ),
     "table": (

@@ -67,7 +67,11 @@ def floored(counts: Shaped[ArrayLike, " N"]) -> Float[Array, " N"]:
 def check_counts(
     cells: Shaped[ArrayLike, "B N"], counts: Shaped[ArrayLike, " N"], **at_least: float
 ) -> None:
-    """Counts of the right shape and numbers that are not negative, or a ValueError."""
+    """Refuse counts that are not one per label, and settings that are negative.
+
+    Raises:
+        ValueError: names what is wrong, and what was given.
+    """
     if jnp.shape(counts) != jnp.shape(cells)[1:]:
         raise ValueError(
             "counts must be one number per label, got the shape "
@@ -77,7 +81,11 @@ def check_counts(
 
 
 def check_settings(**at_least: float) -> None:
-    """Numbers that are not negative, or a ValueError."""
+    """Refuse settings that are negative.
+
+    Raises:
+        ValueError: names the setting and its value.
+    """
     for name, value in at_least.items():
         if not value >= 0:
             raise ValueError(f"{name} must be >= 0, got {value}")
