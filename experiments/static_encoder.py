@@ -8,7 +8,8 @@ it and fitted to the training texts; the same table over 512 tokens, which cost 
 nothing; every token alone, without the fit; the bag of n-grams of `--preset
 reuters-bag`; `bag+static`, the logits of two runs weighed on validation, as `labelgraph
 ensemble` joins them. The four that are one vector per document have the same head, with
-the learning rate and dropout that are best on validation with seed 0. Writes
+the learning rate and dropout that are best on validation with seed 0: label graph and
+all, or, of more than 128 labels, a linear one. Writes
 OUT/static-encoder-CORPUS.json and .md. Reuters, three seeds: MiniLM takes about 5
 minutes to read the texts on two cores, once; every row of vectors 5, the bag 7 a seed.
 Runs are kept in the work folder: a call that was stopped goes on where it was.
@@ -62,6 +63,7 @@ from labelgraph_jax.predictors.label_graph_file import LabelGraphArrays
 from labelgraph_jax.predictors.measure import validation_metrics
 from labelgraph_jax.predictors.predictions import Predictions
 from labelgraph_jax.predictors.static_encoder import StaticEncoder, token_shares
+from labelgraph_jax.runs.corpus import read_corpus
 from labelgraph_jax.runs.distil import tokens_alone, weighed
 from labelgraph_jax.runs.encoders import static_encoder
 from labelgraph_jax.runs.label_graph import label_graph_arrays
@@ -81,6 +83,11 @@ WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the static run's logits beside the bag's."""
 LENGTH, LONG = 128, 512
 EPOCHS, BATCH_SIZE = 30, 64
+MANY_LABELS, FEWER_EPOCHS = 1_000, 10
+"""Of so many labels a head is trained for fewer epochs."""
+GRAPH_LABELS = 128
+"""Of more labels the heads have no label graph: a step of one would cost many times
+what the vectors do, which are what differs."""
 TIMED = 256
 
 
@@ -192,6 +199,8 @@ class Study:
         folder = find_pretrained(chosen.pretrained)
         self.teacher = FrozenEncoder.load(folder, cache=cache_folder("encodings"))
         self.length = min(LENGTH, self.teacher.shape.max_positions // 8 * 8)
+        train = read_corpus(self.data).train
+        self.label_count = len({label for one in train for label in one.labels})
         self.config = self.configuration(RATES[0], DROPOUTS[0])
         prepared = prepare(self.config, say)
         text = self.config.text
@@ -216,10 +225,12 @@ class Study:
     def configuration(self, rate: float, dropout: float, width: int = 256) -> Config:
         """The head over one vector per document of that width, resolved."""
         plain = preset("reuters-bag")
-        epochs = 1 if self.chosen.quick else EPOCHS
+        epochs = EPOCHS if self.label_count < MANY_LABELS else FEWER_EPOCHS
+        layers = plain.graph.layers if self.label_count <= GRAPH_LABELS else 0
         return dataclasses.replace(
             plain,
             data=self.data,
+            graph=dataclasses.replace(plain.graph, layers=layers),
             text=TextConfig(
                 vectors="static",
                 pretrained=self.chosen.pretrained,
@@ -231,7 +242,7 @@ class Study:
             ),
             training=dataclasses.replace(
                 plain.training,
-                epochs=epochs,
+                epochs=1 if self.chosen.quick else epochs,
                 batch_size=BATCH_SIZE,
                 learning_rate=rate,
             ),
