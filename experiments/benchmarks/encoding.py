@@ -16,35 +16,28 @@ Compilation is not timed: the first pass of each row is a warm-up.
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.benchmarks.measure import Peer, PeerUnavailableError
+from experiments.benchmarks import measure
+from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
 from labelgraph_jax.data.batches.batches import BatchPlan, Examples
 from labelgraph_jax.data.tokenizers.words import Tokenizer
 from labelgraph_jax.modules.pretrained import find_pretrained, load_transformer
 from labelgraph_jax.modules.transformer import Transformer
 
 CHUNK_TOKENS = 1024
-
-
-class Timing(NamedTuple):
-    """Wall and processor seconds of one run, and a number that its result decides."""
-
-    seconds: float
-    cpu_seconds: float
-    check: float
+Run = Callable[[], tuple[Timing, float]]
+"""Its time, and a number that its result decides."""
 
 
 def read_texts(data_dir: str | None, count: int) -> tuple[str, list[str]]:
@@ -60,10 +53,15 @@ def read_texts(data_dir: str | None, count: int) -> tuple[str, list[str]]:
     return corpus.name, [document.text for document in documents[:count]]
 
 
-def peer_run(peer: Peer, batches: Sequence[Sequence[int]]) -> Callable[[], Timing]:
+def peer_run(peer: Peer, batches: Sequence[Sequence[int]]) -> Run:
     """A run of the rival over these batches."""
     request = {"batches": [list(map(int, rows)) for rows in batches]}
-    return lambda: Timing(**peer.ask(request))
+
+    def run() -> tuple[Timing, float]:
+        answer = peer.ask(request)
+        return Timing(answer["seconds"], answer["cpu_seconds"]), answer["check"]
+
+    return run
 
 
 class Ours:
@@ -76,7 +74,9 @@ class Ours:
         self._encode = jax.jit(lambda p, i, m: model.apply({"params": p}, i, m))
         self._ids = ids
 
-    def run(self, batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> Timing:
+    def run(
+        self, batches: Sequence[Sequence[int]], lengths: Sequence[int]
+    ) -> tuple[Timing, float]:
         start, cpu = time.perf_counter(), time.process_time()
         check = 0.0
         for rows, length in zip(batches, lengths, strict=True):
@@ -89,7 +89,7 @@ class Ours:
             vectors = np.asarray(self._encode(self._params, tokens, mask))
             check += float(np.abs(vectors[mask]).mean())
         seconds = time.perf_counter() - start
-        return Timing(seconds, time.process_time() - cpu, check)
+        return Timing(seconds, time.process_time() - cpu), check
 
 
 def plans(ids: list[np.ndarray], size: int) -> dict[str, tuple[list, list[int]]]:
@@ -113,23 +113,14 @@ def plans(ids: list[np.ndarray], size: int) -> dict[str, tuple[list, list[int]]]
     }
 
 
-def measure(
-    runs: dict[str, Callable[[], Timing]], repeats: int
-) -> dict[str, list[Timing]]:
-    """Timings of each run, taken in turns after one warm-up each."""
-    for run in runs.values():
-        run()
-    timings: dict[str, list[Timing]] = {name: [] for name in runs}
-    for turn in range(repeats):
-        names = list(runs) if turn % 2 == 0 else list(runs)[::-1]
-        for name in names:
-            timings[name].append(runs[name]())
-            took = timings[name][-1].seconds
-            print(f"turn {turn + 1}: {name} {took:.2f} s", file=sys.stderr)
-    return timings
+def time_of(run: Run) -> Callable[[], Timing]:
+    """The same run, of which the time alone is kept."""
+    return lambda: run()[0]
 
 
-def summary(timings: list[Timing], documents: int) -> dict[str, float]:
+def summary(
+    timings: Sequence[Timing], documents: int, check: float
+) -> dict[str, float]:
     """Documents a second, and processor time for each document."""
     seconds = [timing.seconds for timing in timings]
     cpu = statistics.median(timing.cpu_seconds for timing in timings)
@@ -138,7 +129,7 @@ def summary(timings: list[Timing], documents: int) -> dict[str, float]:
         "lowest": documents / max(seconds),
         "highest": documents / min(seconds),
         "cpu_ms_per_document": 1000 * cpu / documents,
-        "check": timings[0].check,
+        "check": check,
     }
 
 
@@ -189,9 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     ids = [windows[0] for windows in encoded.windows]
     batches = plans(ids, options.batch_size)
-    threads = len(os.sched_getaffinity(0))
+    threads = measure.cores()
     ours = Ours(folder, ids, "float32")
-    runs = {
+    runs: dict[str, Run] = {
         "ours, same padding": lambda: ours.run(*batches["order"]),
         "ours, buckets": lambda: ours.run(*batches["buckets"]),
     }
@@ -216,10 +207,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "torch, same padding": peer_run(peer, batches["order"][0]),
                 "torch, sorted": peer_run(peer, batches["sorted"][0]),
             } | runs
-        timings = measure(runs, options.repeats)
+        # The first of each compiles, and tells what its result is.
+        checks = {name: run()[1] for name, run in runs.items()}
+        timings = measure.alternate(
+            {name: time_of(run) for name, run in runs.items()},
+            options.repeats,
+        )
         if peer is not None:
             peer.close()
-    rows = {name: summary(taken, len(ids)) for name, taken in timings.items()}
+    rows = {
+        name: summary(taken, len(ids), checks[name]) for name, taken in timings.items()
+    }
     result = {
         "corpus": corpus,
         "documents": len(ids),
@@ -236,11 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if peer is None:
         result["without_peer"] = without
     print(report(result))
-    if options.out:
-        out = Path(options.out)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "encoding.json").write_text(json.dumps(result, indent=1) + "\n")
-        (out / "encoding.md").write_text(report(result))
+    measure.save(options.out, "encoding", result, report(result))
 
 
 if __name__ == "__main__":

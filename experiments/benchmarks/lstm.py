@@ -11,16 +11,25 @@ does nothing else; the last column says how many cores other processes took mean
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from experiments.benchmarks.measure import (
+    Peer,
+    PeerUnavailableError,
+    Spread,
+    Timing,
+    alternate,
+    cores,
+    ratio_of_turns,
+    save,
+)
+from experiments.benchmarks.race import Runs, peer_run
 
 PEERS = ("torch padded", "torch packed")
 
@@ -34,9 +43,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--cores", type=int, help="use this many (default: all)")
     parser.add_argument("--full", action="store_true", help="no padding at all")
-    parser.add_argument("--peer-python", help="an interpreter that can import torch")
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="interpreter with torch"
+    )
     parser.add_argument("--out", default="", help="folder for JSON and Markdown")
-    parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -79,69 +89,16 @@ def build_ours(args: argparse.Namespace) -> Callable[[], None]:
     return lambda: jax.block_until_ready(step(params, inputs, mask)) and None
 
 
-def build_torch(args: argparse.Namespace) -> dict[str, Callable[[], None]]:
-    import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    inputs = torch.randn(args.batch, args.tokens, args.features)
-    lengths = torch.tensor(document_lengths(args))
-    net = torch.nn.LSTM(
-        args.features, args.hidden, batch_first=True, bidirectional=True
-    )
-
-    def step(given) -> None:
-        net.zero_grad()
-        _, (hidden, _) = net(given)
-        torch.cat([hidden[0], hidden[1]], 1).square().mean().backward()
-
-    def pack():
-        return torch.nn.utils.rnn.pack_padded_sequence(
-            inputs, lengths, batch_first=True, enforce_sorted=False
-        )
-
-    return dict(zip(PEERS, (lambda: step(inputs), lambda: step(pack())), strict=True))
-
-
-def serve_peer(args: argparse.Namespace) -> None:
-    """Run one step per line read, and answer its wall and processor seconds."""
-    steps = build_torch(args)
-    for step in (*steps.values(), *steps.values()):
-        step()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        print(*timed(steps[line.strip()]), flush=True)
-
-
-def start_peer(args: argparse.Namespace) -> subprocess.Popen | None:
-    if args.peer_python is None and importlib.util.find_spec("torch") is None:
-        print(
-            "torch columns skipped: this interpreter cannot import torch; "
-            "name one that can with --peer-python"
-        )
-        return None
-    arguments = [item for item in sys.argv[1:] if item != "--peer"]
-    command = [args.peer_python or sys.executable, str(Path(__file__)), *arguments]
+def start_peer(args: argparse.Namespace) -> Peer | None:
+    """Start torch, where it can be imported; a line says why it cannot."""
+    sizes = {name: getattr(args, name) for name in ("batch", "features", "hidden")}
+    told = json.dumps(sizes | {"lengths": document_lengths(args)})
+    script = Path(__file__).with_name("lstm_peer.py")
     try:
-        peer = subprocess.Popen(
-            [*command, "--peer"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-    except OSError as error:
-        print(f"torch columns skipped: {args.peer_python} does not start ({error})")
+        return Peer(args.peer_python, script, told, str(cores()))
+    except PeerUnavailableError as error:
+        print(f"torch columns skipped: {error}; name another with --peer-python")
         return None
-    assert peer.stdout is not None
-    if peer.stdout.readline().strip() != "ready":
-        print(f"torch columns skipped: {command[0]} could not run it (see above)")
-        return None
-    return peer
-
-
-def timed(step: Callable[[], None]) -> tuple[float, float]:
-    wall, processor = time.perf_counter(), time.process_time()
-    step()
-    return time.perf_counter() - wall, time.process_time() - processor
 
 
 def machine_busy_seconds() -> float:
@@ -153,79 +110,52 @@ def machine_busy_seconds() -> float:
     return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(
-    args: argparse.Namespace, runners: dict[str, Callable[[], tuple[float, float]]]
-) -> tuple[dict[str, list[float]], dict[str, list[float]], float]:
-    """Wall and processor seconds by name and pair, and cores taken by others."""
-    walls: dict[str, list[float]] = {name: [] for name in runners}
-    processor: dict[str, list[float]] = {name: [] for name in runners}
-    started, busy = time.perf_counter(), machine_busy_seconds()
-    for pair in range(args.pairs):
-        # Neither side always runs after the other.
-        for name in list(runners) if pair % 2 else list(runners)[::-1]:
-            wall, own = runners[name]()
-            walls[name].append(wall)
-            processor[name].append(own)
-    ours_and_theirs = sum(sum(values) for values in processor.values())
-    elapsed = time.perf_counter() - started
-    others = (machine_busy_seconds() - busy - ours_and_theirs) / elapsed
-    return walls, processor, max(others, 0.0)
-
-
-def quartiles(values: list[float]) -> tuple[float, float, float]:
-    if len(values) == 1:
-        return values[0], values[0], values[0]
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, middle, high
-
-
 def main() -> None:
     args = parse_arguments()
     if args.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
-    if args.peer:
-        return serve_peer(args)
     ours = build_ours(args)
     for _ in range(2):
         ours()
-    runners = {"labelgraph_jax": lambda: timed(ours)}
-    peer = start_peer(args)
+
+    def our_run() -> Timing:
+        start, processor = time.perf_counter(), time.process_time()
+        ours()
+        return Timing(time.perf_counter() - start, time.process_time() - processor)
+
+    runs: Runs = {"labelgraph_jax": our_run}
+    if (peer := start_peer(args)) is not None:
+        runs |= {name: peer_run(peer, name, 1) for name in PEERS}
+    started, busy = time.perf_counter(), machine_busy_seconds()
+    timings = alternate(runs, args.pairs)
+    elapsed = time.perf_counter() - started
     if peer is not None:
-
-        def ask(name: str) -> tuple[float, float]:
-            assert peer.stdin is not None and peer.stdout is not None
-            peer.stdin.write(name + "\n")
-            peer.stdin.flush()
-            wall, processor = peer.stdout.readline().split()
-            return float(wall), float(processor)
-
-        for name in PEERS:
-            runners[name] = lambda name=name: ask(name)  # type: ignore[misc]
-    walls, processor, others = measure(args, runners)
-    if peer is not None and peer.stdin is not None:
-        peer.stdin.close()
-        peer.wait()
+        peer.close()
+    spent = {n: [each.cpu_seconds for each in taken] for n, taken in timings.items()}
+    known = sum(map(sum, spent.values()))
+    others = max((machine_busy_seconds() - busy - known) / elapsed, 0.0)
+    walls = {n: [each.seconds for each in taken] for n, taken in timings.items()}
 
     title = (
         f"bidirectional LSTM, forward + gradient: B {args.batch}, S {args.tokens}, "
         f"D {args.features}, H {args.hidden}, "
         f"{'full' if args.full else 'ragged'} documents, "
-        f"{len(os.sched_getaffinity(0))} cores, {args.pairs} pairs; "
+        f"{cores()} cores, {args.pairs} pairs; "
         f"others took {others:.2f} cores"
     )
     lines, over = [], {}
     for name, seconds in walls.items():
-        low, middle, high = quartiles([1e3 * s for s in seconds])
-        spent = 1e3 * statistics.median(processor[name])
-        line = f"{name:15} {middle:7.0f} ms ({low:.0f} to {high:.0f})"
-        line += f", best {1e3 * min(seconds):.0f} ms, processor {spent:.0f} ms"
+        middle, low, high = Spread.of([1e3 * s for s in seconds])
+        line = (
+            f"{name:15} {middle:7.0f} ms ({low:.0f} to {high:.0f}), best "
+            f"{1e3 * min(seconds):.0f} ms, processor "
+            f"{1e3 * statistics.median(spent[name]):.0f} ms"
+        )
         if name in PEERS:
-            ratios = [
-                a / b for a, b in zip(walls["labelgraph_jax"], seconds, strict=True)
-            ]
-            low, middle, high = quartiles(ratios)
-            line += f"; ours / {name}: {middle:.2f} ({low:.2f} to {high:.2f})"
-            over[name] = {"median": middle, "low": low, "high": high}
+            ratio = ratio_of_turns(timings["labelgraph_jax"], timings[name])
+            line += f"; ours / {name}: {ratio.median:.2f} "
+            line += f"({ratio.low:.2f} to {ratio.high:.2f})"
+            over[name] = ratio._asdict()
         lines.append(line)
     if others > 0.1:
         lines.append(
@@ -233,20 +163,11 @@ def main() -> None:
             "threads wait for each other; repeat on an idle machine"
         )
     print("\n".join([title, *lines]))
-    if args.out:
-        paths = ("peer_python", "out", "peer")
-        settings = {k: v for k, v in vars(args).items() if k not in paths}
-        result = {"settings": settings, "others": others, "seconds": walls}
-        write(args.out, title, lines, result | {"ours_over_peers": over})
-
-
-def write(out: str, title: str, lines: list[str], result: dict[str, Any]) -> None:
-    """The result as lstm.json and lstm.md."""
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "lstm.json").write_text(json.dumps(result, indent=1) + "\n")
+    settings = {k: v for k, v in vars(args).items() if k not in ("peer_python", "out")}
+    result = {"settings": settings, "others": others, "seconds": walls}
     table = "".join(f"    {line}\n" for line in lines)
-    (folder / "lstm.md").write_text(f"{title}\n\n{table}")
+    result["ours_over_peers"] = over
+    save(args.out, "lstm", result, f"{title}\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -16,26 +16,22 @@ at best divide the ratio by the number of cores; the CPU seconds say what that c
 """
 
 import argparse
-import json
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 import optax
 
-from experiments.benchmarks import measure
+from experiments.benchmarks import measure, race
 from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
 from experiments.mmoe.synthetic import preset
 from experiments.mmoe.synthetic_runs import TASKS, Sizes, Trainer, network
 from experiments.mmoe.synthetic_store import use_every_core
 from labelgraph_jax.predictors.network import count_parameters
-from labelgraph_jax.training.step import path_string
 
 VARIANTS = (
     "joined fused single",
@@ -59,10 +55,7 @@ def first_losses(
     inputs = random.normal(size=(*shape, sizes.features)).astype(np.float32)
     targets = random.normal(size=(*shape, len(TASKS))).astype(np.float32)
     params = module.init(jax.random.key(0), inputs[0])["params"]
-    first = {
-        path_string(path): np.asarray(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-    }
+    first = race.flat(params)
     optimizer = optax.adam(RATE)
 
     @jax.jit
@@ -92,62 +85,8 @@ def start_peer(
     """The rival, with our first parameters and the batches to check it by."""
     spec = preset(PRESET)
     settings = sizes._asdict() | {"sines": spec.sines, "noise": spec.noise}
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        text = json.dumps(settings | {"learning_rate": RATE})
-        (folder / "sizes.json").write_text(text)
-        np.savez(str(folder / "params.npz"), allow_pickle=False, **params)
-        np.savez(str(folder / "batches.npz"), allow_pickle=False, **batches)
-        script = Path(__file__).with_name("synthetic_train_peer.py")
-        # It answers once it has read everything, so the folder may go.
-        return Peer(python, script, scratch, str(measure.cores()))
-
-
-def choose_variant(
-    peer: Peer, losses: list[float], parameters: int, options: argparse.Namespace
-) -> dict[str, Any]:
-    """The fastest variant that runs here; each must learn as ours does.
-
-    Raises:
-        RuntimeError: a variant has other losses, or another number of parameters.
-    """
-    runs, refused = {}, {}
-    for variant in VARIANTS:
-        if not options.compiled and "compiled" in variant:
-            continue
-        try:
-            answer = peer.ask({"variant": variant, "steps": 0})
-        except PeerUnavailableError as error:
-            refused[variant] = str(error)
-            continue
-        if answer["parameters"] != parameters:
-            raise RuntimeError(
-                f"{variant} has {answer['parameters']} parameters, ours {parameters}"
-            )
-        if not np.allclose(answer["losses"], losses, rtol=1e-3):
-            raise RuntimeError(
-                f"{variant} has losses {answer['losses']}, ours {losses}"
-            )
-        runs[variant] = peer_run(peer, variant, options.race_steps)
-    timings = measure.alternate(runs, 2)
-    race = {
-        name: min(t.seconds for t in taken) * 1e6 / options.race_steps
-        for name, taken in timings.items()
-    }
-    if not race:
-        raise PeerUnavailableError("; ".join(refused.values()))
-    variant = min(race, key=lambda name: race[name])
-    return {"variant": variant, "race_us": race, "refused": refused}
-
-
-def peer_run(peer: Peer, variant: str, steps: int) -> Callable[[], Timing]:
-    """A run of some steps of a variant."""
-
-    def run() -> Timing:
-        answer = peer.ask({"variant": variant, "steps": steps})
-        return Timing(answer["seconds"], answer["cpu_seconds"])
-
-    return run
+    settings["learning_rate"] = RATE
+    return race.start_rival("synthetic_train", python, settings, params, batches)
 
 
 def our_runs(
@@ -185,8 +124,16 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     try:
         peer = start_peer(options.peer_python, sizes, params, batches)
         result["peer"] |= peer.facts
-        result["peer"] |= choose_variant(peer, losses, parameters, options)
-        runs["torch"] = peer_run(peer, result["peer"]["variant"], steps)
+        result["peer"] |= race.fastest(
+            peer,
+            [v for v in VARIANTS if options.compiled or "compiled" not in v],
+            partial(
+                race.check_same, peer, parameters=parameters, losses=losses, steps=0
+            ),
+            options.race_steps,
+            2,
+        )
+        runs["torch"] = race.peer_run(peer, result["peer"]["variant"], steps)
     except PeerUnavailableError as error:
         result["peer"]["error"] = str(error)
     timings = measure.alternate(runs, options.turns)
@@ -243,25 +190,22 @@ def report(result: dict[str, Any]) -> str:
     if "error" in peer:
         return "\n".join([*lines, f"Without the rival: {peer['error']}.", ""])
     ratio = result["torch_over_ours"]
-    raced = ", ".join(f"{name} {us:.0f} µs" for name, us in peer["race_us"].items())
+    times, *others = race.raced(peer, digits=3)
     cpu = result["cpu_seconds_a_run"]
     lines += [
         f"torch / ours: **{ratio['median']:.1f}x** (middle half of the turns "
         f"{ratio['low']:.1f} to {ratio['high']:.1f}); above 1, ours is faster. In CPU "
         f"seconds {cpu['torch'] / cpu['ours']:.1f}x.",
         "",
-        f'torch {peer["torch"]}, "{peer["variant"]}", the fastest of: {raced} a step '
+        f'torch {peer["torch"]}, "{peer["variant"]}", the fastest of: {times} a step '
         f"({peer['threads']} threads where not single).",
     ]
-    lines += [f"Not run: {why}." for why in peer["refused"].values()]
+    lines += others
     return "\n".join([*lines, ""])
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--peer-python", default=sys.executable, help="interpreter with torch"
-    )
+    parser = race.parser_of(__doc__ or "", Sizes()._asdict())
     parser.add_argument("--model", default="mmoe", help="shared-bottom, omoe or mmoe")
     parser.add_argument("--runs", type=int, default=32, help="of ours at once")
     parser.add_argument("--together", type=int, default=4, help="under one vmap")
@@ -273,9 +217,6 @@ def main(arguments: list[str] | None = None) -> None:
         default=True,
         help="race torch.compile too",
     )
-    parser.add_argument("--out", default="", help="folder for JSON and Markdown")
-    for name, default in Sizes()._asdict().items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     options = parser.parse_args(arguments)
     result = benchmark(options)
     print(report(result))

@@ -30,23 +30,18 @@ they come in huge pages on both sides; the report names such settings.
 
 import argparse
 import dataclasses
-import json
-import statistics
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks import measure
+from experiments.benchmarks import measure, race
 from experiments.benchmarks.finetuning import SHAPES
-from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
+from experiments.benchmarks.measure import Peer, PeerUnavailableError
 from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Magnet
@@ -58,7 +53,7 @@ from labelgraph_jax.training.compiled_step import compile_train_step
 from labelgraph_jax.training.objectives import multi_label_objective
 from labelgraph_jax.training.optimizer import make_optimizer
 from labelgraph_jax.training.parallel import make_mesh
-from labelgraph_jax.training.step import init_train_state, make_train_step, path_string
+from labelgraph_jax.training.step import init_train_state, make_train_step
 
 VARIANTS = ("turned fused", "turned foreach", "turned fused compiled", "packed fused")
 PLAIN_VARIANTS = ("fused", "foreach", "fused compiled")
@@ -200,18 +195,18 @@ def make_encoder(sizes: Sizes) -> TextEncoder:
     )
 
 
-class Ours:
+class Ours(race.Steps):
     """Our compiled train step over the batches, round and round."""
 
     def __init__(
         self, sizes: Sizes, batches: list[dict[str, np.ndarray]], device: str = "cpu"
     ) -> None:
         classifier = make_classifier(sizes)
-        self.batches = [
+        batches = [
             {name: value for name, value in batch.items() if name != "lengths"}
             for batch in batches
         ]
-        example = jax.device_put(self.batches[0])
+        example = jax.device_put(batches[0])
         self.params = jax.device_get(classifier.init(jax.random.key(0), example))
         optimizer = make_optimizer(
             learning_rate=sizes.learning_rate,
@@ -229,23 +224,8 @@ class Ours:
         fixed = sizes.vocabulary if sizes.encoder == "bag" else 0
         self.parameters = count_parameters(self.params) - fixed
         devices = jax.devices("cpu") if device == "cpu" else jax.devices()
-        self.step = compile_train_step(step, make_mesh(devices[:1]))
-        self.state = self.step.place_state(init_train_state(self.params, optimizer))
-        self.steps = 0
-
-    def run(self, steps: int) -> tuple[Timing, list[float]]:
-        """Some steps, and the loss of each."""
-        start, cpu = time.perf_counter(), time.process_time()
-        losses = []
-        for _ in range(steps):
-            batch = self.batches[self.steps % len(self.batches)]
-            self.steps += 1
-            placed = self.step.place_batch(batch)
-            self.state, metrics = self.step(self.state, placed)
-            losses.append(metrics["loss"])
-        values = [float(loss) for loss in losses]
-        seconds = time.perf_counter() - start
-        return Timing(seconds, time.process_time() - cpu), values
+        compiled = compile_train_step(step, make_mesh(devices[:1]))
+        super().__init__(compiled, init_train_state(self.params, optimizer), batches)
 
 
 def start_peer(
@@ -256,88 +236,15 @@ def start_peer(
     device: str = "cpu",
 ) -> Peer:
     """The rival, with our first parameters and our batches."""
-    leaves = jax.tree_util.tree_leaves_with_path(ours.params)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        told = asdict(sizes) | {
-            "device": device,
-            "heads_of_shape": sizes.transformer.heads,
-            "layer_norm_epsilon": sizes.transformer.layer_norm_epsilon,
-        }
-        (folder / "sizes.json").write_text(json.dumps(told))
-        if sizes.encoder == "bag":
-            batches = [batch | {"weights": bag_weights(batch)} for batch in batches]
-        params = {path_string(path): leaf for path, leaf in leaves}
-        np.savez(str(folder / "params.npz"), allow_pickle=False, **params)
-        flat = {
-            f"{number}/{name}": value
-            for number, batch in enumerate(batches)
-            for name, value in batch.items()
-        }
-        np.savez(str(folder / "batches.npz"), allow_pickle=False, **flat)
-        script = Path(__file__).with_name("train_step_peer.py")
-        # It answers once it has read everything, so the folder may go.
-        return Peer(python, script, scratch, str(measure.cores()))
-
-
-def peer_run(peer: Peer, variant: str, steps: int) -> Callable[[], Timing]:
-    def run() -> Timing:
-        answer = peer.ask({"variant": variant, "steps": steps})
-        return Timing(answer["seconds"], answer["cpu_seconds"])
-
-    return run
-
-
-def check_same_model(
-    peer: Peer,
-    variant: str,
-    parameters: int,
-    losses: Sequence[float],
-    exact: bool,
-    tolerance: float = TOLERANCES["cpu"],
-) -> None:
-    """Run the rival's first steps; it must count and learn as ours does.
-
-    Raises:
-        RuntimeError: another number of parameters, or other losses.
-    """
-    answer = peer.ask({"variant": variant, "steps": len(losses)})
-    if answer["parameters"] != parameters:
-        raise RuntimeError(
-            f"{variant} has {answer['parameters']} parameters, ours {parameters}"
-        )
-    if exact and not np.allclose(answer["losses"], losses, rtol=tolerance):
-        raise RuntimeError(f"{variant} has losses {answer['losses']}, ours {losses}")
-
-
-def choose_variant(
-    peer: Peer, ours: Ours, losses: list[float], options: argparse.Namespace
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Milliseconds a step of every variant that runs here, and why others do not."""
-    runs, refused = {}, {}
-    coarse = options.device != "cpu" or options.dtype != "float32"
-    for variant in variants(options):
-        try:
-            check_same_model(
-                peer,
-                variant,
-                ours.parameters,
-                losses,
-                exact=options.dropout == 0,
-                tolerance=TOLERANCES["accelerator" if coarse else "cpu"],
-            )
-        except PeerUnavailableError as error:
-            refused[variant] = str(error)
-        else:
-            runs[variant] = peer_run(peer, variant, options.steps)
-    timings = measure.alternate(runs, options.race_turns)
-    times = {
-        variant: measure.median_ms(taken, options.steps)
-        for variant, taken in timings.items()
+    told = asdict(sizes) | {
+        "device": device,
+        "heads_of_shape": sizes.transformer.heads,
+        "layer_norm_epsilon": sizes.transformer.layer_norm_epsilon,
     }
-    if not times:
-        raise PeerUnavailableError("; ".join(refused.values()))
-    return times, refused
+    if sizes.encoder == "bag":
+        batches = [batch | {"weights": bag_weights(batch)} for batch in batches]
+    params, arrays = race.flat(ours.params), race.numbered(batches)
+    return race.start_rival("train_step", python, told, params, arrays)
 
 
 def variants(options: argparse.Namespace) -> list[str]:
@@ -362,10 +269,20 @@ def benchmark(sizes: Sizes, options: argparse.Namespace) -> dict[str, Any]:
     peer = None
     try:
         peer = start_peer(options.peer_python, ours, sizes, batches, options.device)
-        race, refused = choose_variant(peer, ours, losses, options)
-        variant = min(race, key=lambda name: race[name])
-        runs["torch"] = peer_run(peer, variant, options.steps)
-        result["peer"] = {"variant": variant, "race_ms": race, "refused": refused}
+        coarse = options.device != "cpu" or options.dtype != "float32"
+        tolerance = TOLERANCES["accelerator" if coarse else "cpu"]
+        first_steps = partial(
+            race.check_same,
+            peer,
+            parameters=ours.parameters,
+            losses=losses,
+            tolerance=tolerance if options.dropout == 0 else None,
+        )
+        result["peer"] = race.fastest(
+            peer, variants(options), first_steps, options.steps, options.race_turns
+        )
+        variant = result["peer"]["variant"]
+        runs["torch"] = race.peer_run(peer, variant, options.steps)
         result["peer"] |= peer.facts
     except PeerUnavailableError as error:
         result["peer"] = {"error": str(error)}
@@ -381,15 +298,7 @@ def benchmark(sizes: Sizes, options: argparse.Namespace) -> dict[str, Any]:
         "steps": options.steps,
         "first_losses": losses,
         "versions": {"jax": jax.__version__},
-        "milliseconds": {
-            name: measure.median_ms(taken, options.steps)
-            for name, taken in timings.items()
-        },
-        "cpu_milliseconds": {
-            name: 1000 * statistics.median(t.cpu_seconds for t in taken) / options.steps
-            for name, taken in timings.items()
-        },
-    }
+    } | race.times_of(timings, options.steps)
     if "torch" in timings:
         ratio = measure.ratio_of_turns(timings["torch"], timings["ours"])
         result["torch_over_ours"] = ratio._asdict()
@@ -418,15 +327,15 @@ def report(result: dict[str, Any]) -> str:
     if "error" in peer:
         return "\n".join([*lines, f"Without the rival: {peer['error']}.", ""])
     ratio = result["torch_over_ours"]
-    raced = ", ".join(f"{name} {ms:.0f} ms" for name, ms in peer["race_ms"].items())
+    times, *others = race.raced(peer)
     lines += [
         f"torch / ours: **{ratio['median']:.2f}x** (middle half of the turns "
         f"{ratio['low']:.2f} to {ratio['high']:.2f}); above 1, ours is faster.",
         "",
         f'torch {peer["torch"]}, {peer["threads"]} threads, "{peer["variant"]}", the '
-        f"fastest of: {raced}.",
+        f"fastest of: {times}.",
+        *others,
     ]
-    lines += [f"Not run: {why}." for why in peer["refused"].values()]
     return "\n".join([*lines, ""])
 
 
@@ -439,25 +348,20 @@ def _encoder_words(sizes: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--peer-python", default=sys.executable, help="interpreter with torch"
+    parser = race.parser_of(
+        __doc__ or "",
+        asdict(Sizes()),
+        encoder=ENCODERS,
+        shape=list(SHAPES),
+        dtype=("float32", "bfloat16"),
     )
     parser.add_argument("--turns", type=int, default=12, help="of ours and the rival")
     parser.add_argument("--race-turns", type=int, default=3, help="of every variant")
     parser.add_argument("--steps", type=int, default=3, help="in a turn")
-    parser.add_argument("--out", default="", help="folder for JSON and Markdown")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="of both")
     parser.add_argument(
         "--variants", default="", help="of the rival, with commas between (all)"
     )
-    choices = {"encoder": ENCODERS, "shape": list(SHAPES)}
-    choices["dtype"] = ("float32", "bfloat16")
-    for name, default in asdict(Sizes()).items():
-        flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(
-            flag, type=type(default), default=default, choices=choices.get(name)
-        )
     options = parser.parse_args(arguments)
     try:
         variants(options)

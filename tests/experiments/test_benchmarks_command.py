@@ -134,7 +134,13 @@ def test_the_list_names_every_benchmark_of_the_folder(
 ) -> None:
     command.main(["--list"])
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    shared = {"measure", "finetuning", "scaling_estimate", "weak_scaling_worker"}
+    shared = {
+        "measure",
+        "race",
+        "finetuning",
+        "scaling_estimate",
+        "weak_scaling_worker",
+    }
     shared |= {"serving_attack", "serving_client"}
     folder = Path(command.__file__).parent
     modules = {
