@@ -77,6 +77,7 @@ class Ours:
         self._ids = ids
 
     def run(self, batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> Timing:
+        """Encode batches of documents, padded to these lengths, and time it."""
         start, cpu = time.perf_counter(), time.process_time()
         check = 0.0
         for rows, length in zip(batches, lengths, strict=True):
@@ -169,6 +170,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Race our encoder against torch's on the same documents."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--peer-python", default="", help="interpreter with torch")
     parser.add_argument("--data-dir", default=os.environ.get("LABELGRAPH_DATA"))

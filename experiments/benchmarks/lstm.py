@@ -26,6 +26,7 @@ PEERS = ("torch padded", "torch packed")
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Read the command line, which the peer is started with too."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=128)
@@ -50,6 +51,7 @@ def document_lengths(args: argparse.Namespace) -> list[int]:
 
 
 def build_ours(args: argparse.Namespace) -> Callable[[], None]:
+    """Return a function that takes our forward pass and gradient once."""
     import jax
     import jax.numpy as jnp
 
@@ -80,6 +82,7 @@ def build_ours(args: argparse.Namespace) -> Callable[[], None]:
 
 
 def build_torch(args: argparse.Namespace) -> dict[str, Callable[[], None]]:
+    """Return the same of torch, on padded and on packed documents."""
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -113,6 +116,7 @@ def serve_peer(args: argparse.Namespace) -> None:
 
 
 def start_peer(args: argparse.Namespace) -> subprocess.Popen | None:
+    """Start the interpreter with torch; None where it has none, with the reason."""
     if args.peer_python is None and importlib.util.find_spec("torch") is None:
         print(
             "torch columns skipped: this interpreter cannot import torch; "
@@ -139,6 +143,7 @@ def start_peer(args: argparse.Namespace) -> subprocess.Popen | None:
 
 
 def timed(step: Callable[[], None]) -> tuple[float, float]:
+    """Run a step; return its seconds of wall clock and of the processor."""
     wall, processor = time.perf_counter(), time.process_time()
     step()
     return time.perf_counter() - wall, time.process_time() - processor
@@ -173,6 +178,7 @@ def measure(
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:
+    """Return the lower quartile, the median and the upper quartile."""
     if len(values) == 1:
         return values[0], values[0], values[0]
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -180,6 +186,7 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def main() -> None:
+    """Take turns with torch, print the report and keep it; or be its peer."""
     args = parse_arguments()
     if args.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])

@@ -287,6 +287,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Race a step of our mixture against torch-rechub's, and keep the report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--peer-python", default=sys.executable, help="interpreter with torch-rechub"

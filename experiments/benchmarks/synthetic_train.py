@@ -258,6 +258,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Race training of many seeds against torch, one by one, and keep the report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--peer-python", default=sys.executable, help="interpreter with torch"

@@ -137,8 +137,11 @@ def make_batches(sizes: Sizes, seed: int = 0) -> list[dict[str, np.ndarray]]:
 
 
 def bag_weights(batch: dict[str, np.ndarray]) -> np.ndarray:
-    """The weight of every token in our bag of embeddings: 1 + log of its count, over
-    the root of their sum of squares; a token that stands c times has a c-th each."""
+    """Return the weight of every token in our bag of embeddings.
+
+    It is 1 + log of the token's count, over the root of their sum of squares; a token
+    that stands c times has a c-th of it each time.
+    """
     weights = np.zeros(batch["token_ids"].shape, np.float32)
     for row, (ids, mask) in enumerate(
         zip(batch["token_ids"], batch["token_mask"], strict=True)
@@ -281,6 +284,8 @@ def start_peer(
 
 
 def peer_run(peer: Peer, variant: str, steps: int) -> Callable[[], Timing]:
+    """Return a function that has the peer take some steps and returns its time."""
+
     def run() -> Timing:
         answer = peer.ask({"variant": variant, "steps": steps})
         return Timing(answer["seconds"], answer["cpu_seconds"])
@@ -439,6 +444,7 @@ def _encoder_words(sizes: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Race a train step against torch's, print the report and keep it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--peer-python", default=sys.executable, help="interpreter with torch"
