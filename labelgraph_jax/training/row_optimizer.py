@@ -84,7 +84,7 @@ class RowAdamW:
         >>> rows = rule.update(rule.init(one), one, 0, skipped)
         >>> later = rule.catch_up(rows, 5, skipped)  # as four gradients of zero
         >>> [round(float(x.values[0, 0]), 3) for x in (rows, later)]
-        [0.9, 0.743]
+        [0.9, 0.703]
     """
 
     schedule: optax.Schedule
