@@ -1,6 +1,6 @@
-"""Collects finished work directories into one table of results, JSON and Markdown.
+r"""Collects finished work directories into one table of results, JSON and Markdown.
 
-    python -m experiments.collect --out experiments/results/classifiers-reuters21578 \\
+    python -m experiments.collect --out experiments/results/classifiers-reuters21578 \
         "labelgraph train --preset minilm-finetune --workdir runs/a=runs/a" ...
 
 Each argument is the command of a run, `=`, and its work directories, separated by

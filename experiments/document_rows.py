@@ -105,7 +105,8 @@ def fitted(
     """Fit a row to weighed documents by Adam over all of them.
 
     Args:
-        vectors, ids: of the texts.
+        vectors: of the tokens.
+        ids: of the tokens of each text.
         targets: 0 or 1.
         weights: of the documents; 0 leaves one out.
         decay: of the squares of queries and outputs.

@@ -60,9 +60,11 @@ def deletion_test(
     logit, and its fall when these are cut out of the text, which is read anew.
 
     Args:
+        model: whose explanations are tested.
         texts: those of fewer than twice as many words are passed over.
         words: places to cut out.
-        method, steps: of the attribution.
+        method: of the attribution.
+        steps: of the attribution's path.
         seed: of the random places.
 
     Reference: deletion as in Samek et al., "Evaluating the Visualization of What a

@@ -161,6 +161,7 @@ def run(arguments: Arguments) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure all methods and sizes, and keep record, figure and page."""
     chosen = tyro.cli(Arguments, args=arguments, description=__doc__)
     check(chosen)
     record = run(chosen)

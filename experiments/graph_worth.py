@@ -196,8 +196,10 @@ class Study:
         return 1 if share == 1 else self.chosen.draws
 
     def cell(self, share: float, draw: int) -> Part | None:
-        """What every row decides of the test documents, one draw; None for too few
-        labelled documents."""
+        """Return what every row decides of the test documents, in one draw.
+
+        None where there are too few labelled documents.
+        """
         data = self.data
         total = len(data["train"])
         order = np.random.default_rng((draw, 99)).permutation(total)

@@ -214,8 +214,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 @cache
 def runner(kind: str, pairs: Pairs) -> Callable[..., Any]:
-    """Compile the steps of a row: `run(state, x, y, key, decays, weights, count,
-    links)`."""
+    """Compile a row's `run(state, x, y, key, decays, weights, count, links)`."""
     edges = np.array(pairs, np.int64).reshape(-1, 2)
 
     loss = head_loss(kind, edges)
@@ -421,8 +420,11 @@ def interval(values: Sequence[float]) -> list[float]:
 def gains_of(
     own: list[Any], flat: list[Any], read: Callable[[], Task]
 ) -> dict[str, list[float]]:
-    """Micro- and macro-F1 of a row over flat, with intervals over draws; of one draw
-    that has all documents, over test documents."""
+    """Micro- and macro-F1 of a row over flat, with intervals.
+
+    The intervals are over draws; for one draw that has all documents, over test
+    documents.
+    """
     if "labels" not in own[0]:
         both = list(zip(own, flat, strict=True))
         return {m: interval([a[m] - b[m] for a, b in both]) for m in METRICS}
@@ -620,6 +622,7 @@ def contrast_page(name: str, found: dict[str, Any]) -> list[str]:
 
 
 def main(given: Sequence[str] | None = None) -> int:
+    """Run the study, or what the options leave of it; return the exit code."""
     return run_command("label_structure", Arguments, compute, given)
 
 

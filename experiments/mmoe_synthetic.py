@@ -247,8 +247,10 @@ def check(chosen: Arguments) -> list[Cell]:
 def choose_rate(
     laboratory: Laboratory, model: str, chosen: Arguments, timed: list[TimedRuns]
 ) -> dict[str, Any]:
-    """The learning rate with the smallest mean loss over all correlations, on seeds
-    that no cell has; what it took is added to `timed`."""
+    """The learning rate with the smallest mean loss over all correlations.
+
+    It is chosen on seeds that no cell has; what that took is added to `timed`.
+    """
     rates = sorted(set(chosen.learning_rates))
     if len(rates) == 1:
         return {"chosen": rates[0], "losses": []}

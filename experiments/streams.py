@@ -345,6 +345,7 @@ class Online:
 
     @property
     def compilations(self) -> int:
+        """Number of programs that the learner has compiled."""
         return self.learner.compilations
 
     def _fit(self, until: int) -> None:

@@ -235,8 +235,9 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         return float(np.average(right, weights=sample_weight))
 
     def save(self, workdir: str | Path) -> None:
-        """Write the model as a work directory: `lg.load`, `labelgraph predict` and
-        `labelgraph export` read it.
+        """Write the model as a work directory.
+
+        `lg.load`, `labelgraph predict` and `labelgraph export` read it.
 
         Raises:
             NotFittedError: `fit` was not called.

@@ -93,8 +93,10 @@ def write_pooling(folder: Path, mode: str, **changed: Any) -> None:
 
 
 def write_tiny_bert(folder: Path, family: str = "bert") -> Path:
-    """A BERT of two layers and 40 words, with a tokenizer that knows our words, or
-    another encoder of the tests."""
+    """A BERT of two layers and 40 words, with a tokenizer that knows our words.
+
+    Or another encoder of the tests.
+    """
     shutil.copytree(TINY_BERT.with_name(f"tiny_{family}"), folder)
     known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *FILLER, *LABELS]
     known += [word for pair in WORDS.values() for word in pair]

@@ -19,6 +19,7 @@ from labelgraph_jax import config, functional, modules
 
 
 def setup(app: Any) -> dict[str, bool]:
+    """Have Sphinx ask here for the signature of what it documents."""
     app.connect("autodoc-process-signature", _process)
     return {"parallel_read_safe": True}
 

@@ -34,5 +34,6 @@ class VerbHelp(SphinxDirective):
 
 
 def setup(app: Any) -> dict[str, bool]:
+    """Make the directive `verb-help` known to Sphinx."""
     app.add_directive("verb-help", VerbHelp)
     return {"parallel_read_safe": True}

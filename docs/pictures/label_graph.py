@@ -29,6 +29,7 @@ def adjacency() -> np.ndarray:
 
 
 def text(x: float, y: float, said: str, size: int = 13, anchor: str = "middle") -> str:
+    """A line of text at a place, as SVG."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" '
         f'fill="{INK}">{said}</text>'
@@ -52,6 +53,7 @@ def arrow(i: int, j: int, weight: float) -> str:
 
 
 def matrix(weights: np.ndarray) -> list[str]:
+    """The weights as a table of shaded cells, as SVG."""
     left, top, cell = 420, 90, 52
     parts = [text(left + 104, 40, "sender j")]
     parts += [text(left + cell * (j + 0.5), 76, n, 12) for j, n in enumerate(LABELS)]

@@ -85,6 +85,7 @@ def at_least(ratio: float | None, target: float, unit: str) -> Verdict:
 
 
 def judge_encoding(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: as fast as torch on batches padded in the same way."""
     rows = result["rows"]
     ours, theirs = rows["ours, same padding"], rows.get("torch, same padding")
     ratio = ours["median"] / theirs["median"] if theirs else None
@@ -92,26 +93,31 @@ def judge_encoding(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_train_step(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: a train step as fast as torch's fastest."""
     return [at_least(result.get("torch_over_ours", {}).get("median"), 1, "torch")]
 
 
 def judge_mmoe_step(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: a step of mixtures three times as fast as torch-rechub's."""
     rival = result["over_ours"].get("torch-rechub", {})
     return [at_least(rival.get("median"), 3, "torch-rechub")]
 
 
 def judge_synthetic_train(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: ten times as fast as training one run after the other in torch."""
     ratio = result.get("torch_over_ours", {}).get("median")
     return [at_least(ratio, 10, "one by one in torch")]
 
 
 def judge_lstm(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: as fast as the faster of torch's two forms."""
     over = result["ours_over_peers"]
     slowest = 1 / max(s["median"] for s in over.values()) if over else None
     return [at_least(slowest, 1, "torch")]
 
 
 def judge_imports(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: every import that has a target within its seconds."""
     return [
         Verdict(
             f"{name} within {row['target']:g} s",
@@ -124,6 +130,7 @@ def judge_imports(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_decisions(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: few points lost against the best decision, in the mean and at worst."""
     return [
         Verdict(
             f"{name} loss within {result[name]['target']:g} points",
@@ -135,6 +142,7 @@ def judge_decisions(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_structure(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: the costs of hierarchy, contrast and rules stay within their bounds."""
     targets = result["targets"]
     ratios = {
         n: result[n]["ratio"]["median"] for n in ("hierarchy", "contrast", "rules")
@@ -149,6 +157,7 @@ def judge_structure(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_row_updates(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: steps of rows so many times as fast on the processor as dense ones."""
     targets = result["targets"]
     return [
         at_least(found["cpu_ratio"]["median"], targets[name], f"dense ({name}, CPU)")
@@ -157,6 +166,7 @@ def judge_row_updates(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_unlabelled_step(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: a step with unlabelled documents within a multiple of one without."""
     target = result["target"]
     return [
         Verdict(
@@ -169,6 +179,7 @@ def judge_unlabelled_step(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_checkpoint_cost(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: a save takes but a small share of a minute."""
     return [
         Verdict(
             f"below {result['target']:.0%} of a minute ({found['sizes']['shape']})",
@@ -180,12 +191,14 @@ def judge_checkpoint_cost(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_weak_scaling(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: processes together keep most of the speed that each has alone."""
     share = result["efficiency"]["together"]["median"]
     target = f"{result['target']:.0%} with {result['processes']} processes"
     return [Verdict(target, f"{share:.1%}", result["met"])]
 
 
 def judge_mfu(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: a share of the device's peak; judged on an accelerator alone."""
     found = ", ".join(
         f"{name} {one['mfu']:.1%}" for name, one in result["encoders"].items()
     )
@@ -194,12 +207,14 @@ def judge_mfu(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_compilation_cache(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: a second start of the same run within the target's seconds."""
     seconds = result["rows"]["second"]["seconds"]["median"]
     target = f"second start within {result['target']:g} s"
     return [Verdict(target, f"{seconds:.1f} s", result["met"])]
 
 
 def judge_label_chunks(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: memory and time grow no faster with labels than their exponents allow."""
     found, targets = result["exponents"]["chunks"], result["targets"]
     words = {
         "temporaries": "memory beyond N^{:g}",
@@ -216,6 +231,7 @@ def judge_label_chunks(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_device_check(result: Mapping[str, Any]) -> list[Verdict]:
+    """Return the verdicts of all parts; a part that does not run has failed."""
     found = []
     for part in result["parts"]:
         found += [Verdict(**each) for each in part["checks"]]
@@ -225,6 +241,7 @@ def judge_device_check(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_writing_systems(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: the default level with the better SVM, but for the slack, everywhere."""
     slack, rows = result["slack"], result["rows"]
     behind = {
         name: max(row["word SVM"], row["character SVM"]) - row["default"]
@@ -237,6 +254,7 @@ def judge_writing_systems(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_predicting(result: Mapping[str, Any]) -> list[Verdict]:
+    """Target: enough documents per processor second, in little memory."""
     ours = result["rows"]["ours"]
     rate, size = ours["rate"]["median"], ours["megabytes"]
     most = result["most_megabytes"]
@@ -251,6 +269,7 @@ def judge_predicting(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def judge_serving(result: Mapping[str, Any]) -> list[Verdict]:
+    """Return the verdicts of the serving benchmark."""
     from experiments.benchmarks.serving import verdicts
 
     return [Verdict(*each) for each in verdicts(result)]
@@ -552,6 +571,7 @@ def choose(names: str) -> list[Benchmark]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the chosen benchmarks, write their report, and exit with 1 if one failed."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.benchmarks", description=__doc__.split("\n")[0]
     )

@@ -235,6 +235,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Time saves beside training, print the report and keep it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_sizes(parser, Sizes())
     parser.add_argument("--saves", type=int, default=5)

@@ -250,6 +250,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Time starts with an empty and a filled cache, print the report and keep it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--preset", default="minilm-finetune")
     parser.add_argument("--documents", type=int, default=96)

@@ -165,6 +165,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the ways to decide on planted corpora, print the report and keep it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--corpora", type=int, default=30)
     parser.add_argument("--first", type=int, default=0, help="the first one's seed")

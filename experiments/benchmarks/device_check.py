@@ -134,10 +134,12 @@ class Room:
 
     @property
     def left(self) -> float:
+        """Seconds that are left."""
         return self.seconds - (time.perf_counter() - self.started)
 
     @property
     def quick(self) -> bool:
+        """True for toy sizes, which show that a part runs."""
         return bool(self.options.quick)
 
     def run(self, *command: str, limit: float = 0.0, **options: Any) -> str:
@@ -468,6 +470,7 @@ def _parts(text: str) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the parts within their time, and exit with 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--out", default="device_check", help="folder for the report and every part"

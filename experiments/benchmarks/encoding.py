@@ -77,6 +77,7 @@ class Ours:
     def run(
         self, batches: Sequence[Sequence[int]], lengths: Sequence[int]
     ) -> tuple[Timing, float]:
+        """Encode all batches; return the time and a number that the vectors decide."""
         start, cpu = time.perf_counter(), time.process_time()
         check = 0.0
         for rows, length in zip(batches, lengths, strict=True):
@@ -160,6 +161,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--peer-python", default="", help="interpreter with torch")
     parser.add_argument("--data-dir", default=os.environ.get("LABELGRAPH_DATA"))

@@ -96,6 +96,7 @@ class Classifier(nn.Module):
     def __call__(
         self, token_ids: Any, token_mask: Any, *, deterministic: bool = True
     ) -> jax.Array:
+        """Return the logits of documents, `[B, N]`."""
         shape = self.sizes.transformer
         documents = TextEncoder(
             kind="transformer",
@@ -212,6 +213,7 @@ class Turn:
 
     @classmethod
     def begin(cls) -> "Turn":
+        """Start the clocks of a turn without steps."""
         now = time.perf_counter()
         return cls(now, time.process_time(), now, deque(), [], [])
 

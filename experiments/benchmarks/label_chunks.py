@@ -250,6 +250,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure all sizes, each in a process of its own, or the one that is asked for."""
     options = parse(arguments)
     if options.point:
         limit = int(options.limit_gib * 2**30)

@@ -35,6 +35,7 @@ PEERS = ("torch padded", "torch packed")
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=128)
@@ -60,6 +61,7 @@ def document_lengths(args: argparse.Namespace) -> list[int]:
 
 
 def build_ours(args: argparse.Namespace) -> Callable[[], None]:
+    """Return our forward and gradient, compiled, as one call."""
     import jax
     import jax.numpy as jnp
 
@@ -111,6 +113,7 @@ def machine_busy_seconds() -> float:
 
 
 def main() -> None:
+    """Run the command line."""
     args = parse_arguments()
     if args.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])

@@ -32,6 +32,7 @@ class Trainer:
         )
 
     def step(self, variant: str) -> None:
+        """Take the loss and the gradient of every weight once."""
         given = self.inputs
         if variant == "torch packed":
             given = torch.nn.utils.rnn.pack_padded_sequence(
@@ -43,6 +44,7 @@ class Trainer:
 
 
 def main(sizes: str, threads: int) -> None:
+    """Answer requests until standard input ends."""
     torch.set_num_threads(threads)
     trainer = Trainer(json.loads(sizes))
     for variant in ("torch padded", "torch packed") * 2:

@@ -202,6 +202,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     parser = race.parser_of(__doc__ or "", asdict(Sizes()))
     parser.add_argument("--turns", type=int, default=12, help="of ours and the rivals")
     parser.add_argument("--race-turns", type=int, default=3, help="of every variant")

@@ -67,6 +67,7 @@ def load(model: nn.Module, params: dict[str, np.ndarray]) -> None:
 
 
 def assign(linear: nn.Linear, kernel: np.ndarray, bias: np.ndarray | None) -> None:
+    """Copy our kernel and bias, zeros where there is none, into a linear layer."""
     bias = np.zeros(kernel.shape[1], np.float32) if bias is None else bias
     with torch.no_grad():
         linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(kernel.T)))
@@ -91,6 +92,7 @@ class Trainer:
         self.steps = 0
 
     def run(self, batches: list[dict[str, np.ndarray]], steps: int) -> dict[str, Any]:
+        """Take some steps; return their seconds, losses and the size of the model."""
         start, cpu = time.perf_counter(), time.process_time()
         losses = [self.step(batches) for _ in range(steps)]
         values = [float(loss) for loss in losses]
@@ -102,6 +104,7 @@ class Trainer:
         }
 
     def step(self, batches: list[dict[str, np.ndarray]]) -> torch.Tensor:
+        """Take one step on the next batch; return its loss."""
         batch = batches[self.steps % len(batches)]
         self.steps += 1
         tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
@@ -116,6 +119,7 @@ class Trainer:
 
 
 def main(folder: Path, threads: int) -> None:
+    """Answer each line of standard input: a variant, and how many steps it takes."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     sizes = json.loads((folder / "sizes.json").read_text())

@@ -55,8 +55,10 @@ def usage(command: Sequence[str]) -> tuple[float, float]:
 
 
 def write_inputs(folder: Path, texts: int, words: int, documents: int = 0) -> None:
-    """Write the training documents, the first ones alone where a number is given, and
-    texts of so many words cut from the whole corpus."""
+    """Write the training documents, and texts cut from the whole corpus.
+
+    A number of documents keeps the first ones alone; texts have so many words.
+    """
     corpus = load_corpus("stdlib_docs")
     with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
         for document in corpus.train[: documents or None]:
@@ -154,6 +156,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Race prediction from the command line against the peers, and keep the report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--texts", type=int, default=20_000)
     parser.add_argument("--words", type=int, default=64, help="of a text")

@@ -15,6 +15,7 @@ AT_LEAST = 0.0
 
 
 def fit_svm(rows: list[dict[str, Any]], model: str) -> None:
+    """Fit linear SVMs on TF-IDF of words and of characters, and keep them in a file."""
     import joblib
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.multiclass import OneVsRestClassifier
@@ -35,6 +36,7 @@ def fit_svm(rows: list[dict[str, Any]], model: str) -> None:
 
 
 def predict_svm(model: str, texts: list[str]) -> list[dict[str, Any]]:
+    """Return the labels of texts by the kept SVMs, the surest first."""
     import joblib
     import numpy as np
 
@@ -48,6 +50,7 @@ def predict_svm(model: str, texts: list[str]) -> list[dict[str, Any]]:
 
 
 def fit_fasttext(rows: list[dict[str, Any]], model: str) -> None:
+    """Train fastText, one label against the rest, and keep the model in a file."""
     import fasttext
 
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
@@ -61,6 +64,7 @@ def fit_fasttext(rows: list[dict[str, Any]], model: str) -> None:
 
 
 def predict_fasttext(model: str, texts: list[str]) -> list[dict[str, Any]]:
+    """Return the labels of texts by the kept fastText model."""
     import fasttext
 
     names, scores = fasttext.load_model(model).predict(
@@ -79,6 +83,7 @@ def _row(place: int, names: Any, scores: Any) -> dict[str, Any]:
 
 
 def main(kind: str, verb: str, *paths: str) -> None:
+    """Fit or predict as the command line says, from and to files of JSON lines."""
     if verb == "fit":
         lines = Path(paths[0]).read_text("utf-8").splitlines()
         fit = {"svm": fit_svm, "fasttext": fit_fasttext}[kind]

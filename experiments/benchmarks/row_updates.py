@@ -144,6 +144,7 @@ def both(
 def timed(
     compiled: CompiledStep, state: Any, batches: list[Any]
 ) -> Callable[[], Timing]:
+    """Return a function that times the step on all batches, for one of them."""
     held = [compiled.place_state(state)]
 
     def run() -> Timing:
@@ -199,6 +200,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Race steps that move touched rows against dense ones, and keep the report."""
     parser = argparse.ArgumentParser(
         prog=f"python -m experiments.benchmarks.{Path(__file__).stem}",
         description=__doc__.split("\n")[0],

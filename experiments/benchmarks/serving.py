@@ -308,6 +308,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Load a service with requests and with malformed ones, and keep the report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--workdir", default="", help="a finished run")
     parser.add_argument("--requests", type=int, default=10_000)

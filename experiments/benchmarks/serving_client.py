@@ -68,6 +68,7 @@ async def ask(
 
 
 def main() -> None:
+    """Keep the texts, and send the requests that lines of standard input ask for."""
     texts: list[str] = []
     print(json.dumps({"client": "asyncio"}), flush=True)
     for line in sys.stdin:

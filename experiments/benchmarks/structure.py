@@ -93,6 +93,7 @@ def raced(
 
 
 def of_hierarchy(options: argparse.Namespace) -> dict[str, Any]:
+    """Return time and memory of a step with the hierarchy's loss over a flat one's."""
     random = np.random.default_rng(0)
     labels, size = options.labels, (options.documents, options.features)
     pairs = taxonomy(labels, options.edges, random)
@@ -116,6 +117,7 @@ def of_hierarchy(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def of_contrast(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the time of a step with the contrast by overlap over one without."""
     random = np.random.default_rng(1)
     labels, size = 580, (32, options.features)
     x = random.normal(size=size).astype(np.float32)
@@ -137,6 +139,7 @@ def of_contrast(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def of_rules(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the time of deciding by rules over deciding without."""
     random = np.random.default_rng(2)
     count, labels = options.texts, 4_271
     names = tuple(f"label {i}" for i in range(labels))
@@ -201,6 +204,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure hierarchy, contrast and rules; print the report and keep it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for name, value in {
         **{"turns": 7, "repeats": 5, "labels": 4513, "edges": 7253, "documents": 64},

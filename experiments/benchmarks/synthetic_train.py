@@ -205,6 +205,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
     parser = race.parser_of(__doc__ or "", Sizes()._asdict())
     parser.add_argument("--model", default="mmoe", help="shared-bottom, omoe or mmoe")
     parser.add_argument("--runs", type=int, default=32, help="of ours at once")

@@ -30,6 +30,7 @@ Params = dict[str, np.ndarray]
 
 
 def parameter(value: np.ndarray) -> nn.Parameter:
+    """Return a parameter with a copy of this value."""
     return nn.Parameter(torch.from_numpy(np.array(value, np.float32, order="C")))
 
 
@@ -56,6 +57,7 @@ class Joined(nn.Module):
         self.output_bias = parameter(np.stack(biases)[:, None])
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs of all tasks, `[B, T]`."""
         hidden = torch.relu(torch.addmm(self.bias, inputs, self.kernel))
         mixed = hidden[:, None]
         if self.gates:
@@ -91,6 +93,7 @@ class Listed(nn.Module):
         )
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs of all tasks, `[B, T]`."""
         experts = torch.stack([torch.relu(e(inputs)) for e in self.experts], dim=1)
         mixed = [
             (torch.softmax(gate(inputs), dim=-1)[:, :, None] * experts).sum(1)
@@ -102,6 +105,7 @@ class Listed(nn.Module):
 
 
 def linear(kernel: np.ndarray, bias: np.ndarray | None) -> nn.Linear:
+    """Return a linear layer with our kernel and bias."""
     layer = nn.Linear(*kernel.shape, bias=bias is not None)
     layer.weight = parameter(kernel.T)
     if bias is not None:
@@ -128,6 +132,7 @@ class Trainer:
         self.beta = torch.square(self.alpha - 1.0)
 
     def learn(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Take one step on a batch; return its loss."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = functional.mse_loss(self.model(inputs), targets)
         loss.backward()
@@ -155,6 +160,7 @@ class Trainer:
 
 
 def main(folder: Path, threads: int) -> None:
+    """Answer each line of standard input: first losses of a variant, then its steps."""
     torch.manual_seed(0)
     sizes = json.loads((folder / "sizes.json").read_text()) | {"threads": threads}
     params = dict(np.load(folder / "params.npz"))

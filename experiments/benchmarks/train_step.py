@@ -132,8 +132,11 @@ def make_batches(sizes: Sizes, seed: int = 0) -> list[dict[str, np.ndarray]]:
 
 
 def bag_weights(batch: dict[str, np.ndarray]) -> np.ndarray:
-    """The weight of every token in our bag of embeddings: 1 + log of its count, over
-    the root of their sum of squares; a token that stands c times has a c-th each."""
+    """Return the weight of every token in our bag of embeddings.
+
+    It is 1 + log of its count, over the root of their sum of squares; a token that
+    stands c times has a c-th each.
+    """
     weights = np.zeros(batch["token_ids"].shape, np.float32)
     for row, (ids, mask) in enumerate(
         zip(batch["token_ids"], batch["token_mask"], strict=True)
@@ -348,6 +351,7 @@ def _encoder_words(sizes: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     parser = race.parser_of(
         __doc__ or "",
         asdict(Sizes()),

@@ -46,6 +46,7 @@ class Readers(nn.Module):
         )
 
     def load(self, forward: dict[str, Any], backward: dict[str, Any]) -> None:
+        """Take over the parameters of our two LSTMs, one per direction."""
         suffixes = ("l0", "l0_reverse") if self.packed else ("l0", "l0")
         lstms = [self.lstms[0], self.lstms[-1]]
         for lstm, suffix, values in zip(
@@ -59,6 +60,7 @@ class Readers(nn.Module):
             getattr(lstm, f"bias_hh_{suffix}").requires_grad_(False)
 
     def forward(self, vectors: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the last hidden states of both readers, side by side, `[B, 2 H]`."""
         if self.packed:
             packed = nn.utils.rnn.pack_padded_sequence(
                 vectors, lengths, batch_first=True, enforce_sorted=False
@@ -84,6 +86,7 @@ class Graph(nn.Module):
             assign(self, name, value)
 
     def forward(self, documents: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """Return the logits of documents over all labels, `[B, N]`."""
         nodes = self.features
         for layer in range(self.layers):
             kernel = getattr(self, f"kernel_{layer}")  # [D, H, F]
@@ -109,6 +112,7 @@ class Bag(nn.Module):
         assign(self, "bias", params["bias"])
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the document vectors, `[B, D]`."""
         total = functional.embedding_bag(
             batch["token_ids"],
             self.table,
@@ -131,14 +135,17 @@ class Layer(nn.Module):
                 assign(self, f"{name}_{key}", value)
 
     def dense(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        """Apply the linear layer of this name."""
         weight = getattr(self, f"{name}_kernel")
         return functional.linear(x, weight, getattr(self, f"{name}_bias"))
 
     def norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        """Apply the layer normalisation of this name."""
         scale, bias = getattr(self, f"{name}_scale"), getattr(self, f"{name}_bias")
         return functional.layer_norm(x, x.shape[-1:], scale, bias, self.epsilon)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the tokens' next vectors, `[B, S, D]`."""
         packed = self.dense(x, "query_key_value").unflatten(-1, (3, self.heads, -1))
         query, keys, values = packed.permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(
@@ -172,6 +179,7 @@ class Transformer(nn.Module):
         self.layers = nn.ModuleList([Layer(params[name], sizes) for name in names])
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the document vectors, `[B, D]`."""
         ids, mask = batch["token_ids"], batch["token_mask"]
         x = functional.embedding(ids, self.token) + self.position[: ids.shape[1]]
         x = functional.layer_norm(x, x.shape[-1:], self.scale, self.bias, self.epsilon)
@@ -201,6 +209,7 @@ class Magnet(nn.Module):
         assign(self, "label_bias", params["label_bias"])
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the logits of a batch, `[B, N]`."""
         if self.kind == "bilstm":
             vectors = functional.dropout(batch["token_vectors"], self.dropout)
             documents = self.readers(vectors, batch["lengths"])
@@ -237,6 +246,7 @@ class Trainer:
         self.steps = 0
 
     def run(self, batches: list[dict[str, np.ndarray]], steps: int) -> dict[str, Any]:
+        """Take some steps; return their seconds, losses and the size of the model."""
         start, cpu = time.perf_counter(), time.process_time()
         losses = [self.step(batches) for _ in range(steps)]
         values = [float(loss) for loss in losses]
@@ -250,6 +260,7 @@ class Trainer:
         }
 
     def step(self, batches: list[dict[str, np.ndarray]]) -> torch.Tensor:
+        """Take one step on the next batch; return its loss."""
         batch = batches[self.steps % len(batches)]
         self.steps += 1
         tensors = {
@@ -281,6 +292,7 @@ def device_of(sizes: dict[str, Any]) -> torch.device:
 
 
 def assign(module: nn.Module, name: str, value: np.ndarray) -> None:
+    """Give a module a parameter with a copy of this value."""
     value = torch.from_numpy(np.array(value, np.float32, order="C"))
     setattr(module, name, nn.Parameter(value))
 
@@ -298,6 +310,7 @@ def load_tree(path: Path) -> dict[str, Any]:
 
 
 def main(folder: Path, threads: int) -> None:
+    """Answer each line of standard input: a variant, and how many steps it takes."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     sizes = json.loads((folder / "sizes.json").read_text())

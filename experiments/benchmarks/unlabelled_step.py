@@ -38,8 +38,10 @@ TOTAL_STEPS = 1800
 
 
 def files(folder: Path, count: int, every: int) -> DataConfig:
-    """Training documents of the embedded corpus of which some keep labels, and a tenth
-    as many to validate and test."""
+    """Write training documents of which some keep labels, and others to measure on.
+
+    All are of the embedded corpus; to validate and test there are a tenth as many.
+    """
     corpus, paths = read_corpus(DataConfig()), {}
     for name, documents in corpus.splits.items():
         lines = [
@@ -132,6 +134,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Race steps with unlabelled documents against one without, and keep the report."""
     parser = argparse.ArgumentParser(
         prog=f"python -m experiments.benchmarks.{Path(__file__).stem}",
         description=__doc__.split("\n")[0],

@@ -253,6 +253,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure processes alone and together, print the report and keep it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_sizes(parser, Sizes(rows=8))
     parser.add_argument("--processes", type=int, default=2)

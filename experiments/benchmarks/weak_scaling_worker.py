@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
 def main(settings: dict[str, Any]) -> None:
+    """Fine-tune on one core, alone or with others, as standard input asks for steps."""
     # Before JAX counts the cores, and sizes its threads by them.
     os.sched_setaffinity(0, {settings["core"]})
     # Gloo greets on standard output, which is for the answers.

@@ -1,4 +1,4 @@
-"""The default beside linear SVMs of words and of characters, in many writing systems.
+r"""The default beside linear SVMs of words and of characters, in many writing systems.
 
     python -m experiments.benchmarks.writing_systems [--out FOLDER] [--seeds 3] \
         [--only NAME,NAME] [--documents 500] [--epochs 10]
@@ -7,7 +7,7 @@ Planted corpora: a document is about one to three of six subjects, each with wor
 its own in the script, between words that say nothing. Chinese, Japanese and Thai have
 no blanks, Korean has particles behind its nouns, the training documents of `NFD` are
 composed and its test documents decomposed as macOS writes them, in `C` the subjects
-differ in signs alone. Word SVM: TF-IDF of runs of `\\w`, one and two; character SVM: of
+differ in signs alone. Word SVM: TF-IDF of runs of `\w`, one and two; character SVM: of
 one to four characters (scikit-learn's, with a C of 1, 4 or 16 chosen on validation
 documents, decided at 0); `rival`: what `--baseline` sets beside the model.
 
@@ -195,6 +195,7 @@ def default(
 
 
 def main() -> None:
+    """Train the default and the SVMs in each writing system, and keep the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", default="")
     parser.add_argument("--seeds", type=int, default=3)

@@ -4,8 +4,11 @@ from typing import NamedTuple
 
 
 class PaperRow(NamedTuple):
-    """One model: the best run's AUC of the main task and the mean over its runs, the
-    mean of the other task, and that task's AUC in the best run of the main one."""
+    """AUC values of one model, of the main task and of the other one.
+
+    The main task's best run and mean over the runs, the other task's mean, and the
+    other task's value in the best run of the main one.
+    """
 
     main_best: float
     main_mean: float

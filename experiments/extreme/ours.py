@@ -83,6 +83,7 @@ def some_edges(labels: int) -> Edges:
 
 
 def main() -> None:
+    """Measure one form of our attention at one size, and print the answer as JSON."""
     method, labels, sizes = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
     limit_memory(sizes["limit_gib"])
     free = int(sizes["limit_gib"] * 2**30)

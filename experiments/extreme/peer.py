@@ -66,6 +66,7 @@ def answered(run: Callable[[], float], request: dict[str, Any]) -> dict[str, Any
 
 
 def main() -> None:
+    """Answer each line of standard input: a form of attention at one size."""
     sizes = json.loads(sys.argv[1])
     torch.set_num_threads(sizes["threads"])
     limit_memory(sizes["limit_gib"])

@@ -81,6 +81,7 @@ def make_step(sizes: dict[str, Any]) -> Any:
 
 
 def main() -> None:
+    """Measure a train step at one size, and print the answer as JSON."""
     sizes = json.loads(sys.argv[1])
     limit_memory(sizes["limit_gib"])
     step, state, batch = make_step(sizes)

@@ -96,8 +96,11 @@ def sweep(
 
 
 def exponents(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of time and memory of every method: from 10,000 labels on, or its last three
-    points where it does not get that far."""
+    """Return the exponents of time and memory of every method.
+
+    They are fitted from 10,000 labels on, or to the last three points where a method
+    does not get that far.
+    """
     found = {}
     for method in dict.fromkeys(point["method"] for point in points):
         own = [p for p in points if p["method"] == method and "reason" not in p]

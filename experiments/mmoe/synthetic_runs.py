@@ -1,5 +1,4 @@
-"""Training on synthetic tasks: the runs of a cell together, on data that is drawn as
-they learn.
+"""The runs of a cell trained together, on synthetic data drawn as they learn.
 
 A run is a seed: its tasks, its examples and its first parameters are its own. Every
 batch is new, so the loss of a step, taken before the update, is a loss on examples that

@@ -99,8 +99,10 @@ def best_gap(one: np.ndarray, other: np.ndarray, *, axis: int = -1) -> np.ndarra
 
 
 def cell_rows(draws: Draws, variances: Mapping[Cell, np.ndarray]) -> list[dict]:
-    """One row per cell: median with interval, mean, spread, best, and share of the
-    labels' variance that is left."""
+    """One row per cell: median with interval, mean, spread, best, and share left.
+
+    The share left is of the labels' variance.
+    """
     rows = []
     for cell, losses in draws.losses.items():
         share = losses / variances[cell]

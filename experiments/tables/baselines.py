@@ -19,8 +19,9 @@ FITS: dict[str, Callable[..., Any]] = {
 
 
 def baseline_run(corpus: TableCorpus, runner: str) -> SeedRun:
-    """TF-IDF and linear SVMs, one per label, in a chain or down the taxonomy;
-    validation chooses C.
+    """TF-IDF and linear SVMs, one per label, in a chain or down the taxonomy.
+
+    Validation chooses C.
 
     Margins are kept as sigmoid(margin), which ranks as they do; a margin of 0 is a
     score of 0.5.

@@ -32,7 +32,9 @@ def tfidf_chain_baseline(
     carries stand outside the chains.
 
     Args:
-        train_texts, train_targets, test_texts: as `tfidf_svm_baseline`.
+        train_texts: the training documents, as `tfidf_svm_baseline`.
+        train_targets: their labels `[M, N]`, positive where > 0.
+        test_texts: the documents to score.
         chains: how many chains; above 1 an ensemble.
         c_choices: regularisation strengths to try, small is strong.
         seed: of the random orders and of the solver.

@@ -191,7 +191,7 @@ def paired_columns(
 
 
 def student_interval(pairs: np.ndarray) -> list[float] | None:
-    """mean +- t_{S-1, 0.975} sd / sqrt(S); None for fewer than two values."""
+    """Interval mean +- t_{S-1, 0.975} sd / sqrt(S); None for fewer than two values."""
     if len(pairs) < 2:
         return None
     half = (

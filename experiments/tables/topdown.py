@@ -34,7 +34,9 @@ def tfidf_top_down_baseline(
     label is given exactly where every SVM from the top to it says yes.
 
     Args:
-        train_texts, train_targets, test_texts: as `tfidf_svm_baseline`.
+        train_texts: the training documents, as `tfidf_svm_baseline`.
+        train_targets: their labels `[M, N]`, positive where > 0.
+        test_texts: the documents to score.
         names: of the labels.
         parents: for a label or inner node its parents; a label without any is asked for
             in every document.

@@ -109,8 +109,10 @@ def differences(
 
 
 def gate_rows(runs: Sequence[TextRun]) -> dict[str, Any] | None:
-    """Gates of the first seed (experts have no order that seeds share), and the
-    likeness of the tasks' gates over all seeds; None without gates."""
+    """The first seed's gates, and the likeness of the tasks' gates over all seeds.
+
+    Experts have no order that seeds share. None without gates.
+    """
     if not runs[0].gates:
         return None
     likeness = np.mean([run.gates["similarity"] for run in runs], axis=0)

@@ -82,6 +82,7 @@ def clicked(
 
 
 def inputs_of_pages(pages: Pages) -> dict[str, np.ndarray]:
+    """Return the columns of pages by name, as the model takes them."""
     return {"categories": pages.categories, "numbers": pages.numbers}
 
 

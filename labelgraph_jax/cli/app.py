@@ -328,8 +328,10 @@ def _spelled_out(arguments: list[str]) -> list[str]:
 
 
 def _announce(verb: Any) -> None:
-    """Say what begins, before JAX is imported, which takes seconds; of verbs that only
-    read a run on a terminal alone."""
+    """Say what begins, before JAX is imported, which takes seconds.
+
+    Verbs that only read a run say so on a terminal alone.
+    """
     if getattr(verb, "quiet", False):
         return
     if isinstance(verb, Train):

@@ -37,8 +37,11 @@ def _fitted(text: str, stream: TextIO) -> str:
 
 
 def in_options(message: str) -> str:
-    """A message with settings as they are typed: `data.text_column` and, where files
-    are read, `text_column` become `--text-column`, `text.dim` becomes `--text.dim`."""
+    """A message with settings as they are typed.
+
+    `data.text_column` and, where files are read, `text_column` become `--text-column`,
+    `text.dim` becomes `--text.dim`.
+    """
     known = flatten(to_dict(Config()))
     reading = [
         field.name for field in dataclasses.fields(ReadingConfig) if "_" in field.name
@@ -75,8 +78,9 @@ def show(
     Args:
         verb: as parsed.
         result: JSON values, dataclasses, or anything that has `to_json`.
-        describe: prints the result for people, given `options`.
+        describe: prints the result for people.
         ascii: JSON writes other letters as escapes.
+        **options: what `describe` is given beside the result.
 
     Returns:
         The exit code of success.

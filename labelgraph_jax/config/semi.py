@@ -14,8 +14,7 @@ from labelgraph_jax.config.settings import (
 
 @dataclass(frozen=True, kw_only=True)
 class SemiConfig:
-    """Learning from documents without labels (`--unlabelled`, or lines whose labels are
-    null)."""
+    """Learning from documents without labels: `--unlabelled`, or labels of null."""
 
     kind: Literal["auto", "none", "cap", "teacher", "graph", "vat"] = "auto"
     """cap: the surest labels of each by its share of the labelled documents, weighed by

@@ -22,6 +22,7 @@ class ConfigError(ValueError):
 
 
 def require(condition: bool, message: str) -> None:
+    """Refuse settings with a `ConfigError` of this message unless a condition holds."""
     if not condition:
         raise ConfigError(message)
 
@@ -47,7 +48,8 @@ def require_numbers(
     Args:
         section: the dataclass.
         where: its name.
-        at_least_one, not_negative: names of its fields, >= 1 and >= 0.
+        at_least_one: names of its fields that must be at least 1.
+        not_negative: at least 0.
         positive: greater than 0 and finite.
         shares: in [0, 1).
     """
@@ -70,7 +72,8 @@ def require_file(section: Any, where: str, setting: str, value: str, file: str) 
     Args:
         section: the dataclass.
         where: its name.
-        setting, value: the choice.
+        setting: the field that holds a choice.
+        value: the choice that reads a file.
         file: the field that names the file.
     """
     chosen, given = getattr(section, setting), bool(getattr(section, file))
@@ -218,6 +221,7 @@ def nearest(path: str, root: Any) -> str:
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one dictionary whose names have dots: `text.dim`."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):

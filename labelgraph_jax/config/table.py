@@ -68,7 +68,9 @@ class TaskSpec(NamedTuple):
 
 
 def parse_task(text: str) -> TaskSpec:
-    """Read `column=kind`, `column=binary[value]`, `column=binary@other` or any of them
+    """Read a task of a table.
+
+    It is `column=kind`, `column=binary[value]`, `column=binary@other` or any of them
     with `:weight` after it.
 
     Raises:

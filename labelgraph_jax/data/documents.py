@@ -235,8 +235,7 @@ class LabelSpace:
     def label_sets(
         self, documents: Sequence[Document]
     ) -> tuple[csr_array, Counter[str]]:
-        """Write the documents' labels as a sparse matrix: what no document has takes
-        no memory.
+        """Write labels as a sparse matrix: what no document has takes no memory.
 
         Returns:
             float32 [M, N] of ones, the columns of a row in increasing order; and how

@@ -104,6 +104,8 @@ class EncodingCacheWriter:
         """Start a cache, or take up the unfinished one of the same key.
 
         Args:
+            root: folder of all caches.
+            key: name of this one, see `encoding_key`.
             lengths: tokens of each sequence.
             features: numbers in a token's vector.
 

@@ -36,7 +36,7 @@ class Targets:
 
     @classmethod
     def read(cls, y: Any, label_names: Sequence[str] | None = None) -> "Targets":
-        """y as label names per text.
+        """Label names per text, read from y.
 
         Args:
             y: of each text a list or set of names, or a dictionary of 0 and 1 by name;

@@ -230,7 +230,7 @@ def _places(documents: Iterable[Document]) -> list[str]:
 
 
 def _count(things: Sized, noun: str) -> str:
-    """ "1 label", "1,200 labels"."""
+    """Number and noun, as in "1 label" and "1,200 labels"."""
     return counted(len(things), noun)
 
 

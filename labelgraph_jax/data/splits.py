@@ -64,8 +64,9 @@ def complete_splits(
 
     Args:
         corpus: with its validation or test split empty, or both.
-        validation_fraction, test_fraction: of the given training split; 0 leaves
-            a missing split empty.
+        validation_fraction: of the given training split; 0 leaves a missing split
+            empty.
+        test_fraction: likewise.
         seed: decides which documents, and nothing else does.
 
     Raises:

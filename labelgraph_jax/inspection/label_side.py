@@ -105,8 +105,7 @@ class LabelSide:
         return self._rows(nodes, None)
 
     def learned_weights(self, nodes: np.ndarray) -> np.ndarray | None:
-        """Return edge weights that training made, `[R, n]`; None where they are no
-        parameter."""
+        """Return the edge weights that were learned, `[R, n]`; None if none were."""
         if not self.module.layers:
             return None
         if "receiver_factors" in self.params:

@@ -56,10 +56,13 @@ class LabelDecoder(nn.Module):
         """Log-odds that greedy decoding writes a label, see `greedy_decode`.
 
         Args:
-            label_features, adjacency: not read.
+            label_features: not read.
+            adjacency: not read.
             label_prior: share of the training documents with each label; the scores
                 of the symbols start there.
-            token_mask, token_ids, options: as `Magnet`.
+            token_mask: as `Magnet`.
+            token_ids: as `Magnet`.
+            **options: as `Magnet`.
         """
         started = self._start(label_prior, token_mask, token_ids, **options)
         return greedy_decode(*started, max_labels=self.max_labels).logits
@@ -81,8 +84,16 @@ class LabelDecoder(nn.Module):
         """Cross-entropy of the label sequences, see `label_sequence_loss`.
 
         Args:
+            label_features: not read.
+            adjacency: not read.
+            label_prior: share of the training documents with each label.
+            token_mask: as `Magnet`.
+            token_ids: as `Magnet`.
             label_counts: training documents with each label; they order the sequences.
-            targets, target_mask, example_mask: as any loss of `functional.losses`.
+            targets: as any loss of `functional.losses`.
+            target_mask: as any loss of `functional.losses`.
+            example_mask: as any loss of `functional.losses`.
+            **options: as `Magnet`.
         """
         started = self._start(label_prior, token_mask, token_ids, **options)
         sequences = label_sequences(

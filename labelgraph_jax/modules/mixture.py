@@ -1,5 +1,7 @@
-"""One body for several tasks: shared-bottom, mixtures of experts, cross-stitch, and
-towers on top. What is computed with the parameters is `functional.mixture`."""
+"""One body for several tasks: shared-bottom, mixtures, cross-stitch, towers on top.
+
+What is computed with the parameters is `functional.mixture`.
+"""
 
 from typing import Any, Literal, get_args
 

@@ -1,5 +1,7 @@
-"""Modules that own a few arrays and nothing else; what is done with them is told
-where they are read."""
+"""Modules that own a few arrays and nothing else.
+
+What is done with them is told where they are read.
+"""
 
 from typing import Any
 
@@ -27,6 +29,7 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self) -> tuple[Array, Array]:
+        """Return kernel `[*inputs, outputs]` and bias `[outputs]`, 0 at first."""
         kernel = self.param("kernel", self.initial, (*self.inputs, self.outputs))
         return kernel, self.param("bias", nn.initializers.zeros, (self.outputs,))
 
@@ -40,6 +43,7 @@ class Kernel(nn.Module):
 
     @nn.compact
     def __call__(self) -> tuple[Array, None]:
+        """Return the kernel, `[inputs, outputs]`, and None for the bias."""
         shape = (self.inputs, self.outputs)
         return self.param("kernel", self.initial, shape), None
 
@@ -52,6 +56,7 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self) -> tuple[Array, Array | None]:
+        """Return the scale, `[features]` of ones at first, and the bias or None."""
         scale = self.param("scale", nn.initializers.ones, (self.features,))
         if not self.biased:
             return scale, None
@@ -73,8 +78,10 @@ def rows_by_id(
 
 
 class Table(nn.Module):
-    """An embedding table whose entries have the given standard deviation, or some of
-    its rows, see `rows_by_id`."""
+    """An embedding table, or some of its rows, see `rows_by_id`.
+
+    Its entries have the given standard deviation.
+    """
 
     rows: int
     features: int
@@ -82,6 +89,7 @@ class Table(nn.Module):
 
     @nn.compact
     def __call__(self) -> Array:
+        """Return the table `[rows, features]`, or the rows that stand in its place."""
         initial = nn.initializers.normal(self.deviation)
         return rows_by_id(self, "embedding", initial, (self.rows, self.features))
 
@@ -94,6 +102,7 @@ class Lstm(nn.Module):
 
     @nn.compact
     def __call__(self) -> tuple[Array, Array, Array]:
+        """Return both kernels, `[D, 4 H]` and `[H, 4 H]`, and the bias `[4 H]`."""
         size = self.units
 
         def gates(initial: Any) -> Any:

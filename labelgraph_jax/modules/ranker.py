@@ -158,6 +158,7 @@ class Ranker(nn.Module):
             numbers: standardised numbers.
             positions: from 1, the top; 0, or None for all rows, is no position.
             groups: of the rows, 0 .. groups - 1; None is group 0.
+            deterministic: False draws dropout, from the stream `dropout`.
         """
         columns = self._biased_columns()
         if positions is None:

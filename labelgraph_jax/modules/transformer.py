@@ -122,6 +122,7 @@ class TransformerLayer(nn.Module):
         deterministic: bool = True,
         position_bias: Float[Array, "H S S"] | None = None,
     ) -> Float[Array, "B S D"]:
+        """Return the tokens' next vectors; dropout draws from the stream `dropout`."""
         shape = self.shape
         keys: Any = [None] * 3
         if not deterministic:

@@ -51,8 +51,9 @@ def drop_shift(place: Workdir) -> None:
 
 
 def predicting(place: Workdir, params: Any, labels: Sequence[str]) -> dict[str, Any]:
-    """The parameters that predict: biases corrected for other label frequencies, and
-    without what only training reads.
+    """The parameters that predict, without what only training reads.
+
+    Biases are corrected for other label frequencies.
 
     Raises:
         WorkdirError: the correction is damaged.

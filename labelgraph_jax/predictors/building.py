@@ -176,8 +176,9 @@ def _text_encoder(
 
 
 def own_pooling(config: Config, folder: Path) -> str:
-    """The pooling that a pretrained encoder's folder names, where the settings leave it
-    to that; else "".
+    """The pooling that a pretrained encoder's folder names.
+
+    Empty where the settings do not leave it to the folder.
 
     Raises:
         PretrainedError: the folder names a pooling that is not to be had.
@@ -207,8 +208,11 @@ def first_trained_layer(text: TextConfig, pretrained: TransformerShape | None) -
 
 
 def known_free_bytes(labels: int) -> int | None:
-    """Memory that attention over many labels may count on; None where that is no
-    question, or where several processes would have to agree on it."""
+    """Memory that attention over many labels may count on.
+
+    None where that is no question, or where several processes would have to agree on
+    it.
+    """
     if labels <= EDGES_FROM or jax.process_count() > 1:
         return None
     return free_bytes() or None

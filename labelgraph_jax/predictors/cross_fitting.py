@@ -125,8 +125,11 @@ def resampled(
 
 
 def gain_over(values: Draws, base: Draws) -> tuple[dict[str, Interval], float]:
-    """Return what one way gains over another in every metric, with 95 % intervals over
-    documents, and the share of the resamples in which it is better in mean_f1."""
+    """Return what one way gains over another in every metric, and how surely.
+
+    Gains have 95 % intervals over documents; beside them stands the share of the
+    resamples in which it is better in mean_f1.
+    """
     more = {name: each - base[name] for name, each in values.items()}
     gains = {
         name: Interval(float(v[0]), *np.quantile(v[1:], [0.025, 0.975]).tolist())
@@ -154,7 +157,6 @@ def gains_over(
 def clearest(
     gains: Mapping[Way, Mapping[str, Interval]], sure: Mapping[Way, float], plain: Way
 ) -> Way:
-    """Return the way with the largest gain of those that are clear of noise, or the
-    plain one."""
+    """Return the way with the largest gain that is clear of noise, or the plain one."""
     able = [k for k in gains if sure[k] >= SURE and gains[k]["micro_f1"][0] >= 0]
     return max(able, key=lambda k: gains[k]["mean_f1"][0], default=plain)

@@ -55,34 +55,56 @@ class TextModel(Protocol):
     """Properties of a text model that are displayed."""
 
     @property
-    def workdir(self) -> Workdir: ...
+    def workdir(self) -> Workdir:
+        """Directory that the model was loaded from."""
+
     @property
-    def config(self) -> Config: ...
+    def config(self) -> Config:
+        """Resolved settings of the run."""
+
     @property
-    def classifier(self) -> Any: ...
+    def classifier(self) -> Any:
+        """Network behind the scores."""
+
     @property
-    def labels(self) -> tuple[str, ...]: ...
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels, in the order of the scores."""
+
     @property
-    def decision(self) -> Decision: ...
+    def decision(self) -> Decision:
+        """Rule that turns probabilities into labels."""
+
     @property
-    def memory(self) -> Any: ...
+    def memory(self) -> Any:
+        """Memory that the predictions are mixed with; None for none."""
+
     @property
-    def step(self) -> int | None: ...
+    def step(self) -> int | None:
+        """Training step of the checkpoint; None where there is none."""
 
 
 class RowModel(Protocol):
     """Properties of a table model that are displayed."""
 
     @property
-    def workdir(self) -> Workdir: ...
+    def workdir(self) -> Workdir:
+        """Directory that the model was loaded from."""
+
     @property
-    def config(self) -> Config: ...
+    def config(self) -> Config:
+        """Resolved settings of the run."""
+
     @property
-    def schema(self) -> "TableSchema": ...
+    def schema(self) -> "TableSchema":
+        """Columns that the model reads."""
+
     @property
-    def targets(self) -> "tuple[Target, ...]": ...
+    def targets(self) -> "tuple[Target, ...]":
+        """Tasks that the model predicts."""
+
     @property
-    def step(self) -> int | None: ...
+    def step(self) -> int | None:
+        """Training step of the checkpoint; None where there is none."""
 
 
 def model_facts(model: TextModel) -> Facts:

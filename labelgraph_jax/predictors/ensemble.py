@@ -44,10 +44,12 @@ class Ensemble(Model):
 
     @property
     def network(self) -> Model:
+        """Network of the first member, of which graph and figures are shown."""
         return self.members[0].network
 
     @property
     def kind(self) -> str:
+        """Name under which the ensemble is shown."""
         return "Ensemble"
 
     def encode(self, documents: Sequence[Document]) -> Encoded:
@@ -62,6 +64,7 @@ class Ensemble(Model):
         batch_size: int | None = None,
         every_label: bool = False,
     ) -> Predictions:
+        """Return the members' probabilities, joined; arguments as of `Model`."""
         # The first member reads these examples; the others encode for themselves.
         first, *others = self.members
         probabilities = [
@@ -89,7 +92,8 @@ def join(
     Args:
         workdir: of the ensemble.
         members: two or more, of the same labels.
-        weights, bias: see `fit_weights`.
+        weights: of the members' logits, see `fit_weights`.
+        bias: of the sum, see `fit_weights`.
     """
     first = {
         field.name: getattr(members[0], field.name)

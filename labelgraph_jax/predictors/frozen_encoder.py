@@ -200,8 +200,10 @@ class FrozenEncoder(Pickled):
         return self.sequence_vectors([w[0] for w in windows])
 
     def sequence_vectors(self, sequences: list[np.ndarray]) -> np.ndarray:
-        """One vector of length 1 per sequence of token ids, as `document_vectors`; by
-        the pooling of the shape where it has one."""
+        """One vector of length 1 per sequence of token ids, as `document_vectors`.
+
+        The pooling is that of the shape, where it has one.
+        """
         ones, pooling = [1] * len(sequences), self.shape.pooling or "mean"
         store: Any = None
         settings = {"kind": "text vectors"}

@@ -131,7 +131,8 @@ def hierarchy_results(
     """Measure decisions on each level of a taxonomy, and under its constraint.
 
     Args:
-        decided, truth: bool `[M, N]`.
+        decided: bool `[M, N]`.
+        truth: bool `[M, N]`.
         ancestors: see `functional.ancestor_matrix`.
         known: where documents are annotated, bool `[M, N]`; None for everywhere.
 

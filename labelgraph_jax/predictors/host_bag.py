@@ -175,7 +175,8 @@ def bags(
         token_weights: what each weighs.
         windows: token ids.
         values: in place of damped counts; each token stands in a window once.
-        damping, norm: of the bag.
+        damping: of the counts, see `functional.bag_of_embeddings`.
+        norm: of the bag.
     """
     lengths = np.fromiter(map(len, windows), np.int64, len(windows))
     rows = np.repeat(np.arange(len(windows), dtype=np.int32), lengths)
@@ -211,6 +212,7 @@ def _pooled(
     """One vector for a document out of those of its windows that hold a token.
 
     Args:
+        vectors: of the windows.
         real: which windows do `[W]`.
         counts: windows of each document.
         how: `mean` or `max`.

@@ -37,6 +37,7 @@ class LabelModel(Model):
     """A network with its parameters, see `Model`."""
 
     def encode(self, documents: Sequence[Document]) -> Encoded:
+        """Encode documents with the network's own tokenizer and labels."""
         return encode_documents(
             documents,
             self.label_space,
@@ -74,6 +75,7 @@ class LabelModel(Model):
         batch_size: int | None = None,
         every_label: bool = False,
     ) -> Predictions:
+        """Predict documents: all labels, or the best where labels come in chunks."""
         if self.on_host is not None and examples.token_vectors is None:
             batch_rows(self.config, batch_size)
             return self.on_host(examples)
@@ -95,6 +97,7 @@ class LabelModel(Model):
         return dataclasses.replace(predictions, elsewhere=elsewhere)
 
     def with_decision(self, decision: Decision) -> Self:
+        """Return a copy with another decision, which keeps the compiled functions."""
         other = super().with_decision(decision)
         for compiled in MADE_ONCE:
             if compiled in self.__dict__:
@@ -103,12 +106,12 @@ class LabelModel(Model):
 
     @property
     def network(self) -> "LabelModel":
+        """The model itself, which is one network."""
         return self
 
     @cached_property
     def label_side(self) -> tuple[jax.Array, jax.Array]:  # type: ignore[override]
-        """Label vectors `[N, D]` and biases `[N]` of a model whose logits are products
-        of vectors."""
+        """Label vectors `[N, D]` and biases `[N]`, where logits are their products."""
         if self.label_chunk:
             return self.placed.labels, self.placed.bias
         return jax.jit(self.classifier.label_side)(self.params)

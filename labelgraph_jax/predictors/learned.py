@@ -74,6 +74,7 @@ class Version:
 
 
 def learned_folder(place: Workdir) -> Path:
+    """Folder of a work directory that keeps what was learned after training."""
     return place.path / FOLDER
 
 

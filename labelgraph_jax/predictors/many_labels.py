@@ -123,7 +123,8 @@ def require_room(rows: int, labels: int, what: str, instead: str) -> None:
     """Refuse an array float32 `[rows, labels]` that memory has no room for.
 
     Args:
-        rows, labels: its shape.
+        rows: of the array.
+        labels: of the array, its columns.
         what: it holds, for the error.
         instead: what would need less.
 

@@ -330,8 +330,10 @@ def evaluation(
 
 
 def _absent(predictions: Predictions) -> int:
-    """Return the number of labels that no document carries; labels without any
-    annotation here are not part of the averages."""
+    """Return the number of annotated labels that no document carries.
+
+    Labels without any annotation here are not part of the averages.
+    """
     truth, known = predictions.truth, predictions.known
     assert truth is not None
     if known is None:

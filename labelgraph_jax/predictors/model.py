@@ -116,8 +116,7 @@ class Model(Shown, ABC):
         batch_size: int | None = None,
         every_label: bool = False,
     ) -> tuple[Encoded, Predictions]:
-        """Documents as the model reads them, and its predictions of them; arguments as
-        of `predict_examples`."""
+        """Encoded documents and their predictions; arguments as `predict_examples`."""
         encoded = self.encode(as_documents(documents))
         return encoded, self.predict_examples(
             documents, encoded.examples, batch_size=batch_size, every_label=every_label
@@ -141,6 +140,7 @@ class Model(Shown, ABC):
 
     @property
     def kind(self) -> str:
+        """Name under which the model is shown."""
         return "Model"
 
     def _facts(self) -> Facts:
@@ -148,14 +148,12 @@ class Model(Shown, ABC):
 
     @cached_property
     def ancestors(self) -> np.ndarray | None:
-        """Ancestors of each label, bool `[N, N]`; None without a taxonomy, and where
-        labels are scored in chunks."""
+        """Ancestors, bool `[N, N]`; None without a taxonomy, or with label chunks."""
         return None if self.label_chunk else label_ancestors(self.label_space)
 
     @cached_property
     def label_chunk(self) -> int:
-        """Number of labels scored at a time; 0 where all are at once. Added labels do
-        not count: the classifier does not score them."""
+        """Number of trained labels scored at a time; 0 where all are at once."""
         return label_chunk(self.config, len(self.classifier.graph.counts))
 
     @property

@@ -51,8 +51,10 @@ class Classifier:
         return self.parents is not None or self.shield is not None
 
     def agreeing(self, logits: jax.Array) -> jax.Array:
-        """Logits as they are predicted: those of a label include those below it, or
-        obey rules."""
+        """Logits as they are predicted.
+
+        Those of a label include those below it, or they obey rules.
+        """
         if self.shield is not None:
             return shield_rules(logits, self.shield)
         if self.parents is None:
@@ -89,8 +91,11 @@ class Classifier:
         key: jax.Array | None = None,
         train: bool = False,
     ) -> jax.Array:
-        """Logits `[B, N]` of a batch; with `train`, dropout from `key`, and each label
-        by itself even where `parents` or a `shield` are known."""
+        """Logits `[B, N]` of a batch.
+
+        With `train`, dropout is drawn from `key`, and each label stands by itself even
+        where `parents` or a `shield` are known.
+        """
         arguments, options = self._inputs(batch)
         logits = self.module.apply(
             self._variables(params, batch),
@@ -145,8 +150,11 @@ class Classifier:
         return vectors
 
     def text_vectors(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
-        """Return the vectors of a batch from the text encoder: documents `[B, D]`, or
-        for a head that reads tokens `[B, S, D]`; float32, without dropout."""
+        """Return the vectors of a batch from the text encoder.
+
+        They are of documents, `[B, D]`, or for a head that reads tokens `[B, S, D]`;
+        float32, without dropout.
+        """
         (*_, token_mask), options = self._inputs(batch)
         token_ids = options.pop("token_ids", None)
         encoder = self.module.text_encoder
@@ -200,8 +208,11 @@ class Classifier:
 
     @property
     def own_loss(self) -> LossFn | None:
-        """`loss(params, batch, key)` -> `(loss_sum, weight_sum)` of a model whose
-        objective is not a loss over (document, label) cells; else None."""
+        """Loss of a model whose objective is not over (document, label) cells.
+
+        `loss(params, batch, key)` -> `(loss_sum, weight_sum)`; None for all other
+        models.
+        """
         return self._sequence_loss if isinstance(self.module, LabelDecoder) else None
 
     @property
@@ -232,8 +243,10 @@ class Classifier:
     def _variables(
         self, params: Any, batch: Mapping[str, Any], part: str = ""
     ) -> dict[str, Any]:
-        """Parameters of the model, or of a part of it, and what a batch puts in the
-        place of its token vectors or ids."""
+        """Parameters of the model, or of a part of it, with a batch's substitutes.
+
+        A batch may put those in the place of its token vectors or ids.
+        """
         own = params.get(part, {}) if part else params
         if INPUT_VECTORS in batch:
             vectors = jnp.asarray(batch[INPUT_VECTORS])

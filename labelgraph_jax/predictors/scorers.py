@@ -69,9 +69,11 @@ class AllLabels:
         self._run = compile_probabilities(classifier.apply, mesh)
 
     def place(self, params: Params) -> Params:
+        """Put the parameters on the devices that score."""
         return self._run.place_params(params)
 
     def __call__(self, params: Params, batches: Iterable[Batch]) -> Predictions:
+        """Return the probabilities of all labels of these documents, `[M, N]`."""
         probabilities = predict_probabilities(self._run, params, batches)
         if not len(probabilities):
             probabilities = np.zeros((0, self.labels), np.float32)
@@ -95,11 +97,13 @@ class BestLabels:
         )
 
     def place(self, params: Params | PlacedModel) -> PlacedModel:
+        """Put the parameters on the devices that rank, where they are not yet."""
         return self._rank.place_params(params)
 
     def __call__(
         self, params: Params | PlacedModel, batches: Iterable[Batch]
     ) -> Predictions:
+        """Return the best labels of these documents, `[M, K]`, the best first."""
         top = predict_top_labels(self._rank, params, batches)
         if not len(top.ids):
             empty = (0, self.kept)

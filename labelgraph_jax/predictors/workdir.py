@@ -1,25 +1,21 @@
 """The work directory: the contract between train, evaluate, predict and export.
 
-    config.json       the resolved configuration
-    data.json         fingerprints of the splits it was trained and measured on
+    config.json       the resolved configuration;  data.json  fingerprints of its splits
     layout.json       how the documents' files were read, the same for later files
     labels.json       label names, descriptions, taxonomy
     label_graph.npz   initial label features, adjacency (or edges), label prior, counts
-    table.json        of a run over a table: its tasks, and how its columns are read;
-                      then there are no labels, label graph or tokenizer
+    table.json        of a run over a table, which has no labels: tasks and columns
     thresholds.json   decision threshold per label, and how it was fitted; of a run over
                       a table per task, with the line that calibrates its logits
     adaptation.json   how a run with target documents adapts; prior_shift.json: logits
     graph_choice.json which label graph graph.kind='auto' chose, and why
     structure.json    the hierarchy that was chosen, and the rules of the last layer
     ensemble.json     of an ensemble: its members (each a work directory) and weights
-    tokenizer/        tokenizer.json
-    encoder/          settings of the pretrained encoder, its weights where frozen
+    tokenizer/        tokenizer.json;  encoder/  the pretrained one, weights if frozen
     checkpoints/      parameters and training state, by step
     metrics.jsonl     what training did;  tensorboard/  the same as curves
     start.json        where a run was begun from (--from); columns.json, its y's columns
-    results.json      metrics of the finished run, and what data they were measured on
-    test_predictions.npz   what the model made of the test documents
+    results.json      metrics of the finished run;  test_predictions.npz  its answers
     manifest.json     checksums of the files that decide an answer, see `manifest`
     report.html       the report, pictures in report/;  learned/  see `learned`
 
@@ -123,10 +119,12 @@ class Workdir:
 
     @property
     def config_path(self) -> Path:
+        """File of the resolved configuration."""
         return self.path / "config.json"
 
     @property
     def checkpoints(self) -> Path:
+        """Folder of the checkpoints, one folder a step."""
         return self.path / "checkpoints"
 
     @property
@@ -138,10 +136,12 @@ class Workdir:
 
     @property
     def tokenizer(self) -> Path:
+        """Folder of tokenizer.json; a run over a table has none."""
         return self.path / "tokenizer"
 
     @property
     def encoder(self) -> Path:
+        """Folder of the pretrained encoder: settings, and weights if it is frozen."""
         return self.path / "encoder"
 
     def adds_epochs(self, config: Config) -> bool:
@@ -154,10 +154,7 @@ class Workdir:
         return config.training.epochs > epochs and not differences(known, same)
 
     def check(self, config: Config) -> bool:
-        """Check that `config` may train here; nothing is written.
-
-        Returns:
-            True if an earlier run stands here and can be resumed.
+        """Return True if an earlier run can be resumed here; nothing is written.
 
         Raises:
             WorkdirError: it belongs to another configuration (the differences are
@@ -215,11 +212,7 @@ class Workdir:
         write_json(self.path / "data.json", dict(data))
 
     def require_data(self, data: Mapping[str, str], what: str = "documents") -> None:
-        """Refuse other records than those that the run began with.
-
-        Args:
-            data: fingerprint of each split.
-            what: "documents" or "rows".
+        """Refuse other records than the run began with; arguments as of `claim`.
 
         Raises:
             RunDataChangedError: they differ.
@@ -246,6 +239,7 @@ class Workdir:
             raise WorkdirError(f"{self.config_path}: {error}") from error
 
     def save_layout(self, layout: Layout) -> None:
+        """Write layout.json, which later files are read by."""
         write_json(self.path / "layout.json", layout.to_json())
 
     def layout(self) -> Layout:
@@ -262,6 +256,7 @@ class Workdir:
             raise WorkdirError(f"{self.path / 'layout.json'}: {error}") from error
 
     def save_labels(self, labels: LabelSpace) -> None:
+        """Write labels.json: names, descriptions and taxonomy."""
         write_text(self.path / "labels.json", labels.to_json())
 
     def labels(self) -> LabelSpace:
@@ -275,6 +270,7 @@ class Workdir:
             raise WorkdirError(f"{path}: {error}") from error
 
     def save_label_graph(self, arrays: LabelGraphArrays) -> None:
+        """Write label_graph.npz, from which the label graph starts."""
         write_label_graph(self.path / "label_graph.npz", arrays)
 
     def label_graph(self, labels: int | None = None) -> LabelGraphArrays:
@@ -288,6 +284,7 @@ class Workdir:
 
     @property
     def table_path(self) -> Path:
+        """File of the tasks and columns of a run over a table."""
         return self.path / "table.json"
 
     @property
@@ -296,6 +293,7 @@ class Workdir:
         return self.table_path.is_file()
 
     def save_table(self, values: Mapping[str, Any]) -> None:
+        """Write table.json, see `table`."""
         write_json(self.table_path, dict(values))
 
     def table(self) -> Any:
@@ -304,9 +302,11 @@ class Workdir:
 
     @property
     def thresholds_path(self) -> Path:
+        """File of the decision rule."""
         return self.path / "thresholds.json"
 
     def save_thresholds(self, values: Mapping[str, Any]) -> None:
+        """Write thresholds.json, see `decision.read_decision`."""
         write_json(self.thresholds_path, dict(values))
 
     @property
@@ -335,6 +335,7 @@ class Workdir:
 
     @property
     def ensemble_path(self) -> Path:
+        """File of the members and weights of an ensemble."""
         return self.path / "ensemble.json"
 
     @property
@@ -343,6 +344,7 @@ class Workdir:
         return self.ensemble_path.is_file()
 
     def save_results(self, results: dict[str, Any]) -> None:
+        """Write results.json, which marks the run as finished."""
         write_json(self.path / "results.json", results)
 
     def results(self) -> dict[str, Any]:
@@ -356,10 +358,9 @@ class Workdir:
     def history(self) -> list[dict[str, Any]]:
         """Return the training log, one entry per line of metrics.jsonl, in order.
 
-        A last line that a killed run left half written is passed over.
-
         Raises:
-            WorkdirError: there is none, or another line is damaged.
+            WorkdirError: there is none, or a line is damaged; but a last one that a
+                killed run left half written is passed over.
         """
         path = self.path / "metrics.jsonl"
         try:

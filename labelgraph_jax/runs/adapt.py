@@ -75,6 +75,7 @@ class Adaptation:
 
     @property
     def second(self) -> Examples | None:
+        """Target documents that stand beside the source's in each batch, if any do."""
         return self.examples if self.kind in (*MOVING, "self") else None
 
 
@@ -131,7 +132,8 @@ def adaptation(
     Args:
         config: resolved settings.
         corpus: with target documents.
-        train, target: its training and target documents as the network reads them.
+        train: its training documents as the network reads them.
+        target: its target documents likewise.
         known: what was chosen when the run began, where it goes on.
         say: is told what was chosen, and why.
 

@@ -104,8 +104,9 @@ def tfidf_svm_baseline(
         test_texts: the documents to score.
         validation_texts: the documents that choose C and the thresholds.
         validation_targets: their truth [V, N].
-        train_target_mask, validation_target_mask: True where the document is annotated
-            for the label; each SVM is fitted on the documents annotated for its label.
+        train_target_mask: True where the document is annotated for the label; each SVM
+            is fitted on the documents annotated for its label.
+        validation_target_mask: of the validation documents likewise.
         c_choices: regularisation strengths to try, small is strong.
         min_count: words and pairs in fewer training documents are left out (one
             document is enough if nothing would be left).
@@ -170,7 +171,18 @@ def fit_on_tfidf(
 
     Args:
         scorer: fits the classifier and scores documents.
-        train_texts, ..., refit_with_validation: as `tfidf_svm_baseline`.
+        train_texts: as `tfidf_svm_baseline`, and all that follow.
+        train_targets: their labels `[M, N]`.
+        test_texts: the documents to score.
+        c_choices: regularisation strengths to try.
+        validation_texts: the documents that choose C and the thresholds.
+        validation_targets: their truth `[V, N]`.
+        train_target_mask: True where a training document is annotated for the label.
+        validation_target_mask: True where a validation document is.
+        min_count: words and pairs in fewer training documents are left out.
+        max_features: of the rest of either kind, only the most frequent.
+        threshold_shrinkage: that of `fit_label_thresholds`.
+        refit_with_validation: fit what scores on train and validation together.
 
     Raises:
         ValueError: as `tfidf_svm_baseline`.
@@ -289,7 +301,8 @@ def _vectors(
 
     Args:
         texts: of each split, the first being what features are taken from.
-        min_count, max_features: as `tfidf_svm_baseline`.
+        min_count: as `tfidf_svm_baseline`.
+        max_features: as `tfidf_svm_baseline`.
     """
     if isinstance(texts[0][0], Features):
         rows = FeatureMatrix(texts[0], min_count=min_count, max_features=max_features)

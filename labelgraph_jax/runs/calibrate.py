@@ -114,8 +114,10 @@ def fit_decision(place: Workdir, model: Model, predictions: Predictions) -> Mode
 def evaluate_test(
     place: Workdir, model: Model, documents: Sequence[Document]
 ) -> dict[str, Any] | None:
-    """The metrics of the test documents, if there are any; what was predicted of them
-    is kept beside the results."""
+    """The metrics of the test documents, if there are any.
+
+    What was predicted of them is kept beside the results.
+    """
     if not documents:
         return None
     return model.evaluate(

@@ -108,8 +108,11 @@ class PlacedLabels:
         return {name: np.asarray(part)[list(places)] for name, part in head}
 
     def _merge(self, places: Sequence[int], name: str) -> None:
-        """One label in the first place, of documents that have any of them: the sum of
-        their vectors, and of the odds that they begin with."""
+        """Make one label of several, in the first place.
+
+        Its documents have any of them: it gets the sum of their vectors, and of the
+        odds that they begin with.
+        """
         rows = self.rows(places)
         joined = {
             part: rows[part].sum(axis=0)[None]

@@ -118,7 +118,8 @@ def compare(
     twice on one, is never both fitted and judged.
 
     Args:
-        first, second: documents of the two sides.
+        first: documents of one side.
+        second: documents of the other.
         names: of the sides, for messages.
         seed: of folds, draws and intervals.
 

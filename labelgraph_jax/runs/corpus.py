@@ -51,6 +51,7 @@ def read_corpus(
     """Read the corpus that the settings name, missing splits cut off.
 
     Args:
+        config: the settings.
         split: cut off missing splits; without, they stay empty.
         tasks: the label sets that a model has learned, in place of those that the
             settings name: one that no document has is then no error, but not

@@ -34,8 +34,7 @@ from labelgraph_jax.runs.restore import restore_network
 def pretrained_encoders(
     config: Config,
 ) -> tuple[FrozenEncoder | None, FrozenEncoder | None, int]:
-    """The pretrained encoder, the layers of it that stay frozen, and the first layer
-    that is trained.
+    """The pretrained encoder, its layers that stay frozen, and the first trained one.
 
     Raises:
         ConfigError: the encoder reads fewer tokens than it is to, or has fewer layers.

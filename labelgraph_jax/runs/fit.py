@@ -168,8 +168,7 @@ def fit(
 
 
 def problem_of(config: Config, place: Workdir, begun: Workdir | None) -> Problem:
-    """The problem that resolved settings describe, as it was begun in a directory, or
-    from another run."""
+    """The problem of resolved settings, as begun in a directory or another run."""
     known = place.has_checkpoints
     origin = place if known and begun is not None else begun
     if config.table.tasks:
@@ -298,7 +297,8 @@ def train(
 
     Args:
         place: where checkpoints and logs go.
-        problem, prepared: what is learned, and from what.
+        problem: what is learned.
+        prepared: what it is learned from.
         execution: on which devices.
         begun: the run whose parameters it begins with, where it begins.
         progress: show it.

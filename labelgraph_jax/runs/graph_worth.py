@@ -239,8 +239,11 @@ def kept_choice(place: Workdir) -> dict[str, Any] | None:
 
 
 def graph_results(choice: GraphChoice) -> dict[str, Any]:
-    """Return what results.json says of the choice: the chosen way, and each with its
-    gain over no graph and, of messages, over the same form without."""
+    """Return what results.json says of the choice of a label graph.
+
+    That is the chosen way, and each way with its gain over no graph and, for messages,
+    over the same form without.
+    """
 
     def plain(gain: Any) -> dict[str, Any]:
         return {name: [round(x, 4) for x in value] for name, value in gain.items()}

@@ -91,21 +91,26 @@ class LabelProblem:
     what = "documents"
 
     def read(self, given: Corpus | None = None) -> Corpus:
+        """Return the given corpus or that of the settings, with target documents."""
         data = self.config.data
         return with_target(given or read_corpus(data, layout=self.layout), data)
 
     def fingerprints(self, records: Corpus) -> dict[str, str]:
+        """Return the fingerprint of each split's documents."""
         return fingerprints(records)
 
     def settled(self, records: Corpus, say: Say) -> "LabelProblem":
+        """Return the problem with the label graph that `graph.kind='auto'` chose."""
         config, choice = chosen_graph(self.config, records, say)
         return dataclasses.replace(self, config=config, choice=choice)
 
     def prepare(self, records: Corpus, say: Say) -> PreparedTexts:
+        """Prepare documents, label graph, tokenizer and network for training."""
         begun = self.origin, self.adapted, self.hierarchy
         return prepare(self.config, say, records, *begun)
 
     def save(self, place: Workdir, prepared: PreparedTexts) -> None:
+        """Save all but parameters and settings, with the choices that were made."""
         place.save_layout(self.layout or prepared.corpus.layout or Layout())
         place.save_labels(prepared.labels)
         place.save_label_graph(prepared.graph)
@@ -118,6 +123,7 @@ class LabelProblem:
             keep_choice(place, self.choice)
 
     def init(self, prepared: PreparedTexts, key: jax.Array) -> Params:
+        """Draw the parameters, but for those that documents or another run give."""
         batch = evaluation_batches(prepared.train, batch_size=1)[0]
         params = prepared.classifier.init(key, batch, **prepared.initial_values)
         if self.config.loss.logit_adjustment and "label_bias" in params:
@@ -128,9 +134,11 @@ class LabelProblem:
         return first_parameters(params, *own, batch, key)
 
     def network(self, prepared: PreparedTexts) -> Classifier:
+        """Return the classifier of the documents."""
         return prepared.classifier
 
     def objective(self, prepared: PreparedTexts) -> LossFn:
+        """Return the loss of the labels, with structure and unlabelled documents."""
         config = with_hierarchy(self.config, prepared.hierarchy)
         classifier = prepared.classifier
         labelled = with_structure(
@@ -145,6 +153,7 @@ class LabelProblem:
         return prepared.semi.objective(labelled, classifier, config.semi.weight)
 
     def validate(self, prepared: PreparedTexts, mesh: Mesh) -> Validate:
+        """Return the function that measures the validation documents."""
         examples, classifier = prepared.validation, prepared.classifier
         assert isinstance(examples, Examples)
         if not label_chunk(self.config, len(prepared.labels)):
@@ -183,6 +192,7 @@ class LabelProblem:
         return validate
 
     def calibrate(self, place: Workdir, prepared: PreparedTexts, say: Say) -> Model:
+        """Restore the model and choose how it decides, on the validation documents."""
         on_first(lambda: drop_shift(place))
         model = restore_network(place, cache=cache_folder("encodings"))
         examples = prepared.validation_documents.examples
@@ -197,6 +207,7 @@ class LabelProblem:
     def results(
         self, place: Workdir, prepared: PreparedTexts, model: Model
     ) -> dict[str, Any]:
+        """Return the corpus, the choices and the test metrics, for results.json."""
         corpus, splits = prepared.corpus, prepared.corpus.splits
         unseen = prepared.validation_documents.unseen
         return {
@@ -225,12 +236,15 @@ class LabelProblem:
         return {"adaptation": adaptation_results(model, prepared.corpus, how)}
 
     def names(self, prepared: PreparedTexts) -> tuple[str, ...]:
+        """Return the names of the labels, in the order of the logits."""
         return prepared.labels.names
 
     def names_of(self, place: Workdir) -> tuple[str, ...]:
+        """Return the names of the labels of another run."""
         return place.labels().names
 
     def without_graph(self) -> "LabelProblem | None":
+        """Return the problem without a label graph; None where it is not worth it."""
         graph, text = self.config.graph, self.config.text
         costly = text.vectors == "pretrained" and text.trainable
         if graph.layers == 0 or self.config.head.kind == "recurrent" or costly:
@@ -244,6 +258,7 @@ class LabelProblem:
         return LabelProblem(config, origin=self.origin)
 
     def supervised(self, prepared: PreparedTexts) -> "LabelProblem | None":
+        """Return the problem without unlabelled documents; None if it has none."""
         found = prepared.semi
         if found is None or found.guess is None or not self.config.semi.compare:
             return None
@@ -254,11 +269,13 @@ class LabelProblem:
     def compared(
         self, place: Workdir, other: Workdir, records: Corpus
     ) -> dict[str, Any]:
+        """Return what the unlabelled documents changed, for results.json."""
         return compared(place, other, records, place.labels())
 
     def baseline(
         self, place: Workdir, records: Corpus, say: Say, plain: Workdir | None = None
     ) -> dict[str, Any]:
+        """Fit the rivals, linear SVMs, and compare the run with them."""
         labels = place.labels()
         found, rivals = svm_baseline(records, labels, self.config, say)
         if plain is not None:

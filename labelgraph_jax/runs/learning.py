@@ -368,10 +368,10 @@ class Session:
 
 
 def f1_scores(counts: np.ndarray) -> dict[str, float]:
-    """Micro and macro F1 of `[4, N]` counts as of `Learned`, with and without those
-    whose label was new.
+    """Micro and macro F1 of `[4, N]` counts as of `Learned`.
 
-    Macro is the mean over labels that a document has, or got.
+    Each is with and without those whose label was new; macro is the mean over labels
+    that a document has, or got.
     """
     hits, wrong, missed, unborn = counts
     found = {}

@@ -261,8 +261,10 @@ def _tokenizer(
     origin: Workdir | None,
     static: StaticEncoder | None,
 ) -> AnyTokenizer:
-    """The tokenizer of a static encoder, of the run that one begins from, or a new
-    one of the training documents; of `bag+static` of both kinds."""
+    """The tokenizer of a static encoder, of the origin, or of the training documents.
+
+    The origin is the run that this one begins from; `bag+static` has both kinds.
+    """
     if static is not None and text.vectors == "static":
         return static.tokenizer
     if origin is not None:
@@ -281,8 +283,11 @@ def _first_values(
     static: StaticEncoder | None,
     say: Say,
 ) -> dict[str, Any]:
-    """Parameters of the text encoder that do not start at random, but for those of a
-    transformer: `embedding` and `token_weight`, where it has them."""
+    """Parameters of the text encoder that do not start at random.
+
+    They are `embedding` and `token_weight`, where it has them; a transformer's are not
+    among them.
+    """
     text, values = config.text, dict[str, Any]()
     if text.encoder in ("bag", "bag+static") and text.vectors in ("random", "file"):
         values["token_weight"] = token_weights(train.examples, tokenizer)

@@ -46,8 +46,11 @@ class Prepared:
 
 
 class Problem(Protocol):
-    """Two of them exist: labels of texts (`runs.labels`), tasks of a table
-    (`runs.tables.problem`). Each is made of the resolved settings of a run."""
+    """A learning problem, made of the resolved settings of a run.
+
+    Two of them exist: labels of texts (`runs.labels`), tasks of a table
+    (`runs.tables.problem`).
+    """
 
     @property
     def config(self) -> Config:

@@ -137,7 +137,9 @@ def restore(
     """Restore a model of texts that decides at 0.5, without a warning.
 
     Args:
-        place, checkpoint, cache: as of `load_model`.
+        place: the work directory.
+        checkpoint: as of `load_model`.
+        cache: as of `load_model`.
         beside: false leaves out the memory, and with it the added labels.
 
     Raises:
@@ -162,7 +164,9 @@ def restore_network(
     """Restore the network of a run over texts, deciding at 0.5, without its memory.
 
     Args:
-        place, checkpoint, cache: as of `load_model`.
+        place: the work directory.
+        checkpoint: as of `load_model`.
+        cache: as of `load_model`.
 
     Raises:
         WorkdirError, CheckpointError: as `load_model`.

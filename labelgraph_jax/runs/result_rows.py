@@ -144,8 +144,10 @@ def unlabelled_lines(results: Mapping[str, Any]) -> list[str]:
 
 
 def unlabelled_rows(results: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return name and cells of each label, see `UNLABELLED_COLUMNS`; those of most
-    pseudo-positives first."""
+    """Return name and cells of each label, see `UNLABELLED_COLUMNS`.
+
+    Those of most pseudo-positives come first.
+    """
     labels = (results.get("semi") or {}).get("labels", {})
 
     def shown(name: str, value: float | None) -> str:

@@ -30,8 +30,7 @@ AT_ONCE = 4_096
 
 
 def model_with_rules(model: Any, config: RulesConfig) -> Any:
-    """A model that decides with the rules of a file in place of its own, if one is
-    named.
+    """A model that decides with a file's rules, if named, in place of its own.
 
     Raises:
         DataError: of a model of a table; as `read_rules`.
@@ -124,7 +123,9 @@ def mined_rules(
     Args:
         source: a run, a corpus or a file.
         named: the settings of a corpus or file.
-        least_support, least_bound, least_expected: see `mine_rules`.
+        least_support: see `mine_rules`.
+        least_bound: see `mine_rules`.
+        least_expected: see `mine_rules`.
     """
     if _is_run(source):
         place = Workdir.existing(source)

@@ -1,5 +1,7 @@
-"""Documents without labels beside the labelled ones: what is learned from them, and
-what they changed."""
+"""Documents without labels beside the labelled ones.
+
+What is learned from them, and what they changed.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -150,8 +152,11 @@ def document_vectors(
     corpus: Corpus,
     others: Sequence[Document],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of length 1 of the training documents and of others: of a pretrained or
-    static encoder, or by TF-IDF and a truncated SVD over both."""
+    """Vectors of length 1 of the training documents and of others.
+
+    They are of a pretrained or static encoder, or made by TF-IDF and a truncated SVD
+    over both.
+    """
     count, texts = len(corpus.train), [d.text for d in (*corpus.train, *others)]
     if encoder is not None and isinstance(tokenizer, Tokenizer):
         length = config.text.max_length
@@ -175,8 +180,9 @@ def learn_unlabelled(
     Args:
         config: resolved settings.
         corpus: whose training documents are labelled.
-        documents, examples: without labels, as the model reads them.
+        documents: those without labels.
         labels: of the model.
+        examples: the same ones, as the model reads them.
         vectors: of the training documents and of these, for a linear head.
         say: takes what was found out.
     """

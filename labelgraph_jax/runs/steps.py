@@ -74,10 +74,12 @@ def stepping(
     """Choose the form of the step, and compile it.
 
     Args:
-        problem, prepared: what is learned, and from what.
+        problem: what is learned.
+        prepared: what it is learned from.
         params: the first parameters.
         key: the run's dropout key.
-        execution, mesh: on which devices.
+        execution: settings and signals of the run.
+        mesh: its devices.
         total_steps: where the decay of the learning rate ends.
     """
     config, objective = problem.config, problem.objective(prepared)
@@ -187,8 +189,11 @@ def row_step(
     """The same step, of the rows that a batch reads.
 
     Args:
-        config, objective, key, total_steps: as of `optimizer_and_step`.
+        config: as of `optimizer_and_step`.
+        objective: as of `optimizer_and_step`.
+        key: as of `optimizer_and_step`.
         looked_up: of which tables.
+        total_steps: as of `optimizer_and_step`.
     """
     options = _step_options(config, total_steps)
     return RowStep(

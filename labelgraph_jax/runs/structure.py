@@ -65,8 +65,7 @@ def with_structure(
     classifier: Classifier,
     objective: Callable[[ApplyFn], LossFn],
 ) -> LossFn:
-    """Add to a loss what is known of the labels, or put that of a hierarchy in its
-    place.
+    """Add to a loss what is known of the labels, or use that of a hierarchy instead.
 
     The terms of a document count beside the sum over its labels.
 
@@ -257,7 +256,8 @@ def partly_overlapping(examples: Examples, batch_size: int, seed: int) -> float:
 
     Args:
         examples: what is trained on; some batches of it are looked at.
-        batch_size, seed: of the run.
+        batch_size: of the run.
+        seed: of the run.
     """
     plan = BatchPlan(examples, batch_size=batch_size, seed=seed)
     sets = csr_array(examples.targets)

@@ -251,8 +251,10 @@ def fit_adapted(
 def prior_odds(
     probabilities: Float[np.ndarray, "U N"], prior: Float[np.ndarray, " N"]
 ) -> Float[np.ndarray, "N"]:
-    """Return what to add to the logits of target documents, whose label frequencies
-    are estimated: the difference of log-odds of both frequencies.
+    """Return what to add to the logits of target documents.
+
+    It is the difference of the log-odds of both label frequencies, of which the
+    target's are estimated.
 
     Args:
         probabilities: of target documents, by a model of the source.

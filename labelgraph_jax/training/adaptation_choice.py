@@ -24,8 +24,10 @@ AT_NO_COST = 0.01
 
 
 def information(probabilities: Float[np.ndarray, "M N"]) -> float:
-    """Return what predictions tell about documents, in nats of all labels together:
-    the entropy of the mean less the mean entropy. Near 0 all documents get the prior.
+    """Return what predictions tell about documents, in nats of all labels together.
+
+    It is the entropy of the mean less the mean entropy; near 0 all documents get the
+    prior.
     """
 
     def entropy(p: np.ndarray) -> np.ndarray:
@@ -83,7 +85,9 @@ def choose_adaptation(
     whatever gives all target documents the same labels.
 
     Args:
-        source, targets, target: as of `fit_adapted`.
+        source: vectors of the source documents, as of `fit_adapted`.
+        targets: their labels.
+        target: vectors of the target documents.
         key: of probe and heads.
         kinds: that may be chosen, beside `none`.
         seed: of the documents held out, and of the interval.

@@ -19,9 +19,9 @@ class Averaged(NamedTuple):
     """The state of an optimizer `with_average`.
 
     Attributes:
-      inner: of the optimizer itself.
-      average: of the parameters so far.
-      steps: that are in it.
+        inner: of the optimizer itself.
+        average: of the parameters so far.
+        steps: that are in it.
     """
 
     inner: Any
@@ -45,13 +45,13 @@ def with_average(
     other; before these it is the parameters themselves.
 
     Args:
-      optimizer: as it is.
-      decay: of an old step against a new one.
-      every: m, for the second form; 0 for the first.
-      first: k.
+        optimizer: as it is.
+        decay: of an old step against a new one.
+        every: m, for the second form; 0 for the first.
+        first: k.
 
     Raises:
-      ValueError: the decay lies outside [0, 1), or a count is out of its range.
+        ValueError: the decay lies outside [0, 1), or a count is out of its range.
 
     Reference: Tarvainen and Valpola, Mean teachers are better role models, NeurIPS
       2017. Early steps are forgotten faster, as in their code. Izmailov et al.,
@@ -91,8 +91,10 @@ def with_average(
 
 
 def begun_at(opt_state: Any, params: Params, step: int) -> Any:
-    """Return the state of a fresh optimizer whose average, if any, is `params`, as if
-    of so many steps."""
+    """Return the state of a fresh optimizer, as if of so many steps.
+
+    Its average, if any, is `params`.
+    """
     if isinstance(opt_state, Averaged):
         steps = jnp.full_like(opt_state.steps, step)
         return opt_state._replace(average=params, steps=steps)
@@ -114,7 +116,7 @@ def publishing_average(compiled: CompiledStep) -> CompiledStep:
     restores `params` has the average, and a run goes on bit for bit.
 
     Args:
-      compiled: of an optimizer `with_average`.
+        compiled: of an optimizer `with_average`.
     """
     return dataclasses.replace(
         compiled,

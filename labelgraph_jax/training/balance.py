@@ -33,17 +33,18 @@ class BalancedObjective:
     As a `LossFn` it is the plain sum of the tasks' losses, which is what is reported.
 
     Attributes:
-      losses: `losses(params, batch, key)` -> the tasks' loss sums `[T]`, those of the
-        constant prediction on the same rows `[T]`, and the weight of the rows.
-      kind: `project` (`functional.project_conflicts`) or `gradnorm`
-        (`functional.gradient_norm_loss`, whose weights are the parameter
-        `LOG_VARIANCE`).
+        losses: `losses(params, batch, key)` -> the tasks' loss sums `[T]`, those of the
+            constant prediction on the same rows `[T]`, and the weight of the rows.
+        kind: `project` (`functional.project_conflicts`) or `gradnorm`
+            (`functional.gradient_norm_loss`, whose weights are the parameter
+            `LOG_VARIANCE`).
     """
 
     losses: Callable[[Params, Batch, jax.Array], tuple[Array, Array, Array]]
     kind: str
 
     def __call__(self, params: Params, batch: Batch, key: jax.Array) -> LossSum:
+        """Return the sum of the tasks' losses and their weight sum."""
         loss_sums, _, weight_sum = self.losses(params, batch, key)
         return loss_sums.sum(), weight_sum
 
@@ -58,10 +59,11 @@ class BalancedObjective:
         """The gradient of a step.
 
         Args:
-          gradients: of every task's loss over the global batch, leaves `[T, ...]`.
-          losses, first_losses: the tasks' losses, and those of the constant prediction.
-          params: of the model.
-          key: the same on all devices.
+            gradients: of every task's loss over the global batch, leaves `[T, ...]`.
+            losses: of the tasks.
+            first_losses: those of the constant prediction.
+            params: of the model.
+            key: the same on all devices.
         """
 
         def is_own(path: tuple[Any, ...]) -> bool:
@@ -102,11 +104,12 @@ def balanced_objective(
     """Make an objective whose tasks are balanced by their gradients.
 
     Args:
-      weighed: `weighed(outputs, params, batch, task_weights)` -> the loss of all tasks.
-      apply_fn: an `objectives.ApplyFn`.
-      task_weights: of the tasks, `[T]`.
-      kind: see `BalancedObjective`.
-      constant: outputs of a constant prediction.
+        weighed: `weighed(outputs, params, batch, task_weights)` -> the loss of all
+            tasks.
+        apply_fn: an `objectives.ApplyFn`.
+        task_weights: of the tasks, `[T]`.
+        kind: see `BalancedObjective`.
+        constant: outputs of a constant prediction.
     """
 
     def losses(params: Params, batch: Batch, key: jax.Array) -> Any:

@@ -54,12 +54,12 @@ class CheckpointStore:
     in it is raised by the next call. Old checkpoints go only after a new one is whole.
 
     Args:
-      folder: where they are; made at the first save.
-      metric: name of the metric that decides the best (higher is better).
-      keep_last: how many of the newest are kept besides the best; with two, a damaged
-        newest one costs the steps between the two, not the run.
-      seconds_between: how long `save` with `if_due` waits after the last save; of a
-        better checkpoint in between the parameters are held in memory until then.
+        folder: where they are; made at the first save.
+        metric: name of the metric that decides the best (higher is better).
+        keep_last: how many of the newest are kept besides the best; with two, a damaged
+            newest one costs the steps between the two, not the run.
+        seconds_between: how long `save` with `if_due` waits after the last save; of a
+            better checkpoint in between the parameters are held in memory until then.
     """
 
     def __init__(
@@ -100,8 +100,7 @@ class CheckpointStore:
         )
 
     def written(self) -> list[int]:
-        """Steps of those that were written to their end, ascending; of versions before
-        0.6, which wrote no checksums, all once one is best."""
+        """Steps of whole checkpoints, ascending; before 0.6 all, once one is best."""
         steps = self.steps()
         return self._checked() or (steps if self.best_step in steps else [])
 
@@ -133,20 +132,21 @@ class CheckpointStore:
         """Save a checkpoint; it becomes the best where `metric` beats the best so far.
 
         Args:
-          step: steps done; also the folder's name.
-          params, opt_state: trees of arrays.
-          data_state: the data position: JSON values, or bytes within them.
-          config: a JSON object, for `restore_all` to hand back.
-          metric: validation value at this step, or None where there was no validation.
-          progress: JSON values that the loop needs to go on.
-          if_due: only where `seconds_between` have passed since the last save. Several
-            processes, whose clocks differ, save always.
+            step: steps done; also the folder's name.
+            params: a tree of arrays.
+            opt_state: a tree of arrays.
+            data_state: the data position: JSON values, or bytes within them.
+            config: a JSON object, for `restore_all` to hand back.
+            metric: validation value at this step; None where there was none.
+            progress: JSON values that the loop needs to go on.
+            if_due: only where `seconds_between` have passed since the last save.
+                Several processes, whose clocks differ, save always.
 
         Returns:
-          Whether it was saved.
+            Whether it was saved.
 
         Raises:
-          OSError: this save, or the writing of the one before it, failed.
+            OSError: this save, or the writing of the one before it, failed.
         """
         best = self._best
         better = metric is not None and (best is None or metric > best["value"])
@@ -240,15 +240,16 @@ class CheckpointStore:
         A damaged one is passed over with a `DamagedCheckpointWarning`.
 
         Args:
-          step: None for the newest.
-          params, opt_state: templates: arrays, or `jax.ShapeDtypeStruct`s. A leaf goes
-            where its template is: to its sharding, or to the host if it has none.
-          alone: where a finished run has kept the best parameters alone, give these;
-            the optimizer's state and the data position are then None.
+            step: None for the newest.
+            params: a template: arrays, or `jax.ShapeDtypeStruct`s. A leaf goes where
+                its template is: to its sharding, or to the host if it has none.
+            opt_state: a template likewise.
+            alone: where a finished run has kept the best parameters alone, give these;
+                the optimizer's state and the data position are then None.
 
         Raises:
-          CheckpointError: there is none, or none can be read.
-          CheckpointMismatchError: the checkpoint is of another model; says both sides.
+            CheckpointError: there is none, or none can be read.
+            CheckpointMismatchError: it is of another model; says both sides.
         """
         self.wait()
         whole = not alone or any(map(self._is_whole, self.steps()))
@@ -280,12 +281,12 @@ class CheckpointStore:
         """Restore parameters alone, whatever devices and optimizer they came from.
 
         Args:
-          which: "best", "last" or a step; "best" is the last where no metric decided.
-          template: as in `restore_all`; without one, nested dicts of NumPy arrays.
+            which: "best", "last" or a step; "best" is the last where no metric decided.
+            template: as in `restore_all`; without one, nested dicts of NumPy arrays.
 
         Raises:
-          CheckpointError: there is none, or it cannot be read.
-          CheckpointMismatchError: it does not fit the template.
+            CheckpointError: there is none, or it cannot be read.
+            CheckpointMismatchError: it does not fit the template.
         """
         self.wait()
         candidates = self._candidates(which)
@@ -297,7 +298,7 @@ class CheckpointStore:
         """The step of "best", "last" or a step.
 
         Raises:
-          CheckpointError: there is none.
+            CheckpointError: there is none.
         """
         return self._candidates(which)[0]
 

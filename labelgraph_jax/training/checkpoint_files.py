@@ -76,7 +76,7 @@ def check_fits(
     """Compare shapes and types of a saved tree with those that a model wants.
 
     Raises:
-      CheckpointMismatchError: they differ; says how, both sides.
+        CheckpointMismatchError: they differ; says how, both sides.
     """
 
     def describe(leaf: Any) -> str:
@@ -200,7 +200,7 @@ def require_whole_everywhere(folder: Path, items: tuple[str, ...]) -> None:
     """Refuse a checkpoint that one of several processes finds damaged.
 
     Raises:
-      CheckpointError: on every process.
+        CheckpointError: on every process.
     """
     if jax.process_count() == 1:
         return
@@ -225,15 +225,15 @@ def load_items(
     """Load some items of a checkpoint, after its files are compared with checksums.
 
     Args:
-      folder: of the checkpoint.
-      templates: of the items that are trees, see `CheckpointStore.restore_all`.
-      items: which.
-      context: from `orbax_context`.
-      checked: whether it must have checksums.
+        folder: of the checkpoint.
+        templates: of the items that are trees, see `CheckpointStore.restore_all`.
+        items: which.
+        context: from `orbax_context`.
+        checked: whether it must have checksums.
 
     Raises:
-      CheckpointError: a file is damaged or missing.
-      CheckpointMismatchError: a tree is of another model.
+        CheckpointError: a file is damaged or missing.
+        CheckpointMismatchError: a tree is of another model.
     """
     try:
         verify_checksums(folder, items, required=checked)
@@ -309,8 +309,8 @@ def read_best(folder: Path, steps: list[int]) -> dict[str, Any] | None:
     """Return which checkpoint is the best: of best.json, or else the newest record.
 
     Args:
-      folder: of all checkpoints.
-      steps: of those that are there, ascending.
+        folder: of all checkpoints.
+        steps: of those that are there, ascending.
     """
     records = [folder / "best.json"] if steps else []
     records += [folder / str(step) / "step" / "data.json" for step in steps[::-1]]
@@ -332,7 +332,7 @@ def unwritten(folder: Path, step: int, kept: list[int], error: Exception) -> OSE
     """Take away what a failed save left, so that its space is free again.
 
     Returns:
-      What to raise: what happened, and which checkpoints there are.
+        What to raise: what happened, and which checkpoints there are.
     """
     if jax.process_index() == 0:
         for entry in folder.glob(f"{step}.*"):

@@ -43,9 +43,9 @@ def compile_row_step(
     process.
 
     Args:
-      step: its pure parts.
-      mesh: from `make_mesh`, without a `model` axis; all devices by default.
-      dense: the optimizer of all parameters, whose checkpoints can be gone on from.
+        step: its pure parts.
+        mesh: from `make_mesh`, without a `model` axis; all devices by default.
+        dense: the optimizer of all parameters, whose checkpoints can be gone on from.
     """
     mesh = make_mesh() if mesh is None else mesh
     whole, split = replicated_sharding(mesh), batch_sharding(mesh)
@@ -97,9 +97,9 @@ def compile_row_step_pmap(
     """Compile a row step with pmap, as `compile_train_step_pmap` does.
 
     Args:
-      step: its pure parts.
-      devices: of this process; all devices of all processes by default.
-      dense: as of `compile_row_step`.
+        step: its pure parts.
+        devices: of this process; all devices of all processes by default.
+        dense: as of `compile_row_step`.
     """
     copies = Copies(devices)
 

@@ -31,21 +31,21 @@ class CompiledStep:
     """A train step for certain devices, and how data gets to them and back.
 
     Attributes:
-      run: `run(state, batch)` -> `(state, metrics)`; the state given is used up.
-      place_state: a copy of a state (host or device) on the step's devices.
-      place_batch: a host batch, split over the devices.
-      collect: a placed tree as the one logical copy that checkpoints and evaluation
-        see.
-      device_count: how many devices share the rows of a global batch.
-      flops: of the program that runs a placed batch, over all devices, as XLA counts
-        them: the body of a loop (an LSTM's scan, micro-batches) once. 0 before the
-        first run of its shape, and where XLA does not say.
-      knows: whether the program for a placed batch is compiled.
-      settle: a placed state with all its parameters brought to the present.
-      whole: a placed state as a `TrainState`, to be collected.
-      anew: `anew(opt_state, step)`, a fresh optimizer state after so many steps.
-      earlier: what else a checkpoint's `opt_state` may be: a template of it, and
-        `convert(leaves by path, opt_state, step)` into this step's own.
+        run: `run(state, batch)` -> `(state, metrics)`; the state given is used up.
+        place_state: a copy of a state (host or device) on the step's devices.
+        place_batch: a host batch, split over the devices.
+        collect: a placed tree as the one logical copy that checkpoints and evaluation
+            see.
+        device_count: how many devices share the rows of a global batch.
+        flops: of the program that runs a placed batch, over all devices, as XLA counts
+            them: the body of a loop (an LSTM's scan, micro-batches) once. 0 before the
+            first run of its shape, and where XLA does not say.
+        knows: whether the program for a placed batch is compiled.
+        settle: a placed state with all its parameters brought to the present.
+        whole: a placed state as a `TrainState`, to be collected.
+        anew: `anew(opt_state, step)`, a fresh optimizer state after so many steps.
+        earlier: what else a checkpoint's `opt_state` may be: a template of it, and
+            `convert(leaves by path, opt_state, step)` into this step's own.
     """
 
     run: Callable[[Any, Any], tuple[Any, Metrics]]
@@ -61,6 +61,7 @@ class CompiledStep:
     earlier: tuple[Callable[[Any], Any], Callable[[Any, Any, int], Any]] | None = None
 
     def __call__(self, state: Any, batch: Any) -> tuple[Any, Metrics]:
+        """Take one step, see `run`."""
         return self.run(state, batch)
 
 
@@ -75,6 +76,7 @@ class Programs:
         self._compiled: dict[Any, tuple[Any, float]] = {}
 
     def __call__(self, *arguments: Any) -> Any:
+        """Run the program for the batch's shapes, compiled when they are new."""
         shapes = _shapes(arguments[-1])
         if shapes not in self._compiled:
             program = self._step.lower(*arguments).compile()
@@ -83,9 +85,11 @@ class Programs:
         return self._compiled[shapes][0](*arguments)
 
     def knows(self, batch: Any) -> bool:
+        """Return True if a program of this batch's shapes is compiled."""
         return _shapes(batch) in self._compiled
 
     def flops(self, batch: Any) -> float:
+        """Return the operations of a step on all devices; 0 where unknown."""
         return self._compiled.get(_shapes(batch), (None, 0.0))[1]
 
 
@@ -102,12 +106,12 @@ def compile_train_step(
     The state given to a step is donated: its memory holds the next one.
 
     Args:
-      step: from `make_train_step`.
-      mesh: from `make_mesh`; all devices by default.
-      like: a state, or its shapes: needed where the mesh has a `model` axis.
+        step: from `make_train_step`.
+        mesh: from `make_mesh`; all devices by default.
+        like: a state, or its shapes: needed where the mesh has a `model` axis.
 
     Raises:
-      ValueError: as `state_sharding`; or such a mesh without `like`.
+        ValueError: as `state_sharding`; or such a mesh without `like`.
     """
     mesh = make_mesh() if mesh is None else mesh
     replicated = replicated_sharding(mesh)
@@ -157,9 +161,9 @@ def per_device(step: Any, mesh: Mesh, whole: int) -> Callable[..., Any]:
     costs a message each between CPUs.
 
     Args:
-      step: pure, with `axis_name`.
-      mesh: without a `model` axis.
-      whole: arguments before the batch, of which every device has all.
+        step: pure, with `axis_name`.
+        mesh: without a `model` axis.
+        whole: arguments before the batch, of which every device has all.
     """
     return jax.shard_map(
         partial(step, axis_name=DATA_AXIS),
@@ -180,8 +184,8 @@ def compile_train_step_pmap(
     (`functional.slice_keys`): the steps are those of the jit form.
 
     Args:
-      step: from `make_train_step`.
-      devices: of this process; all devices of all processes by default.
+        step: from `make_train_step`.
+        devices: of this process; all devices of all processes by default.
     """
     copies = Copies(devices)
     parallel_step = copies.pmap(

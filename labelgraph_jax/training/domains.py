@@ -64,8 +64,10 @@ def domain_loss(
 
     Args:
         params: of `domain_logits`.
-        source, target: what it reads of the documents.
-        source_rows, target_rows: what each document counts.
+        source: what it reads of the source documents.
+        target: what it reads of the target documents.
+        source_rows: what each source document counts.
+        target_rows: what each target document counts.
     """
 
     def mean(features: Array, sign: float, rows: Array | None) -> Array:
@@ -83,8 +85,11 @@ def relative_coral(
     source_mask: Bool[Array, " B"] | None = None,
     target_mask: Bool[Array, " U"] | None = None,
 ) -> Float[Array, ""]:
-    """`functional.coral` by the size of both covariances: 0 where they are equal,
-    about 1 where they share no direction, whatever the scale of the vectors."""
+    """Return `functional.coral` by the size of both covariances.
+
+    It is 0 where they are equal, about 1 where they share no direction, whatever the
+    scale of the vectors.
+    """
     zero = jnp.zeros((1, source.shape[1]))
     apart = coral(source, target, source_mask, target_mask)
     sizes = coral(source, zero, source_mask) + coral(zero, target, None, target_mask)
@@ -182,7 +187,8 @@ def domain_probe(
     """Measure how well a fresh classifier tells two sets of vectors apart.
 
     Args:
-        source, target: the vectors.
+        source: the vectors of one set.
+        target: the vectors of the other.
         key: of halves and first parameters.
 
     Returns:

@@ -30,10 +30,10 @@ class Compiled:
     """A compiled `(params, host batch)` -> rows `[B, ...]` on the devices.
 
     Attributes:
-      run: `(placed params, placed batch)` -> what the model gives.
-      place_params: host or device parameters -> what `run` takes; what it gave it
-        gives back.
-      place_batch: a host batch to the devices.
+        run: `(placed params, placed batch)` -> what the model gives.
+        place_params: host or device parameters -> what `run` takes; what it gave it
+            gives back.
+        place_batch: a host batch to the devices.
     """
 
     run: Callable[[Any, Any], Any]
@@ -70,10 +70,10 @@ def compile_probabilities(
     `target_mask` and `example_index` are left out of what the model is given.
 
     Args:
-      apply_fn: `apply_fn(params, batch, *, key, train)` -> logits `[B, N]`.
-      mesh: from `make_mesh`; all devices by default.
-      link: float32 logits -> what is wanted of them; outputs of several kinds at once
-        (`functional.task_probabilities`) are no sigmoids.
+        apply_fn: `apply_fn(params, batch, *, key, train)` -> logits `[B, N]`.
+        mesh: from `make_mesh`; all devices by default.
+        link: float32 logits -> what is wanted of them; outputs of several kinds at once
+            (`functional.task_probabilities`) are no sigmoids.
     """
     mesh = make_mesh() if mesh is None else mesh
     replicated, rows = replicated_sharding(mesh), batch_sharding(mesh)
@@ -107,18 +107,19 @@ def predict_probabilities(
     """Probabilities of all documents, in document order.
 
     Args:
-      probability_fn: from `compile_probabilities`, or any function of the parameters
-        and a batch that gives probabilities `[B, N]` (or `[>= B, N]`, padded).
-      params: host or device parameters.
-      batches: each with `example_index` `[B]`, the place of a row among the documents,
-        and, where rows are padded, `example_mask` `[B]`. With several processes, as
-        many on each, of its own rows; every process gets all probabilities.
+        probability_fn: from `compile_probabilities`, or any function of the parameters
+            and a batch that gives probabilities `[B, N]` (or `[>= B, N]`, padded).
+        params: host or device parameters.
+        batches: each with `example_index` `[B]`, the place of a row among the
+            documents, and, where rows are padded, `example_mask` `[B]`. With several
+            processes, as many on each, of its own rows; every process gets all
+            probabilities.
 
     Returns:
-      float32 `[M, N]`, M the number of documents; `[0, 0]` for no batch at all.
+        float32 `[M, N]`, M the number of documents; `[0, 0]` for no batch at all.
 
     Raises:
-      ValueError: the indices are not 0 .. M-1, each once.
+        ValueError: the indices are not 0 .. M-1, each once.
     """
     if isinstance(probability_fn, Compiled):
         params = probability_fn.place_params(params)
@@ -133,15 +134,15 @@ def predict_rows(
     The next batch is prepared while the devices compute the one before.
 
     Args:
-      row_fn: a batch -> rows `[B, W]` (or `[>= B, W]`, padded).
-      batches: as of `predict_probabilities`.
-      dtype: of the result, 32 bits wide.
+        row_fn: a batch -> rows `[B, W]` (or `[>= B, W]`, padded).
+        batches: as of `predict_probabilities`.
+        dtype: of the result, 32 bits wide.
 
     Returns:
-      `[M, W]`; `[0, 0]` for no batch at all.
+        `[M, W]`; `[0, 0]` for no batch at all.
 
     Raises:
-      ValueError: the indices are not 0 .. M-1, each once.
+        ValueError: the indices are not 0 .. M-1, each once.
     """
     indices: list[np.ndarray] = []
     values: list[np.ndarray] = []

@@ -284,7 +284,8 @@ def fit_student(
 
     Args:
         kind: `teacher` drops features of the unlabelled documents, `vat` smooths.
-        labelled, targets: the labelled documents.
+        labelled: vectors of the labelled documents.
+        targets: their labels.
         keep: their weights.
         unlabelled: the others.
         pseudo: what they teach.

@@ -39,8 +39,8 @@ def compile_gate_sums(gate_fn: GateFn, mesh: Mesh | None = None) -> Compiled:
     """Compile `gate_fn(params, batch)` -> weights `[B, T, E]` into sums per host batch.
 
     Args:
-      gate_fn: of a model without dropout.
-      mesh: from `make_mesh`; all devices by default.
+        gate_fn: of a model without dropout.
+        mesh: from `make_mesh`; all devices by default.
     """
     mesh = make_mesh() if mesh is None else mesh
     replicated, rows = replicated_sharding(mesh), batch_sharding(mesh)
@@ -63,12 +63,12 @@ def collect_gate_statistics(
     """The gates over all rows of some batches, as NumPy arrays.
 
     Args:
-      sums_fn: from `compile_gate_sums`.
-      params: of the model.
-      batches: at least one.
+        sums_fn: from `compile_gate_sums`.
+        params: of the model.
+        batches: at least one.
 
     Raises:
-      ValueError: there is no batch.
+        ValueError: there is no batch.
     """
     total: Any = None
     params = sums_fn.place_params(params)
@@ -87,8 +87,8 @@ def gate_warnings(statistics: GateStatistics, tasks: Sequence[str]) -> list[str]
     tasks or more that are the same for all rows, so that they share one gate.
 
     Args:
-      statistics: of rows that training has not seen, or has.
-      tasks: their names; a single gate for all tasks (OMoE) goes by all names.
+        statistics: of rows that training has not seen, or has.
+        tasks: their names; a single gate for all tasks (OMoE) goes by all names.
     """
     mean = np.asarray(statistics.mean_weights)
     gates, experts = mean.shape
@@ -126,10 +126,10 @@ class GateWatch:
     """Looks at the gates after every epoch and says, once each, what looks wrong.
 
     Args:
-      gate_fn: as in `compile_gate_sums`.
-      tasks: their names.
-      say: takes a warning.
-      mesh: from `make_mesh`; all devices by default.
+        gate_fn: as in `compile_gate_sums`.
+        tasks: their names.
+        say: takes a warning.
+        mesh: from `make_mesh`; all devices by default.
     """
 
     def __init__(
@@ -148,8 +148,8 @@ class GateWatch:
         """Look at the first batches.
 
         Returns:
-          For the log `polarisation/<task>` of every gate, and `least_used_expert`: its
-          share of an even share.
+            For the log `polarisation/<task>` of every gate, and `least_used_expert`:
+            its share of an even share.
         """
         first = itertools.islice(batches, WATCHED_BATCHES)
         statistics = collect_gate_statistics(self._sums, params, first)

@@ -102,9 +102,11 @@ def hierarchy_scores(
     """Return the logits of every document by a head that was fitted on other folds.
 
     Args:
-        vectors, targets: of the documents.
+        vectors: of the documents.
+        targets: of the documents.
         fold: of each document, from 0.
-        kind, parents: see `head_loss`.
+        kind: see `head_loss`.
+        parents: see `head_loss`.
         weight: of what is added to the loss.
         steps: of Adam, with all documents at a time.
     """

@@ -34,14 +34,16 @@ class HostsError(ValueError):
 
 @dataclass(frozen=True)
 class Hosts:
-    """Participants of a run; empty fields are found by JAX or in the environment
-    (LABELGRAPH_COORDINATOR, LABELGRAPH_PROCESSES, LABELGRAPH_PROCESS_ID).
+    """Participants of a run.
+
+    Empty fields are found by JAX or in the environment (LABELGRAPH_COORDINATOR,
+    LABELGRAPH_PROCESSES, LABELGRAPH_PROCESS_ID).
 
     Attributes:
-      coordinator: `host:port` of process 0.
-      processes: how many there are.
-      process_id: which one this is, from 0.
-      timeout: seconds to wait for the others.
+        coordinator: `host:port` of process 0.
+        processes: how many there are.
+        process_id: which one this is, from 0.
+        timeout: seconds to wait for the others.
     """
 
     coordinator: str = ""
@@ -53,8 +55,8 @@ class Hosts:
         """The same, empty fields taken from the environment.
 
         Raises:
-          HostsError: some of the three are given and others not; or one is out of
-            range.
+            HostsError: some of the three are given and others not; or one is out of
+                range.
         """
         coordinator = self.coordinator or environment.get("LABELGRAPH_COORDINATOR", "")
         given = {"processes": self.processes, "process_id": self.process_id}
@@ -134,14 +136,14 @@ def initialise(
     TPU nodes, Slurm and Open MPI; a process that is alone stays alone.
 
     Args:
-      hosts: who takes part; all found out by default.
-      environment: to read instead of the process's own.
+        hosts: who takes part; all found out by default.
+        environment: to read instead of the process's own.
 
     Returns:
-      Whether processes were joined, or had been before.
+        Whether processes were joined, or had been before.
 
     Raises:
-      HostsError: contradictory settings, or the others do not answer in time.
+        HostsError: contradictory settings, or the others do not answer in time.
     """
     if jax.distributed.is_initialized():
         return True
@@ -266,11 +268,11 @@ def together(task: Callable[[], Value]) -> Value:
     """Run a task on every process; if it fails on one, it fails on all.
 
     Returns:
-      What the task gave on this process.
+        What the task gave on this process.
 
     Raises:
-      HostsError: it failed elsewhere alone; says where and why. The task's own error
-        where it failed here.
+        HostsError: it failed elsewhere alone; says where and why. The task's own error
+            where it failed here.
     """
     if jax.process_count() == 1:
         return task()
@@ -298,10 +300,10 @@ def require_same(facts: Mapping[str, str]) -> None:
     """Compare what every process believes with what process 0 does.
 
     Args:
-      facts: by name; hashed here, so of any length.
+        facts: by name; hashed here, so of any length.
 
     Raises:
-      HostsError: on every process, where one differs; names the facts and processes.
+        HostsError: on every process, where one differs; names the facts and processes.
     """
     if jax.process_count() == 1:
         return

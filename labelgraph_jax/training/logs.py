@@ -16,8 +16,8 @@ class MetricsLog:
     is imported at the first number.
 
     Args:
-      workdir: the work directory; made where it is missing.
-      tensorboard: whether to write TensorBoard's files too.
+        workdir: the work directory; made where it is missing.
+        tensorboard: whether to write TensorBoard's files too.
     """
 
     def __init__(self, workdir: str | Path, *, tensorboard: bool = True) -> None:

@@ -23,17 +23,17 @@ class TrainResult:
     """Result of a training run.
 
     Attributes:
-      step: steps done, over all restarts.
-      best_step: step of the best validation; None before the first.
-      best_metric: its value.
-      history: one entry per validation: step, epoch, loss and the metrics.
-      stopped_early: patience ran out.
-      interrupted: a signal ended the run; the same call goes on from there.
-      seconds: time spent training and evaluating, over all restarts.
-      documents_per_second: documents trained on per second outside of evaluation,
-        compilation included.
-      state: the last state, as one logical copy.
-      resumed_from: the step this call started at; 0 for a fresh run.
+        step: steps done, over all restarts.
+        best_step: step of the best validation; None before the first.
+        best_metric: its value.
+        history: one entry per validation: step, epoch, loss and the metrics.
+        stopped_early: patience ran out.
+        interrupted: a signal ended the run; the same call goes on from there.
+        seconds: time spent training and evaluating, over all restarts.
+        documents_per_second: documents trained on per second outside of evaluation,
+            compilation included.
+        state: the last state, as one logical copy.
+        resumed_from: the step this call started at; 0 for a fresh run.
     """
 
     step: int
@@ -76,31 +76,31 @@ def train_loop(
     never wait.
 
     Args:
-      state: the first state, on the host or a device; left as it is.
-      compiled: from `compile_train_step` or `compile_train_step_pmap`.
-      batches: an iterator with `get_state` and `set_state`, at its beginning.
-      total_steps: steps in all, those before a restart included.
-      steps_per_epoch: how often to validate and checkpoint; the end counts as well.
-      evaluate_fn: validation metrics of the parameters.
-      metric: which of them picks the best checkpoint; higher is better.
-      patience: stop after so many validations in a row without a better one.
-      store: where checkpoints are; None trains without.
-      log: where numbers are written, or None.
-      config: a JSON object stored in every checkpoint.
-      checkpoint_every: also save every so many steps within an epoch.
-      log_every: steps per line in the log; each gives the mean loss since the last.
-      progress: show a bar on a terminal, or a line per epoch elsewhere.
-      stop: from `stop_on_signals`, where more than training handles signals.
-      profile: steps to trace, into `profile/` beside the log.
+        state: the first state, on the host or a device; left as it is.
+        compiled: from `compile_train_step` or `compile_train_step_pmap`.
+        batches: an iterator with `get_state` and `set_state`, at its beginning.
+        total_steps: steps in all, those before a restart included.
+        steps_per_epoch: how often to validate and checkpoint; the end counts as well.
+        evaluate_fn: validation metrics of the parameters.
+        metric: which of them picks the best checkpoint; higher is better.
+        patience: stop after so many validations in a row without a better one.
+        store: where checkpoints are; None trains without.
+        log: where numbers are written, or None.
+        config: a JSON object stored in every checkpoint.
+        checkpoint_every: also save every so many steps within an epoch.
+        log_every: steps per line in the log; each gives the mean loss since the last.
+        progress: show a bar on a terminal, or a line per epoch elsewhere.
+        stop: from `stop_on_signals`, where more than training handles signals.
+        profile: steps to trace, into `profile/` beside the log.
 
     With several processes each calls this with its own rows of the same batches; one of
     them has a `log`.
 
     Raises:
-      NonFiniteLossError: the loss or the gradient is not finite; nothing of it is
-        saved.
-      ValueError: a number out of range, `metric` not among the metrics, or batches
-        that end before `total_steps`.
+        NonFiniteLossError: the loss or the gradient is not finite; nothing of it is
+            saved.
+        ValueError: a number out of range, `metric` not among the metrics, or batches
+            that end before `total_steps`.
     """
     _check_arguments(
         total_steps=total_steps,

@@ -32,8 +32,8 @@ class TopLabels(NamedTuple):
     """The most probable labels of M documents, best first.
 
     Attributes:
-      ids: int32 `[M, K]`.
-      probabilities: float32 `[M, K]`.
+        ids: int32 `[M, K]`.
+        probabilities: float32 `[M, K]`.
     """
 
     ids: Int[np.ndarray, "M K"]
@@ -47,9 +47,9 @@ class PlacedModel(NamedTuple):
     """Parameters on the devices and the label side, which they give for all documents.
 
     Attributes:
-      params: placed.
-      labels: label vectors `[N, D]`.
-      bias: `[N]`.
+        params: placed.
+        labels: label vectors `[N, D]`.
+        bias: `[N]`.
     """
 
     params: Params
@@ -68,21 +68,21 @@ def many_label_objective(
     """`multi_label_objective` for very many labels: a chunk of them at a time.
 
     Args:
-      factors_fn: `factors_fn(params, batch, *, key, train)` -> documents `[B, D]`,
-        labels `[N, D]`, bias `[N]`, of which logits are the product and the sum.
-      loss: see `functional.chunked_loss`; may be a `partial`.
-      chunk: labels at a time, at most.
-      train: with dropout.
-      **options: of the loss.
+        factors_fn: `factors_fn(params, batch, *, key, train)` -> documents `[B, D]`,
+            labels `[N, D]`, bias `[N]`, of which logits are the product and the sum.
+        loss: see `functional.chunked_loss`; may be a `partial`.
+        chunk: labels at a time, at most.
+        train: with dropout.
+        **options: of the loss.
 
     Returns:
-      A function of the parameters, a batch with `positives` `[B, P]` (and, where it
-      exists, `example_mask` `[B]`) and the dropout key, giving `(loss_sum,
-      weight_sum)`, both float32 scalars.
+        A function of the parameters, a batch with `positives` `[B, P]` (and, where it
+        exists, `example_mask` `[B]`) and the dropout key, giving `(loss_sum,
+        weight_sum)`, both float32 scalars.
 
     Raises:
-      ValueError: at the first batch: it has a `target_mask`, which says of every cell
-        whether it counts, or no `positives`.
+        ValueError: at the first batch: it has a `target_mask`, which says of every cell
+            whether it counts, or no `positives`.
     """
 
     def loss_fn(params: Params, batch: Batch, key: jax.Array) -> LossSum:
@@ -120,16 +120,16 @@ def compile_top_labels(
     parameters are placed. On a mesh with a `model` axis they are split over it.
 
     Args:
-      document_fn: `document_fn(params, batch)` -> document vectors `[B, D]`.
-      label_fn: `label_fn(params)` -> label vectors `[N, D]` and biases `[N]`.
-      mesh: from `make_mesh`; all devices by default.
-      k: labels per document; at the first batch a ValueError where it exceeds N.
-      chunk: labels at a time, at most.
+        document_fn: `document_fn(params, batch)` -> document vectors `[B, D]`.
+        label_fn: `label_fn(params)` -> label vectors `[N, D]` and biases `[N]`.
+        mesh: from `make_mesh`; all devices by default.
+        k: labels per document; at the first batch a ValueError where it exceeds N.
+        chunk: labels at a time, at most.
 
     Returns:
-      Its `place_params` gives a `PlacedModel`, the label vectors computed: keep that to
-      compute them once for several calls. Its `run` gives ids, and probabilities as
-      the same bits, one array int32 `[B, 2 K]`.
+        Its `place_params` gives a `PlacedModel`, the label vectors computed: keep that
+        to compute them once for several calls. Its `run` gives ids, and probabilities
+        as the same bits, one array int32 `[B, 2 K]`.
     """
     mesh = make_mesh() if mesh is None else mesh
     label_side: Callable[[Params], tuple[jax.Array, jax.Array]] | None = None
@@ -166,15 +166,15 @@ def predict_top_labels(
     """The most probable labels of all documents, in document order.
 
     Args:
-      rank_fn: from `compile_top_labels`.
-      params: host or device parameters, or what `rank_fn.place_params` made of them.
-      batches: as of `predict_probabilities`.
+        rank_fn: from `compile_top_labels`.
+        params: host or device parameters, or what `rank_fn.place_params` made of them.
+        batches: as of `predict_probabilities`.
 
     Returns:
-      `[M, K]` each; `[0, 0]` for no batch at all.
+        `[M, K]` each; `[0, 0]` for no batch at all.
 
     Raises:
-      ValueError: the indices are not 0 .. M-1, each once.
+        ValueError: the indices are not 0 .. M-1, each once.
     """
     placed = rank_fn.place_params(params)
     rows = predict_rows(lambda batch: rank_fn(placed, batch), batches, np.int32)

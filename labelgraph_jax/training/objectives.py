@@ -29,7 +29,8 @@ class ApplyFn(Protocol):
 
     def __call__(
         self, params: Params, batch: Batch, *, key: jax.Array | None, train: bool
-    ) -> Float[Array, "B N"]: ...
+    ) -> Float[Array, "B N"]:
+        """Return the logits of a batch; with `train`, dropout is drawn from `key`."""
 
 
 ROWS_AT_ONCE = 1024
@@ -54,11 +55,12 @@ def loss_of_outputs(
     """Return the mean loss of what a model gave without dropout.
 
     Args:
-      loss_fn: compiled, of a model that is `given_outputs`.
-      params: of the model that ran; a loss may have a penalty of them.
-      outputs, targets: `[M, N]`.
-      target_mask: True where a row is annotated, `[M, N]`; None for everywhere.
-      example_weight: what each row counts, `[M]`; one each where None.
+        loss_fn: compiled, of a model that is `given_outputs`.
+        params: of the model that ran; a loss may have a penalty of them.
+        outputs: of the model.
+        targets: of the same rows.
+        target_mask: True where a row is annotated, `[M, N]`; None for everywhere.
+        example_weight: what each row counts, `[M]`; one each where None.
     """
     arrays = {
         "outputs": outputs,
@@ -79,9 +81,9 @@ def loss_of_batches(loss_fn: LossFn, params: Params, batches: Iterable[Batch]) -
     """Return the mean loss over batches, each of which goes through the model.
 
     Args:
-      loss_fn: compiled, without dropout.
-      params: of the model.
-      batches: as `loss_fn` takes them.
+        loss_fn: compiled, without dropout.
+        params: of the model.
+        batches: as `loss_fn` takes them.
     """
     total = weight = 0.0
     for batch in batches:
@@ -96,17 +98,17 @@ def multi_label_objective(
     """Join a model and a multi-label loss into `loss_fn(params, batch, key)`.
 
     Args:
-      apply_fn: `apply_fn(params, batch, *, key, train)` -> logits `[B, N]`.
-      loss: `loss(logits, targets, *, target_mask, example_mask, **options)` ->
-        `(loss_sum, weight_sum)`, for example
-        `labelgraph_jax.functional.binary_cross_entropy`.
-      **options: handed to `loss` at every call.
+        apply_fn: `apply_fn(params, batch, *, key, train)` -> logits `[B, N]`.
+        loss: `loss(logits, targets, *, target_mask, example_mask, **options)` ->
+            `(loss_sum, weight_sum)`, for example
+            `labelgraph_jax.functional.binary_cross_entropy`.
+        **options: handed to `loss` at every call.
 
     Returns:
-      A function of the parameters, a batch with `targets` `[B, N]` (and, where they
-      exist, `target_mask` `[B, N]`, `example_mask` `[B]` and `example_weight` `[B]`)
-      and the dropout key, giving the loss as `(loss_sum, weight_sum)`, both float32
-      scalars. The cells of a document of weight w are w cells each.
+        A function of the parameters, a batch with `targets` `[B, N]` (and, where they
+        exist, `target_mask` `[B, N]`, `example_mask` `[B]` and `example_weight` `[B]`)
+        and the dropout key, giving the loss as `(loss_sum, weight_sum)`, both float32
+        scalars. The cells of a document of weight w are w cells each.
     """
 
     def of_cells(cells: Batch) -> LossSum:
@@ -141,9 +143,10 @@ def two_pass_objective(
         loss_sum = (first_sum + second_sum) / 2 + weight divergence_sum
 
     Args:
-      apply_fn, loss: as of `multi_label_objective`.
-      weight: of the divergence, see `functional.symmetric_divergence`; both are means
-        over the same cells.
+        apply_fn: as of `multi_label_objective`.
+        loss: as of `multi_label_objective`.
+        weight: of the divergence, see `functional.symmetric_divergence`; both are means
+            over the same cells.
 
     Reference: Wu et al., R-Drop: Regularized dropout for neural networks, NeurIPS 2021,
       with alpha = 2 weight: they add up the losses of both passes.
@@ -179,14 +182,14 @@ def added_objective(
     pmap `extra` is the mean over the documents of each part.
 
     Args:
-      labelled: the loss of the labelled documents.
-      extra: `extra(params, batch, key)` -> the mean loss of the other documents of a
-        batch, see `data.batches.unlabelled.unlabelled_part`; its key is another than
-        that of `labelled`.
-      weight: what `extra` counts; with 0 the result is `labelled` itself.
+        labelled: the loss of the labelled documents.
+        extra: `extra(params, batch, key)` -> the mean loss of the other documents of a
+            batch, see `data.batches.unlabelled.unlabelled_part`; its key is another
+            than that of `labelled`.
+        weight: what `extra` counts; with 0 the result is `labelled` itself.
 
     Raises:
-      ValueError: the weight is negative or not finite.
+        ValueError: the weight is negative or not finite.
     """
     if not 0 <= weight < math.inf:
         raise ValueError(f"weight must be finite and at least 0; got {weight}")
@@ -221,25 +224,27 @@ def multi_task_objective(
     """Join a model and the losses of its tasks into `loss_fn(params, batch, key)`.
 
     Args:
-      apply_fn: `apply_fn(params, batch, *, key, train)` -> outputs `[B, O]`.
-      tasks: which columns are whose, and by what loss they are learned.
-      positive_weight: w, what a positive cell counts, see `functional.multi_task_loss`.
-        The loss reads logit + log w, so that the model's own logit stays that of the
-        probability, and needs no correction afterwards.
-      task_weights: lambda of every task; one each by default.
-      log_variance: picks the learned log-variances of the tasks out of the parameters:
-        their losses are weighed by uncertainty (see `functional.multi_task_loss`).
-      penalty: of the parameters; the mean loss per row becomes so much larger.
-      balance: join the tasks' gradients by this rule, see `BalancedObjective`; there
-        can be no penalty then.
-      constant: what a constant prediction of every column is, where gradients are
-        balanced.
+        apply_fn: `apply_fn(params, batch, *, key, train)` -> outputs `[B, O]`.
+        tasks: which columns are whose, and by what loss they are learned.
+        positive_weight: w, what a positive cell counts, see
+            `functional.multi_task_loss`. The loss reads logit + log w, so that the
+            model's own logit stays that of the probability, and needs no correction
+            afterwards.
+        task_weights: lambda of every task; one each by default.
+        log_variance: picks the learned log-variances of the tasks out of the
+            parameters: their losses are weighed by uncertainty (see
+            `functional.multi_task_loss`).
+        penalty: of the parameters; the mean loss per row becomes so much larger.
+        balance: join the tasks' gradients by this rule, see `BalancedObjective`; there
+            can be no penalty then.
+        constant: what a constant prediction of every column is, where gradients are
+            balanced.
 
     Returns:
-      A function of the parameters, a batch with `targets` `[B, O]` (and, where they
-      exist, `target_mask` `[B, O]`, `example_mask` and `example_weight` `[B]`) and the
-      dropout key, giving the loss as `(loss_sum, weight_sum)`: the weight is that of
-      the rows, their number by default.
+        A function of the parameters, a batch with `targets` `[B, O]` (and, where they
+        exist, `target_mask` `[B, O]`, `example_mask` and `example_weight` `[B]`) and
+        the dropout key, giving the loss as `(loss_sum, weight_sum)`: the weight is that
+        of the rows, their number by default.
     """
 
     def weighed(
@@ -293,8 +298,8 @@ class LabelSet(NamedTuple):
     """Some of a model's labels, learned as one task.
 
     Attributes:
-      columns: which columns of logits and targets are theirs, int `[N_t]`.
-      loss: as in `multi_label_objective`, of these columns.
+        columns: which columns of logits and targets are theirs, int `[N_t]`.
+        loss: as in `multi_label_objective`, of these columns.
     """
 
     columns: np.ndarray
@@ -317,13 +322,16 @@ def label_sets_objective(
     how many labels it has: a set of ten labels counts as much as one of a hundred.
 
     Args:
-      apply_fn: `apply_fn(params, batch, *, key, train)` -> logits `[B, N]`.
-      label_sets: the tasks.
-      task_weights, log_variance, penalty: as in `multi_task_objective`.
-      balance, constant: likewise.
+        apply_fn: `apply_fn(params, batch, *, key, train)` -> logits `[B, N]`.
+        label_sets: the tasks.
+        task_weights: as in `multi_task_objective`.
+        log_variance: as in `multi_task_objective`.
+        penalty: as in `multi_task_objective`.
+        balance: as in `multi_task_objective`.
+        constant: as in `multi_task_objective`.
 
     Returns:
-      As `multi_task_objective`: the weight is the number of documents.
+        As `multi_task_objective`: the weight is the number of documents.
     """
 
     def weighed(

@@ -30,8 +30,8 @@ def make_schedule(
     so that no step, the first included, has a rate of zero.
 
     Raises:
-      ValueError: a rate that is not positive and finite, steps that are negative or
-        leave nothing after the warm-up, an unknown schedule.
+        ValueError: a rate that is not positive and finite, steps that are negative or
+            leave nothing after the warm-up, an unknown schedule.
     """
     _check_positive("learning_rate", peak)
     _check_count("warmup_steps", warmup_steps, 0)
@@ -84,27 +84,29 @@ def make_optimizer(
     A predicate gets a parameter's path as text, `encoder/layer_0/attention/kernel`.
 
     Args:
-      learning_rate: peak rate of everything that is neither body nor frozen.
-      total_steps: where the decay ends.
-      warmup_steps: see `make_schedule`, as for `schedule`.
-      schedule: "cosine", "linear" or "constant".
-      body_learning_rate: peak rate of the body (a pretrained encoder); the same as
-        `learning_rate` when None.
-      is_body: which parameters are the body.
-      is_frozen: which parameters never change: no update, no optimizer state, no part
-        in the clipped norm. Give it to `make_train_step` too, which then skips their
-        backward pass.
-      is_table: tables whose rows `RowAdamW` moves: no optimizer state here, and in
-        place of their update their gradient, clipped with all others.
-      weight_decay: decoupled decay, on `has_weight_decay` parameters only.
-      clip_norm: largest global gradient norm, or None for no clipping.
-      b1, b2, eps: Adam's.
+        learning_rate: peak rate of everything that is neither body nor frozen.
+        total_steps: where the decay ends.
+        warmup_steps: see `make_schedule`, as for `schedule`.
+        schedule: "cosine", "linear" or "constant".
+        body_learning_rate: peak rate of the body (a pretrained encoder); the same as
+            `learning_rate` when None.
+        is_body: which parameters are the body.
+        is_frozen: which parameters never change: no update, no optimizer state, no part
+            in the clipped norm. Give it to `make_train_step` too, which then skips
+            their backward pass.
+        is_table: tables whose rows `RowAdamW` moves: no optimizer state here, and in
+            place of their update their gradient, clipped with all others.
+        weight_decay: decoupled decay, on `has_weight_decay` parameters only.
+        clip_norm: largest global gradient norm, or None for no clipping.
+        b1: decay of AdamW's average of gradients.
+        b2: decay of its average of squares.
+        eps: added to the root of the latter.
 
     Raises:
-      ValueError: a number out of its range, or an unknown schedule.
+        ValueError: a number out of its range, or an unknown schedule.
 
     Reference:
-      Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
+        Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
     """
     if not (math.isfinite(weight_decay) and weight_decay >= 0):
         raise ValueError(f"weight_decay must be at least 0; got {weight_decay}")
@@ -154,8 +156,8 @@ def at_step(opt_state: Any, step: int) -> Any:
     """A fresh optimizer state whose learning rates stand where a step finds them.
 
     Args:
-      opt_state: of `make_optimizer`.
-      step: steps done.
+        opt_state: of `make_optimizer`.
+        step: steps done.
     """
 
     def is_schedule(node: Any) -> bool:

@@ -40,10 +40,10 @@ def parse_mesh(text: str) -> tuple[int | None, int]:
     """The devices along `data` (None: what is left over) and along `model`.
 
     Args:
-      text: `data=4,model=2`, either part alone, or nothing.
+        text: `data=4,model=2`, either part alone, or nothing.
 
     Raises:
-      ValueError: it is not of that form.
+        ValueError: it is not of that form.
     """
     axes: dict[str, int] = {}
     for part in text.split(",") if text.strip() else []:
@@ -70,14 +70,14 @@ def make_mesh(
     """A mesh of the devices (all by default) along `data` and, if asked, `model`.
 
     Args:
-      devices: which.
-      data: how many share the rows of a batch; all that are left by default.
-      model: over so many neighbouring devices the experts of a mixture, the wide layers
-        of a transformer and large tables are split; more than 1 gives the mesh its
-        second axis.
+        devices: which.
+        data: how many share the rows of a batch; all that are left by default.
+        model: over so many neighbouring devices the experts of a mixture, the wide
+            layers of a transformer and large tables are split; more than 1 gives the
+            mesh its second axis.
 
     Raises:
-      ValueError: there is no device, or the axes do not multiply to their number.
+        ValueError: there is no device, or the axes do not multiply to their number.
     """
     devices = list(jax.devices() if devices is None else devices)
     if not devices:
@@ -111,7 +111,7 @@ def process_rows(batch_size: int, mesh: Mesh) -> int:
     """Return the number of rows of each batch that belong to this process.
 
     Raises:
-      ValueError: the batch does not divide over the devices that share it.
+        ValueError: the batch does not divide over the devices that share it.
     """
     devices = batch_divisor(mesh)
     if batch_size % devices:
@@ -133,7 +133,7 @@ def batch_rows(batch: Batch) -> int:
     """The number of rows that every array of a batch shares.
 
     Raises:
-      ValueError: the batch is empty, or its arrays differ in their rows.
+        ValueError: the batch is empty, or its arrays differ in their rows.
     """
     rows = {name: np.shape(value)[:1] for name, value in batch.items()}
     if not rows or len(set(rows.values())) != 1 or () in rows.values():
@@ -148,7 +148,7 @@ def check_divides(batch: Batch, device_count: int) -> None:
     """Refuse a batch whose rows do not divide over the devices.
 
     Raises:
-      ValueError: they do not.
+        ValueError: they do not.
     """
     rows = batch_rows(batch)
     if rows % device_count:
@@ -181,7 +181,7 @@ def shard_batch(batch: Batch, mesh: Mesh) -> dict[str, jax.Array]:
     With several processes each one passes its own rows.
 
     Raises:
-      ValueError: the rows do not divide by the (local) devices.
+        ValueError: the rows do not divide by the (local) devices.
     """
     model = mesh.shape.get(MODEL_AXIS, 1)
     check_divides(batch, max(1, len(mesh.local_devices) // model))
@@ -245,11 +245,11 @@ def state_sharding(state: Any, mesh: Mesh) -> Any:
     labels are no reason to refuse eight devices, of which each then has them all.
 
     Args:
-      state: a pytree of arrays or of their shapes.
-      mesh: from `make_mesh`.
+        state: a pytree of arrays or of their shapes.
+        mesh: from `make_mesh`.
 
     Raises:
-      ValueError: the mesh has a model axis and nothing can be split over it.
+        ValueError: the mesh has a model axis and nothing can be split over it.
     """
     whole = replicated_sharding(mesh)
     devices = mesh.shape.get(MODEL_AXIS, 1)

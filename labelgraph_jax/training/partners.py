@@ -24,9 +24,9 @@ class Partners(NamedTuple):
     """Documents that others are compared with.
 
     Attributes:
-      vectors: of the documents.
-      targets: their labels.
-      real: False where there is none: padding, or a queue that is not full yet.
+        vectors: of the documents.
+        targets: their labels.
+        real: False where there is none: padding, or a queue that is not full yet.
     """
 
     vectors: Float[Array, "K D"]
@@ -38,8 +38,8 @@ class Queued(NamedTuple):
     """The state of an optimizer `with_queue`.
 
     Attributes:
-      inner: of the optimizer itself.
-      queue: the last documents, newest first.
+        inner: of the optimizer itself.
+        queue: the last documents, newest first.
     """
 
     inner: Any
@@ -53,11 +53,11 @@ class PartnersObjective:
     As a `LossFn` it is the loss of a batch alone.
 
     Attributes:
-      losses: `losses(params, batch, key, queue, axis_name)` -> loss sum, weight sum and
-        the documents of the batch; it compares with those of the queue, where there is
-        one, and of the other devices of an axis.
-      size: room of the queue; 0 for none.
-      shape: of the vectors and of the labels of a document, D and N, by parameters.
+        losses: `losses(params, batch, key, queue, axis_name)` -> loss sum, weight sum
+            and the documents of the batch; it compares with those of the queue, where
+            there is one, and of the other devices of an axis.
+        size: room of the queue; 0 for none.
+        shape: of the vectors and of the labels of a document, D and N, by parameters.
     """
 
     losses: Callable[..., tuple[LossSum, Partners]]
@@ -65,6 +65,7 @@ class PartnersObjective:
     shape: Callable[[Params], tuple[int, int]]
 
     def __call__(self, params: Params, batch: Batch, key: jax.Array) -> LossSum:
+        """Return the loss of a batch whose documents are compared among themselves."""
         return self.losses(params, batch, key, None, None)[0]
 
     def nobody(self, params: Params) -> Partners:
@@ -83,8 +84,8 @@ def with_queue(
     """Return the same optimizer, whose state also holds the queue of an objective.
 
     Args:
-      optimizer: as it is.
-      objective: any; one that has no queue leaves the optimizer alone.
+        optimizer: as it is.
+        objective: any; one that has no queue leaves the optimizer alone.
     """
     if not isinstance(objective, PartnersObjective) or not objective.size:
         return optimizer
@@ -112,8 +113,8 @@ def joined(opt_state: Any, newest: Partners | None) -> Any:
     """The state of an optimizer with the documents of a batch at the head of its queue.
 
     Args:
-      opt_state: as it is where it has no queue.
-      newest: documents of the whole batch; the oldest ones of the queue make room.
+        opt_state: as it is where it has no queue.
+        newest: documents of the whole batch; the oldest ones of the queue make room.
     """
     if newest is None or queue_of(opt_state) is None:
         return opt_state
@@ -134,9 +135,9 @@ def all_partners(
     A gradient reaches documents of other devices, and none those of the queue.
 
     Args:
-      own: the documents of this device's part of a batch.
-      queue: documents of earlier steps.
-      axis_name: of the devices that share the batch, under pmap.
+        own: the documents of this device's part of a batch.
+        queue: documents of earlier steps.
+        axis_name: of the devices that share the batch, under pmap.
     """
     found = [] if queue is None else [jax.lax.stop_gradient(queue)]
     if axis_name is not None:

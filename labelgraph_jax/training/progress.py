@@ -39,10 +39,10 @@ def track(
     """The same batches, telling how many of the documents are done.
 
     Args:
-      batches: each with `example_mask`, bool `[B]`, where rows are padded, and without
-        it with `example_index` `[B]`.
-      total: documents in all of them.
-      what: is being done, as `"scoring"`.
+        batches: each with `example_mask`, bool `[B]`, where rows are padded, and
+            without it with `example_index` `[B]`.
+        total: documents in all of them.
+        what: is being done, as `"scoring"`.
     """
     if not _shown.get() or _open or total < 1:
         yield from batches
@@ -64,9 +64,9 @@ def terminal_bar(what: str, *columns: str, transient: bool = False) -> Any:
     """Make a bar for standard error, not yet started.
 
     Args:
-      what: is being done.
-      *columns: texts behind the numbers, in Rich's format.
-      transient: the bar vanishes when it stops.
+        what: is being done.
+        *columns: texts behind the numbers, in Rich's format.
+        transient: the bar vanishes when it stops.
     """
     from rich.console import Console
     from rich.progress import (
@@ -116,9 +116,9 @@ class Display:
     """Training on the screen: a bar on a terminal, a line per epoch elsewhere.
 
     Args:
-      total_steps: where the bar ends.
-      step: where it starts.
-      enabled: False shows nothing at all.
+        total_steps: where the bar ends.
+        step: where it starts.
+        enabled: False shows nothing at all.
     """
 
     def __init__(self, total_steps: int, step: int, *, enabled: bool = True) -> None:

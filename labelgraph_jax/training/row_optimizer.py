@@ -36,8 +36,8 @@ class TableRows(NamedTuple):
     """Rows of a table, or the whole of it, and what the optimizer keeps of each.
 
     Attributes:
-      values, mu, nu: as of the step that each row was last brought to.
-      last_step: the steps that were done then.
+        values, mu, nu: as of the step that each row was last brought to.
+        last_step: the steps that were done then.
     """
 
     values: Float[Array, "R D"]
@@ -50,10 +50,10 @@ class SkippedSteps(NamedTuple):
     """Numbers of every step of a run, by which rows catch up; see `RowAdamW.skipped`.
 
     Attributes:
-      origin: the steps that were done when the averages began, 0 of a fresh run.
-      moves: H of the module, of the steps 0 .. T.
-      epsilons: the same sums, weighed by Adam's epsilon.
-      mantissa, exponent: of D(0, t), which may be smaller than a float32 can be.
+        origin: the steps that were done when the averages began, 0 of a fresh run.
+        moves: H of the module, of the steps 0 .. T.
+        epsilons: the same sums, weighed by Adam's epsilon.
+        mantissa, exponent: of D(0, t), which may be smaller than a float32 can be.
     """
 
     origin: Int[np.ndarray, ""]
@@ -68,22 +68,23 @@ class RowAdamW:
     """AdamW as of `make_optimizer`, for rows that are there and rows that are not.
 
     Attributes:
-      schedule: the learning rate of each step, counted from 0.
-      total_steps: of the run; rows cannot catch up beyond.
-      weight_decay: decoupled.
-      b1, b2, eps: Adam's.
+        schedule: the learning rate of each step, counted from 0.
+        total_steps: of the run; rows cannot catch up beyond.
+        weight_decay: decoupled.
+        b1, b2, eps: Adam's.
 
     Raises:
-      ValueError: a row decays by more than `LARGEST_DECAY` a step.
+        ValueError: a row decays by more than `LARGEST_DECAY` a step.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> rule = RowAdamW(lambda step: 0.1, total_steps=10, weight_decay=0.0)
-      >>> skipped = rule.skipped()
-      >>> rows = rule.update(rule.init(jnp.ones((1, 1))), jnp.ones((1, 1)), 0, skipped)
-      >>> later = rule.catch_up(rows, 5, skipped)  # as four gradients of zero
-      >>> [round(float(x.values[0, 0]), 3) for x in (rows, later)]
-      [0.9, 0.743]
+        >>> import jax.numpy as jnp
+        >>> rule = RowAdamW(lambda step: 0.1, total_steps=10, weight_decay=0.0)
+        >>> skipped = rule.skipped()
+        >>> one = jnp.ones((1, 1))
+        >>> rows = rule.update(rule.init(one), one, 0, skipped)
+        >>> later = rule.catch_up(rows, 5, skipped)  # as four gradients of zero
+        >>> [round(float(x.values[0, 0]), 3) for x in (rows, later)]
+        [0.9, 0.703]
     """
 
     schedule: optax.Schedule
@@ -114,7 +115,7 @@ class RowAdamW:
         """The numbers of every step, computed in float64.
 
         Args:
-          origin: the steps that were done when the averages began.
+            origin: the steps that were done when the averages began.
         """
         rates = self._rates()
         count = np.maximum(np.arange(1, self.total_steps + 1) - origin, 1)

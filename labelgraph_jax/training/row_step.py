@@ -33,8 +33,8 @@ class LookedUp:
     """Parameters with a row per id, of which a batch reads those of its ids.
 
     Attributes:
-      trained: paths of tables `[V, D]` that are learned.
-      fixed: paths of what else has a row per id, `[V, ...]`, and stays as it is.
+        trained: paths of tables `[V, D]` that are learned.
+        fixed: paths of what else has a row per id, `[V, ...]`, and stays as it is.
     """
 
     trained: tuple[str, ...]
@@ -45,9 +45,9 @@ class Averages(NamedTuple):
     """Optimizer state of a table in a checkpoint, see `TableRows`.
 
     Attributes:
-      mu, nu, last_step: as of `TableRows`.
-      behind: how far the bits of the values, not caught up, lie from those of the
-        parameters: zeros after a validation, which all rows catch up for.
+        mu, nu, last_step: as of `TableRows`.
+        behind: how far the bits of the values, not caught up, lie from those of the
+            parameters: zeros after a validation, which all rows catch up for.
     """
 
     mu: Array | np.ndarray
@@ -60,9 +60,9 @@ class RowOptState(NamedTuple):
     """The optimizer's part of a `TrainState`.
 
     Attributes:
-      rest: of `make_optimizer`, of everything but the tables.
-      tables: by path.
-      origin: the steps that were done when the averages began.
+        rest: of `make_optimizer`, of everything but the tables.
+        tables: by path.
+        origin: the steps that were done when the averages began.
     """
 
     rest: Any
@@ -74,12 +74,12 @@ class RowState(NamedTuple):
     """A `TrainState` as it lies on the devices.
 
     Attributes:
-      step: steps done.
-      params: without the tables, in whose places None stands.
-      rest: as of `RowOptState`.
-      tables: by path, not caught up.
-      fixed: by path.
-      skipped: what rows catch up by.
+        step: steps done.
+        params: without the tables, in whose places None stands.
+        rest: as of `RowOptState`.
+        tables: by path, not caught up.
+        fixed: by path.
+        skipped: what rows catch up by.
     """
 
     step: Any
@@ -98,11 +98,11 @@ class RowStep:
     long.
 
     Attributes:
-      gradient_of: from `make_gradient`.
-      optimizer: from `make_optimizer`, which leaves the tables out (`is_table`).
-      rule: moves the rows.
-      looked_up: which parameters are tables.
-      is_frozen: as of `make_train_step`.
+        gradient_of: from `make_gradient`.
+        optimizer: from `make_optimizer`, which leaves the tables out (`is_table`).
+        rule: moves the rows.
+        looked_up: which parameters are tables.
+        is_frozen: as of `make_train_step`.
     """
 
     gradient_of: GradientFn
@@ -172,14 +172,16 @@ class RowStep:
         """One step, but for the writing of the rows.
 
         Args:
-          step, params, rest: of the state; they may be donated.
-          state: of it only what else is there is read.
-          rows: that the global batch reads, ascending, each once.
-          batch: this device's part of it.
-          axis_name: under pmap.
+            step: of the state; it may be donated.
+            params: of the state; they may be donated.
+            rest: of the state; it may be donated.
+            state: of it only what else is there is read.
+            rows: that the global batch reads, ascending, each once.
+            batch: this device's part of it.
+            axis_name: under pmap.
 
         Returns:
-          New step, params and rest; the rows as they now are, by table; metrics.
+            New step, params and rest; the rows as they now are, by table; metrics.
         """
         touched = {
             path: self.rule.catch_up(_read(table, rows), step, state.skipped)
@@ -241,9 +243,9 @@ class RowStep:
         """The optimizer's state of a run that moved all rows at every step.
 
         Args:
-          dense: leaves of the state of `make_optimizer` by their paths.
-          like: a state of this form.
-          step: steps done.
+            dense: leaves of the state of `make_optimizer` by their paths.
+            like: a state of this form.
+            step: steps done.
         """
 
         def averages(path: str, like: Averages) -> Averages:

@@ -38,8 +38,12 @@ class BatchIterator(Protocol):
     """Batches with a position: a Grain `DatasetIterator`, for one."""
 
     def __next__(self) -> Batch: ...
-    def get_state(self) -> Any: ...
-    def set_state(self, state: Any, /) -> None: ...
+
+    def get_state(self) -> Any:
+        """Return the position, as a checkpoint keeps it."""
+
+    def set_state(self, state: Any, /) -> None:
+        """Go on from a position of `get_state`."""
 
 
 @dataclass
@@ -226,6 +230,7 @@ class Run:
             at.window_loss = at.window_documents = at.window_seconds = 0.0
 
     def check_finite(self, step: int, values: dict[str, float]) -> None:
+        """Raise `NonFiniteLossError` where the loss or the gradient is not finite."""
         wrong = [
             name
             for name in ("loss", "gradient_norm")

@@ -29,10 +29,10 @@ class Trial(NamedTuple):
     Inside the program every field is a traced array.
 
     Attributes:
-      seed: of first parameters, batches and dropout.
-      learning_rate: the peak.
-      weight_decay: decoupled.
-      constants: any tree of arrays, of equal shapes in all runs.
+        seed: of first parameters, batches and dropout.
+        learning_rate: the peak.
+        weight_decay: decoupled.
+        constants: any tree of arrays, of equal shapes in all runs.
     """
 
     seed: int | jax.Array
@@ -54,11 +54,11 @@ class SeedsResult:
     """Result of runs trained together.
 
     Attributes:
-      params: of each run's best epoch, stacked: every leaf `[S, ...]`.
-      best_epoch: int64 `[S]`, counted from 1; the last one without validation.
-      best_value: float64 `[S]`, NaN without validation.
-      values: float64 `[epochs, S]`, what the validation gave.
-      losses: float64 `[epochs, S]`, the mean training loss.
+        params: of each run's best epoch, stacked: every leaf `[S, ...]`.
+        best_epoch: int64 `[S]`, counted from 1; the last one without validation.
+        best_value: float64 `[S]`, NaN without validation.
+        values: float64 `[epochs, S]`, what the validation gave.
+        losses: float64 `[epochs, S]`, the mean training loss.
     """
 
     params: Params
@@ -72,7 +72,7 @@ def stack_trees(trees: Sequence[Any]) -> Any:
     """Trees of equal shapes as one tree with a leading axis `S`.
 
     Raises:
-      ValueError: no tree, or shapes that differ: such runs cannot train together.
+        ValueError: no tree, or shapes that differ: such runs cannot train together.
     """
     if not trees:
         raise ValueError("there must be at least one tree to stack; got none")
@@ -98,10 +98,10 @@ def batch_orders(
     """The rows of every batch of each run, one array per epoch; -1 fills the last.
 
     Args:
-      count: rows there are; each stands in one batch of an epoch.
-      batch_size: B.
-      epochs: arrays to give.
-      seeds: of the runs; with the epoch's number a seed gives the order.
+        count: rows there are; each stands in one batch of an epoch.
+        batch_size: B.
+        epochs: arrays to give.
+        seeds: of the runs; with the epoch's number a seed gives the order.
     """
     steps = -(-count // batch_size)
     for epoch in range(epochs):
@@ -117,11 +117,11 @@ def gather_batch(
     """The batch of the documents `rows`; a row of -1 is padding.
 
     Args:
-      data: arrays of all documents `[M, ...]`, among them `targets`.
-      rows: numbers of documents.
+        data: arrays of all documents `[M, ...]`, among them `targets`.
+        rows: numbers of documents.
 
     Returns:
-      The same names `[B, ...]`, zeros where a row is padding, and `example_mask`.
+        The same names `[B, ...]`, zeros where a row is padding, and `example_mask`.
     """
     real = rows >= 0
     index = jnp.maximum(rows, 0)
@@ -140,10 +140,11 @@ def over_runs(
     """Map `one_run(shared, run)` over stacked runs.
 
     Args:
-      one_run: pure; `shared` is the same for all runs.
-      together: runs under one `vmap` on each device of this process, between which the
-        runs are split; 0 takes all under one `vmap` where the arrays lie. On a CPU with
-        its cores as devices, a few small networks at a time stay in the cache.
+        one_run: pure; `shared` is the same for all runs.
+        together: runs under one `vmap` on each device of this process, between which
+            the runs are split; 0 takes all under one `vmap` where the arrays lie. On a
+            CPU with its cores as devices, a few small networks at a time stay in the
+            cache.
     """
     if not together:
         return jax.vmap(one_run, in_axes=(None, 0))
@@ -179,17 +180,17 @@ def compile_epoch(
     """Compile one epoch of several runs.
 
     Args:
-      make_step: see `MakeStep`.
-      data: as in `gather_batch`; placed on the device once.
-      share_batches: all runs see the batches of the same rows. What does not depend on
-        a run (reading rows, spelling them out) is then computed once for all, and the
-        first layers of all runs are one matrix product.
-      together: see `over_runs`.
+        make_step: see `MakeStep`.
+        data: as in `gather_batch`; placed on the device once.
+        share_batches: all runs see the batches of the same rows. What does not depend
+            on a run (reading rows, spelling them out) is then computed once for all,
+            and the first layers of all runs are one matrix product.
+        together: see `over_runs`.
 
     Returns:
-      `epoch(states, trials, rows)` -> `(states, losses)`: stacked states and trials,
-      the documents of every batch, `[S, K, B]` or, where they are shared, `[K, B]`;
-      losses `[S]` are means over the documents.
+        `epoch(states, trials, rows)` -> `(states, losses)`: stacked states and trials,
+        the documents of every batch, `[S, K, B]` or, where they are shared, `[K, B]`;
+        losses `[S]` are means over the documents.
     """
     placed = {name: jnp.asarray(array) for name, array in data.items()}
 
@@ -235,16 +236,17 @@ def fit_seeds(
     """Train several runs to the end, and keep each one's best epoch.
 
     Args:
-      epoch: from `compile_epoch`.
-      states: stacked first states; given away to the computation.
-      trials: what each run has of its own.
-      orders: one array of document numbers per epoch, see `compile_epoch`.
-      evaluate: stacked parameters -> one validation value per run, larger is better;
-        of equal values the first counts, a NaN never. Without, the last epoch is kept.
+        epoch: from `compile_epoch`.
+        states: stacked first states; given away to the computation.
+        trials: what each run has of its own.
+        orders: one array of document numbers per epoch, see `compile_epoch`.
+        evaluate: stacked parameters -> one validation value per run, larger is better;
+            of equal values the first counts, a NaN never. Without, the last epoch is
+            kept.
 
     Raises:
-      ValueError: there is no epoch.
-      FloatingPointError: a loss is not finite.
+        ValueError: there is no epoch.
+        FloatingPointError: a loss is not finite.
     """
     stacked, count = stack_trials(trials), len(trials)
     best, best_epoch = None, np.zeros(count, np.int64)

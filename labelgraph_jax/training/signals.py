@@ -22,8 +22,8 @@ class StoppedError(KeyboardInterrupt):
     """A run that a signal ended; the same call goes on.
 
     Attributes:
-      by: name of the signal.
-      where: how far the run had come, in words.
+        by: name of the signal.
+        where: how far the run had come, in words.
     """
 
     def __init__(self, by: str, where: str) -> None:
@@ -46,8 +46,7 @@ class Stop:
     where: str = "before the first step, so there was nothing to save"
 
     def poll(self) -> bool:
-        """Return True if the run is to stop; all processes must call it equally
-        often."""
+        """Return True if the run is to stop; all processes must call it as often."""
         if not self.requested and _shares_notice():
             from jax.experimental import multihost_utils
 
@@ -59,7 +58,7 @@ class Stop:
         """Raise where `poll` says so: between two pieces of work without a state.
 
         Raises:
-          StopRequestedError: a stop is asked for.
+            StopRequestedError: a stop is asked for.
         """
         if self.poll():
             raise StopRequestedError
@@ -71,11 +70,11 @@ class Stop:
         With several processes a signal waits for the next `poll`.
 
         Args:
-          leaving: there is nothing to save, so that of several processes each may end
-            when it is told to, with exit code 0; a scheduler tells all of them.
+            leaving: there is nothing to save, so that of several processes each may end
+                when it is told to, with exit code 0; a scheduler tells all of them.
 
         Raises:
-          StopRequestedError: a signal came, before or within.
+            StopRequestedError: a signal came, before or within.
         """
         main = threading.current_thread() is threading.main_thread()
         if leaving and main and _shares_notice():

@@ -42,7 +42,8 @@ class TrainStep(Protocol):
 
     def __call__(
         self, state: TrainState, batch: Batch, axis_name: str | None = None
-    ) -> tuple[TrainState, Metrics]: ...
+    ) -> tuple[TrainState, Metrics]:
+        """Return the state after one step, and its metrics; see `make_train_step`."""
 
 
 GradientFn = Callable[..., tuple[Params, Metrics, Partners | None]]
@@ -94,24 +95,24 @@ def make_train_step(
     uninterrupted one would have drawn.
 
     Args:
-      loss_fn: `loss_fn(params, batch, key)` -> `(loss_sum, weight_sum)`.
-      optimizer: from `make_optimizer`, or any optax transformation.
-      key: the run's dropout key.
-      is_frozen: tells by its path whether a parameter is held constant.
-      micro_batches: run the batch in so many parts, one after the other, whose
-        gradients are summed: the same step but for dropout, in less memory. On a CPU
-        also faster where a whole batch's activations leave the cache.
-      learning_rate: schedule reported in the metrics; it does not act.
-      teacher: `teacher(average, batch)` -> the batch that is learned; the average of
-        the parameters is that of an optimizer `averaging.with_average`.
+        loss_fn: `loss_fn(params, batch, key)` -> `(loss_sum, weight_sum)`.
+        optimizer: from `make_optimizer`, or any optax transformation.
+        key: the run's dropout key.
+        is_frozen: tells by its path whether a parameter is held constant.
+        micro_batches: run the batch in so many parts, one after the other, whose
+            gradients are summed: the same step but for dropout, in less memory. On a
+            CPU also faster where a whole batch's activations leave the cache.
+        learning_rate: schedule reported in the metrics; it does not act.
+        teacher: `teacher(average, batch)` -> the batch that is learned; the average of
+            the parameters is that of an optimizer `averaging.with_average`.
 
     Returns:
-      `train_step(state, batch, axis_name=None)` -> `(state, metrics)`, with float32
-      scalars `loss`, `gradient_norm` (before clipping), `examples` and, where a
-      schedule was given, `learning_rate`. With `axis_name` (under pmap) sums are taken
-      over that axis, and each device draws its rows of the global batch's dropout.
+        `train_step(state, batch, axis_name=None)` -> `(state, metrics)`, with float32
+        scalars `loss`, `gradient_norm` (before clipping), `examples` and, where a
+        schedule was given, `learning_rate`. With `axis_name` (under pmap) sums are
+        taken over that axis, and each device draws its rows of the global batch's
+        dropout.
     """
-
     gradient_of = make_gradient(
         loss_fn,
         key,
@@ -148,12 +149,16 @@ def make_gradient(
     """Build the gradient of a train step, without what an optimizer makes of it.
 
     Args:
-      loss_fn, key, is_frozen, micro_batches, learning_rate: as of `make_train_step`.
+        loss_fn: as of `make_train_step`.
+        key: as of `make_train_step`.
+        is_frozen: as of `make_train_step`.
+        micro_batches: as of `make_train_step`.
+        learning_rate: as of `make_train_step`.
 
     Returns:
-      `gradient_of(params, batch, step, axis_name=None, queue=None)` -> the gradient of
-      the mean loss over the global batch, the metrics of the step and, where there is a
-      queue of documents (see `partners`), those of the batch that join it.
+        `gradient_of(params, batch, step, axis_name=None, queue=None)` -> the gradient
+        of the mean loss over the global batch, the metrics of the step and, where there
+        is a queue of documents (see `partners`), those of the batch that join it.
     """
 
     def objective(

@@ -87,8 +87,11 @@ class State(NamedTuple):
 
 
 class Documents(NamedTuple):
-    """Vectors and labels of documents, padded: places of labels, N where there is none;
-    a document that is none has `mask` False."""
+    """Vectors and labels of documents, padded.
+
+    `labels` are places of labels, N where there is none; a document that is none has
+    `mask` False.
+    """
 
     vectors: Float[Array, "B D"]
     labels: Int[Array, "B P"]

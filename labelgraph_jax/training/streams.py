@@ -128,6 +128,7 @@ class StreamLearner:
 
     @property
     def places(self) -> int:
+        """Number of labels that the head has room for."""
         return len(self.state.head.bias)
 
     @property
@@ -310,8 +311,10 @@ class StreamLearner:
 
 
 def _own(tree: Any) -> Any:
-    """Give every leaf a buffer of its own, to be given away, and a type that is its
-    own, so that the next block compiles nothing."""
+    """Give every leaf a buffer, to be given away, and a type of its own.
+
+    So the next block compiles nothing.
+    """
     return jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), tree)
 
 

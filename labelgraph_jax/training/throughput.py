@@ -17,13 +17,13 @@ class StepClock:
     """Times of the steps since the log's last line.
 
     Attributes:
-      seconds: of each step, from one to the next, saves and validations left out.
-      input_seconds: in which a batch was built and placed.
-      input_bound_seconds: the part of it in which the devices had nothing to do: the
-        step before was finished when the next batch was there. An upper bound.
-      flops: of each step's program, over all devices.
-      compiling_seconds: of the steps that met a new shape of batch; no part of the
-        others.
+        seconds: of each step, from one to the next, saves and validations left out.
+        input_seconds: in which a batch was built and placed.
+        input_bound_seconds: the part of it in which the devices had nothing to do: the
+            step before was finished when the next batch was there. An upper bound.
+        flops: of each step's program, over all devices.
+        compiling_seconds: of the steps that met a new shape of batch; no part of the
+            others.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -107,7 +107,7 @@ class ProfileSteps:
         """`10:20`, or nothing.
 
         Raises:
-          ValueError: it is not of that form, or empty.
+            ValueError: it is not of that form, or empty.
         """
         if not text:
             return None

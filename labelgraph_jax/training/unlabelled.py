@@ -40,11 +40,11 @@ def pseudo_label_loss(apply_fn: ApplyFn) -> ExtraFn:
         sum_un w_un (log(1 + exp z_un) - y_un z_un) / (U N)
 
     Args:
-      apply_fn: the model; its dropout is the strong view of a document.
+        apply_fn: the model; its dropout is the strong view of a document.
 
     Returns:
-      `extra(params, batch, key)`. The unlabelled documents of the batch have targets y
-      `[U, N]` and weights w `[U, N]`, `target_weight`.
+        `extra(params, batch, key)`. The unlabelled documents of the batch have targets
+        y `[U, N]` and weights w `[U, N]`, `target_weight`.
     """
 
     def extra(params: Params, batch: Batch, key: jax.Array) -> Float[Array, ""]:
@@ -66,8 +66,8 @@ def teacher_targets(
     exp(-5 (1 - min(t / 0.3, 1))^2) of its progress t.
 
     Args:
-      apply_fn: the model.
-      learned: labels that labelled documents carry; of others nothing is learned.
+        apply_fn: the model.
+        learned: labels that labelled documents carry; of others nothing is learned.
     """
 
     def put(teacher: Params, batch: Batch) -> dict[str, Any]:
@@ -103,10 +103,10 @@ def adversarial_loss(
     Dropout is the same before and after, or it would be measured in their place.
 
     Args:
-      apply_fn: the model.
-      looked_up: the token vectors `[U, ..., S, D]` of token ids.
-      input_name: under which the model reads vectors in their place.
-      learned: labels that count.
+        apply_fn: the model.
+        looked_up: the token vectors `[U, ..., S, D]` of token ids.
+        input_name: under which the model reads vectors in their place.
+        learned: labels that count.
     """
 
     def extra(params: Params, batch: Batch, key: jax.Array) -> Float[Array, ""]:

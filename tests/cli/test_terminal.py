@@ -32,8 +32,10 @@ def of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lines_are_whole(printed: str, said: str) -> None:
-    """Nothing but single blanks has become line breaks, and no line is too long that
-    has a blank to be broken at."""
+    """Nothing but single blanks has become line breaks.
+
+    And no line is too long that has a blank to be broken at.
+    """
     assert printed.split() == said.split()
     assert all(len(line) <= 80 or " " not in line for line in printed.splitlines())
 

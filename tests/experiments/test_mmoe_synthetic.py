@@ -179,8 +179,10 @@ def test_the_models_have_the_papers_sizes(model: str) -> None:
 
 
 def made_losses(seeds: int = 60) -> dict[Cell, np.ndarray]:
-    """Losses as the paper has them: three models, two correlations; its best cases
-    apart, which here differ."""
+    """Losses as the paper has them: three models, two correlations.
+
+    But for its best cases, which here differ.
+    """
     random = np.random.default_rng(0)
     centre = {"shared-bottom": (3.0, 2.0), "omoe": (2.5, 1.5), "mmoe": (1.7, 1.5)}
     spread = {"shared-bottom": 0.05, "omoe": 0.005, "mmoe": 0.005}

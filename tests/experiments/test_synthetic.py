@@ -87,8 +87,11 @@ def test_every_two_tasks_have_the_cosine_asked_for(
 
 @functools.cache
 def label_statistics(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Of 40 data sets of 2,000 labels: Pearson correlation of the two tasks at every
-    cosine of `MEASURED` `[C, 40]`, and measured over exact variance `[C, 40, 2]`."""
+    """Statistics of 40 data sets of 2,000 labels.
+
+    Pearson correlation of the two tasks at every cosine of `MEASURED` `[C, 40]`, and
+    measured over exact variance `[C, 40, 2]`.
+    """
 
     def one(key: jax.Array, directions: jax.Array) -> tuple[jax.Array, jax.Array]:
         tasks = draw_tasks(key, PRESETS[name], directions, features=3)

@@ -31,8 +31,11 @@ RESUMED = "bag of n-grams"
 
 
 def is_left_out(file: Path) -> bool:
-    """Curves, reports and locks, which no later command reads; and the optimizer's
-    state of the runs that no test goes on with, which takes most of the room."""
+    """Curves, reports and locks, which no later command reads.
+
+    And the optimizer's state of the runs that no test goes on with, which takes most of
+    the room.
+    """
     resumed = file.is_relative_to(cases.place(RESUMED))
     return (
         "tensorboard" in file.parts

@@ -103,8 +103,10 @@ def normalise_experts(units, scale, shift):
 
 
 def extraction(outputs, logits, tasks, own):
-    """One level: each task mixes its own experts and the shared ones, by a softmax over
-    these alone; the last gate mixes all."""
+    """One level: each task mixes its own experts and the shared ones.
+
+    By a softmax over these alone; the last gate mixes all.
+    """
     batch, experts, units = outputs.shape
     found = np.zeros((batch, tasks + 1, units))
     for b in range(batch):

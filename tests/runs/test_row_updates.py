@@ -49,8 +49,11 @@ def params_of(run: Path) -> Any:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    """The tables and the losses; an attention vector has gradients that are all but
-    rounding, and Adam makes steps of some size of them too."""
+    """The tables and the losses are the same in both runs.
+
+    An attention vector has gradients that are all but rounding, and Adam makes steps of
+    some size of them too.
+    """
     trees = (flat_tree(params_of(run)) for run in (one, other))
     first, second = (
         {path: leaf for path, leaf in tree.items() if path in steps.TABLES}

@@ -110,7 +110,7 @@ class Predict:
 
 @dataclass(frozen=True, kw_only=True)
 class Serve:
-    """Serve a trained model over HTTP: JSON in, JSON out, on this machine alone.
+    r"""Serve a trained model over HTTP: JSON in, JSON out, on this machine alone.
 
     Needs `pip install 'labelgraph_jax[serve]'`; /docs is a page about the rest.
     SIGTERM or Ctrl-C: it answers what it holds and ends; a second Ctrl-C ends it.
@@ -118,9 +118,9 @@ class Serve:
     Examples:
       labelgraph serve runs/mine
       labelgraph serve runs/mine --port 0 --max-batch 64 --log-requests
-      curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict \\
+      curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict \
         -d '{"texts": ["Wheat exports rose in March"], "top_k": 3}'
-      curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict \\
+      curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict \
         -d '{"rows": [{"age": 41, "job": "clerk"}]}'   # of a run over a table
     """
 

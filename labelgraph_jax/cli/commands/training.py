@@ -122,8 +122,10 @@ class Train:
 
 
 def _report_at_the_end(workdir: str, tell: Callable[[str], None]) -> None:
-    """Write the report of a run that has just finished, where there is none yet; that
-    this fails is a warning: the training has not."""
+    """Write the report of a run that has just finished, where there is none yet.
+
+    That this fails is a warning: the training has not.
+    """
     import jax
 
     from labelgraph_jax.inspection.report import has_report, write_report

@@ -105,7 +105,7 @@ def differing_devices(kinds: Sequence[Sequence[str]]) -> list[Finding]:
     """Processes with other devices, or more of them, than process 0 has.
 
     Args:
-      kinds: the kind of each device, by process.
+        kinds: the kind of each device, by process.
     """
     said = [counted(sorted(own)) for own in kinds]
     return _differing("devices", said, "every process needs the same devices")

@@ -51,16 +51,16 @@ class Examination:
     """Findings about this machine and its processes.
 
     Attributes:
-      process: the one that says so, from 0.
-      joined: how many processes are one run.
-      found_by: flags, environment, a scheduler's name, or alone.
-      devices: of all processes together.
-      processes: what each sees, in order; of this one alone where `shared` is false.
-      all_reduce: None with one device, or where it was not reached.
-      workdir: as given; `holder` says who trains in it.
-      problems: what keeps a run from working.
-      notes: what is worth knowing.
-      shared: whether every process came to this end, with a problem or with none.
+        process: the one that says so, from 0.
+        joined: how many processes are one run.
+        found_by: flags, environment, a scheduler's name, or alone.
+        devices: of all processes together.
+        processes: what each sees, in order; of this one alone where `shared` is false.
+        all_reduce: None with one device, or where it was not reached.
+        workdir: as given; `holder` says who trains in it.
+        problems: what keeps a run from working.
+        notes: what is worth knowing.
+        shared: whether every process came to this end, with a problem or with none.
     """
 
     process: int
@@ -99,16 +99,16 @@ def examine(
     with code 2: nothing else ends a wait inside of JAX.
 
     Args:
-      hosts: who takes part.
-      workdir: a folder to try: can it be written, and is it everyone's same?
-      megabytes: MiB per device of the timed all-reduce.
-      environment: to read instead of the process's own.
+        hosts: who takes part.
+        workdir: a folder to try: can it be written, and is it everyone's same?
+        megabytes: MiB per device of the timed all-reduce.
+        environment: to read instead of the process's own.
 
     Returns:
-      What was found; the same on every process that knows of all.
+        What was found; the same on every process that knows of all.
 
     Raises:
-      ValueError: `megabytes` is not positive.
+        ValueError: `megabytes` is not positive.
     """
     if megabytes < 1:
         raise ValueError(f"--megabytes must be at least 1, got {megabytes}")

@@ -19,9 +19,9 @@ class Folder:
     """A folder as one process sees it.
 
     Attributes:
-      path: as given, or found.
-      free: bytes free on its disk; None where that is unknown.
-      trouble: why it cannot be written; empty if it can, or was not tried.
+        path: as given, or found.
+        free: bytes free on its disk; None where that is unknown.
+        trouble: why it cannot be written; empty if it can, or was not tried.
     """
 
     path: str
@@ -34,22 +34,22 @@ class ProcessFacts:
     """Facts about one process and its machine; every value travels as JSON.
 
     Attributes:
-      process: its index, from 0.
-      host: name of the machine.
-      cores: that it may use.
-      memory_total, memory_free: bytes of RAM; None where unknown.
-      folders: by role: "current folder", "cache folder", "compilation cache".
-      versions: of Python and the packages; `code` is a digest of our own files.
-      platform: of JAX's devices: cpu, gpu or tpu.
-      device_kinds: kind of each device of this process.
-      device_memory: bytes of one device; None where the backend does not say.
-      gpus: which GPUs this process uses, as names that mean one GPU of the host.
-      accelerator: what the machine holds, whatever JAX sees: "NVIDIA GPU", "TPU", "".
-      plugin: whether a JAX plugin for that accelerator is installed.
-      platforms: JAX_PLATFORMS.
-      host_devices: CPU devices forced by XLA_FLAGS; 0 without.
-      teraflops: of a matrix product on its first device; None where that failed.
-      device_trouble: why it failed.
+        process: its index, from 0.
+        host: name of the machine.
+        cores: that it may use.
+        memory_total, memory_free: bytes of RAM; None where unknown.
+        folders: by role: "current folder", "cache folder", "compilation cache".
+        versions: of Python and the packages; `code` is a digest of our own files.
+        platform: of JAX's devices: cpu, gpu or tpu.
+        device_kinds: kind of each device of this process.
+        device_memory: bytes of one device; None where the backend does not say.
+        gpus: which GPUs this process uses, as names that mean one GPU of the host.
+        accelerator: what the machine holds, whatever JAX sees: "NVIDIA GPU", "TPU", "".
+        plugin: whether a JAX plugin for that accelerator is installed.
+        platforms: JAX_PLATFORMS.
+        host_devices: CPU devices forced by XLA_FLAGS; 0 without.
+        teraflops: of a matrix product on its first device; None where that failed.
+        device_trouble: why it failed.
     """
 
     process: int
@@ -72,6 +72,7 @@ class ProcessFacts:
 
     @property
     def called(self) -> str:
+        """Name of the process in a sentence: its index and its machine."""
         return f"process {self.process} ({self.host})"
 
 

@@ -25,7 +25,7 @@ def examine_workdir(workdir: str) -> tuple[list[Finding], str]:
     """Check that a work directory is writable, shared by all processes, and free.
 
     Returns:
-      Problems, and the holder of the directory.
+        Problems, and the holder of the directory.
     """
     if "://" in workdir:
         what = f"--workdir {workdir}: must be a folder of a file system"

@@ -195,9 +195,10 @@ def gpu_names(
     """Names of a process's GPUs that mean the same GPU in every process of a host.
 
     Args:
-      numbers: among those that CUDA shows to the process.
-      visible: CUDA_VISIBLE_DEVICES.
-      unique: the unique names of the GPUs of the host, or of the process's share of it.
+        numbers: among those that CUDA shows to the process.
+        visible: CUDA_VISIBLE_DEVICES.
+        unique: the unique names of the GPUs of the host, or of the process's share of
+            it.
     """
     shown = [part.strip() for part in visible.split(",") if part.strip()]
     names = []

@@ -22,11 +22,11 @@ class AllReduce:
     """A sum over all devices, timed.
 
     Attributes:
-      devices: how many took part.
-      megabytes: MiB of float32 that each contributed, and got back.
-      seconds: median of `REPEATS`.
-      gigabytes_per_second: 2 (n - 1) / n * bytes / seconds / 1e9, for n devices: what
-        a ring sends from each device.
+        devices: how many took part.
+        megabytes: MiB of float32 that each contributed, and got back.
+        seconds: median of `REPEATS`.
+        gigabytes_per_second: 2 (n - 1) / n * bytes / seconds / 1e9, for n devices: what
+            a ring sends from each device.
     """
 
     devices: int
@@ -36,8 +36,10 @@ class AllReduce:
 
 
 def time_matrix_product(device: jax.Device) -> float:
-    """TFLOP/s of a square matrix product on one device: float32 on a CPU, else
-    bfloat16; the median of `REPEATS`."""
+    """TFLOP/s of a square matrix product on one device, the median of `REPEATS`.
+
+    It is float32 on a CPU, else bfloat16.
+    """
     on_cpu = device.platform == "cpu"
     size, products = (512, 4) if on_cpu else (4096, 16)
     dtype = jnp.float32 if on_cpu else jnp.bfloat16

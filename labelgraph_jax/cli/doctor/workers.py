@@ -42,7 +42,7 @@ def announced_workers(environment: Mapping[str, str]) -> Announced | None:
     """The most processes that an environment speaks of, or None if of no more than one.
 
     Args:
-      environment: of Cloud TPU, GKE, Slurm, Open MPI, or our own variables.
+        environment: of Cloud TPU, GKE, Slurm, Open MPI, or our own variables.
     """
     found = [a for a in _announcements(environment) if a.workers > 1]
     return max(found, key=lambda announced: announced.workers, default=None)
@@ -112,10 +112,10 @@ def started_alone(
     """Return a finding if this is one of several workers and others were not started.
 
     Args:
-      environment: of this process.
-      processes: how many are joined.
-      devices: how many JAX sees, over all of them.
-      platform: of these devices.
+        environment: of this process.
+        processes: how many are joined.
+        devices: how many JAX sees, over all of them.
+        platform: of these devices.
     """
     announced = announced_workers(environment)
     if processes == 1 and announced:

@@ -167,7 +167,8 @@ def train_batches(
         epochs: how often every document is read.
         seed: another seed shuffles differently.
         length_buckets: see `BatchPlan`.
-        shard_index, shard_count: this host and the number of hosts.
+        shard_index: number of this host, from 0.
+        shard_count: number of hosts.
         prefetch_threads: threads that build batches ahead; the order stays.
         row_ids: the table whose rows training looks at batch by batch.
         unlabelled: documents that stand beside the labelled ones, in their own order.

@@ -120,8 +120,10 @@ class Examples:
 
     @functools.cached_property
     def positives_per_row(self) -> int:
-        """Places that a batch has for the labels of a document: the most labels that
-        one has, rounded up to 8."""
+        """Places that a batch has for the labels of a document.
+
+        These are the most labels that one document has, rounded up to 8.
+        """
         most = int(np.diff(self.targets.indptr).max(initial=1))
         return -(-max(most, 1) // _POSITIVES_MULTIPLE) * _POSITIVES_MULTIPLE
 

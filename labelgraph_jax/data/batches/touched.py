@@ -91,7 +91,8 @@ class TouchedRows:
         """Return the rows that a batch reads, and as many more as fill up: `[U]`.
 
         Args:
-            number, shape: of the batch.
+            number: place of the batch among all batches.
+            shape: of the batch: its windows and tokens.
             tokens: of it, where they are known already.
         """
         read = self._read(number, tokens)
@@ -119,7 +120,8 @@ class TouchedRows:
 
         Args:
             batch: this host's rows of it.
-            number, shape: of the whole batch.
+            number: place of the whole batch among all batches.
+            shape: of the whole batch: its windows and tokens.
             own: which rows these are.
 
         Returns:

@@ -42,6 +42,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder):
 
     @property
     def MANUAL_DOWNLOAD_INSTRUCTIONS(self) -> str:  # noqa: N802 - TFDS's name
+        """Sentence that TFDS prints where the files of the corpus are missing."""
         return f"Put the files of {self.SOURCE.home} into manual_dir."
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -90,8 +90,9 @@ class PlantedSpec:
 
 
 def read_spec(text: str) -> PlantedSpec:
-    """The spec that `labels=1000,documents=5000,seed=0` is; what is absent keeps its
-    default.
+    """The spec that `labels=1000,documents=5000,seed=0` is.
+
+    What is absent keeps its default.
 
     Raises:
         DataError: an unknown name (the nearest is said), one twice, or a value of the

@@ -151,8 +151,7 @@ def check_given(cells: Mapping[str, int], name: str, known: Collection[str]) -> 
 def check_pieces(
     cells: Mapping[str, int], delimiter: str, name: str, known: Collection[str]
 ) -> None:
-    """Refuse fields that the training file's delimiter does not divide into labels that
-    were trained, and another one does."""
+    """Refuse fields that only another delimiter divides into trained labels."""
     for cell, line in cells.items():
         unknown = [p for p in parts(cell, delimiter) if p and p not in known]
         for other in (WHOLE, *DELIMITERS, BLANK) if unknown else ():
@@ -292,8 +291,10 @@ def parts(cell: str, delimiter: str) -> list[str]:
 
 
 def _bound(counts: Mapping[str, int], mark: str) -> float | None:
-    """Return the share of the repeated parts that stands in one and the same
-    text only; None where no part stands in several rows."""
+    """Return the share of the repeated parts that stand in one and the same text only.
+
+    None where no part stands in several rows.
+    """
     rows: Counter[str] = Counter()
     company: dict[str, set[frozenset[str]]] = defaultdict(set)
     divided: set[str] = set()
@@ -335,16 +336,21 @@ def _combine(counts: Mapping[str, int]) -> bool:
 
 
 def _swap(cells: Collection[str]) -> bool:
-    """Say that a part stands first before a comma and, elsewhere, after one: the places
-    in a name ("Paris, France", "Lyon, France") never do."""
+    """Say that a part stands first before a comma and, elsewhere, after one.
+
+    The places in a name ("Paris, France", "Lyon, France") never do.
+    """
     divided = [pieces for cell in cells if len(pieces := parts(cell, ",")) > 1]
     later = {part for pieces in divided for part in pieces[1:]}
     return any(pieces[0] in later for pieces in divided)
 
 
 def _in_pairs(cells: Collection[str]) -> bool:
-    """Say that what stands between commas comes in pairs, each first part with the same
-    second one wherever it stands, as in "Paris, France, Rome, Italy"."""
+    """Say that what stands between commas comes in pairs.
+
+    Each first part has the same second one wherever it stands, as in "Paris, France,
+    Rome, Italy".
+    """
     second: dict[str, str] = {}
     for pieces in (parts(cell, ",") for cell in cells):
         pairs = list(zip(pieces[::2], pieces[1::2], strict=False))
@@ -354,9 +360,11 @@ def _in_pairs(cells: Collection[str]) -> bool:
 
 
 def _change_places(cells: Collection[str]) -> bool:
-    """Say that words between commas are labels: no name is "corn, grain" where "grain"
-    also stands first or alone, unless it has capitals or several words ("Paris,
-    France", "France"; "shoes, men" has no "men")."""
+    """Say that words between commas are labels.
+
+    No name is "corn, grain" where "grain" also stands first or alone, unless it has
+    capitals or several words ("Paris, France", "France"; "shoes, men" has no "men").
+    """
     divided = [parts(cell, ",") for cell in cells]
     if any(part != part.lower() or " " in part for each in divided for part in each):
         return False
@@ -368,8 +376,10 @@ def _change_places(cells: Collection[str]) -> bool:
 def _others_in_names(
     counts: Mapping[str, int], mark: str, marks: Collection[str]
 ) -> float:
-    """Return how clearly other marks stand in the names that `mark` divides: the
-    smallest share of `_bound`."""
+    """Return how clearly other marks stand in the names that `mark` divides.
+
+    It is the smallest share of `_bound`.
+    """
     names: Counter[str] = Counter()
     for cell, count in counts.items():
         names.update(dict.fromkeys(parts(cell, mark), count))

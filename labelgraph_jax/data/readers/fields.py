@@ -51,8 +51,11 @@ def text_names(column: str, header: Collection[str]) -> tuple[str, ...]:
 
 
 def joined_text(values: Iterable[object], absent: object) -> object:
-    """The texts of several columns as one, a blank line between them; blank ones and
-    those that are absent or null are left out, what is no text comes as it is."""
+    """The texts of several columns as one, a blank line between them.
+
+    Blank ones and those that are absent or null are left out; what is no text comes as
+    it is.
+    """
     values = list(values)
     # A data frame writes NaN where it has no text.
     given = [v for v in values if not any(v is n for n in (None, absent)) and v == v]

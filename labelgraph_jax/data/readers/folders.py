@@ -204,8 +204,10 @@ def read_in_turn(
     known: Collection[str] = (),
     complain: Complain,
 ) -> Corpus:
-    """Read the files of every split; training's, which come first, settle the layout
-    and the labels of the others. Arguments as of `read_files`."""
+    """Read the files of every split; arguments as of `read_files`.
+
+    Training's, which come first, settle the layout and the labels of the others.
+    """
     splits: dict[str, tuple[Document, ...]] = {}
     seen: Layout | None = None
     for split, files in by_split.items():
@@ -228,8 +230,11 @@ def read_in_turn(
 
 
 def _texts(paths: Sequence[Path]) -> list[Path]:
-    """Return the texts of files by class: those called .txt, or else all that hold no
-    zero byte; none in the folder of what has no class."""
+    """Return the texts of files by class.
+
+    They are those called .txt, or else all that hold no zero byte; none in the folder
+    of what has no class.
+    """
     paths = [path for path in paths if path.parent.name.lower() not in _NO_CLASS]
 
     def is_text(path: Path) -> bool:

@@ -93,6 +93,7 @@ class Unpacking(io.RawIOBase):
         self._stream, self._unpacked = stream, Unpacked(name)
 
     def readable(self) -> bool:
+        """True: the stream can be read, and `io` asks for it."""
         return True
 
     def readinto(self, buffer: Any) -> int:

@@ -323,8 +323,7 @@ def _with_new_flags(
     rest: Iterable[str],
     options: ReadingConfig,
 ) -> tuple[str, ...]:
-    """The label columns, and other 0/1 columns of a later file: labels that training
-    lacks."""
+    """Label columns, and 0/1 columns of a later file: labels that training lacks."""
 
     def is_flags(name: str) -> bool:
         get = rows.getter(name)
@@ -354,8 +353,7 @@ def _cells(
 
 
 def _check_numbered(rows: Rows, content: Sequence[tuple[int, list[str]]]) -> None:
-    """Refuse a TSV without a header that has one by the looks of it, or whose text does
-    not stand last.
+    """Refuse a TSV that seems to have a header, or whose text does not stand last.
 
     Raises:
         DataError: the message says how either is read.

@@ -87,8 +87,10 @@ def documents_of(
     complain: Complain,
     shard: str = "",
 ) -> DocumentList:
-    """The documents of rows, as a layout says; where labels are to be predicted, texts
-    may be blank or null and ids may come twice."""
+    """The documents of rows, as a layout says.
+
+    Where labels are to be predicted, texts may be blank or null and ids may come twice.
+    """
     blank = labels == "ignored"
     documents = DocumentList(rows.name, repeated_ids=blank)
     column = layout.text_column
@@ -244,8 +246,11 @@ def _switches(
     content: Sequence[NumberedRow],
     keyed: bool,
 ) -> Labels:
-    """Labels of objects `{label: 0 or 1}`; where some of them say 0, a label that one
-    lacks is not annotated, and so is one that is null (of structs every key is)."""
+    """Labels of objects `{label: 0 or 1}`.
+
+    Where some of them say 0, a label that one lacks is not annotated, and so is one
+    that is null (of structs every key is).
+    """
 
     def items(row: Row) -> Mapping[str, object] | None:
         value = get(row)

@@ -93,8 +93,10 @@ class Column:
         return Numbers(values, read.strays)
 
     def standardise(self, values: np.ndarray) -> np.ndarray:
-        """Numbers as a model reads them: within the known range, a missing one as the
-        mean, 0."""
+        """Numbers as a model reads them: within the known range, standardised.
+
+        A missing one is read as the mean, 0.
+        """
         if self.low is not None and self.high is not None:
             values = np.clip(values, self.low, self.high)
         if self.unit:
@@ -188,6 +190,15 @@ def _skewness(values: np.ndarray) -> float:
 def learn_categorical(
     table: Table, name: str, min_count: int, max_categories: int, verbatim: bool
 ) -> Column:
+    """Learn the categories of a column: its frequent values, the most frequent first.
+
+    Args:
+        table: the training rows.
+        name: of the column.
+        min_count: rarer values are no category.
+        max_categories: the rarest beyond so many are left out.
+        verbatim: values are told apart as they are written.
+    """
     counts = value_counts(table, name, verbatim=verbatim)
     missing = counts.pop(None, 0)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or ""))
@@ -204,6 +215,7 @@ def learn_categorical(
 
 
 def category_ids(column: Column, table: Table) -> tuple[np.ndarray, Counter[str]]:
+    """Return the category id of each row, and counts of values that are none."""
     known = column.categories
     index, names = value_names(
         table, column.name, verbatim=column.verbatim, known=known

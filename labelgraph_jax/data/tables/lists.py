@@ -155,8 +155,11 @@ def read_vectors(column: Column, table: Table) -> np.ndarray:
 
 
 def standard_vectors(column: Column, values: np.ndarray) -> np.ndarray:
-    """Vectors as a model reads them: within the known range, less the mean of training,
-    in units of one deviation of all numbers; a missing one is zeros."""
+    """Vectors as a model reads them, within the known range.
+
+    The mean of training is taken off, the unit is one deviation of all numbers; a
+    missing vector is zeros.
+    """
     assert column.low is not None and column.high is not None
     inside = np.clip(values, column.low, column.high)
     return np.nan_to_num((inside - np.asarray(column.means)) / column.scale, nan=0.0)
@@ -165,8 +168,10 @@ def standard_vectors(column: Column, values: np.ndarray) -> np.ndarray:
 def learn_bag(
     table: Table, name: str, kind: str, min_count: int, most: int
 ) -> Column | None:
-    """Learn how ids in lists, or words, are read; None where no item tells rows
-    apart: each stands in one row alone, or in all of them.
+    """Learn how ids in lists, or words, are read.
+
+    None where no item tells rows apart: each stands in one row alone, or in all of
+    them.
 
     Args:
         table: the training rows.

@@ -74,8 +74,10 @@ class Numbers(NamedTuple):
 
 
 def widened(low: float, high: float) -> tuple[float, float]:
-    """The range of training values with a tenth of its width on each side, but not
-    beyond zero where no value is."""
+    """The range of training values with a tenth of its width on each side.
+
+    It does not go beyond zero where no value does.
+    """
     margin = _WIDENED * (high - low)
     least = max(low - margin, 0.0) if low >= 0 else low - margin
     most = min(high + margin, 0.0) if high <= 0 else high + margin
@@ -201,7 +203,8 @@ def read_numbers(
         reads: one of `READS`.
         must: what errors say that it must hold.
         strays: texts that stand for a missing value.
-        low, high: the range of training, which tells the unit of times.
+        low: least number of training; the range tells the unit of times.
+        high: largest number of training.
         strict: refuse every text that is no number and no stray, so that a row means
             what it means alone.
 

@@ -174,10 +174,12 @@ class TableSchema:
 
     @property
     def categorical(self) -> tuple[Column, ...]:
+        """Columns that are read as one category each, in order."""
         return tuple(c for c in self.columns if c.kind == "categorical")
 
     @property
     def numeric(self) -> tuple[Column, ...]:
+        """Columns that are read as one number each, in order."""
         return tuple(c for c in self.columns if c.kind == "numeric")
 
     @property

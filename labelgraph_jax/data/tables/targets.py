@@ -159,8 +159,9 @@ class Target:
         return read
 
     def in_units(self, outputs: np.ndarray) -> np.ndarray:
-        """Predictions of a squared task, in the unit of its column and within the range
-        that training knows.
+        """Predictions of a squared task, in the unit of its column.
+
+        They are kept within the range that training knows.
 
         Args:
             outputs: of the network, of any shape.
@@ -254,12 +255,12 @@ def joint_targets(
     mask: np.ndarray,
     absent: Sequence[str] = (),
 ) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-    """Targets of conditional tasks over all rows: where the parent is negative, so are
-    they.
+    """Targets of conditional tasks over all rows: negative where the parent is.
 
     Args:
         targets: the tasks.
-        values, mask: from `encode_targets`.
+        values: from `encode_targets`.
+        mask: from `encode_targets`.
         absent: tasks whose column the table lacks; they stay unknown everywhere.
 
     Returns:

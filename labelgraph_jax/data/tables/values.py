@@ -128,8 +128,9 @@ def parse_quantity(text: str, notation: str = "") -> float | None:
 
 
 def seconds(value: object) -> float | None:
-    """A date, time, or difference of times as seconds, UTC where no zone is said; None
-    where it is none, or pandas' or numpy's NaT.
+    """A date, time, or difference of times as seconds, UTC where no zone is said.
+
+    None for pandas' or numpy's NaT, and where there is none.
 
     Raises:
         TypeError: it is something else.
@@ -196,7 +197,8 @@ def epoch_seconds(
 
     Args:
         numbers: `[M]`, NaN where missing.
-        low, high: the known range in seconds, if there is one.
+        low: least known moment in seconds, if there is one.
+        high: largest known moment in seconds, if there is one.
     """
     size = np.abs(np.nan_to_num(numbers))
     power = np.select([size < 1e11, size < 1e14, size < 1e17], [0, 3, 6], 9)
@@ -221,7 +223,8 @@ def unit_of_moments(low: float | None, high: float | None) -> float | None:
     """Return how many of a column's numbers a second has, where these are moments.
 
     Args:
-        low, high: the range of the numbers, if it is known; else they are seconds.
+        low: least of the numbers, if it is known; else they are seconds.
+        high: largest of them.
 
     Returns:
         1, 1e3, 1e6 or 1e9 by the size of the largest; None where that is too small for
@@ -236,8 +239,10 @@ def unit_of_moments(low: float | None, high: float | None) -> float | None:
 
 
 def says_more(text: str, number: float) -> bool:
-    """Return whether a text is not written as its number would be, or a gap among
-    numbers is a name elsewhere: -, ?.
+    """Return whether a text says more than its number.
+
+    It is not written as that number would be, or is a gap among numbers but a name
+    elsewhere: -, ?.
 
     Args:
         text: a field in a column of numbers.
@@ -261,8 +266,11 @@ class Opaque:
 
 
 def as_key(field: object) -> object:
-    """A field as a dictionary takes it: lists and arrays as tuples, an array without
-    axes as its one value, other things that have no hash as `Opaque`."""
+    """A field as a dictionary takes it.
+
+    Lists and arrays are tuples, an array without axes is its one value, other things
+    that have no hash are `Opaque`.
+    """
     # Series, frames and arrays of other libraries; a masked array is numpy's own.
     if hasattr(field, "__array__") and not isinstance(field, np.ndarray):
         field = np.asarray(field)

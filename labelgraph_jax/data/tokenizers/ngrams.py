@@ -80,6 +80,7 @@ class NgramTokenizer(SavedTokenizer):
         """Keep the tokens that stand in enough of the texts, most frequent first.
 
         Args:
+            texts: of the training documents; read once.
             vocabulary_size: rows of the vocabulary, padding and unknown included.
             min_count: texts that must hold a word or a pair of words.
             character_min_count: texts that must hold a part of a word.

@@ -42,6 +42,8 @@ def read_word_vectors(
     first of two vectors for one word counts.
 
     Args:
+        path: of the file.
+        vocabulary: the words, one per row of the result.
         seed: of the random rows for words that the file lacks.
 
     Raises:

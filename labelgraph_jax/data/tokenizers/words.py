@@ -68,8 +68,10 @@ class Tokenizer(SavedTokenizer):
         that is not kept.
 
         Args:
+            texts: of the training documents; read once.
             vocabulary_size: rows of the vocabulary, padding and unknown included.
             min_count: a word seen less often is unknown.
+            lowercase: tell no capitals from small letters.
             punctuation: keep runs of punctuation as tokens of their own.
 
         Raises:
@@ -204,6 +206,7 @@ class Tokenizer(SavedTokenizer):
         A text without a token becomes one unknown (or padding) token.
 
         Args:
+            texts: to be encoded.
             max_length: tokens in a window, the special ones included.
             max_windows: 1 keeps the head of a text.
             stride: tokens that a window shares with the one before it.

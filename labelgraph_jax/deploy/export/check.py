@@ -136,8 +136,11 @@ def reads_windows(model: "Model") -> bool:
 
 
 def largest_difference(found: Outputs, expected: Predictions) -> float:
-    """The largest difference of any probability; of lists of labels also of those
-    that stand in one list alone, from the last probability of the other."""
+    """The largest difference of any probability.
+
+    In lists of labels, those that stand in one list alone count too, by their
+    difference from the last probability of the other.
+    """
     ours, theirs = found["probabilities"], expected.probabilities
     if ours.shape != theirs.shape or not np.isfinite(ours).all():
         return float("inf")

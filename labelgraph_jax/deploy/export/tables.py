@@ -61,7 +61,10 @@ def table_export(
 
     Args:
         place: of the run.
-        data, reading, limit, say: see `export_model`.
+        data: a table to compare on; by default the test split of the run.
+        reading: how `data` is read.
+        limit: compare on so many rows; on all, if 0.
+        say: takes one line about what is going on.
 
     Returns:
         What fills a folder, compares it with `predict`, and gives its manifest.

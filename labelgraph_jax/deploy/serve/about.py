@@ -52,6 +52,7 @@ def label_rows(model: Model, offset: int, limit: int) -> dict[str, Any]:
     """A page of the labels.
 
     Args:
+        model: whose labels they are.
         offset: the first one, from 0.
         limit: how many at most.
     """

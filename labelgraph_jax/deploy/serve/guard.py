@@ -51,6 +51,7 @@ class Guard:
         self._paths, self._hosts, self._say, self._log = paths, hosts, say, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it, and count and log it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -33,6 +33,7 @@ class Connection(H11Protocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request; refuse where too many connections are open."""
         super().connection_made(transport)
         if len(self.connections) > self.limits.max_connections:
             self._refuse(
@@ -45,12 +46,14 @@ class Connection(H11Protocol):
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
+        """Hand on the bytes, and wait no longer for a head that is complete."""
         if self._refused:
             return
         super().data_received(data)
         self._await_head()
 
     def on_response_complete(self) -> None:
+        """Wait for the next request on the same connection."""
         super().on_response_complete()
         self._await_head(idle=True)
 
@@ -72,6 +75,7 @@ class Connection(H11Protocol):
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock of a connection that has ended."""
         self._stop_timer()
         super().connection_lost(exc)
 

@@ -29,7 +29,7 @@ from labelgraph_jax.deploy.serve.scoring import Asked, Scorer
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.tables.model import TableModel
 
-WAIT_SHARE = 0.25
+WAIT_SHARE = 0.6
 """Share of a batch's time that the next one waits for more texts, at most."""
 READ_TOGETHER = 64
 """Texts that are tokenised at a time."""

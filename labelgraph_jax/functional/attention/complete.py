@@ -115,8 +115,10 @@ def weighted_attention(
     weights: Float[Array, "N"] | None,
     negative_slope: float,
 ) -> tuple[Float[Array, "N H F"], Float[Array, "N H"]]:
-    """`complete_attention` in float32 with one weight per sender, and what it divided
-    by: the sum of weights_j exp(logit_ij - m_i), in whose gradient m_i is a constant.
+    """Return `complete_attention` with one weight per sender, and what divided it.
+
+    Both are float32. The divisor is the sum of weights_j exp(logit_ij - m_i), in whose
+    gradient m_i is a constant.
     """
     return _forward(receivers, senders, values, weights, negative_slope)[0]
 
@@ -180,8 +182,10 @@ def _raised(
 def _scales(
     s: Float[Array, "N h"], top: Float[Array, "h"], slope: float
 ) -> Float[Array, "N h 2"]:
-    """exp(s_i + T - m_i) and exp(a (s_i + T) - m_i); nothing lies above where the
-    first would exceed 1."""
+    """Return exp(s_i + T - m_i) and exp(a (s_i + T) - m_i).
+
+    Nothing lies above where the first would exceed 1.
+    """
     largest = s + top
     above = (largest >= 0).astype(s.dtype)
     below = jnp.exp(jnp.minimum((slope - 1.0) * largest, 0.0))
@@ -220,10 +224,13 @@ def _some_heads_backward(
     slope: float,
     shape: tuple[int, int, int],
 ) -> tuple[Array, Array, Array]:
-    """With c_i = g_i . out_i, the gradient of logit (i, j) is
-    alpha_ij (g_i . v_j - c_i); times 1 above the kink and `slope` below it. A row's sum
-    over all j is zero, so that what is above the kink says all of s. The gradient of
-    the row's sum is one more constant per row."""
+    """Return the gradients of some heads.
+
+    With c_i = g_i . out_i, the gradient of logit (i, j) is alpha_ij (g_i . v_j - c_i);
+    times 1 above the kink and `slope` below it. A row's sum over all j is zero, so that
+    what is above the kink says all of s. The gradient of the row's sum is one more
+    constant per row.
+    """
     # s_i >= -t_j here, t_j >= -s_i there: negation is exact, so both agree on ties.
     order, places = sort_and_place(s, -t)
     top = t.max(axis=0)

@@ -158,8 +158,10 @@ def _sums_within(
     layout: Layout,
     rows: tuple[Float[Array, "NH F"], Int[Array, "S HQ"]],
 ) -> tuple[_Sums, _Sums]:
-    """From every row to the end of its block, `[step, head * block]`; and of whole
-    blocks, `[head, block]`."""
+    """Sum from every row to the end of its block, and sum whole blocks.
+
+    The sums are `[step, head * block]` and `[head, block]`.
+    """
     table, which = rows
 
     def add(

@@ -95,13 +95,20 @@ def document_graph_scores(
         [[2.0, 2.0]]
 
     Args:
-        tokens, mask: of the documents.
+        tokens: of the documents.
+        mask: true where there is a token.
         queries: u, with which each label looks for its tokens.
         outputs: w, with which each label judges what came together.
-        kernel, receiver_vector, sender_vector: of `graph_attention`.
+        kernel: of `graph_attention`.
+        receiver_vector: of `graph_attention`.
+        sender_vector: of `graph_attention`.
         scale: of the messages.
-        edge_weights, edges, role, negative_slope, method, free_bytes: see
-            `graph_attention`.
+        edge_weights: see `graph_attention`, as for all that follow.
+        edges: the edges as a list, in place of `edge_weights`.
+        role: how `edge_weights` enters.
+        negative_slope: of the LeakyReLU below zero.
+        method: how the attention is computed.
+        free_bytes: memory that may be taken.
 
     Raises:
         ValueError: shapes do not fit together, or as `graph_attention`.

@@ -51,11 +51,14 @@ def graph_attention_v2(
 
     Args:
         nodes: one feature vector per label.
-        receiver_kernel, sender_kernel: the projections, one block per head.
+        receiver_kernel: W_receiver, one block per head.
+        sender_kernel: W_sender, one block per head.
         vector: the attention vector.
-        adjacency, edge_weights, edge_bias, role: as in `graph_attention`, with the
-            same gradients.
+        adjacency: as in `graph_attention`, as are the next two.
+        edge_weights: float form of the adjacency, used as `role` says.
+        edge_bias: added to the scores.
         negative_slope: slope of the LeakyReLU below zero.
+        role: how `edge_weights` enters, with the same gradients.
         dropout_rate: probability of dropping an attention weight; the others are
             divided by 1 - dropout_rate.
         return_attention: return the attention weights too.
@@ -113,7 +116,7 @@ def pair_scores(
     negative_slope: float,
     at_once: int,
 ) -> Float[Array, "H R N"]:
-    """vector . LeakyReLU(receiver_i + sender_j) of every pair, float32."""
+    """Return vector . LeakyReLU(receiver_i + sender_j) of every pair, float32."""
 
     # Without the checkpoint a gradient would keep every chunk, all N N H F numbers.
     @jax.checkpoint

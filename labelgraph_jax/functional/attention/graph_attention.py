@@ -221,7 +221,8 @@ def relu_graph_attention(
     Args:
         nodes: one feature vector per label.
         kernel: the projection W, one block per head.
-        receiver_vector, sender_vector: the halves of the attention vector.
+        receiver_vector: the receiver's half of the attention vector.
+        sender_vector: the sender's half.
         adjacency: label i may receive from label j only where entry (i, j) is not
             0, whatever the role; every label receives from every label if None.
         edge_weights: float form of the adjacency, used as `role` says.

@@ -88,8 +88,12 @@ def receiver_attention(
         receivers: the Q receiving labels (R is the rank of `edge_factors`).
         scores: theirs, from `receiver_scores` or `receiver_scores_v2`.
         form: `gat`, `gatv2` or `relu`; scores of gatv2 are bent already.
-        role, edge_weights, edge_bias, edges, edge_factors, negative_slope: as
-            `graph_attention` takes them.
+        role: as `graph_attention` takes it, and all that follow.
+        edge_weights: float form of the adjacency, used as `role` says.
+        edge_bias: added to the scores.
+        edges: the edges as a list.
+        edge_factors: U and V, in place of `edge_weights`.
+        negative_slope: of the LeakyReLU below zero.
 
     Returns:
         float32; entry (h, r, j) is what head h of label receivers[r] gives label j.

@@ -37,6 +37,7 @@ class Layout(NamedTuple):
 
     @property
     def blocks(self) -> int:
+        """Number of blocks that the order of one head is divided into."""
         return self.labels.shape[1] // self.heads
 
     def of_labels(self, x: Float[Array, "N H K"]) -> Float[Array, "S HQ K"]:
@@ -54,8 +55,10 @@ class Layout(NamedTuple):
 def sort_and_place(
     keys: Float[Array, "N H"], queries: Float[Array, "M H"], *, side: str = "left"
 ) -> tuple[Int[Array, "H N"], Int[Array, "M H"]]:
-    """The order of the keys of every head, and where in it each query would stand,
-    before the keys that equal it, or with side `right` behind them."""
+    """The order of the keys of every head, and where in it each query would stand.
+
+    A query stands before the keys that equal it, or with side `right` behind them.
+    """
     keys = keys.T
     order = _orders(keys)
     ordered = jnp.take_along_axis(keys, order, axis=1)
@@ -118,8 +121,7 @@ def steps_of(rows: int) -> int:
 
 
 class TwoSums(NamedTuple):
-    """For every place and head, a sum of the rows from there on and one of those
-    before it."""
+    """For every place and head, the sums of the rows from there on, and before it."""
 
     rows: Float[Array, "M H 2 F"]
     numbers: Float[Array, "M H 2"]
@@ -218,8 +220,9 @@ def _compensated(totals: Float[Array, "Q *F"]) -> Float[Array, "Q *F"]:
 def by_heads(
     some_heads: Callable[..., tuple[Array, ...]], *arrays: Float[Array, "N H ..."]
 ) -> tuple[Array, ...]:
-    """`some_heads(first, *arrays)` over all heads at once or, where that takes much
-    memory, for one head after the other.
+    """Compute `some_heads(first, *arrays)` for all heads.
+
+    All at once or, where that takes much memory, one head after the other.
 
     Args:
         some_heads: gets the first head, and of each array `[N, H]` the heads that it is

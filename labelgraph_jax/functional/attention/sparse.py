@@ -137,8 +137,11 @@ def _gather_backward(
 def _edge_blocks(
     values: Array, attention: Array, receivers: Array, senders: Array
 ) -> tuple[Array, Array, Array]:
-    """The edges in blocks; those that fill up the last one carry nothing to the last
-    label, so that the receivers stay sorted."""
+    """Return the edges in blocks of one size.
+
+    Those that fill up the last one carry nothing to the last label, so that the
+    receivers stay sorted.
+    """
     edges, heads = attention.shape
     most = max(1, EDGE_BYTES // max(4 * heads * values.shape[-1], 1))
     size = max(1, min(edges, most))

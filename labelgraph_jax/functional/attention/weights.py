@@ -74,7 +74,8 @@ def weigh_edges(
         role: how the weights enter.
         scores: of rows of the matrix, or of listed edges.
         mask: true where there is an edge.
-        edge_weights, edge_bias: of the same edges.
+        edge_weights: of the same edges, or None.
+        edge_bias: of the same edges, added to the scores.
     """
     if edge_bias is not None:
         scores = scores + edge_bias.astype(jnp.float32)
@@ -131,8 +132,10 @@ def spoilt(
 def log_of_positive(
     weights: Float[Array, "..."],
 ) -> tuple[Float[Array, "..."], Bool[Array, "..."]]:
-    """The logarithm where there is one, 0 elsewhere, and where there is one; of NaN it
-    is NaN, and no missing edge."""
+    """The logarithm, 0 where there is none, and a mask of where there is one.
+
+    Of NaN it is NaN, and no missing edge.
+    """
     # Below the smallest normal number log is -inf on hardware that flushes to zero.
     # The inner `where` keeps log and its gradient finite on the branch not taken.
     positive = ~(weights < jnp.finfo(jnp.float32).tiny)

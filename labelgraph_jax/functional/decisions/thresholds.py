@@ -69,8 +69,10 @@ def over_thresholds(
     *,
     at_least_one: bool = False,
 ) -> Bool[AnyArray, "M N"]:
-    """`apply_thresholds` of what was checked; a score that is NaN, which only a masked
-    cell may hold, decides nothing."""
+    """Apply thresholds, as `apply_thresholds`, to what was checked.
+
+    A score that is NaN, which only a masked cell may hold, decides nothing.
+    """
     xp = jnp if isinstance(probabilities, jax.Array) else np
     decisions = probabilities >= thresholds.astype(probabilities.dtype)
     if not at_least_one or probabilities.shape[1] == 0:

@@ -78,7 +78,8 @@ def coral(
     Args:
         source: vectors of one domain.
         target: of the other.
-        source_mask, target_mask: true for the rows that count.
+        source_mask: true for the rows of `source` that count.
+        target_mask: true for the rows of `target` that count.
 
     Returns:
         One number, float32; the covariance of fewer than two rows is 0.

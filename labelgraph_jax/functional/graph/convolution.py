@@ -157,7 +157,9 @@ def gated_convolution(
         [[0.5], [0.5]]
 
     Args:
-        nodes, kernel, adjacency: as of `graph_convolution`.
+        nodes: H, as of `graph_convolution`.
+        kernel: W, as of `graph_convolution`.
+        adjacency: A, as of `graph_convolution`.
         gate_kernel: v, of the sender's features.
         gate_bias: b, of each sender.
 

@@ -48,7 +48,8 @@ def make_edges(
         ([0, 1], [1, 0])
 
     Args:
-        receivers, senders: label ids in 0..n-1, in any order.
+        receivers: label ids in 0..n-1, in any order.
+        senders: the label ids that these receive from.
         weights: one per edge; 1 without.
         n: the number of labels.
 

@@ -171,7 +171,9 @@ def negative_tolerant_loss(
         negative_scale: lambda; 1 treats negatives as positives.
         logit_bias: kappa; 0 shifts nothing.
         gamma: focusing exponent; 0 gives the cross-entropy.
-        target_mask, example_mask, label_smoothing: as of `class_balanced_loss`.
+        target_mask: as of `class_balanced_loss`.
+        example_mask: as of `class_balanced_loss`.
+        label_smoothing: as of `class_balanced_loss`.
 
     Returns:
         (loss_sum, weight_sum) as of `binary_cross_entropy`: weight_sum counts cells.
@@ -263,10 +265,19 @@ def distribution_balanced_loss(
     taken from the annotated targets before smoothing and pass no gradient.
 
     Args:
-        logits, targets, counts, documents: as of `negative_tolerant_loss`.
-        alpha, map_beta, map_gamma: of the weights.
-        negative_scale, logit_bias, gamma: of the loss of a cell.
-        target_mask, example_mask, label_smoothing: as of `class_balanced_loss`.
+        logits: as of `negative_tolerant_loss`.
+        targets: as of `negative_tolerant_loss`.
+        counts: as of `negative_tolerant_loss`.
+        documents: as of `negative_tolerant_loss`.
+        alpha: of the weights, see `rebalancing_weights`.
+        map_beta: of the weights.
+        map_gamma: of the weights.
+        negative_scale: of the loss of a cell, see `negative_tolerant_loss`.
+        logit_bias: of the loss of a cell.
+        gamma: of the loss of a cell.
+        target_mask: as of `class_balanced_loss`.
+        example_mask: as of `class_balanced_loss`.
+        label_smoothing: as of `class_balanced_loss`.
 
     Returns:
         (loss_sum, weight_sum) as of `binary_cross_entropy`: weight_sum counts cells.
@@ -316,10 +327,17 @@ def rebalanced_loss(
     """Sum `distribution_balanced_loss` over any of the labels.
 
     Args:
-        logits, targets, counts, documents: as there, of these labels.
+        logits: as there, of these labels.
+        targets: as there, of these labels.
+        counts: as there, of these labels.
+        documents: as there, of these labels.
         drawn: `drawing_chance` summed over all the labels of each document.
-        negative_scale, logit_bias, gamma, target_mask, example_mask, label_smoothing:
-            as there.
+        negative_scale: as there.
+        logit_bias: as there.
+        gamma: as there.
+        target_mask: as there, of these labels.
+        example_mask: as there.
+        label_smoothing: as there.
         weighting: alpha, map_beta and map_gamma of `rebalancing_weights`.
     """
     check_settings(gamma=gamma)

@@ -253,5 +253,5 @@ def sum_over_cells(
 def _times(
     weight: Float[Array, "B N"], loss: Float[Array, "B N"]
 ) -> Float[Array, "B N"]:
-    """weight * loss, in which a weight of zero silences an infinite loss."""
+    """Return weight * loss, in which a weight of zero silences an infinite loss."""
     return jnp.where(weight == 0, 0.0, weight * loss)

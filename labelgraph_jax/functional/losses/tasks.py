@@ -220,10 +220,15 @@ def multi_task_loss(
     gradient of its s_t.
 
     Args:
-        outputs, targets, tasks, target_mask: as in `task_loss_sums`.
-        example_mask, example_weight, positive_weight: as in `task_loss_sums`.
+        outputs: as in `task_loss_sums`.
+        targets: as in `task_loss_sums`.
+        tasks: as in `task_loss_sums`.
         task_weights: lambda; one each by default.
         log_variance: s, a parameter: the logarithm of each task's noise variance.
+        target_mask: as in `task_loss_sums`.
+        example_mask: as in `task_loss_sums`.
+        example_weight: as in `task_loss_sums`.
+        positive_weight: as in `task_loss_sums`.
 
     Returns:
         (loss_sum, weight_sum), float32 scalars; weight_sum is the weight of all real

@@ -211,9 +211,8 @@ def top_labels(
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
     """The k labels of highest logit of every document, best first, exactly.
 
-    Equal logits come by ascending id: the first k of a stable argsort of the negated
-    logits. A logit of minus infinity counts as the lowest finite number. A document of
-    which some logit is NaN has no best labels: all k logits are NaN.
+    Equal logits come by ascending id; minus infinity counts as the lowest finite
+    number. A document with NaN among its logits has no best labels: all k are NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -225,8 +224,11 @@ def top_labels(
         ([[2.0, 0.0]], [[0, 1]])
 
     Args:
-        documents, labels, bias, chunk: as of `chunked_loss`.
+        documents: as of `chunked_loss`.
+        labels: as of `chunked_loss`.
+        bias: as of `chunked_loss`.
         k: how many labels.
+        chunk: as of `chunked_loss`.
 
     Returns:
         (logits, ids), float32 and int32.
@@ -283,18 +285,22 @@ def decision_counts(
     """Count the decisions probability >= threshold, a chunk of the labels at a time.
 
     Args:
-        documents, labels, bias, positives, example_mask, chunk: as of `chunked_loss`.
+        documents: as of `chunked_loss`.
+        labels: as of `chunked_loss`.
+        bias: as of `chunked_loss`.
+        positives: as of `chunked_loss`.
         thresholds: of the probabilities sigmoid(logit), one per label.
+        example_mask: as of `chunked_loss`.
         at_least_one: decide for a document's most probable label (the first of them
             on a tie) where no label reaches its threshold.
+        chunk: as of `chunked_loss`.
 
     Returns:
         The counts, which add over batches.
 
     Raises:
-        ValueError: there is not one threshold per label, or as `chunked_loss`; or a
-            score or a threshold is NaN (seen only where it is known, so not under
-            `jit`).
+        ValueError: there is not one threshold per label; a score or a threshold is NaN
+            (seen where it is known, so not under `jit`); or as `chunked_loss`.
     """
     scored = (documents, labels, bias, positives, thresholds, example_mask)
     counts, unknown = _decision_counts(*scored, at_least_one, chunk)

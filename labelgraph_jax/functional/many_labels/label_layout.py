@@ -27,6 +27,7 @@ class LabelLayout(NamedTuple):
 
     @property
     def share(self) -> int:
+        """Number of labels of one share, N / shares."""
         return self.labels // self.shares
 
     @property
@@ -35,6 +36,7 @@ class LabelLayout(NamedTuple):
         return self.shares * self.columns
 
     def start(self, chunk: Int[Array, ""]) -> Int[Array, ""]:
+        """First column of a chunk; the last chunk reaches back to stay whole."""
         first = jnp.asarray(chunk, jnp.int32) * self.columns
         return jnp.minimum(first, self.share - self.columns)
 

@@ -60,7 +60,8 @@ def nearest_keys(
         ([[1, 2]], [[1.0, 0.5]])
 
     Args:
-        queries, keys: vectors of one width; products are taken in float32.
+        queries: vectors of the keys' width; products are taken in float32.
+        keys: the vectors that are searched.
         k: how many.
         chunk: keys that are compared at a time; memory is O(B (k + chunk)).
 
@@ -126,12 +127,14 @@ def memory_labels(
         p = softmax(q K^T / temperature) V   over the k nearest keys
 
     Args:
-        queries, keys: as in `nearest_keys`.
+        queries: as in `nearest_keys`.
+        keys: as in `nearest_keys`.
         label_ids: the labels of each key, each once, padded with -1.
         weights: of the values of each key, such as a share for documents and the
             rest for label texts; 1 without.
         temperature: tau; the smaller, the more the nearest key decides.
-        k, chunk: as in `nearest_keys`.
+        k: as in `nearest_keys`.
+        chunk: as in `nearest_keys`.
 
     Returns:
         Every label of the k keys with its score, in ascending order of the labels:
@@ -167,7 +170,9 @@ def label_votes(
 
     Args:
         near: from `nearest_keys`.
-        label_ids, weights, temperature: as in `memory_labels`.
+        label_ids: as in `memory_labels`.
+        weights: as in `memory_labels`.
+        temperature: as in `memory_labels`.
 
     Raises:
         ValueError: temperature <= 0.
@@ -207,8 +212,14 @@ def memory_scores(
     """The scores of `memory_labels` as a matrix, 0 where no near key has the label.
 
     Args:
+        queries: as `memory_labels`.
+        keys: as `memory_labels`.
+        label_ids: as `memory_labels`.
+        weights: as `memory_labels`.
         labels: N; ids beyond count nowhere.
-        queries, keys, label_ids, weights, temperature, k, chunk: as `memory_labels`.
+        temperature: as `memory_labels`.
+        k: as `memory_labels`.
+        chunk: as `memory_labels`.
 
     Raises:
         ValueError: as `memory_labels`.

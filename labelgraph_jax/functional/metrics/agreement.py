@@ -56,7 +56,8 @@ def pair_agreement(
         (0.5, 0.5)
 
     Args:
-        first, second: given where > 0.
+        first: labels by one annotator, given where > 0.
+        second: by the other.
         mask: True where both annotated the document for the label; everywhere if None.
         draws: how often each document counts, from `document_draws`.
 
@@ -163,7 +164,8 @@ def masi_distance(
         [0.0, 0.667, 0.889]
 
     Args:
-        first, second: sets as rows, a label is in where > 0.
+        first: sets as rows, a label is in where > 0.
+        second: likewise.
 
     Returns:
         float64 between 0 and 1.

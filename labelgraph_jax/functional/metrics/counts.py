@@ -176,7 +176,9 @@ def f1_from_counts(
     """F1 and the like of decisions that were only counted, as of `decision_counts`.
 
     Args:
-        true_positives, predicted, positives: of every label, over all documents.
+        true_positives: of every label, over all documents.
+        predicted: documents that each label was predicted for.
+        positives: documents that carry each label.
         documents: the same of every document, for the metrics that are means over
             documents.
 
@@ -219,7 +221,10 @@ def _mean(values: Shaped[Host, " n"]) -> float:
 def _precision_recall_f1(
     tp: Int[Host, "*n"], predicted: Int[Host, "*n"], positives: Int[Host, "*n"]
 ) -> tuple[Float[Host, "*n"], Float[Host, "*n"], Float[Host, "*n"]]:
-    """tp / predicted, tp / positives, 2 tp / (predicted + positives); 0 / 0 = 0."""
+    """Return precision, recall and F1, where 0 / 0 is 0.
+
+    They are tp / predicted, tp / positives, and 2 tp / (predicted + positives).
+    """
     return (
         tp / predicted.clip(1),
         tp / positives.clip(1),

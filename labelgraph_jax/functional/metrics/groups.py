@@ -136,7 +136,8 @@ def ranked_group_metrics(
 
     Args:
         ids: label ids, best first, none of them twice in a row; -1 for no label.
-        indptr, indices: the truth as the rows of a CSR matrix.
+        indptr: the truth as the rows of a CSR matrix: where each row ends.
+        indices: the truth: the labels of all rows.
         groups: per name the ids of its labels.
         labels: how many there are in all.
         ks: ranks looked at.
@@ -188,7 +189,8 @@ def competing_r_precision(
 
     Args:
         ids: label ids, best first, of all labels; -1 for no label.
-        indptr, indices: the truth as the rows of a CSR matrix.
+        indptr: the truth as the rows of a CSR matrix: where each row ends.
+        indices: the truth: the labels of all rows.
         groups: per name the ids of its labels.
         labels: how many there are in all.
         k: ranks looked at, at most K.

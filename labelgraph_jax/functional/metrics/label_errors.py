@@ -66,8 +66,10 @@ def confused_with(
 
 
 def label_f1(counts: LabelCounts) -> Float[np.ndarray, " N"]:
-    """F1 of each label, 2 tp / (2 tp + fp + fn), float64; NaN of a label that no
-    document carries, of which it would say nothing but whether it was predicted.
+    """F1 of each label, 2 tp / (2 tp + fp + fn), float64.
+
+    It is NaN for a label that no document carries, of which it would say nothing but
+    whether it was predicted.
 
     Args:
         counts: of all documents, see `label_counts`.

@@ -25,7 +25,8 @@ def ranked_hits(
 
     Args:
         ids: label ids, best first, none of them twice in a row.
-        indptr, indices: the truth as the rows of a CSR matrix.
+        indptr: the truth as the rows of a CSR matrix: where each row ends.
+        indices: the truth: the labels of all rows.
 
     Raises:
         ValueError: there is not one row of truth per document, the rows do not end
@@ -63,11 +64,14 @@ def ranked_metrics(
 
     Args:
         ids: the K best labels of every document, best first, ties by id.
-        indptr, indices: the truth as the rows of a CSR matrix.
+        indptr: the truth as the rows of a CSR matrix: where each row ends.
+        indices: the truth: the labels of all rows.
         labels: N.
         decided: which of the K labels are predicted; without, no F1 and the like.
-        train_label_counts, train_documents, propensity_constants, ks: as of
-            `evaluate_scores`.
+        train_label_counts: as of `evaluate_scores`.
+        train_documents: as of `evaluate_scores`.
+        propensity_constants: as of `evaluate_scores`.
+        ks: as of `evaluate_scores`.
 
     Raises:
         ValueError: there is no document; a k is below 1, or above K where there are
@@ -138,7 +142,8 @@ def fit_global_threshold_ranked(
     Args:
         ids: the K best labels of every document.
         probabilities: theirs.
-        indptr, indices: the truth as the rows of a CSR matrix.
+        indptr: the truth as the rows of a CSR matrix: where each row ends.
+        indices: the truth: the labels of all rows.
 
     Returns:
         The threshold, placed as by `fit_global_threshold`: where no kept label is a

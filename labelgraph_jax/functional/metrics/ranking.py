@@ -159,10 +159,12 @@ def psp_at_k(
     Args:
         top: labels of every document, best first.
         hits: which of these are true.
-        indptr, indices: the truth as the rows of a CSR matrix.
+        indptr: the truth as the rows of a CSR matrix: where each row ends.
+        indices: the truth: the labels of all rows.
         ks: the k.
-        train_label_counts, train_documents, propensity_constants: of
-            `inverse_propensities`.
+        train_label_counts: of `inverse_propensities`.
+        train_documents: of `inverse_propensities`.
+        propensity_constants: of `inverse_propensities`.
 
     Raises:
         ValueError: train_documents is missing, or as `inverse_propensities`.

@@ -147,8 +147,10 @@ def explained_variance(
     targets: Shaped[np.ndarray, " M"],
     weights: Weights = None,
 ) -> float | None:
-    """R^2 = 1 - squared error / squared deviation from the mean; None where the targets
-    do not vary. Refuses what `rmse` refuses."""
+    """R^2 = 1 - squared error / squared deviation from the mean.
+
+    None where the targets do not vary. What `rmse` refuses is refused.
+    """
     check_axes(values=(values, "M"), targets=(targets, "M"))
     check_targets(targets, real=True)
     values, targets = np.asarray(values, np.float64), np.asarray(targets, np.float64)

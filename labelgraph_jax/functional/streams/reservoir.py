@@ -113,8 +113,11 @@ def reservoir_insert(
 
 
 def _nth(mask: Bool[Array, " M"], n: Int[Array, ""]) -> Int[Array, ""]:
-    """Return the place of the n-th True, counted from 0; sums of parts come first, as
-    a sum over all places for each of them takes many times as long."""
+    """Return the place of the n-th True, counted from 0.
+
+    Sums of parts come first, as a sum over all places for each of them takes many times
+    as long.
+    """
     parts = jnp.pad(mask, (0, -mask.shape[0] % PART)).reshape(-1, PART)
     ends = jnp.cumsum(parts.sum(axis=1, dtype=jnp.int32))
     part = jnp.argmax(ends > n)

@@ -171,7 +171,8 @@ def decayed_edges(
 
     Args:
         edges: sorted by receiver, then sender.
-        receivers, senders: labels of new pairs, in any order and perhaps repeated.
+        receivers: labels of new pairs, in any order and perhaps repeated.
+        senders: labels of the same pairs, which these receive from.
         weights: of the new pairs; 0 leaves one out.
         decay: what a weight is multiplied by.
         n: the number of labels, above every id.

@@ -87,8 +87,11 @@ def descendant_max(
 def _sources(
     keys: Shaped[Array, "N B"], buckets: list[_Bucket]
 ) -> tuple[Int[np.ndarray, " I"], Int[Array, "I B"], Shaped[Array, "N B"]]:
-    """The labels with children, which of its descendants, or itself, has the highest
-    key of each, and the highest keys of all labels."""
+    """The labels with children, the sources of their highest keys, and all keys.
+
+    A source is the descendant, or the label itself, that has the highest key; the keys
+    are the highest of all labels.
+    """
     rows = jnp.arange(keys.shape[1])
     sources = jnp.broadcast_to(
         jnp.arange(len(keys), dtype=jnp.int32)[:, None], keys.shape

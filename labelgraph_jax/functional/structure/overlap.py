@@ -90,8 +90,8 @@ def overlap_contrast(
     Args:
         vectors: of documents, z; their length counts nothing.
         targets: positive where > 0.
-        keys, key_targets: further documents, and their labels; a gradient reaches them,
-            unless the caller stops it.
+        keys: of further documents; a gradient reaches them, unless the caller stops it.
+        key_targets: their labels, positive where > 0.
         key_mask: True where such a document is there.
         label_vectors: of every label.
         label_products: `vectors @ label_vectors.T`, where a model has it already.

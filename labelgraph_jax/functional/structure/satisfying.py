@@ -34,7 +34,8 @@ class Solver:
         """Return the cheapest changes after which no rule is broken.
 
         Args:
-            decided, scores: of one document, `[N]`.
+            decided: of one document, `[N]`.
+            scores: of one document, `[N]`.
             broken: the rules that it breaks.
             most: sets of changes that are tried.
 

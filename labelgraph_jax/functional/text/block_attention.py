@@ -58,7 +58,9 @@ def directed_attention(
     Args:
         x: one vector per token; what stands at padding is never read.
         mask: true where there is a token.
-        receiver_kernel, sender_kernel, bias: R, S and b.
+        receiver_kernel: R, of the token that receives.
+        sender_kernel: S, of the token that it receives from.
+        bias: b, of the scores.
         reverse: receive from the tokens behind, j > i.
 
     Returns:
@@ -114,7 +116,10 @@ def attention_pooling(
     Args:
         x: one vector per token; what stands at padding is never read.
         mask: true where there is a token.
-        kernel, bias, score_kernel, score_bias: K, b, W and w.
+        kernel: K, of the hidden layer.
+        bias: b, of the hidden layer.
+        score_kernel: W, which makes a score for every feature.
+        score_bias: w, of the scores.
 
     Raises:
         ValueError: shapes do not fit together.

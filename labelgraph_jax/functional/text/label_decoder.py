@@ -114,7 +114,8 @@ def label_sequence_loss(
 
     Args:
         weights: the decoder.
-        hidden, cell: its state before the first symbol, made from the document.
+        hidden: its hidden state before the first symbol, made from the document.
+        cell: its cell state there.
         sequences: from `label_sequences`.
         example_mask: true where the document is real.
 
@@ -182,7 +183,8 @@ def greedy_decode(
 
     Args:
         weights: the decoder.
-        hidden, cell: its state before the first symbol.
+        hidden: its hidden state before the first symbol.
+        cell: its cell state there.
         max_labels: the most labels it may write, N at most.
 
     Returns:

@@ -112,9 +112,14 @@ def bag_of_embeddings(
     `mean` the divisor is sum_v abs(a_v), since values may be negative.
 
     Args:
+        table: E, an embedding per token.
+        token_ids: the tokens of each document.
+        mask: true where there is a token.
         token_weights: w, one for every row of the table; ones if None.
         values: x; each token stands in a row once, and `damping` is not read.
         vectors: summed in place of `table[token_ids]`; the ids still say the weights.
+        damping: f, one of none, sqrt, log, binary.
+        norm: n, one of tfidf, l2, mean, sum.
 
     Raises:
         ValueError: an unknown damping or norm, or shapes that do not fit together.
@@ -163,8 +168,11 @@ def bag_of_counts(
     reads, it and its gradient cost a fraction of looking every token up.
 
     Args:
+        table: an embedding per token.
         counts: how often a document has each token; 0 for most.
-        token_weights, damping, norm: as of `bag_of_embeddings`.
+        token_weights: as of `bag_of_embeddings`.
+        damping: as of `bag_of_embeddings`.
+        norm: as of `bag_of_embeddings`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -292,6 +300,7 @@ def pool_windows(
     """One vector for a document out of those of its windows.
 
     Args:
+        vectors: of the windows.
         mask: true for a window that holds a token.
         how: `mean` or `max`.
 

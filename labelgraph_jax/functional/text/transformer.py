@@ -194,12 +194,19 @@ def self_attention(
     after the values are mixed: a pass over S x F in place of one over S x S.
 
     Args:
+        x: one vector per token.
         token_mask: true where there is a token; padding receives no attention. A
             row without a token attends evenly to its padding, so stays finite.
+        qkv_kernel: makes queries, keys and values, F features a head.
+        qkv_bias: of these; None for none.
+        output_kernel: joins the heads.
+        output_bias: of the joined heads; None for none.
+        heads: H.
         position_bias: added to the scores of each head.
         rotary_base: queries and keys are turned by `rotate_positions`; 0: they are not.
         window: a token receives from those at most so far away; 0: from all.
         dropout_rate: of the attention weights, used when a key is given.
+        key: randomness of the dropout.
 
     Raises:
         ValueError: the kernel's columns are not three equal parts of whole heads.
@@ -258,6 +265,11 @@ def feed_forward(
     """Two dense layers with an activation between them, for each token alone.
 
     Args:
+        x: one vector per token.
+        input_kernel: of the first layer.
+        input_bias: of the first layer; None for none.
+        output_kernel: of the second layer.
+        output_bias: of the second layer; None for none.
         activation: `gelu` (exact), `gelu_tanh` (the tanh approximation) or `relu`.
         gated: only the first half of the F features between goes through the
             activation, and is multiplied by the second; else G is F.

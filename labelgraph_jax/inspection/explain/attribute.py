@@ -136,8 +136,11 @@ def _has_word(traced: Trace, mask: np.ndarray) -> np.ndarray:
 
 
 def label_targets(model: "Model", columns: np.ndarray) -> list[Any]:
-    """Return the compiled function's argument for each label: of a product of vectors
-    its vector and bias, so that no other label is scored; else its column."""
+    """Return the compiled function's argument for each label.
+
+    For a product of vectors that is its vector and bias, so that no other label is
+    scored; else its column.
+    """
     if not isinstance(model.classifier.module, Magnet):
         return [jnp.asarray(column) for column in columns]
     vectors, bias = model.label_side
@@ -151,8 +154,10 @@ def document_logit(
     vectors: jax.Array,
     target: Any,
 ) -> jax.Array:
-    """Return the logit of a label for a document of these token vectors; the model's
-    own forward pass."""
+    """Return the logit of a label for a document of these token vectors.
+
+    It is that of the model's own forward pass.
+    """
     params, batch = state["params"], dict(state["batch"])
     if encoder is None:
         batch[INPUT_VECTORS] = vectors[None]

@@ -33,7 +33,8 @@ def explain_command(
     Args:
         workdir: what `labelgraph train` left.
         text: the document; `-` reads standard input.
-        file, id: in place of it a file, and which of its documents.
+        file: in place of `text`, a file of documents.
+        id: of the document of the file.
         html: where the page goes, or empty.
         reading: how `file` is read.
         **options: of `explain`.

@@ -292,8 +292,10 @@ def _gates(model: "Model", document: Document) -> dict[str, tuple[float, ...]]:
 def _training(
     model: "Model", document: Document, count: int, notes: list[str], say: Say
 ) -> tuple[TrainingDocuments | None, tuple[NearDocument, ...]]:
-    """The training documents, and the nearest to one; of an ensemble as the member of
-    the largest weight reads them."""
+    """The training documents, and the nearest to one.
+
+    For an ensemble, as the member with the largest weight reads them.
+    """
     if not count:
         return None, ()
     reader = model

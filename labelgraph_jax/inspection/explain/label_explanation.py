@@ -252,8 +252,10 @@ class NearDocument:
 def merged_words(
     names: tuple[str, ...], values: tuple[float, ...]
 ) -> list[tuple[str, float, int]]:
-    """Return words with what all their places add, the strongest first: word, sum,
-    places."""
+    """Return words with what all their places add, the strongest first.
+
+    Each is the word, its sum and the number of its places.
+    """
     sums: dict[str, list[Any]] = {}
     for name, value in zip(names, values, strict=True):
         row = sums.setdefault(name.casefold(), [name, 0.0, 0])

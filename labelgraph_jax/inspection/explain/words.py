@@ -58,6 +58,8 @@ def explain_words(
     what they add to each.
 
     Args:
+        model: that is explained.
+        document: whose words are asked about.
         columns: of the labels; all known to the classifier.
         method: how it is attributed.
         steps: points on the path to begin with; they are doubled, up to `MOST_STEPS`,

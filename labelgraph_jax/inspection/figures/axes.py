@@ -84,8 +84,10 @@ def legend_above(
     columns: int = 4,
     handles: "Sequence[Artist] | None" = None,
 ) -> None:
-    """A legend without a frame above the axes, where it covers nothing, and a title;
-    in fewer columns where the figure is too narrow."""
+    """A legend without a frame above the axes, where it covers nothing, and a title.
+
+    It has fewer columns where the figure is too narrow.
+    """
     if handles is None:
         handles = ax.get_legend_handles_labels()[0]
     room = cast("Figure", ax.get_figure(root=True)).bbox.width * 0.88

@@ -57,7 +57,8 @@ def label_confusion(
             The diagonal, what a label has with itself, does not set the scale.
         names: of the labels, `n`; where rows are too narrow, every second, third ...
         title: above the axes.
-        rows, columns: what they are.
+        rows: name of what the rows are.
+        columns: name of what the columns are.
         ax: where to draw; a new figure without.
 
     Raises:

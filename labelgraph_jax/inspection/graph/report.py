@@ -112,11 +112,14 @@ def describe(
     """Say of an adjacency what it looks like.
 
     Args:
-        name, labels, about: what it belongs to, see `GraphReport`.
+        name: the corpus, file or work directory.
+        labels: their names, in the order of the rows.
         adjacency: `[N, N]`, entry (i, j) the weight with which i receives from j.
+        about: facts on the origin of the adjacency.
         strongest: how many edges to name.
-        counts, conditional: co-occurrence and conditional probabilities `[N, N]` in
-            training, to name beside these edges; both or neither.
+        counts: co-occurrence in training `[N, N]`, to name beside these edges.
+        conditional: conditional probabilities in training `[N, N]`, likewise; both or
+            neither.
     """
     found = adjacency_statistics(adjacency)
     senders = np.count_nonzero(adjacency, axis=1) - (np.diagonal(adjacency) != 0)

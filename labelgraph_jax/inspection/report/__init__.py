@@ -44,8 +44,7 @@ class WrittenReport:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """Return the paths, the metrics with their intervals, and the sections left
-        out with the reasons, as JSON values."""
+        """Return paths, metrics with intervals, and left-out sections with reasons."""
         overall = self.report.overall
         return {
             "report": str(self.page),

@@ -252,8 +252,7 @@ class Gates:
 
 @dataclass(frozen=True)
 class Given:
-    """A label of a document: name, probability (None: not kept), and what became of it:
-    `right`, `missed` or `wrong`."""
+    """A label of a document: `right`, `missed` or `wrong`; its probability if kept."""
 
     label: str
     probability: float | None
@@ -364,8 +363,7 @@ class Report:
         return {n: v if isinstance(v, str) else "" for n, v in found.items()}
 
     def left_out(self) -> dict[str, list[str]]:
-        """By reason the sections that the page lacks, in words; what a run of this kind
-        does not have is not named."""
+        """Missing sections by reason, but for those that such a run never has."""
         reasons = self.sections()
         if isinstance(self.scored, Scored) and isinstance(self.scored.confusion, str):
             reasons["confusion"] = self.scored.confusion

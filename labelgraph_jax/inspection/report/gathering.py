@@ -109,7 +109,8 @@ def gather(
     Args:
         place: a finished run.
         data: a labelled file to measure on; without it the run's own test split.
-        data_dir, reading: as of `documents_of_run`.
+        data_dir: where the local corpus copies lie now, if they have moved.
+        reading: how `data` is read, against the layout that the run kept.
         say: takes one line about what is going on.
 
     Raises:

@@ -150,8 +150,10 @@ def curves(kept: KeptPredictions, decision: Decision) -> Curves:
 def trade_offs(
     kept: KeptPredictions, labels: LabelTable
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Recall and precision from the highest threshold down: of all cells together, and
-    of the most frequent labels of head, middle and tail.
+    """Recall and precision from the highest threshold down.
+
+    They are of all cells together, and of the most frequent labels of head, middle and
+    tail.
 
     Args:
         kept: the predictions.

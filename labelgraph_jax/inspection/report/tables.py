@@ -42,6 +42,7 @@ def gather_table(
     Args:
         place: a finished run.
         data: a table to measure on; without it the run's own test split.
+        reading: how `data` is read.
         say: takes one line about what is going on.
 
     Raises:

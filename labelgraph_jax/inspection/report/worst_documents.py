@@ -39,7 +39,8 @@ def worst(
 
     Args:
         kept: what was predicted.
-        names, titles: of the labels.
+        names: of the labels.
+        titles: of the labels, by name.
         documents: the same ones, or why they cannot be read.
     """
     loss = losses(kept)

@@ -45,10 +45,12 @@ ENCODER_FILES = ("*.json", "*.txt", "*.safetensors*")
 
 
 def memory_folder(place: Workdir) -> Path:
+    """Folder of a work directory that keeps its memory."""
     return place.path / "memory"
 
 
 def encoder_folder(place: Workdir) -> Path:
+    """Folder of the sentence encoder that a memory reads documents with."""
     return memory_folder(place) / "encoder"
 
 
@@ -146,6 +148,7 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def widened(array: np.ndarray) -> np.ndarray:
+    """Return a float16 array as float32, any other as it is."""
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 

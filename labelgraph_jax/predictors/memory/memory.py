@@ -52,7 +52,8 @@ class Reader(Protocol):
 
     def __call__(
         self, documents: Sequence[Document], examples: Examples | None = None
-    ) -> np.ndarray: ...
+    ) -> np.ndarray:
+        """Return the vectors of documents, `[M, D]`."""
 
 
 @dataclass(frozen=True, kw_only=True)

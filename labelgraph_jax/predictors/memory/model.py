@@ -29,9 +29,11 @@ class MemoryModel(Model):
 
     @property
     def network(self) -> LabelModel:
+        """The network whose predictions the memory is mixed with."""
         return self.inner
 
     def encode(self, documents: Sequence[Document]) -> Encoded:
+        """Encode documents as the inner model, with targets of added labels too."""
         # The targets have a column for every label, added ones too.
         other = dataclasses.replace(self.inner, label_space=self.label_space)
         return other.encode(documents)
@@ -44,6 +46,7 @@ class MemoryModel(Model):
         batch_size: int | None = None,
         every_label: bool = False,
     ) -> Predictions:
+        """Return the inner model's predictions, mixed with what the memory finds."""
         predictions = self.inner.predict_examples(
             documents, examples, batch_size=batch_size, every_label=every_label
         )
@@ -60,7 +63,8 @@ class MemoryModel(Model):
         Labels that were added after training stand behind its N.
 
         Args:
-            documents, examples: the same ones, raw and encoded.
+            documents: as they are written.
+            examples: the same ones, encoded.
             predictions: of the inner model.
         """
         assert self.memory is not None

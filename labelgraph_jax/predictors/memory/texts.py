@@ -51,6 +51,7 @@ class FrozenReader:
     def __call__(
         self, documents: Sequence[Document], examples: Examples | None = None
     ) -> np.ndarray:
+        """Return the vectors; where there is a cache, one process computes them."""
         texts = [document.text for document in documents]
 
         def vectors() -> np.ndarray:
@@ -81,6 +82,7 @@ class StaticReader:
     def __call__(
         self, documents: Sequence[Document], examples: Examples | None = None
     ) -> np.ndarray:
+        """Return the vectors of documents from the static encoder's table."""
         texts = [document.text for document in documents]
         own = self.encoder.tokenizer
         return self.encoder.document_vectors(texts, own, max_length=self.max_length)
@@ -124,6 +126,7 @@ class OwnReader(Pickled):
     def __call__(
         self, documents: Sequence[Document], examples: Examples | None = None
     ) -> np.ndarray:
+        """Return the classifier's vectors of documents, `[M, D]`."""
         if examples is None:
             bare = [Document(d.id, d.text, ()) for d in documents]
             own = self.labels, self.tokenizer, self.config.text, self.encoder

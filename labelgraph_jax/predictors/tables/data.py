@@ -126,8 +126,10 @@ def read_splits(config: Config) -> TableSplits:
 
 
 def split_files(source: str) -> dict[str, str | list[Path]]:
-    """The files of each split of a folder, by their names or their folders'; of
-    anything else what there is to train on."""
+    """The files of each split of a folder, by their names or their folders'.
+
+    For anything else, what there is to train on.
+    """
     folder = Path(source)
     if not folder.is_dir():
         return {"train": source}

@@ -78,7 +78,9 @@ def conditional_metrics(
     """Metrics of conditional tasks over the rows whose parent is positive.
 
     Args:
-        outputs, examples, targets: as of `summarise`.
+        outputs: as of `summarise`.
+        examples: as of `summarise`.
+        targets: as of `summarise`.
 
     Returns:
         By task `task`, the parent's name, `metrics`, as of a binary task: of the

@@ -88,8 +88,10 @@ class TableModel(Shown):
 
     @property
     def learned_weights(self) -> dict[str, float] | None:
-        """exp(-s) of every task's learned log-variance s, of gradnorm with sum T; None
-        where weights were given."""
+        """Learned weight of every task; None where weights were given.
+
+        It is exp(-s) of the task's log-variance s; of gradnorm the sum is T.
+        """
         if LOG_VARIANCE not in self.params:
             return None
         weights = np.exp(-np.asarray(self.params[LOG_VARIANCE], np.float64))

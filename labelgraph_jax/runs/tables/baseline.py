@@ -41,11 +41,12 @@ def table_baselines(
     gets the constant prediction.
 
     Args:
-        train, test: encoded rows.
+        train: encoded rows to fit on.
+        test: encoded rows to measure on.
         targets: the tasks.
         cardinalities: of the categorical columns.
-        bags: of the columns of lists and texts, see `TableSchema.bags`.
         weights: of the tasks, for the mean skill.
+        bags: of the columns of lists and texts, see `TableSchema.bags`.
         seed: of the boosting's own validation split.
         validation: rows on which these models, too, are calibrated and their
             thresholds chosen; without any they decide at 0.5.

@@ -71,16 +71,20 @@ class TableProblem:
     what = "rows"
 
     def read(self, given: Corpus | None = None) -> TableSplits:
+        """Read the splits that the settings name; no corpus is given."""
         return read_splits(self.config)
 
     def fingerprints(self, records: TableSplits) -> dict[str, str]:
+        """Return the fingerprint of each split's table; "" where there is none."""
         tables = records.tables.items()
         return {n: "" if t is None else table_fingerprint(t) for n, t in tables}
 
     def settled(self, records: TableSplits, say: Say) -> "TableProblem":
+        """Return the problem itself: no setting is chosen by the rows."""
         return self
 
     def prepare(self, records: TableSplits, say: Say) -> PreparedTable:
+        """Learn tasks and columns from the training rows, and encode the rows."""
         config, name = self.config, records.name
         table, held = records.tables["train"], records.tables["validation"]
         assert table is not None
@@ -140,19 +144,24 @@ class TableProblem:
         )
 
     def save(self, place: Workdir, prepared: PreparedTable) -> None:
+        """Save the tasks, and how the columns are read."""
         values = {"tasks": [target.to_json() for target in prepared.targets]}
         place.save_table(values | json.loads(prepared.schema.to_json()))
 
     def init(self, prepared: PreparedTable, key: jax.Array) -> Params:
+        """Draw the parameters of the network."""
         return prepared.classifier.init(key)
 
     def network(self, prepared: PreparedTable) -> TableClassifier:
+        """Return the classifier of the rows."""
         return prepared.classifier
 
     def objective(self, prepared: PreparedTable) -> LossFn:
+        """Return the weighted loss of all tasks."""
         return table_objective(self.config, prepared.classifier)
 
     def validate(self, prepared: PreparedTable, mesh: Mesh) -> Validate:
+        """Return the function that measures every task on the validation rows."""
         apply, examples = prepared.classifier.apply, prepared.validation
         assert isinstance(examples, TableExamples)
         run = compile_probabilities(apply, mesh, link=lambda outputs: outputs)
@@ -180,6 +189,7 @@ class TableProblem:
     def calibrate(
         self, place: Workdir, prepared: PreparedTable, say: Say
     ) -> TableModel:
+        """Restore the model; calibrate and choose thresholds on validation rows."""
         model = dataclasses.replace(restore_table(place), rules={})
         examples = prepared.validation
         if not isinstance(examples, TableExamples) or not len(examples):
@@ -198,6 +208,7 @@ class TableProblem:
     def results(
         self, place: Workdir, prepared: PreparedTable, model: TableModel
     ) -> dict[str, Any]:
+        """Return the splits, the columns and the test metrics, for results.json."""
         splits, schema = prepared.splits, prepared.schema
         test = splits.tables["test"]
         return {
@@ -220,20 +231,25 @@ class TableProblem:
         }
 
     def names(self, prepared: PreparedTable) -> tuple[str, ...]:
+        """Return a key of each task, in the order of the outputs."""
         return tuple(_task_key(target.to_json()) for target in prepared.targets)
 
     def names_of(self, place: Workdir) -> tuple[str, ...]:
+        """Return the keys of the tasks of another run."""
         return tuple(map(_task_key, place.table()["tasks"]))
 
     def without_graph(self) -> None:
+        """None: rows have no label graph."""
         return None
 
     def supervised(self, prepared: PreparedTable) -> None:
+        """None: rows have no unlabelled ones beside them."""
         return None
 
     def compared(
         self, place: Workdir, other: Workdir, records: TableSplits
     ) -> dict[str, Any]:
+        """Return nothing, as there is no supervised run beside it."""
         return {}  # there is no other
 
     def baseline(

@@ -131,9 +131,12 @@ def _short(value: str) -> str:
 def suspicions(
     table: Table, schema: TableSchema, targets: Sequence[Target], train: TableExamples
 ) -> Iterator[str]:
-    """A sentence for each column with texts among its numbers, each target that does
-    not vary, and each column that tells a binary target nearly by itself: it may not be
-    known when predicting."""
+    """A sentence for each column or target that looks odd.
+
+    That is each column with texts among its numbers, each target that does not vary,
+    and each column that tells a binary target nearly by itself: it may not be known
+    when predicting.
+    """
     strays = {c.name: c.strays for c in schema.columns}
     for name, texts in (strays | {t.name: t.strays for t in targets}).items():
         if texts:

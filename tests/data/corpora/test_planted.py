@@ -83,8 +83,11 @@ def test_labels_that_occur_together_are_near_in_the_graph(small: Planted) -> Non
 
 
 def rare_recall(planted: Planted, edges: np.ndarray) -> tuple[float, float]:
-    """Recall within the first five of labels with 1 to 4 training documents: ranked by
-    the cosine with the labels' means, and with their neighbours' mixed in."""
+    """Recall within the first five of labels with 1 to 4 training documents.
+
+    They are ranked by the cosine with the labels' means, and with their neighbours'
+    mixed in.
+    """
     spec = planted.spec
     rows, first = len(planted.word_starts) - 1, spec.documents
     words = sparse.csr_array(

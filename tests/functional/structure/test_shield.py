@@ -17,8 +17,10 @@ F = lg.functional
 
 
 def corrected(p: list[float], rules) -> list[float]:
-    """PiShield's published semantics, by loops: labels one after another, each up to
-    the smallest of a body that implies it, then down to what a body against it leaves.
+    """PiShield's published semantics, by loops.
+
+    Labels come one after another, each up to the smallest of a body that implies it,
+    then down to what a body against it leaves.
 
     Of rules whose head is their last label, none of which raises and lowers one label.
     """
