@@ -6,6 +6,8 @@ package's own `__init__` may look anywhere, and it looks lazily.
 
 import ast
 import functools
+import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -202,6 +204,23 @@ def riddles(tree: ast.AST) -> list[tuple[int, str]]:
     return [(n, word) for n, word in first if word.strip(",:").lower() in QUESTIONS]
 
 
+SECTION = re.compile("( *)(Args|Attributes|Returns|Raises|Yields):")
+
+
+def shallow(tree: ast.AST) -> list[tuple[int, str]]:
+    """The line and the name of sections whose first entry is not four spaces in."""
+    found = []
+    for node in docstrings(tree):
+        lines = str(node.value).split("\n")
+        for number, (head, entry) in enumerate(itertools.pairwise(lines)):
+            section = re.fullmatch(
+                r"( *)(Args|Attributes|Returns|Raises|Yields):", head
+            )
+            if section and not re.match(section[1] + r" {4}\S", entry):
+                found.append((node.lineno + number, section[2]))
+    return found
+
+
 def code_lines(path: Path) -> int:
     """Number of lines that hold code: no docstring, no comment, not blank."""
     text = path.read_text(encoding="utf-8")
@@ -353,6 +372,20 @@ def test_no_docstring_begins_with_a_question_word() -> None:
 def test_question_words_are_found_below_attributes_too() -> None:
     source = 'def f():\n    """Whether x."""\n\nx = 1\n"""The x."""\n"""What, y."""'
     assert sorted(riddles(ast.parse(source))) == [(2, "Whether"), (6, "What,")]
+
+
+def test_what_a_section_of_a_docstring_lists_is_four_spaces_in() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in SOURCES
+        for line, name in shallow(parsed(path))
+    }
+    assert not found
+
+
+def test_sections_are_found_that_are_two_spaces_in() -> None:
+    source = 'def f(x):\n    """F.\n\n    Args:\n      x: y.\n    """'
+    assert shallow(ast.parse(source)) == [(4, "Args")]
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

@@ -65,9 +65,9 @@ def test_the_pages_hold_commands_to_be_checked() -> None:
     assert "labelgraph doctor" in commands(DOCS / "pods.md")
 
 
-def run_examples(text: str, name: str) -> int:
-    """Runs the `>>>` examples of a text; the number of them."""
-    parsed = doctest.DocTestParser().get_doctest(text, {}, name, name, 0)
+def run_examples(text: str, name: str, names: dict[str, object] | None = None) -> int:
+    """Run the `>>>` examples of a text, with names that they know; return how many."""
+    parsed = doctest.DocTestParser().get_doctest(text, names or {}, name, name, 0)
     said: list[str] = []
     runner = doctest.DocTestRunner(
         optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
@@ -98,6 +98,22 @@ DOCUMENTED = [
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_the_example_of_a_function_gives_what_it_says(name: str) -> None:
     assert run_examples(getattr(lg.functional, name).__doc__, name)
+
+
+OTHERS = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted((ROOT / "labelgraph_jax").rglob("*.py"))
+    if "functional" not in path.parts and ">>> " in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_examples_of_a_module_give_what_they_say(name: str) -> None:
+    module = importlib.import_module(name)
+    found = [e for e in doctest.DocTestFinder().find(module) if e.examples]
+    assert found
+    for example in found:
+        assert run_examples(example.docstring or "", example.name, vars(module) | {})
 
 
 def test_the_most_used_functions_have_an_example() -> None:
