@@ -85,6 +85,8 @@ LENGTH, LONG = 128, 512
 EPOCHS, BATCH_SIZE = 30, 64
 MANY_LABELS, FEWER_EPOCHS = 1_000, 10
 """Of so many labels a head is trained for fewer epochs."""
+LINEAR_RATES = (1e-2, 3e-2, 1e-1)
+"""Of a head without a label graph."""
 GRAPH_LABELS = 128
 """Of more labels the heads have no label graph: a step of one would cost many times
 what the vectors do, which are what differs."""
@@ -283,7 +285,8 @@ class Study:
             return self._bag(seeds), {}
         corpus = self.corpus(row)
         width = corpus.vectors["train"].shape[1]
-        grid = list(itertools.product(RATES, DROPOUTS))
+        rates = RATES if self.label_count <= GRAPH_LABELS else LINEAR_RATES
+        grid = list(itertools.product(rates, DROPOUTS))
         tried = {}
         for rate, dropout in grid[:1] if self.chosen.quick else grid:
             title = f"{row}, rate {rate:g}, dropout {dropout:g}"
