@@ -46,14 +46,14 @@ BUDGETS = {
     "data": 11_160,
     "training": 4_805,
     "predictors": 6_380,
-    "runs": 7_066,
+    "runs": 7_068,
     "inspection": 4_450,
     "deploy": 2_983,
     "estimator": 241,
     "cli": 4_266,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_050
+BUDGET = 54_052
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

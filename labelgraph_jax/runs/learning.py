@@ -239,6 +239,8 @@ class Session:
         if failure is not None:
             raise failure
         learned = self.documents - self.unlabelled - before
+        if not self.documents and not stop.requested:
+            raise DataError(f"{stream.name}: must hold at least one document; got none")
         if stop.requested:
             raise StoppedError(
                 stop.by, f"after {counted(learned, 'document')}, which are saved"

@@ -459,6 +459,19 @@ def test_a_stream_that_is_not_there_is_named(run, tmp_path, capsys):
     assert f"{tmp_path}: must be a file; it is a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_stream_of_nothing_is_refused_but_where_more_was_learned_before(
+    run, tmp_path, content
+):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text(content)
+    with pytest.raises(DataError, match=r"empty\.jsonl: must hold at least one docum"):
+        learned(run, empty)
+    assert not (run / "learned").exists()
+    learned(run, stream(tmp_path, 20))
+    assert learned(run, empty) == []
+
+
 def test_a_pipe_is_read_once_and_is_always_new(run, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
