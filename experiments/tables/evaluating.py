@@ -1,5 +1,6 @@
 """A cell of a table: its runs, found or trained, and what they decide."""
 
+import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,10 +29,9 @@ def evaluate_cell(
     seeds: Iterable[int],
 ) -> CellResult:
     """The runs of a cell, those that are missing trained, by every decision rule."""
-    config = cell_configuration(spec, cell, settings)
-    corpus = laboratory.corpus(config)
     started = time.perf_counter()
-    runs = cell_runs(laboratory, spec, cell, settings, seeds)
+    config, runs = cell_runs(laboratory, spec, cell, settings, seeds)
+    corpus = laboratory.corpus(config)
     named = settings.get("data.corpus", settings.get("data.data"))
     if cell.runner == "train":
         line = command(with_seed(config, runs[0].seed))
@@ -66,19 +66,39 @@ def cell_configuration(spec: TableSpec, cell: Cell, settings: dict[str, Any]) ->
     return configuration(spec.base, cell.settings, settings).resolved()
 
 
+def chosen_configuration(
+    laboratory: Laboratory, spec: TableSpec, cell: Cell, settings: dict[str, Any]
+) -> Config:
+    """The settings of a cell's runs, its learning rate chosen where the table has some.
+
+    The runs with seed 0 that choose are trained where they are missing.
+    """
+    config = cell_configuration(spec, cell, settings)
+    if cell.runner != "train" or not spec.rates:
+        return config
+    corpus, tried = laboratory.corpus(config), {}
+    for rate in spec.rates:
+        own = dataclasses.replace(config.training, learning_rate=rate)
+        own_config = dataclasses.replace(config, training=own)
+        (run,) = find_or_train(laboratory, corpus, own_config, [0])
+        tried[own_config] = run.best_validation
+        laboratory.say(f"{cell.name}: rate {rate:g}: {run.best_validation:.4f}")
+    return max(tried, key=lambda each: tried[each])
+
+
 def cell_runs(
     laboratory: Laboratory,
     spec: TableSpec,
     cell: Cell,
     settings: dict[str, Any],
     seeds: Iterable[int],
-) -> list[SeedRun]:
-    """The runs of a cell, kept ones read and the others trained."""
-    config = cell_configuration(spec, cell, settings)
+) -> tuple[Config, list[SeedRun]]:
+    """The settings and runs of a cell, kept ones read and the others trained."""
+    config = chosen_configuration(laboratory, spec, cell, settings)
     corpus = laboratory.corpus(config)
     if cell.runner == "train":
-        return find_or_train(laboratory, corpus, config, list(seeds))
-    return [find_or_fit(laboratory, corpus, cell.runner)]
+        return config, find_or_train(laboratory, corpus, config, list(seeds))
+    return config, [find_or_fit(laboratory, corpus, cell.runner)]
 
 
 def find_or_train(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,33 @@ def test_the_printed_command_gives_the_configuration_that_was_run(name: str) -> 
             **{f.name: getattr(verb, f.name) for f in dataclasses.fields(Config)},
         )
         assert to_dict(given) == to_dict(running.with_seed(config, 3))
+
+
+def test_every_cell_has_the_rate_that_suits_its_first_seed(monkeypatch) -> None:
+    spec = cells.table("words")
+    settings = {"data.corpus": "reuters21578"}
+    best = {"cnn": 1e-2, "bilstm": 3e-3}
+    asked: list[list[int]] = []
+
+    class Laboratory:
+        def corpus(self, config: Config) -> None:
+            return None
+
+        def say(self, line: str) -> None:
+            assert "rate" in line
+
+    def found(laboratory, corpus, config, seeds):
+        asked.append(seeds)
+        wanted = best[config.text.encoder]
+        return [
+            SimpleNamespace(best_validation=config.training.learning_rate == wanted)
+        ]
+
+    monkeypatch.setattr(evaluating, "find_or_train", found)
+    for cell in spec.choose(["cnn"]):
+        config, _ = evaluating.cell_runs(Laboratory(), spec, cell, settings, [0, 1])
+        assert config.training.learning_rate == best[config.text.encoder]
+    assert asked == [[0], [0], [0, 1]] * 2
 
 
 def test_runs_that_differ_in_their_thresholds_alone_are_one_run() -> None:
