@@ -89,6 +89,7 @@ def _matrix_corpus(folder: Path) -> Corpus:
             f"{folder}: a folder must hold train.txt, or trn.json and lbl.json, or "
             f"trn_X_Y.txt or Y.trn.npz beside trn_X.txt or X.trn.txt; it holds {listed}"
         )
+    # Names of the labels; numbers stand for them where there are none.
     known = _label_names(folder)
     notes: list[str] = []
     names: list[str] | None = None
@@ -105,6 +106,7 @@ def _matrix_corpus(folder: Path) -> Corpus:
         notes.append(
             f"no names of labels ({', '.join(LABEL_FILES)}): numbers in their place"
         )
+    # Every split: a label matrix, and a document for each of its rows.
     splits: dict[str, tuple[Document, ...]] = {}
     for split, short in _SPLITS.items():
         path = _labels_of(folder, short)
