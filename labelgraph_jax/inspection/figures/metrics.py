@@ -58,6 +58,7 @@ def metric_intervals(
         ValueError: there is no row, one has other than four parts, a number is NaN,
             or an interval ends below its beginning.
     """
+    # Refuse what cannot be drawn.
     if not len(rows):
         raise ValueError("rows: there is nothing to draw, got 0 rows")
     if any(len(row) != 4 for row in rows):
@@ -74,6 +75,7 @@ def metric_intervals(
             f"an interval must not end below its beginning; '{names[wrong]}' has "
             f"[{low[wrong]}, {high[wrong]}]"
         )
+    # Values with their intervals, and the baseline's values.
     ax = open_axes(ax, (6.4, 1.0 + 0.34 * len(rows)))
     at = np.arange(len(rows))
     ax.hlines(at, low, high, color=ACCENT, lw=2.0)
@@ -86,6 +88,7 @@ def metric_intervals(
         legend_above(ax, title)
     else:
         put_title(ax, title)
+    # The same in numbers, from the top down.
     for i, (middle, start, end) in enumerate(values):
         ax.text(
             1.02,
