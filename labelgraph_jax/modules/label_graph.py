@@ -210,6 +210,7 @@ class LabelGraph(nn.Module):
         if self.layers == 0:
             assert free is not None
             return free
+        # Messages, layer by layer.
         start = self.param("features", lambda _: jnp.asarray(features, jnp.float32))
         nodes = start
         edges = self._edges(adjacency, num_labels)

@@ -211,7 +211,7 @@ class Session:
         failure: Exception | None = None
         ended = False
         while not ended:
-            at = stream.position
+            at = stream.position  # to come back to, should the entry fail
             try:
                 with stop.during():
                     entry = stream.take()

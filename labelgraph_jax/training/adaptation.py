@@ -234,6 +234,7 @@ def fit_adapted(
     def fit(data: _Data) -> tuple[Array, Array, Array | None]:
         return _fit(data, key, decay, weight, **options)
 
+    # Fit; self-training goes on with pseudo-labels of the target.
     weights, bias, projection = fit(data)
     if kind == "self" and weight > 0:
         prior = shrunk_prior(counted @ targets, counted.sum())
@@ -242,6 +243,7 @@ def fit_adapted(
             mask = weight * found.target_mask
             data = data._replace(pseudo=found.targets, mask=mask)
             weights, bias, _ = fit(data)
+    # The head in the vectors' own scale, with the target's prior if that is asked.
     if projection is not None:
         weights = projection @ weights
     if kind == "prior" and weight > 0:

@@ -93,6 +93,7 @@ def parse_rule(line: str, where: str) -> Rule:
     Raises:
         DataError: it has another form; `where` is named.
     """
+    # A weight, which makes a rule soft.
     weight, rest = None, line
     if match := _WEIGHT.fullmatch(line):
         weight, rest = float(match[1]), match[2]
@@ -119,6 +120,7 @@ def parse_rule(line: str, where: str) -> Rule:
             continue
         parts.append(word)
         names.append(is_name)
+    # The kind, by the order of names and marks.
     shape = "".join(
         "n" if own else f" {p} " for p, own in zip(parts, names, strict=True)
     )

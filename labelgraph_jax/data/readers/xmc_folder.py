@@ -163,6 +163,7 @@ def _label_names(folder: Path) -> tuple[Path, list[str]] | None:
 
 def _rows(folder: Path, short: str, notes: list[str]) -> list[Document]:
     """The documents of a split, without labels."""
+    # Texts, where the folder has them.
     text = find_file(folder, f"{short}_X.txt", f"X.{short}.txt")
     matrix = find_file(folder, f"{short}_X_Xf.txt", f"X.{short}.npz")
     if text is not None:
@@ -174,6 +175,7 @@ def _rows(folder: Path, short: str, notes: list[str]) -> list[Document]:
             )
             for n, line in read_lines(text)
         ]
+    # Else features, a row for each document.
     if matrix is None:
         raise DataError(
             f"{folder}: must hold the documents of {_labels_of(folder, short)}: "

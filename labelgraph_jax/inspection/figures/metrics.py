@@ -137,6 +137,7 @@ def f1_by_frequency(
     Raises:
         ValueError: lengths differ, a count is negative or NaN, or every F1 is NaN.
     """
+    # Refuse what cannot be drawn.
     support = numbers("counts", counts, "[N]")
     score = numbers("f1", f1, "[N]", absent=True)
     if support.shape != score.shape:
@@ -151,6 +152,7 @@ def f1_by_frequency(
     drawn = ~np.isnan(score)
     # A log axis has no 0: labels without training documents stand half a step left.
     at = np.maximum(support, 0.4)
+    # The labels of every group, and their mean F1.
     for number, (group, ids) in enumerate(divided.items()):
         ids = np.asarray(ids, np.int64)
         ids = ids[drawn[ids]]
@@ -173,6 +175,7 @@ def f1_by_frequency(
     grid(ax, "y")
     ax.margins(x=0.04)
     legend_above(ax, title, columns=3)
+    # Names of labels whose F1 is low for the documents they have.
     if written is not None:
         lost = np.where(drawn, np.sqrt(support) * (1.0 - score), -1.0)
         order = np.argsort(-lost, kind="stable")[:MOST_NAMED]

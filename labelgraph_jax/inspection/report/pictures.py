@@ -84,6 +84,7 @@ def render(
                 figsize=size, layout=None if cut else "constrained", dpi=DPI
             )
             FigureCanvasAgg(figure)
+            # Draw, and write the SVG with names as they are.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", MissingFontWarning)
                 warnings.filterwarnings("ignore", "Glyph .* missing from font")
@@ -98,6 +99,7 @@ def render(
                     figure.savefig(text, format="svg", transparent=True)
                     svg = themed(text.getvalue(), name)
                 _number_names(figure, numbered)
+            # Write the PNG, with numbers for names that no font has.
             png = io.BytesIO()
             tight = "tight" if cut else None
             figure.savefig(
