@@ -6,10 +6,13 @@ package's own `__init__` may look anywhere, and it looks lazily.
 
 import ast
 import functools
+import io
 import itertools
 import re
 import subprocess
 import sys
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -127,6 +130,8 @@ their settings (config), labels mixed with a model's (runs, cli).
 And block self-attention, an encoder (functional, modules, config); and conditional
 tasks decided with what they are conditional on (predictors)."""
 LONGEST_FILE = 400
+LONGEST_UNCOMMENTED = 30
+"""Code lines of a function that tells its stages without a comment."""
 MOST_ENTRIES = 11
 """At the top of the package, beside `__init__`, `__main__` and `py.typed`."""
 FUNCTIONAL_MAY_USE = {"jax", "jaxtyping", "numpy", *sys.stdlib_module_names}
@@ -221,18 +226,51 @@ def shallow(tree: ast.AST) -> list[tuple[int, str]]:
     return found
 
 
-def code_lines(path: Path) -> int:
-    """Number of lines that hold code: no docstring, no comment, not blank."""
-    text = path.read_text(encoding="utf-8")
+def code_lines(source: str, tree: ast.AST) -> set[int]:
+    """The lines that hold code: no docstring, no comment, not blank."""
     words: set[int] = set()
-    for node in docstrings(parsed(path)):
+    for node in docstrings(tree):
         assert node.end_lineno is not None
         words |= set(range(node.lineno, node.end_lineno + 1))
-    return sum(
-        1
-        for number, line in enumerate(text.split("\n"), 1)
+    return {
+        number
+        for number, line in enumerate(source.split("\n"), 1)
         if number not in words and line.strip() and not line.strip().startswith("#")
-    )
+    }
+
+
+PRAGMA = re.compile("# ?(noqa|(type|pragma|fmt|ruff|mypy|pyright):)")
+
+
+def comment_lines(source: str) -> set[int]:
+    """The lines with a comment that is meant for a reader."""
+    return {
+        token.start[0]
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT and not PRAGMA.match(token.string)
+    }
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """All functions and methods; those inside a function count with it."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+        else:
+            yield from functions(node)
+
+
+def uncommented(source: str, tree: ast.AST) -> list[tuple[int, str]]:
+    """The line and the name of long functions without a comment in their body."""
+    code, comments = code_lines(source, tree), comment_lines(source)
+    found = []
+    for node in functions(tree):
+        assert node.end_lineno is not None
+        whole = set(range(node.lineno, node.end_lineno + 1))
+        body = {number for number in whole if number >= node.body[0].lineno}
+        if len(code & body) > LONGEST_UNCOMMENTED and not comments & whole:
+            found.append((node.lineno, node.name))
+    return found
 
 
 def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
@@ -306,7 +344,8 @@ def test_no_file_is_longer_than_one_subject() -> None:
 def test_every_part_keeps_within_its_budget_of_lines() -> None:
     lines: dict[str, int] = {}
     for name, path in MODULES.items():
-        lines[part_of(name)] = lines.get(part_of(name), 0) + code_lines(path)
+        code = code_lines(path.read_text("utf-8"), parsed(path))
+        lines[part_of(name)] = lines.get(part_of(name), 0) + len(code)
     over = {part: n for part, n in lines.items() if n > BUDGETS.get(part, 60)}
     assert over == {}, f"budgets are {BUDGETS}"
     assert sum(lines.values()) <= BUDGET
@@ -386,6 +425,27 @@ def test_what_a_section_of_a_docstring_lists_is_four_spaces_in() -> None:
 def test_sections_are_found_that_are_two_spaces_in() -> None:
     source = 'def f(x):\n    """F.\n\n    Args:\n      x: y.\n    """'
     assert shallow(ast.parse(source)) == [(4, "Args")]
+
+
+def test_a_long_function_tells_its_stages_in_comments() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in SOURCES
+        for line, name in uncommented(path.read_text("utf-8"), parsed(path))
+    }
+    assert not found, "write a comment above each stage"
+
+
+def test_long_functions_are_found_whose_comments_are_pragmas_or_outside() -> None:
+    head = '# Outside.\ndef f():\n    """F.\n\n    # In the docstring.\n    """\n'
+    line, inside = "    x = 1  # noqa\n", "    def g():\n        return 1\n"
+    for code, found in (
+        (line * 28 + inside, []),
+        (line * 29 + inside, [(2, "f")]),
+        (line * 29 + inside + "        # Told.\n        ...\n", []),
+    ):
+        source = head + code
+        assert uncommented(source, ast.parse(source)) == found
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

@@ -262,6 +262,7 @@ def _versions() -> str:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    # The version, and the help of someone who typed nothing more.
     if arguments in (["--version"], ["-V"]):
         write(_versions())
         return 0
@@ -269,6 +270,7 @@ def _dispatch(arguments: list[str]) -> int:
         with contextlib.suppress(SystemExit):
             _parse(Config(), ["--help"])
         return 2
+    # Names of verbs are checked, tasks of a table and short names spelled out.
     start = Start(Config())
     tasks: list[str] = []
     of_tables = (["data", "stats"], ["data", "validate"])
@@ -281,6 +283,7 @@ def _dispatch(arguments: list[str]) -> int:
             raise ConfigError(f"{arguments[0]} needs one of {', '.join(inner)}")
         _check_name(arguments[1], inner)
     arguments = _spelled_out(arguments)
+    # Training begins from a preset or a file of settings.
     if arguments[:1] == ["train"]:
         start = _starting_point(arguments[1:], "table" if tasks else "default")
     arguments = arguments + (["--table.tasks", *tasks] if tasks else [])
@@ -288,11 +291,13 @@ def _dispatch(arguments: list[str]) -> int:
         _write_usual_options(start.config)
         return 0
     arguments = ["--help" if word == "--help-all" else word for word in arguments]
+    # Parse, and refuse settings that have no effect.
     verb = _parse(start.config, arguments)
     if isinstance(verb, Train):
         for remark in start.remarks:
             remarks(verb.quiet)(f"labelgraph: {verb.config}: {remark}")
         start.refuse_idle(verb.settings())
+    # Where the result goes to standard output alone, that must be open.
     if isinstance(sys.stdout, Guarded):
         sys.stdout.needed = not makes_something(verb)
         if sys.stdout.needed and sys.stdout.is_closed:
@@ -300,6 +305,7 @@ def _dispatch(arguments: list[str]) -> int:
             raise ConfigError(f"standard output must be open; it is closed{give}")
     from labelgraph_jax.training.progress import shown
 
+    # Say what begins, then do it.
     if "jax" not in sys.modules and not _starts_several(os.environ, arguments):
         _announce(verb)
     silent = getattr(verb, "quiet", False) or getattr(verb, "json", False)

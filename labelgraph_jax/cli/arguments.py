@@ -64,6 +64,7 @@ def spelled_out(verb: type, name: str, arguments: list[str]) -> list[str]:
     bare: list[str] = []  # what stands without an option
     many: list[int] = []  # where in words the last option of many values has one
     option, values = "", 0  # how many the option before may still take
+    # Word by word: options in full, their values, and what stands bare.
     for place, word in enumerate(arguments):
         if word == "--":
             return words + bare + arguments[place:]
@@ -88,6 +89,7 @@ def spelled_out(verb: type, name: str, arguments: list[str]) -> list[str]:
             _full_name(word, known, short, name)
         else:
             bare.append(word)
+    # Bare words name files, unless help was asked for.
     _require_value(option, values)
     if {"-h", "--help"} & set(words):
         return [*bare, *words]

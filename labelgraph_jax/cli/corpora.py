@@ -20,6 +20,7 @@ WORDS = 16
 
 def print_statistics(statistics: CorpusStatistics) -> None:
     """Print what a corpus holds: documents, labels, lengths, problems."""
+    # Documents, labels and lengths of every split.
     console = plain_console()
     table = plain_table(
         f"{statistics.name}: {counted(statistics.documents, 'document')}, "
@@ -39,6 +40,7 @@ def print_statistics(statistics: CorpusStatistics) -> None:
             f"{split.words_median:,.0f} (95%: {split.words_p95:,.0f})",
         )
     console.print(table)
+    # Tasks, pairs of labels, rare labels and scripts.
     for task, splits in statistics.tasks.items():
         parts = [
             f"{name} {part.annotated:,} annotated, {counted(part.labels, 'label')}, "
@@ -54,6 +56,7 @@ def print_statistics(statistics: CorpusStatistics) -> None:
     if statistics.scripts:
         found = (f"{name} {share:.1%}" for name, share in statistics.scripts.items())
         console.print(f"scripts: {', '.join(found)}")
+    # How the default cuts texts into words; notes and problems.
     for text in statistics.cut:
         words = " | ".join(text.words[:WORDS])
         more = " | ..." if len(text.words) > WORDS else ""
@@ -77,6 +80,7 @@ def print_problems(problems: Sequence[Problem], *, name: str) -> None:
 
 def print_comparison(found: Comparison, *, names: tuple[str, str]) -> None:
     """Print whether two sets of documents differ, and the words and labels that do."""
+    # How many documents there are, and whether they can be told apart.
     console = plain_console()
     short = (Path(names[0]).name, Path(names[1]).name)
     names = names if short[0] == short[1] else short
@@ -99,6 +103,7 @@ def print_comparison(found: Comparison, *, names: tuple[str, str]) -> None:
             "No difference was found: a classifier of words tells unseen documents "
             f"apart with an accuracy of {judged}."
         )
+    # Words and labels whose shares moved, and labels of one side alone.
     parts = (
         ("word", found.words, found.words_moved, found.words_compared),
         ("label", found.labels, found.labels_moved, found.labels_compared),

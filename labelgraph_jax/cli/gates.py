@@ -13,6 +13,7 @@ MOST_COLUMNS = 8
 def print_gates(report: GateReport, *, out: str = "", figure: str = "") -> None:
     """Print the gates of every task, and where report and figure were saved."""
     console = plain_console()
+    # The mean weights of the experts for every task, and how they vary.
     statistics = report.statistics
     experts = statistics.mean_weights.shape[1]
     shown = min(experts, MOST_COLUMNS)
@@ -39,6 +40,7 @@ def print_gates(report: GateReport, *, out: str = "", figure: str = "") -> None:
         console.print(
             f"{counted(experts - shown, 'further expert')} in the JSON report"
         )
+    # How to read the table, how alike gates are, and warnings.
     console.print(
         f"even use would be {1 / experts:.3f}; spread: largest standard deviation of "
         "a weight over rows (0: the gate does not read its input); polarised: 0 all "

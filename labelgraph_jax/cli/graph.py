@@ -45,6 +45,7 @@ def print_graph(report: GraphReport, *, out: str = "") -> None:
 
 
 def _print_numbers(console: Console, report: GraphReport) -> None:
+    # How the graph was made, and of what.
     about = report.about
     how = str(about.get("initialisation", "adjacency"))
     settings = [
@@ -58,6 +59,7 @@ def _print_numbers(console: Console, report: GraphReport) -> None:
     documents = (
         f" of {counted(known, 'training document')}" if isinstance(known, int) else ""
     )
+    # Its size, and which labels receive from how many.
     label, senders = report.most_senders
     lines = [
         f"{counted(report.labels, 'label')}{documents}; "

@@ -124,6 +124,7 @@ def _chosen(test: Mapping[str, Any]) -> str:
 
 
 def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
+    # What unlabelled documents gave, and how the run compares.
     test = results["test"]
     compared = verdicts(results)
     yield from unlabelled_lines(results)
@@ -137,6 +138,7 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
         yield f"Chosen on validation documents: {RULES[_chosen(test)]}" + (
             ", and at least one label per document" if least else ""
         )
+    # What these numbers leave out, or count as 0.
     if unseen := test["unseen_labels"]:
         shown = ", ".join(
             f"{name} ({count})" for name, count in list(unseen.items())[:5]
@@ -174,6 +176,7 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
     if truncated := test["truncated_documents"]:
         longer = counted(truncated, "test document is", "test documents are")
         yield f"{longer} longer than what the encoder reads"
+    # What a run has beside its network, and what it chose.
     if memory := results.get("memory"):
         yield f"Memory: {memory['summary']}"
     if adapted := results.get("adaptation"):
@@ -187,6 +190,7 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
         yield f"Label graph, chosen: {graph['said']}"
     if chosen := results.get("hierarchy_choice"):
         yield f"Hierarchy: {chosen['said']}"
+    # Labels without training documents.
     if added := test.get("added_labels"):
         yield _added_sentence(added)
     if both := test.get("seen_and_unseen"):
@@ -195,6 +199,7 @@ def _document_notes(results: Mapping[str, Any]) -> Iterator[str]:
             f"documents, {both['unseen']:.4f} of those without; harmonic mean "
             f"{both['harmonic_mean']:.4f}"
         )
+    # Members of an ensemble, and how training went.
     if joined := results.get("ensemble"):
         weights = ", ".join(f"{weight:.2f}" for weight in joined["weights"])
         yield f"{counted(len(joined['weights']), 'model')}, weights {weights}"
@@ -293,9 +298,11 @@ def _cell(key: str, value: float | None) -> str:
 
 def _task_notes(results: Mapping[str, Any]) -> Iterator[str]:
     test = results["test"]
+    # Every task: what is undefined, and how it is decided.
     for name, task in test["tasks"].items():
         yield from _undefined(name, task)
         yield from _decided(name, task)
+    # What the file lacks, and what training never saw.
     if absent := test.get("absent"):
         yield (
             f"There is no column {' and none '.join(absent)}: rows count the same, or "
@@ -310,6 +317,7 @@ def _task_notes(results: Mapping[str, Any]) -> Iterator[str]:
             f"Task {name}: {found['rows']:,} targets that training lacks are left out "
             f"({shown})"
         )
+    # Weights that were learned, what skill means, and the baselines' skill.
     if results.get("learned_weights"):
         weights = results["learned_weights"].items()
         shown = ", ".join(f"{name} {weight:.3g}" for name, weight in weights)

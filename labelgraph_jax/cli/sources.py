@@ -29,6 +29,7 @@ def measured(found: Measured) -> str:
 def print_agreement(found: Agreement) -> None:
     """Print how far annotators agree: all, in pairs, and for each label."""
     console = plain_console()
+    # All annotators together.
     console.print(
         f"{counted(len(found.names), 'annotator')}, "
         f"{counted(found.documents, 'document')} that at least two annotated"
@@ -38,6 +39,7 @@ def print_agreement(found: Agreement) -> None:
         f"{measured(found.alpha)}; Fleiss' kappa, mean over labels: "
         f"{measured(found.fleiss)}"
     )
+    # Every pair, by short names where they differ.
     names = [Path(name).stem for name in found.names]
     short = dict(zip(found.names, names, strict=True))
     if len(set(names)) < len(names):
@@ -52,6 +54,7 @@ def print_agreement(found: Agreement) -> None:
             *map(measured, (pair.kappa, pair.micro_f1, pair.macro_f1)),
         )
     console.print(table)
+    # The labels that are given most often.
     table = plain_table()
     table.add_column("label")
     add_number_columns(table, ("given", "kappa", "PABAK", "Fleiss"))
@@ -71,6 +74,7 @@ def print_agreement(found: Agreement) -> None:
 def print_weak(found: WeakReport, *, out: str) -> None:
     """Print what each labelling function does, and what becomes of each label."""
     console = plain_console()
+    # Every function: its votes, and how far they are right.
     judged = found.macro_f1 is not None
     table = plain_table()
     table.add_column("function")
@@ -88,6 +92,7 @@ def print_weak(found: WeakReport, *, out: str) -> None:
     console.print(table)
     if len(found.functions) > SHOWN:
         console.print(f"and {len(found.functions) - SHOWN:,} more functions (--json)")
+    # Every label: its votes and prior, and F1 where the truth is known.
     table = plain_table()
     table.add_column("label")
     titles = ["functions", "given", "denied", "prior"]
@@ -101,6 +106,7 @@ def print_weak(found: WeakReport, *, out: str) -> None:
     console.print(table)
     if len(found.labels) > SHOWN:
         console.print(f"and {len(found.labels) - SHOWN:,} more labels (--json)")
+    # All labels together, and what the votes cannot teach.
     if judged:
         console.print(
             f"macro-F1 on the labelled documents: {number(found.macro_f1)}; of a "

@@ -91,6 +91,7 @@ class GraphConfig:
     """Dropout on the attention weights; `complete` makes none that could be dropped."""
 
     def __post_init__(self) -> None:
+        # Choices and numbers, each by itself.
         check_choices(self, "graph")
         require_numbers(
             self,
@@ -99,11 +100,13 @@ class GraphConfig:
             not_negative=("rank",),
             shares=("dropout", "attention_dropout"),
         )
+        # The form of the graph, and how its attention is computed.
         self._check_method()
         self._check_kind()
         require(self.layers >= 0, f"graph.layers must be at least 0, got {self.layers}")
         require(0.0 < self.tau <= 1.0, f"graph.tau must lie in (0, 1], got {self.tau}")
         require(0.0 < self.p < 1.0, f"graph.p must lie in (0, 1), got {self.p}")
+        # The role of the adjacency: what it can learn, what a convolution needs.
         require(
             not (self.learned and self.role in ("mask", "fixed", "none")),
             f"graph.role='{self.role}' passes no gradient to the adjacency, so it "
@@ -114,6 +117,7 @@ class GraphConfig:
             "graph.attention='convolution' weighs by the adjacency: graph.role must be "
             f"'fixed' or 'multiplicative' (learned), got '{self.role}'",
         )
+        # Where adjacency and features come from, and settings that need others.
         require_file(self, "graph", "initialisation", "file", "adjacency_file")
         require_file(self, "graph", "features", "word_vectors", "vectors_file")
         require(
@@ -148,6 +152,7 @@ class GraphConfig:
 
     def _check_method(self) -> None:
         """Refuse a way to compute attention that the form or the edges cannot take."""
+        # What the form of attention allows: methods, learned edge weights.
         known = GRAPH_METHODS.get(self.attention, METHODS)
         require(
             self.method in known,
@@ -161,6 +166,7 @@ class GraphConfig:
             "'gat' with graph.role='additive', or 'relu' with 'multiplicative', and "
             f"graph.learned; got '{self.attention}' with '{self.role}'",
         )
+        # The edges: complete, or listed by an adjacency.
         complete = self.role == "none" or self.rank > 0
         require(
             self.method != "complete" or complete,
@@ -173,6 +179,7 @@ class GraphConfig:
             "graph.method='sparse' reads a list of edges, which neither graph.role="
             "'none' nor graph.rank has: choose complete, blocked or dense",
         )
+        # Dropout of attention weights, where a method makes them.
         require(
             self.attention_dropout == 0.0
             or (self.method != "complete" and self.attention != "convolution"),

@@ -55,6 +55,7 @@ class Config:
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
 
     def __post_init__(self) -> None:
+        # Head: what it reads, which loss and which graph or mixture it goes with.
         require(
             self.head.kind != "label_attention"
             or (
@@ -91,6 +92,7 @@ class Config:
             "a mixture gives every label set a document vector of its own: head.kind "
             f"must be 'product', got '{self.head.kind}'",
         )
+        # Settings of compute that only some networks take.
         pretrained = self.text.vectors == "pretrained"
         trains_transformer = not self.table.tasks and (
             self.text.trainable if pretrained else self.text.encoder == "transformer"
@@ -110,6 +112,7 @@ class Config:
             f"text.encoder='{self.text.encoder}', text.vectors='{self.text.vectors}', "
             f"text.trainable={self.text.trainable}",
         )
+        # Rules about one capability each.
         check_table_run(self)
         check_memory(self)
         check_structure(self)

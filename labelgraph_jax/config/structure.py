@@ -91,6 +91,7 @@ def check_structure(config: Any) -> None:
     """
     kind, contrast = config.hierarchy.kind, config.loss.contrast
     plain = config.head.kind == "product" and config.mixture.kind == "none"
+    # What works on the vectors of documents and labels.
     for setting, vectors in (
         (f"hierarchy.kind='{kind}'", kind in (*HIERARCHY_WEIGHTS, "auto")),
         (f"loss.contrast={contrast:g}", contrast > 0),
@@ -100,6 +101,7 @@ def check_structure(config: Any) -> None:
             f"{setting} is about vectors of documents and labels: head.kind must be "
             "'product', without a mixture and without tasks of a table",
         )
+    # What moves probabilities, and so has a loss of its own.
     for setting, raises in (
         (f"hierarchy.kind='{kind}'", kind in ("consistent", "auto")),
         ("rules.kind='shield'", config.rules.kind == "shield"),
@@ -121,6 +123,7 @@ def check_structure(config: Any) -> None:
             f"{setting} has a loss of its own: loss.kind, loss.positive_weight and "
             "loss.label_smoothing must keep their defaults",
         )
+    # A hierarchy as the label graph settles most of the graph's settings.
     if kind == "graph":
         named = [
             f"graph.{name}={getattr(config.graph, name)!r}"
@@ -144,6 +147,7 @@ def check_structure(config: Any) -> None:
             "hierarchy.kind='graph' is of a head that scores labels, without a mixture "
             "and without tasks of a table",
         )
+    # Rules of a file, and what would say the same a second time.
     if not config.rules.file:
         return
     require(

@@ -76,6 +76,7 @@ def parse_task(text: str) -> TaskSpec:
     Raises:
         ConfigError: it is something else.
     """
+    # COLUMN=KIND, and what may stand with it.
     found = _SPEC.fullmatch(text.strip())
     if found is None:
         raise ConfigError(
@@ -84,6 +85,7 @@ def parse_task(text: str) -> TaskSpec:
             "all others; or binary@TASK, known only where that binary task is "
             f"positive), got {text!r}"
         )
+    # [VALUE] and @TASK, for binary tasks alone.
     kind, positive = found["kind"], (found["positive"] or "").strip()
     require(
         found["positive"] is None or (kind == "binary" and positive != ""),
@@ -95,6 +97,7 @@ def parse_task(text: str) -> TaskSpec:
         "@TASK makes a binary task conditional on another one: write "
         f"COLUMN=binary@TASK, got {text!r}",
     )
+    # The weight; a word that is no number is refused as infinity is.
     weight = None
     if found["weight"] is not None:
         try:
@@ -145,6 +148,7 @@ class TableConfig:
     proportion; or in the file's order, the last rows for the test (a log by time)."""
 
     def __post_init__(self) -> None:
+        # Choices and numbers, each by itself.
         check_choices(self, "table")
         require_numbers(
             self,
@@ -152,6 +156,7 @@ class TableConfig:
             at_least_one=("dim", "min_count", "max_categories"),
             positive=("longest_tail",),
         )
+        # Tasks: each named once, and no input.
         names = [spec.name for spec in self.specs]
         for name in names:
             require(names.count(name) == 1, f"task {name!r} is named twice")
@@ -162,6 +167,7 @@ class TableConfig:
                     f"table.{setting}",
                 )
         check_conditions(self.specs)
+        # Columns of weights and groups: no tasks, and the weight no input either.
         for setting in ("weight", "group"):
             name = getattr(self, setting)
             require(
@@ -174,6 +180,7 @@ class TableConfig:
             f"column {self.weight!r} is in table.weight, so it is no input and no "
             "group: choose one",
         )
+        # Dropped columns are not read in any other way.
         for name in self.drop:
             require(
                 name not in (*self.categorical, *self.numeric),
@@ -224,6 +231,7 @@ def check_table_run(config: Any) -> None:
         ConfigError: two settings that contradict each other.
     """
     table = config.table
+    # A run over texts sets nothing of a table.
     if not table.tasks:
         require(
             table == TableConfig(),
@@ -235,6 +243,7 @@ def check_table_run(config: Any) -> None:
             "--task COLUMN=KIND",
         )
         return
+    # A run over a table sets nothing of texts, and decides by thresholds.
     require(bool(config.data.data), "a task COLUMN=KIND needs --data FILE, a table")
     for name in _TEXT_DATA:
         require(
@@ -257,6 +266,7 @@ def check_table_run(config: Any) -> None:
         config.threshold.kind != "top_k",
         "a run over a table decides by thresholds: threshold.kind must not be 'top_k'",
     )
+    # Weights of the tasks come from one place, and some are above 0.
     given = [spec.name for spec in table.specs if spec.weight is not None]
     require(
         not given or not config.mixture.task_weights,

@@ -62,6 +62,7 @@ class MixtureConfig:
     """l2_constrained: weight of the squared distance between the tasks' networks."""
 
     def __post_init__(self) -> None:
+        # Choices and numbers, each by itself.
         check_choices(self, "mixture")
         require_numbers(
             self,
@@ -77,6 +78,7 @@ class MixtureConfig:
                 f"mixture.{name} must hold numbers of units, each at least 1, got "
                 f"{list(units)}",
             )
+        # Weights of the tasks: valid numbers, and one way to choose them.
         require(
             all(0 <= weight < float("inf") for weight in self.task_weights),
             "mixture.task_weights must not be negative or infinite, got "
@@ -96,6 +98,7 @@ class MixtureConfig:
             f"mixture.weighting='{self.weighting}' joins the gradients of the tasks' "
             "own losses, and mixture.kind='l2_constrained' has another one: choose one",
         )
+        # What only some kinds of mixture have: gates, levels, experts of a task's own.
         for name in ("gate_dropout", "expert_norm"):
             require(
                 not getattr(self, name) or self.kind in (*GATED, "none"),

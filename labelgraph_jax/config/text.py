@@ -205,6 +205,7 @@ class TextConfig:
     """Dropout on a transformer's attention weights."""
 
     def __post_init__(self) -> None:
+        # Choices and numbers, each by itself.
         check_choices(self, "text")
         require_numbers(
             self,
@@ -221,6 +222,7 @@ class TextConfig:
                 "trained_layers",
             ),
         )
+        # n-grams, and the static vectors that may stand beside a bag.
         bag = self.encoder in ("bag", "bag+static")
         require(
             not self.ngrams or (bag and self.vectors == "random"),
@@ -238,6 +240,7 @@ class TextConfig:
             self.encoder != "bag+static" or self.ngrams is not False,
             "text.encoder='bag+static' reads n-grams: text.no-ngrams has no effect",
         )
+        # Vectors from elsewhere: a file, a static table or a pretrained encoder.
         require_file(self, "text", "vectors", "file", "vectors_file")
         require(
             self.prompt == "default" or self.vectors == "pretrained",
@@ -257,6 +260,7 @@ class TextConfig:
             or (self.vectors == "pretrained" and self.trainable),
             "text.trained_layers needs text.vectors='pretrained' and text.trainable",
         )
+        # A pooling that the encoder can take.
         allowed = ("default", *POOLINGS[self.encoder])
         require(
             self.pooling in allowed,

@@ -123,6 +123,7 @@ def _label_problems(corpus: Corpus) -> Iterator[Problem]:
     if corpus.train and not counts:
         yield Problem("error", "no training document carries a label")
         return
+    # Labels without training documents, and labels without any document.
     for name, unseen in unseen_labels(corpus).items():
         what = " without training document, which cannot be learned, on "
         what += counted(unseen.total(), "place")
@@ -135,12 +136,14 @@ def _label_problems(corpus: Corpus) -> Iterator[Problem]:
     inner = {parent for parents in corpus.parents.values() for parent in parents}
     idle = sorted(described - everywhere - inner)
     yield from _about("warning", "", idle, "described label", " without document")
+    # Labels that differ in case alone.
     spellings: dict[str, list[str]] = defaultdict(list)
     for label in sorted(counts):
         spellings[label.casefold()].append(label)
     alike = [" = ".join(names) for names in spellings.values() if len(names) > 1]
     what = " spelled in two ways that differ in case alone"
     yield from _about("warning", "", alike, "label", what)
+    # Labels on a single document or on all; no two labels on any document.
     single = sorted(label for label, count in counts.items() if count == 1)
     yield from _about("note", "train: ", single, "label", " with a single document")
     missing = _unannotated_counts(corpus.train, counts)

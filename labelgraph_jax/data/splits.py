@@ -72,6 +72,7 @@ def complete_splits(
     Raises:
         DataError: fractions that leave nothing to train on, or too few documents.
     """
+    # Splits that are missing, and the shares they are to have.
     wanted = {
         "validation": 0.0 if corpus.validation else validation_fraction,
         "test": 0.0 if corpus.test else test_fraction,
@@ -89,6 +90,7 @@ def complete_splits(
     missing = [name for name, fraction in wanted.items() if fraction > 0]
     if not missing:
         return corpus
+    # Documents of the same text go into the same split.
     texts: dict[object, int] = {}
     text_of = [texts.setdefault(d.content, len(texts)) for d in corpus.train]
     count = len(texts)
@@ -107,6 +109,7 @@ def complete_splits(
     def chosen(number: int) -> tuple[Document, ...]:
         return tuple(corpus.train[i] for i in np.flatnonzero(subset == number))
 
+    # The new splits, and a note on each.
     new = {name: chosen(number) for number, name in enumerate(missing, start=1)}
     notes = tuple(
         f"no {name} split was given: {len(new[name]):,} of the {len(subset):,} "

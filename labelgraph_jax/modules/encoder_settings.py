@@ -76,6 +76,7 @@ def read_shape(folder: Path) -> TransformerShape:
 
 
 def _bert_shape(settings: Mapping[str, Any], family: str) -> TransformerShape:
+    # The sizes of every family; DistilBERT names them differently.
     distilled = family == "distilbert"
     names = {
         "features": "dim" if distilled else "hidden_size",
@@ -84,6 +85,7 @@ def _bert_shape(settings: Mapping[str, Any], family: str) -> TransformerShape:
         "hidden_features": "hidden_dim" if distilled else "intermediate_size",
     }
     sizes: dict[str, Any] = {ours: int(settings[key]) for ours, key in names.items()}
+    # What some families add: padded positions, buckets, a narrower embedding.
     offset = 0
     if family in PADDED:
         offset = int(settings.get("pad_token_id", 1)) + 1
@@ -97,6 +99,7 @@ def _bert_shape(settings: Mapping[str, Any], family: str) -> TransformerShape:
     if family == "electra":
         width = int(settings.get("embedding_size", sizes["features"]))
         sizes["embedding_features"] = 0 if width == sizes["features"] else width
+    # Rates, and the shape.
     dropout = "dropout" if distilled else "hidden_dropout_prob"
     attention = "attention_dropout" if distilled else "attention_probs_dropout_prob"
     return TransformerShape(
@@ -112,9 +115,11 @@ def _bert_shape(settings: Mapping[str, Any], family: str) -> TransformerShape:
 
 
 def _modern_shape(settings: Mapping[str, Any]) -> TransformerShape:
+    # Refuse biases, which these layers do not have.
     layers = int(settings["num_hidden_layers"])
     for name in ("norm_bias", "attention_bias", "mlp_bias"):
         _require(not settings.get(name, False), name, settings.get(name), False)
+    # Which layers attend to all tokens, and which to near ones.
     kinds = settings.get("layer_types")
     if kinds is None:
         every = int(settings.get("global_attn_every_n_layers", 3))
@@ -127,6 +132,7 @@ def _modern_shape(settings: Mapping[str, Any]) -> TransformerShape:
         kinds,
         f"{layers} times {GLOBAL} or sliding_attention",
     )
+    # The reach of near layers to either side, and the rotary bases.
     reach = int(settings.get("local_attention", 128)) // 2
     _require(reach >= 1, "local_attention", settings.get("local_attention"), ">= 2")
     bases = _rotary_bases(settings)

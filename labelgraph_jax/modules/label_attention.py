@@ -71,12 +71,14 @@ class LabelAttention(nn.Module):
         deterministic: bool = True,
     ) -> Float[Array, "B N"]:
         """Logits of every label for every document, float32; arguments as `Magnet`."""
+        # [B, S, D]: a vector for every token.
         tokens = self.text_encoder(
             token_ids,
             token_mask,
             token_vectors=token_vectors,
             deterministic=deterministic,
         )
+        # [N, D]: label vectors, and queries of free vectors and label vectors.
         graph = self.label_graph
         labels = graph(label_features, adjacency, deterministic=deterministic)
         width = labels.shape[1]
@@ -88,10 +90,12 @@ class LabelAttention(nn.Module):
             glorot = nn.initializers.glorot_uniform()
             kernel = self.param("query_kernel", glorot, (width, width))
             queries = queries + labels @ kernel
+        # Without messages, labels read a document and are scored.
         bias = self.param("label_bias", lambda _: log_odds(label_prior))
         mask = jnp.reshape(token_mask, tokens.shape[:2])
         if not self.messages:
             return label_attention_scores(tokens, mask, queries, labels) + bias
+        # With messages, they also receive what their neighbours read in it.
         shape = (graph.heads, width)
         spread = nn.initializers.normal(width**-0.5)
         glorot = nn.initializers.glorot_uniform(in_axis=0, out_axis=2, batch_axis=1)

@@ -210,6 +210,7 @@ class LabelGraph(nn.Module):
         if self.layers == 0:
             assert free is not None
             return free
+        # Messages, layer by layer.
         start = self.param("features", lambda _: jnp.asarray(features, jnp.float32))
         nodes = start
         edges = self._edges(adjacency, num_labels)
@@ -247,6 +248,7 @@ class LabelGraph(nn.Module):
     ) -> Float[Array, "N width"]:
         """Return what every label gathers in one layer, the mean over heads."""
         in_dim = nodes.shape[-1]
+        # Convolution: the adjacency itself weighs.
         if self.attention == "convolution":
             glorot = nn.initializers.glorot_uniform()
             kernel = self.param(f"kernel_{layer}", glorot, (in_dim, width))
@@ -260,6 +262,7 @@ class LabelGraph(nn.Module):
             gate = self.param(f"sender_gate_{layer}", zeros, (in_dim,))
             bias = self.param(f"sender_bias_{layer}", zeros, (len(nodes),))
             return gated_convolution(nodes, kernel, graph, gate, bias)
+        # Attention, in the form that was chosen.
         kernel = self._kernel(f"kernel_{layer}", in_dim, width)
         slope = self.negative_slope
         inputs: tuple[Array, ...]
@@ -322,6 +325,7 @@ class LabelGraph(nn.Module):
         self, adjacency: Array | Edges | None, num_labels: int
     ) -> dict[str, Any]:
         """The adjacency as the keyword arguments its role calls for."""
+        # No adjacency, or factors in its place.
         if self.role == "none":
             return {"role": "none"}
         if self.rank:
@@ -334,12 +338,14 @@ class LabelGraph(nn.Module):
                 f"adjacency must be a matrix or Edges with role {self.role!r} and rank "
                 "0, got None; None takes role 'none', or a rank"
             )
+        # A matrix or a list of edges, which GATv2 does not take.
         edges = adjacency if isinstance(adjacency, Edges) else None
         if edges is not None and self.attention == "gatv2":
             raise ValueError(
                 "adjacency must be a matrix with attention 'gatv2', got Edges; gat, "
                 "relu and convolution take either"
             )
+        # Learned weights start from the adjacency; as a bias, from its logarithm.
         learned = self.role in LEARNED_ROLES if self.learned is None else self.learned
         given: dict[str, Any] = {"role": self.role}
         start = edges.weights if edges is not None else jnp.asarray(adjacency)

@@ -160,6 +160,7 @@ class Ranker(nn.Module):
             groups: of the rows, 0 .. groups - 1; None is group 0.
             deterministic: False draws dropout, from the stream `dropout`.
         """
+        # Features of a row, and its position where that is a feature.
         columns = self._biased_columns()
         if positions is None:
             positions = jnp.full(categories.shape[0], NO_POSITION, jnp.int32)
@@ -170,6 +171,7 @@ class Ranker(nn.Module):
         if self.position == "feature":
             place = self._place(positions, groups, deterministic)
             deep = jnp.concatenate([features, place], axis=-1)
+        # The network of all tasks, and a linear part beside it.
         outputs = MultiTaskNetwork(
             tasks=self.tasks,
             kind=self.kind,
@@ -187,6 +189,7 @@ class Ranker(nn.Module):
         if self.wide:
             linear = LinearRows(self.cardinalities, outputs.shape[-1], name="wide")
             outputs += linear(categories, numbers)
+        # The bias of the position, which the shallow tower adds to some tasks.
         if columns:
             logits = ShallowTower(
                 *(self.positions, self.groups, len(columns), self.position_dropout),
@@ -213,6 +216,7 @@ class Ranker(nn.Module):
 
     def _biased_columns(self) -> tuple[int, ...]:
         """The output columns that the shallow tower adds to."""
+        # Refuse what is wrong by itself.
         output_count(self.tasks)  # refuses malformed tasks
         if self.position not in POSITION_USES:
             raise ValueError(
@@ -223,6 +227,7 @@ class Ranker(nn.Module):
                 "positions and groups must be at least 1; got "
                 f"{self.positions} and {self.groups}"
             )
+        # Names are for the shallow tower alone, which needs them.
         if self.position != "shallow_tower":
             if self.biased:
                 raise ValueError(
@@ -235,6 +240,7 @@ class Ranker(nn.Module):
                 "the shallow tower needs the names of the tasks that it adds to, each "
                 f"once; got biased={self.biased}"
             )
+        # The column of every named task, which must be its only one.
         found = dict(zip(self.tasks, task_slices(self.tasks), strict=True))
         wide = {t.name: s.start for t, s in found.items() if t.width == 1}
         for name in self.biased:

@@ -61,6 +61,7 @@ def build_classifier(
     """
     text, labels = config.resolved().text, config.graph
     head = config.head
+    # The text encoder: a vector for every token where labels attend to tokens.
     encoder = _text_encoder(
         text,
         vocabulary_size,
@@ -70,6 +71,7 @@ def build_classifier(
         dtype=jnp.dtype(config.training.compute_dtype),
         rematerialise=config.training.rematerialise,
     )
+    # A decoder of labels has no label graph.
     if head.kind == "recurrent":
         return Classifier(LabelDecoder(encoder, head.hidden, head.max_labels), graph)
 
@@ -94,6 +96,7 @@ def build_classifier(
             gated_senders=config.hierarchy.kind == "graph",
         )
 
+    # Label vectors meet documents: by task, by product, or by attention.
     if config.mixture.kind != "none":
         return Classifier(build_task_magnet(config, encoder, label_graph, tasks), graph)
     parts = encoder, label_graph(encoder.output_features)

@@ -265,6 +265,7 @@ def decision_from(
     own = ("asked", "kind", "k", "at_least_one", "consistent", "thresholds", EVERY)
     known = (*own, "rules", "obeys", "shielded")
     try:
+        # Rules, and thresholds in the order of the labels.
         rules = [parse_rule(line, "rules") for line in stored.get("rules", ())]
         for rule in rules:
             require_known(rule, labels)
@@ -281,6 +282,7 @@ def decision_from(
                 f"the threshold of {label} must be from 0 to 1, got "
                 f"{thresholds[wrong[0]]:g}"
             )
+        # The decision; earlier versions wrote fewer of its values.
         before = stored.get("threshold", "half")
         return Decision(
             kind=str(stored.get("kind", "label" if before == "auto" else before)),

@@ -113,6 +113,7 @@ def model_facts(model: TextModel) -> Facts:
     documents = annotated_documents(model.classifier.graph)
     most = int(documents.max()) if len(documents) else 0
     members = getattr(model, "members", ())
+    # What the model is: labels, documents, encoder or members, what is beside them.
     facts = [
         ("from", _place(model.workdir)),
         ("labels", f"{len(model.labels):,}"),
@@ -126,6 +127,7 @@ def model_facts(model: TextModel) -> Facts:
         facts.append(("mixture", _mixture(config)))
     if model.memory is not None:
         facts.append(("memory", _memory(model)))
+    # How it decides, and how it did on the test split.
     facts.append(("decides by", _decision(model)))
     test = results.get("test")
     if test is not None:

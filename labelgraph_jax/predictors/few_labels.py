@@ -128,6 +128,7 @@ def choose_semi(
     """
     labelled, unlabelled = (np.asarray(x, np.float32) for x in (labelled, unlabelled))
     targets = (np.asarray(targets) > 0).astype(np.float32)
+    # Refuse documents that are too few to choose by.
     documents = len(targets)
     if documents < LEAST_DOCUMENTS:
         raise ValueError(
@@ -158,6 +159,7 @@ def choose_semi(
     found: dict[Kind, Head] = {"none": head}
     pseudo: dict[Kind, PseudoTargets] = {}
     precision = Precision.measured(head.cross_fitted, targets)
+    # Students of every kind, fitted and measured on the same folds.
     if graph is None and "graph" in kinds and len(unlabelled):
         graph = document_graph(np.concatenate([labelled, unlabelled]))
     for kind in kinds if len(unlabelled) else ():
@@ -186,6 +188,7 @@ def choose_semi(
             )
         pseudo[kind] = learned
         found[kind] = folds.measured(labelled, students)
+    # The kind that surely gains, unless unlabelled documents are of another sort.
     gains, sure = gains_over(resampled(found, targets), "none")
     apart = _apart(labelled, unlabelled, folds.fold) if len(unlabelled) else 0.5
     chosen: Kind = "none" if apart > APART else clearest(gains, sure, "none")

@@ -198,6 +198,7 @@ def choose_graph(
     """
     vectors = np.asarray(vectors, np.float32)
     targets = (np.asarray(targets) > 0).astype(np.float32)
+    # Refuse documents that are too few to choose by.
     if len(targets) < LEAST_DOCUMENTS:
         raise ValueError(
             f"to find out what a label graph is worth there must be at least "
@@ -205,10 +206,12 @@ def choose_graph(
         )
     if not targets.any():
         raise ValueError("a labelled document must carry a label, got none in any")
+    # Messages of every fold, from its own training documents.
     if ways is None:
         ways = graph_ways(names=bool(names.any()), taxonomy=parents is not None)
     parts = Folds(targets, seed, thresholds, folds)
     messages = [messages_of(targets[kept], names, parents) for kept in parts.keep]
+    # A prior is the same in all folds where it owes nothing to their targets.
     same: dict[Way, LabelPrior] = {}
 
     def prior(way: Way, fit: int) -> LabelPrior:
@@ -219,6 +222,7 @@ def choose_graph(
             same[way] = made
         return made
 
+    # Every way at its best strength, cross-fitted.
     heads: dict[str, Head] = {}
     best: dict[str, float] = {}
     for way in ways:
@@ -244,6 +248,7 @@ def choose_graph(
         heads[way.name] = parts.measured(vectors, fits[strength])
         best[way.name] = strength
         say(f"label vectors: {way.name}")
+    # Gains over no graph, and of a message over the same way without it.
     values = resampled(heads, targets)
     gains, sure = gains_over(values, NONE)
     by_name = {way.name: way for way in ways}

@@ -75,6 +75,7 @@ def read_kept(place: Workdir) -> KeptPredictions | None:
 
 
 def _kept(path: Path, stored: Archive, labels: int) -> KeptPredictions:
+    # The documents, and the ids of their labels in range.
     if int(stored.take("labels", "iu")) != labels:
         raise WorkdirError(
             f"{path}: labels must be those of the model, {labels:,}, got "
@@ -85,6 +86,7 @@ def _kept(path: Path, stored: Archive, labels: int) -> KeptPredictions:
     listed = isinstance(documents, list) and all(isinstance(d, str) for d in documents)
     if not listed or len(documents) != len(ids):
         raise WorkdirError(f"{path}: documents must be {len(ids):,} ids in a list")
+    # Truth as a sparse matrix; decided and known labels from bits.
     truth_labels = stored.take("truth_labels", "iu", "T", low=0, below=labels)
     starts = stored.rows("truth_starts", of=len(truth_labels), rows="M")
     truth = csr_array(

@@ -167,6 +167,7 @@ def _point(home: Path, target: Path) -> Path:
 
 def _write(model: LabelModel, version: Version, place: Workdir, name: str) -> None:
     """A run whose labels have a free vector each, and no graph between them."""
+    # Files that stay what they were.
     origin, labels = model.workdir, model.label_space
     make_folder(place.path)
     for part in COPIED:
@@ -175,6 +176,7 @@ def _write(model: LabelModel, version: Version, place: Workdir, name: str) -> No
             shutil.copytree(source, place.path / part, copy_function=link_or_copy)
         elif source.is_file():
             shutil.copyfile(source, place.path / part)
+    # Settings: free label vectors, without graph, memory and rules.
     graph = dataclasses.replace(
         model.config.graph, layers=0, residual=True, gated=False, skip=False, rank=0
     )
@@ -182,6 +184,7 @@ def _write(model: LabelModel, version: Version, place: Workdir, name: str) -> No
         model.config, graph=graph, memory=MemoryConfig(), rules=RulesConfig()
     )
     write_json(place.config_path, to_dict(config))
+    # The labels of this version, and their prior.
     names = version.names
     place.save_labels(
         LabelSpace(
@@ -200,6 +203,7 @@ def _write(model: LabelModel, version: Version, place: Workdir, name: str) -> No
             counts,
         )
     )
+    # How it decides.
     kind = "label" if len(set(version.thresholds.tolist())) > 1 else "global"
     decision = Decision(
         kind=kind,
@@ -207,6 +211,7 @@ def _write(model: LabelModel, version: Version, place: Workdir, name: str) -> No
         at_least_one=version.at_least_one,
     )
     save_decision(place, decision, names)
+    # Parameters: the origin's, and the vectors learned from the stream.
     params = {
         **jax.tree.map(np.asarray, model.params),
         "label_graph": {"free_vectors": np.asarray(version.vectors, np.float32)},
@@ -218,6 +223,7 @@ def _write(model: LabelModel, version: Version, place: Workdir, name: str) -> No
         store.save(step, params, {}, config=to_dict(config), metric=metric)
         store.wait()
         store.keep_parameters()
+    # Results, without those that were measured of the origin.
     results = {
         **origin.results(),
         "workdir": str(place.path.parent / name),

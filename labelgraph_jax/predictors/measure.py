@@ -295,6 +295,7 @@ def evaluation(
         graph: counts and priors of the labels that were trained.
         ancestors: see `Decision`.
     """
+    # What every evaluation says.
     trained = len(graph.counts)
     graph = with_unknown_labels(graph, len(labels))
     metrics = measure(predictions, decision, graph, ancestors)
@@ -310,10 +311,12 @@ def evaluation(
         "metrics_at_half": metrics["half"],
         "tasks": measure_tasks(labels, predictions, decision, graph, ancestors),
     }
+    # Unseen labels that differ from a trained one in case alone.
     trained_as = {name.casefold(): name for name in labels.names}
     alike = {n: trained_as.get(n.casefold()) for n in found["unseen_labels"]}
     if alike := {name: label for name, label in alike.items() if label}:
         found["differ_in_case"] = alike
+    # What depends on structure, on annotations, and on how many labels there are.
     found |= structure_results(predictions, decision, ancestors)
     if predictions.known is None:
         found["groups"] = measure_groups(predictions, graph.counts)

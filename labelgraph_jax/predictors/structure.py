@@ -146,6 +146,7 @@ def choose_hierarchy(
     Raises:
         DataError: there are fewer than 20 documents.
     """
+    # Draw documents, and divide them into folds.
     rng = np.random.default_rng((seed, 11))
     rows = np.sort(rng.permutation(len(vectors))[:MOST])
     if len(rows) < LEAST_DOCUMENTS:
@@ -158,6 +159,7 @@ def choose_hierarchy(
     x = 4 * x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
     fold = rng.permutation(len(rows)) % FOLDS
     ancestors = np.asarray(ancestor_matrix(parents, y.shape[1]))
+    # Every kind, cross-fitted, with a decision of its own.
     heads: dict[str, Head] = {}
     for kind in kinds:
         weight = WEIGHTS.get(kind, 0.0)
@@ -171,6 +173,7 @@ def choose_hierarchy(
             own, Predictions.of_all(scores, y), y.sum(0), ancestors=ancestors
         )
         heads[kind] = Head(np.zeros((0, y.shape[1])), scores, decision)
+    # The kind that is surely better, or none.
     gains, sure = gains_over(resampled(heads, y), "none")
     kind = clearest(gains, sure, "none")
     said = "'none', for no kind is better beyond noise on training documents held back"

@@ -87,6 +87,7 @@ def with_target(corpus: Corpus, config: DataConfig) -> Corpus:
     """
     if not config.target:
         return corpus
+    # Target texts; their labels are looked for only to say that they are not read.
     source = dataclasses.replace(
         config, data=config.target, validation="", test="", task="", taxonomy=""
     )
@@ -103,6 +104,7 @@ def with_target(corpus: Corpus, config: DataConfig) -> Corpus:
             f"{config.target}: to adapt a model there must be at least {FEWEST} "
             f"different target texts, got {len(different)}"
         )
+    # What is worth a note: labels, or texts that are all known.
     notes = list(corpus.notes)
     if labelled := sum(1 for d in given if d.labels):
         documents = counted(
@@ -145,6 +147,7 @@ def adaptation(
     same = {d.text.strip() for d in corpus.target} <= {
         d.text.strip() for d in corpus.train
     }
+    # A kind that reads all scores needs them at once.
     chunked = label_chunk(config, labels) > 0
     if chunked and settings.kind not in ("auto", "none"):
         raise ConfigError(
@@ -161,6 +164,7 @@ def adaptation(
             vectors = _by_words(corpus.train, corpus.target)
         return vectors
 
+    # The kind: as it was settled before, as asked, or chosen by words.
     truth = _dense(train.targets)
     if not about:
         kind, reason = str(settings.kind), "it was asked for"
@@ -179,6 +183,7 @@ def adaptation(
             "selection": UNSEEN,
             **measured,
         }
+    # Say so; self-training also needs pseudo-labels of the target.
     documents = counted(len(corpus.target), "target document")
     say(f"adaptation to {documents}: {about['kind']}; {about['reason']}; {UNSEEN}")
     if about["kind"] == "self":

@@ -125,6 +125,7 @@ def remove_labels(workdir: str | Path, names: Sequence[str]) -> AddedLabels:
     with _at_work(workdir) as place:
         _require_memory(place)
         added = read_added(place)
+        # Only labels that were added can go.
         for name in names:
             if name in added.names:
                 continue
@@ -137,6 +138,7 @@ def remove_labels(workdir: str | Path, names: Sequence[str]) -> AddedLabels:
                 f"{workdir}: no label {name!r} was added; added were: "
                 f"{', '.join(added.names[:10]) or 'none'}"
             )
+        # No label that stays may lie below one that goes.
         gone = set(names)
         kept = [row for row, name in enumerate(added.names) if name not in gone]
         for row in kept:

@@ -119,6 +119,7 @@ def agree(
     Raises:
         DataError: one id with two texts, or fewer than two documents in common.
     """
+    # [A, M, N]: which labels each annotator gave, and which it judged.
     ids = _common_ids(annotators, names)
     found = [{d.id: d for d in documents} for documents in annotators]
     every = [d for documents in annotators for d in documents]
@@ -132,6 +133,7 @@ def agree(
         mask = space.target_mask(here)
         known[a, rows] = True if mask is None else mask
     given &= known
+    # Agreement of every pair, with resamples of the documents.
     draws = document_draws(len(ids), DRAWS, seed=seed)
     chosen = list(itertools.combinations(range(len(names)), 2))
     plain = [pair_agreement(given[i], given[j], known[i] & known[j]) for i, j in chosen]
@@ -143,6 +145,7 @@ def agree(
         _pair((names[i], names[j]), given[[i, j]], known[[i, j]], one, other, draws)
         for (i, j), one, other in zip(chosen, plain, drawn, strict=True)
     )
+    # Agreement on every label: means over pairs, and all annotators at once.
     kappa = _mean(np.stack([pair.kappa for pair in plain]))
     kappa_drawn = _mean(np.stack([pair.kappa for pair in drawn]))
     pabak = _mean(np.stack([pair.pabak for pair in plain]))

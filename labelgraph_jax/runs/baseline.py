@@ -187,6 +187,7 @@ def fit_on_tfidf(
     Raises:
         ValueError: as `tfidf_svm_baseline`.
     """
+    # Targets, those of validation as far as there are any.
     started = time.perf_counter()
     train_targets = np.asarray(train_targets) > 0
     labels = train_targets.shape[1]
@@ -195,6 +196,7 @@ def fit_on_tfidf(
     known = validation_target_mask
     _check(train_texts, train_targets, validation_texts, truth, c_choices)
 
+    # Every C on every kind of vectors, scored on validation.
     tried: dict[tuple[str, float], tuple[float, float]] = {}
     rows: list[BaselineRow] = []
     counts: dict[str, int] = {}
@@ -216,6 +218,7 @@ def fit_on_tfidf(
                 )
         if not len(truth):
             break  # nothing to choose by
+    # The best at threshold 0, and the best with thresholds of its own.
     zero = tuned = rows[0]
     if len(truth):
         zero = max(rows, key=lambda row: tried[row.reads, row.c][0])
@@ -227,6 +230,7 @@ def fit_on_tfidf(
             target_mask=known,
         )
         tuned = replace(tuned, thresholds=thresholds)
+    # What was chosen, fitted once more with validation documents.
     if refit_with_validation and len(truth):
         both = np.concatenate([train_targets, truth])
         mask = _stacked(train_targets, train_target_mask, truth, known)

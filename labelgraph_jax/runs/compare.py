@@ -129,6 +129,7 @@ def compare(
     Reference: Ben-David et al., Analysis of Representations for Domain Adaptation,
         NeurIPS 2006; the test by a classifier of Lopez-Paz and Oquab, ICLR 2017.
     """
+    # Refuse sides that are too small.
     rng = np.random.default_rng(seed)
     for side, name in zip((first, second), names, strict=True):
         different = len({d.text for d in side})
@@ -137,6 +138,7 @@ def compare(
                 f"{name}: a comparison needs at least {FEWEST} different texts on each "
                 f"side, got {different}"
             )
+    # How well a classifier tells unseen documents apart, with an interval.
     drawn = [_draw(side, rng) for side in (first, second)]
     texts = [d.text for side in drawn for d in side]
     is_second = np.repeat([False, True], [len(side) for side in drawn])
@@ -145,6 +147,7 @@ def compare(
     recall = np.array([right[~is_second].mean(), right[is_second].mean()])
     draws = (rng.binomial(sizes, recall, (DRAWS, 2)) / sizes).mean(axis=1)
     low, high = np.quantile(draws, [LEVEL / 2, 1 - LEVEL / 2])
+    # Words and labels whose shares differ beyond chance.
     words, words_moved = _moved(vocabulary, counts, sizes)
     labels = _label_counts(first, second)
     both = [name for name in labels[0] if name in labels[1]]

@@ -77,6 +77,7 @@ def _read_corpus(
     known: Collection[str],
     complain: Complain,
 ) -> Corpus:
+    # Files of one's own, or a corpus by name.
     if config.data:
         mode: Mode = "optional" if tasks or config.task else "required"
         corpus = _own_files(config, mode, layout, known, complain)
@@ -87,6 +88,7 @@ def _read_corpus(
         )
     else:
         corpus = _named_corpus(config)
+    # Documents that have no labels stand apart; tasks are chosen.
     corpus = set_unlabelled_apart(corpus)
     reads_features([d for split in corpus.splits.values() for d in split])
     if tasks:
@@ -94,6 +96,7 @@ def _read_corpus(
     elif config.task:
         corpus = select_tasks(corpus, config.task)
     corpus = leave_out_unannotated(corpus)
+    # What is given beside the corpus: unlabelled texts, a taxonomy.
     if config.unlabelled:
         corpus = with_unlabelled(corpus, config)
     if config.taxonomy == OWN:
@@ -102,6 +105,7 @@ def _read_corpus(
         corpus = attach_taxonomy(corpus, config.taxonomy, shape=config.taxonomy_shape)
     if config.taxonomy_targets == "closed":
         corpus = closed_corpus(corpus)
+    # Splits that are missing.
     if split:
         from labelgraph_jax.data.splits import complete_splits
 
@@ -155,6 +159,7 @@ def _own_files(
     from labelgraph_jax.data.readers.xmc_folder import is_xmc_folder
 
     name = Path(config.data).name
+    # A folder itself says which files are which split.
     if config.data.startswith(HUB) or Path(config.data).is_dir():
         if is_xmc_folder(Path(config.data)):
             return _xmc_folder(config)
@@ -167,6 +172,7 @@ def _own_files(
         return read_splits(
             config.data, config, labels=mode, layout=layout, complain=complain
         )
+    # Else the settings name the files of each split.
     sources = {
         "train": config.data,
         "validation": config.validation,

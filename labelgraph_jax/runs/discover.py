@@ -91,12 +91,14 @@ def propose_labels(
     from sklearn.cluster import KMeans
     from sklearn.feature_extraction.text import TfidfVectorizer
 
+    # Documents of which no label is probable.
     left = np.flatnonzero(probabilities.max(axis=1, initial=0.0) < SURE)
     if len(left) < max(2 * FEWEST, count):
         raise DataError(
             f"at least {max(2 * FEWEST, count)} documents must be without a probable "
             f"label for {count} to be proposed; {len(left)} of {len(documents):,} are"
         )
+    # Group them by the words in them, reduced to a few dimensions.
     tfidf = TfidfVectorizer(analyzer=_terms, min_df=2, sublinear_tf=True)
     try:
         rows = tfidf.fit_transform(document.text for document in documents)
@@ -106,6 +108,7 @@ def propose_labels(
         ) from None
     vectors = lsa_of_rows(rows[left], dimensions=DIMENSIONS, seed=seed)
     groups = KMeans(count, n_init=3, random_state=seed).fit(vectors)
+    # Groups from the largest: words that tell them apart, and documents in the middle.
     names = tfidf.get_feature_names_out()
     present = rows.astype(bool)
     every = np.asarray(present.sum(axis=0)).ravel()

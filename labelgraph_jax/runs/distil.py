@@ -99,6 +99,7 @@ def distil(
     Arora et al., "A simple but tough-to-beat baseline for sentence embeddings", ICLR
     2017.
     """
+    # A transformer, and texts enough.
     how = how or Distillation()
     folder = find_pretrained(name)
     if is_static(folder):
@@ -120,6 +121,7 @@ def distil(
         encoded = tokenizer.encode(own, max_length=longest)
         return [windows[0] for windows in encoded.windows]
 
+    # The encoder's vectors of texts, and of every token alone.
     say(f"reading {counted(len(texts), 'text')} with {name}")
     sequences, prompt = cut(""), read_prompt(folder)
     targets = encoder.sequence_vectors(cut(prompt) if prompt else sequences)
@@ -129,13 +131,16 @@ def distil(
     short = dataclasses.replace(encoder, rows=(256,), lengths=(len(single[0]),))
     alone = short.sequence_vectors(single)
     whole = targets  # what is left of the encoder's own vectors, of length 1 or less
+    # Fewer dimensions: the principal axes of the texts' vectors.
     if how.dim < encoder.shape.features:
         axes = np.linalg.eigh(targets.T @ targets)[1][:, : -how.dim - 1 : -1]
         whole, alone = targets @ axes, alone @ axes
         targets = of_length_one(whole)
+    # The table to start from: tokens alone, weighed by the texts.
     shares = token_shares(sequences, size)
     start = weighed(alone, shares, targets)
 
+    # The strength of the ridge regression, by cosine on texts held out.
     held = np.zeros(len(texts), bool)
     count = min(MOST_HELD_OUT, max(1, round(how.validation_share * len(texts))))
     held[np.random.default_rng(how.seed).permutation(len(texts))[:count]] = True
@@ -154,6 +159,7 @@ def distil(
     tried = {s: cosine(fitted(~held, s, steps=TRIAL_STEPS)) for s in STRENGTHS}
     strength = max(tried, key=lambda s: tried[s])
     cosines = {"start": cosine(start), "fitted": tried[strength]}
+    # The table, fitted on all texts.
     table = fitted(slice(None), strength).astype(np.float16)
     say(
         f"cosine to {name} on texts held out: {cosines['start']:.3f} at the start, "

@@ -85,6 +85,7 @@ def static_encoder(
         return None
     if reads_features(documents, "training documents"):
         require_bag(text)
+    # Of another run: the rows of its table that are of pieces.
     if origin is not None:
         model = restore_network(origin)
         table = token_table(model.params)
@@ -95,9 +96,11 @@ def static_encoder(
             tokenizer = tokenizer.pieces
         assert table is not None and isinstance(tokenizer, Tokenizer)
         return StaticEncoder(table[first:], tokenizer, {})
+    # A static encoder as it is.
     source = find_pretrained(text.pretrained)
     if is_static(source):
         return StaticEncoder.load(source)
+    # Else one is distilled on these texts, and kept for the next run on them.
     texts = [document.text for document in documents]
     how = Distillation(max_length=min(Distillation.max_length, text.max_length))
     encoder, cut = FrozenEncoder.load(source), Tokenizer.from_pretrained(source)

@@ -45,6 +45,7 @@ def make_ensemble(
         WorkdirError: a run is not finished, or runs differ in labels or documents; or
             `workdir` holds other files.
     """
+    # Two runs or more that are alike, and an empty directory.
     started = time.perf_counter()
     if len(runs) < 2:
         raise ConfigError(f"an ensemble needs at least two runs, got {len(runs)}")
@@ -53,6 +54,7 @@ def make_ensemble(
         raise WorkdirError(f"{workdir}: must be absent or an empty directory")
     places = [Workdir.existing(run) for run in runs]
     _check_alike(places)
+    # Weigh the members on validation documents.
     members = tuple(load_model(member.path) for member in places)
     corpus = corpus_of_run(places[0])
     if not corpus.validation:
@@ -66,6 +68,7 @@ def make_ensemble(
     documents = counted(len(targets), "document")
     say(f"weights {shares} and bias {bias:.2f}, from {documents}")
 
+    # Copy the members, and fit the decision on what they say together.
     _copy_files(places, place)
     about = {
         "members": [f"{MEMBERS}/{number}" for number in range(len(places))],
@@ -82,6 +85,7 @@ def make_ensemble(
             examples.targets, examples.target_mask
         ),
     )
+    # Evaluate once, and write what was found.
     test = evaluate_test(place, model, corpus.test)
     results = {
         **_of_the_first(places),

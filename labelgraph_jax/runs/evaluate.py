@@ -60,6 +60,7 @@ def evaluate_workdir(
     model = model_with_rules(load(workdir), rules or RulesConfig())
     finished = model.workdir.results() if not data else {}
     kept: list[KeptPredictions] = []
+    # Measure on rows of a table, or on documents.
     if isinstance(model, TableModel):
         name, rows = rows_of_run(model, data, reading)
         results = model.evaluate(rows, batch_size=batch_size)
@@ -68,6 +69,7 @@ def evaluate_workdir(
             model, data=data, data_dir=data_dir, reading=reading, say=say
         )
         results = model.evaluate(documents, batch_size=batch_size, keep=kept.append)
+    # The run's own split must hold the same records, whose predictions are kept.
     if not data:
         if finished["test"]:  # what was learned from a stream was never measured on it
             require_same_records(
@@ -82,6 +84,7 @@ def evaluate_workdir(
         with contextlib.suppress(OSError):
             if kept and not (rules and rules.file):
                 on_first(lambda: save_kept(model.workdir, kept[0]))
+    # The numbers, and what they are of.
     found: dict[str, Any] = {
         "workdir": str(workdir),
         "split": "test" if not data else "file",

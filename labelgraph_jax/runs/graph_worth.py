@@ -113,6 +113,7 @@ def weigh_graph(
         ConfigError: more than 2,000 labels.
         DataError: the documents cannot be read, or are too few.
     """
+    # Documents and labels: enough of the one, not too many of the other.
     corpus = corpus or read_corpus(config.data)
     require_labels(corpus.train, corpus)
     if len(corpus.train) < LEAST_DOCUMENTS:
@@ -128,6 +129,7 @@ def weigh_graph(
             f"{corpus.name}: what a label graph is worth is found out for at most "
             f"{MOST_LABELS:,} labels, got {len(labels):,}"
         )
+    # Draw documents, and read them and the names of labels as vectors.
     seed = config.training.seed
     order = np.random.default_rng((seed, 8)).permutation(len(corpus.train))
     drawn = [corpus.train[i] for i in np.sort(order[:MOST_DOCUMENTS])]
@@ -137,6 +139,7 @@ def weigh_graph(
     vectors = read.names if names else np.zeros_like(read.names)
     if names and not vectors.any():
         say(f"{corpus.name}: no word of a label's name stands in two texts")
+    # Cross-fit every way to make label vectors.
     ways = graph_ways(names=bool(vectors.any()), taxonomy=read.parents is not None)
     return choose_graph(
         read.vectors,

@@ -39,6 +39,7 @@ def starting_edges(
         ConfigError: the settings name a start that is a complete graph, or need
             annotations of all documents.
     """
+    # Refuse starts that have no list of edges.
     graph, size = config.graph, len(labels)
     if graph.initialisation not in EDGE_STARTS:
         raise ConfigError(
@@ -47,6 +48,7 @@ def starting_edges(
             f"{', '.join(EDGE_STARTS)}, or graph.role='none' (attention over all "
             "labels) or graph.rank (learned edge weights of a low rank)"
         )
+    # Counts need documents that are annotated for every label.
     counted = graph.initialisation in ("cooccurrence", "thresholded")
     if counted and target_mask is not None:
         raise ConfigError(
@@ -54,6 +56,7 @@ def starting_edges(
             "documents that are annotated for every label; here some are not: choose "
             "graph.method='dense' or another initialisation"
         )
+    # The edges that the settings name.
     match graph.initialisation:
         case "identity":
             own = np.arange(size)

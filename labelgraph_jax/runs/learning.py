@@ -117,7 +117,7 @@ class Session:
         self.scale = 1.0
         vectors, bias = map(np.asarray, model.label_side)
         self.trained = _training_documents(model)
-        kept = None if how.start_over else self._kept()
+        kept = None if how.start_over else self._kept()  # by an earlier call
         places = places_for(len(model.labels)) if kept is None else kept[0]["places"]
         rows_bytes = bytes_of_a_document(vectors.shape[1])
         memory = int(how.memory_mib * MIB)
@@ -211,7 +211,7 @@ class Session:
         failure: Exception | None = None
         ended = False
         while not ended:
-            at = stream.position
+            at = stream.position  # to come back to, should the entry fail
             try:
                 with stop.during():
                     entry = stream.take()
@@ -261,6 +261,7 @@ class Session:
         read = time.perf_counter() - started
         if not self._begun:
             self._begin(vectors)
+        # Give every label its place, then score the documents and learn from them.
         new: list[str] = []
         labels = [
             [self.labels.place(name, new) for name in entry.labels or ()]
@@ -338,7 +339,7 @@ class Session:
         write_npz(self.folder / STATE, arrays, compressed=False)
         self._logged = extend_log(self.model.workdir, self._logged, self.labels.log)
         self.labels.log.clear()
-        publish(self.model, self._version(), name)
+        publish(self.model, self._version(), name)  # last: it is what others read
         self._since_saved = 0
 
     def _version(self) -> Version:

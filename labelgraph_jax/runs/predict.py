@@ -157,12 +157,14 @@ def prediction_rows(
             these. More labels than there are means all.
     """
     rows = []
+    # Decisions, best labels first, and what rules changed of them.
     tasks = model.label_space.tasks
     decided = predictions.decide(model.decision)
     changes = model.decision.changes(predictions.probabilities)
     every = zip(
         documents, decided.best_first(), decided.probabilities, changes, strict=True
     )
+    # A row for each document; some parts only where they were asked for.
     for document, (ids, scores, chosen), probabilities, changed in every:
         kept = slice(top_k) if top_k else chosen
         names = [model.labels[i] for i in ids[kept]]

@@ -87,6 +87,7 @@ def read_taxonomy(
     Raises:
         DataError: the file cannot be read.
     """
+    # Labels of all answers, in the spelling that came first.
     problems: list[DataError] = []
     answers = read_answers(path, check_taxonomy, problems.append)
     counts: Counter[str] = Counter()
@@ -104,6 +105,7 @@ def read_taxonomy(
                 continue
             counts[label.name] += 1
             found.setdefault(label.name, label)
+    # A label with the description of an earlier one is that one renamed.
     names = [label.name for label in before]
     described = {label.description: label.name for label in before if label.description}
     renamed = tuple(
@@ -114,6 +116,7 @@ def read_taxonomy(
         and described[label.description] not in found
     )
     moved = {name for pair in renamed for name in pair}
+    # The most frequent labels first, and what is new or gone.
     labels = [found[name] for name, _ in counts.most_common()]
     report = TaxonomyReport(
         dict(counts.most_common()),
@@ -152,11 +155,13 @@ def read_pseudo_labels(
     Raises:
         DataError: a file cannot be read.
     """
+    # The answers of every run.
     problems: list[DataError] = []
     check = label_checker(labels, documents)
     runs = [read_answers(path, check, problems.append) for path in paths]
     names = tuple(label.name for label in labels)
     written: list[Document] = []
+    # By share of the answers: above half is a label, half is not known.
     in_all = in_any = 0
     for row, document in enumerate(documents, 1):
         key = document_key(row, document)
@@ -175,6 +180,7 @@ def read_pseudo_labels(
                 tasks=None,
             )
         )
+    # How often labels are given, alone and together.
     given = np.array([[n in d.labels for n in names] for d in written], bool)
     given = given.reshape(len(written), len(names))
     counts = given.sum(axis=0)

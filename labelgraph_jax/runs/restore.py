@@ -176,6 +176,7 @@ def restore_network(
             f"{place.path}: a run over a table reads rows and not texts; "
             "labelgraph_jax.load gives its model"
         )
+    # What the work directory holds beside the parameters.
     config = with_hierarchy(place.config(), chosen_hierarchy(place))
     labels = place.labels()
     graph = place.label_graph(len(labels))
@@ -189,6 +190,7 @@ def restore_network(
             encoder = FrozenEncoder.load(place.encoder, cache=cache)
         elif first_layer := first_trained_layer(config.text, shape):
             encoder = FrozenEncoder.load(place.encoder, layers=first_layer, cache=cache)
+    # The parameters, and the network that reads them.
     params, step = read_parameters(place.checkpoints, checkpoint)
     params = predicting(place, params, labels.names)
     table = token_table(params)

@@ -43,6 +43,7 @@ def svm_baseline(
         name: [d.text if d.features is None else d.features for d in documents]
         for name, documents in corpus.splits.items()
     }
+    # Targets of all splits, and what is annotated.
     require_room(
         len(corpus.train),
         len(labels),
@@ -55,6 +56,7 @@ def svm_baseline(
     masks = {
         name: labels.target_mask(documents) for name, documents in corpus.splits.items()
     }
+    # Fit, and measure on the test split.
     fitted = tfidf_svm_baseline(
         texts["train"],
         targets["train"],

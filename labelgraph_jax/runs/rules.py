@@ -61,6 +61,7 @@ def check_rules(source: str, data: DataConfig) -> dict[str, Any]:
         DataError: as `read_rules`, contradictions among them.
         ConfigError: the run has no rules.
     """
+    # A run has rules and documents; a file of rules needs documents beside it.
     if _is_run(source):
         place = Workdir.existing(source)
         corpus, labels = corpus_of_run(place), place.labels()
@@ -77,6 +78,7 @@ def check_rules(source: str, data: DataConfig) -> dict[str, Any]:
         require_labels(corpus.train, corpus)
         labels = LabelSpace.from_documents(corpus.train)
         rules = LabelRules(read_rules(source, set(labels.names)), labels.names)
+    # Count what breaks each rule, some documents at a time, and keep a few ids.
     hard = rules.chosen(hard=True)
     count = np.zeros(len(rules.rules), int)
     ids: list[list[str]] = [[] for _ in rules.rules]
@@ -90,6 +92,7 @@ def check_rules(source: str, data: DataConfig) -> dict[str, Any]:
         for rule, row in pairs:
             if len(ids[rule]) < EXAMPLES:
                 ids[rule].append(corpus.train[row].id)
+    # The rules that are broken most often come first.
     broken = [
         {
             "rule": rules.rules[i].line,

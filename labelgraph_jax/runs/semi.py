@@ -105,6 +105,7 @@ def usable_documents(config: Config, corpus: Corpus, say: Say) -> tuple[Document
             few labelled ones.
         ConfigError: settings for such documents, and there is none.
     """
+    # Texts that are no training document, each of them once.
     given, name = corpus.unlabelled, config.data.unlabelled or corpus.name
     if not given and not config.data.unlabelled:
         require_unlabelled(config.semi)
@@ -117,6 +118,7 @@ def usable_documents(config: Config, corpus: Corpus, say: Say) -> tuple[Document
             f"{name}: there must be a text without labels that is no training "
             f"document; got none of {counted(len(given), 'document')}"
         )
+    # None may be measured on, unless that is allowed.
     measured = {
         d.content: f"{split} document {d.id}"
         for split in ("validation", "test")
@@ -131,6 +133,7 @@ def usable_documents(config: Config, corpus: Corpus, say: Say) -> tuple[Document
             f"split; got {shown}{more}; --semi.allow-overlap learns from them "
             "nevertheless"
         )
+    # There must be labelled documents to judge by.
     if len(corpus.train) < LEAST_DOCUMENTS:
         raise DataError(
             f"{corpus.name}: documents without labels need at least {LEAST_DOCUMENTS} "
@@ -186,6 +189,7 @@ def learn_unlabelled(
         vectors: of the training documents and of these, for a linear head.
         say: takes what was found out.
     """
+    # Refuse labels in chunks; leave where nothing is asked for.
     if examples.sparse_targets:
         raise ConfigError(
             "documents without labels need the scores of all labels: head.label_chunk "
@@ -194,6 +198,7 @@ def learn_unlabelled(
     semi, seed = config.semi, config.training.seed
     if semi.kind == "none" or not semi.weight:
         return Semi("none", "", documents, examples, None)
+    # How to learn, cross-fitted on the labelled documents.
     targets = labels.targets(corpus.train)[0]
     mask = labels.target_mask(corpus.train)
     if mask is not None:
@@ -209,6 +214,7 @@ def learn_unlabelled(
         say(f"documents without labels: {said}")
     if kind == "none":
         return Semi("none", said, documents, examples, None)
+    # What documents without labels are thought to have.
     guess = choice.pseudo[kind]
     if kind in ("cap", "graph"):
         examples = dataclasses.replace(

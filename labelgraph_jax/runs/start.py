@@ -50,11 +50,13 @@ def started_from(
         ConfigError: it cannot be begun from that one.
         WorkdirError: it is no work directory, or the run was begun otherwise.
     """
+    # A run that goes on keeps the one it was begun from.
     kept = place.path / FILE
     known = _kept(kept) if kept.is_file() else ""
     begun = Workdir(Path(known)) if known else None
     if start is None or (place.has_checkpoints and _same_folder(start, known)):
         return begun
+    # Else the other must be a trained run over the same kind of data.
     other = Workdir.existing(start)
     require_unchanged(other)
     if place.has_checkpoints:
@@ -73,6 +75,7 @@ def started_from(
             f"--from {start}: is a run over {kinds[other.is_table]}, and this one is "
             f"over {kinds[not other.is_table]}"
         )
+    # It must read texts as this run does.
     theirs = other.config().text
     for name in () if other.is_table else READING:
         if getattr(theirs, name) != getattr(config.text, name):

@@ -110,6 +110,7 @@ def _looked_up(
     config, train = problem.config, prepared.train
     settings = config.training
     assert settings.learning_rate is not None
+    # Settings that rule it out, as where rows move that no batch reads.
     if (
         not settings.row_updates
         or settings.average != "none"  # of every row at every step
@@ -118,6 +119,7 @@ def _looked_up(
         or settings.learning_rate * settings.weight_decay > LARGEST_DECAY
     ):
         return None
+    # Tables that are trained, and large enough to be worth it.
     leaves = jax.tree_util.tree_leaves_with_path(params)
     shapes = {path_string(path): np.shape(leaf) for path, leaf in leaves}
     frozen = _frozen(config)
@@ -129,6 +131,7 @@ def _looked_up(
     size = sum(int(np.prod(shapes[path])) for path in trained)
     if size < SMALLEST_TABLE:
         return None
+    # Rows that a batch reads, if they are few of the table.
     network = problem.network(prepared)
     counted = (
         network.hidden_tokens is not None

@@ -75,6 +75,7 @@ def with_structure(
         classifier: the network.
         objective: the loss without these terms, of a network.
     """
+    # The loss of labels: as given, or that of a hierarchy or of a shield.
     terms = _terms(config, labels)
     if config.hierarchy.kind == "consistent":
         loss = partial(hierarchy_loss, parents=labels.parent_pairs())
@@ -85,6 +86,7 @@ def with_structure(
     if not terms and not config.loss.contrast:
         return objective(classifier.apply)
 
+    # Terms read logits, or vectors of documents and labels.
     def label_shape(params: Params) -> tuple[int, int]:
         count, features = jax.eval_shape(classifier.label_side, params)[0].shape
         return features, count
@@ -107,6 +109,7 @@ def with_structure(
         else:
             logits = classifier.apply(params, batch, key=key, train=True)
             vectors = Vectors(logits, logits, logits, logits)
+        # The loss of labels, the terms, and the contrast of documents.
         loss_sum, weight_sum = objective(lambda *_, **__: logits)(params, batch, key)
         more = [term(vectors, batch, key) for term in terms]
         mask = batch.get("example_mask", jnp.ones(len(vectors.documents), bool))
@@ -136,6 +139,7 @@ def queue_size(config: Config) -> int:
 
 def _terms(config: Config, labels: LabelSpace) -> list[Term]:
     terms: list[Term] = []
+    # A hierarchy over the vectors of labels.
     pairs, kind = labels.parent_pairs(), config.hierarchy.kind
     weight = config.hierarchy.weight or HIERARCHY_WEIGHTS.get(kind, 0.0)
     if kind == "regularised":
@@ -154,6 +158,7 @@ def _terms(config: Config, labels: LabelSpace) -> list[Term]:
                 * _documents(batch)
             )
         )
+    # Rules as a loss; hard ones only where nothing else obeys them.
     rules = rules_of(config.rules, labels.names)
     if rules is not None and config.rules.kind in ("auto", "shield"):
         rules = rules.chosen(hard=False)

@@ -129,6 +129,7 @@ def label_by_votes(
     Raises:
         DataError: no function votes on any document.
     """
+    # The votes, a model for every label, and the labels they give.
     found = cast(documents)
     names = tuple(dict.fromkeys(found.labels))
     models = _fitted(found, names, method)
@@ -138,12 +139,14 @@ def label_by_votes(
             f"a labelling function must vote on one of the {len(documents):,} documents"
             f"; all {len(found.names):,} abstain on all"
         )
+    # The truth, where there are labelled documents.
     judged = cast(labelled) if labelled else None
     truth = None
     if labelled:
         space = LabelSpace(names)
         targets, mask = space.targets(labelled)[0] > 0, space.target_mask(labelled)
         truth = targets, np.ones(targets.shape, bool) if mask is None else mask
+    # What every function and every label is worth.
     functions = tuple(_function_reports(found, names, models, judged, truth))
     f1 = {kind: _f1(names, judged, truth, found, kind) for kind in ("majority", method)}
     labels = tuple(

@@ -96,6 +96,7 @@ def _fit(
     conditional: bool,
 ) -> tuple[Array, Array, Array | None]:
     """Learn a head by Adam over all documents at once."""
+    # Parameters: the bias at the labels' log odds, the projection at the identity.
     adversarial, moved = kind == "adversarial", kind in MOVING
     size, count = data.source.shape[1], data.targets.shape[1]
     total = jnp.sum(data.rows)
@@ -125,6 +126,7 @@ def _fit(
         {name: jax.tree.map(lambda _, n=name: n, p) for name, p in params.items()},
     )
 
+    # The loss: source labels, decay, pseudo-labels, and the term of the kind.
     def loss(params: Any, step: Array) -> Array:
         features, others = data.source, data.target
         if moved:
@@ -154,6 +156,7 @@ def _fit(
             value += domain_loss(params[DOMAIN], read[0], read[1], data.rows)
         return value
 
+    # All steps of Adam in one scan.
     def step(carry: Any, number: Array) -> tuple[Any, None]:
         params, state = carry
         gradient = jax.grad(loss)(params, number)
@@ -231,6 +234,7 @@ def fit_adapted(
     def fit(data: _Data) -> tuple[Array, Array, Array | None]:
         return _fit(data, key, decay, weight, **options)
 
+    # Fit; self-training goes on with pseudo-labels of the target.
     weights, bias, projection = fit(data)
     if kind == "self" and weight > 0:
         prior = shrunk_prior(counted @ targets, counted.sum())
@@ -239,6 +243,7 @@ def fit_adapted(
             mask = weight * found.target_mask
             data = data._replace(pseudo=found.targets, mask=mask)
             weights, bias, _ = fit(data)
+    # The head in the vectors' own scale, with the target's prior if that is asked.
     if projection is not None:
         weights = projection @ weights
     if kind == "prior" and weight > 0:

@@ -50,6 +50,7 @@ def compile_row_step(
     mesh = make_mesh() if mesh is None else mesh
     whole, split = replicated_sharding(mesh), batch_sharding(mesh)
 
+    # Ids of rows go to every device, documents are split over them.
     def place_batch(batch: Mapping[str, Any]) -> Any:
         rows, batch = _parted(batch)
         if jax.process_count() > 1:
@@ -58,6 +59,7 @@ def compile_row_step(
             rows = jax.device_put(rows, whole)
         return rows, shard_batch(batch, mesh)
 
+    # The step as one program that uses up the state it is given.
     advance: Any = step.advance
     if spans_cpus(mesh):
         advance = per_device(advance, mesh, 5)
@@ -70,6 +72,7 @@ def compile_row_step(
         ),
         mesh.size,
     )
+    # What happens beside the step: write rows, settle them, join the table.
     jit = partial(jax.jit, out_shardings=whole)
     return CompiledStep(
         _runner(compiled, jit(step.write, donate_argnums=0), lambda tree: tree),

@@ -75,6 +75,7 @@ def fit_heads(
     Reference: Böhning and Lindsay, Monotonicity of quadratic-approximation algorithms,
         1988, for the bound.
     """
+    # A bound of the curvature that holds for all labels, inverted once.
     wide = _with_one(vectors)
     held = jnp.full(wide.shape[1], 1.0 / strength).at[-1].set(1.0 / BIAS_STRENGTH)
     most = jnp.max(weights, axis=1)
@@ -82,12 +83,14 @@ def fit_heads(
     if radius and smooth is not None:
         curvature += jnp.eye(wide.shape[1]) * jnp.sum(smooth) * radius**2 / 4
     inverse = jnp.linalg.inv(curvature)
+    # Start at the log odds of the labels.
     if start is None:
         count = jnp.sum(weights * targets, axis=0) + 0.5
         total = jnp.sum(jnp.broadcast_to(weights, targets.shape), axis=0) + 1.0
         start = jnp.zeros((wide.shape[1], targets.shape[1]))
         start = start.at[-1].set(jnp.log(count / total) - jnp.log1p(-count / total))
 
+    # How far a small change of the vectors moves the probabilities.
     def roughness(head: Array, fixed: Array, step: Array) -> Array:
         def logits(x: Array) -> Array:
             return _with_one(x) @ fixed
@@ -101,6 +104,7 @@ def fit_heads(
         assert smooth is not None
         return jnp.sum(apart * smooth)
 
+    # A step with Nesterov's momentum.
     def advance(
         state: tuple[Array, Array, Array], step: Array
     ) -> tuple[tuple[Array, Array, Array], None]:

@@ -147,11 +147,13 @@ def initialise(
     """
     if jax.distributed.is_initialized():
         return True
+    # The processes, as they are given or as a scheduler announces them.
     environment = os.environ if environment is None else environment
     found = (hosts or Hosts()).filled(environment)
     by = "" if found.is_given else scheduler(environment)
     if not found.is_given and not by:
         return False
+    # Join them.
     if found.is_given and found.process_id:
         _await_coordinator(found.coordinator, found.timeout)
     try:

@@ -102,6 +102,7 @@ def train_loop(
         ValueError: a number out of range, `metric` not among the metrics, or batches
             that end before `total_steps`.
     """
+    # Refuse arguments that contradict each other.
     _check_arguments(
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
@@ -117,11 +118,13 @@ def train_loop(
             f"the steps to trace, {profile.first} to {profile.last}, lie after the "
             f"run's last step, {total_steps}"
         )
+    # Begin, or go on from the newest checkpoint.
     run.start(state)
     del state  # placed as a copy; the first one may leave the devices
     at = run.at
     resumed_from = at.step
     stopped_early = interrupted = False
+    # Signals, display and trace are released however the loop ends.
     with (
         nullcontext(stop) if stop is not None else stop_on_signals() as stop,
         Display(total_steps, at.step, enabled=progress) as run.display,
@@ -135,6 +138,7 @@ def train_loop(
             if profile is not None and profile.first <= resumed_from:
                 run.display.say(f"no trace: step {profile.first} is already done")
         stack.callback(run.stop_trace, broken_off=True)
+        # Validate at an epoch's end, stop when asked to, take a step, save when due.
         while True:
             epoch_ends = at.step % steps_per_epoch == 0 or at.step == total_steps
             if epoch_ends and at.evaluated_step < at.step:
@@ -154,6 +158,7 @@ def train_loop(
             due = checkpoint_every is not None and at.step % checkpoint_every == 0
             if due and not epoch_ends:
                 run.save()
+        # Save the last state.
         run.save()
         run.stop_trace()
     run.finish()

@@ -108,6 +108,7 @@ def make_optimizer(
     Reference:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
     """
+    # Refuse numbers out of range.
     if not (math.isfinite(weight_decay) and weight_decay >= 0):
         raise ValueError(f"weight_decay must be at least 0; got {weight_decay}")
     if clip_norm is not None:
@@ -115,6 +116,7 @@ def make_optimizer(
     if body_learning_rate is not None:
         _check_positive("body_learning_rate", body_learning_rate)
 
+    # AdamW with its schedule, and the group of every parameter.
     def adamw(peak: float) -> optax.GradientTransformation:
         rate = make_schedule(
             peak,
@@ -139,6 +141,7 @@ def make_optimizer(
             lambda path, leaf: group(path, leaf) != "frozen", params
         )
 
+    # An optimizer for each group; a table's gradient is passed on to `RowAdamW`.
     head = adamw(learning_rate)
     body = head if body_learning_rate is None else adamw(body_learning_rate)
     groups = {"head": head, "body": body, "frozen": optax.set_to_zero()}
@@ -146,6 +149,7 @@ def make_optimizer(
         groups if is_table is None else groups | {"table": optax.identity()},
         lambda params: jax.tree_util.tree_map_with_path(group, params),
     )
+    # Clip by the norm of what is trained.
     if clip_norm is None:
         return grouped
     clip = optax.masked(optax.clip_by_global_norm(clip_norm), trainable)

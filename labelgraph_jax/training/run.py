@@ -274,6 +274,7 @@ class Run:
         """Validate, note the best, write the epoch down and save."""
         self.read_all()
         at = self.at
+        # Validate, with all parameters brought up to date.
         scores: dict[str, float] = {}
         if evaluate_fn is not None:
             self.state = self.compiled.settle(self.state)
@@ -286,6 +287,7 @@ class Run:
         loss = at.epoch_loss / max(at.epoch_documents, 1.0)
         epoch = math.ceil(at.step / steps_per_epoch)
         value = _selected(scores, metric) if evaluate_fn is not None else None
+        # Note the epoch: the best step, the history, the log and the terminal.
         if value is not None:
             at.note(value)
         at.evaluated_step = at.step

@@ -253,6 +253,7 @@ def fit_seeds(
     best_value = np.full(count, -np.inf)
     values: list[np.ndarray] = []
     losses: list[np.ndarray] = []
+    # One epoch of all runs at once; a loss that is not finite ends them.
     for number, rows in enumerate(orders, 1):
         states, loss = epoch(states, stacked, rows)
         losses.append(np.asarray(loss, np.float64))
@@ -262,6 +263,7 @@ def fit_seeds(
                 f"the loss is not finite in epoch {number}, runs {wrong} of seeds "
                 f"{[trials[run].seed for run in wrong]}"
             )
+        # Each run's parameters at its best epoch.
         if evaluate is None:
             continue
         values.append(np.asarray(evaluate(states.params), np.float64))
@@ -273,6 +275,7 @@ def fit_seeds(
         best_epoch = np.where(better, number, best_epoch)
     if not losses:
         raise ValueError("there must be at least one epoch; got none")
+    # Without validation the last epoch is kept.
     if evaluate is None:
         best, best_value = states.params, np.full(count, np.nan)
         best_epoch = np.full(count, len(losses))

@@ -161,6 +161,7 @@ def make_gradient(
         is a queue of documents (see `partners`), those of the batch that join it.
     """
 
+    # The loss of a batch, with frozen parameters held constant.
     def objective(
         params: Params, batch: Batch, key: jax.Array, *others: Any
     ) -> tuple[Any, tuple[LossSum, Partners | None]]:
@@ -171,6 +172,7 @@ def make_gradient(
             sums = loss_fn(held, batch, key)
         return sums[0], (sums, newest)
 
+    # Sums over micro-batches, for every task apart where gradients are balanced.
     balance = loss_fn if isinstance(loss_fn, BalancedObjective) else None
     if balance is None:
         sums = _in_parts(jax.grad(objective, has_aux=True), micro_batches)
@@ -185,10 +187,12 @@ def make_gradient(
         axis_name: str | None = None,
         queue: Partners | None = None,
     ) -> tuple[Params, Metrics, Partners | None]:
+        # A key of the step, and of the slice where a device has one.
         step_key = whole_key = jax.random.fold_in(key, step)
         if axis_name is not None:
             step_key = slice_key(step_key, jax.lax.axis_index(axis_name))
 
+        # Sums over the batch, and over all devices.
         gradient, ((loss_sum, weight_sum), newest) = sums(
             params, batch, step_key, queue, axis_name
         )
@@ -197,12 +201,14 @@ def make_gradient(
             gradient, loss_sum, weight_sum, examples = _sum_over(
                 axis_name, (gradient, loss_sum, weight_sum, examples)
             )
+        # Divide once, at the end.
         tiny = jnp.finfo(jnp.float32).tiny
         weight = jnp.maximum(weight_sum.astype(jnp.float32), tiny)
         gradient = jax.tree.map(
             lambda leaf: (leaf.astype(jnp.float32) / weight).astype(leaf.dtype),
             gradient,
         )
+        # Balance the tasks, and measure.
         if balance is not None:
             losses, first = (sums / weight for sums in loss_sum)
             gradient = balance.join(gradient, losses, first, params, whole_key)

@@ -253,10 +253,12 @@ class Graph:
 
         if self.source == "worth":
             return self.worth()
+        # The source is a saved graph, a run, or documents.
         path = Path(self.source)
         is_saved = path.suffix.lower() == ".npz"
         is_run = path.is_dir() and self.source not in corpus_names()
         is_run = is_run and not is_xmc_folder(path)
+        # Refuse options that have no effect on such a source, or a wrong value.
         if (is_saved or is_run) and self.settings() != Graph(source="").settings():
             raise ConfigError(
                 f"{self.source}: has its graph already; --initialisation, --tau, --p, "
@@ -266,6 +268,7 @@ class Graph:
             raise ConfigError(f"--out must end in .npz, got {self.out!r}")
         if self.edges < 0:
             raise ConfigError(f"--edges must not be negative, got {self.edges}")
+        # Read or build the graph, save and print it.
         if is_saved:
             found = saved_graph(path, strongest=self.edges)
         elif is_run:

@@ -73,6 +73,7 @@ class RulesMine:
         from labelgraph_jax.data.labels.label_rules import rule_lines
         from labelgraph_jax.runs.rules import mined_rules
 
+        # Refuse bounds that are out of range.
         if self.least_support < 1 or not self.least_expected > 0:
             raise ConfigError(
                 "--least-support must be at least 1 and --least-expected above 0, got "
@@ -82,6 +83,7 @@ class RulesMine:
             raise ConfigError(
                 f"--least-bound must lie between 0 and 1, got {self.least_bound:g}"
             )
+        # Mine, and say how much was found.
         corpus, mined = mined_rules(
             self.source,
             lambda: source_config(self.source, self.data_config),
@@ -107,6 +109,7 @@ class RulesMine:
                 if self.least_support >= 4
                 else "; no label goes with another"
             )
+        # Print the rules, or write them to a file under that sentence.
         if not self.out:
             text = "\n".join([*lines, f"# {sentence}"])
             return show(self, found, lambda _: write(text))

@@ -172,10 +172,12 @@ def notes_of(
     processes: Sequence[ProcessFacts], environment: Mapping[str, str]
 ) -> list[Finding]:
     """Return the findings that are worth knowing but stop no run."""
+    # Processes whose devices are simulated, or whose accelerator is idle.
     forced = [facts for facts in processes if facts.host_devices]
     count = forced[0].host_devices if forced else 0
     idle = [f for f in processes if f.accelerator and _wants_cpu(f)]
     there = _article(idle[0].accelerator) if idle else ""
+    # What is scarce, slow or unused.
     found = [
         *_scarce(processes),
         *_slow(processes),
@@ -195,6 +197,7 @@ def notes_of(
             "unset JAX_PLATFORMS to use it",
         ),
     ]
+    # A pod of an indexed job that runs alone may be meant to be one of many.
     in_indexed_job = bool(environment.get("JOB_COMPLETION_INDEX"))
     if len(processes) == 1 and in_indexed_job and not announced_workers(environment):
         found.append(

@@ -112,12 +112,14 @@ def examine(
     """
     if megabytes < 1:
         raise ValueError(f"--megabytes must be at least 1, got {megabytes}")
+    # Which process this is, by what it was told.
     environment = os.environ if environment is None else environment
     try:
         process = hosts.filled(environment).process_id or 0
     except HostsError as error:
         problem = Finding(str(error), how_to_start(environment, ""))
         return _alone(hosts, environment, workdir, hosts.process_id or 0, problem)
+    # Join the others, start the devices, and let them compute together.
     alone = partial(_alone, hosts, environment, workdir, process)
     limit = partial(_within, hosts.timeout, environment)
     try:

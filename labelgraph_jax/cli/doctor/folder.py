@@ -27,9 +27,11 @@ def examine_workdir(workdir: str) -> tuple[list[Finding], str]:
     Returns:
         Problems, and the holder of the directory.
     """
+    # A bucket is no folder.
     if "://" in workdir:
         what = f"--workdir {workdir}: must be a folder of a file system"
         return [Finding(what, "mount the bucket, with Cloud Storage FUSE for one")], ""
+    # Process zero writes a token there, and all others read it.
     path = Path(workdir)
     first = is_first()
     created = _absent_folders(path) if first else []
@@ -40,12 +42,14 @@ def examine_workdir(workdir: str) -> tuple[list[Finding], str]:
     if not first:
         trouble = "" if written else _read_token(path, token)
     troubles = [text for _, text in gather_json([token, trouble])]
+    # Note who uses the folder; remove what the check has made.
     held = gather_json((holder(path) or "") if first else "")[0]
     if first:
         with contextlib.suppress(OSError):
             (path / _token_name(token)).unlink(missing_ok=True)
             for folder in created:
                 folder.rmdir()
+    # What is wrong, and in which processes.
     hint = "name a folder that can be written"
     if len(troubles) > 1:
         hint = (

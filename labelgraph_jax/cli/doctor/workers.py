@@ -59,6 +59,7 @@ def _announcements(environment: Mapping[str, str]) -> list[Announced]:
     def named(name: str) -> int:
         return len([part for part in environment.get(name, "").split(",") if part])
 
+    # How runs are started on Slurm, in pods, and by hand.
     srun = "start it inside the job with `srun labelgraph ...`: once for every task"
     pods = (
         "in every pod set LABELGRAPH_COORDINATOR to HOST:PORT of pod 0, "
@@ -70,6 +71,7 @@ def _announcements(environment: Mapping[str, str]) -> list[Announced]:
         "--process-id 0 .. N - 1, or the variables LABELGRAPH_COORDINATOR, "
         "LABELGRAPH_PROCESSES and LABELGRAPH_PROCESS_ID"
     )
+    # How many processes each variable announces.
     slices = number("MEGASCALE_NUM_SLICES")
     addresses, names = named("TPU_PROCESS_ADDRESSES"), named("TPU_WORKER_HOSTNAMES")
     ours = pods if environment.get("JOB_COMPLETION_INDEX") else flags

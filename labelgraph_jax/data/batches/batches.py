@@ -295,6 +295,7 @@ def _fill_tokens(
     examples: Examples, rows: np.ndarray, count: int, shape: BatchShape
 ) -> Batch:
     """Token ids or vectors, and their mask, of `rows`, padded to `count` rows."""
+    # Empty arrays of the batch's shape.
     places = (count, shape.windows, shape.tokens)
     token_mask = np.zeros(places, bool)
     values = None
@@ -305,6 +306,7 @@ def _fill_tokens(
         tokens = np.full(places, examples.pad_id, np.int32)
     else:
         tokens = np.zeros((*places, examples.features), np.float32)
+    # Fill in the windows of every document, and mark what is real.
     for place, row in enumerate(rows):
         for w in range(int(examples.window_counts[row])):
             if store is None:
@@ -322,6 +324,7 @@ def _fill_tokens(
             if values is not None:
                 assert examples.token_values is not None
                 values[place, w, : len(content)] = examples.token_values[row][w]
+    # Without windows, the axis for them goes.
     name = "token_ids" if store is None else "token_vectors"
     batch = {name: tokens, "token_mask": token_mask}
     if values is not None:

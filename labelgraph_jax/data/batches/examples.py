@@ -62,6 +62,7 @@ class Examples:
     target_weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        # Documents: as many to read as there are targets.
         count = self.targets.shape[0]
         if self.windows is None and self.token_vectors is None:
             raise ValueError("examples need windows of token ids or token vectors")
@@ -70,6 +71,7 @@ class Examples:
                 "windows and targets must hold the same documents; got "
                 f"{len(self.windows)} and {count}"
             )
+        # Targets: sparse ones know every label, dense ones may have a mask.
         if self.target_mask is not None and self.target_mask.shape != (
             self.targets.shape
         ):
@@ -87,6 +89,7 @@ class Examples:
                 "sparse_targets say of every label whether a document has it: there "
                 "can be no target_mask beside them"
             )
+        # Values of tokens, and vectors: one item for each window.
         self._check_values()
         windows = int(self.window_counts.sum())
         if self.token_vectors is not None and len(self.token_vectors) != windows:

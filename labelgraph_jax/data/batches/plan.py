@@ -113,12 +113,14 @@ class BatchPlan:
         self._seed = seed
         self._sort = sort_by_length
         self._pool = pool_batches * batch_size
+        # How long documents are, and of how many windows.
         self._lengths = np.maximum(examples.lengths, 1)
         self._counts = np.maximum(examples.window_counts, 1)
         # Powers of two up to the longest document's own count.
         most = int(self._counts.max())
         powers = {min(1 << i, most) for i in range(most.bit_length() + 1)}
         self._window_buckets = np.asarray(sorted(powers))
+        # Lengths that batches are padded to: given, chosen, or the same for all.
         longest = int(self._lengths.max())
         padded = getattr(examples, "padded_to", None)
         if padded is not None:

@@ -23,6 +23,7 @@ def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
         DataError: fewer than two, or two of one name; a name with a slash in it; or a
             split that some have and others have not.
     """
+    # Names of corpora become tasks, and part of their labels' names.
     names = [corpus.name for corpus in corpora]
     if len(names) < 2:
         raise DataError(f"there must be two corpora or more to join; got {names}")
@@ -34,6 +35,7 @@ def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
                 "labels of joined corpora are called corpus/label, so a corpus must "
                 f"have no slash in its name; got {name!r}"
             )
+    # Every split: each corpus has it, or none does.
     splits = {}
     for split in ("train", "validation", "test"):
         given = [corpus.splits[split] for corpus in corpora]
@@ -48,6 +50,7 @@ def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
             for name, part in zip(names, given, strict=True)
             for document in part
         )
+    # All that names labels also names their corpus.
     return dataclasses.replace(
         Corpus.of_splits(JOIN.join(names), splits),
         label_descriptions={

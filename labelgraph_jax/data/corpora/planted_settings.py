@@ -47,6 +47,7 @@ class PlantedSpec:
     form: Literal["text", "features"] = "text"
 
     def __post_init__(self) -> None:
+        # Whole numbers, each at least its minimum.
         least = {"seed": 0, "validation": 0, "test": 0, "walk": 0, "labels": 2}
         for field in dataclasses.fields(self):
             value, name = getattr(self, field.name), field.name
@@ -55,6 +56,7 @@ class PlantedSpec:
                     f"planted: {name} must be at least {least.get(name, 1)}, "
                     f"got {value}"
                 )
+        # The graph of labels, and how frequent they are.
         if self.neighbours % 2 or self.neighbours < 2:
             raise DataError(
                 f"planted: neighbours must be even and 2 or more, got {self.neighbours}"
@@ -67,6 +69,7 @@ class PlantedSpec:
             raise DataError(
                 f"planted: exponent must lie in [0, 10), got {self.exponent}"
             )
+        # The words of documents, and their form.
         shares = (self.shared, self.noise)
         if min(shares) < 0 or not sum(shares) <= 1:
             raise DataError(

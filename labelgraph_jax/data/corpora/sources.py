@@ -110,6 +110,7 @@ def find_folder(
     """
     layouts = _layouts(source, protocol)
     named = data_dir or os.environ.get(ENVIRONMENT_VARIABLE)
+    # A local copy, where an option or the environment names its folder.
     if named:
         parent = Path(named).expanduser()
         if not parent.is_dir():
@@ -123,6 +124,7 @@ def find_folder(
                 f"corpus {source.name}: {folder} must hold {_described(layouts)}; "
                 f"got {_listing(folder)}"
             )
+    # A download, unless an earlier one is there.
     folder = downloads_dir / source.name
     reason = "its owner has it fetched by hand"
     if source.downloads and files_in(source, protocol, folder) is None:

@@ -99,11 +99,13 @@ def stdlib_docs() -> Corpus:
     Raises:
         DataError: a fresh interpreter could not read the docstrings.
     """
+    # Documents, which fall into splits by their text alone.
     subjects = read_subjects()
     documents = list(_documents(subjects))
     splits: dict[str, list[Document]] = {"train": [], "validation": [], "test": []}
     for document in documents:
         splits[_split_of(document.text)].append(document)
+    # Labels that are rare in training leave every split, then documents without any.
     counts = Counter(label for d in splits["train"] for label in d.labels)
     rare = {label for d in documents for label in d.labels} - {
         label for label, count in counts.items() if count >= MIN_TRAIN_DOCUMENTS
@@ -113,6 +115,7 @@ def stdlib_docs() -> Corpus:
         for name, split in splits.items()
     }
     kept = {name: tuple(d for d in split if d.labels) for name, split in kept.items()}
+    # The taxonomy of the labels that are left.
     labels = {label for split in kept.values() for d in split for label in d.labels}
     descriptions, parents = _taxonomy(subjects)
     return Corpus(

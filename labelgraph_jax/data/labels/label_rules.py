@@ -93,6 +93,7 @@ def parse_rule(line: str, where: str) -> Rule:
     Raises:
         DataError: it has another form; `where` is named.
     """
+    # A weight, which makes a rule soft.
     weight, rest = None, line
     if match := _WEIGHT.fullmatch(line):
         weight, rest = float(match[1]), match[2]
@@ -119,6 +120,7 @@ def parse_rule(line: str, where: str) -> Rule:
             continue
         parts.append(word)
         names.append(is_name)
+    # The kind, by the order of names and marks.
     shape = "".join(
         "n" if own else f" {p} " for p, own in zip(parts, names, strict=True)
     )
@@ -290,10 +292,12 @@ def mine_rules(
         least_bound: of an implication.
         least_expected: documents that would carry both labels of an exclusion.
     """
+    # How many documents have each label, and each pair of labels.
     count, together = sets.shape[0], (sets.T @ sets).tocsr()
     other = (held_out.T @ held_out).tocsr()
     own, own_other = together.diagonal(), other.diagonal()
     found: list[Mined] = []
+    # Implications: most documents of one label have the other, here and held out.
     pairs = together.tocoo()
     for a, b, both in zip(pairs.row, pairs.col, pairs.data, strict=True):
         if a == b or own[a] < least_support:
@@ -305,6 +309,7 @@ def mine_rules(
         if tried - held <= max(1.0, 2 * (1 - bound) * tried):
             rule = Rule("implies", (names[a],), names[b], float(bound))
             found.append(Mined(rule, float(own[a]), float(lift), held, tried))
+    # Exclusions: pairs that chance would bring together, and that no document has.
     order = np.argsort(-own, kind="stable")
     order = order[own[order] * own.max(initial=0) >= least_expected * count]
     for place, a in enumerate(order):

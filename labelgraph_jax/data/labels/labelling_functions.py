@@ -125,6 +125,7 @@ def read_rules(path: str | Path, *, allow_python: bool = False) -> Cast:
     """
     path = Path(path)
     kind = split_suffix(path)[0]
+    # A Python file, where that may be executed.
     if kind == ".py":
         if not allow_python:
             raise DataError(
@@ -136,12 +137,14 @@ def read_rules(path: str | Path, *, allow_python: bool = False) -> Cast:
             f"{path}: labelling functions must stand in a .jsonl or .py file, or names "
             f"of labels in a .jsonl or .tsv; got {kind or 'a name without suffix'}"
         )
+    # Names of labels: the words of a name are its rule.
     are_rules = kind in (".jsonl", ".ndjson") and any(
         "label" in fields for _, fields in read_objects(path)
     )
     if not are_rules:
         rules = [_of_name(label.name, str(path)) for label in read_new_labels(path)]
         return lambda documents: cast_rules(rules, documents)
+    # Rules, whose names must differ.
     rules = [
         _rule(fields, f"{path}:{number}", number)
         for number, fields in read_objects(path)
@@ -162,6 +165,7 @@ def _of_name(name: str, where: str) -> Rule:
 
 
 def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
+    # The label voted on, and the rule's name.
     for key in fields:
         if key not in _KEYS:
             raise DataError(f"{where}: a rule has {', '.join(_KEYS)}; got {shown(key)}")
@@ -170,6 +174,7 @@ def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
     label = check_string(fields["label"], where, "label")
     label = check_labels([label], where, "label")[0]
     name = check_name(fields.get("name", f"{label}:{number}"), where)
+    # What is looked for in a text.
     phrases = {
         key: tuple(
             as_phrase(text, where, key)
@@ -189,6 +194,7 @@ def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
         raise DataError(
             f"{where}: a rule must have any, all, not or regex; got {shown(fields)}"
         )
+    # What a match votes, and what no match does.
     votes = {}
     for key, default in (("vote", "for"), ("else", "abstain")):
         given = fields.get(key, default)
@@ -252,6 +258,7 @@ def cast_rules(rules: Sequence[Rule], documents: Sequence[Document]) -> Votes:
 
 
 def _python(path: Path) -> Cast:
+    # Run the file, whatever it raises.
     spec = importlib.util.spec_from_file_location("labelling_functions", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise DataError(f"{path}: no such file")
@@ -260,6 +267,7 @@ def _python(path: Path) -> Cast:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever a person's code raises
         raise DataError(f"{path}: cannot be executed; {error!r}") from None
+    # Its own public functions, without those it imports.
     functions = {
         name: function
         for name, function in vars(module).items()
@@ -270,6 +278,7 @@ def _python(path: Path) -> Cast:
     if not functions:
         raise DataError(f"{path}: must hold at least one function; got none")
 
+    # The votes on all documents, in a column for every function and label.
     def cast(documents: Sequence[Document]) -> Votes:
         columns: dict[tuple[str, str], int] = {}
         cells: dict[tuple[int, int], int] = {}
@@ -281,6 +290,7 @@ def _python(path: Path) -> Cast:
         votes = np.zeros((len(documents), len(columns)), np.int8)
         for place, vote in cells.items():
             votes[place] = vote
+        # A function of several labels names its columns after them too.
         alone = {
             name: sum(other == name for other, _ in columns) == 1 for name in functions
         }

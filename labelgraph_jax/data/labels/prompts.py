@@ -206,6 +206,7 @@ def read_answers(
 
 
 def _content(fields: dict[str, Any], where: str) -> dict[str, Any]:
+    # The text of the answer, as it was written down or as batch services write it.
     text = fields.get("answer")
     if text is None:
         if fields.get("error"):
@@ -222,6 +223,7 @@ def _content(fields: dict[str, Any], where: str) -> dict[str, Any]:
             raise DataError(f"{where}: the answer was cut off; allow it to be longer")
     if not isinstance(text, str) or not text.strip():
         raise DataError(f"{where}: the answer must be a text; got {shown(text)}")
+    # One JSON object, perhaps within a fence.
     fenced = _FENCE.fullmatch(text.strip())
     try:
         value = parse_json(fenced[1] if fenced else text, strictly=True)
@@ -234,6 +236,7 @@ def _content(fields: dict[str, Any], where: str) -> dict[str, Any]:
         raise DataError(
             f"{where}: the answer must be one JSON object; got {shown(value)}"
         )
+    # Nothing but a list of labels.
     if set(value) != {"labels"} or not isinstance(value["labels"], list):
         raise DataError(
             f'{where}: the answer must be {{"labels": [...]}}; got {shown(value)}'

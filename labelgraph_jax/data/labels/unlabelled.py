@@ -14,12 +14,14 @@ def set_unlabelled_apart(corpus: Corpus) -> Corpus:
     Raises:
         DataError: a split has no other document.
     """
+    # Documents whose labels are null, of every split.
     apart = {
         name: tuple(d for d in documents if not d.labelled)
         for name, documents in corpus.splits.items()
     }
     if not any(apart.values()):
         return corpus
+    # A split that has documents must keep some.
     labelled = {
         name: tuple(d for d in documents if d.labelled)
         for name, documents in corpus.splits.items()
@@ -30,6 +32,7 @@ def set_unlabelled_apart(corpus: Corpus) -> Corpus:
                 f"{corpus.name}: a {name} document must have labels; all of the "
                 f"{len(documents):,} have null"
             )
+    # Only those of the training split are learned from.
     notes = corpus.notes
     if left_out := len(apart["validation"]) + len(apart["test"]):
         words = counted(

@@ -37,6 +37,7 @@ def label_word_vectors(
     Raises:
         WordVectorError: the file is missing or malformed, or has no word of any label.
     """
+    # Look up the words of all labels at once, in every form.
     words = [WORD.findall(text) for text in texts]
     forms = {form: None for label in words for word in label for form in _forms(word)}
     if not forms:
@@ -50,6 +51,7 @@ def label_word_vectors(
     found = {
         form: vectors.table[row] for row, form in enumerate(forms) if vectors.found[row]
     }
+    # The mean of the words that are known; a label without any keeps zeros.
     means = np.zeros((len(texts), vectors.table.shape[1]), np.float32)
     unknown = []
     for row, label in enumerate(words):
@@ -66,6 +68,7 @@ def label_word_vectors(
             "their features start as zeros",
             stacklevel=2,
         )
+    # Scale to length one.
     norms = np.linalg.norm(means, axis=1, keepdims=True)
     return (means / np.maximum(norms, 1e-6)).astype(np.float32)
 

@@ -224,11 +224,13 @@ def find_delimiter(
     Raises:
         DataError: several readings are possible.
     """
+    # Marks that stand in the column, or blanks where there are none.
     marks = [mark for mark in DELIMITERS if any(mark in cell for cell in cells)]
     if not marks and blanks and any(len(cell.split()) > 1 for cell in cells):
         marks = [BLANK]
     if not marks:
         return ""
+    # By known labels: the mark whose parts are known most often.
     if known:
         scores = {
             mark: sum(
@@ -241,6 +243,7 @@ def find_delimiter(
         best = max(scores, key=lambda mark: scores[mark])
         if scores[best] > 0:
             return best
+    # The ";" of an HTML entity may divide labels or not.
     coded = next((c for c in cells if _ENTITY.search(c)), "") if ask else ""
     if ";" in marks and coded:
         raise DataError(
@@ -248,6 +251,7 @@ def find_delimiter(
             "it, whose ';' may divide labels or not: write the character itself, or "
             "say label_delimiter"
         )
+    # Of several marks the one whose names hold the others, where that is clear.
     if len(marks) > 1:
         in_names = {mark: _others_in_names(counts, mark, marks) for mark in marks}
         outer, second, *_ = sorted(marks, key=lambda mark: -in_names[mark])
@@ -261,6 +265,7 @@ def find_delimiter(
                 f"{other!r}; say which with label_delimiter"
             )
         return outer
+    # One mark: refuse it where its fields may just as well be whole names.
     mark = marks[0]
     tight = mark in "|;" or (mark == "," and any(re.search(r",\S", c) for c in cells))
     bound = _bound(counts, mark)

@@ -34,6 +34,7 @@ def read_matrix(path: Path, *, what: str, increasing: bool) -> sparse.csr_array:
     """
     if split_suffix(path)[0] == ".npz" or path.suffix.lower() == ".npz":
         return _read_npz(path, what)
+    # The header: how many rows and columns.
     lines = read_lines(path, keep_blank=True)
     number, first = next(lines, (1, ""))
     header = header_of(first, 2)
@@ -48,6 +49,7 @@ def read_matrix(path: Path, *, what: str, increasing: bool) -> sparse.csr_array:
             f"{path}:{number}: the columns of the header must be from 1 to "
             f"{_LARGEST:,}; got {shown(first)}"
         )
+    # A row of pairs on every line.
     ids: list[np.ndarray] = []
     values: list[np.ndarray] = []
     for number, line in lines:
@@ -106,6 +108,7 @@ _KINDS = {"indptr": "iu", "indices": "iu", "shape": "iu", "data": "biuf"}
 def _checked_csr(
     path: Path, held: dict[str, np.ndarray], what: str
 ) -> sparse.csr_array:
+    # The arrays that scipy writes for a matrix of rows, and their types.
     missing = [name for name in _NPZ if name not in held]
     if missing:
         raise DataError(
@@ -123,6 +126,7 @@ def _checked_csr(
         if found.kind not in kinds:
             wanted = "numbers" if name == "data" else "whole numbers"
             raise DataError(f"{path}: {name} must be {wanted}; it is {found}")
+    # The shape, and where rows begin.
     shape = tuple(int(size) for size in held["shape"].ravel())
     indptr, ids, values = (held[name] for name in _NPZ[:3])
     # Unsigned numbers have no negative differences.
@@ -139,6 +143,7 @@ def _checked_csr(
     if not rows_fit:
         raise DataError(f"{path}: its shape, indptr, indices and data do not fit")
 
+    # Every id in range and once in its row, every value finite.
     def row_of(place: int) -> int:
         return int(np.searchsorted(indptr, place, side="right"))
 

@@ -86,7 +86,7 @@ def settle(
     text = _text_column(rows, content, options, trained, by_name, is_table)
     id_column = by_name.get("id", "")
     tasks = by_name.get(TASKS_NAME) if rows.nested else None
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # of the label columns
     if labels != "ignored":
         taken = {*text_names(text, rows.header), id_column, tasks}
         rest = tuple(
@@ -98,9 +98,9 @@ def settle(
             f"{rows.name}: column {both[0]!r} holds the labels and must be no part of "
             f"the text; got text_column {text!r}"
         )
-    every = [row for _, found in parts_read for row in found]
-    style: str = ""
-    delimiter = options.label_delimiter
+    every = [row for _, found in parts_read for row in found]  # of all shards
+    style: str = ""  # how those columns hold labels
+    delimiter = options.label_delimiter  # what stands between labels
     if names:
         style = _style(rows, every, names, options, trained)
         if style == "flags" and len(trained.label_columns) > 1 and not rows.keyed:
@@ -218,6 +218,7 @@ def _label_columns(
     labels: Mode,
     tasks: str | None,
 ) -> tuple[str, ...]:
+    # Named now, named in training, or called as label columns are called.
     header = rows.header
     if options.label_columns and not (
         rows.keyed and set(options.label_columns).isdisjoint(header)
@@ -271,6 +272,7 @@ def _style(
     values = (rows.getter(name)(row) for name in names for _, row in content)
     given = [v for v in values if v is not None and v is not ABSENT]
     is_coded = len(names) == 1 and names[0] in rows.classes
+    # Columns named after labels, not one column of labels: flags, or names.
     if not is_coded and (len(names) > 1 or names[0].lower() not in LABEL_NAMES):
         texts = [v for v in given if isinstance(v, str) and v.strip()]
         listed = any(isinstance(v, (list, Mapping)) for v in given)
@@ -358,6 +360,7 @@ def _check_numbered(rows: Rows, content: Sequence[tuple[int, list[str]]]) -> Non
     Raises:
         DataError: the message says how either is read.
     """
+    # Compare the first row, which may be a header, with the others.
     if not 2 <= len(rows.header) <= len(NUMBERED) or rows.header[-1] != "text":
         return
     (number, first), others = content[0], [row for _, row in content[1:]]

@@ -57,12 +57,14 @@ def parse_pairs(
         DataError: a malformed pair, an id out of range, twice or out of order, or a
             value that is no finite number.
     """
+    # Pairs throughout, or the first that is none.
     if not _PAIRS.fullmatch(text):
         wrong = next(p for p in text.split() if not _PAIR.fullmatch(p))
         raise DataError(
             f"{where}: must be pairs `{what}:value` between blanks, the {what} a whole "
             f"number from 0; got {shown(wrong)}"
         )
+    # Ids and values; an id beyond 64 bits is refused as one out of range.
     numbers = text.replace(":", " ").split()
     try:
         values = np.array(numbers[1::2], np.float64)
@@ -75,6 +77,7 @@ def parse_pairs(
         ids = np.array(numbers[::2], np.int64)
     except (ValueError, OverflowError):
         ids = np.full(len(values), _LARGEST + 1)
+    # Values are finite, ids in range and in order.
     pairs = text.split()
     finite = np.abs(values) <= np.finfo(np.float32).max
     if not finite.all():
@@ -140,6 +143,7 @@ def labelled_rows(
     seen = wrong = 0
     for number, line in lines:
         where = f"{name}:{number}"
+        # The header, which a bag-of-words file must have.
         if number == 1:
             header = header_of(line, 3)
             if header is not None:
@@ -150,11 +154,13 @@ def labelled_rows(
                     "features labels`, as the Extreme Classification Repository "
                     f"writes it (a LIBSVM file is called .svm); got {shown(line)}"
                 )
+        # Blank lines may end a file, and stand nowhere else.
         if header is not None and len(documents) == header[0] and not line.strip():
             continue  # a blank line after the last row
         if header is None and not line.strip():
             seen += 1
             continue
+        # A document, or what is wrong with its line.
         try:
             if seen:
                 raise DataError(
@@ -165,6 +171,7 @@ def labelled_rows(
         except DataError as error:
             wrong += 1
             complain(error)
+    # As many rows as the header says, and at least one.
     if header is not None and not wrong:
         check_row_count(name, header[0], len(documents))
     if not documents and not wrong:

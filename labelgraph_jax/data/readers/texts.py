@@ -243,6 +243,7 @@ def _read(
     tables: list[tuple[Rows, list[NumberedRow]]] = []
     format, labels = request.format, request.labels
     for name, source, lines in sources:
+        # The first line with content may show that a file is fastText's.
         ahead: list[Line] = []
         while format != "parquet" and not (ahead and ahead[-1][1].strip()):
             if (line := next(lines, None)) is None:
@@ -250,11 +251,13 @@ def _read(
             ahead.append(line)
         if format in (*LINES, "tsv") and ahead and ahead[-1][1].startswith(_PREFIX):
             format = "fasttext"
+        # The blank lines before it count only where a line may be a blank document.
         if format in ("csv", "json", "fasttext") or (
             format in ("tsv", "jsonl") and labels != "ignored"
         ):
             ahead = ahead[-1:]
         lines = itertools.chain(ahead, lines)
+        # Tables wait for the layout of all shards; others give documents at once.
         if format in FORMATS.values():
             path = source if isinstance(source, Path) else Path(name)
             rows = _rows(path, format, lines, request)
@@ -271,6 +274,7 @@ def _read(
             found += _lines_of_text(lines, name, format, request)
     if not tables:
         return found, Layout(format=format, encoding=request.options.encoding)
+    # Settle the layout, and read the tables by it.
     settled = settle(
         tables,
         request.options,

@@ -89,6 +89,7 @@ def _matrix_corpus(folder: Path) -> Corpus:
             f"{folder}: a folder must hold train.txt, or trn.json and lbl.json, or "
             f"trn_X_Y.txt or Y.trn.npz beside trn_X.txt or X.trn.txt; it holds {listed}"
         )
+    # Names of the labels; numbers stand for them where there are none.
     known = _label_names(folder)
     notes: list[str] = []
     names: list[str] | None = None
@@ -105,6 +106,7 @@ def _matrix_corpus(folder: Path) -> Corpus:
         notes.append(
             f"no names of labels ({', '.join(LABEL_FILES)}): numbers in their place"
         )
+    # Every split: a label matrix, and a document for each of its rows.
     splits: dict[str, tuple[Document, ...]] = {}
     for split, short in _SPLITS.items():
         path = _labels_of(folder, short)
@@ -161,6 +163,7 @@ def _label_names(folder: Path) -> tuple[Path, list[str]] | None:
 
 def _rows(folder: Path, short: str, notes: list[str]) -> list[Document]:
     """The documents of a split, without labels."""
+    # Texts, where the folder has them.
     text = find_file(folder, f"{short}_X.txt", f"X.{short}.txt")
     matrix = find_file(folder, f"{short}_X_Xf.txt", f"X.{short}.npz")
     if text is not None:
@@ -172,6 +175,7 @@ def _rows(folder: Path, short: str, notes: list[str]) -> list[Document]:
             )
             for n, line in read_lines(text)
         ]
+    # Else features, a row for each document.
     if matrix is None:
         raise DataError(
             f"{folder}: must hold the documents of {_labels_of(folder, short)}: "

@@ -314,6 +314,7 @@ def _column(
     distinct: list[object], codes: np.ndarray, name: str, lines: np.ndarray, column: str
 ) -> _Column:
     """The fields of a column as numbers where they all are, else as texts or lists."""
+    # Read every distinct field; the first that cannot be read refuses the column.
     listed = any(isinstance(value, tuple) for value in distinct)
     read: list[Any] = []
     kinds = [_items(value) for value in distinct if listed and value]
@@ -333,8 +334,10 @@ def _column(
                 refused=f"{name}:{line}: column {column!r} must hold {must}; got "
                 f"{shown(value)}",
             )
+    # Lists of one kind.
     if listed:
         return _Column(_objects(_alike(read))[codes])
+    # Numbers, and the texts beside them where these say more.
     numbers: list[Any] = [field_number(field) for field in read]
     if None not in numbers:
         texts = None

@@ -119,6 +119,7 @@ def _binary(table: Table, name: str, positive: str, learned: Learned) -> Target:
     verbatim = learned.verbatim
     counts = _counts(table, name, verbatim)
     strays = tuple(filter(counts.__contains__, learned.strays))
+    # A positive value that was named stands against all others.
     if positive:
         positive = positive if verbatim else category_name(positive)
         if positive not in counts:
@@ -128,6 +129,7 @@ def _binary(table: Table, name: str, positive: str, learned: Learned) -> Target:
             )
         values = "", positive
         return Target(name, "binary", values, verbatim=verbatim)
+    # Else there are two values, without strays, and without -1 beside 0 and 1.
     for stray in strays if len(counts) > 2 else ():
         del counts[stray]
     if {"0", "1"} <= counts.keys():
@@ -141,6 +143,7 @@ def _binary(table: Table, name: str, positive: str, learned: Learned) -> Target:
             f"--task '{name}=binary[{counts.most_common(1)[0][0]}]'; or it is "
             f"{other}. {_most_frequent(counts)}"
         )
+    # Negative and positive value in order; a single one has its opposite.
     if len(counts) < 2:
         only = next(iter(counts), "1")
         values = _OTHERS.get(only.lower(), ""), only

@@ -124,6 +124,7 @@ class TableSchema:
             DataError: no such column; a column in both lists; a text in a numeric
                 column; lists in a categorical one; no column is left.
         """
+        # Columns that are named must be there, and be of one sort.
         for name in (*categorical, *numeric):
             table.column(name)
         both = set(categorical) & set(numeric)
@@ -136,6 +137,7 @@ class TableSchema:
         dropped: dict[str, str] = {}
         remarks: list[str] = []
         limits = min_count, max_categories
+        # Each column: lists, numbers, names, words of texts, or why it is left out.
         for name, values in table.columns.items():
             if name in table.unreadable:
                 reason = table.unreadable[name]

@@ -87,12 +87,14 @@ def export_model(
         WorkdirError: no finished run stands there.
         DataError: the documents cannot be read.
     """
+    # A run over a table has an export of its own.
     target = Path(out)
     _require_free(target)
     place = Workdir.existing(workdir)
     if place.is_table:
         fill = table_export(place, data=data, reading=reading, limit=limit, say=say)
         return _written(target, fill)
+    # The model, and the documents on which its export is compared.
     results = place.results()
     model = load_model(workdir)
     require_exportable(model)
@@ -101,11 +103,13 @@ def export_model(
     )
     if not documents:
         raise ExportError(f"{split}: has no document to compare the export on")
+    # The program, for the platforms it lowers for.
     say("tracing and lowering the model")
     program = export_program(model)
     for platform, reason in program.refused.items():
         say(f"it does not lower for {platform}: {reason}")
 
+    # What the folder holds: the model, the comparison, and a card of both.
     def fill_texts(folder: Path) -> dict[str, Any]:
         write_model(folder, model, program)
         compared = counted(limit or len(documents), "document")

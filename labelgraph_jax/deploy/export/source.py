@@ -55,6 +55,7 @@ def self_contained(roots: Sequence[tuple[str, str]], head: str = HEAD) -> str:
     Raises:
         ExportError: two modules define one name, which one file cannot hold.
     """
+    # Follow names from the roots through the modules of the package.
     modules: dict[str, _Module] = {}
     wanted: dict[str, set[str]] = {}
     before: dict[str, set[str]] = {}
@@ -77,6 +78,7 @@ def self_contained(roots: Sequence[tuple[str, str]], head: str = HEAD) -> str:
                 before[place].add(source)
             elif statement:
                 outside.add(statement)
+    # Write modules after those they import, names in the order of their files.
     owners: dict[str, str] = {}
     parts = [head, "from __future__ import annotations", "\n".join(sorted(outside))]
     for place in graphlib.TopologicalSorter(before).static_order():

@@ -73,16 +73,19 @@ def table_export(
         ExportError: it lowers for no platform, or there is no row to compare on.
         WorkdirError, DataError: as `export_model`.
     """
+    # The model, and the rows on which its export is compared.
     results = place.results()
     model = load_table(place.path)
     name, table = rows_of_run(model, data, reading)
     if limit and limit < len(table):
         table = table.select(np.linspace(0, len(table) - 1, limit).astype(int))
+    # The program, for the platforms it lowers for.
     say("tracing and lowering the model")
     program = table_program(model)
     for platform, reason in program.refused.items():
         say(f"it does not lower for {platform}: {reason}")
 
+    # What the folder holds: the model, a manifest with the comparison, and a card.
     def fill(folder: Path) -> dict[str, Any]:
         write_table_model(folder, model, program)
         say(f"comparing it with predict on {counted(len(table), 'row')}")

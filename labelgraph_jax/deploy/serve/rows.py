@@ -56,6 +56,7 @@ class RowScorer:
     @property
     def about(self) -> dict[str, Any]:
         """Facts of /model: tasks with their decisions, columns, test metrics."""
+        # What the model is: tasks with their decisions, and columns.
         model = self.model
         rules = {
             target.name: rule_of(model.rules, target).summary()
@@ -82,6 +83,7 @@ class RowScorer:
             "data": None,
             "metrics": None,
         }
+        # How it did on the test split, where results are kept.
         try:
             results = model.workdir.results()
         except WorkdirError:

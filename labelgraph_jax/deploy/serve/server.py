@@ -118,6 +118,7 @@ def _run(
     from labelgraph_jax.deploy.serve.service import Service
     from labelgraph_jax.deploy.serve.versions import Reloader
 
+    # The service, what reloads it, and the application around it.
     Compilations.listen()
     metrics = Metrics()
     service = Service(lambda: load(place.path), limits, metrics, say)
@@ -195,6 +196,7 @@ def _run(
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
+    # Serve until stopped, with threads that switch often.
     server = Server(config)
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -205,6 +207,7 @@ def _run(
         # A thread that is known to be stuck is not waited for.
         stuck = isinstance(service.failure, WorkerError)
         ended = service.stop(0.1 if stuck else 5.0)
+    # The exit code: 0 where everything was answered.
     if isinstance(service.failure, WorkerError):
         say(f"error: {service.failure}: the service ends, to be started anew")
         return 1, ended

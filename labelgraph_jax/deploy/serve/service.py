@@ -180,12 +180,14 @@ class Service:
                 not read.
         """
         assert self._loop is not None
+        # One job for all texts of a request.
         if not texts:
             return []
         job = Job(texts, asked, self._loop.create_future(), [None] * len(texts))
         job.left = len(texts)
         job.scorer = self.scorer
         job.what = "text" if self.scorer is None else self.scorer.what
+        # Queue it, where there is room.
         with self._changed:
             if self._stopped or self._waiting + len(texts) > self.limits.max_queue:
                 raise RefusedError(
@@ -199,6 +201,7 @@ class Service:
             self._inbox.append(job)
             self._changed.notify_all()
         self._jobs.add(job)
+        # Wait for its rows, but no longer than the limit.
         try:
             async with asyncio.timeout(self.limits.timeout):
                 await job.future

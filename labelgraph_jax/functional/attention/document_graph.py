@@ -117,6 +117,7 @@ def document_graph_scores(
     Classification", ACL 2021; theirs are convolutions, over co-occurrence and over a
     matrix that is made of the document's label vectors.
     """
+    # Check shapes; parameters in float32.
     check_axes(
         tokens=(tokens, "B S D"),
         mask=(mask, "B S"),
@@ -133,6 +134,7 @@ def document_graph_scores(
         for x in (kernel, receiver_vector, sender_vector, scale, outputs)
     )
 
+    # One document: what every label reads, and what its neighbours read.
     def score(document: tuple[Array, Array]) -> Float[Array, " N"]:
         words, real = document
         read = label_documents(words[None], real[None], queries)[0]
@@ -152,6 +154,7 @@ def document_graph_scores(
         message = jnp.tanh(gathered.mean(axis=1))
         return jnp.sum((read + scale * message) * outputs, axis=-1)
 
+    # As many documents at once as their widest array leaves within CELLS.
     heads, unknown = kernel.shape[1], is_symbolic_dim(tokens.shape[1])
     at_once = None
     if not unknown and not is_symbolic_dim(tokens.shape[0]):

@@ -288,6 +288,7 @@ def _attend(
     role, edges = neighbours.role, neighbours.edges
     edge_factors = neighbours.edge_factors
     dropout_rate, return_attention, method, free_bytes, key = options
+    # Refuse arguments that do not fit together.
     check_shapes(
         nodes,
         {"kernel": kernel},
@@ -303,6 +304,7 @@ def _attend(
         raise ValueError("role 'additive' must be given edge_weights, got None")
     check_dropout(dropout_rate, key)
 
+    # Choose the method by what is given and asked for.
     matrices = neighbours.matrices
     chosen = choose_method(
         method,
@@ -324,8 +326,10 @@ def _attend(
     def bend(scores: Float[Array, "*edges"]) -> Float[Array, "*edges"]:
         return scores if is_relu else jax.nn.leaky_relu(scores, negative_slope)
 
+    # [N, H, F]: projected labels, and the two halves of every score.
     projected = jnp.einsum("nd,dhf->nhf", nodes, kernel)
     halves = score_halves(projected, receiver_vector, sender_vector)
+    # Complete: every label receives from every label, without a matrix of weights.
     if chosen == "complete":
         receivers, senders = (half.T for half in halves)
         if is_relu:
@@ -333,6 +337,7 @@ def _attend(
         return complete_attention(
             receivers, senders, projected, negative_slope, edge_factors
         )
+    # Sparse: a score for every listed edge.
     if chosen == "sparse":
         assert edges is not None
         scores = bend(edge_scores(*halves, edges))
@@ -341,6 +346,7 @@ def _attend(
         shares = drop_weights(shares, dropout_rate, key)
         return gather_edges(shares, projected, edges.receivers, edges.senders)
 
+    # Dense or blocked: rows of the attention matrix, all at once or in blocks.
     def attend(
         scores: Float[Array, "H R N"], rows: dict[str, Array]
     ) -> Float[Array, "H R N"]:

@@ -112,6 +112,7 @@ def check_neighbours(
         "edge_weights": edge_weights,
         "edge_bias": edge_bias,
     }
+    # Who receives from whom is said once, with what the role needs.
     if edges is not None:
         others = matrices | {"edge_bias": None, "edge_factors": edge_factors}
         for name, other in others.items():
@@ -125,6 +126,7 @@ def check_neighbours(
         _check_factors(labels, role, edge_weights, edge_factors, factor_role)
     elif role in ("multiplicative", "fixed") and edge_weights is None:
         raise ValueError(f"role {role!r} must be given edge_weights, got None")
+    # Shapes: a bias for every listed edge, or matrices over all labels.
     if edge_bias is not None and role != "additive":
         raise ValueError(f"edge_bias must come with role 'additive', got {role!r}")
     if edges is not None:
@@ -253,6 +255,7 @@ def choose_method(
     methods = get_args(AttentionMethod)
     if method not in methods:
         raise ValueError(f"method must be one of {', '.join(methods)}, got {method!r}")
+    # What a call may ask for, in the words of a refusal.
     matrix = "an adjacency, edge weights or an edge bias as a matrix"
     listed, unlisted = "a list of edges", "a graph that is no list of edges"
     weights = "return_attention, as it never makes the attention matrix"
@@ -269,6 +272,7 @@ def choose_method(
         dropout: dropout_rate > 0,
         slope: not 0.0 <= negative_slope <= 1.0,
     }
+    # What each method cannot do.
     unable = {
         "dense": [listed],
         "complete": [matrix, listed, weights, dropout, slope],
@@ -280,6 +284,7 @@ def choose_method(
         for name, reasons in unable.items()
     }
     able = [name for name, reasons in refused.items() if not reasons]
+    # Refuse a method that cannot do what was asked, and name those that can.
     if method != "auto" and refused[method]:
         raise ValueError(
             f"method {method!r} cannot do {' and '.join(refused[method])}; "
@@ -287,6 +292,7 @@ def choose_method(
         )
     if not able:
         raise ValueError(f"no method can do both {listed} and {weights}")
+    # Choose, and check that it fits into the free memory.
     chosen = method if method != "auto" else _best(able, sizes, rank, free_bytes)
     if free_bytes is not None:
         check_fits(chosen, able, sizes, free_bytes)

@@ -102,6 +102,7 @@ def receiver_attention(
         ValueError: another form, shapes that do not fit together, or a receiver that is
             known and no label.
     """
+    # Refuse unknown forms and wrong shapes.
     if form not in ("gat", "gatv2", "relu"):
         raise ValueError(f"form must be gat, gatv2 or relu, got {form!r}")
     bias_axes = "N N" if edges is None else "E"
@@ -114,6 +115,7 @@ def receiver_attention(
     )
     _check_receivers(receivers, scores.shape[2])
     scores = jnp.asarray(scores, jnp.float32)
+    # The receivers' rows of all that weighs edges: matrices, lists or factors.
     rows: dict[str, Array] = {}
     matrices: dict[str, Array | None] = {
         "edge_weights": edge_weights,
@@ -130,6 +132,7 @@ def receiver_attention(
     if edge_factors is not None:
         factors = (jnp.asarray(edge_factors[0])[receivers], edge_factors[1])
         rows["edge_weights"] = factor_weights(factors)
+    # Attention weights of these rows alone.
     if form == "gat":
         scores = jax.nn.leaky_relu(scores, negative_slope)
     return attention_rows("relu" if form == "relu" else "softmax", role, scores, **rows)

@@ -89,6 +89,7 @@ def count_cuts(
     scores, truth = np.asarray(probabilities), np.asarray(targets) > 0
     _check_shapes(scores, truth, np.asarray(label_counts), target_mask)
     check_targets(targets, target_mask)
+    # Cells that are not annotated score 0 and are not true.
     if target_mask is not None:
         truth = truth & target_mask
         scores = np.where(target_mask, scores, 0).astype(scores.dtype)
@@ -96,6 +97,7 @@ def count_cuts(
         raise ValueError("scores must be probabilities in [0, 1]")
     if not truth.any():
         raise ValueError("thresholds are fitted on positives: there is none")
+    # Documents in blocks, drawn at random.
     documents, labels = scores.shape
     blocks = min(BLOCKS, documents)
     block = np.random.default_rng((seed, 0)).permutation(documents) % blocks
@@ -109,6 +111,7 @@ def count_cuts(
     cut = np.clip(place + 1e-9, 0, len(cuts) - 1).astype(np.int64)
     cell = (block[row] * labels + column) * len(cuts) + cut
 
+    # [blocks, N, cuts]: cells at every cut or above it.
     def table(weights: np.ndarray | None) -> np.ndarray:
         size = blocks * labels * len(cuts)
         counted = np.bincount(cell, weights, minlength=size)
@@ -117,6 +120,7 @@ def count_cuts(
             at[..., ::-1].cumsum(-1, dtype=np.float32)[..., ::-1]
         )
 
+    # Positives in every block, and how rare labels are in training.
     true_row, true_column = np.nonzero(truth)
     positives = (
         np.bincount(block[true_row] * labels + true_column, minlength=blocks * labels)

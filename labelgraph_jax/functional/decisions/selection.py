@@ -106,6 +106,7 @@ def simplest_rule(
         ValueError: shapes differ, there is no document, or an annotated target is NaN
             or outside 0..1.
     """
+    # Check shapes; unknown cells are neither true nor decided.
     check_axes(
         targets=(targets, "M N"),
         target_mask=(target_mask, "M N"),
@@ -116,12 +117,14 @@ def simplest_rule(
     truth = np.asarray(targets) > 0
     if target_mask is not None:
         truth = truth & target_mask
+    # The same resamples for all rules, so that they are compared in pairs.
     draws = document_draws(len(truth), RESAMPLES, seed=seed)
     if metric == "mean_f1":
         groups = min(MOST_GROUPS, len(truth))
         group_draws = document_draws(groups, RESAMPLES, seed=seed)
     report: dict[str, dict[str, Any]] = {}
     chosen, best = "", np.zeros(RESAMPLES)
+    # Every rule on the resamples, against the best of the simpler ones.
     for rule, decided in decisions.items():
         if target_mask is not None:
             decided = decided & target_mask
@@ -139,6 +142,7 @@ def simplest_rule(
             else 0.0,
             "better": better,
         }
+        # A richer rule must be better with confidence.
         if better is None or better >= confidence:
             chosen, best = rule, resampled
     return chosen, report

@@ -63,12 +63,14 @@ def slice_loss(
         ValueError: an array is not one number per label, or the loss lacks the counts
             that it weighs by.
     """
+    # Unwrap partial losses into one function and its keywords.
     keywords = dict(options)
     while isinstance(loss, partial):
         if loss.args:
             raise ValueError("a loss that is cut by labels takes keywords alone")
         keywords = {**loss.keywords, **keywords}
         loss = loss.func
+    # Keywords with a value for every label are cut with the labels.
     of_labels: dict[str, Array] = {}
     plain: dict[str, Any] = {}
     for name, value in keywords.items():
@@ -81,6 +83,7 @@ def slice_loss(
                 f"{name} must be one number per label, got the shape "
                 f"{np.shape(value)} for {labels} labels"
             )
+    # What a balanced loss computes over all labels, once and before the cut.
     of_documents: dict[str, Array] = {}
     if loss in (class_balanced_loss, distribution_balanced_loss):
         if "counts" not in of_labels:

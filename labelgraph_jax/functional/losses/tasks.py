@@ -133,6 +133,7 @@ def task_loss_sums(
             does not fit; an annotated target is NaN or, but for squared tasks, outside
             0..1 (seen only where it is known, so not under `jit`).
     """
+    # Check shapes and targets.
     given = targets
     outputs = jnp.asarray(outputs, jnp.float32)
     targets = jnp.asarray(targets).astype(jnp.float32)
@@ -148,6 +149,7 @@ def task_loss_sums(
         example_mask=(example_mask, "B"),
     )
     check_task_targets(given, tasks, target_mask, example_mask)
+    # Cells that count: annotated ones, in real rows.
     mask = jnp.ones(outputs.shape, bool)
     if target_mask is not None:
         mask &= jnp.asarray(target_mask, bool)
@@ -158,6 +160,7 @@ def task_loss_sums(
     targets = jnp.where(mask, targets, 0.0)
     if positive_weight is not None:
         positive_weight = jnp.asarray(positive_weight, jnp.float32)
+    # The loss of each task, summed over rows.
     losses, weights = [], []
     for task, columns in zip(tasks, slices, strict=True):
         loss, weight = _row_losses(

@@ -145,7 +145,7 @@ def _loss_and_gradient(
 
     def add(chunk: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
         loss_sum, weight_sum, to_documents, to_labels, to_bias = carry
-        piece = layout.take(labels, chunk)
+        piece = layout.take(labels, chunk)  # [C, D]
         (loss, weight), to_logits = jax.value_and_grad(
             lambda logits: _cells_loss(spec, logits, constants, chunk), has_aux=True
         )(layout.scores(silenced, labels, bias, chunk))
@@ -339,7 +339,7 @@ def _decision_counts(
         chunk: Array, state: tuple[DecisionCounts, Array]
     ) -> tuple[DecisionCounts, Array]:
         totals, unknown = state
-        logits = layout.scores(documents, labels, bias, chunk)
+        logits = layout.scores(documents, labels, bias, chunk)  # [B, C]
         unknown |= (jnp.isnan(logits) & mask[:, None]).any()
         decided = jax.nn.sigmoid(logits) >= layout.take(cutoffs, chunk)
         decided &= mask[:, None]

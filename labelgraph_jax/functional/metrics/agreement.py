@@ -226,6 +226,7 @@ def krippendorff_alpha(
     Reference: Krippendorff, Content Analysis, 1980; 2011 for its computation. nltk
         gives 1 where all values are one.
     """
+    # Check shapes and ranges.
     check_axes(
         values=(values, "A M"), distances=(distances, "K K"), draws=(draws, "R M")
     )
@@ -237,22 +238,26 @@ def krippendorff_alpha(
             f"values must be rows of distances, -1 to {len(far) - 1}, got "
             f"{rows.min()} to {rows.max()}"
         )
+    # Documents count that have two annotators or more.
     documents = rows.shape[1]
     known = rows >= 0
     raters = known.sum(axis=0)
     used = raters > 1
+    # Observed disagreement of every document, over its pairs of annotators.
     disagreed = np.zeros(documents)
     for i in range(len(rows)):
         for j in range(i):
             both = known[i] & known[j]
             disagreed[both] += 2 * far[rows[i, both], rows[j, both]]
     disagreed = np.where(used, disagreed / (raters - 1).clip(1), 0.0)
+    # How often each value stands in each draw of documents.
     times = np.ones((1, documents)) if draws is None else np.asarray(draws, float)
     times = times * used
     counts = np.zeros((len(times), len(far)))
     for row, present in zip(rows, known, strict=True):
         for draw, weights in zip(counts, times, strict=True):
             draw += np.bincount(row[present], weights[present], len(far))
+    # Observed over expected disagreement; NaN where none is expected.
     n = counts.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         expected = ((counts @ far) * counts).sum(axis=1) / (n * (n - 1))

@@ -65,6 +65,7 @@ def calibration_bins(
     Reference: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
     section 2; there for the largest probability of a row, here for every label.
     """
+    # Check shapes and sizes.
     given, truth = np.asarray(probabilities), np.asarray(targets)
     mask = None if target_mask is None else np.asarray(target_mask, bool)
     if truth.shape != given.shape or (mask is not None and mask.shape != given.shape):
@@ -77,6 +78,7 @@ def calibration_bins(
             f"bins and chunk_size must be at least 1, got {bins} and {chunk_size}"
         )
     check_targets(truth, mask)
+    # Chunk by chunk, so that copies in float64 stay small.
     given, truth = given.reshape(-1), truth.reshape(-1)
     zeros = np.zeros(bins, np.int64)
     total = CalibrationBins(zeros, zeros, np.zeros(bins))
@@ -89,6 +91,7 @@ def calibration_bins(
         if not ((values >= 0.0) & (values <= 1.0)).all():
             wrong = values[~((values >= 0.0) & (values <= 1.0))][0]
             raise ValueError(f"probabilities must lie in [0, 1], got {wrong}")
+        # The last bin holds probability 1 too.
         bin_of = np.minimum((values * bins).astype(np.int64), bins - 1)
         total += CalibrationBins(
             np.bincount(bin_of, minlength=bins),

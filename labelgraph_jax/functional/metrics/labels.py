@@ -123,6 +123,7 @@ def evaluate_scores(
             train_documents is missing, or not one of thresholds and predictions is
             given.
     """
+    # Check shapes, and settle how labels are decided.
     mask = None if target_mask is None else np.asarray(target_mask, bool)
     scores, truth = _checked(probabilities, targets, mask)
     check_axes(
@@ -133,15 +134,18 @@ def evaluate_scores(
         chunk_size = max(1, 2**22 // scores.shape[1])
     if chunk_size < 1 or any(k < 1 for k in ks):
         raise ValueError(f"chunk_size and ks must be >= 1, got {chunk_size} and {ks}")
+    # Count by label and by document, chunk by chunk.
     counts, documents, indices = _count_in_chunks(
         scores, truth, decide, mask, max(ks, default=1), chunk_size
     )
     cells = scores.size if mask is None else int(np.count_nonzero(mask))
     annotated = None if mask is None else np.asarray(mask.any(axis=0))
+    # Metrics of decisions, and of the first k labels.
     summary = summarise_label_counts(counts, annotated)
     summary |= samples_metrics(documents.counts, cells)
     positives = np.asarray(documents.counts.positives)
     summary |= means_at_k(documents.hits, positives, ks)
+    # Propensity-scored precision, which needs the label counts of training.
     if train_label_counts is not None:
         summary |= psp_at_k(
             documents.top,
@@ -153,6 +157,7 @@ def evaluate_scores(
             train_documents,
             propensity_constants,
         )
+    # Metrics of whole rankings.
     summary["LRAP"] = documents.lrap.mean()
     summary["mAP"] = _mean_average_precision(
         scores, truth, mask, np.asarray(counts.support), chunk_size

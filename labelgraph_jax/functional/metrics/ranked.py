@@ -78,6 +78,7 @@ def ranked_metrics(
             more than K labels; shapes do not fit, an id is no label, a document has a
             label twice; train_documents is missing.
     """
+    # Refuse rankings that are too short, and labels out of range.
     kept = ids.shape[1]
     if (
         not len(ids)
@@ -95,6 +96,7 @@ def ranked_metrics(
                 f"{name} labels must lie in 0 .. {labels - 1}, got "
                 f"{found_ids.min()} .. {found_ids.max()}"
             )
+    # Metrics of decisions, where there are any.
     hits = ranked_hits(ids, indptr, indices)
     positives = np.diff(indptr).astype(np.int64)
     found: dict[str, float] = {}
@@ -110,6 +112,7 @@ def ranked_metrics(
             np.bincount(indices, minlength=labels),
             DocumentCounts(right.sum(axis=1), decided.sum(axis=1), positives),
         )
+    # Metrics of the first k labels.
     found |= means_at_k(hits, positives, ks)
     if train_label_counts is not None:
         found |= psp_at_k(

@@ -349,12 +349,14 @@ def hierarchy_contrast(
     check_axes(vectors=(vectors, "N D"), parents=(parents, "E 2"))
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}")
+    # Depth of every label, by the longest way from a root.
     x = jnp.asarray(vectors, jnp.float32)
     pairs = _known_pairs(parents, len(x))
     buckets = _buckets(pairs, len(x))
     depth = np.zeros(len(x), np.int64)
     for level in _parent_lists(buckets, len(x)) if buckets else []:
         depth[level.labels] = depth[level.near].max(axis=1) + 1
+    # At every depth: draw edges, each with another parent of that depth.
     inner = np.unique(pairs[:, 1])
     chosen = []
     for level in np.unique(depth[inner]):
@@ -371,6 +373,7 @@ def hierarchy_contrast(
         chosen.append(jnp.stack([parent, other, child]))
     if not chosen:
         return jnp.sum(x[:0])
+    # Likeness is the absolute cosine: a parent should be closest to its child.
     parent, other, child = jnp.concatenate(chosen, axis=1)
     square = jnp.sum(x**2, axis=1, keepdims=True)
     unit = x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))

@@ -78,6 +78,7 @@ def shield_steps(clauses: Clauses, n: int) -> tuple[Step, ...]:
 def _steps(
     body: bytes, body_shape: tuple[int, int], head: bytes, head_shape: tuple[int, int]
 ) -> tuple[Step, ...]:
+    # Rules as lists of labels, without padding.
     lists = [
         [[n for n in own if n >= 0] for own in ids.tolist()]
         for ids in (
@@ -85,6 +86,7 @@ def _steps(
             np.frombuffer(head, np.int64).reshape(head_shape),
         )
     ]
+    # Clauses, kept with the label that stands last in them.
     order = _order(list(zip(*lists, strict=True)))
     place = {label: i for i, label in enumerate(order)}
     of: dict[int, dict[frozenset[_Literal], _Clause]] = {n: {} for n in order}
@@ -102,10 +104,12 @@ def _steps(
         if not any(other <= literals for other in own):
             own[literals] = clause
 
+    # A rule as a clause: a condition is false, or a conclusion true.
     for rule, (before, after) in enumerate(zip(*lists, strict=True)):
         false, true = dict.fromkeys(before, False), dict.fromkeys(after, True)
         if not false.keys() & true.keys():
             add(dict.fromkeys([*false.items(), *true.items()], rule))
+    # From the last label to the first: resolve it away, then note what bounds it.
     steps = []
     for label in reversed(order):
         raising, lowering = (
@@ -123,6 +127,7 @@ def _steps(
                 f"rules must have at most {MOST:,} resolvents to be a layer; these "
                 "meet in too many labels: decode them"
             )
+        # A clause moves its label when no other of its literals holds.
         conditions = (
             tuple(
                 Condition(
@@ -143,6 +148,7 @@ def _order(rules: list[tuple[list[int], list[int]]]) -> list[int]:
     named: dict[int, int] = {}
     after: dict[int, set[int]] = {}
     implied: dict[int, int] = {}
+    # Edges: from conditions to conclusions, else from each label to the next.
     for body, head in rules:
         for label in (*body, *head):
             named.setdefault(label, len(named))
@@ -153,12 +159,14 @@ def _order(rules: list[tuple[list[int], list[int]]]) -> list[int]:
             pairs = list(itertools.pairwise(names))
         for one, two in pairs:
             after.setdefault(one, set()).add(two)
+    # How many labels each label waits for.
     waiting = dict.fromkeys(named, 0)
     for others in after.values():
         for label in others:
             waiting[label] += 1
     ready = [(named[n], n) for n, count in waiting.items() if not count]
     heapq.heapify(ready)
+    # Take labels that wait for none; break a circle at the least implied one.
     order: list[int] = []
     while waiting:
         if ready:

@@ -190,6 +190,7 @@ def block_self_attention(
     Reference: Shen et al. 2018, section 3, equations 8 to 16; their mask of a block's
     tokens is also that of the blocks.
     """
+    # Check the shapes of tokens and weights.
     check_axes(x=(x, "B S D"), mask=(mask, "B S"))
     if block < 1:
         raise ValueError(f"block must be at least 1, got {block}")
@@ -204,6 +205,7 @@ def block_self_attention(
                 f"{name} must be a kernel {shape} and a bias {shape[1:]} for x of "
                 f"shape {x.shape}, got {jnp.shape(made[0])} and {jnp.shape(made[1])}"
             )
+    # Cut the padded text into blocks: [B, blocks, block, D].
     if not is_symbolic_dim(length):
         block = min(block, max(length, 1))
     blocks = (length + block - 1) // block
@@ -212,6 +214,7 @@ def block_self_attention(
     tokens = tokens.reshape(batch, blocks, block, width)
     real = jnp.pad(mask, ((0, 0), (0, more))).reshape(batch, blocks, block)
 
+    # Near: attention within a block. Far: attention among pooled blocks.
     within = directed_attention(tokens, real, *near, reverse=reverse)
     pooled = attention_pooling(within, real, *pooling)
     among = directed_attention(
@@ -220,6 +223,7 @@ def block_self_attention(
     share = jax.nn.sigmoid(dense(jnp.concatenate([among, pooled], -1), *gate))
     context = share * among + (1 - share) * pooled
 
+    # Fuse every token with what it receives from near and far.
     context = jnp.broadcast_to(context[:, :, None], tokens.shape)
     parts = jnp.concatenate([tokens, within, context], axis=-1)
     fused, share = jnp.split(dense(parts, *fusion), 2, axis=-1)

@@ -200,6 +200,7 @@ def greedy_decode(
     documents, stop = hidden.shape[0], weights.output_bias.shape[0] - 1
     one_step = jnp.ones((documents, 1), bool)
 
+    # One step: score symbols, note what each label's chance was, write the best.
     def step(state, _):
         hidden, cell, last, free, going, hazard = state
         inputs = weights.embedding[last][:, None]
@@ -215,6 +216,7 @@ def greedy_decode(
         free &= (jnp.arange(stop + 1) != symbol[:, None]).at[:, stop].set(True)
         return (hidden, cell, symbol, free, going & (symbol != stop), hazard), symbol
 
+    # Start after a stop symbol, with all labels free.
     start = (
         hidden,
         cell,

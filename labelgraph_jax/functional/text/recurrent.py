@@ -187,6 +187,7 @@ def _backward(reverse, saved, cotangents):
     linear = jnp.concatenate([one, one, zero, one])
     constant = jnp.concatenate([zero, zero, one, zero])
 
+    # One block: the recurrence backwards, then products over all its tokens at once.
     def read_block(carry, block):
         state, sums = carry
         tokens, hidden_before, *by_step = block
@@ -218,6 +219,7 @@ def _backward(reverse, saved, cotangents):
         d_tokens = _product("gt,dg->td", d_drives, weights.input_kernel)
         return (state, sums), d_tokens.astype(dtype)
 
+    # All blocks, in the order opposite to that of the forward pass.
     state = d_hidden.T.astype(wide), d_cell.T.astype(wide)
     sums = tuple(jnp.zeros(w.T.shape, wide) for w in weights)
     blocks = (
@@ -232,6 +234,7 @@ def _backward(reverse, saved, cotangents):
     (state, sums), d_inputs = lax.scan(
         read_block, (state, sums), blocks, reverse=not reverse
     )
+    # Back to [B, S, D] and to the types that came in.
     batch, steps, features = inputs.shape
     d_inputs = d_inputs.reshape(steps, batch, features).swapaxes(0, 1)
     d_weights = LstmWeights(*(s.T.astype(dtype) for s in sums))

@@ -220,6 +220,7 @@ def self_attention(
             f"got {qkv_kernel.shape[1]}"
         )
     features = qkv_kernel.shape[1] // (3 * heads)
+    # Queries, keys and values; in rotary encoders turned by position.
     packed = dense(x, qkv_kernel, qkv_bias)
     packed = packed.reshape(batch, length, 3, heads, features)
     # Head before token: XLA's CPU product is six times slower the other way round.
@@ -227,12 +228,14 @@ def self_attention(
     if rotary_base:
         query = rotate_positions(query, base=rotary_base)
         keys = rotate_positions(keys, base=rotary_base)
+    # What no query sees: padding, and tokens beyond its window.
     least = jnp.finfo(jnp.float32).min
     bias = jnp.where(token_mask, 0.0, least)[:, None, None, :]
     if window:
         position = jnp.arange(length)
         near = jnp.abs(position[:, None] - position) <= window
         bias = jnp.where(near, bias, least)  # [B, 1, S, S]
+    # [B, H, S, S]: softmax over keys, whose sum divides at the end.
     logits = jnp.einsum(
         "bhqf,bhkf->bhqk",
         query / math.sqrt(features),

@@ -70,6 +70,7 @@ def read_inputs(model: "Model", document: Document) -> TokenInputs:
     never seen zeros; there it is the same text with every word hidden behind the
     encoder's own [MASK], its frame ([CLS], [SEP]) left as it is.
     """
+    # The document as the tokens of one batch.
     text = model.config.text
     windows = text.max_windows if text.long_documents == "windows" else 1
     traced = trace(
@@ -81,6 +82,7 @@ def read_inputs(model: "Model", document: Document) -> TokenInputs:
     bucket = _bucket(int(tokens.lengths[0]), model)
     (batch,) = evaluation_batches(tokens, batch_size=1, length_buckets=[bucket])
     batch = {name: batch[name] for name in MODEL_INPUTS if name in batch}
+    # Vectors of the tokens, as they are looked up.
     state: dict[str, Any] = {"params": model.params, "batch": batch}
     if model.encoder is None:
         vectors = jax.jit(model.classifier.looked_up)(model.params, batch)[0]
@@ -89,6 +91,7 @@ def read_inputs(model: "Model", document: Document) -> TokenInputs:
         vectors = model.encoder.looked_up(ids, mask)
         vectors = vectors.reshape(*batch["token_ids"].shape[1:], -1)
         state["encoder"] = model.encoder.params
+    # What stands in the place of a word: a mask token where there is one, or zeros.
     published = text.vectors == "pretrained"
     hidden, without = jnp.zeros(vectors.shape[-1]), "no token vector at all (zeros)"
     masked = model.tokenizer.mask_id if isinstance(model.tokenizer, Tokenizer) else None

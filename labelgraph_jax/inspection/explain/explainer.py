@@ -85,6 +85,7 @@ def explain(
         DataError: the text is not one that the model can read, or it is no model of
             texts.
     """
+    # The document, and the labels to explain.
     require_model(model, "explain")
     _check(method, steps, top_k, neighbours, documents)
     document = _one_document(model, text)
@@ -93,6 +94,7 @@ def explain(
     trained = len(model.classifier.graph.counts)
     columns = np.asarray([model.label_space.index[name] for name in chosen])
     known = columns[columns < trained]
+    # What each word adds to the logits of trained labels.
     traced, sums, read, without = explain_words(
         model, document, known, method=method, steps=steps
     )
@@ -102,9 +104,11 @@ def explain(
             "what it says of any document"
         )
     by_column = dict(zip(known.tolist(), sums, strict=True))
+    # What labels receive from others, and the nearest training documents.
     received = received_by(model, known) if neighbours else {}
     store, near = _training(model, document, documents, notes, say)
     vector = _document_vector(model, document) if received else None
+    # Every label by itself.
     found = tuple(
         _label(
             model,
@@ -174,6 +178,7 @@ def _choose(
     notes: list[str],
 ) -> tuple[list[str], dict[str, float], set[str]]:
     """Return the labels to explain, the probabilities, and the predicted labels."""
+    # Labels that are named must be known.
     if labels and top_k:
         raise ExplainError("name labels, or ask for the top_k: not both")
     labels = [labels] if isinstance(labels, str) else labels
@@ -185,11 +190,13 @@ def _choose(
             raise ExplainError(f"a label must be a name, got {short(name)}")
         if name not in model.label_space.index:
             raise ExplainError(_unknown(name, model.labels))
+    # The prediction, best labels first.
     predictions = model.predict_documents([document])[1].decide(model.decision)
     ids, scores, decided = next(predictions.best_first())
     names = [model.labels[i] for i in ids]
     predicted = [name for name, yes in zip(names, decided, strict=True) if yes]
     probabilities = dict(zip(names, map(float, scores), strict=True))
+    # The labels asked for, else those predicted, else the most probable one.
     if top_k:
         order = sorted(probabilities, key=lambda name: -probabilities[name])
         chosen = order[:top_k]
@@ -200,6 +207,7 @@ def _choose(
     else:
         chosen = [max(probabilities, key=lambda name: probabilities[name])]
         notes.append("no label is predicted; this is the most probable one")
+    # Probabilities of labels that the prediction does not list.
     missing = [name for name in chosen if name not in probabilities]
     if missing:
         columns = np.asarray([[model.label_space.index[name] for name in missing]])
@@ -232,6 +240,7 @@ def _label(
 ) -> LabelExplanation:
     name = model.labels[column]
     threshold = float(model.decision.thresholds[column])
+    # What is known of any label.
     basis: dict[str, Any] = {
         "label": name,
         "title": title_of_number(name, model.label_space),
@@ -240,6 +249,7 @@ def _label(
         "threshold": None if model.decision.kind == "top_k" else threshold,
         "memory": memory,
     }
+    # Without training documents there is no logit to explain.
     if sums is None:
         note = (
             "no training document carries this label: its probability comes from its "
@@ -247,6 +257,7 @@ def _label(
             "logit"
         )
         return LabelExplanation(**basis, note=note)
+    # What it receives from its neighbours.
     if received is not None:
         named, itself = named_neighbours(model, received, neighbours, store)
         basis |= {"neighbours": named, "itself": itself}

@@ -95,6 +95,7 @@ def training_documents(
     Returns:
         The documents; or None, and a sentence that says why.
     """
+    # What was kept of an earlier call, for the same model and documents.
     try:
         known = model.workdir.data().get("train", "")
     except (WorkdirError, OSError, ValueError):
@@ -103,6 +104,7 @@ def training_documents(
     key = _key(model, known)
     if (found := _read(path, key, len(model.labels))) is not None:
         return found, ""
+    # Read anew; they must be the documents of training.
     started = time.perf_counter()
     try:
         layout = model.workdir.layout()
@@ -117,6 +119,7 @@ def training_documents(
         )
     if not corpus.train:
         return None, "there is no training document"
+    # Vectors of them, kept where that can be written.
     found = _make(model, corpus.train)
     seconds = time.perf_counter() - started
     kept = f"kept as {path}"

@@ -112,6 +112,7 @@ def _of_label(
         found = found._replace(rows=rows)  # type: ignore[arg-type]
         return found, Check(method, steps, float(rows.sum()), difference)
 
+    # The method asked for, with more steps until its sums agree, and the other one.
     path, single = METHODS
     if method == single:
         best, check = run(single, 1)
@@ -122,6 +123,7 @@ def _of_label(
             steps = min(2 * steps, MOST_STEPS)
             best, check = run(path, steps)
         other = run(single, 1)[1]
+    # Sums over the tokens of every word.
     traced = inputs.trace
     rows = inputs.per_window(best.rows)
     words, frame = sum_over_words(rows, traced.sources, len(traced.names))

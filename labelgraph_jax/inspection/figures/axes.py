@@ -141,6 +141,7 @@ def name_points(
     Returns:
         How many were written.
     """
+    # The axes and points on the page, and the room that names take.
     figure = settled(ax)
     inside = ax.get_window_extent()
     gaps = 2.5 + np.sqrt(np.broadcast_to(areas, len(points)) / np.pi)
@@ -149,6 +150,7 @@ def name_points(
     reach = NEAR * figure.dpi / 72
     order = list(order)
     used = families(names[number] for number in order)
+    # Each name at the first side where it fits, or not at all.
     for number in order:
         text = ax.annotate(
             names[number],

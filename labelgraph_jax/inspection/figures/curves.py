@@ -65,6 +65,7 @@ def learning_curves(
     Raises:
         ValueError: no line holds a step with a loss or a validation metric.
     """
+    # Losses, and the metrics asked for, else the first three.
     loss = _series(history, "epoch_loss")
     steps_loss = _series(history, "loss")
     validation_loss = _series(history, VALIDATION_LOSS)
@@ -81,6 +82,7 @@ def learning_curves(
             f"history: there is nothing to draw in {len(history)} lines; a line must "
             "hold 'step' and 'loss' or 'validation/...'"
         )
+    # Losses on the left axis.
     ax = open_axes(ax)
     handles: list[Artist] = []
     if len(steps_loss):
@@ -96,6 +98,7 @@ def learning_curves(
     ax.set_xlabel("step")
     ax.set_ylabel("loss")
     grid(ax, "x")
+    # Metrics on the right axis.
     if found:
         right = ax.twinx() if handles else ax
         style_axes(right, spines=("right",) if handles else ("left", "bottom"))
@@ -231,6 +234,7 @@ def reliability_diagram(
         ValueError: shapes differ, there is no cell, or a probability lies outside
             [0, 1] or is NaN.
     """
+    # Cells, counted by bin of probability.
     if isinstance(probabilities, CalibrationBins):
         counted = probabilities
     else:
@@ -245,6 +249,7 @@ def reliability_diagram(
     if not total:
         shape = np.shape(probabilities)
         raise ValueError(f"probabilities: there is nothing to draw, shape {shape}")
+    # All cells with their distance from the diagonal; predicted ones beside them.
     ax = open_axes(ax, (4.8, 5.2))
     filled = counted.cells > 0
     said, true = counted.mean_probability[filled], counted.positive_rate[filled]
@@ -267,6 +272,7 @@ def reliability_diagram(
     ax.set_aspect("equal")
     ax.set_xlabel("mean predicted probability")
     ax.set_ylabel("share that is positive")
+    # The calibration error in words.
     error = expected_calibration_error(counted)
     told = f"expected calibration error\n{error:.4f} over {total:,} cells"
     if predicted is not None and (cells := int(predicted.cells.sum())):
@@ -282,6 +288,7 @@ def reliability_diagram(
         color=ink(),
     )
     grid(ax)
+    # A strip above: how many cells each bin holds.
     strip = style_axes(ax.inset_axes((0.0, 1.03, 1.0, 0.14)))
     width = 1 / len(counted.cells)
     centres = (np.arange(len(counted.cells)) + 0.5) * width

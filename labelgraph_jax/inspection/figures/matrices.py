@@ -181,6 +181,7 @@ def _draw_square(
 
 def _heat(ax: "Axes", values: np.ndarray, scale: Scale, *, zero: str) -> None:
     """Cells with a bar of their colours, and numbers where cells are few."""
+    # The cells, and a bar of their colours.
     image = ax.imshow(
         values,
         cmap=colour_map(scale.colours),
@@ -197,6 +198,7 @@ def _heat(ax: "Axes", values: np.ndarray, scale: Scale, *, zero: str) -> None:
     bar.outline.set_visible(False)  # type: ignore[operator]
     style_axes(bar.ax, spines=())
     style_axes(ax, spines=())
+    # Numbers, where they can be read.
     if max(values.shape) > NUMBERED:
         return
     for (i, j), value in np.ndenumerate(values):

@@ -58,6 +58,7 @@ def metric_intervals(
         ValueError: there is no row, one has other than four parts, a number is NaN,
             or an interval ends below its beginning.
     """
+    # Refuse what cannot be drawn.
     if not len(rows):
         raise ValueError("rows: there is nothing to draw, got 0 rows")
     if any(len(row) != 4 for row in rows):
@@ -74,6 +75,7 @@ def metric_intervals(
             f"an interval must not end below its beginning; '{names[wrong]}' has "
             f"[{low[wrong]}, {high[wrong]}]"
         )
+    # Values with their intervals, and the baseline's values.
     ax = open_axes(ax, (6.4, 1.0 + 0.34 * len(rows)))
     at = np.arange(len(rows))
     ax.hlines(at, low, high, color=ACCENT, lw=2.0)
@@ -86,6 +88,7 @@ def metric_intervals(
         legend_above(ax, title)
     else:
         put_title(ax, title)
+    # The same in numbers, from the top down.
     for i, (middle, start, end) in enumerate(values):
         ax.text(
             1.02,
@@ -134,6 +137,7 @@ def f1_by_frequency(
     Raises:
         ValueError: lengths differ, a count is negative or NaN, or every F1 is NaN.
     """
+    # Refuse what cannot be drawn.
     support = numbers("counts", counts, "[N]")
     score = numbers("f1", f1, "[N]", absent=True)
     if support.shape != score.shape:
@@ -148,6 +152,7 @@ def f1_by_frequency(
     drawn = ~np.isnan(score)
     # A log axis has no 0: labels without training documents stand half a step left.
     at = np.maximum(support, 0.4)
+    # The labels of every group, and their mean F1.
     for number, (group, ids) in enumerate(divided.items()):
         ids = np.asarray(ids, np.int64)
         ids = ids[drawn[ids]]
@@ -170,6 +175,7 @@ def f1_by_frequency(
     grid(ax, "y")
     ax.margins(x=0.04)
     legend_above(ax, title, columns=3)
+    # Names of labels whose F1 is low for the documents they have.
     if written is not None:
         lost = np.where(drawn, np.sqrt(support) * (1.0 - score), -1.0)
         order = np.argsort(-lost, kind="stable")[:MOST_NAMED]

@@ -61,6 +61,7 @@ def label_network(
         ValueError: shapes do not fit one another, a number is NaN, or there are more
             labels than a layout is made for, without positions.
     """
+    # The strongest edges that each label receives.
     weights = numbers("matrix", matrix, "[n, n]")
     count = len(weights)
     written = label_names(names, count)
@@ -68,6 +69,7 @@ def label_network(
     if edges < 1:
         raise ValueError(f"edges must be at least 1, got {edges}")
     kept = _strongest(weights, edges)
+    # Positions and colours of the labels.
     if positions is None:
         if count > MOST_NODES:
             raise ValueError(
@@ -83,6 +85,7 @@ def label_network(
     strength = kept.sum(0) + kept.sum(1)
     from matplotlib.collections import LineCollection
 
+    # Edges lie under labels; labels are larger where their edges are strong.
     receivers, senders = np.nonzero(kept)
     share = kept[receivers, senders] / max(kept.max(initial=0.0), 1e-9)
     lines = LineCollection(

@@ -71,6 +71,7 @@ def built_graph(config: Config, *, strongest: int = 10) -> FoundGraph:
     Raises:
         ConfigError, DataError: as training with these settings.
     """
+    # Labels of the training documents.
     corpus = read_corpus(config.data)
     require_labels(corpus.train, corpus)
     labels = LabelSpace.from_documents(
@@ -82,12 +83,14 @@ def built_graph(config: Config, *, strongest: int = 10) -> FoundGraph:
         "the label graph as a matrix",
         "training takes a list of edges in its place: graph.method='sparse'",
     )
+    # The adjacency that training would start from.
     counts, annotated = training_counts(corpus.train, labels)
     features = _name_features(config, corpus, labels)
     adjacency = np.asarray(
         starting_adjacency(config, labels, counts, annotated, features), np.float32
     )
     about = _about(config, corpus)
+    # How often labels occur together, and what thresholds would leave.
     conditional = np.array(conditional_adjacency(counts, annotated))
     np.fill_diagonal(conditional, 0.0)
     taus: tuple[float, ...] = ()

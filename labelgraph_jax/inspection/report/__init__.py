@@ -88,6 +88,7 @@ def write_report(
         DataError: the file is malformed.
         OSError: nothing can be written at `out`.
     """
+    # A run that has finished, and a folder to write to.
     started = time.perf_counter()
     place = Workdir.existing(workdir)
     if not place.is_finished:
@@ -103,6 +104,7 @@ def write_report(
     from labelgraph_jax.inspection.report.page import page
     from labelgraph_jax.inspection.report.pictures import render
 
+    # Pictures as files beside the page, and as drawings within it.
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     inline: dict[str, str] = {}
     written = []
@@ -113,6 +115,7 @@ def write_report(
             temporary.write_bytes(png)
         inline[name] = svg
         written.append(path)
+    # Names that no font can write stand as numbers, which a note explains.
     if numbered:
         scripts = missing_scripts(numbered)
         say(missing_fonts(scripts))
@@ -120,6 +123,7 @@ def write_report(
         note = f"{missing_fonts(scripts)}. In {PICTURES}/*.png stand numbers: {legend}"
         data_notes = replace(report.data, notes=(*report.data.notes, note))
         report = replace(report, data=data_notes)
+    # The page.
     text = page(report, inline, source=str(place.path))
     write_text(folder / PAGE, visible(text, keep="\n\r\t"))
     seconds = time.perf_counter() - started

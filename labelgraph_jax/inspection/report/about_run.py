@@ -96,6 +96,7 @@ def data_of_rows(results: Mapping[str, Any]) -> Data:
 def _notes(results: Mapping[str, Any]) -> tuple[str, ...]:
     notes = list(results.get("notes") or ())
     test = results.get("test") or {}
+    # Texts that were cut off.
     for found, what in (
         (results.get("truncated_training_documents"), "training document"),
         (test.get("truncated_documents"), "measured document"),
@@ -103,6 +104,7 @@ def _notes(results: Mapping[str, Any]) -> tuple[str, ...]:
         if found:
             longer = counted(found, f"{what} is", f"{what}s are")
             notes.append(f"{longer} longer than what the encoder reads, and cut off")
+    # Labels that are left out, or occur nowhere.
     for found, what in (
         (results.get("unseen_validation_labels"), "validation documents"),
         (test.get("unseen_labels"), "documents measured"),
@@ -123,6 +125,7 @@ def _notes(results: Mapping[str, Any]) -> tuple[str, ...]:
             f"{counted(cut, 'document')} may have more labels than the "
             f"{test.get('kept_labels')} that are kept of each"
         )
+    # What the run chose by itself.
     if adapted := results.get("adaptation"):
         notes += [sentence(adapted), *filter(None, [adapted.get("warning")])]
     if graph := results.get("graph"):

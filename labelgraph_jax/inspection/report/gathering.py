@@ -122,6 +122,7 @@ def gather(
     source = _source(place, results, model, data, data_dir, reading, say)
     names, titles = model.labels, titles_of_numbers(model.label_space)
     counts = with_unknown_labels(model.classifier.graph, len(names)).counts
+    # How the test documents were predicted, and which of them worst.
     scored: Scored | str
     bad: Worst | str
     if isinstance(source.kept, str):
@@ -163,6 +164,7 @@ def _source(
 ) -> Source:
     train, validation, test = _documents(place, model, data, data_dir, reading)
     source = Source(place, results, model, train, test, "", validation)
+    # Predictions: never made, kept by the run, or made anew.
     if results.get("test") is None and not data:
         why = unmeasured(results)
         return replace(source, test=(), kept=why)
@@ -301,6 +303,7 @@ def overall(source: Source) -> Overall | str:
     test = results.get("test")
     if test is None:
         return unmeasured(results)
+    # Intervals, where predictions are at hand.
     values, kept = test["metrics"], source.kept
     draws: Mapping[str, np.ndarray] = {}
     note = "No intervals: " + (kept if isinstance(kept, str) else "")

@@ -132,6 +132,7 @@ def graph_section(
         names: what the labels are called.
         train: the training documents, or why they are not there.
     """
+    # The labels to be shown.
     ids = shown_labels(counts, count_views(model.config))
     notes: list[str] = []
     if len(ids) < len(counts):
@@ -139,6 +140,7 @@ def graph_section(
             f"Drawn are the {len(ids):,} most frequent of the {len(counts):,} labels; "
             "attention weights are those over all labels."
         )
+    # Views of the graph: co-occurrence in training, and what was learned.
     together = np.diag(counts[ids]).astype(np.float32)
     views: list[View] = []
     if isinstance(train, str):
@@ -152,6 +154,7 @@ def graph_section(
             views += learned_views(found, ids, when)
     views = [view for view in views if np.isfinite(view.weights).all()]
     notes += _missing(model.config, views)
+    # Labels in order of their clusters, in every view.
     cluster, order = clusters(together)
     ids, cluster = ids[order], cluster[order]
     views = [

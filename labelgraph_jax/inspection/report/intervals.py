@@ -47,6 +47,7 @@ def resampled(
         resamples: R.
         seed: of the draws.
     """
+    # Counts of every document, and how often each resample draws it.
     draws = document_draws(len(kept.documents), resamples, seed=seed)
     weights = draws.astype(np.float32)
     right, decided = kept.right_cells, kept.decided_cells
@@ -54,6 +55,7 @@ def resampled(
         np.asarray(cells.sum(axis=1), np.float64).ravel()
         for cells in (right, decided, kept.truth)
     )
+    # Micro metrics are ratios of sums over documents.
     found = {
         "micro_f1": _share(weights, 2 * tp, predicted + positives),
         "micro_precision": _share(weights, tp, predicted),
@@ -62,6 +64,7 @@ def resampled(
             weights, predicted + positives - 2 * tp, _cells_known(kept)
         ),
     }
+    # Macro-F1 from counts of every label, some resamples at a time.
     either = decided + kept.truth
     step = max(1, CELLS_AT_ONCE // max(kept.labels, 1))
     macro = []
@@ -72,6 +75,7 @@ def resampled(
         macro.append((2 * hits / both.clip(1)).sum(axis=1))
     annotated = _annotated(kept)
     found["macro_f1"] = np.concatenate(macro) / max(int(annotated.sum()), 1)
+    # The rest are means over annotated documents.
     documents = kept.known.any(axis=1)
     values = _document_values(kept, tp, predicted, positives)
     own = weights[:, documents].astype(np.float64)

@@ -84,6 +84,7 @@ def render(
                 figsize=size, layout=None if cut else "constrained", dpi=DPI
             )
             FigureCanvasAgg(figure)
+            # Draw, and write the SVG with names as they are.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", MissingFontWarning)
                 warnings.filterwarnings("ignore", "Glyph .* missing from font")
@@ -98,6 +99,7 @@ def render(
                     figure.savefig(text, format="svg", transparent=True)
                     svg = themed(text.getvalue(), name)
                 _number_names(figure, numbered)
+            # Write the PNG, with numbers for names that no font has.
             png = io.BytesIO()
             tight = "tight" if cut else None
             figure.savefig(
@@ -201,6 +203,7 @@ def _overall(overall: Overall) -> Iterator[Picture]:
 
 def _scored(scored: Scored) -> Iterator[Picture]:
     labels, calibration, curves = scored.labels, scored.calibration, scored.curves
+    # Labels, calibration and thresholds.
     if np.isfinite(labels.f1).any():
         shown = _shown_names(scored)
         yield (
@@ -228,6 +231,7 @@ def _scored(scored: Scored) -> Iterator[Picture]:
             chosen=curves.chosen,
         ),
     )
+    # Which labels are missed together, or predicted in place of others.
     confusion = scored.confusion
     if isinstance(confusion, str):
         return
@@ -247,12 +251,14 @@ def _shown_names(scored: Scored) -> list[str]:
 
 
 def _graph(report: Report, graph: Graph) -> Iterator[Picture]:
+    # Names and clusters of the labels, and the size of a matrix.
     names = [str(i) for i in graph.ids]
     if isinstance(report.scored, Scored):
         every = _shown_names(report.scored)
         names = [every[i] for i in graph.ids]
     side = float(np.clip(4.0 + 0.05 * len(names), 5.0, 9.0))
     clusters = [int(c) if c >= 0 else None for c in graph.clusters]
+    # Heat maps: edges as they are after training, and co-occurrence.
     for view in graph.views:
         if view.when == "before" or view.key.startswith("attention"):
             continue  # attention has a picture of its own
@@ -261,6 +267,7 @@ def _graph(report: Report, graph: Graph) -> Iterator[Picture]:
             figures.adjacency_heat_map, view.weights, names, title=_title(view)
         )
         yield named, (side + 1.2, side), draw
+    # Networks of the same, at positions that they share.
     for view in graph.views:
         if view.key == "cooccurrence" or (view.when == "after" and view.key == "edges"):
             named = f"network_{view.key}"
@@ -273,10 +280,12 @@ def _graph(report: Report, graph: Graph) -> Iterator[Picture]:
                 title=_title(view),
             )
             yield named, (8.0, 8.0), draw
+    # Attention, head by head.
     heads = [view for view in graph.views if view.key.startswith("attention")]
     if heads:
         columns = len({view.key for view in heads})
         yield "attention_heads", (1.9 * columns + 0.6, 4.6), _heads(heads)
+    # The vectors of labels in the plane.
     vectors = report.vectors
     if not isinstance(vectors, str):
         of = {int(i): name for i, name in zip(graph.ids, names, strict=True)}

@@ -285,6 +285,7 @@ def stack(memory: Memory, validation: Validation) -> tuple[TextRule, dict[str, f
     Reference: Chao et al., "An Empirical Study and Analysis of Generalized Zero-Shot
     Learning", ECCV 2016, section 3.
     """
+    # Hide the rarest of the trained labels, by the share of labels that are unseen.
     rule, choice, seen = memory.text_rule, memory.choice, memory.keys.seen
     trained = np.flatnonzero(seen)
     share = np.clip(np.mean(~seen), *STACKED)
@@ -298,6 +299,7 @@ def stack(memory: Memory, validation: Validation) -> tuple[TextRule, dict[str, f
     held = hidden[positives.indices]
     if held.all() or not held.any():
         return rule, {}
+    # Rank with hidden labels scored by their text alone, at every shift.
     ranked: dict[float, list[np.ndarray]] = {shift: [] for shift in SHIFTS}
     tau, label_tau = choice.temperature, choice.label_temperature
     for rows in slices(len(validation.queries)):
@@ -322,6 +324,7 @@ def stack(memory: Memory, validation: Validation) -> tuple[TextRule, dict[str, f
         shift: competing_r_precision(np.concatenate(lists), *truth, labels=len(seen))
         for shift, lists in ranked.items()
     }
+    # The shift that serves both best, at little cost to seen labels.
     least = max(found["seen"] for found in measured.values()) - LOST
     allowed = [one for one in measured if measured[one]["seen"] >= least]
     # The first of equals: the smallest shift.

@@ -106,6 +106,7 @@ def load_memory(place: Workdir, reader: Reader, labels: LabelSpace) -> Memory:
     Raises:
         WorkdirError: a file is damaged, or belongs to other labels.
     """
+    # What was chosen.
     path = memory_folder(place) / "memory.json"
     config, stored = stored_settings(place), read_json(path, error=WorkdirError)
     try:
@@ -113,6 +114,7 @@ def load_memory(place: Workdir, reader: Reader, labels: LabelSpace) -> Memory:
         rule, about = TextRule(**_numbers(stored["text_rule"])), dict(stored["about"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WorkdirError(f"{path}: must say what was chosen: {error}") from None
+    # Keys of the documents and labels that the model was trained on.
     with read_npz(memory_folder(place) / "keys.npz", error=WorkdirError) as arrays:
         of_labels = widened(arrays.take("labels", "f", "N", "D"))
         if len(of_labels) != len(labels):
@@ -130,6 +132,7 @@ def load_memory(place: Workdir, reader: Reader, labels: LabelSpace) -> Memory:
             labels=of_labels,
             seen=arrays.take("seen", "b", "N"),
         )
+    # Labels that were added later.
     added = read_added(place)
     if len(added) and added.keys.shape[1:] != of_labels.shape[1:]:
         raise WorkdirError(

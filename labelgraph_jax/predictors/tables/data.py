@@ -79,6 +79,7 @@ def read_splits(config: Config) -> TableSplits:
             rows to be split.
     """
     data = config.data
+    # Files, as a folder or the settings name them.
     own = split_files(data.data)
     for split in own.keys() - {"train"}:
         if value := getattr(data, split):
@@ -93,6 +94,7 @@ def read_splits(config: Config) -> TableSplits:
     for split in ("validation", "test"):
         if path := own.get(split) or getattr(data, split):
             tables[split] = read_own(path, data)
+    # Splits that are missing, cut off the training rows.
     missing = {
         "validation": data.validation_fraction,
         "test": data.test_fraction,
@@ -291,6 +293,7 @@ def encode_rows(
         DataError: a column that the model reads is absent or of the wrong kind; with
             `labelled`, no task's column is there, or a weight is none.
     """
+    # Inputs, and the targets of the columns that are there.
     encoded = schema.encode(table, strict=not labelled if strict is None else strict)
     absent = [t.name for t in targets if not labelled or t.name not in table.columns]
     if labelled and len(absent) == len(targets):
@@ -300,6 +303,7 @@ def encode_rows(
         )
     values, mask, unseen = encode_targets(targets, table, absent=absent)
     values, mask, against = joint_targets(targets, values, mask, absent)
+    # Examples, with weights and groups where rows are labelled.
     weighed = labelled and weight in table.columns
     weights = row_weights(table, weight) if weighed else None
     examples = TableExamples(
@@ -310,6 +314,7 @@ def encode_rows(
         weights,
         row_groups(table, group) if labelled and group in table.columns else None,
     )
+    # What is odd about the rows, in words.
     strays = [
         stray_remark(table, t.name, unseen[t.name])
         for t in targets

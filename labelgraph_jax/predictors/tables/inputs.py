@@ -31,6 +31,7 @@ def as_table(rows: Rows) -> Table:
     Raises:
         DataError: no row, or a value that no column may hold.
     """
+    # A table, or a file that holds one.
     if isinstance(rows, Table):
         return rows
     if isinstance(rows, (str, Path)):
@@ -38,6 +39,7 @@ def as_table(rows: Rows) -> Table:
             return read_table(rows)
         except OSError as error:  # no name that a file may have
             raise DataError(f"{rows!s:.60}: {error.strerror or error}") from None
+    # Columns: by name, of a data frame, or of Arrow.
     if isinstance(rows, Mapping):
         for name, values in rows.items():
             if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
@@ -55,6 +57,7 @@ def as_table(rows: Rows) -> Table:
         named = _distinct(enumerate(arrow.schema.names))
         lists = [plain_times(column).to_pylist() for column in arrow.columns]
         return table_of("rows", {name: lists[place] for place, name in named.items()})
+    # Else a mapping for every row.
     known = isinstance(rows, Iterable) and not isinstance(rows, bytes)
     if not known or getattr(rows, "ndim", 1) != 1:
         raise DataError(

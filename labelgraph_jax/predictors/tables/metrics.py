@@ -92,9 +92,11 @@ def conditional_metrics(
     place = {t.name: s.start for t, s in zip(targets, slices, strict=True)}
     for target in (target for target in targets if target.given):
         own, above = place[target.name], place[target.given]
+        # Rows whose parent is positive, where both are known.
         reached = examples.targets[:, above] > 0.5
         if examples.target_mask is not None:
             reached &= examples.target_mask[:, [own, above]].all(axis=1)
+        # The conditional probability, measured as that of a binary task.
         joint, parent = (as_probability(outputs[:, at]) for at in (own, above))
         share = conditional_probability(joint, parent).clip(1e-9, 1 - 1e-9)
         metrics = task_metrics(
@@ -104,6 +106,7 @@ def conditional_metrics(
             target_mask=reached[:, None],
             weights=examples.weights,
         )
+        # The skill over the constant share among these rows.
         shares = {t.name: t.prior[:1] for t in targets}
         (both,), (whole,) = shares[target.name], shares[target.given]
         prior = (min(both / max(whole, PRIOR_FLOOR), 1.0),)
@@ -188,6 +191,7 @@ def summarise(
         rules: how tasks are decided, which is then told, with the metrics at 0.5 where
             that is another rule; at 0.5 by default.
     """
+    # The model, the constant prediction, and the skill of one over the other.
     decided = decide(outputs, targets, rules or {})
     measured = measure_tasks(outputs, examples, targets, decided=decided)
     constant = measure_constant(examples, targets)
@@ -201,8 +205,10 @@ def summarise(
         }
         for target in targets
     }
+    # Conditional tasks, over the rows that reach them.
     for name, given in conditional_metrics(outputs, examples, targets).items():
         tasks[name]["given"] = given
+    # Rankings within groups, and decisions beside those at one half.
     for target, columns in decided_columns(targets):
         mask = np.ones(outputs.shape, bool)
         if examples.target_mask is not None:

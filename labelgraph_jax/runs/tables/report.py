@@ -91,11 +91,13 @@ def _condition(target: Target) -> str:
 
 
 def _column(column: Column) -> str:
+    # How its fields are read.
     parts = []
     if column.reads:
         parts.append(_READS[column.reads])
     if column.verbatim and column.kind == "categorical":
         parts.append("names as they are written, 1.1 and 1.10 being two")
+    # What they hold, by kind of column.
     if column.reads == "time":
         mean, spread = moment_name(round(column.mean)), column.scale / 86_400
         if not column.unit:
@@ -112,6 +114,7 @@ def _column(column: Column) -> str:
         one, many = _ITEMS.get(column.kind, ("value", "values"))
         count = counted(len(column.categories), one, many)
         parts.append(f"{count}: {shown}{more}")
+    # What is cut, rare or missing.
     if column.length:
         end = "last" if column.kind == "ids" else "first"
         parts.append(f"the {end} {column.length:,} of a row")
@@ -137,17 +140,20 @@ def suspicions(
     and each column that tells a binary target nearly by itself: it may not be known
     when predicting.
     """
+    # Fields that are unlike the others of their column.
     strays = {c.name: c.strays for c in schema.columns}
     for name, texts in (strays | {t.name: t.strays for t in targets}).items():
         if texts:
             yield f"warning: {stray_remark(table, name, texts)}"
     yield from (f"warning: {remark}" for remark in schema.remarks)
+    # Targets that are all the same.
     for target in targets:
         if target.is_constant:
             yield (
                 f"warning: task {target.name}: every training row holds the same "
                 "target, so there is nothing to learn, and AUC is undefined"
             )
+    # Columns that nearly tell a binary target by themselves.
     rows = slice(0, _LEAK_ROWS)
     start = 0
     for target in targets:
