@@ -218,9 +218,7 @@ def shallow(tree: ast.AST) -> list[tuple[int, str]]:
     for node in docstrings(tree):
         lines = str(node.value).split("\n")
         for number, (head, entry) in enumerate(itertools.pairwise(lines)):
-            section = re.fullmatch(
-                r"( *)(Args|Attributes|Returns|Raises|Yields):", head
-            )
+            section = SECTION.fullmatch(head)
             if section and not re.match(section[1] + r" {4}\S", entry):
                 found.append((node.lineno + number, section[2]))
     return found
@@ -398,7 +396,6 @@ def loaded_after(statement: str) -> set[str]:
 HEAVY = {"torch", "tensorflow", "jax", "flax", "optax", "orbax", "grain", "sklearn"}
 
 
-@pytest.mark.process
 def test_no_docstring_begins_with_a_question_word() -> None:
     found = {
         f"{path.relative_to(ROOT)}:{line}: {word}"
@@ -448,6 +445,7 @@ def test_long_functions_are_found_whose_comments_are_pragmas_or_outside() -> Non
         assert uncommented(source, ast.parse(source)) == found
 
 
+@pytest.mark.process
 def test_importing_the_package_imports_nothing_heavy() -> None:
     assert not loaded_after(f"import {PACKAGE}") & HEAVY
 
