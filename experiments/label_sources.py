@@ -276,6 +276,8 @@ class Study:
             "cell": [kind, *setting],
             "dimensions": self.chosen.dimensions,
         }
+        if kind == "hidden":  # cells of an older form of `discover` are not these
+            identity["form"] = "words that lead"
         title = " ".join(map(str, (self.name, kind, *setting)))
         return self.store.part(title, identity, lambda: made[kind](*setting))
 

@@ -49,14 +49,14 @@ BUDGETS = {
     "data": 11_160,
     "training": 4_805,
     "predictors": 6_380,
-    "runs": 7_068,
+    "runs": 7_085,
     "inspection": 4_450,
     "deploy": 2_983,
     "estimator": 241,
     "cli": 4_266,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_052
+BUDGET = 54_069
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -128,7 +128,8 @@ And averages of the parameters that validation and checkpoints see, and two pass
 other dropout (training), logits adjusted by label frequency (functional, predictors),
 their settings (config), labels mixed with a model's (runs, cli).
 And block self-attention, an encoder (functional, modules, config); and conditional
-tasks decided with what they are conditional on (predictors)."""
+tasks decided with what they are conditional on (predictors). And words that lead texts
+without a label, in place of groups of them (runs)."""
 LONGEST_FILE = 400
 LONGEST_UNCOMMENTED = 30
 """Code lines of a function that tells its stages without a comment."""

@@ -1,10 +1,11 @@
-"""Labels that a model lacks: groups of texts that it has no label for, with names."""
+"""Labels that a model lacks: words that lead texts which it has no label for."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array, csr_matrix
 
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.labels.new_labels import NewLabel
@@ -13,8 +14,10 @@ from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.runs.lsa import lsa_of_rows
 
 DIMENSIONS = 100
+LEADING = 6
+"""Terms that a document is taken to be about."""
 FEWEST = 5
-"""Documents of a proposal."""
+"""Documents that the word of a proposal leads."""
 EXAMPLES = 5
 TERMS = 6
 """Words and pairs that describe a proposal."""
@@ -27,10 +30,10 @@ class Proposal:
     """A label that is proposed.
 
     Attributes:
-        name: the word or pair that sets its documents apart from all others.
-        description: further ones.
-        documents: how many there are.
-        examples: id and text of the five in the middle of them.
+        name: the word that its documents say.
+        description: it, and others that set them apart.
+        documents: how many there are, those with a probable label among them.
+        examples: id and text of five that have none, in the middle of these.
         nearest: the label of the model that is most probable for them, on average.
         nearest_probability: how probable.
         rows: of its documents, among all.
@@ -58,7 +61,7 @@ def discover(
         model: that has labels.
         documents: texts, whose own labels are not read.
         count: of labels, at most.
-        seed: of the groups.
+        seed: of the LSA vectors.
 
     Returns:
         Proposals, those of the most documents first, and how many documents are looked
@@ -81,24 +84,22 @@ def propose_labels(
 ) -> tuple[list[Proposal], int]:
     """Propose labels for the documents of which no label is probable.
 
-    Their LSA vectors are grouped by k-means; a group is named by the word or pair w
-    with the largest p ln(p / q), of which a share p of the group and a share q of all
-    other documents have it.
+    Every such document has a few leading terms, those of the largest TF-IDF weight. A
+    word is worth the cosines, summed, of the documents that it leads to their centre,
+    in LSA vectors. The word that is worth most is proposed, for all documents that say
+    it; these count no more for the words that come after.
 
     Raises:
         DataError: too few documents are left.
     """
-    from sklearn.cluster import KMeans
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    # Documents of which no label is probable.
     left = np.flatnonzero(probabilities.max(axis=1, initial=0.0) < SURE)
     if len(left) < max(2 * FEWEST, count):
         raise DataError(
             f"at least {max(2 * FEWEST, count)} documents must be without a probable "
             f"label for {count} to be proposed; {len(left)} of {len(documents):,} are"
         )
-    # Group them by the words in them, reduced to a few dimensions.
     tfidf = TfidfVectorizer(analyzer=_terms, min_df=2, sublinear_tf=True)
     try:
         rows = tfidf.fit_transform(document.text for document in documents)
@@ -107,46 +108,68 @@ def propose_labels(
             "at least one word must stand in two of the documents"
         ) from None
     vectors = lsa_of_rows(rows[left], dimensions=DIMENSIONS, seed=seed)
-    groups = KMeans(count, n_init=3, random_state=seed).fit(vectors)
-    # Groups from the largest: words that tell them apart, and documents in the middle.
     names = tfidf.get_feature_names_out()
-    present = rows.astype(bool)
+    present = rows.astype(bool).tocsc()
     every = np.asarray(present.sum(axis=0)).ravel()
+
+    # [V, D]: the centre of the documents that a term leads; no direction where none.
+    leads = _leading(rows[left])
+    centres = leads.T @ vectors
+    centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
+    own = np.asarray(leads.sum(axis=0)).ravel()
     taken = {name.lower() for name in labels}
-    found = []
-    order = np.argsort(-np.bincount(groups.labels_, minlength=count), kind="stable")
-    for group in order:
-        inside = groups.labels_ == group
-        if inside.sum() < FEWEST:
-            continue
-        own = left[inside]
-        terms = _telling(
-            np.asarray(present[own].sum(axis=0)).ravel(),
+    candidates = own >= FEWEST
+    candidates &= [" " not in name and name not in taken for name in names]
+
+    # [V, L]: the worth of every document that is left to every word.
+    at, terms = leads.nonzero()
+    cosines = np.einsum("nd,nd->n", vectors[at], centres[terms])
+    shape = (len(names), len(left))
+    worth = csr_array((np.maximum(cosines, 0) * candidates[terms], (terms, at)), shape)
+    counts = np.ones(len(left))
+    found: list[Proposal] = []
+    while len(found) < count:
+        gains = worth @ counts
+        term = int(gains.argmax())
+        if gains[term] <= 0:
+            break
+        saying = present[:, [term]].nonzero()[0]
+        among = np.flatnonzero(np.isin(left, saying))
+        counts[among] = 0
+        far = -vectors[among] @ centres[term]
+        middle = left[among[np.argsort(far, kind="stable")[:EXAMPLES]]]
+        telling = _telling(
+            np.asarray(present[saying].sum(axis=0)).ravel(),
             every,
-            len(own),
+            len(saying),
             len(documents),
         )
-        words = [str(names[term]) for term in terms]
-        name = next((word for word in words if word not in taken), "")
-        if not name:
-            continue
-        taken.add(name)
-        far = np.linalg.norm(vectors[inside] - groups.cluster_centers_[group], axis=1)
-        middle = own[np.argsort(far, kind="stable")[:EXAMPLES]]
-        means = probabilities[own].mean(axis=0)
+        words = [str(names[term]), *(str(names[other]) for other in telling)]
+        means = probabilities[left[among]].mean(axis=0)
         best = int(means.argmax())
         found.append(
             Proposal(
-                name,
+                words[0],
                 f"Texts that say {', '.join(_different(words))}",
-                len(own),
+                len(saying),
                 tuple((documents[i].id, documents[i].text) for i in middle),
                 labels[best],
                 float(means[best]),
-                tuple(own.tolist()),
+                tuple(saying.tolist()),
             )
         )
-    return found, len(left)
+    order = np.argsort([-proposal.documents for proposal in found], kind="stable")
+    return [found[i] for i in order], len(left)
+
+
+def _leading(rows: csr_matrix) -> csr_array:
+    """Mark the terms of the largest weights in each row, `LEADING` at most."""
+    at = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    order = np.lexsort((-rows.data, at))
+    rank = np.arange(len(at)) - rows.indptr[at[order]]
+    kept = order[rank < LEADING]
+    marks = np.ones(len(kept), np.float32)
+    return csr_array((marks, (at[kept], rows.indices[kept])), rows.shape)
 
 
 def _terms(text: str) -> Iterable[str]:
