@@ -112,7 +112,8 @@ def with_structure(
         # The loss of labels, the terms, and the contrast of documents.
         loss_sum, weight_sum = objective(lambda *_, **__: logits)(params, batch, key)
         more = [term(vectors, batch, key) for term in terms]
-        mask = batch.get("example_mask", jnp.ones(len(vectors.documents), bool))
+        every = jnp.ones(len(vectors.documents), bool)
+        mask = jnp.asarray(batch.get("example_mask", every))
         own = Partners(vectors.documents, is_positive(batch["targets"]), mask)
         if config.loss.contrast:
             contrast, _ = overlap_contrast(
