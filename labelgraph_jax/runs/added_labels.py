@@ -157,7 +157,7 @@ def remove_labels(workdir: str | Path, names: Sequence[str]) -> AddedLabels:
     return left
 
 
-def list_labels(workdir: str | Path) -> list[dict[str, Any]]:
+def list_labels(workdir: str | Path) -> list[dict[str, object]]:
     """Every label of a model: its name, description, parents, and whether it was added.
 
     Raises:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.config.wording import counted
@@ -196,7 +197,7 @@ def tokens_alone(tokenizer: Tokenizer) -> list[np.ndarray]:
     return [np.concatenate([frame[:first], [i], frame[first:]]) for i in ids]
 
 
-def weighed(alone: np.ndarray, shares: Any, targets: np.ndarray) -> np.ndarray:
+def weighed(alone: np.ndarray, shares: csr_array, targets: np.ndarray) -> np.ndarray:
     """Rows weighed by how rare their tokens are, on the scale of the targets."""
     counts = shares.sum(axis=0)
     rows = alone * (RARITY / (RARITY + counts / counts.sum()))[:, None]
