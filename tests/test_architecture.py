@@ -43,20 +43,20 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 1_999,
-    "functional": 8_398,
+    "config": 2_017,
+    "functional": 8_403,
     "modules": 2_259,
-    "data": 11_160,
+    "data": 11_180,
     "training": 4_886,
     "predictors": 6_447,
-    "runs": 7_156,
-    "inspection": 4_450,
+    "runs": 7_190,
+    "inspection": 4_461,
     "deploy": 2_983,
     "estimator": 241,
-    "cli": 4_266,
+    "cli": 4_290,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_308
+BUDGET = 54_420
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -181,12 +181,23 @@ def with_choice(config: Config, choice: GraphChoice) -> Config:
     return dataclasses.replace(config, graph=chosen)
 
 
+class WayResults(TypedDict):
+    """A way to have a label graph: its settings, what it gains, and how surely."""
+
+    form: str
+    adjacency: str
+    strength: float
+    gain: dict[str, list[float]]
+    message_gain: dict[str, list[float]]
+    sure: float
+
+
 class GraphResults(TypedDict):
     """The label graph that was chosen, why, and what every way to have one gained."""
 
     kind: str
     said: str
-    ways: dict[str, dict[str, object]]
+    ways: dict[str, WayResults]
 
 
 def chosen_graph(

@@ -13,7 +13,7 @@ from labelgraph_jax.config import ConfigError
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.files import file_digest, read_npz, write_npz
-from labelgraph_jax.data.readers.labelled_stream import Entry, LabelledStream
+from labelgraph_jax.data.readers.labelled_stream import Entry, LabelledStream, Position
 from labelgraph_jax.data.terminal import json_line
 from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.predictors.decision import log_odds
@@ -112,7 +112,7 @@ class Session:
         self.model, self.how, self.say = model, how, say
         self.folder = learned_folder(model.workdir)
         self.sealed = _sealed(model.workdir)
-        self.read: dict[str, Any] = {"offset": 0, "sha256": ""}
+        self.read: Position = {"offset": 0, "sha256": ""}
         self.documents = self.unlabelled = self.changes = self._since_saved = 0
         self._logged, self.scale = 0, 1.0
         vectors, bias = map(np.asarray, model.label_side)
@@ -176,7 +176,7 @@ class Session:
         before = about.get("logged", 0)
         self._logged = extend_log(self.model.workdir, before, about["log"])
         self._begun = True
-        self.read, self.scale = dict(about["read"]), about["scale"]
+        self.read, self.scale = about["read"], about["scale"]
         self.beginning = about.get("beginning", 0)
         for name in ("documents", "unlabelled", "changes"):
             setattr(self, name, about[name])

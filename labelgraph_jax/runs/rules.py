@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -57,7 +57,27 @@ def model_with_rules(
     return model.with_decision(with_rules(own, config, model.labels))
 
 
-def check_rules(source: str, data: DataConfig) -> dict[str, Any]:
+class BrokenRule(TypedDict):
+    """A rule, the line that it stands in, and the documents that break it."""
+
+    rule: str
+    where: str
+    documents: int
+    ids: list[str]
+
+
+class RuleCheck(TypedDict):
+    """Result of `check_rules`."""
+
+    rules: int
+    hard: int
+    labels: int
+    documents: int
+    unreachable: list[str]
+    broken: list[BrokenRule]
+
+
+def check_rules(source: str, data: DataConfig) -> RuleCheck:
     """Check rules against documents and return the result as JSON values.
 
     Args:
@@ -100,7 +120,7 @@ def check_rules(source: str, data: DataConfig) -> dict[str, Any]:
             if len(ids[rule]) < EXAMPLES:
                 ids[rule].append(corpus.train[row].id)
     # The rules that are broken most often come first.
-    broken = [
+    broken: list[BrokenRule] = [
         {
             "rule": rules.rules[i].line,
             "where": rules.rules[i].where,

@@ -145,7 +145,7 @@ def write_prompts(prompts: Sequence[Prompt], folder: str, *, model: str) -> list
     return written
 
 
-def _request(prompt: Prompt, model: str) -> dict[str, Any]:
+def _request(prompt: Prompt, model: str) -> dict[str, object]:
     messages = [
         {"role": "system", "content": prompt.system},
         {"role": "user", "content": prompt.user},
