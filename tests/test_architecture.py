@@ -46,17 +46,17 @@ BUDGETS = {
     "config": 2_017,
     "functional": 8_403,
     "modules": 2_259,
-    "data": 11_180,
+    "data": 11_183,
     "training": 4_886,
     "predictors": 6_447,
-    "runs": 7_190,
-    "inspection": 4_461,
-    "deploy": 2_983,
+    "runs": 7_191,
+    "inspection": 4_458,
+    "deploy": 3_004,
     "estimator": 241,
     "cli": 4_290,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_420
+BUDGET = 54_442
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

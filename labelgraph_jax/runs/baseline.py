@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -22,7 +22,7 @@ from labelgraph_jax.functional.metrics.counts import (
     summarise_label_counts,
 )
 
-Vectorizer = Any
+Vectorizer: TypeAlias = TfidfVectorizer | FeatureMatrix
 """A TfidfVectorizer, or of features a FeatureMatrix."""
 WORDS, PARTS, FEATURES = "words, pairs", "words, pairs, parts of words", "features"
 """The vectors that a document may have; the first two are of texts."""

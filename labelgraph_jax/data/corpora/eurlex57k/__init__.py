@@ -146,7 +146,7 @@ def _document(law: Mapping[str, Any], where: str) -> Document:
     )
 
 
-def _joined(parts: Iterable[object]) -> str:
+def _joined(parts: Iterable[Any]) -> str:
     return "\n\n".join(part.strip() for part in parts if isinstance(part, str) and part)
 
 
