@@ -43,10 +43,10 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 2_017,
+    "config": 2_016,
     "functional": 8_403,
     "modules": 2_259,
-    "data": 11_183,
+    "data": 11_185,
     "training": 4_886,
     "predictors": 6_447,
     "runs": 7_191,
@@ -56,7 +56,7 @@ BUDGETS = {
     "cli": 4_290,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_442
+BUDGET = 54_443
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

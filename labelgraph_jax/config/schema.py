@@ -14,7 +14,7 @@ from labelgraph_jax.config.graph import GraphConfig
 from labelgraph_jax.config.memory import MemoryConfig, check_memory
 from labelgraph_jax.config.semi import SemiConfig, check_semi
 from labelgraph_jax.config.settings import (
-    SectionT,
+    SettingsT,
     differences,
     from_values,
     require,
@@ -205,7 +205,7 @@ def from_dict(values: object) -> Config:
 def with_absolute_paths(config: Config) -> Config:
     """The same run, which finds its files from any current directory."""
 
-    def absolute(section: SectionT, *names: str) -> SectionT:
+    def absolute(section: SettingsT, *names: str) -> SettingsT:
         paths = {name: getattr(section, name) for name in names}
         named = {
             n: p if p.startswith("hf:") or p == OWN else str(Path(p).absolute())

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 SettingsT = TypeVar("SettingsT", bound="DataclassInstance")
-SectionT = TypeVar("SectionT", bound="DataclassInstance")
 
 
 class ConfigError(ValueError):

@@ -355,7 +355,7 @@ class Workdir:
         """
         return self._read_object("results.json", "test")
 
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[dict[str, object]]:
         """Return the training log, one entry per line of metrics.jsonl, in order.
 
         Raises:
