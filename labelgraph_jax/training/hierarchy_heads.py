@@ -24,7 +24,7 @@ RATE = 0.05
 """Step of Adam."""
 DECAY = 3e-5
 """Weight of the squared weights beside the loss of a cell."""
-Head = tuple[Array, Array, Array, Array]
+GatedHead = tuple[Array, Array, Array, Array]
 """Vectors and biases of labels, kernel and bias of the gates."""
 
 
@@ -39,7 +39,7 @@ def head_loss(kind: str, parents: Int[np.ndarray, "E 2"]) -> Callable[..., Array
     """
 
     def loss(
-        head: Head,
+        head: GatedHead,
         x: Array,
         y: Array,
         mask: Array,
@@ -63,7 +63,7 @@ def head_loss(kind: str, parents: Int[np.ndarray, "E 2"]) -> Callable[..., Array
     return loss
 
 
-def label_vectors(head: Head, edges: Edges | None) -> Array:
+def label_vectors(head: GatedHead, edges: Edges | None) -> Array:
     """Return the vector of every label: its own and, with edges, what it receives.
 
         w = v + A' G v,   G = diag(sigmoid(v g + b))
@@ -81,7 +81,7 @@ def label_vectors(head: Head, edges: Edges | None) -> Array:
     return vectors + gated_convolution(vectors, kernel, edges, *head[2:])
 
 
-def first_head(targets: Float[np.ndarray, "M N"], features: int) -> Head:
+def first_head(targets: Float[np.ndarray, "M N"], features: int) -> GatedHead:
     """Return vectors and gates of zeros, and as biases the log-odds of the labels."""
     prior = np.clip(targets.mean(0), 1e-4, 1 - 1e-4)
     bias = np.log(prior) - np.log1p(-prior)
@@ -116,10 +116,10 @@ def hierarchy_scores(
     x, y = jnp.asarray(vectors), jnp.asarray(targets)
 
     @jax.jit
-    def fitted(mask: Array, start: Head, edges: Edges | None) -> Array:
+    def fitted(mask: Array, start: GatedHead, edges: Edges | None) -> Array:
         def step(
-            state: tuple[Head, optax.OptState], key: Array
-        ) -> tuple[tuple[Head, optax.OptState], None]:
+            state: tuple[GatedHead, optax.OptState], key: Array
+        ) -> tuple[tuple[GatedHead, optax.OptState], None]:
             head, moments = state
             slope = jax.grad(loss)(head, x, y, mask, DECAY, weight, key, edges)
             updates, moments = optimizer.update(slope, moments)
