@@ -51,9 +51,29 @@ default_role = "py:obj"
 add_module_names = False
 maximum_signature_line_length = 70
 autodoc_member_order = "bysource"
+# Typed dictionaries, whose keys the code tells; autodoc stumbles on them.
+TYPED_DICTS = (
+    "AdaptChoice",
+    "Answer",
+    "Best",
+    "BrokenRule",
+    "GraphResults",
+    "HierarchyChoice",
+    "LabelRow",
+    "OtherKeys",
+    "Position",
+    "RuleCheck",
+    "TaxonomyFacts",
+    "TokenOptions",
+    "Unseen",
+    "WayResults",
+)
 # A module documents what it defines, not what it passes on; on functools.partial, which
 # has no signature, autodoc stumbles before it sees that it is another module's.
-autodoc_default_options = {"ignore-module-all": True, "exclude-members": "partial"}
+autodoc_default_options = {
+    "ignore-module-all": True,
+    "exclude-members": ", ".join(("partial", *TYPED_DICTS)),
+}
 autodoc_typehints = "signature"
 autosummary_generate = False
 napoleon_google_docstring = True
@@ -70,4 +90,5 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:obj", r"[\s\S]*"),  # a word in backticks that is no name of ours: `targets`
     ("py:(class|exc)", r"(?!labelgraph_jax).*"),
+    ("py:class", rf"labelgraph_jax\..*\.({'|'.join(TYPED_DICTS)})"),
 ]

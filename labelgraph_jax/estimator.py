@@ -9,9 +9,9 @@ It trains as `labelgraph train` does; importing this module imports scikit-learn
 
 import copy
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -22,10 +22,10 @@ from labelgraph_jax.config import Config, ConfigError, ReadingConfig, from_dict,
 from labelgraph_jax.config.files import Start, starting_point
 from labelgraph_jax.config.settings import plain, short, whole_number
 from labelgraph_jax.config.wording import counted
-from labelgraph_jax.data.estimator_targets import Targets, read_truth
+from labelgraph_jax.data.estimator_targets import LabelsOf, Targets, read_truth
 from labelgraph_jax.data.files import read_json, write_json
 from labelgraph_jax.data.readers.row_documents import read_frame
-from labelgraph_jax.predictors.documents import as_texts
+from labelgraph_jax.predictors.documents import Texts, as_texts
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.tables.inputs import frame_columns
 from labelgraph_jax.predictors.workdir import WorkdirError
@@ -34,6 +34,12 @@ from labelgraph_jax.runs.fit import fit as fit_run
 from labelgraph_jax.runs.packed import load_packed, pack, unpack
 from labelgraph_jax.runs.restore import load_model
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from sklearn.utils import Tags
+
+RandomState = int | np.integer | np.random.RandomState | np.random.Generator
+Weights = Sequence[float] | np.ndarray | None
 COLUMNS = "columns.json"
 """File in the work directory with the names of all classes, learned or not."""
 
@@ -102,9 +108,9 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         batch_size: int | None = None,
         learning_rate: float | None = None,
         validation_fraction: float | None = None,
-        label_names: Any = None,
-        random_state: Any = None,
-        config: Config | Mapping[str, Any] | str | Path | None = None,
+        label_names: Sequence[str] | None = None,
+        random_state: RandomState | None = None,
+        config: Config | Mapping[str, object] | str | Path | None = None,
         workdir: str | Path | None = None,
         verbose: int = 0,
     ) -> None:
@@ -124,12 +130,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         self.workdir = workdir
         self.verbose = verbose
 
-    def fit(
-        self,
-        X: Any,  # noqa: N803
-        y: Any,
-        sample_weight: Any = None,
-    ) -> "LabelGraphClassifier":
+    def fit(self, X: Texts, y: LabelsOf, sample_weight: Weights = None) -> Self:  # noqa: N803
         """Train on labelled texts.
 
         Args:
@@ -175,7 +176,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
             self._files = pack(place, self.model_.step)
         return self
 
-    def predict(self, X: Any) -> Any:  # noqa: N803
+    def predict(self, X: Texts) -> "list[list[str]] | np.ndarray | sparse.csr_array":  # noqa: N803
         """The labels of texts in the form that y had in `fit`.
 
         Returns:
@@ -196,7 +197,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
             matrix[row, [place[name] for name in names]] = 1
         return sparse.csr_array(matrix) if self._sparse else matrix
 
-    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict_proba(self, X: Texts) -> np.ndarray:  # noqa: N803
         """Probability of every class for every text, float32 `[M, N]`.
 
         A column of the matrix that held no 1 in `fit` has probability 0.
@@ -211,7 +212,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
         every[:, [place[name] for name in self.model_.labels]] = found
         return every
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+    def score(self, X: Texts, y: LabelsOf, sample_weight: Weights = None) -> float:  # noqa: N803
         """Share of the texts of which exactly the right labels are predicted.
 
         This is subset accuracy, as `sklearn.metrics.accuracy_score` of an indicator
@@ -249,7 +250,7 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"{workdir}: must be absent or an empty directory")
         unpack(self._files, path)
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> "Tags":
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
@@ -268,9 +269,9 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
             other._metadata_request = copy.deepcopy(requests)
         return other
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """The parameters, and the files of the model in place of the model."""
-        state: dict[str, Any] = super().__getstate__()
+        state: dict[str, object] = super().__getstate__()
         return {name: value for name, value in state.items() if name != "model_"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -312,8 +313,8 @@ class LabelGraphClassifier(ClassifierMixin, BaseEstimator):
 
 
 def fit(
-    texts: Any,
-    labels: Any = None,
+    texts: "Texts | DataFrame",
+    labels: LabelsOf | None = None,
     *,
     workdir: str | Path | None = None,
     reading: ReadingConfig | None = None,
@@ -357,7 +358,7 @@ def _same_length(texts: int, labels: int) -> None:
         raise ValueError("X must hold at least one text, got 0")
 
 
-def _weights(sample_weight: Any, count: int) -> np.ndarray:
+def _weights(sample_weight: Weights, count: int) -> np.ndarray:
     """Weights of texts, float64 `[M]`.
 
     Raises:

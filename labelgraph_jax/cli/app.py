@@ -17,7 +17,7 @@ import shlex
 import sys
 import textwrap
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +215,7 @@ def _keep_stdout_for_results() -> None:
     os.dup2(2, 1)
 
 
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     say(f"labelgraph: warning: {errors.message(message)}")
 
 
@@ -333,7 +333,7 @@ def _spelled_out(arguments: list[str]) -> list[str]:
     return name + spelled_out(named[0], " ".join(name), rest)
 
 
-def _announce(verb: Any) -> None:
+def _announce(verb: object) -> None:
     """Say what begins, before JAX is imported, which takes seconds.
 
     Verbs that only read a run say so on a terminal alone.
@@ -347,7 +347,7 @@ def _announce(verb: Any) -> None:
         say(f"labelgraph: loading {verb.workdir}")
 
 
-def _check_name(name: str, verbs: Mapping[str, Any]) -> None:
+def _check_name(name: str, verbs: Collection[str]) -> None:
     """Raise ConfigError with the nearest name where a word is no verb."""
     if name.startswith("-") or name in verbs:
         return

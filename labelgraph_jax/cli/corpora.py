@@ -1,8 +1,8 @@
 """Contents of a corpus, on a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -13,6 +13,9 @@ from labelgraph_jax.data.problems import Problem
 from labelgraph_jax.data.statistics import CorpusStatistics
 from labelgraph_jax.data.terminal import visible
 from labelgraph_jax.runs.compare import Comparison, Share
+
+if TYPE_CHECKING:
+    from labelgraph_jax.runs.corpus import TaxonomyFacts
 
 WORDS = 16
 """Words that are shown of a document as it is cut."""
@@ -137,19 +140,18 @@ def _shares(kind: str, shares: Sequence[Share], names: tuple[str, str]) -> Table
     return table
 
 
-def print_taxonomy(found: Mapping[str, Any]) -> None:
+def print_taxonomy(found: "TaxonomyFacts") -> None:
     """Print what a taxonomy says of the labels of a corpus."""
     write(
         f"{counted(found['nodes'], 'node')}, {counted(found['edges'], 'edge')}, no "
         f"cycle; {counted(found['labels'], 'label')} in the documents, "
         f"{counted(found['inner_nodes'], 'inner node')} without a document"
     )
-    for key, what in (
-        ("several_parents", "with several parents"),
-        ("unused", "on no document and above no label"),
-        ("labels_outside", "of the documents, and not in it"),
+    for names, what in (
+        (found["several_parents"], "with several parents"),
+        (found["unused"], "on no document and above no label"),
+        (found["labels_outside"], "of the documents, and not in it"),
     ):
-        names = found[key]
         if names:
             shown = ", ".join(visible(name, keep="") for name in names[:5])
             more = ", ..." if len(names) > 5 else ""

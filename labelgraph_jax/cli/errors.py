@@ -11,7 +11,6 @@ import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from labelgraph_jax.cli.interrupts import interrupts
 from labelgraph_jax.cli.output import in_options, say
@@ -96,7 +95,7 @@ def tell_of_threads() -> None:
         if found.exc_value is not None:
             _warn(found.exc_value)
 
-    def of_destructor(found: Any) -> None:
+    def of_destructor(found: "sys.UnraisableHookArgs") -> None:
         if isinstance(found.exc_value, KeyboardInterrupt):
             interrupts.lost(found.exc_value)
         if found.exc_value is not None:

@@ -1,7 +1,7 @@
 """A label graph on a terminal: 80 columns wide."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -10,6 +10,9 @@ from labelgraph_jax.config.wording import counted
 from labelgraph_jax.functional.metrics.bootstrap import Interval
 from labelgraph_jax.inspection.graph.report import Edge, GraphReport
 from labelgraph_jax.predictors.graph_choice import points
+
+if TYPE_CHECKING:
+    from labelgraph_jax.runs.graph_worth import GraphResults
 
 NAMED = 8
 """Isolated labels that are listed; of further ones the number is given."""
@@ -143,7 +146,7 @@ def _called(name: str, titles: Mapping[str, str]) -> str:
     return f"{name} {titles[name]}" if name in titles else name
 
 
-def print_worth(found: Mapping[str, Any], *, out: str = "") -> None:
+def print_worth(found: "GraphResults", *, out: str = "") -> None:
     """Print what every form of label vectors gains, and the answer in one line."""
     console = plain_console()
     console.print("macro-F1 by cross-validation, points [95 %]", style="bold")
@@ -153,7 +156,8 @@ def print_worth(found: Mapping[str, Any], *, out: str = "") -> None:
     for name, way in found["ways"].items():
         table.add_row(
             name + " *" * (name == found["kind"]),
-            *(_gain(way[key]) for key in ("gain", "message_gain")),
+            _gain(way["gain"]),
+            _gain(way["message_gain"]),
         )
     console.print(table)
     console.print(

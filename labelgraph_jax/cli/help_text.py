@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Sequence
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 from labelgraph_jax.config import Config
 
@@ -106,7 +106,7 @@ def usual_options(config: Config) -> list[str]:
     return lines
 
 
-def _setting(config: Config, name: str) -> Any:
+def _setting(config: Config, name: str) -> object:
     """The value of a setting; None of an option that is no setting."""
     part, _, last = name.rpartition(".")
     holder = getattr(config, part or "data")

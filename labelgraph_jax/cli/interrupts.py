@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import types
-from typing import Any
+from collections.abc import Callable
 
 from labelgraph_jax.data.terminal import last_words
 
@@ -97,7 +97,7 @@ class Interrupts:
         with contextlib.suppress(AttributeError):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _NAMES)
 
-    def _take(self, handle: Any) -> None:
+    def _take(self, handle: Callable[[int, types.FrameType | None], object]) -> None:
         for number in _NAMES:
             # A parent may have the process live through Ctrl-C (`nohup`, `&`).
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -116,7 +116,7 @@ class Interrupts:
             self._end_at_once(number, frame)
         raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError
 
-    def _end_at_once(self, number: int, _: Any) -> None:
+    def _end_at_once(self, number: int, _: types.FrameType | None) -> None:
         said, code = "labelgraph: stopped", _CODES[signal.Signals(number)]
         if self._verb == "train":
             name = _NAMES[signal.Signals(number)]

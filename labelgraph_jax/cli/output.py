@@ -4,7 +4,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Protocol, TextIO
 
 from labelgraph_jax.config import Config, ReadingConfig, to_dict
 from labelgraph_jax.config.settings import flatten
@@ -65,13 +65,29 @@ def remarks(quiet: bool, prefix: str = "") -> Callable[[str], None]:
     return silent if quiet else lambda line: say(prefix + in_options(line))
 
 
+class Verb(Protocol):
+    """A verb that answers in JSON where it is asked to."""
+
+    @property
+    def json(self) -> bool:
+        """True if it answers in JSON."""
+
+
+class QuietVerb(Verb, Protocol):
+    """A verb that may say nothing."""
+
+    @property
+    def quiet(self) -> bool:
+        """True if it says nothing."""
+
+
 def show(
-    verb: Any,
-    result: Any,
+    verb: Verb,
+    result: object,
     describe: Callable[..., None],
     *,
     ascii: bool = True,
-    **options: Any,
+    **options: object,
 ) -> int:
     """Print the result of a verb: with `--json` as JSON, else for people.
 
@@ -93,10 +109,10 @@ def show(
     return 0
 
 
-def tell(verb: Any, result: Any, *sentences: str, ascii: bool = False) -> int:
+def tell(verb: QuietVerb, result: object, *sentences: str, ascii: bool = False) -> int:
     """Print what was done: as JSON, in sentences, or with `--quiet` not at all."""
 
-    def describe(_: Any) -> None:
+    def describe(_: object) -> None:
         if not verb.quiet:
             write(_fitted("\n".join(sentences), sys.stdout))
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.style import StyleType
 from rich.table import Table
 
 from labelgraph_jax.data.terminal import visible
@@ -34,11 +35,15 @@ class PlainConsole(Console):
 class PlainTable(Table):
     """A table whose cells and titles are names, never markup."""
 
-    def add_row(self, *cells: Any, **options: Any) -> None:
+    def add_row(
+        self,
+        *cells: RenderableType | None,
+        style: StyleType | None = None,
+        end_section: bool = False,
+    ) -> None:
         """Add a row as `rich.table.Table` does."""
-        super().add_row(
-            *(visible(c) if isinstance(c, str) else c for c in cells), **options
-        )
+        shown = (visible(c) if isinstance(c, str) else c for c in cells)
+        super().add_row(*shown, style=style, end_section=end_section)
 
     def add_column(self, header: Any = "", *arguments: Any, **options: Any) -> None:
         """Add a column as `rich.table.Table` does."""
@@ -69,19 +74,26 @@ def wrapped(text: str, width: int = 0) -> str:
     return "\n".join(lines)
 
 
-def plain_table(title: str = "", **options: Any) -> Table:
+def plain_table(
+    title: str = "",
+    *,
+    padding: tuple[int, ...] = (0, 1, 0, 0),
+    pad_edge: bool = True,
+) -> Table:
     """Return a table without columns, a line below its head.
 
     Args:
         title: above the table, at the left; none where it is empty.
-        **options: further ones of `rich.table.Table`.
+        padding: as of `rich.table.Table`.
+        pad_edge: likewise.
     """
     return PlainTable(
         box=box.SIMPLE_HEAD,
         title=visible(title) or None,
         title_justify="left",
         title_style="bold",
-        **{"padding": (0, 1, 0, 0), **options},
+        padding=padding,  # type: ignore[arg-type]
+        pad_edge=pad_edge,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
@@ -153,7 +154,11 @@ def union_of_verbs(start: Config, *, brief: bool = False) -> Any:
     ]
 
 
-def makes_something(verb: Any) -> bool:
+Part = type | Mapping[str, type | Mapping[str, type]]
+"""A verb, or verbs by name, those of groups among them."""
+
+
+def makes_something(verb: object) -> bool:
     """Return whether a verb, as it was parsed, does more than print."""
     return isinstance(verb, MAKERS) or getattr(verb, "output", "-") != "-"
 
@@ -164,15 +169,15 @@ def named_verbs(arguments: list[str]) -> list[type]:
     Args:
         arguments: as typed, `["data", "stats", "--help"]`.
     """
-    part: Any = VERBS
+    part: Part = VERBS
     for argument in arguments:
-        if not isinstance(part, dict) or argument not in part:
+        if isinstance(part, type) or argument not in part:
             break
         part = part[argument]
     return _verbs_of(part)
 
 
-def _verbs_of(part: Any) -> list[type]:
-    if not isinstance(part, dict):
+def _verbs_of(part: Part) -> list[type]:
+    if isinstance(part, type):
         return [part]
     return [verb for inner in part.values() for verb in _verbs_of(inner)]

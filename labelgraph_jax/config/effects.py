@@ -99,30 +99,30 @@ Settings that stand nowhere here are read in every run, or their own section ref
 them where they are not."""
 
 
-def _has_rows(c: Any) -> bool:
+def _has_rows(c: Config) -> bool:
     looked_up = c.text.encoder != "transformer" and c.text.vectors != "pretrained"
     beside = c.data.unlabelled or c.data.target
     return bool(c.table.tasks) or (looked_up and c.text.trainable and not beside)
 
 
-def _has_few_neighbours(c: Any) -> bool:
+def _has_few_neighbours(c: Config) -> bool:
     if c.graph.initialisation == "cooccurrence":
         # Of many labels the graph is a list of edges.
         return c.graph.method in ("auto", "sparse") and c.graph.attention != "gatv2"
     return bool(c.graph.initialisation == "similarity")
 
 
-def _draws_features(c: Any) -> bool:
+def _draws_features(c: Config) -> bool:
     drawn = c.text.vectors == "random" and not c.text.reads_static
     return bool(c.graph.features == "random" or (c.graph.features == "names" and drawn))
 
 
-def _has_own_loss(c: Any) -> bool:
+def _has_own_loss(c: Config) -> bool:
     replaced = c.hierarchy.kind in ("consistent", "auto") or c.rules.kind == "shield"
     return not (c.table.tasks or replaced)
 
 
-def _passes_differ(c: Any) -> bool:
+def _passes_differ(c: Config) -> bool:
     learned = c.rules.kind in RULES_LEARNED and c.rules.file
     terms = (
         c.loss.contrast or c.hierarchy.kind in ("regularised", "contrast") or learned
@@ -131,7 +131,7 @@ def _passes_differ(c: Any) -> bool:
     return c.text.dropout != 0 and not one_pass
 
 
-def _is_mixture(c: Any, kinds: tuple[str, ...]) -> bool:
+def _is_mixture(c: Config, kinds: tuple[str, ...]) -> bool:
     # Several tasks of a table take mmoe unless a kind is given.
     several = c.mixture.kind == "none" and len(c.table.tasks) > 1
     return several or c.mixture.kind in kinds
@@ -204,11 +204,11 @@ def _unmet(condition: str, config: Config) -> str:
 
 
 @functools.cache
-def _defaults() -> dict[str, Any]:
+def _defaults() -> dict[str, object]:
     return flatten(to_dict(Config()))
 
 
-def changed(config: Config) -> dict[str, Any]:
+def changed(config: Config) -> dict[str, object]:
     """Return the settings that differ from their defaults, by name."""
     values, defaults = flatten(to_dict(config)), _defaults()
     return {name: value for name, value in values.items() if value != defaults[name]}

@@ -4,7 +4,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from labelgraph_jax.config.effects import idle, refuse_idle
 from labelgraph_jax.config.presets import preset
@@ -129,13 +129,14 @@ def faults(path: str | Path) -> list[Fault]:
         except ConfigError as error:
             found.append(str(error))
             subject = _subject(str(error), values)
-            if not subject:
+            if not subject or not isinstance(values, dict):
                 config = None
                 break
             values = _left_out(values, subject)
             removed.add(subject)
     if (
         config is not None
+        and isinstance(values, dict)
         and not SettingsFile(config, (*flatten(values),), ()).is_record
     ):
         found += [
@@ -147,9 +148,9 @@ def faults(path: str | Path) -> list[Fault]:
     return sorted(map(Fault, lines, found), key=lambda fault: fault.line)
 
 
-def named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def named_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object of JSON, which names nothing twice."""
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for name, value in pairs:
         if name in values:
             raise ValueError(f"'{name}' stands twice in one object")
@@ -157,7 +158,7 @@ def named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _values(path: Path) -> tuple[Any, str]:
+def _values(path: Path) -> tuple[object, str]:
     """The values of a file, before any setting is looked at, and its text."""
     kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
     try:
@@ -195,7 +196,7 @@ def _toml_hint(text: str) -> str:
     return "; it is TOML: let its name end in .toml" if is_toml else ""
 
 
-def _subject(message: str, values: Any) -> str:
+def _subject(message: str, values: object) -> str:
     """The first setting that a file writes and a message names; "" without one."""
     if not isinstance(values, dict):
         return ""
@@ -210,11 +211,12 @@ def _subject(message: str, values: Any) -> str:
     return places[min(places)] if places else ""
 
 
-def _left_out(values: dict[str, Any], name: str) -> dict[str, Any]:
+def _left_out(values: dict[str, object], name: str) -> dict[str, object]:
     """The same values without one."""
     first, _, rest = name.partition(".")
-    if rest and isinstance(values.get(first), dict):
-        return {**values, first: _left_out(values[first], rest)}
+    section = values.get(first)
+    if rest and isinstance(section, dict):
+        return {**values, first: _left_out(section, rest)}
     return {key: value for key, value in values.items() if key not in (name, first)}
 
 

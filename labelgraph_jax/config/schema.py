@@ -14,6 +14,7 @@ from labelgraph_jax.config.graph import GraphConfig
 from labelgraph_jax.config.memory import MemoryConfig, check_memory
 from labelgraph_jax.config.semi import SemiConfig, check_semi
 from labelgraph_jax.config.settings import (
+    SettingsT,
     differences,
     from_values,
     require,
@@ -164,15 +165,17 @@ MOVED: dict[tuple[str, str], tuple[str, str] | None] = {
 """Present names of older versions' settings, so that their work directories load."""
 
 
-def with_present_names(values: Any) -> tuple[Any, tuple[str, ...]]:
+def with_present_names(values: object) -> tuple[object, tuple[str, ...]]:
     """Return nested dictionaries with older versions' settings under present names.
 
     Returns:
         The values, and a sentence on each such setting. What has a present name too is
         taken from there.
     """
-    remarks = []
-    for (section, name), place in MOVED.items() if isinstance(values, dict) else ():
+    remarks: list[str] = []
+    if not isinstance(values, dict):
+        return values, ()
+    for (section, name), place in MOVED.items():
         held = values.get(section)
         if not isinstance(held, dict) or name not in held:
             continue
@@ -189,7 +192,7 @@ def with_present_names(values: Any) -> tuple[Any, tuple[str, ...]]:
     return values, tuple(remarks)
 
 
-def from_dict(values: Any) -> Config:
+def from_dict(values: object) -> Config:
     """A configuration from nested dictionaries; what is absent keeps its default.
 
     Raises:
@@ -202,7 +205,7 @@ def from_dict(values: Any) -> Config:
 def with_absolute_paths(config: Config) -> Config:
     """The same run, which finds its files from any current directory."""
 
-    def absolute(section: Any, *names: str) -> Any:
+    def absolute(section: SettingsT, *names: str) -> SettingsT:
         paths = {name: getattr(section, name) for name in names}
         named = {
             n: p if p.startswith("hf:") or p == OWN else str(Path(p).absolute())

@@ -10,11 +10,15 @@ import math
 import sys
 import types
 import typing
-from typing import Any, Literal, TypeVar, Union
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
 
 from labelgraph_jax.config.wording import likeness
 
-SettingsT = TypeVar("SettingsT")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+SettingsT = TypeVar("SettingsT", bound="DataclassInstance")
 
 
 class ConfigError(ValueError):
@@ -27,7 +31,7 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def check_choices(section: Any, name: str) -> None:
+def check_choices(section: "DataclassInstance", name: str) -> None:
     """Refuse a value that is none of those its setting names."""
     for key, hint in typing.get_type_hints(type(section)).items():
         if typing.get_origin(hint) is Literal:
@@ -35,7 +39,7 @@ def check_choices(section: Any, name: str) -> None:
 
 
 def require_numbers(
-    section: Any,
+    section: "DataclassInstance",
     where: str,
     *,
     at_least_one: tuple[str, ...] = (),
@@ -54,7 +58,9 @@ def require_numbers(
         shares: in [0, 1).
     """
 
-    def check(names: tuple[str, ...], holds: Any, words: str) -> None:
+    def check(
+        names: tuple[str, ...], holds: Callable[[float], bool], words: str
+    ) -> None:
         for name in names:
             value = getattr(section, name)
             if value is not None:
@@ -66,7 +72,9 @@ def require_numbers(
     check(shares, lambda x: 0.0 <= x < 1.0, "lie in [0, 1)")
 
 
-def require_file(section: Any, where: str, setting: str, value: str, file: str) -> None:
+def require_file(
+    section: "DataclassInstance", where: str, setting: str, value: str, file: str
+) -> None:
     """Refuse a choice without the file that it reads, and the file without it.
 
     Args:
@@ -85,12 +93,12 @@ def require_file(section: Any, where: str, setting: str, value: str, file: str) 
     )
 
 
-def to_dict(config: Any) -> dict[str, Any]:
+def to_dict(config: "DataclassInstance") -> dict[str, Any]:
     """The configuration as nested dictionaries of JSON values."""
     return json.loads(json.dumps(dataclasses.asdict(config), default=plain))
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Return a number of NumPy, or of an array of no axis, as Python's own.
 
     Example:
@@ -98,11 +106,12 @@ def plain(value: Any) -> Any:
         >>> plain(np.float64(2.0)), plain(np.int32(3)), plain("as it is")
         (2.0, 3, 'as it is')
     """
-    scalar = getattr(value, "ndim", None) == 0 and hasattr(value, "item")
-    return value.item() if scalar else value
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return value.item()
+    return value
 
 
-def short(value: Any, most: int = 60) -> str:
+def short(value: object, most: int = 60) -> str:
     """Return how a value is shown in a message: on one line, and not long.
 
     Example:
@@ -112,7 +121,7 @@ def short(value: Any, most: int = 60) -> str:
     return " ".join(repr(plain(value)).split())[:most]
 
 
-def whole_number(value: Any, what: str, least: int = 1) -> int:
+def whole_number(value: object, what: str, least: int = 1) -> int:
     """Return a whole number, of Python or NumPy.
 
     Args:
@@ -133,7 +142,11 @@ def whole_number(value: Any, what: str, least: int = 1) -> int:
 
 
 def from_values(
-    values: Any, cls: type[SettingsT], *, root: Any = None, where: str = ""
+    values: object,
+    cls: type[SettingsT],
+    *,
+    root: "DataclassInstance | None" = None,
+    where: str = "",
 ) -> SettingsT:
     """A dataclass from nested dictionaries; what is absent keeps its default.
 
@@ -171,7 +184,7 @@ def from_values(
     return cls(**chosen)
 
 
-def without_effect(section: Any, where: str) -> str:
+def without_effect(section: "DataclassInstance", where: str) -> str:
     """Return the beginning of a refusal of what a section sets.
 
     Example:
@@ -192,7 +205,7 @@ def without_effect(section: Any, where: str) -> str:
     return f"{' and '.join(given)} {has} no effect in this run: {it} read only with"
 
 
-def differences(old: Any, new: Any) -> list[str]:
+def differences(old: "DataclassInstance", new: "DataclassInstance") -> list[str]:
     """One line `section.key: old -> new` for each setting that differs."""
     before, after = flatten(to_dict(old)), flatten(to_dict(new))
     return [
@@ -202,7 +215,7 @@ def differences(old: Any, new: Any) -> list[str]:
     ]
 
 
-def nearest(path: str, root: Any) -> str:
+def nearest(path: str, root: "DataclassInstance") -> str:
     """The setting of `root` most like `path`, in quotes.
 
     The same name in another section comes first.
@@ -220,7 +233,7 @@ def nearest(path: str, root: Any) -> str:
     return f"'{max(known, key=fit)}'"
 
 
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Return nested settings as one dictionary whose names have dots: `text.dim`."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
@@ -231,7 +244,7 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def coerce(value: Any, hint: Any, path: str) -> Any:
+def coerce(value: object, hint: Any, path: str) -> Any:
     """`value` as the kind `hint` names, or a `ConfigError` that names `path`."""
     origin, value = typing.get_origin(hint), plain(value)
     if origin is Literal:

@@ -10,14 +10,16 @@ from labelgraph_jax.config.settings import (
     without_effect,
 )
 
+HierarchyKind = Literal[
+    "none", "consistent", "regularised", "graph", "contrast", "auto"
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class HierarchyConfig:
     """Use of the labels' taxonomy (`--taxonomy`) in training."""
 
-    kind: Literal["none", "consistent", "regularised", "graph", "contrast", "auto"] = (
-        "none"
-    )
+    kind: HierarchyKind = "none"
     """consistent: a label is as probable as the most probable below it, by
     construction, with the loss of such a model (C-HMCNN); regularised: the vector of a
     label stays near its parents'; graph: labels receive from parents and children

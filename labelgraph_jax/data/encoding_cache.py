@@ -5,7 +5,6 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ class EncodingCacheError(ValueError):
 
 
 def encoding_key(
-    encoder: str, settings: Mapping[str, Any], sequences: Sequence[np.ndarray]
+    encoder: str, settings: Mapping[str, object], sequences: Sequence[np.ndarray]
 ) -> str:
     """Name a cache by everything that decides its contents.
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +13,15 @@ from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import require_unicode
 
 Names = tuple[tuple[str, ...], ...]
+
+
+LabelsOf: TypeAlias = (
+    Sequence[Collection[str] | Mapping[str, float]]
+    | np.ndarray
+    | sparse.sparray
+    | sparse.spmatrix
+)
+"""Labels of texts: names of each, or an indicator matrix or frame `[texts, labels]`."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Targets:
     sparse: bool
 
     @classmethod
-    def read(cls, y: Any, label_names: Sequence[str] | None = None) -> "Targets":
+    def read(cls, y: LabelsOf, label_names: Sequence[str] | None = None) -> "Targets":
         """Label names per text, read from y.
 
         Args:
@@ -61,7 +70,7 @@ class Targets:
         return cls(*_split(rows), np.array(known, object), tuple(known), False, False)
 
     @classmethod
-    def _of_matrix(cls, y: Any, label_names: Sequence[str] | None) -> "Targets":
+    def _of_matrix(cls, y: LabelsOf, label_names: Sequence[str] | None) -> "Targets":
         classes = getattr(y, "columns", None)
         matrix = read_matrix(y)
         count = matrix.shape[1]
@@ -101,14 +110,14 @@ def _split(rows: Sequence[Mapping[str, float]]) -> tuple[Names, Names]:
     )
 
 
-def is_matrix(y: Any) -> bool:
+def is_matrix(y: LabelsOf) -> bool:
     """Return True if y is an indicator matrix rather than names per text."""
     if sparse.issparse(y) or hasattr(y, "columns"):
         return True
     return isinstance(y, np.ndarray) and (y.ndim == 2 or y.dtype.kind in "biuf")
 
 
-def read_matrix(y: Any) -> sparse.csr_array:
+def read_matrix(y: LabelsOf) -> sparse.csr_array:
     """An indicator matrix as a sparse one with sorted rows of 1 and NaN.
 
     Raises:
@@ -137,7 +146,7 @@ def read_matrix(y: Any) -> sparse.csr_array:
     return matrix
 
 
-def _wrong_cell(value: Any, row: int, column: int) -> ValueError:
+def _wrong_cell(value: object, row: int, column: int) -> ValueError:
     value = value.item() if isinstance(value, np.generic) else value
     return ValueError(
         f"an indicator matrix must hold 0 and 1, got {value!r:.40} in row {row}, "
@@ -161,7 +170,7 @@ def indicator(value: Any) -> float | None:
     return number if number in (0.0, 1.0) or math.isnan(number) else None
 
 
-def read_truth(y: Any, columns: Sequence[str]) -> list[tuple[set[str], set[str]]]:
+def read_truth(y: LabelsOf, columns: Sequence[str]) -> list[tuple[set[str], set[str]]]:
     """Return the labels of each text, and those of which nothing is known.
 
     Args:
@@ -176,9 +185,10 @@ def read_truth(y: Any, columns: Sequence[str]) -> list[tuple[set[str], set[str]]
         own = [str(name) for name in getattr(y, "columns", columns)]
         # A frame may have its columns in another order than in fit.
         names = own if set(own) == set(columns) else columns
-        if np.shape(y)[-1] != len(columns):
+        width = np.shape(y)[-1]  # type: ignore[arg-type]
+        if width != len(columns):
             raise ValueError(
-                f"y must have {len(columns)} columns, as in fit, got {np.shape(y)[-1]}"
+                f"y must have {len(columns)} columns, as in fit, got {width}"
             )
     targets = Targets.read(y, names)
     unknown = sorted(set(targets.columns) - set(columns))
@@ -192,7 +202,7 @@ def read_truth(y: Any, columns: Sequence[str]) -> list[tuple[set[str], set[str]]
     return [(set(known), set(open_)) for known, open_ in rows]
 
 
-def read_names(y: Any) -> list[dict[str, float]]:
+def read_names(y: LabelsOf) -> list[dict[str, float]]:
     """Labels of each text as they are known: 1, 0 or NaN by name.
 
     Raises:
@@ -214,7 +224,7 @@ def read_names(y: Any) -> list[dict[str, float]]:
     return rows
 
 
-def _names_of(own: Any, place: int) -> dict[str, float]:
+def _names_of(own: object, place: int) -> dict[str, float]:
     """Return what is known of the labels of one text."""
     if isinstance(own, (str, bytes)) or not isinstance(own, (Collection, np.ndarray)):
         raise ValueError(

@@ -26,6 +26,8 @@ from labelgraph_jax.config.files import named_once
 from labelgraph_jax.data.terminal import json_line
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from labelgraph_jax.data.arrays import Archive
 
 
@@ -151,7 +153,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write a JSON file, whole or not at all."""
     write_text(path, json_line(value, indent=2) + "\n")
 
@@ -209,7 +211,7 @@ def read_json(path: Path, *, error: type[ValueError]) -> Any:
 
 
 def write_npz(
-    path: Path, arrays: Mapping[str, Any], *, compressed: bool = True
+    path: Path, arrays: Mapping[str, "ArrayLike"], *, compressed: bool = True
 ) -> None:
     """Write an `.npz` of named arrays, whole or not at all."""
     import numpy as np

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 from labelgraph_jax.config.settings import from_values
 
@@ -45,12 +44,12 @@ class Layout:
     passed_over: tuple[str, ...] = ()
     ask: bool = True
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The layout as JSON values, for layout.json."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, values: Any) -> Layout:
+    def from_json(cls, values: object) -> Layout:
         """Read what `to_json` gave.
 
         Raises:

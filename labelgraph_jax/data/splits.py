@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 
 
 def iterative_stratification(
-    targets: Any, fractions: Sequence[float], seed: int
+    targets: np.ndarray | csr_array, fractions: Sequence[float], seed: int
 ) -> list[np.ndarray]:
     """Divide documents into subsets that all hold the labels in proportion.
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -103,7 +102,7 @@ class CorpusStatistics:
     notes: tuple[str, ...]
     problems: tuple[Problem, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The same as plain dicts, lists, strings and numbers, for `json.dumps`."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 

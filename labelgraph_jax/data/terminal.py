@@ -12,7 +12,6 @@ import json
 import os
 import re
 import select
-from typing import Any
 
 # C0 and C1 controls, DEL, the separators of lines and paragraphs, characters that turn
 # the direction of what follows, and halves of a pair, which no encoding can write.
@@ -40,7 +39,7 @@ def visible(text: str, *, keep: str = "\n\t") -> str:
     return _CONTROLS.sub(escaped, text)
 
 
-def json_line(value: Any, *, ascii: bool = False, indent: int | None = None) -> str:
+def json_line(value: object, *, ascii: bool = False, indent: int | None = None) -> str:
     r"""Return a value as JSON in which no control character stands as itself.
 
     The value that is read back is the same.

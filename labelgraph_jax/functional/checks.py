@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Shaped
 
 
-def is_known(*arrays: Any) -> bool:
+def is_known(*arrays: object) -> bool:
     """Return whether values can be read: none is traced or lies on other hosts."""
     return all(
         not isinstance(x, jax.core.Tracer)

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.extend import random as extend
+from jax.typing import ArrayLike
 from jaxtyping import Array, Int, Key
 
 _BASE = "threefry2x32"
@@ -53,22 +54,22 @@ def whole_key(key: Key[Array, ""]) -> Key[Array, ""]:
     return jax.random.wrap_key_data(jax.random.key_data(key)[..., :2], impl=_BASE)
 
 
-def _base_key(data: Any) -> Any:
+def _base_key(data: Array) -> Array:
     return jax.random.wrap_key_data(data[:2], impl=_BASE)
 
 
-def _split(data: Any, shape: tuple[int, ...]) -> Any:
+def _split(data: Array, shape: tuple[int, ...]) -> Array:
     keys = jax.random.key_data(jax.random.split(_base_key(data), shape))
     place = jnp.broadcast_to(data[2], (*shape, 1))
     return jnp.concatenate([keys, place], axis=-1)
 
 
-def _fold_in(data: Any, number: Any) -> Any:
+def _fold_in(data: Array, number: ArrayLike) -> Array:
     folded = jax.random.key_data(jax.random.fold_in(_base_key(data), number))
     return jnp.concatenate([folded, data[2:]])
 
 
-def _random_bits(data: Any, bit_width: int, shape: tuple[int, ...]) -> Any:
+def _random_bits(data: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
     size = math.prod(shape)
     if size >= 1 << 32:
         raise ValueError(f"a slice draws fewer than 2^32 numbers at once, got {size}")
@@ -84,7 +85,7 @@ def _random_bits(data: Any, bit_width: int, shape: tuple[int, ...]) -> Any:
     return (first ^ second).astype(_NARROW[bit_width])
 
 
-def _product(index: Any, size: int) -> tuple[Any, Any]:
+def _product(index: Array, size: int) -> tuple[Array, Array]:
     """`index * size` as two 32-bit halves; index < 2^16."""
     low_part = index * jnp.uint32(size & 0xFFFF)  # below 2^32
     high_part = index * jnp.uint32(size >> 16)  # in units of 2^16

@@ -4,7 +4,7 @@ Reports show it before and after training, explanations some rows of it, and
 `labelgraph graph` the edge weights alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -12,15 +12,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from labelgraph_jax.config import Config
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.features.values import Features
 from labelgraph_jax.functional.attention.receivers import edge_rows
 from labelgraph_jax.functional.graph.edges import Edges
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.label_graph import LabelGraph
-from labelgraph_jax.modules.magnet import TaskMagnet
+from labelgraph_jax.modules.magnet import Adjacency, TaskMagnet
 from labelgraph_jax.modules.seams import ATTENTION, MESSAGE, RECEIVERS
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import Classifier
@@ -56,7 +58,7 @@ class LabelSide:
 
     columns: np.ndarray
     module: LabelGraph
-    params: Mapping[str, Any]
+    params: Params
     features: Any
     adjacency: Any
 
@@ -114,23 +116,25 @@ class LabelSide:
         values = learned_values(self.params)
         return None if values is None else self._rows(nodes, values)
 
-    def _rows(self, nodes: np.ndarray, values: Any) -> np.ndarray:
+    def _rows(self, nodes: np.ndarray, values: np.ndarray | None) -> np.ndarray:
         """Rows of edge weights, or of other values of the same edges."""
         if not isinstance(self.adjacency, Edges):
             return np.asarray(self.adjacency if values is None else values)[nodes]
-        values = self.adjacency.weights if values is None else values
+        weights = self.adjacency.weights if values is None else values
         edges = Edges(*map(jnp.asarray, self.adjacency))
         receivers, count = jnp.asarray(nodes), len(self.columns)
-        return np.asarray(edge_rows(edges, jnp.asarray(values), receivers, count))
+        return np.asarray(edge_rows(edges, jnp.asarray(weights), receivers, count))
 
 
 @partial(jax.jit, static_argnums=0)
-def _apply(module: LabelGraph, variables: Any, features: Any, adjacency: Any) -> Any:
+def _apply(
+    module: LabelGraph, variables: Params, features: Array, adjacency: Adjacency
+) -> tuple[Array, Params]:
     """Apply a label graph as one program: eager, every operation would be one."""
     return module.apply(variables, features, adjacency, mutable=ATTENTION)
 
 
-def learned_values(params: Mapping[str, Any]) -> np.ndarray | None:
+def learned_values(params: Params) -> np.ndarray | None:
     """Return what training made of the weights of the edges of a label graph.
 
     Args:
@@ -152,7 +156,7 @@ def has_label_graph(config: Config) -> bool:
     return config.head.kind != "recurrent"
 
 
-def label_sides(classifier: Classifier, params: Any) -> list[LabelSide]:
+def label_sides(classifier: Classifier, params: Params) -> list[LabelSide]:
     """Return the label graphs of a model with some parameters; none of a decoder."""
     module, graph = classifier.module, classifier.graph
     if isinstance(module, LabelDecoder):
@@ -174,7 +178,7 @@ def label_sides(classifier: Classifier, params: Any) -> list[LabelSide]:
     return sides
 
 
-def first_params(model: Model) -> Any:
+def first_params(model: Model) -> Params:
     """Draw what the label graphs of a run started from, from its seed."""
     batch = _any_batch(model)
     key = jax.random.key(model.config.training.seed)
@@ -183,7 +187,7 @@ def first_params(model: Model) -> Any:
     if isinstance(module, TaskMagnet):
         names = [f"label_graphs_{task}" for task in range(len(module.columns))]
 
-    def start(key: jax.Array) -> Any:
+    def start(key: jax.Array) -> Params:
         params = model.classifier.init(key, batch)
         return {name: params[name] for name in names}
 
@@ -191,7 +195,7 @@ def first_params(model: Model) -> Any:
     return jax.tree.map(np.asarray, jax.jit(start)(key))
 
 
-def _any_batch(model: Model) -> Any:
+def _any_batch(model: Model) -> dict[str, np.ndarray]:
     document = Document("0", "label", ())
     if model.reads_features:
         features = Features(np.zeros(1, np.int64), np.ones(1, np.float32))

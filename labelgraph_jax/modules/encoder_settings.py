@@ -6,7 +6,7 @@ All of them are JSON; reading them executes nothing.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from labelgraph_jax.modules.transformer import TransformerShape
 
@@ -34,12 +34,13 @@ ACTIVATION_NAMES = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "relu": "relu",
 }
+Json = TypeVar("Json", list, dict)
 MPNET_OFFSET = 2
 MPNET_BUCKETS = 32
 """Both stand in MPNet's code and not in its settings."""
 
 
-def _read_json(path: Path, kind: type) -> Any:
+def _read_json(path: Path, kind: type[Json]) -> Json:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -172,7 +173,7 @@ def _rotary_bases(settings: Mapping[str, Any]) -> dict[str, float]:
     return bases
 
 
-def _require(holds: bool, name: str, found: Any, must: Any) -> None:
+def _require(holds: bool, name: str, found: object, must: object) -> None:
     if not holds:
         raise ValueError(f"{name} must be {must}, got {found!r}")
 

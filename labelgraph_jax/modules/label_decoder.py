@@ -1,6 +1,6 @@
 """CNN-RNN: a document vector starts a recurrent decoder that writes the labels."""
 
-from typing import Any
+from typing import TypedDict, Unpack
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -17,6 +17,14 @@ from labelgraph_jax.functional.text.recurrent import LstmWeights
 from labelgraph_jax.functional.text.transformer import dense
 from labelgraph_jax.modules.parameters import Dense, Lstm, Table
 from labelgraph_jax.modules.text_encoder import TextEncoder
+
+
+class TokenOptions(TypedDict, total=False):
+    """Further inputs of a text encoder."""
+
+    token_vectors: Float[Array, "B *W S D"] | None
+    token_values: Float[Array, "B *W S"] | None
+    deterministic: bool
 
 
 class LabelDecoder(nn.Module):
@@ -51,7 +59,7 @@ class LabelDecoder(nn.Module):
         label_prior: Float[Array, "N"],
         token_mask: Bool[Array, "B *W S"],
         token_ids: Int[Array, "B *W S"] | None = None,
-        **options: Any,
+        **options: Unpack[TokenOptions],
     ) -> Float[Array, "B N"]:
         """Log-odds that greedy decoding writes a label, see `greedy_decode`.
 
@@ -79,7 +87,7 @@ class LabelDecoder(nn.Module):
         targets: Shaped[Array, "B N"],
         target_mask: Bool[Array, "B N"] | None = None,
         example_mask: Bool[Array, " B"] | None = None,
-        **options: Any,
+        **options: Unpack[TokenOptions],
     ) -> LossSum:
         """Cross-entropy of the label sequences, see `label_sequence_loss`.
 

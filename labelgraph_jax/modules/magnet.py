@@ -1,19 +1,20 @@
 """Text vectors x label vectors -> logits: the whole MAGNET classifier."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
+from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.mixture import Mixture, Stack
 from labelgraph_jax.modules.parameters import log_odds
 from labelgraph_jax.modules.text_encoder import TextEncoder
 
-Adjacency = Any
+Adjacency = Float[Array, "N N"] | Edges | None
 """Input of `LabelGraph`: a matrix `[N, N]`, `Edges`, or None."""
 
 

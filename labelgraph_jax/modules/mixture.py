@@ -3,7 +3,8 @@
 What is computed with the parameters is `functional.mixture`.
 """
 
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from labelgraph_jax.functional.mixture.experts import (
     normalise_experts,
     pairwise_squared_distance,
 )
+from labelgraph_jax.functional.trees import Params
 
 MixtureKind = Literal[
     "single_task",
@@ -348,7 +350,7 @@ class MultiTaskNetwork(nn.Module):
         return towers(features, deterministic=deterministic)
 
 
-def l2_constraint(params: Any) -> Float[Array, ""]:
+def l2_constraint(params: Params) -> Float[Array, ""]:
     """Sum over pairs of tasks of the squared distance between their networks.
 
     Args:
@@ -371,7 +373,7 @@ def l2_constraint(params: Any) -> Float[Array, ""]:
     return total
 
 
-def gate_weights_of(variables: Any) -> Float[Array, "B T E"] | None:
+def gate_weights_of(variables: Mapping[str, Params]) -> Float[Array, "B T E"] | None:
     """The gate weights that a call with `mutable=GATES` left, or None without gates."""
     leaves = jax.tree.leaves(variables.get(GATES, {}))
     return leaves[-1] if leaves else None

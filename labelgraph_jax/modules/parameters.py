@@ -3,7 +3,7 @@
 What is done with them is told where they are read.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +20,16 @@ def log_odds(prior: Float[Array, "N"]) -> Float[Array, "N"]:
     return jnp.log(prior) - jnp.log1p(-prior)
 
 
+Initial = Callable[..., Array]
+"""`initial(key, shape)` -> first values of a parameter."""
+
+
 class Dense(nn.Module):
     """A kernel over the given input axes, and a bias."""
 
     inputs: tuple[int, ...]
     outputs: int
-    initial: Any = nn.initializers.glorot_uniform()
+    initial: Initial = nn.initializers.glorot_uniform()
 
     @nn.compact
     def __call__(self) -> tuple[Array, Array]:
@@ -39,7 +43,7 @@ class Kernel(nn.Module):
 
     inputs: int
     outputs: int
-    initial: Any
+    initial: Initial
 
     @nn.compact
     def __call__(self) -> tuple[Array, None]:
@@ -64,7 +68,7 @@ class Norm(nn.Module):
 
 
 def rows_by_id(
-    module: nn.Module, name: str, initial: Any, shape: tuple[int, ...]
+    module: nn.Module, name: str, initial: Initial, shape: tuple[int, ...]
 ) -> Array:
     """A parameter with a row per id; a caller may give some of its rows alone.
 
@@ -105,7 +109,7 @@ class Lstm(nn.Module):
         """Return both kernels, `[D, 4 H]` and `[H, 4 H]`, and the bias `[4 H]`."""
         size = self.units
 
-        def gates(initial: Any) -> Any:
+        def gates(initial: Initial) -> Initial:
             def draw(key: Array, shape: tuple[int, int]) -> Array:
                 keys = jax.random.split(key, 4)
                 parts = [initial(k, (shape[0], size), jnp.float32) for k in keys]

@@ -9,10 +9,10 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.modules.encoder_settings import PretrainedError, read_shape
 from labelgraph_jax.modules.transformer import TransformerShape
 
@@ -182,7 +182,7 @@ def _read_weights(folder: Path) -> dict[str, np.ndarray]:
     return weights
 
 
-def load_transformer(folder: str | Path) -> tuple[TransformerShape, dict[str, Any]]:
+def load_transformer(folder: str | Path) -> tuple[TransformerShape, Params]:
     """Read an encoder's sizes and its parameters, ready for `Transformer(shape)`.
 
     Linear weights are transposed into kernels; query, key and value become one
@@ -238,7 +238,7 @@ def _dense(key: str, take: Take, inputs: int, outputs: int) -> dict[str, np.ndar
 
 def _embedding_params(
     shape: TransformerShape, weights: dict[str, np.ndarray], take: Take
-) -> dict[str, Any]:
+) -> Params:
     size = shape.table_features
     rows = shape.max_positions + shape.position_offset
     position = take("embeddings.position_embeddings.weight", rows, size)
@@ -247,7 +247,7 @@ def _embedding_params(
         kinds = weights[segments].shape[0]
         position = position + take(segments, kinds, size)[0]
     token = take("embeddings.word_embeddings.weight", shape.vocabulary_size, size)
-    params: dict[str, Any] = {
+    params: Params = {
         "token": {"embedding": token},
         "position": {"embedding": position},
         "embedding_norm": _norm("embeddings.LayerNorm", take, size),
@@ -263,7 +263,7 @@ def _embedding_params(
     return params
 
 
-def _layer_params(shape: TransformerShape, layer: int, take: Take) -> dict[str, Any]:
+def _layer_params(shape: TransformerShape, layer: int, take: Take) -> Params:
     size, hidden = shape.features, shape.hidden_features
     prefix = f"encoder.layer.{layer}"
     parts = [
@@ -293,7 +293,7 @@ def _kernel(key: str, take: Take, inputs: int, outputs: int) -> dict[str, np.nda
 
 def _modern_embedding_params(
     shape: TransformerShape, weights: dict[str, np.ndarray], take: Take
-) -> dict[str, Any]:
+) -> Params:
     size = shape.features
     words = take("embeddings.tok_embeddings.weight", shape.vocabulary_size, size)
     return {
@@ -303,9 +303,7 @@ def _modern_embedding_params(
     }
 
 
-def _modern_layer_params(
-    shape: TransformerShape, layer: int, take: Take
-) -> dict[str, Any]:
+def _modern_layer_params(shape: TransformerShape, layer: int, take: Take) -> Params:
     size, hidden, prefix = shape.features, shape.hidden_features, f"layers.{layer}"
     params = {
         "query_key_value": _kernel(f"{prefix}.attn.Wqkv", take, size, 3 * size),

@@ -5,11 +5,12 @@ read, and one that is not `mutable` is not written.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 from flax import linen as nn
 from jaxtyping import Array, Float
+
+from labelgraph_jax.functional.trees import Params
 
 LOOKED_UP = "looked_up"
 """Collection in which a call leaves the token vectors that it looked up."""
@@ -53,15 +54,15 @@ def is_watched(module: nn.Module) -> bool:
     return reads or module.has_variable(SUBSTITUTES, VECTORS)
 
 
-def substitutes(vectors: Array, path: tuple[str, ...] = ()) -> dict[str, Any]:
+def substitutes(vectors: Array, path: tuple[str, ...] = ()) -> dict[str, Params]:
     """The collection that puts vectors in at a module below the called one."""
-    tree: Any = {VECTORS: vectors}
+    tree: Params = {VECTORS: vectors}
     for name in reversed(path):
         tree = {name: tree}
     return {SUBSTITUTES: tree}
 
 
-def looked_up(variables: Mapping[str, Any]) -> Array:
+def looked_up(variables: Mapping[str, Params]) -> Array:
     """The token vectors that a call with `mutable=LOOKED_UP` left."""
     leaves = jax.tree.leaves(variables.get(LOOKED_UP, {}))
     if not leaves:

@@ -1,7 +1,6 @@
 """Rows of a table: ids and numbers -> one vector per row -> outputs of its tasks."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from labelgraph_jax.functional.losses.conditional import joint_outputs
 from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE
 from labelgraph_jax.modules.mixture import MultiTaskNetwork
-from labelgraph_jax.modules.parameters import rows_by_id
+from labelgraph_jax.modules.parameters import Initial, rows_by_id
 
 
 class TableEncoder(nn.Module):
@@ -123,7 +122,7 @@ class TableEncoder(nn.Module):
         return jnp.concatenate([flat, numbers.astype(flat.dtype)], axis=-1)
 
 
-def _initial(offsets: np.ndarray, sizes: Sequence[int] | None) -> Any:
+def _initial(offsets: np.ndarray, sizes: Sequence[int] | None) -> Initial:
     """Vectors of length about 1, or as `sizes` say; zeros for unseen categories."""
 
     def draw(key: jax.Array, shape: tuple[int, int]) -> Array:

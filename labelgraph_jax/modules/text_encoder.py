@@ -1,7 +1,6 @@
 """Token ids, or token vectors, to one vector per document."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from labelgraph_jax.functional.text.label_attention import token_convolution
 from labelgraph_jax.functional.text.recurrent import bidirectional_lstm
 from labelgraph_jax.functional.text.transformer import dense
 from labelgraph_jax.functional.text.transformer import dropout as drop
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.modules.block_attention import BlockAttention
 from labelgraph_jax.modules.parameters import Dense, Lstm, Table, rows_by_id
 from labelgraph_jax.modules.seams import COUNTED, COUNTS, at_token_seam, substitutes
@@ -114,7 +114,7 @@ class TextEncoder(nn.Module):
         """Width of the token vectors."""
         return self.transformer.features if self.transformer else self.features
 
-    def substitutes(self, vectors: Float[Array, "B *W S D"]) -> dict[str, Any]:
+    def substitutes(self, vectors: Float[Array, "B *W S D"]) -> dict[str, Params]:
         """The collection that puts vectors in the place of those of token ids."""
         flat = vectors.reshape(-1, *vectors.shape[-2:])
         return substitutes(flat, ("transformer",) if self.transformer else ())
@@ -270,13 +270,12 @@ class TextEncoder(nn.Module):
                 # The rows of pieces stay what they imitate.
                 fixed = jax.lax.stop_gradient(table)
                 table = jnp.where(weights[:, 1:] > 0, fixed, table)
-            counted = self.has_variable(COUNTED, COUNTS)
-            counts: Any = self.get_variable(COUNTED, COUNTS) if counted else None
-            vectors = None if counted else at_token_seam(self, table[ids])
+            counts: Array | None = self.get_variable(COUNTED, COUNTS)
+            vectors = at_token_seam(self, table[ids]) if counts is None else None
 
             def bag(weights: Array, damping: str, norm: str) -> Array:
                 options = {"damping": damping, "norm": norm}
-                if counted:
+                if counts is not None:
                     return pooling.bag_of_counts(table, counts, weights, **options)
                 return pooling.bag_of_embeddings(
                     table, ids, mask, weights, values=values, vectors=vectors, **options
@@ -358,12 +357,12 @@ def _flat(
 
 
 def place_params(
-    params: Mapping[str, Any],
+    params: Mapping[str, Params],
     *,
-    transformer: Mapping[str, Any] | None = None,
+    transformer: Params | None = None,
     embedding: np.ndarray | None = None,
     token_weight: np.ndarray | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Params]:
     """Return a `TextEncoder`'s params with published or counted values put in.
 
     Args:

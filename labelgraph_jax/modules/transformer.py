@@ -144,12 +144,16 @@ class TransformerLayer(nn.Module):
     def _norm(self, x: Array, name: str) -> Array:
         return normed(self.shape, name, x)
 
-    def _dense(self, name: str, inputs: int, outputs: int) -> tuple[Any, Any]:
+    def _dense(
+        self, name: str, inputs: int, outputs: int
+    ) -> tuple[Array, Array | None]:
         if self.shape.is_modern:
             return Kernel(inputs, outputs, INITIAL, name=name)()
         return Dense((inputs,), outputs, INITIAL, name=name)()
 
-    def _attend(self, x: Array, token_mask: Array, bias: Any, key: Any) -> Array:
+    def _attend(
+        self, x: Array, token_mask: Array, bias: Array | None, key: Array | None
+    ) -> Array:
         shape, size = self.shape, self.shape.features
         return F.self_attention(
             x,

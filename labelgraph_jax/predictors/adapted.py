@@ -4,25 +4,48 @@ adaptation.json    how the run adapts, as it was chosen before training
 prior_shift.json   what is added to the logit of each label, by name
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Float
 
 from labelgraph_jax.data.files import read_json, write_json
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.training.domains import DOMAIN
 
 CHOSEN, SHIFT = "adaptation.json", "prior_shift.json"
 
 
-def save_chosen(place: Workdir, about: Mapping[str, Any]) -> None:
+class AdaptChoice(TypedDict, total=False):
+    """The way in which a run adapts to target documents, and what it did.
+
+    Attributes:
+        asked, kind, reason, selection: what was asked for, what was chosen, and why.
+        domain_accuracy_of_words, effective_documents, gains: what the choice measured.
+        target_documents, predicted_shares, domain_accuracy, warning: of the result.
+    """
+
+    asked: str
+    kind: str
+    reason: str
+    selection: str
+    domain_accuracy_of_words: float
+    effective_documents: float
+    gains: dict[str, list[float]]
+    target_documents: int
+    predicted_shares: dict[str, list[float]]
+    domain_accuracy: dict[str, float]
+    warning: str
+
+
+def save_chosen(place: Workdir, about: AdaptChoice) -> None:
     """Write down how a run adapts."""
     write_json(place.path / CHOSEN, dict(about))
 
 
-def read_chosen(place: Workdir) -> dict[str, Any] | None:
+def read_chosen(place: Workdir) -> AdaptChoice | None:
     """Return how a run adapts; None where that has not been chosen.
 
     Raises:
@@ -31,7 +54,7 @@ def read_chosen(place: Workdir) -> dict[str, Any] | None:
     path = place.path / CHOSEN
     if not path.is_file():
         return None
-    about = read_json(path, error=WorkdirError)
+    about: AdaptChoice = read_json(path, error=WorkdirError)
     if not isinstance(about, dict) or not {"kind", "reason", "asked"} <= set(about):
         raise WorkdirError(f"{path}: must say how the run adapts, its kind and reason")
     return about
@@ -50,7 +73,7 @@ def drop_shift(place: Workdir) -> None:
     (place.path / SHIFT).unlink(missing_ok=True)
 
 
-def predicting(place: Workdir, params: Any, labels: Sequence[str]) -> dict[str, Any]:
+def predicting(place: Workdir, params: Params, labels: Sequence[str]) -> Params:
     """The parameters that predict, without what only training reads.
 
     Biases are corrected for other label frequencies.

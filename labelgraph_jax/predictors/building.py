@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from labelgraph_jax.config import Config, ConfigError, TextConfig
 from labelgraph_jax.functional.structure.rules import Clauses
@@ -118,7 +118,7 @@ def _text_encoder(
     features: int,
     *,
     token_level: bool,
-    dtype: Any,
+    dtype: DTypeLike,
     rematerialise: bool,
 ) -> TextEncoder:
     assert text.dropout is not None and text.token_dropout is not None

@@ -15,6 +15,7 @@ from labelgraph_jax.functional.decisions.fitting import (
 )
 from labelgraph_jax.functional.decisions.selection import (
     CONFIDENCE,
+    Report,
     cross_fitted_decisions,
     simplest_rule,
 )
@@ -99,7 +100,7 @@ def choose_decision(
 
 def _best(
     fits: "_Fits", plain: Decision, forced: Sequence[bool]
-) -> tuple[Decision, dict[str, Any]]:
+) -> tuple[Decision, Report]:
     """The best decision of all rules, and how good each is on unseen documents.
 
     Args:
@@ -210,7 +211,7 @@ class _Fits:
 
     def simplest(
         self, decided: Mapping[str, np.ndarray], *, confidence: float = CONFIDENCE
-    ) -> tuple[str, Mapping[str, Any]]:
+    ) -> tuple[str, Report]:
         """The first of some decisions that is as good as any, and how good each is."""
         chosen, report = simplest_rule(
             dict(decided),

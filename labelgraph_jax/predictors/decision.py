@@ -170,7 +170,7 @@ class Decision:
             decided = imply_ancestors(decided, self.ancestors)
         return decided
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         """Return the requested and the chosen decision rule as JSON values."""
         return {
             "asked": self.asked or self.kind,
@@ -223,17 +223,17 @@ def save_decision(place: Workdir, decision: Decision, labels: Sequence[str]) -> 
     place.save_thresholds(decision_values(decision, labels))
 
 
-def decision_values(decision: Decision, labels: Sequence[str]) -> dict[str, Any]:
+def decision_values(decision: Decision, labels: Sequence[str]) -> dict[str, object]:
     """A decision of some labels as JSON values."""
     pairs = zip(labels, decision.thresholds, strict=True)
     first = float(decision.thresholds[0])
-    thresholds: dict[str, Any]
+    thresholds: dict[str, object]
     if len(labels) > MANY and (decision.thresholds == first).all():
         thresholds = {EVERY: first}
     else:
         thresholds = {"thresholds": {name: float(value) for name, value in pairs}}
     rules = decision.rules
-    lines: dict[str, Any] = {}
+    lines: dict[str, object] = {}
     if rules is not None:
         lines = {"rules": [r.line for r in rules.rules], "obeys": decision.obeys}
         lines |= {"shielded": True} if decision.shielded else {}

@@ -1,5 +1,6 @@
 """A trained model shown: a short text in a terminal, a small table in a notebook."""
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -8,6 +9,8 @@ from labelgraph_jax.config import Config
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.loss_choice import annotated_documents
+from labelgraph_jax.predictors.memory.memory import Memory
+from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.pickled import Pickled
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 
@@ -63,7 +66,7 @@ class TextModel(Protocol):
         """Resolved settings of the run."""
 
     @property
-    def classifier(self) -> Any:
+    def classifier(self) -> Classifier:
         """Network behind the scores."""
 
     @property
@@ -75,7 +78,7 @@ class TextModel(Protocol):
         """Rule that turns probabilities into labels."""
 
     @property
-    def memory(self) -> Any:
+    def memory(self) -> Memory | None:
         """Memory that the predictions are mixed with; None for none."""
 
     @property
@@ -195,7 +198,7 @@ def _results(place: Workdir) -> dict[str, Any]:
         return {}
 
 
-def _of_corpus(results: dict[str, Any]) -> str:
+def _of_corpus(results: Mapping[str, object]) -> str:
     return f" of {results['corpus']}" if "corpus" in results else ""
 
 
@@ -274,7 +277,7 @@ def _checkpoint(step: int | None) -> Facts:
     return [] if step is None else [("checkpoint", f"step {step:,}")]
 
 
-def _task_metric(found: dict[str, Any]) -> str:
+def _task_metric(found: Mapping[str, object]) -> str:
     known = (name for name in TASK_METRICS if isinstance(found.get(name), float))
     return next(known, "")
 

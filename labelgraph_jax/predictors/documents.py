@@ -2,16 +2,15 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from labelgraph_jax.config import Config, ConfigError, TextConfig
 from labelgraph_jax.config.settings import short, whole_number
-from labelgraph_jax.data.batches.batches import Examples
+from labelgraph_jax.data.batches.batches import Batch, Examples
 from labelgraph_jax.data.batches.shapes import MULTIPLE
 from labelgraph_jax.data.documents import (
     DataError,
@@ -20,6 +19,7 @@ from labelgraph_jax.data.documents import (
     require_unicode,
 )
 from labelgraph_jax.data.features.documents import reads_features
+from labelgraph_jax.data.features.values import Features
 from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.data.tokenizers.fused import FusedTokenizer
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
@@ -273,7 +273,11 @@ def require_annotations(
         )
 
 
-def as_texts(texts: Any) -> list[str]:
+Texts = str | Iterable[str] | Iterable[Features | Document]
+"""Texts, or rows of features, that a model predicts for."""
+
+
+def as_texts(texts: Texts) -> list[str]:
     """One text or several, as a list.
 
     Raises:
@@ -287,21 +291,25 @@ def as_texts(texts: Any) -> list[str]:
             f"{type(texts).__name__}; of a frame or mapping give one column"
         )
     try:
-        texts = list(texts)
+        every = list(texts)
     except TypeError:
         raise DataError(
             f"texts must be strings in a list, array or Series, got {short(texts)}"
         ) from None
-    for position, text in enumerate(texts):
+    found = []
+    for position, text in enumerate(every):
         if not isinstance(text, str):
             raise DataError(
                 f"text {position} must be a string, got {type(text).__name__}"
             )
         require_unicode(text, f"text {position}")
-    return texts
+        found.append(text)
+    return found
 
 
-def as_documents(documents: Any, purpose: str = "") -> Sequence[Document]:
+def as_documents(
+    documents: Iterable[Document], purpose: str = ""
+) -> Sequence[Document]:
     """Documents as a list or tuple.
 
     Args:
@@ -349,7 +357,7 @@ def longest_row(config: Config, tokenizer: AnyTokenizer) -> int:
 
 def prediction_batches(
     config: Config, tokenizer: AnyTokenizer, examples: Examples, batch_size: int | None
-) -> Iterator[Any]:
+) -> Iterator[Batch]:
     """The batches in which a model of texts predicts, of few shapes; see `own_batches`.
 
     Raises:

@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from labelgraph_jax.predictors.documents import Texts
+
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Index
 
     from labelgraph_jax.data.tables.targets import Target
+    from labelgraph_jax.predictors.tables.inputs import Rows
+
+RowPrediction = dict[str, dict[str, object]]
+"""Of one row, by task: value, probability and other fields."""
 
 
 def predictions_frame(
-    texts: Any, chosen: Sequence[Sequence[tuple[str, float]]], top: Any
+    texts: Texts,
+    chosen: Sequence[Sequence[tuple[str, float]]],
+    top: Sequence[tuple[str, float]],
 ) -> "DataFrame":
     """A row per text: its labels, their probabilities, and the most probable label.
 
@@ -42,7 +50,7 @@ def predictions_frame(
 
 
 def probabilities_frame(
-    texts: Any, probabilities: np.ndarray, labels: Sequence[str]
+    texts: Texts, probabilities: np.ndarray, labels: Sequence[str]
 ) -> "DataFrame":
     """A row per text and a column per label.
 
@@ -58,7 +66,7 @@ def probabilities_frame(
     return pandas.DataFrame(probabilities, columns=list(labels), index=_index(texts))
 
 
-def rows_frame(rows: Any, predictions: Sequence[dict[str, Any]]) -> "DataFrame":
+def rows_frame(rows: "Rows", predictions: Sequence[RowPrediction]) -> "DataFrame":
     """A row per row of a table; per task a column of values, and its other columns.
 
     Args:
@@ -82,7 +90,7 @@ def rows_frame(rows: Any, predictions: Sequence[dict[str, Any]]) -> "DataFrame":
 
 
 def task_probabilities_frame(
-    rows: Any, scores: dict[str, np.ndarray], targets: Sequence["Target"]
+    rows: "Rows", scores: dict[str, np.ndarray], targets: Sequence["Target"]
 ) -> "DataFrame":
     """A row per row of a table; a column per task, or several `task: value`.
 
@@ -122,7 +130,7 @@ def import_pandas() -> ModuleType:
     return pandas
 
 
-def _index(given: Any) -> Any:
+def _index(given: "Texts | Rows") -> "Index | None":
     """The index of a pandas object; None of anything else."""
     index = getattr(given, "index", None)
     return None if index is None or callable(index) else index

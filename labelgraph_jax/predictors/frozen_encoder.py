@@ -2,11 +2,11 @@
 
 import dataclasses
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -20,6 +20,7 @@ from labelgraph_jax.data.encoding_cache import (
 )
 from labelgraph_jax.data.files import digest, make_folder, replacing
 from labelgraph_jax.data.tokenizers.words import Tokenizer
+from labelgraph_jax.functional.trees import Leaf, Params
 from labelgraph_jax.modules.encoder_settings import MODULES, pooling_file
 from labelgraph_jax.modules.pretrained import find_pretrained, load_transformer
 from labelgraph_jax.modules.seams import LOOKED_UP, looked_up, substitutes
@@ -37,13 +38,13 @@ def chunk_tokens() -> int:
     return CPU_CHUNK_TOKENS if jax.default_backend() == "cpu" else 0
 
 
-def without_layers(params: Mapping[str, Any], layers: Iterable[int]) -> dict[str, Any]:
+def without_layers(params: Params, layers: Iterable[int]) -> Params:
     """A transformer's parameters less some of its layers."""
     gone = {f"layer_{layer}" for layer in layers}
     return {name: value for name, value in params.items() if name not in gone}
 
 
-def upper_layers(params: Mapping[str, Any], first: int) -> dict[str, Any]:
+def upper_layers(params: Params, first: int) -> Params:
     """A transformer's layers from `first` on, without what lies below."""
     below = {"token", "position", "embedding_norm", "embedding_projection"}
     below |= {f"layer_{layer}" for layer in range(first)}
@@ -67,10 +68,17 @@ class _MemoryStore:
         self._vectors[index] = vectors.astype(np.float16)
 
 
+class Store(Protocol):
+    """Keeps the vectors of sequences by their numbers."""
+
+    def write(self, index: int, vectors: np.ndarray) -> None:
+        """Keep the vectors of a sequence, `[S, D]`."""
+
+
 class _PooledStore:
     """Keeps one vector of a sequence's tokens, scaled to length 1, in a store."""
 
-    def __init__(self, inner: Any, pooling: str) -> None:
+    def __init__(self, inner: Store, pooling: str) -> None:
         self._inner, self._pooling = inner, pooling
 
     def write(self, index: int, vectors: np.ndarray) -> None:
@@ -95,7 +103,7 @@ class FrozenEncoder(Pickled):
     """
 
     shape: TransformerShape
-    params: Any
+    params: Params
     fingerprint: str
     cache: Path | None = None
     rows: tuple[int, ...] = ()
@@ -148,7 +156,7 @@ class FrozenEncoder(Pickled):
             store = self._cached(sequences, self.cache)
         return dataclasses.replace(examples, token_vectors=store)
 
-    def looked_up(self, token_ids: Any, token_mask: Any) -> jax.Array:
+    def looked_up(self, token_ids: Leaf, token_mask: Leaf) -> jax.Array:
         """The word vectors `[W, S, D]` that token ids are looked up as."""
         # Of no layer: the vectors are all that is computed.
         module = Transformer(self.shape.cut(0))
@@ -157,7 +165,7 @@ class FrozenEncoder(Pickled):
         return looked_up(left)
 
     def from_inputs(
-        self, params: Any, token_ids: Any, token_mask: Any, inputs: jax.Array
+        self, params: Params, token_ids: Leaf, token_mask: Leaf, inputs: jax.Array
     ) -> jax.Array:
         """Token vectors from word vectors in the place of those of the ids `[W, S, D]`.
 
@@ -235,7 +243,7 @@ class FrozenEncoder(Pickled):
         return writer.finish()
 
     def _fill(
-        self, store: Any, sequences: list[np.ndarray], missing: np.ndarray
+        self, store: Store, sequences: list[np.ndarray], missing: np.ndarray
     ) -> None:
         """Encode the sequences at the indices `missing` and write them to `store`."""
         if not len(missing):
@@ -261,7 +269,7 @@ class FrozenEncoder(Pickled):
                 store.write(index, vectors[row, : len(sequences[index])])
 
     @cached_property
-    def _compiled(self) -> tuple[Any, dict[str, Any]]:
+    def _compiled(self) -> tuple[Callable[..., jax.Array], Params]:
         """Return the compiled encoder of a batch, and its parameters on the device."""
         run = jax.jit(Transformer(self.shape, chunk_tokens=chunk_tokens()).apply)
         return run, {"params": jax.device_put(self.params)}

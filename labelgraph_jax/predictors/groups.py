@@ -1,7 +1,6 @@
 """Metrics of groups of labels, by how many training documents carry them."""
 
 import math
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -44,7 +43,7 @@ def measure_groups(predictions: Predictions, train_counts: np.ndarray) -> Groups
     else:
         found = ranked_groups(predictions, groups, SELECTION_KS)
 
-    def value(name: str, number: float) -> Any:
+    def value(name: str, number: float) -> float | None:
         if name in ("labels", "documents"):
             return int(number)
         return None if math.isnan(number) else float(number)
@@ -57,7 +56,7 @@ def measure_groups(predictions: Predictions, train_counts: np.ndarray) -> Groups
 
 def ranked_groups(
     predictions: Predictions, groups: dict[str, np.ndarray], ks: tuple[int, ...]
-) -> Any:
+) -> dict[str, dict[str, float]]:
     """The metrics of groups from lists of best labels, see `ranked_group_metrics`."""
     truth = predictions.truth
     assert truth is not None and predictions.ids is not None

@@ -1,7 +1,5 @@
 """Use of the labels' taxonomy in a run: settings that need it, metrics."""
 
-from typing import Any
-
 import numpy as np
 from scipy.sparse import csr_array
 
@@ -127,7 +125,7 @@ def hierarchy_results(
     truth: np.ndarray,
     ancestors: np.ndarray,
     known: np.ndarray | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Measure decisions on each level of a taxonomy, and under its constraint.
 
     Args:
@@ -150,7 +148,7 @@ def hierarchy_results(
     for label in np.argsort(ancestors.sum(axis=1), kind="stable"):
         depth[label] = depth[ancestors[label]].max(initial=-1) + 1
 
-    def f1(chosen: np.ndarray, columns: Any) -> tuple[float, float]:
+    def f1(chosen: np.ndarray, columns: np.ndarray | slice) -> tuple[float, float]:
         hits = (chosen & truth)[:, columns].sum(axis=0)
         either = chosen[:, columns].sum(axis=0) + truth[:, columns].sum(axis=0)
         each = 2 * hits / np.maximum(either, 1)

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import coo_array, csr_array
 
 from labelgraph_jax.data.batches.batches import Examples
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.predictions import Predictions
@@ -125,8 +126,8 @@ class HostBag:
 
 def host_bag(
     classifier: Classifier,
-    params: Any,
-    label_side: Callable[[Any], tuple[jax.Array, jax.Array]] | None = None,
+    params: Params,
+    label_side: Callable[[Params], tuple[jax.Array, jax.Array]] | None = None,
 ) -> HostBag | None:
     """A network as a `HostBag`, where it is one and there is nothing faster at hand.
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.predictors.decision import Decision
 from labelgraph_jax.predictors.documents import (
     Encoded,
@@ -28,6 +29,7 @@ from labelgraph_jax.predictors.scorers import (
     compile_scorer,
     scores_of_labels,
 )
+from labelgraph_jax.training.many_labels import PlacedModel
 
 MADE_ONCE = ("on_host", "_scores", "_scores_all", "placed", "label_side", "read")
 """Attributes that do not depend on the decision."""
@@ -117,7 +119,7 @@ class LabelModel(Model):
         return jax.jit(self.classifier.label_side)(self.params)
 
     @cached_property
-    def placed(self) -> Any:
+    def placed(self) -> Params | PlacedModel:
         """Parameters (and label vectors, of labels in chunks) on the devices."""
         return self._scores.place(self.params)
 

@@ -125,7 +125,9 @@ def publish(model: LabelModel, version: Version, name: str) -> Path:
     return target
 
 
-def extend_log(place: Workdir, size: int, events: Sequence[Mapping[str, Any]]) -> int:
+def extend_log(
+    place: Workdir, size: int, events: Sequence[Mapping[str, object]]
+) -> int:
     """Let the log of labels end with `events`, behind its first bytes.
 
     It may be done twice: what a process wrote that was killed is written again.

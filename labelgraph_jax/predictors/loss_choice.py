@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import ParamSpec, TypeVar
 
+import jax
 import numpy as np
 
 from labelgraph_jax.config import LOSS_SETTINGS, LossConfig
@@ -60,9 +61,13 @@ def adjustment(config: LossConfig, graph: LabelGraphArrays) -> np.ndarray:
     return np.asarray(found[0])
 
 
+Given = ParamSpec("Given")
+Made = TypeVar("Made", jax.Array, Factors)
+
+
 def adjusted(
-    network: Callable[..., Any], config: LossConfig, graph: LabelGraphArrays
-) -> Callable[..., Any]:
+    network: Callable[Given, Made], config: LossConfig, graph: LabelGraphArrays
+) -> Callable[Given, Made]:
     """Return a network with the log-odds of its labels in its logits, for the loss.
 
     Args:
@@ -74,7 +79,7 @@ def adjusted(
         return network
     shift = adjustment(config, graph)
 
-    def shifted(*arguments: Any, **options: Any) -> Any:
+    def shifted(*arguments: Given.args, **options: Given.kwargs) -> Made:
         made = network(*arguments, **options)
         if isinstance(made, Factors):
             return made._replace(bias=made.bias + shift)

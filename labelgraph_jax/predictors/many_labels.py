@@ -4,8 +4,6 @@ Whether a run is one of these follows from its settings and the number of its la
 alone, so that training, evaluation and prediction agree.
 """
 
-from typing import Any
-
 import psutil
 
 from labelgraph_jax.config import Config, ConfigError
@@ -139,7 +137,7 @@ def require_room(rows: int, labels: int, what: str, instead: str) -> None:
         )
 
 
-def require_k(k: Any, most: int, labels: int) -> None:
+def require_k(k: int, most: int, labels: int) -> None:
     """Refuse a number of labels of a document that a model does not give.
 
     Args:

@@ -40,14 +40,19 @@ MOST_LISTED = 5_000
 
 
 def label_metrics(
-    predictions: Predictions, *, ks: tuple[int, ...] = KS, **counts: Any
+    predictions: Predictions,
+    *,
+    ks: tuple[int, ...] = KS,
+    train_label_counts: np.ndarray | None = None,
+    train_documents: int | np.ndarray | None = None,
 ) -> dict[str, float]:
     """Every metric that decided predictions are enough for.
 
     Args:
         predictions: with truth and decisions.
         ks: ranks of the ranking metrics.
-        **counts: `train_label_counts` and `train_documents` `[N]`, for propensities.
+        train_label_counts: training documents of each label, for propensities.
+        train_documents: all of them, or `[N]` those annotated for each label.
     """
     truth, decided = predictions.truth, predictions.decided
     assert truth is not None and decided is not None
@@ -58,7 +63,8 @@ def label_metrics(
             predictions=decided,
             target_mask=predictions.known,
             ks=ks,
-            **counts,
+            train_label_counts=train_label_counts,
+            train_documents=train_documents,
         )
     return ranked_metrics(
         predictions.ids,
@@ -67,7 +73,8 @@ def label_metrics(
         labels=predictions.labels,
         decided=decided,
         ks=ks,
-        **counts,
+        train_label_counts=train_label_counts,
+        train_documents=train_documents,
     )
 
 
@@ -127,7 +134,7 @@ def measure_tasks(
     decision: Decision,
     graph: LabelGraphArrays,
     ancestors: np.ndarray | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, object]]:
     """The metrics of each label set, over the documents that are annotated for it.
 
     Returns:
@@ -137,7 +144,7 @@ def measure_tasks(
     """
     if predictions.ids is not None:
         return {}
-    tasks: dict[str, dict[str, Any]] = {}
+    tasks: dict[str, dict[str, object]] = {}
     for task, columns in labels.task_columns.items():
         own = _of_columns(predictions, columns)
         annotated = len(own) if own.known is None else int(own.known.any(axis=1).sum())
@@ -223,7 +230,7 @@ def with_unknown_labels(graph: LabelGraphArrays, labels: int) -> LabelGraphArray
     )
 
 
-def added_label_metrics(predictions: Predictions, trained: int) -> dict[str, Any]:
+def added_label_metrics(predictions: Predictions, trained: int) -> dict[str, object]:
     """The metrics of the labels that were added after training, among themselves.
 
     Args:
@@ -253,7 +260,7 @@ def added_label_metrics(predictions: Predictions, trained: int) -> dict[str, Any
     return {**found, "metrics": {**f1, **ranked}}
 
 
-def _added_among_best(predictions: Predictions, trained: int) -> dict[str, Any]:
+def _added_among_best(predictions: Predictions, trained: int) -> dict[str, object]:
     ids, decided, truth = predictions.ids, predictions.decided, predictions.truth
     assert ids is not None and decided is not None and truth is not None
     columns = np.arange(trained, predictions.labels)

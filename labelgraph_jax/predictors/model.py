@@ -22,6 +22,7 @@ from labelgraph_jax.predictors.display import Facts, Shown, model_facts
 from labelgraph_jax.predictors.documents import (
     AnyTokenizer,
     Encoded,
+    Texts,
     as_documents,
     as_texts,
     prediction_batches,
@@ -190,7 +191,7 @@ class Model(Shown, ABC):
     @overload
     def predict_proba(
         self,
-        texts: Any,
+        texts: Texts,
         *,
         as_frame: Literal[False] = ...,
         batch_size: int | None = ...,
@@ -198,11 +199,11 @@ class Model(Shown, ABC):
 
     @overload
     def predict_proba(
-        self, texts: Any, *, as_frame: Literal[True], batch_size: int | None = ...
+        self, texts: Texts, *, as_frame: Literal[True], batch_size: int | None = ...
     ) -> "DataFrame": ...
 
     def predict_proba(
-        self, texts: Any, *, as_frame: bool = False, batch_size: int | None = None
+        self, texts: Texts, *, as_frame: bool = False, batch_size: int | None = None
     ) -> "np.ndarray | DataFrame":
         """Probability of every label for every text, float32 `[M, N]`.
 
@@ -226,7 +227,7 @@ class Model(Shown, ABC):
         self.require_room(len(documents), FEWER, every_label=True)
         return self.score_documents(documents, batch_size=batch_size)[1]
 
-    def documents(self, texts: Any) -> list[Document]:
+    def documents(self, texts: Texts) -> list[Document]:
         """Return the inputs as documents without labels.
 
         Raises:
@@ -239,7 +240,7 @@ class Model(Shown, ABC):
     @overload
     def predict(
         self,
-        texts: Any,
+        texts: Texts,
         *,
         as_frame: Literal[False] = ...,
         batch_size: int | None = ...,
@@ -247,11 +248,11 @@ class Model(Shown, ABC):
 
     @overload
     def predict(
-        self, texts: Any, *, as_frame: Literal[True], batch_size: int | None = ...
+        self, texts: Texts, *, as_frame: Literal[True], batch_size: int | None = ...
     ) -> "DataFrame": ...
 
     def predict(
-        self, texts: Any, *, as_frame: bool = False, batch_size: int | None = None
+        self, texts: Texts, *, as_frame: bool = False, batch_size: int | None = None
     ) -> "list[list[str]] | DataFrame":
         """The labels of every text, as `decision` says, the most probable first.
 
@@ -260,8 +261,7 @@ class Model(Shown, ABC):
         no label is probable enough to be predicted.
         """
         predictions = self._decided(self.documents(texts), batch_size)
-        chosen: list[list[Scored]] = []
-        top: list[Scored] = []
+        chosen, top = list[list[Scored]](), list[Scored]()
         for ids, scores, decided in predictions.best_first():
             chosen.append(self._named(ids[decided], scores[decided]))
             top += self._named(ids[:1], scores[:1])
@@ -270,7 +270,7 @@ class Model(Shown, ABC):
         return [[name for name, _ in pairs] for pairs in chosen]
 
     def predict_top(
-        self, texts: Any, k: int = 5, *, batch_size: int | None = None
+        self, texts: Texts, k: int = 5, *, batch_size: int | None = None
     ) -> list[list[Scored]]:
         """The k most probable labels of every text with their probabilities.
 
@@ -375,7 +375,7 @@ class Model(Shown, ABC):
         )
 
     def explain(
-        self, text: Any, labels: Sequence[str] | None = None, **options: Any
+        self, text: str, labels: Sequence[str] | None = None, **options: Any
     ) -> Any:
         """Explain the prediction for one text: `lg.explain(model, text)`."""
         return labelgraph_jax.explain(self, text, labels, **options)

@@ -1,21 +1,23 @@
 """A configuration -> a model: pure `init` and `apply` over a pytree of parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from labelgraph_jax.config import TextConfig
 from labelgraph_jax.data.batches.touched import TOKEN_COUNTS
 from labelgraph_jax.functional.structure.hierarchy import descendant_max
 from labelgraph_jax.functional.structure.rules import Clauses
 from labelgraph_jax.functional.structure.shield import shield_rules
+from labelgraph_jax.functional.trees import Batch, Params
 from labelgraph_jax.modules.label_attention import LabelAttention
 from labelgraph_jax.modules.label_decoder import LabelDecoder
-from labelgraph_jax.modules.magnet import Factors, Magnet, TaskMagnet
+from labelgraph_jax.modules.magnet import Adjacency, Factors, Magnet, TaskMagnet
 from labelgraph_jax.modules.mixture import GATES, gate_weights_of
 from labelgraph_jax.modules.seams import COUNTED, COUNTS, LOOKED_UP, looked_up
 from labelgraph_jax.modules.text_encoder import place_params
@@ -61,7 +63,7 @@ class Classifier:
             return logits
         return descendant_max(logits, self.parents)
 
-    def init(self, key: jax.Array, batch: Mapping[str, Any], **values: Any) -> Any:
+    def init(self, key: jax.Array, batch: Batch, **values: Params) -> Params:
         """Initial parameters, with published or counted values put in.
 
         Args:
@@ -85,8 +87,8 @@ class Classifier:
 
     def apply(
         self,
-        params: Any,
-        batch: Mapping[str, Any],
+        params: Params,
+        batch: Batch,
         *,
         key: jax.Array | None = None,
         train: bool = False,
@@ -109,8 +111,8 @@ class Classifier:
 
     def factors(
         self,
-        params: Any,
-        batch: Mapping[str, Any],
+        params: Params,
+        batch: Batch,
         *,
         key: jax.Array | None = None,
         train: bool = False,
@@ -128,7 +130,7 @@ class Classifier:
         assert isinstance(found, Factors)
         return found
 
-    def label_side(self, params: Any) -> tuple[jax.Array, jax.Array]:
+    def label_side(self, params: Params) -> tuple[jax.Array, jax.Array]:
         """Label vectors `[N, D]` and biases `[N]` of a `Magnet`, for any document."""
         constants = self._constants()
         vectors = self.module.apply(
@@ -137,7 +139,7 @@ class Classifier:
         assert isinstance(vectors, jax.Array)
         return vectors, jnp.asarray(params["label_bias"])
 
-    def document_side(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
+    def document_side(self, params: Params, batch: Batch) -> jax.Array:
         """Document vectors `[B, D]` of a `Magnet`, float32, without dropout."""
         (*_, token_mask), options = self._inputs(batch)
         vectors = self.module.apply(
@@ -149,7 +151,7 @@ class Classifier:
         assert isinstance(vectors, jax.Array)
         return vectors
 
-    def text_vectors(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
+    def text_vectors(self, params: Params, batch: Batch) -> jax.Array:
         """Return the vectors of a batch from the text encoder.
 
         They are of documents, `[B, D]`, or for a head that reads tokens `[B, S, D]`;
@@ -163,7 +165,7 @@ class Classifier:
         assert isinstance(vectors, jax.Array)
         return vectors.astype(jnp.float32)
 
-    def looked_up(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
+    def looked_up(self, params: Params, batch: Batch) -> jax.Array:
         """The vectors `[B, *W, S, D]` that the token ids of a batch are looked up as.
 
         Put back into the batch as `input_vectors`, changed or not, they are what the
@@ -196,7 +198,7 @@ class Classifier:
         """True if the label sets go through a mixture that has gates."""
         return isinstance(self.module, TaskMagnet) and self.module.mixture.has_gates
 
-    def gate_weights(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
+    def gate_weights(self, params: Params, batch: Batch) -> jax.Array:
         """The gates' weights `[B, T, E]` for a batch, of a model that `has_gates`."""
         arguments, options = self._inputs(batch)
         _, left = self.module.apply(
@@ -223,7 +225,7 @@ class Classifier:
         return lambda params, batch, key: self._sequence_loss(params, batch, None)
 
     def _sequence_loss(
-        self, params: Any, batch: Mapping[str, Any], key: jax.Array | None
+        self, params: Params, batch: Batch, key: jax.Array | None
     ) -> LossSum:
         arguments, options = self._inputs(batch)
         sums: Any = self.module.apply(
@@ -241,8 +243,8 @@ class Classifier:
         return sums
 
     def _variables(
-        self, params: Any, batch: Mapping[str, Any], part: str = ""
-    ) -> dict[str, Any]:
+        self, params: Params, batch: Batch, part: str = ""
+    ) -> dict[str, Params]:
         """Parameters of the model, or of a part of it, with a batch's substitutes.
 
         A batch may put those in the place of its token vectors or ids.
@@ -260,14 +262,16 @@ class Classifier:
         return {"params": own, **given}
 
     def _inputs(
-        self, batch: Mapping[str, Any], *, whole: bool = False
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self, batch: Batch, *, whole: bool = False
+    ) -> tuple[tuple[PyTree[jax.Array], ...], dict[str, PyTree[jax.Array]]]:
         inputs = {
             name: jnp.asarray(batch[name]) for name in MODEL_INPUTS if name in batch
         }
         return (*self._constants(whole=whole), inputs.pop("token_mask")), inputs
 
-    def _constants(self, *, whole: bool = False) -> tuple[Any, Any, Any]:
+    def _constants(
+        self, *, whole: bool = False
+    ) -> tuple[jax.Array, Adjacency, jax.Array]:
         """Label features, adjacency and prior as the module takes them.
 
         Where a parameter starts from them, a trained `Magnet` reads their shapes
@@ -283,7 +287,7 @@ class Classifier:
         return features, adjacency, prior
 
 
-def token_table(params: Any) -> np.ndarray | None:
+def token_table(params: Params) -> np.ndarray | None:
     """The learned table of token vectors `[V, D]`, where a model has one."""
     encoder = params.get("text_encoder", {})
     owner = encoder.get("transformer", {}).get("token", encoder)
@@ -296,7 +300,7 @@ def is_body(path: str) -> bool:
     return path.startswith("text_encoder/transformer/")
 
 
-def is_frozen(config: TextConfig) -> Any:
+def is_frozen(config: TextConfig) -> Callable[[str], bool]:
     """Return a predicate over paths that is True for parameters that never change."""
     prefixes = ["text_encoder/token_weight"]
     if not config.trainable:
@@ -306,6 +310,6 @@ def is_frozen(config: TextConfig) -> Any:
     return lambda path: path.startswith(tuple(prefixes))
 
 
-def count_parameters(params: Any) -> int:
+def count_parameters(params: Params) -> int:
     """Return the number of values in all parameters."""
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))

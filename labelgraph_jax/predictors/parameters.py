@@ -7,14 +7,14 @@ here without it.
 
 import zlib
 from pathlib import Path
-from typing import Any
 
 import tensorstore
 
 from labelgraph_jax.data.files import parse_json
+from labelgraph_jax.functional.trees import Params
 
 
-def read_parameters(folder: Path, which: str | int) -> tuple[Any, int]:
+def read_parameters(folder: Path, which: str | int) -> tuple[Params, int]:
     """Read parameters as nested dicts of NumPy arrays, and of which step they are.
 
     Args:
@@ -37,7 +37,7 @@ def read_parameters(folder: Path, which: str | int) -> tuple[Any, int]:
         return store.restore_params(which), store.step_of(which)
 
 
-def _read(folder: Path) -> Any:
+def _read(folder: Path) -> Params:
     """Parameters of one checkpoint, whose files are what their checksums say."""
     sums = parse_json((folder / "checksums.json").read_text("utf-8"))
     own = {name: value for name, value in sums.items() if name.startswith("params/")}
@@ -52,7 +52,7 @@ def _read(folder: Path) -> Any:
         store = {"driver": driver, "kvstore": {**base, "path": ".".join(path) + "/"}}
         opened[path] = tensorstore.open(store, open=True, read=True)
     reading = {path: store.result().read() for path, store in opened.items()}
-    tree: dict[str, Any] = {}
+    tree: Params = {}
     for path, array in reading.items():
         node = tree
         for name in path[:-1]:

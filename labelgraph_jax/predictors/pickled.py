@@ -11,7 +11,7 @@ class Pickled:
     pickled; a copy makes them anew where it needs them.
     """
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         whole: Any = self
         own = {field.name for field in dataclasses.fields(whole)}
         return {name: value for name, value in vars(self).items() if name in own}

@@ -55,7 +55,7 @@ class Predictions:
     def of_all(
         cls,
         probabilities: np.ndarray,
-        targets: Any = None,
+        targets: np.ndarray | csr_array | None = None,
         known: np.ndarray | None = None,
     ) -> "Predictions":
         """Predictions of all labels.

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -90,9 +89,9 @@ def with_rules(
 
 def structure_results(
     predictions: Predictions, decision: Decision, ancestors: np.ndarray | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the results on a taxonomy and on rules, where there are any."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     decided = predictions.decided
     if ancestors is not None and predictions.ids is None and decided is not None:
         found["hierarchy"] = hierarchy_results(
@@ -103,7 +102,7 @@ def structure_results(
     return found
 
 
-def rule_results(predictions: Predictions, decision: Decision) -> dict[str, Any]:
+def rule_results(predictions: Predictions, decision: Decision) -> dict[str, object]:
     """Return the violation counts of each rule as JSON values.
 
     Args:

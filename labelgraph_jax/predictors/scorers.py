@@ -1,7 +1,7 @@
 """A network -> predictions: of all labels at once, or of the best of very many."""
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -29,10 +29,12 @@ GATHERED = 8
 class Scorer(Protocol):
     """A compiled network that scores batches of documents."""
 
-    def place(self, params: Params) -> Any:
+    def place(self, params: Params) -> Params | PlacedModel:
         """Parameters on the devices: what `__call__` takes as well, and faster."""
 
-    def __call__(self, params: Any, batches: Iterable[Batch]) -> Predictions:
+    def __call__(
+        self, params: Params | PlacedModel, batches: Iterable[Batch]
+    ) -> Predictions:
         """The predictions of all documents of the batches, in document order."""
 
 

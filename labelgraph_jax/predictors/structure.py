@@ -4,14 +4,15 @@ structure.json    {"hierarchy": {"kind": "consistent", ...}, "shield": ["a -> b"
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypedDict, cast
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.special import expit
 
 from labelgraph_jax.config import Config, ConfigError, ThresholdConfig
+from labelgraph_jax.config.structure import HierarchyKind
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.files import read_json, write_json
 from labelgraph_jax.data.labels.label_rules import LabelRules, parse_rule, require_known
@@ -39,8 +40,16 @@ WEIGHTS = {"regularised": 1e-2, "contrast": 0.1}
 """Of linear heads, whose loss is a mean over cells."""
 
 
+class HierarchyChoice(TypedDict, total=False):
+    """The kind of `hierarchy.kind` that was chosen, why, and what others gain."""
+
+    kind: str
+    said: str
+    gains: dict[str, dict[str, object]]
+
+
 def save_structure(
-    place: Workdir, hierarchy: Mapping[str, Any] | None, rules: LabelRules | None
+    place: Workdir, hierarchy: HierarchyChoice | None, rules: LabelRules | None
 ) -> None:
     """Write down the hierarchy that was chosen, and the rules of the last layer."""
     found: dict[str, Any] = {}
@@ -52,13 +61,13 @@ def save_structure(
         write_json(place.path / FILE, found)
 
 
-def chosen_hierarchy(place: Workdir) -> dict[str, Any] | None:
+def chosen_hierarchy(place: Workdir) -> HierarchyChoice | None:
     """Return the hierarchy that a run has chosen; None where it has not.
 
     Raises:
         WorkdirError: the file is damaged.
     """
-    found = _read(place).get("hierarchy")
+    found: HierarchyChoice | None = _read(place).get("hierarchy")
     if found is not None and not (
         isinstance(found, dict) and found.get("kind") in KINDS and "said" in found
     ):
@@ -97,11 +106,12 @@ def _read(place: Workdir) -> dict[str, Any]:
     return found
 
 
-def with_hierarchy(config: Config, chosen: Mapping[str, Any] | None) -> Config:
+def with_hierarchy(config: Config, chosen: HierarchyChoice | None) -> Config:
     """The settings with the hierarchy that was chosen in place of `auto`."""
     if chosen is None or config.hierarchy.kind != "auto":
         return config
-    own = dataclasses.replace(config.hierarchy, kind=chosen["kind"])
+    kind = cast(HierarchyKind, chosen["kind"])
+    own = dataclasses.replace(config.hierarchy, kind=kind)
     return dataclasses.replace(config, hierarchy=own).resolved()
 
 
@@ -122,7 +132,7 @@ def choose_hierarchy(
     kinds: Sequence[str] = KINDS,
     thresholds: ThresholdConfig | None = None,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> HierarchyChoice:
     """Choose what training makes of a taxonomy, by linear heads on document vectors.
 
     Every document is decided by heads that were fitted on others, with thresholds of

@@ -292,7 +292,7 @@ class Workdir:
         """True if the run learned tasks of a table."""
         return self.table_path.is_file()
 
-    def save_table(self, values: Mapping[str, Any]) -> None:
+    def save_table(self, values: Mapping[str, object]) -> None:
         """Write table.json, see `table`."""
         write_json(self.table_path, dict(values))
 
@@ -305,7 +305,7 @@ class Workdir:
         """File of the decision rule."""
         return self.path / "thresholds.json"
 
-    def save_thresholds(self, values: Mapping[str, Any]) -> None:
+    def save_thresholds(self, values: Mapping[str, object]) -> None:
         """Write thresholds.json, see `decision.read_decision`."""
         write_json(self.thresholds_path, dict(values))
 
@@ -343,7 +343,7 @@ class Workdir:
         """True if several models are kept here, to be used as one."""
         return self.ensemble_path.is_file()
 
-    def save_results(self, results: dict[str, Any]) -> None:
+    def save_results(self, results: Mapping[str, object]) -> None:
         """Write results.json, which marks the run as finished."""
         write_json(self.path / "results.json", results)
 
@@ -355,7 +355,7 @@ class Workdir:
         """
         return self._read_object("results.json", "test")
 
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[dict[str, object]]:
         """Return the training log, one entry per line of metrics.jsonl, in order.
 
         Raises:

@@ -1,11 +1,11 @@
 """A run whose model will read documents of another distribution than it learns from."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import numpy as np
+from scipy.sparse import csr_array
 
 from labelgraph_jax.config import Config, ConfigError, DataConfig
 from labelgraph_jax.config.adapt import without_document_vectors
@@ -19,9 +19,10 @@ from labelgraph_jax.functional.few_labels.pseudo_labels import (
     shrunk_prior,
 )
 from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
-from labelgraph_jax.predictors.adapted import save_shift
+from labelgraph_jax.predictors.adapted import AdaptChoice, save_shift
 from labelgraph_jax.predictors.label_model import LabelModel
 from labelgraph_jax.predictors.many_labels import label_chunk
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.compare import FEWEST
@@ -70,7 +71,7 @@ class Adaptation:
     """
 
     kind: str
-    about: Mapping[str, Any]
+    about: AdaptChoice
     examples: Examples
 
     @property
@@ -126,7 +127,7 @@ def adaptation(
     corpus: Corpus,
     train: Examples,
     target: Examples,
-    known: Mapping[str, Any] | None,
+    known: AdaptChoice | None,
     say: Say,
 ) -> Adaptation:
     """Choose how to adapt, unless that is settled.
@@ -155,7 +156,7 @@ def adaptation(
             "labels are scored in chunks: adapt.kind must be 'none', or "
             "head.label_chunk 0"
         )
-    about: dict[str, Any] = dict(known or {})
+    about: AdaptChoice = known or {}
     vectors: tuple[np.ndarray, np.ndarray] | None = None
 
     def words() -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +169,7 @@ def adaptation(
     truth = _dense(train.targets)
     if not about:
         kind, reason = str(settings.kind), "it was asked for"
-        measured: dict[str, Any] = {}
+        measured: AdaptChoice = {}
         if not settings.weight:
             kind, reason = "none", "adapt.weight is 0"
         elif same:
@@ -197,7 +198,7 @@ def _chosen(
     source: np.ndarray,
     target: np.ndarray,
     truth: np.ndarray,
-) -> tuple[str, str, dict[str, Any]]:
+) -> tuple[str, str, AdaptChoice]:
     if chunked:
         return "none", "labels are scored in chunks", {}
     seed = config.training.seed
@@ -236,7 +237,7 @@ def _by_words(
     return vectors[: len(source)], vectors[len(source) :]
 
 
-def _dense(targets: Any) -> np.ndarray:
+def _dense(targets: np.ndarray | csr_array) -> np.ndarray:
     dense = targets.toarray() if hasattr(targets, "toarray") else targets
     return np.asarray(dense, np.float32)
 
@@ -327,7 +328,7 @@ def correct_priors(
     return True
 
 
-def adaptation_results(model: Any, corpus: Corpus, how: Adaptation) -> dict[str, Any]:
+def adaptation_results(model: Model, corpus: Corpus, how: Adaptation) -> AdaptChoice:
     """Return what results.json says of an adaptation, measured without a target label.
 
     Args:
@@ -335,7 +336,7 @@ def adaptation_results(model: Any, corpus: Corpus, how: Adaptation) -> dict[str,
         corpus: with target documents.
         how: the run adapts.
     """
-    found: dict[str, Any] = {**how.about, "target_documents": len(corpus.target)}
+    found: AdaptChoice = {**how.about, "target_documents": len(corpus.target)}
     rng = np.random.default_rng(0)
     rows = np.sort(rng.permutation(len(corpus.train))[:MOST])
     near = [corpus.train[i] for i in rows]
@@ -346,7 +347,9 @@ def adaptation_results(model: Any, corpus: Corpus, how: Adaptation) -> dict[str,
     accuracy: dict[str, float] = {"words": domain_probe(*before, key)[0]}
     if not model.label_chunk and model.config.head.kind == "product":
         if model.config.mixture.kind == "none":
-            after = [model.network.read(side) for side in (near, far)]
+            network = model.network
+            assert isinstance(network, LabelModel)
+            after = [network.read(side) for side in (near, far)]
             accuracy["document_vectors"] = domain_probe(after[0], after[1], key)[0]
         mean = model.predict_proba([d.text for d in far])
         own = model.predict_proba([d.text for d in near])
@@ -364,7 +367,7 @@ def adaptation_results(model: Any, corpus: Corpus, how: Adaptation) -> dict[str,
     return found
 
 
-def sentence(found: Mapping[str, Any]) -> str:
+def sentence(found: AdaptChoice) -> str:
     """One sentence on an adaptation, from what results.json says of it."""
     accuracy = found["domain_accuracy"]
     after = accuracy.get("document_vectors")

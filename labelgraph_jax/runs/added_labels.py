@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -157,7 +157,16 @@ def remove_labels(workdir: str | Path, names: Sequence[str]) -> AddedLabels:
     return left
 
 
-def list_labels(workdir: str | Path) -> list[dict[str, Any]]:
+class LabelRow(TypedDict):
+    """A label of a model; `added` after training or not."""
+
+    name: str
+    description: str
+    parents: list[str]
+    added: bool
+
+
+def list_labels(workdir: str | Path) -> list[LabelRow]:
     """Every label of a model: its name, description, parents, and whether it was added.
 
     Raises:
@@ -166,7 +175,7 @@ def list_labels(workdir: str | Path) -> list[dict[str, Any]]:
     place = Workdir.existing(workdir)
     _require_texts(place)
     trained, added = place.labels(), read_added(place)
-    rows = [
+    rows: list[LabelRow] = [
         {
             "name": name,
             "description": trained.descriptions.get(name, ""),

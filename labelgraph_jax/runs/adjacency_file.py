@@ -12,7 +12,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ def write_adjacency(
     path: str | Path,
     labels: Sequence[str],
     adjacency: np.ndarray,
-    about: Mapping[str, Any],
+    about: Mapping[str, object],
 ) -> None:
     """Save an adjacency with the names of its labels; a file in the way is replaced.
 

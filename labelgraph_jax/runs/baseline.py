@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -22,7 +22,7 @@ from labelgraph_jax.functional.metrics.counts import (
     summarise_label_counts,
 )
 
-Vectorizer = Any
+Vectorizer: TypeAlias = TfidfVectorizer | FeatureMatrix
 """A TfidfVectorizer, or of features a FeatureMatrix."""
 WORDS, PARTS, FEATURES = "words, pairs", "words, pairs, parts of words", "features"
 """The vectors that a document may have; the first two are of texts."""
@@ -153,12 +153,12 @@ def tfidf_svm_baseline(
 
 def fit_on_tfidf(
     scorer: Scorer,
-    train_texts: Sequence[Any],
+    train_texts: Sequence[str | Features],
     train_targets: np.ndarray,
-    test_texts: Sequence[Any],
+    test_texts: Sequence[str | Features],
     *,
     c_choices: Sequence[float],
-    validation_texts: Sequence[Any] = (),
+    validation_texts: Sequence[str | Features] = (),
     validation_targets: np.ndarray | None = None,
     train_target_mask: np.ndarray | None = None,
     validation_target_mask: np.ndarray | None = None,
@@ -201,7 +201,11 @@ def fit_on_tfidf(
     rows: list[BaselineRow] = []
     counts: dict[str, int] = {}
     at_zero = np.zeros(labels, np.float32)
-    every: tuple[Sequence[Any], ...] = (train_texts, validation_texts, test_texts)
+    every: tuple[Sequence[str | Features], ...] = (
+        train_texts,
+        validation_texts,
+        test_texts,
+    )
     for reads, count, parts in _vectors(every, min_count, max_features):
         train, validation, test = parts
         counts[reads] = count
@@ -366,9 +370,9 @@ def _transform(vectorizer: Vectorizer, texts: Sequence[Any]) -> sparse.csr_matri
 
 
 def _check(
-    train_texts: Sequence[Any],
+    train_texts: Sequence[str | Features],
     train_targets: np.ndarray,
-    validation_texts: Sequence[Any],
+    validation_texts: Sequence[str | Features],
     validation_targets: np.ndarray,
     c_choices: Sequence[float],
 ) -> None:

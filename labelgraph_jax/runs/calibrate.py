@@ -10,6 +10,7 @@ from labelgraph_jax.config import Config, MemoryConfig
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Corpus, Document
 from labelgraph_jax.data.files import cache_folder
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.predictors.choosing import choose_decision
 from labelgraph_jax.predictors.decision import save_decision
 from labelgraph_jax.predictors.kept import save_kept
@@ -125,7 +126,7 @@ def evaluate_test(
     )
 
 
-def test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:
+def test_gates(model: Model, corpus: Corpus) -> dict[str, object] | None:
     """Statistics of the gates on the test documents; None where there is no gate."""
     statistics = model.gate_statistics(corpus.test) if corpus.test else None
     if statistics is None:
@@ -135,8 +136,8 @@ def test_gates(model: Model, corpus: Corpus) -> dict[str, Any] | None:
 
 
 def run_facts(
-    place: Workdir, config: Config, params: Any, result: TrainResult
-) -> dict[str, Any]:
+    place: Workdir, config: Config, params: Params, result: TrainResult
+) -> dict[str, object]:
     """Facts that results.json has of every run."""
     unit = "rows" if config.table.tasks else "documents"
     return {

@@ -59,7 +59,7 @@ class PlacedLabels:
             more = places - self.totals.shape[1]
             self.totals = np.pad(self.totals, ((0, 0), (0, more)))
 
-    def note(self, document: int, label: str, event: str, **more: Any) -> None:
+    def note(self, document: int, label: str, event: str, **more: object) -> None:
         """Write an event into the log."""
         self.log.append({"document": document, "label": label, "event": event, **more})
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from labelgraph_jax.config import Config, ConfigError, DataConfig
 from labelgraph_jax.config.text import JOIN, OWN, require_sources
@@ -298,7 +298,21 @@ def layout_lines(corpus: Corpus) -> list[str]:
     return corpus.layout.describe(corpus.name, first.text, first.labels)
 
 
-def taxonomy_facts(taxonomy: str, config: DataConfig) -> dict[str, Any]:
+class TaxonomyFacts(TypedDict):
+    """Counts of a taxonomy and of the labels below it, and names worth a look."""
+
+    labels: int
+    nodes: int
+    edges: int
+    several_parents: list[str]
+    unused: list[str]
+    labels_outside: list[str]
+    inner_nodes: int
+    label_pairs: int
+    closed_share: float
+
+
+def taxonomy_facts(taxonomy: str, config: DataConfig) -> TaxonomyFacts:
     """Return facts on a taxonomy of the labels of a corpus, as JSON values.
 
     Args:

@@ -4,16 +4,16 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.tokenizers.words import Tokenizer
-from labelgraph_jax.functional.text.static_table import ridge_token_table
+from labelgraph_jax.functional.text.static_table import RIDGE_STEPS, ridge_token_table
 from labelgraph_jax.modules.encoder_settings import (
     read_pooling,
     read_prompt,
@@ -150,9 +150,11 @@ def distil(
         made = of_length_one(shares[held] @ table)
         return float((made * whole[held]).sum(axis=1).mean())
 
-    def fitted(rows: Any, strength: float, **options: Any) -> np.ndarray:
+    def fitted(
+        rows: np.ndarray | slice, strength: float, steps: int = RIDGE_STEPS
+    ) -> np.ndarray:
         table: np.ndarray = ridge_token_table(
-            shares[rows], targets[rows], start, strength=strength, **options
+            shares[rows], targets[rows], start, strength=strength, steps=steps
         )
         return table
 
@@ -196,7 +198,7 @@ def tokens_alone(tokenizer: Tokenizer) -> list[np.ndarray]:
     return [np.concatenate([frame[:first], [i], frame[first:]]) for i in ids]
 
 
-def weighed(alone: np.ndarray, shares: Any, targets: np.ndarray) -> np.ndarray:
+def weighed(alone: np.ndarray, shares: csr_array, targets: np.ndarray) -> np.ndarray:
     """Rows weighed by how rare their tokens are, on the scale of the targets."""
     counts = shares.sum(axis=0)
     rows = alone * (RARITY / (RARITY + counts / counts.sum()))[:, None]

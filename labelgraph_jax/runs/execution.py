@@ -16,6 +16,7 @@ from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.data.batches.batches import Batch, Examples
 from labelgraph_jax.data.files import code_fingerprint
 from labelgraph_jax.data.tables.examples import TableExamples
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError, settings_text
 from labelgraph_jax.runs.lock import WorkdirLock, holder
 from labelgraph_jax.training.compiled_step import (
@@ -118,7 +119,7 @@ class Execution:
                 what += f" ({batch_size}) in {micro_batches} training.micro_batches"
             raise ConfigError(f"{what}: {error}") from error
 
-    def check_model(self, init: Callable[[], Any]) -> None:
+    def check_model(self, init: Callable[[], Params]) -> None:
         """Refuse a model that cannot be split as the mesh asks, before any work.
 
         Args:

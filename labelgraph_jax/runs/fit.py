@@ -18,6 +18,7 @@ from labelgraph_jax.config.run import RunConfig
 from labelgraph_jax.config.schema import with_absolute_paths
 from labelgraph_jax.data.batches.batches import steps_per_epoch, train_batches
 from labelgraph_jax.data.documents import Corpus, DataError
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.predictors.adapted import read_chosen
 from labelgraph_jax.predictors.manifest import require_unchanged, seal
 from labelgraph_jax.predictors.structure import chosen_hierarchy
@@ -32,7 +33,7 @@ from labelgraph_jax.runs.execution import (
 )
 from labelgraph_jax.runs.graph_worth import with_kept_graph
 from labelgraph_jax.runs.labels import LabelProblem
-from labelgraph_jax.runs.problem import Prepared, Problem, Say
+from labelgraph_jax.runs.problem import Inputs, Prepared, Problem, Records, Say, Trained
 from labelgraph_jax.runs.start import keep_start, started_from, warm_start
 from labelgraph_jax.runs.steps import stepping
 from labelgraph_jax.runs.tables.problem import TableProblem
@@ -174,7 +175,7 @@ def problem_of(config: Config, place: Workdir, begun: Workdir | None) -> Problem
     if config.table.tasks:
         return TableProblem(config, origin)
     layout = place.layout() if known else None
-    chosen = read_chosen(place), chosen_hierarchy(place)
+    chosen = read_chosen(place), None, chosen_hierarchy(place)
     return LabelProblem(config, layout, origin, *chosen)
 
 
@@ -195,7 +196,7 @@ def _check(
 
 def _finished(
     place: Workdir,
-    problem: Problem,
+    problem: Problem[Records, Inputs, Trained],
     corpus: Corpus | None,
     baseline: bool,
     execution: Execution,
@@ -225,8 +226,8 @@ def _finished(
 
 def _rivals(
     place: Workdir,
-    problem: Problem,
-    records: Any,
+    problem: Problem[Records, Inputs, Trained],
+    records: Records,
     execution: Execution,
     begun: Workdir | None,
     progress: bool,
@@ -249,8 +250,8 @@ def _rivals(
 def _beside(
     place: Workdir,
     name: str,
-    problem: Problem,
-    records: Any,
+    problem: Problem[Records, Inputs, Trained],
+    records: Records,
     execution: Execution,
     begun: Workdir | None,
     progress: bool,
@@ -378,8 +379,8 @@ def train(
 
 
 def _evaluate(
-    problem: Problem, prepared: Prepared, execution: Execution, mesh: Any
-) -> Callable[[Any], dict[str, float]]:
+    problem: Problem, prepared: Prepared, execution: Execution, mesh: jax.sharding.Mesh
+) -> Callable[[Params], dict[str, float]]:
     """`evaluate(params)` -> the metrics of the validation records."""
     network, examples = problem.network(prepared), prepared.validation
     assert examples is not None
@@ -389,7 +390,7 @@ def _evaluate(
     if network.has_gates:
         watch = GateWatch(network.gate_weights, prepared.tasks, execution.say, mesh)
 
-    def evaluate(params: Any) -> dict[str, float]:
+    def evaluate(params: Params) -> dict[str, float]:
         batches = execution.evaluation_batches(examples, batch_size=size)
         metrics = validate(params, batches)
         if watch is not None:

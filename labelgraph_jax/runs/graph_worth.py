@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -181,9 +181,28 @@ def with_choice(config: Config, choice: GraphChoice) -> Config:
     return dataclasses.replace(config, graph=chosen)
 
 
+class WayResults(TypedDict):
+    """A way to have a label graph: its settings, what it gains, and how surely."""
+
+    form: str
+    adjacency: str
+    strength: float
+    gain: dict[str, list[float]]
+    message_gain: dict[str, list[float]]
+    sure: float
+
+
+class GraphResults(TypedDict):
+    """The label graph that was chosen, why, and what every way to have one gained."""
+
+    kind: str
+    said: str
+    ways: dict[str, WayResults]
+
+
 def chosen_graph(
     config: Config, corpus: Corpus, say: Say
-) -> tuple[Config, dict[str, Any] | None]:
+) -> tuple[Config, GraphResults | None]:
     """Choose the label graph of a run where graph.kind is 'auto'.
 
     Messages of all adjacencies at once are not tried: a run has one. Forms that take
@@ -213,7 +232,7 @@ def chosen_graph(
     return with_choice(config, choice), graph_results(choice)
 
 
-def keep_choice(place: Workdir, results: Mapping[str, Any]) -> None:
+def keep_choice(place: Workdir, results: GraphResults) -> None:
     """Write down which label graph was chosen, and why."""
     write_json(place.path / CHOICE, dict(results))
 
@@ -226,7 +245,7 @@ def with_kept_graph(config: Config, place: Workdir) -> Config:
     return dataclasses.replace(config, graph=place.config().graph)
 
 
-def kept_choice(place: Workdir) -> dict[str, Any] | None:
+def kept_choice(place: Workdir) -> GraphResults | None:
     """Return `graph_results` of a run that chose its graph; None of another.
 
     Raises:
@@ -235,20 +254,20 @@ def kept_choice(place: Workdir) -> dict[str, Any] | None:
     path = place.path / CHOICE
     if not path.is_file():
         return None
-    found = read_json(path, error=WorkdirError)
+    found: GraphResults = read_json(path, error=WorkdirError)
     if not isinstance(found, dict) or not {"kind", "said", "ways"} <= set(found):
         raise WorkdirError(f"{path}: must say which label graph was chosen, and why")
     return found
 
 
-def graph_results(choice: GraphChoice) -> dict[str, Any]:
+def graph_results(choice: GraphChoice) -> GraphResults:
     """Return what results.json says of the choice of a label graph.
 
     That is the chosen way, and each way with its gain over no graph and, for messages,
     over the same form without.
     """
 
-    def plain(gain: Any) -> dict[str, Any]:
+    def plain(gain: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
         return {name: [round(x, 4) for x in value] for name, value in gain.items()}
 
     return {

@@ -1,7 +1,7 @@
 """The problem of labels of texts: what `fit` asks of it."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from labelgraph_jax.data.documents import Corpus
 from labelgraph_jax.data.files import cache_folder
 from labelgraph_jax.data.layout import Layout
 from labelgraph_jax.modules.magnet import TaskMagnet
-from labelgraph_jax.predictors.adapted import drop_shift, save_chosen
+from labelgraph_jax.predictors.adapted import AdaptChoice, drop_shift, save_chosen
 from labelgraph_jax.predictors.display import model_name
 from labelgraph_jax.predictors.frozen_encoder import keep_encoder
 from labelgraph_jax.predictors.host_bag import host_bag
@@ -29,7 +29,11 @@ from labelgraph_jax.predictors.memory.files import has_memory, stored_settings
 from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.scorers import compile_scorer
-from labelgraph_jax.predictors.structure import save_structure, with_hierarchy
+from labelgraph_jax.predictors.structure import (
+    HierarchyChoice,
+    save_structure,
+    with_hierarchy,
+)
 from labelgraph_jax.predictors.task_network import task_objective
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.adapt import (
@@ -43,7 +47,12 @@ from labelgraph_jax.runs.calibrate import calibrate, evaluate_test, test_gates
 from labelgraph_jax.runs.corpus import (
     read_corpus,
 )
-from labelgraph_jax.runs.graph_worth import chosen_graph, keep_choice, kept_choice
+from labelgraph_jax.runs.graph_worth import (
+    GraphResults,
+    chosen_graph,
+    keep_choice,
+    kept_choice,
+)
 from labelgraph_jax.runs.prepared_texts import PreparedTexts, prepare
 from labelgraph_jax.runs.problem import Say, Validate
 from labelgraph_jax.runs.records import fingerprints
@@ -82,11 +91,11 @@ class LabelProblem:
     layout: Layout | None = None
     origin: Workdir | None = None
     """The run whose tokenizer it reads with, where it is not its own."""
-    adapted: Mapping[str, Any] | None = None
+    adapted: AdaptChoice | None = None
     """The way in which it adapts to target documents, where the run was begun."""
-    choice: Mapping[str, Any] | None = None
+    choice: GraphResults | None = None
     """Its label graph, where graph.kind='auto' chose it."""
-    hierarchy: Mapping[str, Any] | None = None
+    hierarchy: HierarchyChoice | None = None
     """The use that it makes of its taxonomy, where the run was begun."""
     what = "documents"
 

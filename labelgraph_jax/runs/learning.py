@@ -13,7 +13,7 @@ from labelgraph_jax.config import ConfigError
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.files import file_digest, read_npz, write_npz
-from labelgraph_jax.data.readers.labelled_stream import Entry, LabelledStream
+from labelgraph_jax.data.readers.labelled_stream import Entry, LabelledStream, Position
 from labelgraph_jax.data.terminal import json_line
 from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.predictors.decision import log_odds
@@ -40,6 +40,7 @@ from labelgraph_jax.training.streams import (
 )
 
 Say = Callable[[str], None]
+Arrays = Mapping[str, np.ndarray]
 MIB = 1 << 20
 SHOWN = 20
 """New labels that a line names."""
@@ -111,10 +112,9 @@ class Session:
         self.model, self.how, self.say = model, how, say
         self.folder = learned_folder(model.workdir)
         self.sealed = _sealed(model.workdir)
-        self.read: dict[str, Any] = {"offset": 0, "sha256": ""}
+        self.read: Position = {"offset": 0, "sha256": ""}
         self.documents = self.unlabelled = self.changes = self._since_saved = 0
-        self._logged = 0
-        self.scale = 1.0
+        self._logged, self.scale = 0, 1.0
         vectors, bias = map(np.asarray, model.label_side)
         self.trained = _training_documents(model)
         kept = None if how.start_over else self._kept()  # by an earlier call
@@ -143,7 +143,7 @@ class Session:
         else:
             self._go_on(*kept)
 
-    def _kept(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+    def _kept(self) -> tuple[dict[str, Any], Arrays] | None:
         """Return the state that an earlier call left."""
         path = self.folder / STATE
         if not path.is_file():
@@ -169,14 +169,14 @@ class Session:
                 )
         return about, arrays
 
-    def _go_on(self, about: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    def _go_on(self, about: Mapping[str, Any], arrays: Arrays) -> None:
         self.learner.restore(arrays)
         self.labels = PlacedLabels(self.learner, about["names"])
         self.labels.totals = np.array(arrays["totals"])
         before = about.get("logged", 0)
         self._logged = extend_log(self.model.workdir, before, about["log"])
         self._begun = True
-        self.read, self.scale = dict(about["read"]), about["scale"]
+        self.read, self.scale = about["read"], about["scale"]
         self.beginning = about.get("beginning", 0)
         for name in ("documents", "unlabelled", "changes"):
             setattr(self, name, about[name])
@@ -205,7 +205,7 @@ class Session:
         self.learner.hold()
         self._begun = True
 
-    def run(self, stream: LabelledStream, stop: Stop, write: Any) -> int:
+    def run(self, stream: LabelledStream, stop: Stop, write: Say) -> int:
         """Learn from all of a stream; see `learn`."""
         before, held = self.documents - self.unlabelled, []
         failure: Exception | None = None
@@ -247,7 +247,7 @@ class Session:
             )
         return learned
 
-    def _block(self, entries: Sequence[Entry]) -> dict[str, Any]:
+    def _block(self, entries: Sequence[Entry]) -> dict[str, object]:
         """Score a block, then learn from it; what is to be told of it."""
         started = time.perf_counter()
         compiled = self.learner.compilations

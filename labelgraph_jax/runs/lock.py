@@ -102,7 +102,7 @@ def _lock(file: IO[str], *, shared: bool = False) -> bool:
     return True
 
 
-def _this_process() -> dict[str, Any]:
+def _this_process() -> dict[str, int | str]:
     return {
         "process": os.getpid(),
         "host": socket.gethostname(),

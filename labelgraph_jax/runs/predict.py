@@ -3,9 +3,9 @@
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, SupportsFloat, TextIO
 
 import numpy as np
 
@@ -97,9 +97,9 @@ def _document_batches(
 
 def _with_remarks(
     model: Model,
-    predicted: Iterable[tuple[list[dict[str, Any]], int, list[str]]],
+    predicted: Iterable[tuple[list[dict[str, object]], int, list[str]]],
     say: Callable[[str], None],
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[dict[str, object]]]:
     """The rows of all batches; then a line each about empty and about long texts."""
     count, cut, empty = 0, 0, list[str]()
     for rows, truncated, blank in predicted:
@@ -122,7 +122,7 @@ def _predicted(
     documents: Sequence[Document],
     all_scores: bool,
     top_k: int,
-) -> tuple[list[dict[str, Any]], int, list[str]]:
+) -> tuple[list[dict[str, object]], int, list[str]]:
     """The rows of documents, how many of these were cut off, the ids of empty ones."""
     fewer = "give a part of the file"
     if all_scores:
@@ -145,7 +145,7 @@ def prediction_rows(
     *,
     all_scores: bool = False,
     top_k: int = 0,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return the rows that `labelgraph predict` writes for documents.
 
     Args:
@@ -168,7 +168,7 @@ def prediction_rows(
     for document, (ids, scores, chosen), probabilities, changed in every:
         kept = slice(top_k) if top_k else chosen
         names = [model.labels[i] for i in ids[kept]]
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "id": document.id,
             "labels": names,
             "scores": [_score(score) for score in scores[kept]],
@@ -194,7 +194,7 @@ def prediction_rows(
     return rows
 
 
-def _score(probability: Any) -> float:
+def _score(probability: SupportsFloat) -> float:
     return round(float(probability), 6)
 
 
@@ -204,7 +204,7 @@ def _table_rows(
     reading: ReadingConfig,
     all_scores: bool,
     say: Callable[[str], None],
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     from labelgraph_jax.predictors.tables.data import read_own
     from labelgraph_jax.predictors.tables.metrics import count_unseen, unseen_lines
 
@@ -221,7 +221,7 @@ def _table_rows(
     ]
 
 
-def _id(ids: np.ndarray | None, number: int) -> dict[str, Any]:
+def _id(ids: np.ndarray | None, number: int) -> dict[str, object]:
     if ids is None:
         return {}
     from labelgraph_jax.data.tables.values import category_name
@@ -236,7 +236,7 @@ def _id(ids: np.ndarray | None, number: int) -> dict[str, Any]:
     return {"id": json_value(category_name(value))}
 
 
-def write_rows(batches: Iterable[Sequence[dict[str, Any]]], output: str) -> int:
+def write_rows(batches: Iterable[Sequence[Mapping[str, object]]], output: str) -> int:
     """Write a JSON object a line: a file, whole or not at all, or `-`.
 
     Returns:
@@ -253,7 +253,7 @@ def write_rows(batches: Iterable[Sequence[dict[str, Any]]], output: str) -> int:
         return _write_rows(batches, file)
 
 
-def _write_rows(batches: Iterable[Sequence[dict[str, Any]]], file: TextIO) -> int:
+def _write_rows(batches: Iterable[Sequence[Mapping[str, object]]], file: TextIO) -> int:
     # Where the output is not UTF-8, JSON has its own way to write other letters.
     ascii = (getattr(file, "encoding", "") or "utf-8").lower().replace(
         "-", ""

@@ -1,6 +1,5 @@
 """Labelled texts as training reads them, in memory."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,8 @@ from labelgraph_jax.data.tokenizers.features import FeatureTokenizer
 from labelgraph_jax.data.tokenizers.fused import FusedTokenizer
 from labelgraph_jax.data.tokenizers.ngrams import NgramTokenizer
 from labelgraph_jax.data.tokenizers.word_vectors import read_word_vectors
+from labelgraph_jax.functional.trees import Params
+from labelgraph_jax.predictors.adapted import AdaptChoice
 from labelgraph_jax.predictors.building import build_classifier
 from labelgraph_jax.predictors.documents import (
     AnyTokenizer,
@@ -32,7 +33,7 @@ from labelgraph_jax.predictors.many_labels import label_chunk
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.rules import shield_rules_of
 from labelgraph_jax.predictors.static_encoder import StaticEncoder
-from labelgraph_jax.predictors.structure import with_hierarchy
+from labelgraph_jax.predictors.structure import HierarchyChoice, with_hierarchy
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.adapt import Adaptation, adaptation
 from labelgraph_jax.runs.corpus import (
@@ -68,7 +69,7 @@ class PreparedTexts(Prepared):
     initial_values: dict[str, Any]
     semi: Semi | None = None
     adaptation: Adaptation | None = None
-    hierarchy: Mapping[str, Any] | None = None
+    hierarchy: HierarchyChoice | None = None
     shield: LabelRules | None = None
 
 
@@ -77,8 +78,8 @@ def prepare(
     say: Say = lambda line: None,
     corpus: Corpus | None = None,
     origin: Workdir | None = None,
-    adapted: Mapping[str, Any] | None = None,
-    hierarchy: Mapping[str, Any] | None = None,
+    adapted: AdaptChoice | None = None,
+    hierarchy: HierarchyChoice | None = None,
 ) -> PreparedTexts:
     """Read the corpus, or take one, and build what training needs, in memory.
 
@@ -282,13 +283,13 @@ def _first_values(
     tokenizer: AnyTokenizer,
     static: StaticEncoder | None,
     say: Say,
-) -> dict[str, Any]:
+) -> dict[str, Params]:
     """Parameters of the text encoder that do not start at random.
 
     They are `embedding` and `token_weight`, where it has them; a transformer's are not
     among them.
     """
-    text, values = config.text, dict[str, Any]()
+    text, values = config.text, dict[str, Params]()
     if text.encoder in ("bag", "bag+static") and text.vectors in ("random", "file"):
         values["token_weight"] = token_weights(train.examples, tokenizer)
     if static is not None:

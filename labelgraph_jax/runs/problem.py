@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from labelgraph_jax.config import Config
@@ -45,7 +46,36 @@ class Prepared:
     teacher: Callable[[Params, Batch], Batch] | None = None
 
 
-class Problem(Protocol):
+class Network(Protocol):
+    """Networks of texts and of tables, as training sees them."""
+
+    @property
+    def has_gates(self) -> bool:
+        """True if a mixture with gates stands in it."""
+
+    @property
+    def row_offsets(self) -> np.ndarray | None:
+        """First row of each column of ids in the table; None where ids are rows."""
+
+    @property
+    def hidden_tokens(self) -> float | None:
+        """Share of tokens that training hides, of a network that counts tokens."""
+
+    def apply(
+        self, params: Params, batch: Batch, *, key: jax.Array | None, train: bool
+    ) -> jax.Array:
+        """Return the outputs of a batch."""
+
+    def gate_weights(self, params: Params, batch: Batch) -> jax.Array:
+        """Return what each task's gate gives each expert."""
+
+
+Records = TypeVar("Records")
+Inputs = TypeVar("Inputs", bound=Prepared)
+Trained = TypeVar("Trained")
+
+
+class Problem(Protocol[Records, Inputs, Trained]):
     """A learning problem, made of the resolved settings of a run.
 
     Two of them exist: labels of texts (`runs.labels`), tasks of a table
@@ -60,55 +90,63 @@ class Problem(Protocol):
     def what(self) -> str:
         """The records of the run, in words: documents or rows."""
 
-    def read(self, given: Corpus | None = None) -> Any:
+    def read(self, given: Corpus | None = None) -> Records:
         """The records that the settings name, or those that are given."""
 
-    def fingerprints(self, records: Any) -> Mapping[str, str]:
+    def fingerprints(self, records: Records) -> Mapping[str, str]:
         """Return the fingerprint of the records of each split."""
 
-    def settled(self, records: Any, say: Say) -> "Problem":
+    def settled(
+        self, records: Records, say: Say
+    ) -> "Problem[Records, Inputs, Trained]":
         """The same with settings that are chosen by the records written out."""
 
-    def prepare(self, records: Any, say: Say) -> Any:
+    def prepare(self, records: Records, say: Say) -> Inputs:
         """Everything that training reads, in memory: a `Prepared`."""
 
-    def save(self, place: Workdir, prepared: Any) -> None:
+    def save(self, place: Workdir, prepared: Inputs) -> None:
         """Save the model's description; a resumed run saves the same again."""
 
-    def init(self, prepared: Any, key: jax.Array) -> Params:
+    def init(self, prepared: Inputs, key: jax.Array) -> Params:
         """The first parameters."""
 
-    def network(self, prepared: Any) -> Any:
+    def network(self, prepared: Inputs) -> Network:
         """The network: `apply`, `has_gates`, `gate_weights`."""
 
-    def objective(self, prepared: Any) -> LossFn:
+    def objective(self, prepared: Inputs) -> LossFn:
         """`loss(params, batch, key)` -> `(loss_sum, weight_sum)`."""
 
-    def validate(self, prepared: Any, mesh: Mesh) -> Validate:
+    def validate(self, prepared: Inputs, mesh: Mesh) -> Validate:
         """Return the function that measures the validation records."""
 
-    def calibrate(self, place: Workdir, prepared: Any, say: Say) -> Any:
+    def calibrate(self, place: Workdir, prepared: Inputs, say: Say) -> Trained:
         """The trained model, restored, that decides as its validation records say."""
 
-    def results(self, place: Workdir, prepared: Any, model: Any) -> dict[str, Any]:
+    def results(
+        self, place: Workdir, prepared: Inputs, model: Trained
+    ) -> dict[str, Any]:
         """Return the problem's part of results.json; the test split is read once."""
 
-    def names(self, prepared: Any) -> tuple[str, ...]:
+    def names(self, prepared: Inputs) -> tuple[str, ...]:
         """Labels or tasks, in the order of the network's outputs."""
 
     def names_of(self, place: Workdir) -> tuple[str, ...]:
         """The same of another run."""
 
-    def without_graph(self) -> "Problem | None":
+    def without_graph(self) -> "Problem[Records, Inputs, Trained] | None":
         """The same problem without a label graph, where that is worth a comparison."""
 
-    def supervised(self, prepared: Any) -> "Problem | None":
+    def supervised(
+        self, prepared: Inputs
+    ) -> "Problem[Records, Inputs, Trained] | None":
         """The same problem without unlabelled documents, where there are any."""
 
-    def compared(self, place: Workdir, other: Workdir, records: Any) -> dict[str, Any]:
+    def compared(
+        self, place: Workdir, other: Workdir, records: Records
+    ) -> dict[str, Any]:
         """Return what results.json says of the run `supervised`."""
 
     def baseline(
-        self, place: Workdir, records: Any, say: Say, plain: Workdir | None = None
+        self, place: Workdir, records: Records, say: Say, plain: Workdir | None = None
     ) -> dict[str, Any]:
         """The rivals, on the same splits; `plain` is the run `without_graph`."""

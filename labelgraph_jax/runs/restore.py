@@ -4,7 +4,7 @@ import dataclasses
 import json
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def load(
     return load_model(workdir, checkpoint=checkpoint)
 
 
-def require_model(model: Any, what: str) -> None:
+def require_model(model: object, what: str) -> None:
     """Refuse what is no model of texts.
 
     Args:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -17,11 +17,15 @@ from labelgraph_jax.data.labels.label_rules import (
 )
 from labelgraph_jax.functional.structure.rules import broken_rules, unreachable_labels
 from labelgraph_jax.predictors.decision import read_decision
+from labelgraph_jax.predictors.model import Model
 from labelgraph_jax.predictors.rules import with_rules
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.corpus import read_corpus, require_labels
 from labelgraph_jax.runs.records import corpus_of_run
 from labelgraph_jax.runs.restore import require_model
+
+if TYPE_CHECKING:
+    from labelgraph_jax.predictors.tables.model import TableModel
 
 EXAMPLES = 3
 """Documents that are named of those that break a rule."""
@@ -29,7 +33,9 @@ AT_ONCE = 4_096
 """Documents whose labels are looked at as an array."""
 
 
-def model_with_rules(model: Any, config: RulesConfig) -> Any:
+def model_with_rules(
+    model: "Model | TableModel", config: RulesConfig
+) -> "Model | TableModel":
     """A model that decides with a file's rules, if named, in place of its own.
 
     Raises:
@@ -39,6 +45,7 @@ def model_with_rules(model: Any, config: RulesConfig) -> Any:
     if not config.file:
         return model
     require_model(model, "--rules")
+    assert isinstance(model, Model)
     if not model.gives_every_label:
         raise ConfigError(
             "--rules needs the probabilities of all labels; this model keeps the best "
@@ -50,7 +57,27 @@ def model_with_rules(model: Any, config: RulesConfig) -> Any:
     return model.with_decision(with_rules(own, config, model.labels))
 
 
-def check_rules(source: str, data: DataConfig) -> dict[str, Any]:
+class BrokenRule(TypedDict):
+    """A rule, the line that it stands in, and the documents that break it."""
+
+    rule: str
+    where: str
+    documents: int
+    ids: list[str]
+
+
+class RuleCheck(TypedDict):
+    """Result of `check_rules`."""
+
+    rules: int
+    hard: int
+    labels: int
+    documents: int
+    unreachable: list[str]
+    broken: list[BrokenRule]
+
+
+def check_rules(source: str, data: DataConfig) -> RuleCheck:
     """Check rules against documents and return the result as JSON values.
 
     Args:
@@ -93,7 +120,7 @@ def check_rules(source: str, data: DataConfig) -> dict[str, Any]:
             if len(ids[rule]) < EXAMPLES:
                 ids[rule].append(corpus.train[row].id)
     # The rules that are broken most often come first.
-    broken = [
+    broken: list[BrokenRule] = [
         {
             "rule": rules.rules[i].line,
             "where": rules.rules[i].where,

@@ -270,7 +270,7 @@ def semi_results(semi: Semi, labels: Sequence[str], model: Model) -> dict[str, A
     return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: np.number) -> float | None:
     if np.issubdtype(np.asarray(value).dtype, np.integer):
         return int(value)
     return None if np.isnan(value) else round(float(value), 4)

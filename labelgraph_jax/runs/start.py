@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import KeyPath
 
 from labelgraph_jax.config import Config, ConfigError
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.files import read_json, write_json
+from labelgraph_jax.functional.trees import Leaf, Params
 from labelgraph_jax.predictors.manifest import require_unchanged
 from labelgraph_jax.predictors.workdir import Workdir, WorkdirError
 from labelgraph_jax.training.checkpoint import CheckpointStore
@@ -107,8 +108,8 @@ def keep_start(place: Workdir, start: Workdir) -> None:
 
 
 def warm_start(
-    start: Workdir, params: Any, names: Sequence[str], known: Sequence[str]
-) -> tuple[Any, str]:
+    start: Workdir, params: Params, names: Sequence[str], known: Sequence[str]
+) -> tuple[Params, str]:
     """Parameters that begin where those of another run ended.
 
     Args:
@@ -131,7 +132,7 @@ def warm_start(
     same = tuple(names) == tuple(known)
     left: list[str] = []
 
-    def take(path: tuple[Any, ...], leaf: Any) -> Any:
+    def take(path: KeyPath, leaf: Leaf) -> Leaf:
         name = path_string(path)
         found = _taken(name, leaf, old, (to, at), same)
         if found is None:
@@ -159,11 +160,11 @@ def warm_start(
 
 def _taken(
     name: str,
-    leaf: Any,
-    old: Mapping[str, Any],
+    leaf: Leaf,
+    old: Mapping[str, Leaf],
     places: tuple[np.ndarray, np.ndarray],
     same: bool,
-) -> Any:
+) -> jax.Array | None:
     """One array with what is taken of the other run's; None where nothing is."""
     if name not in old:
         return None

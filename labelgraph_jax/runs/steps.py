@@ -104,7 +104,10 @@ def stepping(
 
 
 def _looked_up(
-    problem: Problem, prepared: Prepared, params: Params, mesh: Mesh
+    problem: Problem,
+    prepared: Prepared,
+    params: Params,
+    mesh: Mesh,
 ) -> tuple[LookedUp, RowIds] | None:
     """The tables of which a batch reads few rows, where they are worth it."""
     config, train = problem.config, prepared.train

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,11 @@ from labelgraph_jax.functional.structure.shield import shield_loss
 from labelgraph_jax.predictors.hierarchy import lacking_ancestors
 from labelgraph_jax.predictors.network import Classifier
 from labelgraph_jax.predictors.rules import rules_of
-from labelgraph_jax.predictors.structure import choose_hierarchy, kinds_of
+from labelgraph_jax.predictors.structure import (
+    HierarchyChoice,
+    choose_hierarchy,
+    kinds_of,
+)
 from labelgraph_jax.runs.problem import Say
 from labelgraph_jax.training.objectives import (
     ApplyFn,
@@ -112,7 +116,8 @@ def with_structure(
         # The loss of labels, the terms, and the contrast of documents.
         loss_sum, weight_sum = objective(lambda *_, **__: logits)(params, batch, key)
         more = [term(vectors, batch, key) for term in terms]
-        mask = batch.get("example_mask", jnp.ones(len(vectors.documents), bool))
+        every = jnp.ones(len(vectors.documents), bool)
+        mask = jnp.asarray(batch.get("example_mask", every))
         own = Partners(vectors.documents, is_positive(batch["targets"]), mask)
         if config.loss.contrast:
             contrast, _ = overlap_contrast(
@@ -178,7 +183,7 @@ def _terms(config: Config, labels: LabelSpace) -> list[Term]:
     return terms
 
 
-def _documents(batch: Batch) -> Any:
+def _documents(batch: Batch) -> float | jax.Array:
     """Return the number of documents in a batch; the rest is padding."""
     mask = batch.get("example_mask")
     if mask is None:
@@ -192,7 +197,7 @@ def hierarchy_of_run(
     train: Examples,
     labels: LabelSpace,
     say: Say,
-) -> dict[str, Any]:
+) -> HierarchyChoice:
     """Choose what a run makes of its taxonomy, on its training documents.
 
     Args:

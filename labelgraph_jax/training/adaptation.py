@@ -22,6 +22,7 @@ from labelgraph_jax.functional.few_labels.pseudo_labels import (
     pseudo_labels,
     shrunk_prior,
 )
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.training.domains import (
     DOMAIN,
     PROJECTED,
@@ -127,7 +128,7 @@ def _fit(
     )
 
     # The loss: source labels, decay, pseudo-labels, and the term of the kind.
-    def loss(params: Any, step: Array) -> Array:
+    def loss(params: Params, step: Array) -> Array:
         features, others = data.source, data.target
         if moved:
             features = features @ params["projection"]
@@ -157,7 +158,9 @@ def _fit(
         return value
 
     # All steps of Adam in one scan.
-    def step(carry: Any, number: Array) -> tuple[Any, None]:
+    def step(
+        carry: tuple[Params, optax.OptState], number: Array
+    ) -> tuple[tuple[Params, optax.OptState], None]:
         params, state = carry
         gradient = jax.grad(loss)(params, number)
         updates, state = optimizer.update(gradient, state, params)

@@ -1,7 +1,7 @@
 """An average of the parameters: a teacher, or what validation and prediction read."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ class Averaged(NamedTuple):
         steps: that are in it.
     """
 
-    inner: Any
+    inner: optax.OptState
     average: Params
     steps: jax.Array
 
@@ -70,8 +70,8 @@ def with_average(
         return Averaged(optimizer.init(params), average, jnp.zeros((), jnp.int32))
 
     def update(
-        updates: Any, state: Averaged, params: Params = None
-    ) -> tuple[Any, Averaged]:
+        updates: optax.Updates, state: Averaged, params: Params = None
+    ) -> tuple[optax.Updates, Averaged]:
         updates, inner = optimizer.update(updates, state.inner, params)
         steps = state.steps + 1
         kept = jnp.minimum(decay, steps / (steps + 9.0))
@@ -90,7 +90,7 @@ def with_average(
     return optax.GradientTransformation(init, update)
 
 
-def begun_at(opt_state: Any, params: Params, step: int) -> Any:
+def begun_at(opt_state: optax.OptState, params: Params, step: int) -> optax.OptState:
     """Return the state of a fresh optimizer, as if of so many steps.
 
     Its average, if any, is `params`.

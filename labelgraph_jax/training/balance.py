@@ -1,12 +1,12 @@
 """Several tasks whose gradients are joined by a rule, not summed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import KeyPath
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -18,12 +18,10 @@ from labelgraph_jax.functional.mixture.balance import (
     gradient_products,
     project_conflicts,
 )
+from labelgraph_jax.functional.trees import Batch, Params
 
 OWN_PARTS = ("towers", "wide", "label_graph", "label_bias", LOG_VARIANCE)
 """Parts of paths of parameters that are one task's alone."""
-
-Params = Any
-Batch = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class BalancedObjective:
             key: the same on all devices.
         """
 
-        def is_own(path: tuple[Any, ...]) -> bool:
+        def is_own(path: KeyPath) -> bool:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             return any(part in name for part in OWN_PARTS)
 
@@ -112,7 +110,9 @@ def balanced_objective(
         constant: outputs of a constant prediction.
     """
 
-    def losses(params: Params, batch: Batch, key: jax.Array) -> Any:
+    def losses(
+        params: Params, batch: Batch, key: jax.Array
+    ) -> tuple[Array, Array, Array]:
         outputs = apply_fn(params, batch, key=key, train=True)
 
         def each(outputs: Array) -> LossSum:

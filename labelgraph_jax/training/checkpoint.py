@@ -16,16 +16,19 @@ import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
+from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
 from labelgraph_jax.data.files import make_folder, sync_tree, write_json
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.training.checkpoint_files import (
     ITEMS,
     JSON_ITEMS,
+    Best,
     CheckpointError,
     CheckpointMismatchError,
     DamagedCheckpointWarning,
@@ -77,7 +80,7 @@ class CheckpointStore:
         self.keep_last = keep_last
         self.seconds_between = seconds_between
         self._saved_at = -math.inf
-        self._held: tuple[int, dict[str, Any]] | None = None
+        self._held: tuple[int, dict[str, PyTree]] | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
         self._best = read_best(self.folder, self.steps())
@@ -120,13 +123,13 @@ class CheckpointStore:
     def save(
         self,
         step: int,
-        params: Any,
-        opt_state: Any,
-        data_state: Any = None,
-        config: Mapping[str, Any] | None = None,
+        params: Params,
+        opt_state: optax.OptState,
+        data_state: object = None,
+        config: Mapping[str, object] | None = None,
         *,
         metric: float | None = None,
-        progress: Mapping[str, Any] | None = None,
+        progress: Mapping[str, object] | None = None,
         if_due: bool = False,
     ) -> bool:
         """Save a checkpoint; it becomes the best where `metric` beats the best so far.
@@ -181,9 +184,7 @@ class CheckpointStore:
             (step, items), self._held = self._held, None
             self._write(step, items, items["step"]["best"])
 
-    def _write(
-        self, step: int, items: dict[str, Any], best: dict[str, Any] | None
-    ) -> None:
+    def _write(self, step: int, items: Mapping[str, PyTree], best: Best | None) -> None:
         """Begin to write a checkpoint, after the one before it."""
         self.wait()
         if self._writer is None:
@@ -191,9 +192,7 @@ class CheckpointStore:
             remove_leftovers(self.folder)
             make_folder(self.folder)
         # A tree without a leaf (the state of plain SGD) has no folder.
-        items = {
-            name: item for name, item in items.items() if item or name in JSON_ITEMS
-        }
+        items = {n: item for n, item in items.items() if item or n in JSON_ITEMS}
         with self._context:
             response = ocp.save_checkpointables_async(
                 self.folder / str(step), items, overwrite=True
@@ -231,8 +230,8 @@ class CheckpointStore:
         self,
         step: int | None = None,
         *,
-        params: Any,
-        opt_state: Any,
+        params: Params,
+        opt_state: optax.OptState,
         alone: bool = False,
     ) -> Restored:
         """Restore a whole checkpoint: the newest readable one, or that of `step`.
@@ -277,7 +276,9 @@ class CheckpointStore:
             record["progress"],
         )
 
-    def restore_params(self, which: int | str = "best", *, template: Any = None) -> Any:
+    def restore_params(
+        self, which: int | str = "best", *, template: Params | None = None
+    ) -> Params:
         """Restore parameters alone, whatever devices and optimizer they came from.
 
         Args:
@@ -290,9 +291,8 @@ class CheckpointStore:
         """
         self.wait()
         candidates = self._candidates(which)
-        return self._first_readable(candidates, {"params": template}, ("params",))[
-            "params"
-        ]
+        loaded = self._first_readable(candidates, {"params": template}, ("params",))
+        return loaded["params"]
 
     def step_of(self, which: int | str = "best") -> int:
         """The step of "best", "last" or a step.
@@ -340,11 +340,11 @@ class CheckpointStore:
     def _first_readable(
         self,
         candidates: list[int],
-        templates: Mapping[str, Any],
+        templates: Mapping[str, PyTree],
         items: tuple[str, ...],
         *,
         agreed: bool = False,
-    ) -> dict[str, Any]:
+    ) -> dict[str, PyTree]:
         # Versions before 0.6 wrote none.
         checked = bool(self._checked())
         for candidate in candidates:
@@ -368,7 +368,7 @@ class CheckpointStore:
                     )
         raise AssertionError("there is always a candidate")
 
-    def _set_best(self, best: dict[str, Any] | None) -> None:
+    def _set_best(self, best: Best | None) -> None:
         """Go back to the best that a restored checkpoint knew."""
         if best == self._best:
             return
@@ -379,7 +379,7 @@ class CheckpointStore:
             else:
                 write_json(self.folder / "best.json", best)
 
-    def _finish(self, step: int, best: dict[str, Any] | None) -> None:
+    def _finish(self, step: int, best: Best | None) -> None:
         """Complete a save: write checksums and best step, delete old checkpoints."""
         if jax.process_index() != 0:
             return

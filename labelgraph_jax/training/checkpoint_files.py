@@ -6,13 +6,16 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import numpy as np
+import optax
+from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
 from labelgraph_jax.data.files import parse_json, write_json
+from labelgraph_jax.functional.trees import Leaf, Params
 from labelgraph_jax.training.hosts import gather_text
 from labelgraph_jax.training.step import path_string
 
@@ -32,27 +35,35 @@ class DamagedCheckpointWarning(UserWarning):
     """A checkpoint could not be read and an earlier one is used."""
 
 
+class Best(TypedDict):
+    """The best checkpoint: its step, and the value of a metric that says so."""
+
+    step: int
+    value: float
+    metric: str | None
+
+
 @dataclass(frozen=True)
 class Restored:
     """State that `CheckpointStore.restore_all` gives back."""
 
     step: int
-    params: Any
-    opt_state: Any
-    data_state: Any
-    config: dict[str, Any]
+    params: Params
+    opt_state: optax.OptState
+    data_state: object
+    config: dict[str, object]
     progress: dict[str, Any] = field(default_factory=dict)
 
 
-def flat_tree(tree: Any) -> dict[str, Any]:
+def flat_tree(tree: PyTree) -> dict[str, Leaf]:
     """The leaves of a tree by their paths."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {path_string(path): leaf for path, leaf in leaves}
 
 
-def nested_tree(tree: Any) -> dict[str, Any]:
+def nested_tree(tree: PyTree) -> dict[str, PyTree]:
     """Any tree as nested dicts by its paths, so that no class is needed to read it."""
-    nested: dict[str, Any] = {}
+    nested: dict[str, PyTree] = {}
     for path, leaf in flat_tree(tree).items():
         *parents, name = path.split("/")
         node = nested
@@ -62,7 +73,7 @@ def nested_tree(tree: Any) -> dict[str, Any]:
     return nested
 
 
-def abstract_leaf(leaf: Any) -> Any:
+def abstract_leaf(leaf: Leaf) -> np.ndarray | jax.ShapeDtypeStruct:
     """Return the form to restore a leaf in: on its sharding, else on the host."""
     sharding = getattr(leaf, "sharding", None)
     if sharding is None:
@@ -71,7 +82,7 @@ def abstract_leaf(leaf: Any) -> Any:
 
 
 def check_fits(
-    folder: Path, item: str, saved: dict[str, Any], wanted: dict[str, Any]
+    folder: Path, item: str, saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf]
 ) -> None:
     """Compare shapes and types of a saved tree with those that a model wants.
 
@@ -79,10 +90,10 @@ def check_fits(
         CheckpointMismatchError: they differ; says how, both sides.
     """
 
-    def describe(leaf: Any) -> str:
+    def describe(leaf: Leaf) -> str:
         return f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
 
-    def listing(names: set[str], tree: dict[str, Any]) -> str:
+    def listing(names: set[str], tree: Mapping[str, Leaf]) -> str:
         shown = [f"{name} {describe(tree[name])}" for name in sorted(names)[:5]]
         return ", ".join(shown) + (f" and {len(names) - 5} more" * (len(names) > 5))
 
@@ -105,7 +116,7 @@ def check_fits(
         )
 
 
-def encode_json(value: Any) -> Any:
+def encode_json(value: object) -> object:
     """JSON values, bytes spelled out, NumPy numbers made plain."""
     if isinstance(value, bytes):
         return {"__bytes__": base64.b64encode(value).decode("ascii")}
@@ -116,7 +127,7 @@ def encode_json(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def decode_json(value: Any) -> Any:
+def decode_json(value: object) -> object:
     """Undo `encode_json`."""
     if isinstance(value, dict):
         if value.keys() == {"__bytes__"}:
@@ -216,12 +227,12 @@ def require_whole_everywhere(folder: Path, items: tuple[str, ...]) -> None:
 
 def load_items(
     folder: Path,
-    templates: Mapping[str, Any],
+    templates: Mapping[str, PyTree],
     items: tuple[str, ...],
-    context: Any,
+    context: ocp.Context,
     *,
     checked: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, PyTree]:
     """Load some items of a checkpoint, after its files are compared with checksums.
 
     Args:
@@ -237,7 +248,7 @@ def load_items(
     """
     try:
         verify_checksums(folder, items, required=checked)
-        loaded: dict[str, Any] = {}
+        loaded: dict[str, PyTree] = {}
         for item in items:
             if item in JSON_ITEMS:
                 with context:
@@ -253,8 +264,10 @@ def load_items(
         raise CheckpointError(f"checkpoint {folder} cannot be read: {cause}") from error
 
 
-def _load_tree(folder: Path, item: str, template: Any, context: Any) -> Any:
-    saved: Any = {}
+def _load_tree(
+    folder: Path, item: str, template: PyTree | None, context: ocp.Context
+) -> PyTree:
+    saved: PyTree = {}
     if (folder / item).is_dir():
         with context:
             saved = ocp.checkpointables_metadata(folder).metadata[item]
@@ -275,7 +288,7 @@ def _load_tree(folder: Path, item: str, template: Any, context: Any) -> Any:
     )
 
 
-def orbax_context() -> Any:
+def orbax_context() -> ocp.Context:
     """Make what Orbax reads and writes these checkpoints with."""
     registry = ocp.handlers.local_registry()
     for name in JSON_ITEMS:
@@ -305,7 +318,7 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
-def read_best(folder: Path, steps: list[int]) -> dict[str, Any] | None:
+def read_best(folder: Path, steps: list[int]) -> Best | None:
     """Return which checkpoint is the best: of best.json, or else the newest record.
 
     Args:

@@ -1,6 +1,6 @@
 """A row step compiled for one device, for a mesh or by pmap."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,11 @@ import optax
 from jax.sharding import Mesh
 
 from labelgraph_jax.data.batches.touched import TABLE_ROWS
+from labelgraph_jax.functional.trees import Batch, Leaf
 from labelgraph_jax.training.compiled_step import (
     CompiledStep,
     Copies,
+    Earlier,
     Programs,
     collect_copies,
     first_copy,
@@ -27,8 +29,12 @@ from labelgraph_jax.training.parallel import (
     replicated_sharding,
     shard_batch,
 )
-from labelgraph_jax.training.row_step import RowState, RowStep
+from labelgraph_jax.training.row_optimizer import TableRows
+from labelgraph_jax.training.row_step import Advanced, RowState, RowStep
 from labelgraph_jax.training.step import Metrics, TrainState
+
+RowBatch = tuple[jax.Array, Batch]
+"""On the devices: the rows that a batch reads, and the rest of it."""
 
 
 def compile_row_step(
@@ -51,7 +57,7 @@ def compile_row_step(
     whole, split = replicated_sharding(mesh), batch_sharding(mesh)
 
     # Ids of rows go to every device, documents are split over them.
-    def place_batch(batch: Mapping[str, Any]) -> Any:
+    def place_batch(batch: Batch) -> RowBatch:
         rows, batch = _parted(batch)
         if jax.process_count() > 1:
             rows = jax.make_array_from_process_local_data(whole, rows)
@@ -60,7 +66,7 @@ def compile_row_step(
         return rows, shard_batch(batch, mesh)
 
     # The step as one program that uses up the state it is given.
-    advance: Any = step.advance
+    advance: Callable[..., Advanced] = step.advance
     if spans_cpus(mesh):
         advance = per_device(advance, mesh, 5)
     compiled = Programs(
@@ -106,7 +112,7 @@ def compile_row_step_pmap(
     """
     copies = Copies(devices)
 
-    def place_batch(batch: Mapping[str, Any]) -> Any:
+    def place_batch(batch: Batch) -> RowBatch:
         rows, batch = _parted(batch)
         return copies.place(rows), copies.split(batch)
 
@@ -138,24 +144,24 @@ def compile_row_step_pmap(
     )
 
 
-def _parted(batch: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+def _parted(batch: Batch) -> tuple[np.ndarray, dict[str, Leaf]]:
     """The rows that a host batch reads, and the rest of it."""
     rest = dict(batch)
-    return rest.pop(TABLE_ROWS), rest
+    return np.asarray(rest.pop(TABLE_ROWS)), rest
 
 
-def _pair(advance: Callable[..., Any]) -> Callable[..., Any]:
+def _pair(advance: Callable[..., Advanced]) -> Callable[..., Advanced]:
     """The same function of rows and batch as one argument."""
     return lambda *state_and_batch: advance(*state_and_batch[:-1], *state_and_batch[-1])
 
 
 def _runner(
-    advance: Callable[..., Any],
-    write: Callable[..., Any],
+    advance: Callable[..., Advanced],
+    write: Callable[..., dict[str, TableRows]],
     read: Callable[[Metrics], Metrics],
-) -> Callable[[RowState, Any], tuple[RowState, Metrics]]:
-    def run(state: RowState, batch: Any) -> tuple[RowState, Metrics]:
-        others = state._replace(step=None, params=None, rest=None)
+) -> Callable[[RowState, RowBatch], tuple[RowState, Metrics]]:
+    def run(state: RowState, batch: RowBatch) -> tuple[RowState, Metrics]:
+        others = state._replace(step=None, params=None, rest=None)  # type: ignore[arg-type]
         moved, touched, metrics = advance(*state[:3], others, batch)
         tables = write(state.tables, batch[0], touched)
         step, params, rest = moved
@@ -165,11 +171,13 @@ def _runner(
     return run
 
 
-def _earlier(step: RowStep, dense: optax.GradientTransformation | None) -> Any:
+def _earlier(
+    step: RowStep, dense: optax.GradientTransformation | None
+) -> Earlier | None:
     if dense is None:
         return None
 
-    def template(state: TrainState) -> Any:
+    def template(state: TrainState) -> optax.OptState:
         return jax.eval_shape(dense.init, state.params)
 
     return template, step.from_dense

@@ -1,15 +1,18 @@
 """One pure train step compiled for one device, for a mesh, or by pmap."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh, PartitionSpec
+from jax.typing import ArrayLike
+from jaxtyping import PyTree
 
-from labelgraph_jax.training.objectives import Batch
+from labelgraph_jax.functional.trees import Batch, Leaf, Params, Tree
 from labelgraph_jax.training.optimizer import at_step
 from labelgraph_jax.training.parallel import (
     DATA_AXIS,
@@ -24,6 +27,14 @@ from labelgraph_jax.training.parallel import (
 )
 from labelgraph_jax.training.step import Metrics, TrainState, TrainStep
 from labelgraph_jax.training.throughput import program_flops
+
+Placed: TypeAlias = PyTree[jax.Array]
+"""A state or a batch as a step has it on its devices."""
+Earlier = tuple[
+    Callable[[TrainState], optax.OptState],
+    Callable[[Mapping[str, Leaf], optax.OptState, int], optax.OptState],
+]
+"""Another form of the optimizer's state in a checkpoint, see `CompiledStep`."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +59,19 @@ class CompiledStep:
             `convert(leaves by path, opt_state, step)` into this step's own.
     """
 
-    run: Callable[[Any, Any], tuple[Any, Metrics]]
-    place_state: Callable[[TrainState], Any]
-    place_batch: Callable[[Batch], Any]
-    collect: Callable[[Any], Any]
+    run: Callable[[Placed, Placed], tuple[Placed, Metrics]]
+    place_state: Callable[[TrainState], Placed]
+    place_batch: Callable[[Batch], Placed]
+    collect: Callable[[Placed], Params]
     device_count: int
-    flops: Callable[[Any], float] = lambda batch: 0.0
-    knows: Callable[[Any], bool] = lambda batch: True
-    settle: Callable[[Any], Any] = lambda state: state
-    whole: Callable[[Any], TrainState] = lambda state: state
-    anew: Callable[[Any, int], Any] = at_step
-    earlier: tuple[Callable[[Any], Any], Callable[[Any, Any, int], Any]] | None = None
+    flops: Callable[[Placed], float] = lambda batch: 0.0
+    knows: Callable[[Placed], bool] = lambda batch: True
+    settle: Callable[[Placed], Placed] = lambda state: state
+    whole: Callable[[Placed], TrainState] = lambda state: state
+    anew: Callable[[optax.OptState, int], optax.OptState] = at_step
+    earlier: Earlier | None = None
 
-    def __call__(self, state: Any, batch: Any) -> tuple[Any, Metrics]:
+    def __call__(self, state: Placed, batch: Placed) -> tuple[Placed, Metrics]:
         """Take one step, see `run`."""
         return self.run(state, batch)
 
@@ -71,11 +82,11 @@ class Programs:
     The batch is its last argument.
     """
 
-    def __init__(self, step: Any, devices: int) -> None:
+    def __init__(self, step: jax.stages.Wrapped, devices: int) -> None:
         self._step, self._devices = step, devices
-        self._compiled: dict[Any, tuple[Any, float]] = {}
+        self._compiled: dict[Hashable, tuple[Any, float]] = {}
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Placed) -> Placed:
         """Run the program for the batch's shapes, compiled when they are new."""
         shapes = _shapes(arguments[-1])
         if shapes not in self._compiled:
@@ -84,16 +95,16 @@ class Programs:
             self._compiled[shapes] = program, flops * self._devices
         return self._compiled[shapes][0](*arguments)
 
-    def knows(self, batch: Any) -> bool:
+    def knows(self, batch: Placed) -> bool:
         """Return True if a program of this batch's shapes is compiled."""
         return _shapes(batch) in self._compiled
 
-    def flops(self, batch: Any) -> float:
+    def flops(self, batch: Placed) -> float:
         """Return the operations of a step on all devices; 0 where unknown."""
         return self._compiled.get(_shapes(batch), (None, 0.0))[1]
 
 
-def _shapes(batch: Batch) -> Any:
+def _shapes(batch: Placed) -> Hashable:
     leaves = jax.tree_util.tree_leaves_with_path(batch)
     return tuple((path, np.shape(leaf), str(leaf.dtype)) for path, leaf in leaves)
 
@@ -126,7 +137,7 @@ def compile_train_step(
         # An array on a device is shared despite may_alias; one on the host is not.
         return jax.device_put(jax.device_get(state), layout, may_alias=False)
 
-    runs: Callable[..., Any] = step
+    runs: Callable[..., tuple[TrainState, Metrics]] = step
     if MODEL_AXIS not in mesh.shape and spans_cpus(mesh):
         runs = per_device(step, mesh, 1)
     jitted = jax.jit(
@@ -154,7 +165,9 @@ def spans_cpus(mesh: Mesh) -> bool:
     return devices[0].platform == "cpu" and len({d.process_index for d in devices}) > 1
 
 
-def per_device(step: Any, mesh: Mesh, whole: int) -> Callable[..., Any]:
+def per_device(
+    step: Callable[..., Tree], mesh: Mesh, whole: int
+) -> Callable[..., Tree]:
     """The step written out per device, with one sum of all gradients at the end.
 
     Left to itself XLA sums each gradient as it comes, which is right on GPU and TPU and
@@ -195,7 +208,7 @@ def compile_train_step_pmap(
     # Compiled ahead, a pmap of several processes takes the arrays of all of them.
     call = programs if jax.process_count() == 1 else parallel_step
 
-    def run(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+    def run(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         state, metrics = call(state, batch)
         return state, first_copy(metrics)
 
@@ -216,17 +229,17 @@ class Copies:
         self.total = jax.device_count() if devices is None else len(self._local)
         self.pmap = partial(jax.pmap, devices=None if devices is None else self._local)
 
-    def place(self, tree: Any) -> Any:
+    def place(self, tree: Params) -> Placed:
         """The host's copy of each leaf, once for every device."""
 
-        def copy(leaf: Any) -> jax.Array:
+        def copy(leaf: ArrayLike) -> jax.Array:
             leaf = np.asarray(leaf)
             stacked = np.broadcast_to(leaf, (len(self._local), *leaf.shape))
             return jax.device_put(stacked, self._sharding, may_alias=False)
 
         return jax.tree.map(copy, tree)
 
-    def split(self, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+    def split(self, batch: Batch) -> dict[str, jax.Array]:
         """The rows of a batch, shared between the devices."""
         count = len(self._local)
         check_divides(batch, count)
@@ -237,12 +250,12 @@ class Copies:
         return jax.device_put(split, self._sharding)
 
 
-def first_copy(tree: Any) -> Any:
+def first_copy(tree: Tree) -> Tree:
     """Return the first device's copy of a tree that every device holds."""
     return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
 
 
-def collect_copies(tree: Any) -> Any:
+def collect_copies(tree: Tree) -> Tree:
     """The same as one logical copy; of several processes on the host."""
     one = first_copy(tree)
     # An array of one device of one process is no array of the whole run.

@@ -1,7 +1,6 @@
 """Two domains: a classifier that tells them apart, and what works against it."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,14 +46,14 @@ def domain_parameters(features: int, key: Array) -> dict[str, Array]:
     }
 
 
-def domain_logits(params: Any, features: Float[Array, "M F"]) -> Float[Array, " M"]:
+def domain_logits(params: Params, features: Float[Array, "M F"]) -> Float[Array, " M"]:
     """Log-odds that documents are of the target, by that classifier."""
     hidden = jax.nn.relu(features @ params["hidden"] + params["hidden_bias"])
     return hidden @ params["out"] + params["out_bias"]
 
 
 def domain_loss(
-    params: Any,
+    params: Params,
     source: Float[Array, "B F"],
     target: Float[Array, "U F"],
     source_rows: Float[Array, " B"] | None = None,
@@ -135,7 +134,7 @@ def alignment(
 
     def extra(params: Params, batch: Batch, key: Array) -> Array:
         both = (batch, unlabelled_part(batch))
-        masks = [part["example_mask"] for part in both]
+        masks = [jnp.asarray(part["example_mask"]) for part in both]
         keys = jax.random.split(key)
         read = [vectors(params, b, key=k) for b, k in zip(both, keys, strict=True)]
         if kind == "coral":
@@ -170,7 +169,9 @@ def _probe(features: Array, is_target: Array, fitted: Array, key: Array) -> Arra
     )
     weights = [jnp.where(fitted & (is_target == t), 1.0, 0.0) for t in (False, True)]
 
-    def step(carry: Any, _: None) -> tuple[Any, None]:
+    def step(
+        carry: tuple[Params, optax.OptState], _: None
+    ) -> tuple[tuple[Params, optax.OptState], None]:
         params, state = carry
         gradient = jax.grad(domain_loss)(params, features, features, *weights)
         updates, state = optimizer.update(gradient, state, params)

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
+from numpy.typing import DTypeLike
 
 from labelgraph_jax.training.objectives import ApplyFn, Batch, Params
 from labelgraph_jax.training.parallel import (
@@ -36,11 +37,11 @@ class Compiled:
         place_batch: a host batch to the devices.
     """
 
-    run: Callable[[Any, Any], Any]
-    place_params: Callable[[Any], Any]
-    place_batch: Callable[[Batch], Any]
+    run: Callable[[Params, Batch], jax.Array]
+    place_params: Callable[[Params], Params]
+    place_batch: Callable[[Batch], Batch]
 
-    def __call__(self, params: Any, batch: Batch) -> jax.Array | np.ndarray:
+    def __call__(self, params: Params, batch: Batch) -> jax.Array | np.ndarray:
         """With several processes each passes its own rows, and gets those alone."""
         return own_rows(self.run(params, self.place_batch(batch)))
 
@@ -100,7 +101,7 @@ def own_rows(array: jax.Array) -> jax.Array | np.ndarray:
 
 
 def predict_probabilities(
-    probability_fn: Callable[[Params, Batch], Any],
+    probability_fn: Callable[[Params, Batch], ArrayLike],
     params: Params,
     batches: Iterable[Batch],
 ) -> np.ndarray:
@@ -127,7 +128,7 @@ def predict_probabilities(
 
 
 def predict_rows(
-    row_fn: Callable[[Batch], Any], batches: Iterable[Batch], dtype: Any
+    row_fn: Callable[[Batch], ArrayLike], batches: Iterable[Batch], dtype: DTypeLike
 ) -> np.ndarray:
     """Apply a function to all batches and return its rows in document order.
 
@@ -146,9 +147,9 @@ def predict_rows(
     """
     indices: list[np.ndarray] = []
     values: list[np.ndarray] = []
-    waiting: tuple[Any, Batch] | None = None
+    waiting: tuple[ArrayLike, Batch] | None = None
 
-    def take(result: Any, batch: Batch) -> None:
+    def take(result: ArrayLike, batch: Batch) -> None:
         index = np.asarray(batch["example_index"])
         keep = np.asarray(batch.get("example_mask", np.ones(len(index), bool)), bool)
         indices.append(index[keep])

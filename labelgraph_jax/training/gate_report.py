@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -39,7 +38,7 @@ class GateReport:
             name, rows, names, statistics, tuple(gate_warnings(statistics, tasks))
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return JSON values, rounded to six digits."""
         values = {
             field: np.round(np.asarray(value, np.float64), 6).tolist()

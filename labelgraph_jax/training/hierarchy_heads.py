@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +24,11 @@ RATE = 0.05
 """Step of Adam."""
 DECAY = 3e-5
 """Weight of the squared weights beside the loss of a cell."""
+GatedHead = tuple[Array, Array, Array, Array]
+"""Vectors and biases of labels, kernel and bias of the gates."""
 
 
-def head_loss(kind: str, parents: Int[np.ndarray, "E 2"]) -> Callable[..., Any]:
+def head_loss(kind: str, parents: Int[np.ndarray, "E 2"]) -> Callable[..., Array]:
     """Return `loss(head, x, y, mask, decay, weight, key, edges=None)` of a head.
 
     What is added to the loss of a cell counts as one label's, as the decay does.
@@ -38,15 +39,15 @@ def head_loss(kind: str, parents: Int[np.ndarray, "E 2"]) -> Callable[..., Any]:
     """
 
     def loss(
-        head: Any,
-        x: Any,
-        y: Any,
-        mask: Any,
-        decay: Any,
-        weight: Any,
-        key: Any,
+        head: GatedHead,
+        x: Array,
+        y: Array,
+        mask: Array,
+        decay: float,
+        weight: float,
+        key: Array,
         edges: Edges | None = None,
-    ) -> Any:
+    ) -> Array:
         vectors, bias = label_vectors(head, edges), head[1]
         own = binary_cross_entropy
         if kind == "consistent":
@@ -62,7 +63,7 @@ def head_loss(kind: str, parents: Int[np.ndarray, "E 2"]) -> Callable[..., Any]:
     return loss
 
 
-def label_vectors(head: Any, edges: Edges | None) -> Any:
+def label_vectors(head: GatedHead, edges: Edges | None) -> Array:
     """Return the vector of every label: its own and, with edges, what it receives.
 
         w = v + A' G v,   G = diag(sigmoid(v g + b))
@@ -80,13 +81,14 @@ def label_vectors(head: Any, edges: Edges | None) -> Any:
     return vectors + gated_convolution(vectors, kernel, edges, *head[2:])
 
 
-def first_head(targets: Float[np.ndarray, "M N"], features: int) -> Any:
+def first_head(targets: Float[np.ndarray, "M N"], features: int) -> GatedHead:
     """Return vectors and gates of zeros, and as biases the log-odds of the labels."""
     prior = np.clip(targets.mean(0), 1e-4, 1 - 1e-4)
     bias = np.log(prior) - np.log1p(-prior)
     size = targets.shape[1], features
     gates = np.zeros(features, np.float32), np.zeros(len(bias), np.float32)
-    return np.zeros(size, np.float32), bias.astype(np.float32), *gates
+    head = np.zeros(size, np.float32), bias.astype(np.float32), *gates
+    return head  # type: ignore[return-value]
 
 
 def hierarchy_scores(
@@ -114,8 +116,10 @@ def hierarchy_scores(
     x, y = jnp.asarray(vectors), jnp.asarray(targets)
 
     @jax.jit
-    def fitted(mask: Array, start: Any, edges: Edges | None) -> Any:
-        def step(state: Any, key: Array) -> tuple[Any, None]:
+    def fitted(mask: Array, start: GatedHead, edges: Edges | None) -> Array:
+        def step(
+            state: tuple[GatedHead, optax.OptState], key: Array
+        ) -> tuple[tuple[GatedHead, optax.OptState], None]:
             head, moments = state
             slope = jax.grad(loss)(head, x, y, mask, DECAY, weight, key, edges)
             updates, moments = optimizer.update(slope, moments)

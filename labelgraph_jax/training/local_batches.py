@@ -1,11 +1,10 @@
 """Rows that this process evaluates in a run of several processes."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 
-from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
+from labelgraph_jax.data.batches.batches import Batch, Examples, evaluation_batches
 from labelgraph_jax.data.batches.shapes import LENGTHS, lengths, rows_for
 from labelgraph_jax.data.tables.examples import TableExamples
 from labelgraph_jax.training.progress import track
@@ -13,7 +12,7 @@ from labelgraph_jax.training.progress import track
 
 def own_batches(
     examples: Examples | TableExamples, *, batch_size: int, longest: int = 0
-) -> Iterator[Any]:
+) -> Iterator[Batch]:
     """The batches that hold every document once: this process's rows of them.
 
     Fewer documents than fill a batch are padded to one of a few numbers of rows, so

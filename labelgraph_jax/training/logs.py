@@ -51,7 +51,7 @@ class MetricsLog:
                 continue
         write_text(self.path, "".join(kept))
 
-    def write(self, step: int, values: Mapping[str, Any]) -> None:
+    def write(self, step: int, values: Mapping[str, object]) -> None:
         """Append one line; a number that is not finite is written as null."""
         self.workdir.mkdir(parents=True, exist_ok=True)
         line = {"step": step} | {name: _finite(value) for name, value in values.items()}
@@ -83,5 +83,5 @@ class MetricsLog:
             self._writer = None
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value

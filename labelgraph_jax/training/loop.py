@@ -60,7 +60,7 @@ def train_loop(
     patience: int | None = None,
     store: CheckpointStore | None = None,
     log: MetricsLog | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, object] | None = None,
     checkpoint_every: int | None = None,
     log_every: int = 10,
     progress: bool = True,

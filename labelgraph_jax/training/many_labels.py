@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 from labelgraph_jax.functional.many_labels.label_chunks import (
@@ -63,7 +64,7 @@ def many_label_objective(
     *,
     chunk: int = CHUNK,
     train: bool = True,
-    **options: Any,
+    **options: ArrayLike | None,
 ) -> LossFn:
     """`multi_label_objective` for very many labels: a chunk of them at a time.
 

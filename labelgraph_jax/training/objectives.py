@@ -1,8 +1,8 @@
 """Objectives: a model and a loss joined into one function of the parameters."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,9 @@ from labelgraph_jax.functional.losses.tasks import (
     join_task_losses,
     multi_task_loss,
 )
+from labelgraph_jax.functional.trees import Batch, Params
 from labelgraph_jax.training.balance import BalancedObjective, balanced_objective
 
-Params = Any
-Batch = Mapping[str, Any]
 LossSum = tuple[Float[Array, ""], Float[Array, ""]]
 LossFn = Callable[[Params, Batch, jax.Array], LossSum]
 
@@ -41,7 +40,7 @@ def given_outputs(
     params: Params, batch: Batch, *, key: jax.Array | None, train: bool
 ) -> Float[Array, "B N"]:
     """Return the outputs that stand in a batch, as an `ApplyFn` of a model that ran."""
-    return batch["outputs"]
+    return jnp.asarray(batch["outputs"])
 
 
 def loss_of_outputs(
@@ -93,7 +92,7 @@ def loss_of_batches(loss_fn: LossFn, params: Params, batches: Iterable[Batch]) -
 
 
 def multi_label_objective(
-    apply_fn: ApplyFn, loss: Callable[..., LossSum], **options: Any
+    apply_fn: ApplyFn, loss: Callable[..., LossSum], **options: ArrayLike | None
 ) -> LossFn:
     """Join a model and a multi-label loss into `loss_fn(params, batch, key)`.
 
@@ -160,7 +159,7 @@ def two_pass_objective(
         passes = [apply_fn(params, batch, key=each, train=train) for each in keys]
         return jnp.stack(passes, axis=-1)
 
-    def loss_of_both(logits: Array, targets: Array, **masks: Any) -> LossSum:
+    def loss_of_both(logits: Array, targets: Array, **masks: Array | None) -> LossSum:
         first, second = logits[..., 0], logits[..., 1]
         sums = [loss(each, targets, **masks) for each in (first, second)]
         apart, _ = symmetric_divergence(first, second, **masks)

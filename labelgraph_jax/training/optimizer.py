@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import KeyPath
+from jax.typing import ArrayLike
+from jaxtyping import PyTree
 
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.training.step import path_string
 
 PathPredicate = Callable[[str], bool]
@@ -43,7 +46,7 @@ def make_schedule(
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule must be one of {SCHEDULES}; got {schedule!r}")
 
-    def rate(step: Any) -> jax.Array:
+    def rate(step: ArrayLike) -> jax.Array:
         step = jnp.asarray(step, jnp.float32)
         warm = (step + 1) / max(warmup_steps, 1)
         done = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
@@ -58,7 +61,7 @@ def make_schedule(
     return rate
 
 
-def has_weight_decay(path: str, leaf: Any) -> bool:
+def has_weight_decay(path: str, leaf: ArrayLike) -> bool:
     """Return True for matrices and tables, which decay; biases and norms do not."""
     return path.rsplit("/", 1)[-1] not in ("bias", "scale") and jnp.ndim(leaf) > 1
 
@@ -128,7 +131,7 @@ def make_optimizer(
             rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=_decay_mask
         )
 
-    def group(path: tuple[Any, ...], _: Any) -> str:
+    def group(path: KeyPath, _: object) -> str:
         text = path_string(path)
         if is_frozen is not None and is_frozen(text):
             return "frozen"
@@ -136,7 +139,7 @@ def make_optimizer(
             return "table"
         return "body" if is_body is not None and is_body(text) else "head"
 
-    def trainable(params: Any) -> Any:
+    def trainable(params: Params) -> PyTree[bool]:
         return jax.tree_util.tree_map_with_path(
             lambda path, leaf: group(path, leaf) != "frozen", params
         )
@@ -156,7 +159,7 @@ def make_optimizer(
     return optax.chain(clip, grouped)
 
 
-def at_step(opt_state: Any, step: int) -> Any:
+def at_step(opt_state: optax.OptState, step: int) -> optax.OptState:
     """A fresh optimizer state whose learning rates stand where a step finds them.
 
     Args:
@@ -164,10 +167,10 @@ def at_step(opt_state: Any, step: int) -> Any:
         step: steps done.
     """
 
-    def is_schedule(node: Any) -> bool:
+    def is_schedule(node: object) -> bool:
         return isinstance(node, optax.ScaleByScheduleState)
 
-    def moved(node: Any) -> Any:
+    def moved(node: optax.OptState) -> optax.OptState:
         if not is_schedule(node):
             return node
         return node._replace(count=jnp.full_like(node.count, step))
@@ -175,7 +178,7 @@ def at_step(opt_state: Any, step: int) -> Any:
     return jax.tree.map(moved, opt_state, is_leaf=is_schedule)
 
 
-def _decay_mask(params: Any) -> Any:
+def _decay_mask(params: Params) -> PyTree[bool]:
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: has_weight_decay(path_string(path), leaf), params
     )

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from fnmatch import fnmatch
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.tree_util import KeyPath
+from jaxtyping import PyTree
 
-from labelgraph_jax.training.objectives import Batch
+from labelgraph_jax.functional.trees import Batch, Leaf, Tree
 
 DATA_AXIS = "data"
 MODEL_AXIS = "model"
@@ -204,20 +205,20 @@ def replicated_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def place_whole(tree: Any, mesh: Mesh) -> Any:
+def place_whole(tree: Tree, mesh: Mesh) -> Tree:
     """A tree on the mesh, whole on every device, wherever it was."""
     if jax.process_count() > 1:
         tree = jax.tree.map(_on_host, tree)
     return jax.device_put(tree, replicated_sharding(mesh))
 
 
-def _on_host(leaf: Any) -> Any:
+def _on_host(leaf: Leaf) -> Leaf:
     # An array of one process's device cannot move to a mesh of all processes.
     local = isinstance(leaf, jax.Array) and leaf.is_fully_addressable
     return np.asarray(leaf) if local else leaf
 
 
-def place_split(tree: Any, mesh: Mesh) -> Any:
+def place_split(tree: Tree, mesh: Mesh) -> Tree:
     """Parameters on the mesh as training has them: see `state_sharding`."""
     if MODEL_AXIS not in mesh.shape:
         return place_whole(tree, mesh)
@@ -234,7 +235,7 @@ def label_sharding(labels: int, mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(MODEL_AXIS))
 
 
-def state_sharding(state: Any, mesh: Mesh) -> Any:
+def state_sharding(state: PyTree, mesh: Mesh) -> PyTree[NamedSharding]:
     """Return the sharding of each array of a state (or of parameters) on a mesh.
 
     Over the mesh's `model` axis, where it has one, are split: the experts of a mixture,
@@ -256,7 +257,7 @@ def state_sharding(state: Any, mesh: Mesh) -> Any:
     indivisible: list[str] = []
     found = False
 
-    def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+    def place(path: KeyPath, leaf: Leaf) -> NamedSharding:
         nonlocal found
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         axis = _split_axis(name)

@@ -7,7 +7,7 @@ checkpoint holds it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +15,8 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from labelgraph_jax.functional.losses.elementwise import LossSum
-
-Params = Any
-Batch = Any
+from labelgraph_jax.functional.trees import Batch, Params, Tree
+from labelgraph_jax.training.objectives import LossFn
 
 
 class Partners(NamedTuple):
@@ -34,6 +33,14 @@ class Partners(NamedTuple):
     real: Bool[Array, " K"]
 
 
+class OtherKeys(TypedDict, total=False):
+    """Further documents that `functional.overlap_contrast` compares with."""
+
+    keys: Float[Array, "K D"]
+    key_targets: Bool[Array, "K N"]
+    key_mask: Bool[Array, " K"]
+
+
 class Queued(NamedTuple):
     """The state of an optimizer `with_queue`.
 
@@ -42,7 +49,7 @@ class Queued(NamedTuple):
         queue: the last documents, newest first.
     """
 
-    inner: Any
+    inner: optax.OptState
     queue: Partners
 
 
@@ -79,7 +86,7 @@ class PartnersObjective:
 
 
 def with_queue(
-    optimizer: optax.GradientTransformation, objective: Any
+    optimizer: optax.GradientTransformation, objective: LossFn
 ) -> optax.GradientTransformation:
     """Return the same optimizer, whose state also holds the queue of an objective.
 
@@ -94,22 +101,22 @@ def with_queue(
         return Queued(optimizer.init(params), objective.nobody(params))
 
     def update(
-        updates: Any, state: Queued, params: Params = None
-    ) -> tuple[Any, Queued]:
+        updates: optax.Updates, state: Queued, params: Params = None
+    ) -> tuple[optax.Updates, Queued]:
         updates, inner = optimizer.update(updates, state.inner, params)
         return updates, state._replace(inner=inner)
 
     return optax.GradientTransformation(init, update)
 
 
-def queue_of(opt_state: Any) -> Partners | None:
+def queue_of(opt_state: optax.OptState) -> Partners | None:
     """Return the queue in an optimizer's state, however deep, where it has one."""
     if isinstance(opt_state, Queued):
         return opt_state.queue
     return queue_of(opt_state.inner) if hasattr(opt_state, "inner") else None
 
 
-def joined(opt_state: Any, newest: Partners | None) -> Any:
+def joined(opt_state: optax.OptState, newest: Partners | None) -> optax.OptState:
     """The state of an optimizer with the documents of a batch at the head of its queue.
 
     Args:
@@ -129,7 +136,7 @@ def joined(opt_state: Any, newest: Partners | None) -> Any:
 
 def all_partners(
     own: Partners, queue: Partners | None, axis_name: str | None
-) -> dict[str, Any]:
+) -> OtherKeys:
     """Return further `keys` of `functional.overlap_contrast`, their targets and mask.
 
     A gradient reaches documents of other devices, and none those of the queue.
@@ -148,10 +155,10 @@ def all_partners(
     if not found:
         return {}
     keys = jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
-    return dict(zip(("keys", "key_targets", "key_mask"), keys, strict=True))
+    return {"keys": keys[0], "key_targets": keys[1], "key_mask": keys[2]}
 
 
-def gathered(own: Any, axis_name: str | None) -> Any:
+def gathered(own: Tree, axis_name: str | None) -> Tree:
     """Rows of all devices of an axis, in the order of the batch."""
     if axis_name is None:
         return own

@@ -6,12 +6,18 @@ functions sees no output.
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from labelgraph_jax.data.terminal import visible
+from labelgraph_jax.functional.trees import Batch
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+Rows = TypeVar("Rows", bound=Batch)
 
 FIRST_LINE_AFTER = 20.0
 """Seconds after which a pass that no terminal shows says how far it is."""
@@ -33,9 +39,7 @@ def shown(enabled: bool = True) -> Iterator[None]:
         _shown.reset(token)
 
 
-def track(
-    batches: Iterable[Mapping[str, Any]], *, total: int, what: str
-) -> Iterator[Any]:
+def track(batches: Iterable[Rows], *, total: int, what: str) -> Iterator[Rows]:
     """The same batches, telling how many of the documents are done.
 
     Args:
@@ -60,7 +64,7 @@ def track(
         end()
 
 
-def terminal_bar(what: str, *columns: str, transient: bool = False) -> Any:
+def terminal_bar(what: str, *columns: str, transient: bool = False) -> "Progress":
     """Make a bar for standard error, not yet started.
 
     Args:
@@ -88,14 +92,14 @@ def terminal_bar(what: str, *columns: str, transient: bool = False) -> Any:
     )
 
 
-def _bar(total: int, what: str) -> tuple[Any, Any]:
+def _bar(total: int, what: str) -> tuple[Callable[[int], None], Callable[[], None]]:
     bar = terminal_bar(what, "documents", transient=True)
     task = bar.add_task(what, total=total)
     bar.start()
     return (lambda documents: bar.advance(task, documents)), bar.stop
 
 
-def _lines(total: int, what: str) -> tuple[Any, Any]:
+def _lines(total: int, what: str) -> tuple[Callable[[int], None], Callable[[], None]]:
     start = time.monotonic()
     at = {"done": 0, "next": start + FIRST_LINE_AFTER}
 

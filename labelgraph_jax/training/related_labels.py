@@ -6,11 +6,12 @@ them, and its optimum is found as that of `few_labels.fit_heads` is.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from labelgraph_jax.training.few_labels import BIAS_STRENGTH, STEPS
@@ -25,6 +26,9 @@ Form = Literal[
 ]
 """Parts that a label vector is the sum of."""
 LEAST_BEND = 1e-3
+_Heads = tuple[Array, Array, Array]
+_Moving = tuple[_Heads, _Heads, ArrayLike]
+"""Heads, where momentum carries them, and the age of the momentum."""
 
 
 class LabelPrior(NamedTuple):
@@ -133,7 +137,7 @@ def fit_related_heads(
     def whole(head: Array, scales: Array) -> Float[Array, "D N"]:
         return head @ directions.T + jnp.einsum("k,ken->en", scales, shared)
 
-    def advance(state: Any, _: None) -> tuple[Any, None]:
+    def advance(state: _Moving, _: None) -> tuple[_Moving, None]:
         old, ahead, age = state
         head, scales, bias = ahead
         logits = turned @ whole(head, scales) + bias
@@ -157,7 +161,8 @@ def fit_related_heads(
         return (new, ahead, age), None
 
     zeros = jnp.zeros((len(axes), len(variances))), jnp.zeros(kinds), usual
-    state, _ = jax.lax.scan(advance, (zeros, zeros, 0.0), None, steps)
+    start: _Moving = (zeros, zeros, 0.0)
+    state, _ = jax.lax.scan(advance, start, None, steps)
     head, scales, bias = state[0]
     found = axes @ whole(head, scales)
     return jnp.concatenate([found, (bias - centre @ found)[None]])

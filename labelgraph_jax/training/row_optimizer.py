@@ -20,12 +20,13 @@ H(t). These numbers come from the schedule alone, so that a resumed run has the 
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 LARGEST_DECAY = 0.05
@@ -136,7 +137,9 @@ class RowAdamW:
     def _ratios(self) -> tuple[float, float]:
         return self.b1 / math.sqrt(self.b2), self.b1 / self.b2
 
-    def catch_up(self, rows: TableRows, step: Any, skipped: SkippedSteps) -> TableRows:
+    def catch_up(
+        self, rows: TableRows, step: Int[ArrayLike, ""], skipped: SkippedSteps
+    ) -> TableRows:
         """The rows as they stand after `step` steps, those they sat out included."""
         step = jnp.asarray(step, jnp.int32)
         between = (step - rows.last_step).astype(jnp.float32)
@@ -162,7 +165,7 @@ class RowAdamW:
         self,
         rows: TableRows,
         gradient: Float[Array, "R D"],
-        step: Any,
+        step: Int[ArrayLike, ""],
         skipped: SkippedSteps,
     ) -> TableRows:
         """One step of AdamW of rows that stand at `step`."""

@@ -7,7 +7,7 @@ those of `make_train_step` with `make_optimizer`, up to rounding.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Int
 
+from labelgraph_jax.functional.trees import Leaf
 from labelgraph_jax.training.objectives import Batch, Params
 from labelgraph_jax.training.optimizer import PathPredicate, at_step
 from labelgraph_jax.training.partners import joined, queue_of
@@ -26,6 +27,11 @@ from labelgraph_jax.training.step import (
     apply_updates,
     path_string,
 )
+
+Advanced = tuple[
+    tuple[Int[Array, ""], Params, optax.OptState], dict[str, TableRows], Metrics
+]
+"""The result of `RowStep.advance`."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class RowOptState(NamedTuple):
         origin: the steps that were done when the averages began.
     """
 
-    rest: Any
+    rest: optax.OptState
     tables: dict[str, Averages]
     origin: Array | np.ndarray
 
@@ -82,9 +88,9 @@ class RowState(NamedTuple):
         skipped: what rows catch up by.
     """
 
-    step: Any
+    step: Int[Array, ""]
     params: Params
-    rest: Any
+    rest: optax.OptState
     tables: dict[str, TableRows]
     fixed: dict[str, Array]
     skipped: SkippedSteps
@@ -163,12 +169,12 @@ class RowStep:
         self,
         step: Int[Array, ""],
         params: Params,
-        rest: Any,
+        rest: optax.OptState,
         state: RowState,
         rows: Int[Array, " U"],
         batch: Batch,
         axis_name: str | None = None,
-    ) -> tuple[tuple[Any, Any, Any], dict[str, TableRows], Metrics]:
+    ) -> Advanced:
         """One step, but for the writing of the rows.
 
         Args:
@@ -238,7 +244,7 @@ class RowStep:
         return RowOptState(rest, tables, np.asarray(step, np.int32))
 
     def from_dense(
-        self, dense: Mapping[str, Any], like: RowOptState, step: int
+        self, dense: Mapping[str, Leaf], like: RowOptState, step: int
     ) -> RowOptState:
         """The optimizer's state of a run that moved all rows at every step.
 
@@ -279,14 +285,14 @@ def _bits(array: Array) -> Array:
     return jax.lax.bitcast_convert_type(array, jnp.int32)
 
 
-def _at(tree: Any, paths: tuple[str, ...]) -> dict[str, Any]:
+def _at(tree: Params, paths: tuple[str, ...]) -> dict[str, Array]:
     """The leaves of a tree at some paths."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     by_path = {path_string(path): leaf for path, leaf in leaves}
     return {path: by_path[path] for path in paths}
 
 
-def _put(tree: Any, leaves: Mapping[str, Any]) -> Any:
+def _put(tree: Params, leaves: Mapping[str, Leaf | None]) -> Params:
     """A tree with other leaves, or None, at some paths."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaves.get(path_string(path), leaf),

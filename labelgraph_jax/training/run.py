@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from labelgraph_jax.functional.trees import Batch, Params, Tree
 from labelgraph_jax.training.averaging import begun_at
 from labelgraph_jax.training.checkpoint import CheckpointStore
 from labelgraph_jax.training.checkpoint_files import (
@@ -23,7 +24,6 @@ from labelgraph_jax.training.checkpoint_files import (
 )
 from labelgraph_jax.training.compiled_step import CompiledStep
 from labelgraph_jax.training.logs import MetricsLog
-from labelgraph_jax.training.objectives import Batch, Params
 from labelgraph_jax.training.progress import Display, clock
 from labelgraph_jax.training.signals import Stop
 from labelgraph_jax.training.step import Metrics, TrainState
@@ -39,10 +39,10 @@ class BatchIterator(Protocol):
 
     def __next__(self) -> Batch: ...
 
-    def get_state(self) -> Any:
+    def get_state(self) -> object:
         """Return the position, as a checkpoint keeps it."""
 
-    def set_state(self, state: Any, /) -> None:
+    def set_state(self, state: object, /) -> None:
         """Go on from a position of `get_state`."""
 
 
@@ -88,7 +88,7 @@ class Run:
         batches: BatchIterator,
         store: CheckpointStore | None,
         log: MetricsLog | None,
-        config: Mapping[str, Any] | None,
+        config: Mapping[str, object] | None,
         log_every: int,
         total_steps: int,
         profile: ProfileSteps | None = None,
@@ -358,12 +358,12 @@ class Run:
             self.at.window_seconds += elapsed
 
 
-def _shapes(tree: Any) -> Any:
+def _shapes(tree: Tree) -> Tree:
     """The tree's shapes, to be restored to the host."""
     return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), tree)
 
 
-def _is_ready(tree: Any) -> bool:
+def _is_ready(tree: Metrics) -> bool:
     return all(leaf.is_ready() for leaf in jax.tree.leaves(tree))
 
 
@@ -383,7 +383,7 @@ _IMPORTED = time.perf_counter()
 
 
 @jax.jit
-def _all_finite(tree: Any) -> jax.Array:
+def _all_finite(tree: Params) -> jax.Array:
     leaves = [
         jnp.all(jnp.isfinite(leaf))
         for leaf in jax.tree.leaves(tree)

@@ -10,15 +10,17 @@ would have alone.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Bool, Float, Int
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from labelgraph_jax.training.objectives import Batch, Params
+from labelgraph_jax.functional.trees import Tree
+from labelgraph_jax.training.objectives import Params
 from labelgraph_jax.training.parallel import DATA_AXIS, make_mesh
 from labelgraph_jax.training.step import TrainState, TrainStep
 
@@ -38,9 +40,11 @@ class Trial(NamedTuple):
     seed: int | jax.Array
     learning_rate: float | jax.Array
     weight_decay: float | jax.Array = 0.0
-    constants: Any = None
+    constants: PyTree[jax.Array | np.ndarray] = None
 
 
+Shared = TypeVar("Shared")
+Result = TypeVar("Result")
 MakeStep = Callable[[Trial], TrainStep]
 """`make_step(trial)` -> the train step of one run; all of the trial may be traced."""
 Epoch = Callable[
@@ -68,7 +72,7 @@ class SeedsResult:
     losses: np.ndarray
 
 
-def stack_trees(trees: Sequence[Any]) -> Any:
+def stack_trees(trees: Sequence[Tree]) -> Tree:
     """Trees of equal shapes as one tree with a leading axis `S`.
 
     Raises:
@@ -135,8 +139,8 @@ def gather_batch(
 
 
 def over_runs(
-    one_run: Callable[[Any, Any], Any], *, together: int = 0
-) -> Callable[[Any, Any], Any]:
+    one_run: Callable[[Shared, Tree], Result], *, together: int = 0
+) -> Callable[[Shared, Tree], Result]:
     """Map `one_run(shared, run)` over stacked runs.
 
     Args:
@@ -160,7 +164,7 @@ def over_runs(
         check_vma=False,
     )
 
-    def padded(shared: Any, runs: Any) -> Any:
+    def padded(shared: Shared, runs: Tree) -> Result:
         # Padding repeats runs: what is computed twice is thrown away.
         count, multiple = len(jax.tree.leaves(runs)[0]), mesh.size * together
         rows = np.resize(np.arange(count), -(-count // multiple) * multiple)
@@ -172,7 +176,7 @@ def over_runs(
 
 def compile_epoch(
     make_step: MakeStep,
-    data: Mapping[str, Any],
+    data: Mapping[str, ArrayLike],
     *,
     share_batches: bool = False,
     together: int = 0,
@@ -195,7 +199,7 @@ def compile_epoch(
     placed = {name: jnp.asarray(array) for name, array in data.items()}
 
     def one_run(
-        shared: tuple[Batch, Int[Array, "K B"] | None],
+        shared: tuple[Mapping[str, Array], Int[Array, "K B"] | None],
         run: tuple[TrainState, Trial, Int[Array, "K B"] | None],
     ) -> tuple[TrainState, Float[Array, ""]]:
         data, shared_rows = shared
@@ -216,7 +220,7 @@ def compile_epoch(
 
     @partial(jax.jit, donate_argnums=1)
     def epoch(
-        data: Batch, states: TrainState, trials: Trial, rows: Array
+        data: Mapping[str, Array], states: TrainState, trials: Trial, rows: Array
     ) -> tuple[TrainState, Float[Array, " S"]]:
         if share_batches:
             return runs((data, rows), (states, trials, None))

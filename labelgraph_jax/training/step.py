@@ -2,22 +2,20 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jax.tree_util import KeyPath
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PyTree
 
 from labelgraph_jax.functional.slice_keys import slice_key
+from labelgraph_jax.functional.trees import Batch, Params, Tree
 from labelgraph_jax.training.balance import BalancedObjective
-from labelgraph_jax.training.objectives import (
-    Batch,
-    LossFn,
-    LossSum,
-    Params,
-)
+from labelgraph_jax.training.objectives import LossFn, LossSum
 from labelgraph_jax.training.partners import (
     Partners,
     PartnersObjective,
@@ -34,7 +32,7 @@ class TrainState(NamedTuple):
 
     step: Int[Array, ""]
     params: Params
-    opt_state: Any
+    opt_state: optax.OptState
 
 
 class TrainStep(Protocol):
@@ -46,6 +44,11 @@ class TrainStep(Protocol):
         """Return the state after one step, and its metrics; see `make_train_step`."""
 
 
+Sums = tuple[PyTree[Array], Float[Array, ""]]
+"""Loss sum and weight sum of a batch; of balanced tasks a pair of loss sums."""
+Part = tuple[Params, tuple[Sums, Partners | None]]
+"""The gradient of a loss sum, the sums, and the documents of the batch."""
+PartFn = Callable[..., Part]
 GradientFn = Callable[..., tuple[Params, Metrics, Partners | None]]
 """`gradient_of(params, batch, step, axis_name=None, queue=None)` -> `(gradient,
 metrics, newest)`, see `make_gradient`."""
@@ -58,7 +61,7 @@ def init_train_state(
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
 
 
-def path_string(path: tuple[Any, ...]) -> str:
+def path_string(path: KeyPath) -> str:
     """A leaf's path as text: `encoder/layer_0/attention/kernel`."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
@@ -71,7 +74,7 @@ def hold_constant(params: Params, is_frozen: Callable[[str], bool] | None) -> Pa
     if is_frozen is None:
         return params
 
-    def hold(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+    def hold(path: KeyPath, leaf: jax.Array) -> jax.Array:
         return jax.lax.stop_gradient(leaf) if is_frozen(path_string(path)) else leaf
 
     return jax.tree_util.tree_map_with_path(hold, params)
@@ -84,7 +87,7 @@ def make_train_step(
     *,
     is_frozen: Callable[[str], bool] | None = None,
     micro_batches: int = 1,
-    learning_rate: Callable[[Any], Any] | None = None,
+    learning_rate: optax.Schedule | None = None,
     teacher: Callable[[Params, Batch], Batch] | None = None,
 ) -> TrainStep:
     """Build the pure train step.
@@ -144,7 +147,7 @@ def make_gradient(
     *,
     is_frozen: Callable[[str], bool] | None = None,
     micro_batches: int = 1,
-    learning_rate: Callable[[Any], Any] | None = None,
+    learning_rate: optax.Schedule | None = None,
 ) -> GradientFn:
     """Build the gradient of a train step, without what an optimizer makes of it.
 
@@ -163,8 +166,8 @@ def make_gradient(
 
     # The loss of a batch, with frozen parameters held constant.
     def objective(
-        params: Params, batch: Batch, key: jax.Array, *others: Any
-    ) -> tuple[Any, tuple[LossSum, Partners | None]]:
+        params: Params, batch: Batch, key: jax.Array, *others: Partners | str | None
+    ) -> tuple[Array, tuple[LossSum, Partners | None]]:
         held, newest = hold_constant(params, is_frozen), None
         if isinstance(loss_fn, PartnersObjective):
             sums, newest = loss_fn.losses(held, batch, key, *others)
@@ -183,7 +186,7 @@ def make_gradient(
     def gradient_of(
         params: Params,
         batch: Batch,
-        step: Any,
+        step: Int[ArrayLike, ""],
         axis_name: str | None = None,
         queue: Partners | None = None,
     ) -> tuple[Params, Metrics, Partners | None]:
@@ -228,11 +231,13 @@ def make_gradient(
 
 def _task_gradients(
     objective: BalancedObjective, is_frozen: Callable[[str], bool] | None
-) -> Callable[[Params, Batch, jax.Array], Any]:
+) -> PartFn:
     """The gradient of every task, leaves `[T, ...]`, and the sums of losses."""
 
-    def gradients(params: Params, batch: Batch, key: jax.Array, *others: Any) -> Any:
-        def losses(params: Params) -> Any:
+    def gradients(
+        params: Params, batch: Batch, key: jax.Array, *others: Partners | str | None
+    ) -> Part:
+        def losses(params: Params) -> tuple[Array, Sums]:
             held = hold_constant(params, is_frozen)
             found, first, weight_sum = objective.losses(held, batch, key)
             return found, ((found, first), weight_sum)
@@ -246,18 +251,18 @@ def _task_gradients(
 
 
 def _in_parts(
-    gradient_fn: Callable[..., Any],
+    gradient_fn: PartFn,
     parts: int,
     *,
     per_task: bool = False,
-) -> Callable[..., Any]:
+) -> PartFn:
     """The same sums and rows, from `parts` pieces of the batch one after the other."""
     if parts < 1:
         raise ValueError(f"micro_batches must be at least 1; got {parts}")
     if parts == 1:
         return gradient_fn
 
-    def split(leaf: Any) -> jax.Array:
+    def split(leaf: ArrayLike) -> jax.Array:
         rows = jnp.shape(leaf)[0]
         if rows % parts:
             raise ValueError(
@@ -271,7 +276,9 @@ def _in_parts(
     def whole(leaf: jax.Array) -> jax.Array:
         return leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:])
 
-    def summed(params: Params, batch: Batch, key: jax.Array, *others: Any) -> Any:
+    def summed(
+        params: Params, batch: Batch, key: jax.Array, *others: Partners | str | None
+    ) -> Part:
         pieces = jax.tree.map(split, dict(batch))
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(parts))
         # What gradient_fn gives, known without tracing it once more.
@@ -284,7 +291,9 @@ def _in_parts(
                 lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (gradient, sums)
             )
 
-        def add(total: Any, piece: Any) -> tuple[Any, Any]:
+        def add(
+            total: tuple[Params, Sums], piece: tuple[Batch, jax.Array]
+        ) -> tuple[tuple[Params, Sums], Partners | None]:
             gradient, (found, rows) = gradient_fn(params, *piece, *others)
             return jax.tree.map(
                 lambda sum_, one: sum_ + one.astype(sum_.dtype),
@@ -298,7 +307,7 @@ def _in_parts(
     return summed
 
 
-def _sum_over(axis_name: str, tree: Any) -> Any:
+def _sum_over(axis_name: str, tree: Tree) -> Tree:
     """The sums of all arrays over the devices.
 
     Between processes on CPUs every array is a message of its own, some 4 ms each, so
@@ -311,7 +320,7 @@ def _sum_over(axis_name: str, tree: Any) -> Any:
 
 
 def apply_updates(
-    params: Params, updates: Any, is_frozen: Callable[[str], bool] | None
+    params: Params, updates: optax.Updates, is_frozen: Callable[[str], bool] | None
 ) -> Params:
     """The parameters after a step; frozen ones as they are, bit for bit."""
     updated = optax.apply_updates(params, updates)

@@ -98,6 +98,10 @@ class Documents(NamedTuple):
     mask: Bool[Array, " B"]
 
 
+Found = tuple[tuple[Array, Array, Array, Array], Array, tuple[Array, Array], Array]
+"""Counts, loss, drift and places in the memory, see `learn_block`."""
+
+
 def learn_block(
     state: State,
     documents: Documents,
@@ -107,7 +111,7 @@ def learn_block(
     rate: float,
     distil: float,
     at_least_one: bool,
-) -> tuple[State, Any]:
+) -> tuple[State, Found]:
     """Score a block with what was known before it, then learn from it.
 
     Args:
@@ -181,7 +185,9 @@ def learn_block(
         parts = (x.reshape(-1, size, *x.shape[1:]) for x in given)
         return Documents(*parts)
 
-    def step(head: Head, given: tuple[Documents, Documents | None]) -> Any:
+    def step(
+        head: Head, given: tuple[Documents, Documents | None]
+    ) -> tuple[Head, None]:
         parts: Any = {"rate": rate, "distil": distil}
         return stream_step(head, *given, state.teacher, **parts), None
 
@@ -201,13 +207,16 @@ def learn_block(
         labels = (ids < places).sum(axis=1)
         fits = documents.mask & (labels <= WIDEST)
 
-        def offer(memory: Any, given: Any) -> Any:
+        def offer(
+            memory: Reservoir, given: tuple[Array, Array, Array]
+        ) -> tuple[Reservoir, Array]:
             label, fit, draws = given
             after, slot = reservoir_insert(memory, label, draws)
             kept = jax.tree.map(lambda a, b: jnp.where(fit, a, b), after, memory)
             return kept, jnp.where(fit, slot, -1)
 
-        memory, slots = jax.lax.scan(offer, memory, (owner, fits, uniforms))
+        filled, slots = jax.lax.scan(offer, memory, (owner, fits, uniforms))
+        memory = filled
     edges = _paired(state.edges, ids, places)
     after = State(head, state.teacher, memory, edges, on_loss, on_prior)
     return after, (counts, loss, (worse, other), slots)

@@ -6,15 +6,18 @@ a new label compiles nothing unless the places run out.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array
 
 from labelgraph_jax.functional.graph.edges import Edges
 from labelgraph_jax.functional.streams.reservoir import Reservoir
 from labelgraph_jax.functional.streams.running import PageHinkley, decayed_edges
+from labelgraph_jax.functional.trees import Tree
 from labelgraph_jax.training.stream_block import (
     AGAIN,
     BATCH,
@@ -22,6 +25,7 @@ from labelgraph_jax.training.stream_block import (
     UNBORN,
     WIDEST,
     Documents,
+    Found,
     Head,
     State,
     Teacher,
@@ -115,10 +119,18 @@ class StreamLearner:
         )
         self.state = _own(self.state)
 
-        def traced(*given: Any) -> Any:
+        def traced(
+            state: State,
+            documents: Documents,
+            again: Documents | None,
+            uniforms: Array,
+        ) -> tuple[State, Found]:
             self.compilations += 1
             return learn_block(
-                *given,
+                state,
+                documents,
+                again,
+                uniforms,
                 rate=rate * min(1.0, 16 / dim**0.5),
                 distil=distil,
                 at_least_one=at_least_one,
@@ -142,7 +154,7 @@ class StreamLearner:
         """Documents in the memory."""
         return self._filled
 
-    def set_places(self, slots: Sequence[int], **values: Any) -> None:
+    def set_places(self, slots: Sequence[int], **values: ArrayLike) -> None:
         """Write rows of the head, such as `active=True` or `vectors=...`.
 
         What is not named starts as a label that nothing is known of.
@@ -176,7 +188,7 @@ class StreamLearner:
         if places <= before:
             return
 
-        def wider(x: Any, fill: Any, count: int = places - before) -> Any:
+        def wider(x: Array, fill: ArrayLike, count: int = places - before) -> Array:
             shape = (count, *x.shape[1:])
             return jnp.concatenate([x, jnp.full(shape, fill, x.dtype)])
 
@@ -271,7 +283,7 @@ class StreamLearner:
         hits, wrong, missed, unborn = counts
         return Learned(hits, wrong, missed, unborn, float(loss), tuple(named))
 
-    def _remembered(self, rng: Any, room: int) -> Documents | None:
+    def _remembered(self, rng: np.random.Generator, room: int) -> Documents | None:
         if self.state.memory is None:
             return None
         rows = rng.integers(0, max(self._filled, 1), room)
@@ -310,7 +322,7 @@ class StreamLearner:
         self.blocks = int(arrays["blocks"])
 
 
-def _own(tree: Any) -> Any:
+def _own(tree: Tree) -> Tree:
     """Give every leaf a buffer, to be given away, and a type of its own.
 
     So the next block compiles nothing.

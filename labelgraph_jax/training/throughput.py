@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +85,7 @@ def matrix_peak() -> float:
     return _peaks[device.device_kind]
 
 
-def program_flops(analysis: Any) -> float:
+def program_flops(analysis: object) -> float:
     """FLOPs that XLA counts in a program; 0 where it does not say."""
     if isinstance(analysis, Sequence) and analysis:
         analysis = analysis[0]

@@ -6,7 +6,6 @@ documents, and a device's mean is its part of the whole batch's.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +21,7 @@ from labelgraph_jax.functional.few_labels.virtual_adversarial import (
     bernoulli_divergence,
     virtual_adversarial_direction,
 )
+from labelgraph_jax.functional.trees import Leaf
 from labelgraph_jax.training.objectives import ApplyFn, Batch, Params
 
 ExtraFn = Callable[[Params, Batch, jax.Array], Float[Array, ""]]
@@ -58,7 +58,7 @@ def pseudo_label_loss(apply_fn: ApplyFn) -> ExtraFn:
 
 def teacher_targets(
     apply_fn: ApplyFn, learned: Bool[np.ndarray, " N"]
-) -> Callable[[Params, Batch], dict[str, Any]]:
+) -> Callable[[Params, Batch], dict[str, Leaf]]:
     """Return what puts the probabilities of other parameters into a batch, as targets.
 
     They are read without dropout, the weak view, and count where they are sure on
@@ -70,14 +70,14 @@ def teacher_targets(
         learned: labels that labelled documents carry; of others nothing is learned.
     """
 
-    def put(teacher: Params, batch: Batch) -> dict[str, Any]:
+    def put(teacher: Params, batch: Batch) -> dict[str, Leaf]:
         rows = unlabelled_part(batch)
         logits = apply_fn(teacher, rows, key=None, train=False)
         said = jax.lax.stop_gradient(jax.nn.sigmoid(logits.astype(jnp.float32)))
         sure = (said <= SURE_NEGATIVE) | (said >= SURE_POSITIVE)
         shape = (*jnp.shape(batch[f"{UNLABELLED}example_mask"]), said.shape[-1])
         weight = (sure & jnp.asarray(learned)).astype(jnp.float32).reshape(shape)
-        weight = weight * ramp(batch[PROGRESS])[:, None, None]
+        weight = weight * ramp(jnp.asarray(batch[PROGRESS]))[:, None, None]
         return {
             **batch,
             f"{UNLABELLED}targets": said.reshape(shape),
@@ -113,7 +113,7 @@ def adversarial_loss(
         rows, name = unlabelled_part(batch), "token_vectors"
         if name not in rows:
             rows, name = {**rows, input_name: looked_up(params, rows)}, input_name
-        vectors = rows[name] * rows["token_mask"][..., None]
+        vectors = jnp.asarray(rows[name] * rows["token_mask"][..., None])
         counted = jnp.asarray(learned)
 
         def logits(inputs: Array) -> Array:
@@ -126,7 +126,7 @@ def adversarial_loss(
         )
         before = jax.lax.stop_gradient(logits(vectors))
         moved = bernoulli_divergence(before, logits(vectors + change))
-        return _mean(moved * ramp(batch[PROGRESS])[0], rows, before)
+        return _mean(moved * ramp(jnp.asarray(batch[PROGRESS]))[0], rows, before)
 
     return extra
 

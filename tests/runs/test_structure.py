@@ -27,8 +27,9 @@ from labelgraph_jax.data.labels.taxonomy import (
 )
 from labelgraph_jax.predictors.hierarchy import hierarchy_results, require_every_label
 from labelgraph_jax.predictors.structure import KINDS, choose_hierarchy, kinds_of
+from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.runs.evaluate import evaluate_workdir
-from labelgraph_jax.runs.fit import fit
+from labelgraph_jax.runs.fit import fit, problem_of
 from tests.deploy.test_export import run_example
 from tests.tiny import tiny_config
 from tests.zoo import Zoo
@@ -139,6 +140,9 @@ def test_a_hierarchy_is_chosen_kept_and_said(zoo, taxonomy, tmp_path):
         assert low <= difference <= high and 0 <= gain["sure"] <= 1
     kept = json.loads((place / "structure.json").read_text())["hierarchy"]
     assert kept == found
+    # A run that goes on does not choose again.
+    problem = problem_of(config.resolved(), Workdir(place), None)
+    assert (problem.hierarchy, problem.choice) == (kept, None)
     # What was chosen is what is restored, whatever it is.
     model = load(place)
     assert model.config.hierarchy.kind == found["kind"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -13,6 +13,9 @@ from labelgraph_jax.cli.output import show, tell, write
 from labelgraph_jax.config import ConfigError, ReadingConfig
 from labelgraph_jax.config.wording import counted
 from labelgraph_jax.data.terminal import visible
+
+if TYPE_CHECKING:
+    from labelgraph_jax.runs.added_labels import LabelRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,10 +167,9 @@ class Discover:
         )
 
 
-def _print_labels(rows: Sequence[Mapping[str, Any]]) -> None:
+def _print_labels(rows: Sequence["LabelRow"]) -> None:
     for row in rows:
         mark = "added" if row["added"] else "trained"
-        name, description = (
-            visible(row[key], keep="") for key in ("name", "description")
-        )
+        fields = row["name"], row["description"]
+        name, description = (visible(field, keep="") for field in fields)
         write(f"{name}\t{mark}\t{description}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -15,6 +14,9 @@ from labelgraph_jax.cli.output import show, tell, write
 from labelgraph_jax.config import ConfigError, DataConfig
 from labelgraph_jax.config.wording import counted, of_them
 from labelgraph_jax.data.terminal import visible
+
+if TYPE_CHECKING:
+    from labelgraph_jax.runs.rules import RuleCheck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,7 @@ class RulesMine:
         return tell(self, found, f"{sentence} written to {self.out}")
 
 
-def _print_check(found: Mapping[str, Any]) -> None:
+def _print_check(found: "RuleCheck") -> None:
     soft = found["rules"] - found["hard"]
     write(
         f"{counted(found['hard'], 'hard rule')} and {counted(soft, 'soft one')} over "

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
@@ -153,9 +153,9 @@ class ConfigList:
         return show(self, summaries, _print_presets)
 
 
-def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _nested(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
     """Settings by name, `training.epochs`, as a dictionary of sections."""
-    sections: dict[str, Any] = {}
+    sections: dict[str, dict[str, object]] = {}
     for name, value in settings.items():
         section, _, key = name.partition(".")
         sections.setdefault(section, {})[key] = value
@@ -163,9 +163,9 @@ def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _toml_lines(
-    sections: Mapping[str, Mapping[str, Any]],
+    sections: Mapping[str, Mapping[str, object]],
     unread: Mapping[str, str],
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
 ) -> list[str]:
     """Settings as TOML; those that are not read, and those left open, as remarks."""
     lines: list[str] = []
@@ -182,14 +182,14 @@ def _toml_lines(
     return lines or ["# every setting has its default"]
 
 
-def _print_faults(rows: Sequence[Mapping[str, Any]], file: str) -> None:
+def _print_faults(rows: Sequence[Mapping[str, object]], file: str) -> None:
     for row in rows:
         place = f"{file}:{row['line']}" if row["line"] else file
         write(f"{place}: {row['message']}")
     write(f"{file}: {counted(len(rows), 'fault') if rows else 'no fault'}")
 
 
-def _print_differences(rows: Sequence[Mapping[str, Any]]) -> None:
+def _print_differences(rows: Sequence[Mapping[str, object]]) -> None:
     for row in rows:
         first, second = json_line(row["first"]), json_line(row["second"])
         write(f"{row['setting']}: {first} -> {second}")

@@ -80,7 +80,7 @@ class Examination:
         """2 with a problem, else 0."""
         return 2 if self.problems else 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The same as plain values, with the exit code."""
         return {**dataclasses.asdict(self), "exit_code": self.exit_code}
 

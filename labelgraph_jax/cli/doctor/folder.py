@@ -101,7 +101,7 @@ def _read_token(folder: Path, token: str) -> str:
         time.sleep(0.2)
 
 
-def gather_json(value: Any) -> list[Any]:
+def gather_json(value: object) -> list[Any]:
     """Return the values of all processes, of any length; all must call it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)

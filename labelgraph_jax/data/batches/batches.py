@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
+from scipy.sparse import csr_array
 
 from labelgraph_jax.data.batches.examples import Examples, TokenVectors
 from labelgraph_jax.data.batches.plan import (
@@ -269,7 +271,9 @@ def _rows(
     return batch
 
 
-def _take(matrix: Any, rows: np.ndarray, count: int, dtype: Any) -> np.ndarray:
+def _take(
+    matrix: np.ndarray | csr_array, rows: np.ndarray, count: int, dtype: DTypeLike
+) -> np.ndarray:
     """Rows of a dense or sparse matrix, followed by zeros up to `count` rows."""
     taken = matrix[rows]
     if hasattr(taken, "toarray"):

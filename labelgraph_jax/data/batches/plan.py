@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -169,8 +168,8 @@ class BatchPlan:
         return np.lexsort((self._lengths[rows], self._counts[rows]))
 
     def _shape(self, rows: np.ndarray) -> BatchShape:
-        def up(buckets: Any, value: int) -> int:
-            return int(buckets[np.searchsorted(buckets, value)])
+        def up(buckets: Sequence[int] | np.ndarray, value: int) -> int:
+            return int(buckets[int(np.searchsorted(buckets, value))])
 
         return BatchShape(
             rows=rows,

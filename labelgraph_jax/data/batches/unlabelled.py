@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from labelgraph_jax.data.batches.examples import Examples
 from labelgraph_jax.data.batches.plan import BatchPlan, choose_length_buckets
+from labelgraph_jax.functional.trees import Batch, Leaf
 
 UNLABELLED = "unlabelled_"
 """Prefix of the batch entries of the unlabelled documents, `[B, R, ...]`."""
@@ -60,7 +60,7 @@ class Unlabelled:
             batch[UNLABELLED + name] = array.reshape(split)
 
 
-def unlabelled_part(batch: Mapping[str, Any]) -> dict[str, Any]:
+def unlabelled_part(batch: Batch) -> dict[str, Leaf]:
     """The unlabelled documents of a batch as a batch of their own, `[B R, ...]`.
 
     The order within a labelled row's R documents stays, so that the rows of a device

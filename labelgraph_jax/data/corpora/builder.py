@@ -85,9 +85,9 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(
         self, documents: tuple[Document, ...]
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
+    ) -> Iterator[tuple[int, dict[str, object]]]:
         for number, document in enumerate(documents):
-            example: dict[str, Any] = {
+            example: dict[str, object] = {
                 "id": document.id,
                 "text": document.text,
                 "labels": list(document.labels),

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 ONE_SYSTEM_ONLY = {
     "posix": (
@@ -117,7 +117,7 @@ def _imported(name: str) -> types.ModuleType | None:
 
 def _public_members(
     module: types.ModuleType, listed: set[str]
-) -> Iterator[tuple[str, Any]]:
+) -> Iterator[tuple[str, object]]:
     """Public classes and functions that are at home in the module."""
     members = vars(module)
     declared = members.get("__all__")
@@ -135,7 +135,7 @@ def _public_members(
             yield name, value
 
 
-def _walk(module: str, name: str, value: Any, seen: set[int]) -> Iterator[Found]:
+def _walk(module: str, name: str, value: object, seen: set[int]) -> Iterator[Found]:
     """The object itself and, for a class, its public members."""
     if not isinstance(value, type):
         doc = value.__doc__
@@ -177,7 +177,7 @@ def _defines(cls: type, name: str) -> bool:
     return any(name in vars(base) for base in cls.__mro__)
 
 
-def _member_kinds(raw: Any) -> tuple[str, ...]:
+def _member_kinds(raw: object) -> tuple[str, ...]:
     """The kinds of a class member; none for a value that is no such object."""
     if isinstance(raw, classmethod | types.ClassMethodDescriptorType):
         return ("method", "class method")
@@ -188,7 +188,7 @@ def _member_kinds(raw: Any) -> tuple[str, ...]:
     return ("method",) if isinstance(raw, _METHODS) else ()
 
 
-def _traits(value: Any, doc: str) -> tuple[str, ...]:
+def _traits(value: object, doc: str) -> tuple[str, ...]:
     is_async = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
     compiled = isinstance(value, _COMPILED) or (
         isinstance(value, type) and not value.__flags__ & (1 << 9)

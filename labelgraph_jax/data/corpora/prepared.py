@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labelgraph_jax.data.corpora import sources
 from labelgraph_jax.data.corpora.quiet import quiet
 from labelgraph_jax.data.corpora.sources import Source, files_in, find_folder
 from labelgraph_jax.data.documents import Corpus, DataError, Document
 from labelgraph_jax.data.files import cache_folder
+
+if TYPE_CHECKING:
+    from labelgraph_jax.data.corpora.builder import CorpusBuilder
 
 
 def load_prepared(
@@ -68,7 +71,7 @@ def load_prepared(
         ) from None
 
 
-def _builder(package: str, protocol: str, folder: Path) -> Any:
+def _builder(package: str, protocol: str, folder: Path) -> "CorpusBuilder":
     # TFDS takes a second to import.
     from labelgraph_jax.data.corpora.builder import builder_class
 
@@ -77,7 +80,7 @@ def _builder(package: str, protocol: str, folder: Path) -> Any:
     )
 
 
-def _prepare(builder: Any, folder: Path) -> None:
+def _prepare(builder: "CorpusBuilder", folder: Path) -> None:
     import tensorflow_datasets as tfds
 
     config = tfds.download.DownloadConfig(
@@ -91,7 +94,7 @@ def _prepare(builder: Any, folder: Path) -> None:
             raise
 
 
-def _read_back(builder: Any, name: str, protocol: str) -> Corpus:
+def _read_back(builder: "CorpusBuilder", name: str, protocol: str) -> Corpus:
     splits = {
         split: _documents(builder.as_data_source(split=split))
         for split in builder.info.splits
@@ -125,5 +128,5 @@ def _document(example: Mapping[str, Any]) -> Document:
     )
 
 
-def _names(values: Any) -> tuple[str, ...]:
+def _names(values: Iterable[bytes]) -> tuple[str, ...]:
     return tuple(value.decode() for value in values)

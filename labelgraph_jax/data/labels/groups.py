@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from labelgraph_jax.data.documents import DataError
 
@@ -20,7 +20,7 @@ HEAD_MIDDLE_TAIL = ("head", "middle", "tail")
 
 
 def label_groups(
-    train_counts: Any, least: Mapping[str, int] = EURLEX57K_GROUPS
+    train_counts: ArrayLike, least: Mapping[str, int] = EURLEX57K_GROUPS
 ) -> dict[str, np.ndarray]:
     """Divide labels by their training documents.
 
@@ -59,7 +59,7 @@ def label_groups(
     }
 
 
-def head_middle_tail(train_counts: Any) -> dict[str, np.ndarray]:
+def head_middle_tail(train_counts: ArrayLike) -> dict[str, np.ndarray]:
     """Three groups that hold about a third of all training labels each.
 
     From the most frequent label down (of equals the first), labels are the head until
@@ -90,7 +90,7 @@ def head_middle_tail(train_counts: Any) -> dict[str, np.ndarray]:
     }
 
 
-def _checked(train_counts: Any) -> np.ndarray:
+def _checked(train_counts: ArrayLike) -> np.ndarray:
     counts = np.asarray(train_counts)
     if counts.ndim != 1 or (counts.size and not counts.min() >= 0):
         raise DataError(

@@ -10,7 +10,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int8
@@ -164,7 +163,7 @@ def _of_name(name: str, where: str) -> Rule:
     return Rule(name, name, any=(words,), other=-1, where=where)
 
 
-def _rule(fields: Mapping[str, Any], where: str, number: int) -> Rule:
+def _rule(fields: Mapping[str, object], where: str, number: int) -> Rule:
     # The label voted on, and the rule's name.
     for key in fields:
         if key not in _KEYS:
@@ -301,7 +300,7 @@ def _python(path: Path) -> Cast:
 
 
 def _answer(
-    path: Path, name: str, function: Callable[[str], Any], document: Document
+    path: Path, name: str, function: Callable[[str], object], document: Document
 ) -> dict[str, int]:
     where = f"{path}: {name} of the document {document.id!r}"
     try:
@@ -330,7 +329,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
         yield
         return
 
-    def stop(*_: Any) -> None:
+    def stop(*_: object) -> None:
         raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, stop)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import (
@@ -68,7 +67,7 @@ def read_new_labels(path: str | Path) -> list[NewLabel]:
     return [label for _, label in found.values()]
 
 
-def check_name(name: Any, where: str) -> str:
+def check_name(name: object, where: str) -> str:
     """The name of a label.
 
     Raises:

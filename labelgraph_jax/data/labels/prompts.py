@@ -10,9 +10,9 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.files import make_folder, parse_json, write_text
@@ -145,7 +145,7 @@ def write_prompts(prompts: Sequence[Prompt], folder: str, *, model: str) -> list
     return written
 
 
-def _request(prompt: Prompt, model: str) -> dict[str, Any]:
+def _request(prompt: Prompt, model: str) -> dict[str, object]:
     messages = [
         {"role": "system", "content": prompt.system},
         {"role": "user", "content": prompt.user},
@@ -159,9 +159,15 @@ def _request(prompt: Prompt, model: str) -> dict[str, Any]:
     }
 
 
+class Answer(TypedDict):
+    """An answer of a language model: labels, or what it takes for some."""
+
+    labels: list[object]
+
+
 def read_answers(
     path: str | Path,
-    check: Callable[[str, dict[str, Any], str], Content],
+    check: Callable[[str, Answer, str], Content],
     complain: Callable[[DataError], None],
 ) -> dict[str, Content]:
     """Read the answers of a language model, each strictly or not at all.
@@ -205,7 +211,7 @@ def read_answers(
     return found
 
 
-def _content(fields: dict[str, Any], where: str) -> dict[str, Any]:
+def _content(fields: Mapping[str, Any], where: str) -> Answer:
     # The text of the answer, as it was written down or as batch services write it.
     text = fields.get("answer")
     if text is None:
@@ -241,10 +247,10 @@ def _content(fields: dict[str, Any], where: str) -> dict[str, Any]:
         raise DataError(
             f'{where}: the answer must be {{"labels": [...]}}; got {shown(value)}'
         )
-    return value
+    return {"labels": value["labels"]}
 
 
-def check_taxonomy(name: str, answer: dict[str, Any], where: str) -> list[NewLabel]:
+def check_taxonomy(name: str, answer: Answer, where: str) -> list[NewLabel]:
     """Return the labels that an answer proposes.
 
     Raises:
@@ -278,14 +284,14 @@ def check_taxonomy(name: str, answer: dict[str, Any], where: str) -> list[NewLab
 
 def label_checker(
     labels: Sequence[NewLabel], documents: Sequence[Document]
-) -> Callable[[str, dict[str, Any], str], tuple[str, ...]]:
+) -> Callable[[str, Answer, str], tuple[str, ...]]:
     """Return the check of answers to `ask_labels`."""
     names = {label.name for label in labels}
     spelled = {plain(name): name for name in names}
     keys = {document_key(row, d) for row, d in enumerate(documents, 1)}
     rows = {key[:11] for key in keys}
 
-    def check(name: str, answer: dict[str, Any], where: str) -> tuple[str, ...]:
+    def check(name: str, answer: Answer, where: str) -> tuple[str, ...]:
         if name not in keys:
             other = "another text" if name[:11] in rows else "no text of the file"
             raise DataError(f"{where}: is about {other}; got {name!r}")

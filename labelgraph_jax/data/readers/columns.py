@@ -377,7 +377,7 @@ def arrow_rows(table: Any, name: str) -> Rows:
 
 def _rows_of(
     names: Sequence[str],
-    columns: Sequence[Sequence[Any]],
+    columns: Sequence[Sequence[object]],
     metadata: Mapping[bytes, bytes],
     name: str,
 ) -> Rows:

@@ -6,13 +6,18 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
 from labelgraph_jax.data.documents import DataError, Document, require_unicode
 from labelgraph_jax.data.features.values import Features
 from labelgraph_jax.data.readers.lines import read_lines
+
+if TYPE_CHECKING:
+    from pyarrow import Array, ChunkedArray
+
+    Column: TypeAlias = Array | ChunkedArray
 
 _BREAKS = re.compile(r"[\t\r\n\v\f]")
 
@@ -23,7 +28,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def plain_times(column: Any) -> Any:
+def plain_times(column: "Column") -> "Column":
     """Times of Arrow as Python can hold them: in microseconds, and zones as UTC.
 
     Args:

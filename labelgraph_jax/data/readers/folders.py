@@ -14,7 +14,7 @@ import glob
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.config.wording import counted
@@ -27,6 +27,9 @@ from labelgraph_jax.data.readers.lines import Complain, read_lines, refuse, spli
 from labelgraph_jax.data.readers.roles import Mode
 from labelgraph_jax.data.readers.row_documents import read_table_rows
 from labelgraph_jax.data.readers.texts import read_files
+
+if TYPE_CHECKING:
+    from pyarrow import Table
 
 HUB = "hf:"
 _SPLITS = {
@@ -278,7 +281,7 @@ def _classes(
 
 
 def _arrow_corpus(
-    name: str, tables: dict[str, Any], options: ReadingConfig, labels: Mode
+    name: str, tables: dict[str, "Table"], options: ReadingConfig, labels: Mode
 ) -> Corpus:
     splits: dict[str, tuple[Document, ...]] = {}
     layout: Layout | None = None
@@ -290,7 +293,7 @@ def _arrow_corpus(
     return Corpus.of_splits(name, splits, layout)
 
 
-def _saved(folder: Path) -> dict[str, Any]:
+def _saved(folder: Path) -> dict[str, "Table"]:
     """The Arrow tables of a folder that `save_to_disk` left."""
     import pyarrow
 
@@ -318,7 +321,7 @@ def _saved(folder: Path) -> dict[str, Any]:
     return _named_splits(tables, str(folder))
 
 
-def _from_hub(source: str) -> dict[str, Any]:
+def _from_hub(source: str) -> dict[str, "Table"]:
     """The Arrow tables of a data set of the hub.
 
     Raises:
@@ -340,7 +343,7 @@ def _from_hub(source: str) -> dict[str, Any]:
     return _named_splits({n: part.data.table for n, part in read.items()}, source)
 
 
-def _named_splits(tables: dict[str, Any], name: str) -> dict[str, Any]:
+def _named_splits(tables: dict[str, "Table"], name: str) -> dict[str, "Table"]:
     """Tables under the names of splits."""
     found = {
         split: table

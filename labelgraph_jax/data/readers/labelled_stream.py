@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, TypedDict
 
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import (
@@ -42,6 +42,13 @@ class Entry:
     change: Mapping[str, Any] | None = None
 
 
+class Position(TypedDict):
+    """Bytes of a stream that were read, and their SHA-256."""
+
+    offset: int
+    sha256: str
+
+
 @dataclass
 class LabelledStream:
     """The entries of an open file, and how far it has been read.
@@ -66,7 +73,7 @@ class LabelledStream:
     _hash: Any = field(default_factory=hashlib.sha256, repr=False)
 
     @property
-    def position(self) -> dict[str, Any]:
+    def position(self) -> Position:
         """Bytes that were read, and their SHA-256."""
         return {"offset": self.offset, "sha256": self._hash.hexdigest()}
 
@@ -75,7 +82,7 @@ class LabelledStream:
         """Lines that were read, the last of them perhaps without an end."""
         return self.line + self._within
 
-    def skip(self, position: Mapping[str, Any]) -> bool:
+    def skip(self, position: Position) -> bool:
         """Pass over a beginning that was read before; False where it is another."""
         # By bytes: the last line may have had no end yet.
         while left := position["offset"] - self.offset:
@@ -148,7 +155,7 @@ class LabelledStream:
         return Entry(where, check_text(found[self.text_key], where), labels)
 
 
-def _change(found: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _change(found: Mapping[str, object], where: str) -> dict[str, Any]:
     """A change to labels.
 
     Raises:

@@ -13,7 +13,7 @@ import queue
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -254,7 +254,7 @@ def _raw_lines(
         raise DataError(f"{name}: cannot be read; {error}") from None
 
 
-def _pieces(stream: IO[Any], most: int) -> Iterator[Any]:
+def _pieces(stream: IO[bytes] | IO[str], most: int) -> Iterator[bytes | str]:
     """The lines with their ends, no more of one than it may have and what shows it."""
     while piece := stream.readline(most + 2):
         yield piece
@@ -264,7 +264,7 @@ def _in_encoding(
     stream: IO[bytes] | IO[str], name: str, encoding: str, most: int
 ) -> Iterator[bytes | str]:
     """The lines, as bytes where they are UTF-8."""
-    pieces = _pieces(stream, most)
+    pieces: Any = _pieces(stream, most)
     first: Any = next(pieces, b"")
     if isinstance(first, bytes):
         marks = (coding for bom, coding in _BOMS.items() if first.startswith(bom))
@@ -286,7 +286,9 @@ def _in_encoding(
     yield from pieces
 
 
-def _text_lines(decoder: Any, blocks: Any, most: int) -> Iterator[str]:
+def _text_lines(
+    decoder: codecs.IncrementalDecoder, blocks: Iterable[bytes], most: int
+) -> Iterator[str]:
     """The lines of a text that comes in blocks of bytes."""
     rest = ""
     for block in blocks:

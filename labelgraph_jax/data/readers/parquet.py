@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from labelgraph_jax.data.documents import DataError
 from labelgraph_jax.data.readers.fields import plain_times
 from labelgraph_jax.data.readers.limits import Unpacked
 from labelgraph_jax.data.readers.lines import open_bytes
+
+if TYPE_CHECKING:
+    from pyarrow import Array
+    from pyarrow.parquet import FileMetaData, ParquetFile
 
 _ROWS, _FEW_ROWS = 4_096, 64
 """Rows that are unpacked together; few where each may have the same long text again."""
@@ -23,7 +27,7 @@ _ROW_BYTES, _VALUE_BYTES = 100, 50
 
 def parquet_columns(
     path: Path,
-) -> tuple[tuple[str, ...], list[list[Any]], Mapping[bytes, bytes]]:
+) -> tuple[tuple[str, ...], list[list[object]], Mapping[bytes, bytes]]:
     """Return names and values of the columns of a parquet file, and its metadata.
 
     Raises:
@@ -51,7 +55,7 @@ def parquet_columns(
                 source, pre_buffer=False, read_dictionary=texts
             )
             schema = file.schema_arrow
-            columns: list[list[Any]] = [[] for _ in schema.names]
+            columns: list[list[object]] = [[] for _ in schema.names]
             for group in range(file.num_row_groups):
                 try:
                     part = _group(file, group, _ROWS, unpacked)
@@ -67,16 +71,18 @@ def parquet_columns(
     return tuple(schema.names), columns, schema.metadata or {}
 
 
-def _group(file: Any, group: int, rows: int, unpacked: Unpacked) -> list[list[Any]]:
+def _group(
+    file: "ParquetFile", group: int, rows: int, unpacked: Unpacked
+) -> list[list[object]]:
     """The columns of a group of rows, so many rows at a time."""
-    columns: list[list[Any]] = [[] for _ in file.schema_arrow.names]
+    columns: list[list[object]] = [[] for _ in file.schema_arrow.names]
     for batch in file.iter_batches(rows, row_groups=[group], use_threads=False):
         for column, array in zip(columns, batch.columns, strict=True):
             column += _values(array, unpacked)
     return columns
 
 
-def _least_bytes(metadata: Any) -> int:
+def _least_bytes(metadata: "FileMetaData") -> int:
     """The bytes that the rows and values of a file take at least."""
     values = sum(
         metadata.row_group(group).column(column).num_values
@@ -86,7 +92,7 @@ def _least_bytes(metadata: Any) -> int:
     return _ROW_BYTES * metadata.num_rows + _VALUE_BYTES * values
 
 
-def _values(array: Any, unpacked: Unpacked) -> list[Any]:
+def _values(array: "Array", unpacked: Unpacked) -> list[object]:
     """The values of an Arrow array; what they take is counted."""
     import pyarrow.types as types
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError, Document
@@ -56,7 +56,7 @@ class Request:
         """The documents; there may be none where something was told already."""
         return documents.documents if self.complaints else documents.finish()
 
-    def lines(self, source: Any, name: str) -> Iterator[Line]:
+    def lines(self, source: Path | IO[bytes] | IO[str], name: str) -> Iterator[Line]:
         """Yield the lines of a file, or of an open stream called `name`."""
         options: Any = {
             "keep_blank": self.format in LINES,

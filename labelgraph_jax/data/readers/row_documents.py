@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.documents import DataError, Document
@@ -39,7 +38,7 @@ Labels = Callable[[Row, str], tuple[tuple[str, ...], tuple[str, ...]]]
 
 
 def read_frame(
-    columns: Mapping[str, Sequence[Any]], options: ReadingConfig
+    columns: Mapping[str, Sequence[object]], options: ReadingConfig
 ) -> tuple[list[str], list[list[str]]]:
     """The texts and the labels of a data frame's columns.
 
@@ -61,7 +60,7 @@ def read_frame(
     return [d.text for d in documents], [list(d.labels) for d in documents]
 
 
-def _plain(cell: Any) -> Any:
+def _plain(cell: object) -> object:
     """A list where a cell is an array, a tuple or a set."""
     if hasattr(cell, "tolist"):
         cell = cell.tolist()

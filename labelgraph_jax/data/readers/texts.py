@@ -236,7 +236,8 @@ def read_text_batches(
 
 
 def _read(
-    sources: Sequence[tuple[str, Any, Iterator[Line]]], request: Request
+    sources: Sequence[tuple[str, Path | IO[bytes] | IO[str], Iterator[Line]]],
+    request: Request,
 ) -> tuple[list[Document], Layout]:
     """The documents of sources: what each is called, it itself, and its lines."""
     found: list[Document] = []

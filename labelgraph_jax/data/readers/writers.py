@@ -7,7 +7,7 @@ import gzip
 import lzma
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from labelgraph_jax.data.documents import DataError, Document
 from labelgraph_jax.data.files import replacing
@@ -39,8 +39,8 @@ def write_jsonl(documents: Iterable[Document], path: str | Path) -> None:
         raise DataError(f"{path}: cannot be written; {error.strerror}") from None
 
 
-def _fields(document: Document) -> dict[str, Any]:
-    fields: dict[str, Any] = {
+def _fields(document: Document) -> dict[str, object]:
+    fields: dict[str, object] = {
         "id": document.id,
         "text": document.text,
         "labels": list(document.labels),

@@ -189,7 +189,7 @@ class Target:
                     unseen[label] += 1
         return targets, known, unseen
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON values that a person can read."""
         fields = dataclasses.asdict(self)
         kept = {"name", "kind", "rows"}
@@ -204,7 +204,7 @@ class Target:
         }
 
     @staticmethod
-    def from_json(values: Mapping[str, Any]) -> Target:
+    def from_json(values: Mapping[str, object]) -> Target:
         """Read what `to_json` made.
 
         Raises:
@@ -319,7 +319,8 @@ def label_lists(
     return [known[value] for value in values]
 
 
-def _label_of_number(number: float, text: Any) -> str:
+def _label_of_number(number: float, text: object) -> str:
     """A label in a column of numbers: 1.10 as it is written, 3.0 as 3."""
-    whole = float(number).is_integer() or not isinstance(text, str)
-    return category_name(number) if whole else text
+    if isinstance(text, str) and not float(number).is_integer():
+        return text
+    return category_name(number)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from labelgraph_jax.data.batches.batches import Examples, evaluation_batches
 from labelgraph_jax.data.documents import Document
-from labelgraph_jax.deploy.export.program import PRECISION, ExportError
+from labelgraph_jax.deploy.export.program import PRECISION, Arrays, ExportError
 from labelgraph_jax.functional.metrics.bootstrap import (
     document_draws,
     f1_of_counts,
@@ -55,7 +55,7 @@ class Check:
 
 def check_program(
     model: "Model",
-    call: Callable[[dict[str, Any]], Any],
+    call: Callable[[Arrays], Arrays],
     documents: Sequence[Document],
     *,
     where: str,
@@ -101,7 +101,7 @@ def tolerance(model: "Model") -> float:
 
 
 def exported_outputs(
-    model: "Model", call: Callable[[dict[str, Any]], Any], examples: Examples
+    model: "Model", call: Callable[[Arrays], Arrays], examples: Examples
 ) -> Outputs:
     """Return a program's outputs for documents, in their order."""
     size = max(1, min(model.config.training.evaluation_batch_size, len(examples)))
@@ -117,13 +117,13 @@ def exported_outputs(
 
 def _inputs(
     model: "Model", examples: Examples, size: int
-) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[Arrays, np.ndarray, np.ndarray]]:
     """Batches as the program takes them, and which documents their rows are."""
     windowed = reads_windows(model)
     batches = evaluation_batches(examples, batch_size=size)
     for batch in track(batches, total=len(examples), what="running the export"):
         names = ("token_ids", "token_mask", "token_values")
-        inputs = {name: batch[name] for name in names if name in batch}
+        inputs: Arrays = {name: batch[name] for name in names if name in batch}
         if windowed and inputs["token_ids"].ndim == 2:
             inputs = {name: value[:, None] for name, value in inputs.items()}
         yield inputs, batch["example_index"], batch["example_mask"]

@@ -110,7 +110,7 @@ def export_model(
         say(f"it does not lower for {platform}: {reason}")
 
     # What the folder holds: the model, the comparison, and a card of both.
-    def fill_texts(folder: Path) -> dict[str, Any]:
+    def fill_texts(folder: Path) -> dict[str, object]:
         write_model(folder, model, program)
         compared = counted(limit or len(documents), "document")
         say(f"comparing it with predict on {compared}")
@@ -128,7 +128,9 @@ def export_model(
     return _written(target, fill_texts)
 
 
-def _written(target: Path, fill: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def _written(
+    target: Path, fill: Callable[[Path], dict[str, object]]
+) -> dict[str, object]:
     """Make a directory whole or not at all; return its manifest.
 
     Args:
@@ -229,7 +231,7 @@ def text_rule(model: Model) -> TextRule:
     return TextRule(kind, longest, windows, pad, empty, *rest)
 
 
-def _decision(decision: Decision) -> dict[str, Any]:
+def _decision(decision: Decision) -> dict[str, object]:
     """thresholds.json: one number for all labels, or one for each in their order."""
     values = decision.thresholds
     same = bool((values == values[0]).all())

@@ -3,7 +3,7 @@
 import hashlib
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 
@@ -38,7 +38,7 @@ RULES = {
 
 def make_manifest(
     model: "Model", program: Program, text: TextRule, check: Check
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """export.json less its list of files."""
     return {
         **described(program, _kind(model), needs_of(text.kind)),
@@ -70,7 +70,7 @@ def needs_of(kind: str) -> list[str]:
     return ["jax", "numpy", "flatbuffers", *own]
 
 
-def described(program: Program, kind: str, needs: list[str]) -> dict[str, Any]:
+def described(program: Program, kind: str, needs: list[str]) -> dict[str, object]:
     """Return the part of export.json that every program has.
 
     Args:
@@ -100,7 +100,7 @@ def described(program: Program, kind: str, needs: list[str]) -> dict[str, Any]:
     }
 
 
-def file_entries(folder: Path) -> dict[str, dict[str, Any]]:
+def file_entries(folder: Path) -> dict[str, dict[str, object]]:
     """Size and SHA-256 of every file of a folder."""
     found = {}
     for path in sorted(folder.iterdir()):
@@ -111,8 +111,8 @@ def file_entries(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _with_meanings(
-    described: dict[str, dict[str, Any]], *, ranked: bool = False
-) -> dict[str, dict[str, Any]]:
+    described: dict[str, dict[str, object]], *, ranked: bool = False
+) -> dict[str, dict[str, object]]:
     found = {name: {**x, "meaning": MEANINGS[name]} for name, x in described.items()}
     if ranked:
         found["probabilities"]["meaning"] = "of the labels of label_ids"

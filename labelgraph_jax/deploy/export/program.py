@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from jax import export as jax_export
 
 from labelgraph_jax.data.files import read_npz
 from labelgraph_jax.functional.many_labels.label_chunks import top_labels
+from labelgraph_jax.functional.trees import Leaf, Params
 from labelgraph_jax.modules.label_decoder import LabelDecoder
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.modules.transformer import Transformer
@@ -36,7 +37,8 @@ PRECISION = "highest"
 """Precision of products of float32: with less, a GPU or a TPU rounds their factors and
 gives other numbers than a CPU."""
 
-Arrays = dict[str, Any]
+Arrays = dict[str, Leaf]
+"""Weights, inputs or outputs by name."""
 RunFn = Callable[[Arrays, Arrays], Arrays]
 
 
@@ -60,8 +62,8 @@ class Program:
 
     serialized: bytes
     weights: dict[str, np.ndarray]
-    inputs: dict[str, dict[str, Any]]
-    outputs: dict[str, dict[str, Any]]
+    inputs: dict[str, dict[str, object]]
+    outputs: dict[str, dict[str, object]]
     constraints: tuple[str, ...]
     platforms: tuple[str, ...]
     refused: dict[str, str]
@@ -85,7 +87,7 @@ def export_program(model: "Model") -> Program:
 def program_of(
     run: RunFn,
     weights: dict[str, np.ndarray],
-    shapes: dict[str, Any],
+    shapes: dict[str, jax.ShapeDtypeStruct],
     constraints: tuple[str, ...] = (),
 ) -> Program:
     """Lower a function of weights and inputs for every platform that takes it.
@@ -179,7 +181,7 @@ def _all_scores(classifier: Classifier) -> RunFn:
     return score
 
 
-def _graph_arrays(graph: LabelGraphArrays) -> dict[str, Any]:
+def _graph_arrays(graph: LabelGraphArrays) -> Params:
     """Return the arrays of the label graph that a module takes, without absent ones."""
     arrays = {
         "features": graph.features,
@@ -189,7 +191,7 @@ def _graph_arrays(graph: LabelGraphArrays) -> dict[str, Any]:
     return {name: value for name, value in arrays.items() if value is not None}
 
 
-def _encoded(model: "Model", params: Any, inputs: Arrays) -> Arrays:
+def _encoded(model: "Model", params: Params, inputs: Arrays) -> Arrays:
     """Token ids through the frozen encoder, rounded as its cache rounds them."""
     assert model.encoder is not None
     ids, mask = inputs["token_ids"], inputs["token_mask"]
@@ -206,7 +208,9 @@ def _encoded(model: "Model", params: Any, inputs: Arrays) -> Arrays:
     }
 
 
-def _input_shapes(model: "Model") -> tuple[dict[str, Any], tuple[str, ...]]:
+def _input_shapes(
+    model: "Model",
+) -> tuple[dict[str, jax.ShapeDtypeStruct], tuple[str, ...]]:
     """Return the shapes of the program's inputs, and their axes' constraints."""
     text = model.config.text
     windowed = text.long_documents == "windows" and text.max_windows > 1
@@ -227,7 +231,7 @@ def _input_shapes(model: "Model") -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _lower(
-    run: RunFn, weights: dict[str, np.ndarray], shapes: dict[str, Any]
+    run: RunFn, weights: dict[str, np.ndarray], shapes: dict[str, jax.ShapeDtypeStruct]
 ) -> tuple[jax_export.Exported, dict[str, str]]:
     """Lowered for all platforms, or for those it can be, with why not for others."""
     refused: dict[str, str] = {}
@@ -265,7 +269,7 @@ def loaded(folder: Path) -> Callable[[Arrays], Arrays]:
 def _failing(
     run: RunFn,
     weights: dict[str, np.ndarray],
-    shapes: dict[str, Any],
+    shapes: dict[str, jax.ShapeDtypeStruct],
     platforms: list[str],
 ) -> dict[str, str]:
     """The platforms for which a function does not lower, with the reason."""
@@ -278,21 +282,21 @@ def _failing(
     return failed
 
 
-def flat(tree: Any, path: str) -> dict[str, Any]:
+def flat(tree: Params, path: str) -> Arrays:
     """The arrays of nested dicts by their path, `a/b/c`."""
     if hasattr(tree, "_asdict"):
         tree = tree._asdict()
     if not isinstance(tree, Mapping):
         return {path: tree}
-    found: dict[str, Any] = {}
+    found: Arrays = {}
     for name, value in tree.items():
         found |= flat(value, f"{path}/{name}")
     return found
 
 
-def nested(weights: Arrays, start: str) -> Any:
+def nested(weights: Arrays, start: str) -> Params:
     """The nested dicts under a path, of `flat`."""
-    tree: dict[str, Any] = {}
+    tree: Params = {}
     for path, value in weights.items():
         first, *names = path.split("/")
         if first != start:
@@ -304,6 +308,8 @@ def nested(weights: Arrays, start: str) -> Any:
     return tree
 
 
-def _described(value: Any) -> dict[str, Any]:
+def _described(
+    value: jax.ShapeDtypeStruct | jax.core.ShapedArray,
+) -> dict[str, object]:
     shape = [n if isinstance(n, int) else str(n) for n in value.shape]
     return {"dtype": np.dtype(value.dtype).name, "shape": shape}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +55,7 @@ def table_export(
     reading: ReadingConfig | None,
     limit: int,
     say: Say,
-) -> Callable[[Path], dict[str, Any]]:
+) -> Callable[[Path], dict[str, object]]:
     """Trace the model of a finished run over a table.
 
     Args:
@@ -86,7 +85,7 @@ def table_export(
         say(f"it does not lower for {platform}: {reason}")
 
     # What the folder holds: the model, a manifest with the comparison, and a card.
-    def fill(folder: Path) -> dict[str, Any]:
+    def fill(folder: Path) -> dict[str, object]:
         write_table_model(folder, model, program)
         say(f"comparing it with predict on {counted(len(table), 'row')}")
         difference = largest_difference(model, loaded(folder), table)
@@ -191,7 +190,7 @@ def largest_difference(
         ExportError: it is above `TOLERANCE`.
     """
     encoded = model.encode(table, labelled=False, strict=False)
-    inputs = {
+    inputs: Arrays = {
         "categories": encoded.examples.categories,
         "numbers": encoded.examples.numbers,
     }

@@ -48,7 +48,7 @@ def _step(model: Model) -> int:
     return -1 if step is None else int(step)
 
 
-def label_rows(model: Model, offset: int, limit: int) -> dict[str, Any]:
+def label_rows(model: Model, offset: int, limit: int) -> dict[str, object]:
     """A page of the labels.
 
     Args:

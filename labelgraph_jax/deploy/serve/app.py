@@ -1,6 +1,6 @@
 """The addresses of a service."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def make_app(
     hosts: Hosts,
     say: Callable[[str], None],
     log: Callable[[str], None] | None = None,
-    reload: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+    reload: Callable[[], Awaitable[Mapping[str, object]]] | None = None,
 ) -> App:
     """The whole application, as a server runs it.
 
@@ -236,7 +236,9 @@ def _add_model(app: FastAPI, service: Service) -> None:
         return _json(service.about)
 
 
-def _add_reload(app: FastAPI, reload: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+def _add_reload(
+    app: FastAPI, reload: Callable[[], Awaitable[Mapping[str, object]]]
+) -> None:
     @app.post(
         "/reload",
         summary="Swap to the newest version of the model; on this machine alone",

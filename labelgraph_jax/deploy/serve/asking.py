@@ -135,7 +135,7 @@ def read_question(
 
 def read_row_question(
     body: bytes, limits: Limits
-) -> tuple[list[dict[str, Any]], Asked]:
+) -> tuple[list[dict[str, object]], Asked]:
     """The rows of a table, and what is asked of them.
 
     Raises:

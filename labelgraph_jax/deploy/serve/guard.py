@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from labelgraph_jax.deploy.serve.errors import RefusedError, error_body
@@ -159,7 +159,11 @@ class Exchange:
 
 
 async def read_body(
-    headers: Any, chunks: Any, limits: Limits, *, declared: str | None
+    headers: Mapping[str, str],
+    chunks: AsyncIterable[bytes],
+    limits: Limits,
+    *,
+    declared: str | None,
 ) -> bytes:
     """The body of a request, no longer than it may be.
 

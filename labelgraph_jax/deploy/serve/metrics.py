@@ -1,6 +1,7 @@
 """Counters of a service, for Prometheus."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,6 +17,7 @@ from prometheus_client import (
 from labelgraph_jax.deploy.serve.compilations import Compilations
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+Kind = TypeVar("Kind", Counter, Gauge, Histogram)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -27,10 +29,17 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
 
-        def add(kind: Any, name: str, about: str, *labels: str, **options: Any) -> Any:
+        def add(
+            kind: Callable[..., Kind],
+            name: str,
+            about: str,
+            *labels: str,
+            **options: Sequence[float],
+        ) -> Kind:
             name = f"labelgraph_{name}"
             return kind(name, about, labels, registry=registry, **options)
 
+        # Requests, the texts in them, and batches of texts.
         about = "Requests answered, by path and status."
         self.requests: Counter = add(Counter, "requests", about, "path", "code")
         about = "From the head of a request to the end of its answer."
@@ -50,6 +59,7 @@ class Metrics:
             Histogram, "batch_seconds", about, buckets=SECONDS
         )
         self.waiting: Gauge = add(Gauge, "waiting_texts", "Texts that wait.")
+        # What was compiled, and when.
         about = "Programs compiled until the service was ready."
         self.before_ready: Gauge = add(Gauge, "compilations_before_ready", about)
         about = "Programs compiled; beyond those before it was ready there are none."

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from labelgraph_jax.deploy.serve.errors import RefusedError
 from labelgraph_jax.deploy.serve.scoring import Asked, Text
@@ -127,16 +127,26 @@ class Queues:
         return costs[min(costs)]
 
 
+class Costed(Protocol):
+    """A version of a model, as its queue needs it."""
+
+    def cost(self, key: Key) -> Costs:
+        """Seconds of a batch of a key, by its rows."""
+
+    def join(self, keys: Sequence[Key]) -> Key:
+        """The smallest key that texts of all these fit into."""
+
+
 class Versions:
     """Queues of every version of a model that is still asked, the oldest first."""
 
     def __init__(self) -> None:
-        self._queues: list[tuple[Any, Queues]] = []
+        self._queues: list[tuple[Costed, Queues]] = []
 
     def __len__(self) -> int:
         return sum(len(queue) for _, queue in self._queues)
 
-    def begin(self, scorer: Any) -> Queues:
+    def begin(self, scorer: Costed) -> Queues:
         """Make a queue for a version, behind those of the others."""
         queue = Queues(scorer.cost, scorer.join)
         self._queues.append((scorer, queue))

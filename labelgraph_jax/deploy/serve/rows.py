@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -54,7 +53,7 @@ class RowScorer:
         self._sizes = row_counts(limits.max_batch)
 
     @property
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, object]:
         """Facts of /model: tasks with their decisions, columns, test metrics."""
         # What the model is: tasks with their decisions, and columns.
         model = self.model
@@ -64,7 +63,7 @@ class RowScorer:
         }
         name = model.workdir.path.resolve().name
         step = -1 if model.step is None else int(model.step)
-        found: dict[str, Any] = {
+        found: dict[str, object] = {
             "model": {"name": name, "step": step},
             "mixture": model.config.resolved().mixture.kind,
             "tasks": [
@@ -116,7 +115,7 @@ class RowScorer:
         """All rows go together."""
         return KEY
 
-    def read(self, rows: Sequence[Mapping[str, Any]]) -> list[Row | RefusedError]:
+    def read(self, rows: Sequence[Mapping[str, object]]) -> list[Row | RefusedError]:
         """Rows as the model reads them, or why one is not read."""
         found: list[Row | RefusedError] = []
         for row in rows:
@@ -131,7 +130,7 @@ class RowScorer:
 
     def answer(
         self, rows: Sequence[Row], asked: Sequence[Asked]
-    ) -> list[dict[str, Any]]:
+    ) -> list[dict[str, object]]:
         """Return the prediction of each row, as `labelgraph predict` writes it.
 
         Args:

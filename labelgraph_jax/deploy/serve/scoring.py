@@ -301,7 +301,7 @@ class Scorer:
 
     def answer(
         self, texts: Sequence[Text], asked: Sequence[Asked]
-    ) -> list[dict[str, Any]]:
+    ) -> list[dict[str, object]]:
         """Return what `labelgraph predict` writes of each text, and requested extras.
 
         Args:
@@ -333,7 +333,7 @@ class Scorer:
         texts: Sequence[Text],
         asked: Sequence[Asked],
         scored: list[Predictions],
-    ) -> list[dict[str, Any]]:
+    ) -> list[dict[str, object]]:
         model, predictions = self.model, scored[0]
         if isinstance(model, Ensemble):
             predictions = model.combine([each.probabilities for each in scored])

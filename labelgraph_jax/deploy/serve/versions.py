@@ -9,7 +9,6 @@ import ipaddress
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from labelgraph_jax.deploy.serve.errors import RefusedError
 from labelgraph_jax.deploy.serve.service import Service
@@ -36,7 +35,7 @@ class Reloader:
         self._known = self._newest()
         self._busy = False
 
-    async def reload(self) -> dict[str, Any]:
+    async def reload(self) -> dict[str, object]:
         """Swap to the newest version, if there is one that the service has not.
 
         Raises:
@@ -82,7 +81,7 @@ class Reloader:
                     refused = newest
                     self._say(f"warning: not reloaded: {error.reason}")
 
-    def _newest(self) -> tuple[Any, ...]:
+    def _newest(self) -> tuple[Path | int, ...]:
         """The version that the path leads to, by the seal of its files."""
         place = self._path.resolve()
         try:

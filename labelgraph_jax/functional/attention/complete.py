@@ -7,7 +7,6 @@ one suffix sum and one prefix sum, each scaled by what depends on i alone.
 """
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +86,9 @@ def complete_attention(
 
     # Without the checkpoint a gradient would keep the sums of every component.
     @jax.checkpoint
-    def add(sums: tuple[Array, Array], component: Any) -> tuple[Any, None]:
+    def add(
+        sums: tuple[Array, Array], component: tuple[Array, Array]
+    ) -> tuple[tuple[Array, Array], None]:
         of_receiver, of_sender = component
         out, total = weighted_attention(*wide, of_sender, negative_slope)
         share = of_receiver[:, None] * total
@@ -123,13 +124,17 @@ def weighted_attention(
     return _forward(receivers, senders, values, weights, negative_slope)[0]
 
 
+Kept = tuple[Array, Array, Array, Array | None, Array, Array, Array, Array]
+"""Arguments and sums that the gradient needs."""
+
+
 def _forward(
     receivers: Array,
     senders: Array,
     values: Array,
     weights: Array | None,
     slope: float,
-) -> tuple[tuple[Array, Array], tuple[Any, ...]]:
+) -> tuple[tuple[Array, Array], Kept]:
     heads = values.shape[1]
     some_heads = partial(_some_heads, weights=weights, slope=slope, heads=heads)
     out, total, above, total_above = by_heads(some_heads, receivers, senders, values)
@@ -194,7 +199,7 @@ def _scales(
 
 def _backward(
     slope: float,
-    kept: tuple[Any, ...],
+    kept: Kept,
     gradients: tuple[Float[Array, "N H F"], Float[Array, "N H"]],
 ) -> tuple[Array | None, ...]:
     receivers, senders, values, weights, out, total, above, total_above = kept
@@ -222,7 +227,7 @@ def _some_heads_backward(
     *,
     weights: Float[Array, "N"] | None,
     slope: float,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
 ) -> tuple[Array, Array, Array]:
     """Return the gradients of some heads.
 

@@ -11,7 +11,7 @@ sign, s_i Z_p + sum_j t_j z_j would be a small difference of large numbers.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +67,7 @@ def complete_relu_attention(
 
     # Without the checkpoint a gradient would keep the sums of every component.
     @jax.checkpoint
-    def add(total: Array, component: Any) -> tuple[Array, None]:
+    def add(total: Array, component: tuple[Array, Array]) -> tuple[Array, None]:
         of_receiver, of_sender = component
         found = relu_sums(s, t, of_sender[:, None, None] * v)
         return total + of_receiver[:, None, None] * found, None

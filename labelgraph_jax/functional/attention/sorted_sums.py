@@ -8,7 +8,7 @@ there are.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -150,7 +150,9 @@ def two_sums(
     """
     table, which = rows
 
-    def add(sums: tuple[Array, Array], at: tuple[Array, ...]) -> tuple[Any, Any]:
+    def add(
+        sums: tuple[Array, Array], at: tuple[Array, ...]
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         row, weight, number = at
         sums = (
             sums[0] + weight[..., None] * table[row][:, None],
@@ -207,7 +209,9 @@ def _other_blocks(
 def _compensated(totals: Float[Array, "Q *F"]) -> Float[Array, "Q *F"]:
     """Row q: the sum of the rows up to q."""
 
-    def add(carry: tuple[Array, Array], row: Array) -> tuple[Any, Array]:
+    def add(
+        carry: tuple[Array, Array], row: Array
+    ) -> tuple[tuple[Array, Array], Array]:
         total, lost = carry
         step = row - lost
         new = total + step

@@ -5,13 +5,14 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, Shaped
+from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
 from labelgraph_jax.functional.attention.plan import (
     AdjacencyRole,
     Neighbours,
     rows_at_once,
 )
+from labelgraph_jax.functional.trees import Tree
 
 Score = Literal["softmax", "relu"]
 """Function that turns the scores of a receiver into its attention weights."""
@@ -238,7 +239,9 @@ def gather_rows(
         "factors": None if factors is None else factors[0],
     }
 
-    def gather_piece(piece: dict[str, Any], key: Any) -> tuple[Array, Array]:
+    def gather_piece(
+        piece: dict[str, PyTree[Array]], key: Array | None
+    ) -> tuple[Array, Array]:
         scores = piece["receivers"].T[:, :, None] + senders[:, None, :]  # [H, R, N]
         rows = dict(piece["matrices"])
         if factors is not None:
@@ -248,7 +251,7 @@ def gather_rows(
     if not blocked:
         return gather_piece(pieces, key)
 
-    def block(piece: dict[str, Any], index: Array) -> Array:
+    def block(piece: dict[str, PyTree[Array]], index: Array) -> Array:
         block_key = None if key is None else jax.random.fold_in(key, index)
         return gather_piece(piece, block_key)[0]
 
@@ -257,7 +260,7 @@ def gather_rows(
 
 
 def in_row_blocks(
-    block: Callable[[Any, Array], Array], rows: int, labels: int, arrays: Any
+    block: Callable[[Tree, Array], Array], rows: int, labels: int, arrays: Tree
 ) -> Array:
     """`block(pieces, index)` for blocks of rows one after the other, put end to end.
 

@@ -6,7 +6,6 @@ way to another one as far as a paired bootstrap finds the gain to be no chance.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -25,6 +24,8 @@ Decide = Callable[
     Mapping[str, np.ndarray],
 ]
 """(probabilities, thresholds of every rule) -> named decisions, bool `[M, N]`."""
+Report = dict[str, dict[str, float | None]]
+"""Metrics of every rule, see `simplest_rule`."""
 
 
 def cross_fitted_decisions(
@@ -80,7 +81,7 @@ def simplest_rule(
     missed: Int[np.ndarray, " M"] | None = None,
     confidence: float = CONFIDENCE,
     seed: int = 0,
-) -> tuple[str, dict[str, dict[str, Any]]]:
+) -> tuple[str, Report]:
     """Choose among rules, given from the simplest to the richest.
 
     A rule takes the place of the one chosen so far where its metric is higher in 95 of
@@ -122,7 +123,7 @@ def simplest_rule(
     if metric == "mean_f1":
         groups = min(MOST_GROUPS, len(truth))
         group_draws = document_draws(groups, RESAMPLES, seed=seed)
-    report: dict[str, dict[str, Any]] = {}
+    report: Report = {}
     chosen, best = "", np.zeros(RESAMPLES)
     # Every rule on the resamples, against the best of the simpler ones.
     for rule, decided in decisions.items():
@@ -169,6 +170,8 @@ def _macro(
     return np.asarray(_ratio(*sums).mean(1), np.float64)
 
 
-def _ratio(hits: Any, either: Any) -> Any:
+def _ratio(
+    hits: np.ndarray | np.integer, either: np.ndarray | np.integer
+) -> np.ndarray:
     """F1 = 2 tp / (predicted + positives); 0 / 0 is 0."""
-    return 2 * hits / np.maximum(either, 1)
+    return np.asarray(2 * hits / np.maximum(either, 1))

@@ -5,7 +5,7 @@ one threshold for all labels would flood the frequent ones and never reach the r
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -218,7 +218,9 @@ def label_spreading(
 
 
 @partial(jax.jit, static_argnums=4)
-def _spread(start: Array, rows: Array, weights: Array, share: Any, steps: int) -> Array:
+def _spread(
+    start: Array, rows: Array, weights: Array, share: Array, steps: int
+) -> Array:
     count = rows.shape[0]
     alone = (rows == jnp.arange(count)[:, None]) | (rows < 0)
     weights = jnp.where(alone, 0.0, jnp.maximum(weights, 0.0)) / 2

@@ -1,7 +1,6 @@
 """Positions of the nodes of a graph in a picture: a force-directed layout."""
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +48,7 @@ def node_positions(
     angle = place * GOLDEN_ANGLE
     start = radius[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)
 
-    def move(step: Any, positions: Float[Array, "N 2"]) -> Float[Array, "N 2"]:
+    def move(step: ArrayLike, positions: Float[Array, "N 2"]) -> Float[Array, "N 2"]:
         apart = positions[:, None] - positions[None]  # [N, N, 2]
         # At least so much before the root, whose slope at 0 is infinite.
         distance = jnp.sqrt(jnp.maximum(jnp.square(apart).sum(-1), 1e-6))

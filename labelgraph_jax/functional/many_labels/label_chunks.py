@@ -17,7 +17,7 @@ long as N divides by their number, which must itself divide 48.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ from labelgraph_jax.functional.checks import is_known
 from labelgraph_jax.functional.losses.elementwise import LossSum, binary_cross_entropy
 from labelgraph_jax.functional.losses.sliced import slice_loss
 from labelgraph_jax.functional.many_labels.label_layout import (
+    LabelLayout,
     checked_factors,
     label_layout,
 )
@@ -36,6 +37,10 @@ from labelgraph_jax.functional.metrics.counts import DocumentCounts
 
 CHUNK = 4096
 """Labels at a time: at 32 documents half a megabyte of logits, which a cache holds."""
+Spec = tuple[Callable[..., LossSum], tuple[tuple[str, object], ...], LabelLayout]
+"""A loss, its options, and the chunks of labels."""
+Constants = tuple[Array, Array, dict[str, Array], dict[str, Array]]
+"""Positives, example mask, and what a loss reads by label and by document."""
 
 
 class DecisionCounts(NamedTuple):
@@ -62,7 +67,7 @@ def chunked_loss(
     loss: Callable[..., LossSum] = binary_cross_entropy,
     example_mask: Bool[ArrayLike, " B"] | None = None,
     chunk: int = CHUNK,
-    **options: Any,
+    **options: ArrayLike | None,
 ) -> LossSum:
     """Sum a loss over all (document, label) cells, a chunk of the labels at a time.
 
@@ -102,7 +107,7 @@ def chunked_loss(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _loss(
-    spec: Any, documents: Array, labels: Array, bias: Array, constants: Any
+    spec: Spec, documents: Array, labels: Array, bias: Array, constants: Constants
 ) -> LossSum:
     layout = spec[2]
 
@@ -116,7 +121,9 @@ def _loss(
     return jax.lax.fori_loop(0, layout.chunks, add, (zero, zero))
 
 
-def _cells_loss(spec: Any, logits: Array, constants: Any, chunk: Array) -> LossSum:
+def _cells_loss(
+    spec: Spec, logits: Array, constants: Constants, chunk: Array
+) -> LossSum:
     """The loss of the cells of one chunk."""
     loss, options, layout = spec
     positives, example_mask, of_labels, of_documents = constants
@@ -131,13 +138,13 @@ def _cells_loss(spec: Any, logits: Array, constants: Any, chunk: Array) -> LossS
     )
 
 
-def _silenced(documents: Array, constants: Any) -> Array:
+def _silenced(documents: Array, constants: Constants) -> Array:
     """Zeros for padding: its gradient of zero times NaN would be NaN."""
     return jnp.where(constants[1][:, None], documents, 0)
 
 
 def _loss_and_gradient(
-    spec: Any, documents: Array, labels: Array, bias: Array, constants: Any
+    spec: Spec, documents: Array, labels: Array, bias: Array, constants: Constants
 ) -> tuple[LossSum, tuple[Array, ...]]:
     layout = spec[2]
     silenced = _silenced(documents, constants)
@@ -160,22 +167,10 @@ def _loss_and_gradient(
         to_labels = layout.put(to_labels, own + layout.take(to_labels, chunk), chunk)
         own = to_logits.sum(axis=0).astype(to_bias.dtype)
         to_bias = layout.put(to_bias, own + layout.take(to_bias, chunk), chunk)
-        return (
-            loss_sum + loss,
-            weight_sum + weight,
-            to_documents,
-            to_labels,
-            to_bias,
-        )
+        return loss_sum + loss, weight_sum + weight, to_documents, to_labels, to_bias
 
     zero = jnp.zeros((), jnp.float32)
-    start = (
-        zero,
-        zero,
-        jnp.zeros_like(wide),
-        jnp.zeros_like(labels),
-        jnp.zeros_like(bias),
-    )
+    start = (zero, zero, *map(jnp.zeros_like, (wide, labels, bias)))
     loss_sum, weight_sum, to_documents, *others = jax.lax.fori_loop(
         0, layout.chunks, add, start
     )
@@ -184,7 +179,7 @@ def _loss_and_gradient(
 
 
 def _backward(
-    spec: Any, gradient: tuple[Array, ...], cotangents: LossSum
+    spec: Spec, gradient: tuple[Array, ...], cotangents: LossSum
 ) -> tuple[Array | None, ...]:
     scale = cotangents[0]
     return (
@@ -347,12 +342,14 @@ def _decision_counts(
         hits = decided & positive
         new = layout.is_new(chunk)
 
-        def of_labels(total: Any, cells: Array) -> Array:
+        def of_labels(total: ArrayLike, cells: Array) -> Array:
             # A label that comes twice is counted anew: equals replace its counts.
-            return layout.put(total, cells.sum(axis=0, dtype=jnp.int32), chunk)
+            return layout.put(
+                jnp.asarray(total), cells.sum(axis=0, dtype=jnp.int32), chunk
+            )
 
-        def of_documents(total: Any, cells: Array) -> Array:
-            return total + (cells & new).sum(axis=1, dtype=jnp.int32)
+        def of_documents(total: ArrayLike, cells: Array) -> Array:
+            return jnp.asarray(total) + (cells & new).sum(axis=1, dtype=jnp.int32)
 
         counts = DecisionCounts(
             of_labels(totals.true_positives, hits),

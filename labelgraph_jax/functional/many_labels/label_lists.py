@@ -4,7 +4,7 @@ What a memory says of a million labels is a list of a few hundred. Ties: of equa
 the label of the lower index comes first.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -79,8 +79,8 @@ def mix_scores(
 
 
 def mix_top_labels(
-    classifier: LabelScores | tuple[Any, Any],
-    memory: LabelScores | tuple[Any, Any],
+    classifier: LabelScores | tuple[ArrayLike, ArrayLike],
+    memory: LabelScores | tuple[ArrayLike, ArrayLike],
     classifier_at_memory: Float[ArrayLike, "B C"],
     *,
     weight: float,

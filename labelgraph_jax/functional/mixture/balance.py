@@ -1,16 +1,14 @@
 """Balance of several tasks by their gradients: conflicts, and norms that are evened."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from labelgraph_jax.functional.checks import check_axes, check_numbers
 
 
-def gradient_products(gradients: Any) -> Float[Array, "T T"]:
+def gradient_products(gradients: PyTree[ArrayLike]) -> Float[Array, "T T"]:
     """Inner products of the tasks' gradients, in float32.
 
         products[t, u] = sum over parameters of g_t g_u

@@ -5,11 +5,12 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from labelgraph_jax.data.batches.batches import evaluation_batches
 from labelgraph_jax.data.documents import Document
@@ -20,6 +21,7 @@ from labelgraph_jax.functional.attribution import (
     gradient_times_input,
     integrated_gradients,
 )
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.modules.magnet import Magnet
 from labelgraph_jax.predictors.building import padded_length
 from labelgraph_jax.predictors.frozen_encoder import FrozenEncoder
@@ -51,11 +53,11 @@ class TokenInputs:
     trace: Trace
     vectors: jax.Array
     baseline: jax.Array
-    state: dict[str, Any]
+    state: dict[str, Params]
     read: str
     without: str
 
-    def per_window(self, rows: Any) -> np.ndarray:
+    def per_window(self, rows: ArrayLike) -> np.ndarray:
         """Numbers of tokens `[*W, S]` as `[W, S]`, windows without a token left out."""
         rows = np.asarray(rows)
         rows = rows.reshape(-1, rows.shape[-1])
@@ -83,7 +85,7 @@ def read_inputs(model: "Model", document: Document) -> TokenInputs:
     (batch,) = evaluation_batches(tokens, batch_size=1, length_buckets=[bucket])
     batch = {name: batch[name] for name in MODEL_INPUTS if name in batch}
     # Vectors of the tokens, as they are looked up.
-    state: dict[str, Any] = {"params": model.params, "batch": batch}
+    state: dict[str, Params] = {"params": model.params, "batch": batch}
     if model.encoder is None:
         vectors = jax.jit(model.classifier.looked_up)(model.params, batch)[0]
     else:
@@ -119,13 +121,13 @@ def _bucket(length: int, model: "Model") -> int:
     return padded
 
 
-def _published_table(model: "Model") -> Any:
+def _published_table(model: "Model") -> np.ndarray:
     own = model.params.get("text_encoder", {}).get("transformer", {})
     params = own if model.encoder is None else model.encoder.params
     return params["token"]["embedding"]
 
 
-def _windows(array: Any) -> jax.Array:
+def _windows(array: np.ndarray | jax.Array) -> jax.Array:
     """`[1, *W, S]` as `[W, S]`."""
     return jnp.asarray(array).reshape(-1, array.shape[-1])
 
@@ -138,7 +140,11 @@ def _has_word(traced: Trace, mask: np.ndarray) -> np.ndarray:
     return found.reshape(mask.shape) & mask
 
 
-def label_targets(model: "Model", columns: np.ndarray) -> list[Any]:
+LabelTarget = jax.Array | tuple[jax.Array, jax.Array]
+"""The column of a label, or its vector and bias."""
+
+
+def label_targets(model: "Model", columns: np.ndarray) -> list[LabelTarget]:
     """Return the compiled function's argument for each label.
 
     For a product of vectors that is its vector and bias, so that no other label is
@@ -153,9 +159,9 @@ def label_targets(model: "Model", columns: np.ndarray) -> list[Any]:
 def document_logit(
     classifier: Classifier,
     encoder: FrozenEncoder | None,
-    state: dict[str, Any],
+    state: dict[str, Params],
     vectors: jax.Array,
-    target: Any,
+    target: LabelTarget,
 ) -> jax.Array:
     """Return the logit of a label for a document of these token vectors.
 
@@ -197,10 +203,10 @@ def _compile(classifier: Classifier, encoder: FrozenEncoder | None) -> Run:
     encoder_of = (lambda: None) if encoder is None else weakref.ref(encoder)
 
     def run(
-        state: dict[str, Any],
+        state: dict[str, Params],
         vectors: jax.Array,
         baseline: jax.Array,
-        target: Any,
+        target: LabelTarget,
         *,
         method: Method,
         steps: int,

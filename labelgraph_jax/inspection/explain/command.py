@@ -68,7 +68,7 @@ def explain_command(
 
 def _document(
     model: "Model", text: str, file: str, id: str, reading: ReadingConfig | None
-) -> Any:
+) -> Document | str:
     """The one document that is meant, as `explain` takes it."""
     if file:
         layout = model.workdir.layout()

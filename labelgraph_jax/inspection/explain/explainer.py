@@ -34,6 +34,7 @@ from labelgraph_jax.inspection.explain.training_documents import (
 from labelgraph_jax.inspection.explain.words import WordSums, explain_words
 from labelgraph_jax.inspection.titles import title_of_number
 from labelgraph_jax.modules.magnet import Magnet
+from labelgraph_jax.predictors.documents import Texts
 from labelgraph_jax.predictors.network import MODEL_INPUTS
 from labelgraph_jax.runs.restore import require_model
 from labelgraph_jax.training.local_batches import own_batches
@@ -54,7 +55,7 @@ class ExplainError(ValueError):
 
 def explain(
     model: "Model",
-    text: Any,
+    text: Texts | Document,
     labels: Sequence[str] | None = None,
     *,
     top_k: int = 0,
@@ -156,8 +157,8 @@ def _check(
         raise ExplainError(str(error)) from None
 
 
-def _one_document(model: "Model", text: Any) -> Document:
-    documents = model.documents(text)
+def _one_document(model: "Model", text: Texts | Document) -> Document:
+    documents = model.documents(text)  # type: ignore[arg-type]
     if len(documents) != 1:
         raise ExplainError(
             f"one document is explained at a time, got {len(documents)}; "

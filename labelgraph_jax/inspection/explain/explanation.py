@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from labelgraph_jax.inspection.explain.label_explanation import (
     LabelExplanation,
@@ -58,7 +58,7 @@ class Explanation:
     baseline: str = ""
     notes: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the same as plain dicts, lists, strings, numbers: for `json.dumps`."""
         found = dataclasses.asdict(self)
         for own, row in zip(self.labels, found["labels"], strict=True):

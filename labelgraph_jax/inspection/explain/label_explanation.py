@@ -56,7 +56,7 @@ class Check:
             return "gradient x input"
         return f"integrated gradients, {self.steps} steps"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the same as plain values, with what follows from them."""
         return {
             **dataclasses.asdict(self),

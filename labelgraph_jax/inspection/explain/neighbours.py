@@ -1,10 +1,11 @@
 """The labels that a label receives from: rows of attention and of edge weights."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from labelgraph_jax.functional.trees import Params
 from labelgraph_jax.inspection.explain.label_explanation import Neighbour
 from labelgraph_jax.inspection.explain.training_documents import TrainingDocuments
 from labelgraph_jax.inspection.label_side import label_sides
@@ -61,7 +62,7 @@ def received_by(model: "Model", columns: np.ndarray) -> dict[int, Received]:
 
 
 def _received(
-    classifier: Classifier, params: Any, labels: np.ndarray, *, message: bool = True
+    classifier: Classifier, params: Params, labels: np.ndarray, *, message: bool = True
 ) -> dict[int, Received]:
     found: dict[int, Received] = {}
     for side in label_sides(classifier, params):
@@ -83,7 +84,7 @@ def _received(
     return found
 
 
-def _at(values: np.ndarray | None, place: int) -> Any:
+def _at(values: np.ndarray | None, place: int) -> np.ndarray | None:
     return None if values is None else values[place]
 
 

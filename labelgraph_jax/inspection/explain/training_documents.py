@@ -3,10 +3,10 @@
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.files import read_npz, write_npz
 from labelgraph_jax.functional.many_labels.retrieval import nearest_keys
 from labelgraph_jax.functional.text.pooling import masked_mean
+from labelgraph_jax.functional.trees import Batch, Params
 from labelgraph_jax.predictors.documents import fingerprint
 from labelgraph_jax.predictors.memory.memory import unit
 from labelgraph_jax.predictors.workdir import WorkdirError
@@ -71,7 +72,7 @@ def document_vectors(model: "Model", examples: Examples) -> np.ndarray:
     Of a head that reads tokens, the mean of theirs.
     """
 
-    def read(params: Any, batch: Mapping[str, Any], **_: Any) -> jax.Array:
+    def read(params: Params, batch: Batch, **_: object) -> jax.Array:
         vectors = model.classifier.text_vectors(params, batch)
         if vectors.ndim == 3:
             mask = jax.numpy.reshape(batch["token_mask"], vectors.shape[:2])

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.tokenizers.traces import Trace, sum_over_words
+from labelgraph_jax.functional.attribution import Attribution
 from labelgraph_jax.inspection.explain.attribute import (
     METHODS,
+    LabelTarget,
     Method,
     TokenInputs,
     compiled_attribution,
@@ -94,11 +96,11 @@ def explain_words(
 
 
 def _of_label(
-    model: "Model", inputs: TokenInputs, target: Any, method: Method, steps: int
+    model: "Model", inputs: TokenInputs, target: LabelTarget, method: Method, steps: int
 ) -> WordSums:
     attribute = compiled_attribution(model)
 
-    def run(method: Method, steps: int) -> tuple[Any, Check]:
+    def run(method: Method, steps: int) -> tuple[Attribution, Check]:
         found = attribute(
             inputs.state,
             inputs.vectors,

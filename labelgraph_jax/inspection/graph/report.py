@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -78,7 +77,7 @@ class GraphReport:
     """
 
     name: str
-    about: Mapping[str, Any]
+    about: Mapping[str, object]
     labels: int
     documents: int | None
     edges: int
@@ -94,7 +93,7 @@ class GraphReport:
     learned: LearnedGraph | None = None
     titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The same as plain dicts, lists, strings and numbers, for `json.dumps`."""
         return dataclasses.asdict(self)
 
@@ -103,7 +102,7 @@ def describe(
     name: str,
     labels: Sequence[str],
     adjacency: np.ndarray,
-    about: Mapping[str, Any],
+    about: Mapping[str, object],
     *,
     strongest: int,
     counts: np.ndarray | None = None,

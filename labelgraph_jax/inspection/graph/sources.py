@@ -243,9 +243,9 @@ def _learned_weights(
     return adjacency, learned
 
 
-def _about(config: Config, corpus: Corpus) -> dict[str, Any]:
+def _about(config: Config, corpus: Corpus) -> dict[str, object]:
     graph = config.graph
-    about: dict[str, Any] = {"initialisation": graph.initialisation}
+    about: dict[str, object] = {"initialisation": graph.initialisation}
     if graph.initialisation == "thresholded":
         about |= {"tau": graph.tau, "p": graph.p}
     if graph.initialisation == "similarity":

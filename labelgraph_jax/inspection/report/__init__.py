@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from labelgraph_jax.config import ReadingConfig
 from labelgraph_jax.data.files import replacing, write_text
@@ -43,7 +42,7 @@ class WrittenReport:
     report: Report
     seconds: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return paths, metrics with intervals, and left-out sections with reasons."""
         overall = self.report.overall
         return {

@@ -153,12 +153,12 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) and value else json.dumps(value)
 
 
-def read_history(place: Workdir) -> tuple[Mapping[str, Any], ...] | str:
+def read_history(place: Workdir) -> tuple[Mapping[str, object], ...] | str:
     """The lines of metrics.jsonl, or why there are none."""
     if place.is_ensemble:
         return "An ensemble is not trained; its members' directories have their curves."
     path = place.path / "metrics.jsonl"
-    lines: list[Mapping[str, Any]] = []
+    lines: list[Mapping[str, object]] = []
     try:
         with path.open(encoding="utf-8") as file:
             for text in file:
@@ -172,7 +172,7 @@ def read_history(place: Workdir) -> tuple[Mapping[str, Any], ...] | str:
     return tuple(lines)
 
 
-def _line(text: str) -> Mapping[str, Any] | None:
+def _line(text: str) -> Mapping[str, object] | None:
     try:
         values = parse_json(text)
     except ValueError:
@@ -180,7 +180,7 @@ def _line(text: str) -> Mapping[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def _has_curves(history: Sequence[Mapping[str, Any]]) -> bool:
+def _has_curves(history: Sequence[Mapping[str, object]]) -> bool:
     return any(
         isinstance(line.get(name), int | float) and line.get("step") is not None
         for line in history

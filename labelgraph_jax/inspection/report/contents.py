@@ -376,7 +376,7 @@ class Report:
         return found
 
 
-def plain(value: object) -> Any:
+def plain(value: object) -> object:
     """Dataclasses and arrays as JSON values: six digits, None where not finite."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {

@@ -290,7 +290,7 @@ def _seconds(seconds: float) -> str:
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def unmeasured(results: Mapping[str, Any]) -> str:
+def unmeasured(results: Mapping[str, object]) -> str:
     """Say why there are no metrics."""
     if "stream" in results:
         return "What was learned from a stream is measured with --data, or by evaluate."

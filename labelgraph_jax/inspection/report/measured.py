@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -260,6 +259,6 @@ def _most(
     )
 
 
-def _among(cells: Any, labels: np.ndarray) -> np.ndarray:
+def _among(cells: np.ndarray, labels: np.ndarray) -> np.ndarray:
     part = sparse.csr_array(cells)[labels][:, labels].toarray()
     return np.asarray(part).round().astype(np.int64)

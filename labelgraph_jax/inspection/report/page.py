@@ -4,7 +4,6 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
@@ -68,10 +67,10 @@ def embedded(value: object) -> str:
     return text
 
 
-def _data(report: Report) -> dict[str, Any]:
+def _data(report: Report) -> dict[str, object]:
     """Return the data that the page's script reads."""
     scored, graph = report.scored, report.graph
-    found: dict[str, Any] = {"labels": None, "confusion": None, "graph": None}
+    found: dict[str, object] = {"labels": None, "confusion": None, "graph": None}
     if isinstance(scored, Scored):
         found["labels"] = plain(scored.labels)
         if isinstance(scored.confusion, Confusion):
@@ -99,7 +98,7 @@ def _data(report: Report) -> dict[str, Any]:
     return found
 
 
-def _packed(view: View) -> dict[str, Any]:
+def _packed(view: View) -> dict[str, object]:
     """A view with its weights in 16 bits: the signed root of the share of the largest.
 
     Of weights w the script gets q = 32767 sign(w) sqrt(|w| / most): small ones keep

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -83,7 +82,7 @@ def in_words(memory: Memory) -> str:
     return said
 
 
-def memory_results(memory: Memory) -> dict[str, Any]:
+def memory_results(memory: Memory) -> dict[str, object]:
     """Return the results of a memory as JSON values."""
     return {
         "kind": memory.config.kind,

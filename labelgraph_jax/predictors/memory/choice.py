@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -96,7 +96,7 @@ class _Candidates(NamedTuple):
     near_texts: Neighbours
 
 
-def choose(memory: Memory, validation: Validation) -> tuple[Choice, dict[str, Any]]:
+def choose(memory: Memory, validation: Validation) -> tuple[Choice, dict[str, float]]:
     """The temperatures, share and weight with the highest nDCG@5 on validation.
 
     What the settings fix stays. Of equally good ones the smallest weight is taken, so

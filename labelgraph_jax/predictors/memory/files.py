@@ -15,7 +15,6 @@ import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -142,7 +141,7 @@ def load_memory(place: Workdir, reader: Reader, labels: LabelSpace) -> Memory:
     return Memory(config, reader, keys, choice, rule, added, about)
 
 
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(values: Mapping[str, float]) -> dict[str, float]:
     """The same, all of them finite numbers."""
     found = {name: float(value) for name, value in values.items()}
     if wrong := [name for name, value in found.items() if not math.isfinite(value)]:

@@ -1,6 +1,6 @@
 """Vectors that a memory compares: of documents, and of the texts of labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,11 +8,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from labelgraph_jax.config import Config, ConfigError, MemoryConfig
 from labelgraph_jax.data.batches.batches import Examples
 from labelgraph_jax.data.documents import Document, LabelSpace
 from labelgraph_jax.data.tokenizers.words import Tokenizer
+from labelgraph_jax.functional.trees import Batch, Params
 from labelgraph_jax.predictors.documents import (
     AnyTokenizer,
     encode_documents,
@@ -137,13 +139,15 @@ class OwnReader(Pickled):
 
     @cached_property
     def _run(self) -> ProbabilityFn:
-        def side(params: Any, batch: Mapping[str, Any], **_: Any) -> jax.Array:
+        def side(params: Params, batch: Batch, **_: object) -> jax.Array:
             return self.classifier.document_side(params, batch)
 
         return compile_probabilities(side, link=lambda vectors: vectors)
 
 
-def label_vectors(reader: Reader, labels: LabelSpace, names: Sequence[str]) -> Any:
+def label_vectors(
+    reader: Reader, labels: LabelSpace, names: Sequence[str]
+) -> Float[np.ndarray, "N D"]:
     """A vector per label from its texts, float32 `[L, D]`, each of length 1.
 
     The mean of two where the taxonomy knows what lies above the label: of its name and

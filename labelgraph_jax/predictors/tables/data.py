@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -355,7 +354,7 @@ def table_fingerprint(table: Table) -> str:
     return digest.hexdigest()
 
 
-def _field(value: Any) -> str:
+def _field(value: object) -> str:
     if isinstance(value, tuple):
         return "\x1d".join(map(str, value))
     return "\x00" if value is None else str(value)

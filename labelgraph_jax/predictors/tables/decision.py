@@ -8,7 +8,6 @@ on validation rows as labels of texts are. Before that its logits are calibrated
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -56,7 +55,7 @@ class TaskRule:
         """True where every column is decided at 0.5."""
         return bool((self.decision.thresholds == HALF).all())
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         """The rule and its origin as JSON values; one number where one decides."""
         thresholds = self.decision.thresholds
         return {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from labelgraph_jax.config.settings import short
 from labelgraph_jax.data.documents import DataError
@@ -54,9 +54,9 @@ def as_table(rows: Rows) -> Table:
         return table_of("rows", frame_columns(rows))
     if hasattr(rows, "to_pylist") and hasattr(rows, "schema"):  # a table of Arrow
         arrow: Any = rows
-        named = _distinct(enumerate(arrow.schema.names))
+        places = _distinct(enumerate(arrow.schema.names))
         lists = [plain_times(column).to_pylist() for column in arrow.columns]
-        return table_of("rows", {name: lists[place] for place, name in named.items()})
+        return table_of("rows", {name: lists[place] for place, name in places.items()})
     # Else a mapping for every row.
     known = isinstance(rows, Iterable) and not isinstance(rows, bytes)
     if not known or getattr(rows, "ndim", 1) != 1:
@@ -77,7 +77,10 @@ def as_table(rows: Rows) -> Table:
     return table_of("rows", columns)
 
 
-def _distinct(columns: Iterable[tuple[Any, Any]]) -> dict[Any, str]:
+Place = TypeVar("Place")
+
+
+def _distinct(columns: Iterable[tuple[Place, object]]) -> dict[Place, str]:
     """The names of columns that were given under whatever stands for a name.
 
     Args:
@@ -86,7 +89,7 @@ def _distinct(columns: Iterable[tuple[Any, Any]]) -> dict[Any, str]:
     Raises:
         DataError: two have one name, as 0 and "0".
     """
-    given: dict[str, Any] = {}
+    given: dict[str, Place] = {}
     for place, name in columns:
         if str(name) in given:
             raise DataError(
@@ -96,7 +99,7 @@ def _distinct(columns: Iterable[tuple[Any, Any]]) -> dict[Any, str]:
     return {place: name for name, place in given.items()}
 
 
-def frame_columns(frame: Any) -> dict[str, list[Any]]:
+def frame_columns(frame: "DataFrame") -> dict[str, list[object]]:
     """The columns of a pandas frame as plain Python, absent values None.
 
     Raises:

@@ -1,8 +1,9 @@
 """Metrics of a run over a table: per task, and the one number that selects."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def conditional_probability(joint: np.ndarray, parent: np.ndarray) -> np.ndarray
 
 def conditional_metrics(
     outputs: np.ndarray, examples: TableExamples, targets: Sequence[Target]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, object]]:
     """Metrics of conditional tasks over the rows whose parent is positive.
 
     Args:
@@ -87,7 +88,7 @@ def conditional_metrics(
         conditional probability, decided at 0.5, and the `skill` against its share in
         training.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, object]] = {}
     slices = task_slices(table_tasks(targets))
     place = {t.name: s.start for t, s in zip(targets, slices, strict=True)}
     for target in (target for target in targets if target.given):
@@ -232,7 +233,15 @@ def summarise(
     return {"skill": mean_skill(skill, weights), "tasks": tasks}
 
 
-def unseen_lines(unseen: Mapping[str, Any], rows: int) -> Iterator[str]:
+class Unseen(TypedDict):
+    """Values of a column that training has not seen: in how many rows, and which."""
+
+    rows: int
+    values: int
+    most_frequent: dict[str, int]
+
+
+def unseen_lines(unseen: Mapping[str, Unseen], rows: int) -> Iterator[str]:
     """A sentence for each column that holds values without an id of their own."""
     for name, found in unseen.items():
         yield (
@@ -241,7 +250,7 @@ def unseen_lines(unseen: Mapping[str, Any], rows: int) -> Iterator[str]:
         )
 
 
-def count_unseen(unseen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def count_unseen(unseen: Mapping[str, Counter[str]]) -> dict[str, Unseen]:
     """Return the number of fields and distinct values, and the most frequent ones."""
     return {
         name: {

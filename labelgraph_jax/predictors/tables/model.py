@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, overload
 
 import jax
 import numpy as np
@@ -18,7 +18,11 @@ from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE, task_slices
 from labelgraph_jax.functional.mixture.experts import GateStatistics
 from labelgraph_jax.predictors.display import Facts, Shown, table_facts
 from labelgraph_jax.predictors.documents import batch_rows
-from labelgraph_jax.predictors.frames import rows_frame, task_probabilities_frame
+from labelgraph_jax.predictors.frames import (
+    RowPrediction,
+    rows_frame,
+    task_probabilities_frame,
+)
 from labelgraph_jax.predictors.tables.data import (
     EncodedRows,
     encode_rows,
@@ -40,12 +44,17 @@ from labelgraph_jax.predictors.tables.metrics import (
 from labelgraph_jax.predictors.tables.network import TableClassifier
 from labelgraph_jax.predictors.workdir import Workdir
 from labelgraph_jax.training.evaluate import (
+    Compiled,
     ProbabilityFn,
     compile_probabilities,
     predict_probabilities,
     predict_rows,
 )
-from labelgraph_jax.training.gates import collect_gate_statistics, compile_gate_sums
+from labelgraph_jax.training.gates import (
+    GateFn,
+    collect_gate_statistics,
+    compile_gate_sums,
+)
 from labelgraph_jax.training.local_batches import own_batches
 from labelgraph_jax.training.objectives import Batch
 
@@ -165,7 +174,7 @@ class TableModel(Shown):
         all_scores: bool = ...,
         as_frame: Literal[False] = ...,
         batch_size: int | None = ...,
-    ) -> list[dict[str, dict[str, Any]]]: ...
+    ) -> list[RowPrediction]: ...
 
     @overload
     def predict(
@@ -184,7 +193,7 @@ class TableModel(Shown):
         all_scores: bool = False,
         as_frame: bool = False,
         batch_size: int | None = None,
-    ) -> "list[dict[str, dict[str, Any]]] | DataFrame":
+    ) -> "list[RowPrediction] | DataFrame":
         """Per row and task a JSON object.
 
         `value`: the predicted value of the column (of several labels a list);
@@ -206,14 +215,14 @@ class TableModel(Shown):
         all_scores: bool = False,
         *,
         batch_size: int | None = None,
-    ) -> list[dict[str, dict[str, Any]]]:
+    ) -> list[RowPrediction]:
         """Like `predict`, for rows that are already encoded."""
         outputs = self.outputs(encoded.examples, batch_size=batch_size)
         return self.predicted(outputs, all_scores)
 
     def predicted(
         self, outputs: np.ndarray, all_scores: bool = False
-    ) -> list[dict[str, dict[str, Any]]]:
+    ) -> list[RowPrediction]:
         """Like `predict`, for the result of `outputs`."""
         scores = self._probabilities(outputs)
         decided = decide(outputs, self.targets, self.rules)
@@ -301,7 +310,7 @@ class TableModel(Shown):
         examples = self.encode(rows, labelled=False, strict=False).examples
         batches = own_batches(examples, batch_size=batch_rows(self.config, None))
 
-        def weights(batch: Batch) -> Any:
+        def weights(batch: Batch) -> jax.Array:
             inputs = {name: batch[name] for name in ("categories", "numbers")}
             return self._gate_weights(self.params, inputs)
 
@@ -319,11 +328,11 @@ class TableModel(Shown):
         return collect_gate_statistics(self._gate_sums, self.params, batches)
 
     @cached_property
-    def _gate_sums(self) -> Any:
+    def _gate_sums(self) -> Compiled:
         return compile_gate_sums(self.classifier.gate_weights)
 
     @cached_property
-    def _gate_weights(self) -> Any:
+    def _gate_weights(self) -> GateFn:
         return jax.jit(self.classifier.gate_weights)
 
     @cached_property
@@ -340,7 +349,7 @@ def prediction(
     *,
     decided: np.ndarray,
     parent: np.ndarray | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return one task's prediction for one row as JSON, see `TableModel.predict`.
 
     Args:
@@ -350,7 +359,7 @@ def prediction(
         decided: which of its columns are decided for, of a binary or multi_label task.
         parent: of a conditional task the probability of what it is conditional on.
     """
-    found: dict[str, Any]
+    found: dict[str, object]
     if target.kind == "squared":
         return {"value": _rounded(scores)}
     if target.kind == "binary":
@@ -381,5 +390,5 @@ def json_value(name: str) -> str | int | float:
     return int(number) if number.is_integer() else number
 
 
-def _rounded(value: Any) -> float:
+def _rounded(value: SupportsFloat) -> float:
     return float(f"{float(value):.6g}")

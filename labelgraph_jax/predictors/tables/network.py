@@ -1,9 +1,8 @@
 """The model and the objective of a run over a table, from its settings."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from labelgraph_jax.config.tasks import GATED
 from labelgraph_jax.data.tables.schema import TableSchema
 from labelgraph_jax.data.tables.targets import Target
 from labelgraph_jax.functional.losses.tasks import LOG_VARIANCE, Task
+from labelgraph_jax.functional.trees import Batch, Params
 from labelgraph_jax.modules.mixture import (
     GATES,
     MultiTaskNetwork,
@@ -53,7 +53,7 @@ class TableClassifier:
         """The tasks, as losses and metrics read them."""
         return self.module.network.tasks
 
-    def init(self, key: jax.Array) -> Any:
+    def init(self, key: jax.Array) -> Params:
         """First parameters; outputs start at the shares that training has."""
         categories = jnp.zeros((1, self.widths[0]), jnp.int32)
         numbers = jnp.zeros((1, self.widths[1]), jnp.float32)
@@ -74,8 +74,8 @@ class TableClassifier:
 
     def apply(
         self,
-        params: Any,
-        batch: Mapping[str, Any],
+        params: Params,
+        batch: Batch,
         *,
         key: jax.Array | None = None,
         train: bool = False,
@@ -106,7 +106,7 @@ class TableClassifier:
         """True if experts are mixed by gates."""
         return self.module.network.kind in GATED
 
-    def gate_weights(self, params: Any, batch: Mapping[str, Any]) -> jax.Array:
+    def gate_weights(self, params: Params, batch: Batch) -> jax.Array:
         """The gates' weights `[B, T, E]` for a batch, of a model that `has_gates`."""
         _, left = self.module.apply(
             {"params": params},

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -15,11 +15,16 @@ from labelgraph_jax.predictors.tables.decision import Rules, calibrated, choose_
 from labelgraph_jax.predictors.tables.metrics import summarise
 from labelgraph_jax.predictors.tables.network import PRIOR_FLOOR, constant_outputs
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
 # What the boosting takes as categories; larger columns it reads as ordered numbers,
 # the most frequent category first.
 _MOST_CATEGORIES = 254
 # Of lists and words the boosting reads the most frequent ones alone.
 _MOST_ITEMS = 66
+
+Inputs: TypeAlias = np.ndarray | sparse.csr_matrix
 
 
 def table_baselines(
@@ -83,7 +88,7 @@ def table_baselines(
 
 def _bag_shares(
     examples: TableExamples, start: int, bags: Sequence[tuple[int, int]]
-) -> list[Any]:
+) -> list[sparse.csr_matrix]:
     """Share that an id has of a row, for columns of several ids, sparse."""
     found = []
     for size, length in bags:
@@ -102,12 +107,12 @@ def _columns(targets: Sequence[Target]) -> list[tuple[Target, int]]:
 
 
 def _outputs(
-    model: Any,
+    model: "_Linear | _Boosting",
     target: Target,
     start: int,
     train: TableExamples,
-    train_inputs: Any,
-    inputs_of: Sequence[Any],
+    train_inputs: Inputs,
+    inputs_of: Sequence[Inputs],
 ) -> list[np.ndarray]:
     """Logits, or standardised values, of one task for the rows of every part."""
     columns = slice(start, start + target.width)
@@ -139,6 +144,15 @@ def _outputs(
     return found
 
 
+class Fit(Protocol):
+    """A model of scikit-learn that takes a weight for each row."""
+
+    def fit(
+        self, inputs: Inputs, targets: np.ndarray, weights: np.ndarray | None = None, /
+    ) -> "BaseEstimator":
+        """Fit, and return the model that predicts."""
+
+
 class _Linear:
     """Logistic and ridge regression over one-hot categories."""
 
@@ -148,7 +162,7 @@ class _Linear:
         self._ends = np.cumsum([0, *cardinalities])
         self._bags = bags
 
-    def inputs(self, examples: TableExamples) -> Any:
+    def inputs(self, examples: TableExamples) -> sparse.csr_matrix:
         count, width = len(examples), len(self._ends) - 1
         columns = (examples.categories[:, :width] + self._ends[:-1]).ravel()
         rows = np.repeat(np.arange(count), width)
@@ -158,12 +172,12 @@ class _Linear:
         numbers = sparse.csr_matrix(examples.numbers)
         return sparse.hstack([hot, *shares, numbers], format="csr")
 
-    def classifier(self) -> Any:
+    def classifier(self) -> Fit:
         from sklearn.linear_model import LogisticRegression
 
         return _Quiet(LogisticRegression(max_iter=200))
 
-    def regression(self) -> Any:
+    def regression(self) -> Fit:
         from sklearn.linear_model import Ridge
 
         return Ridge()
@@ -191,12 +205,12 @@ class _Boosting:
             parts.append(shares[:, :_MOST_ITEMS].toarray())
         return np.concatenate(parts, axis=1)
 
-    def classifier(self) -> Any:
+    def classifier(self) -> Fit:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         return HistGradientBoostingClassifier(**self._options)
 
-    def regression(self) -> Any:
+    def regression(self) -> Fit:
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         return HistGradientBoostingRegressor(**self._options)
@@ -205,10 +219,12 @@ class _Boosting:
 class _Quiet:
     """A model whose warning that it stopped before it converged stays unsaid."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Fit) -> None:
         self._model = model
 
-    def fit(self, inputs: Any, targets: Any, weights: Any = None) -> Any:
+    def fit(
+        self, inputs: Inputs, targets: np.ndarray, weights: np.ndarray | None = None
+    ) -> "BaseEstimator":
         from sklearn.exceptions import ConvergenceWarning
 
         with warnings.catch_warnings():

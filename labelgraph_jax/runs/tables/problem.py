@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -248,7 +248,7 @@ class TableProblem:
 
     def compared(
         self, place: Workdir, other: Workdir, records: TableSplits
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Return nothing, as there is no supervised run beside it."""
         return {}  # there is no other
 
@@ -286,6 +286,6 @@ class TableProblem:
         )
 
 
-def _task_key(target: dict[str, Any]) -> str:
+def _task_key(target: Mapping[str, object]) -> str:
     """A task as two runs have it in common: its name, kind and values."""
     return json.dumps([target.get(name) for name in ("name", "kind", "values")])
