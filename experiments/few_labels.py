@@ -25,7 +25,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.measure import markdown_table
 from experiments.few_labels_corpora import Vectors, vectors_of
 from experiments.pod import ALONE, Pod
 from experiments.store import Part, Store
@@ -33,12 +32,13 @@ from experiments.study import (
     Options,
     commit,
     keep_compilations,
+    markdown_table,
     progress,
     require_at_least_one,
     run_command,
+    student_interval,
     write_record,
 )
-from experiments.tables.statistics import student_interval
 from labelgraph_jax.config import ConfigError
 from labelgraph_jax.functional.many_labels.retrieval import Neighbours
 from labelgraph_jax.functional.metrics.bootstrap import (

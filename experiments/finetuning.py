@@ -29,7 +29,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from experiments.benchmarks.measure import markdown_table
 from experiments.collect import hardware
 from experiments.graph_worth import Arguments as Documents
 from experiments.graph_worth import source
@@ -39,6 +38,7 @@ from experiments.study import (
     Options,
     commit,
     keep_compilations,
+    markdown_table,
     progress,
     require_at_least_one,
     run_command,

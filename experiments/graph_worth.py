@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.measure import markdown_table
 from experiments.document_rows import ROWS, Texts, decided_rows, words_read
 from experiments.pod import ALONE, Pod, whole
 from experiments.store import Part, Store
@@ -32,12 +31,13 @@ from experiments.study import (
     Options,
     commit,
     keep_compilations,
+    markdown_table,
     progress,
     require_at_least_one,
     run_command,
+    student_interval,
     write_record,
 )
-from experiments.tables.statistics import student_interval
 from labelgraph_jax.config import ConfigError, DataConfig
 from labelgraph_jax.data.documents import LabelSpace
 from labelgraph_jax.functional.metrics.bootstrap import (

@@ -39,12 +39,12 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.special import logit
 
-from experiments.benchmarks.measure import markdown_table
 from experiments.pod import ALONE, Pod
 from experiments.store import Part, Store
 from experiments.study import (
     Options,
     commit,
+    markdown_table,
     progress,
     require_at_least_one,
     run_command,

@@ -45,8 +45,7 @@ import tyro
 from scipy.sparse import csr_array
 
 import labelgraph_jax as lg
-from experiments.study import commit, progress, run_command
-from experiments.tables.statistics import student_interval
+from experiments.study import commit, progress, run_command, student_interval
 from labelgraph_jax.config import DataConfig
 from labelgraph_jax.config.presets import preset
 from labelgraph_jax.data.documents import Corpus, DataError, LabelSpace

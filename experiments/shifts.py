@@ -33,13 +33,13 @@ import jax
 import numpy as np
 from scipy.stats import t as student
 
-from experiments.benchmarks.measure import markdown_table
 from experiments.pod import ALONE, Pod, end
 from experiments.store import Part, Store
 from experiments.study import (
     Options,
     commit,
     keep_compilations,
+    markdown_table,
     progress,
     run_command,
     write_record,

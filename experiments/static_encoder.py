@@ -29,13 +29,13 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
-from experiments.benchmarks.measure import markdown_table
 from experiments.pod import ALONE, Pod, end
 from experiments.store import Part, Store
 from experiments.study import (
     Options,
     commit,
     keep_compilations,
+    markdown_table,
     progress,
     require_at_least_one,
     run_command,

@@ -40,13 +40,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.measure import markdown_table
 from experiments.pod import ALONE, Pod
 from experiments.store import Part, Store
 from experiments.streams_corpora import CORPORA, DIMENSIONS, Stream, stream_of
 from experiments.study import (
     Options,
     commit,
+    markdown_table,
     progress,
     require_at_least_one,
     run_command,

@@ -1,7 +1,8 @@
-"""What the experiments have in common: a command line, its lines, where it was run."""
+"""What the experiments share: a command line, records, tables, Student's interval."""
 
 import dataclasses
 import json
+import math
 import shlex
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import tyro
 
 from experiments.pod import Pod, joined
@@ -141,3 +143,21 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return ran.stdout.strip()
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first row is its header."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def student_interval(pairs: np.ndarray) -> list[float] | None:
+    """Interval mean +- t_{S-1, 0.975} sd / sqrt(S); None for fewer than two values."""
+    from scipy import stats
+
+    if len(pairs) < 2:
+        return None
+    half = (
+        stats.t.ppf(0.975, len(pairs) - 1) * pairs.std(ddof=1) / math.sqrt(len(pairs))
+    )
+    return [float(pairs.mean() - half), float(pairs.mean() + half)]

@@ -34,6 +34,7 @@ from experiments.benchmarks.measure import (
     run_limited,
     versions,
 )
+from experiments.study import markdown_table
 from labelgraph_jax.config.wording import counted
 
 QUICK_LIMIT = 180.0
@@ -515,7 +516,7 @@ def report(result: Mapping[str, Any]) -> str:
     ]
     header = ["benchmark", "target", "found", "", "took, s", "load before, after"]
     lines += [
-        measure.markdown_table(header, rows),
+        markdown_table(header, rows),
         "Load is the average of one minute: what a benchmark does itself counts "
         "toward “after” and toward “before” of the next one. Spreads stand in the "
         "sections.",

@@ -41,6 +41,7 @@ from experiments.benchmarks.finetuning import (
     sizes_of,
 )
 from experiments.benchmarks.measure import Spread
+from experiments.study import markdown_table
 from labelgraph_jax.training.checkpoint import CheckpointStore
 
 TARGET = 0.05
@@ -224,7 +225,7 @@ def report(result: dict[str, Any]) -> str:
             f"half; steps beside a save: {beside}; {result['device']}; jax "
             f"{result['versions']['jax']}; {measure.machine_line(result['machine'])}.",
             "",
-            measure.markdown_table(header, rows),
+            markdown_table(header, rows),
             "The last column is (blocked + lost) / 60 s: the cost at one save a "
             "minute. What is lost is the time of the steps beside the writing less the "
             "same number of undisturbed steps of the turns around; below zero is "

@@ -39,6 +39,7 @@ import numpy as np
 
 from experiments.benchmarks import measure
 from experiments.benchmarks.measure import Spread
+from experiments.study import markdown_table
 
 TARGET = 15.0
 CLOCKS_AGREE = 1.0
@@ -240,7 +241,7 @@ def report(result: dict[str, Any]) -> str:
             f"{result['repeats']} starts a row, in turns; "
             f"{measure.machine_line(result['machine'])}.",
             "",
-            measure.markdown_table(header, rows),
+            markdown_table(header, rows),
             "first: an empty cache folder. second: the same command again. second, "
             "encoded anew: compiled programs are there, encoded documents are not. "
             "without: LABELGRAPH_COMPILATION_CACHE=0, encoded documents are there.",

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.benchmarks import measure
+from experiments.study import markdown_table
 from labelgraph_jax.config import ThresholdConfig
 from labelgraph_jax.predictors.choosing import choose_decision
 from labelgraph_jax.predictors.predictions import Predictions
@@ -156,7 +157,7 @@ def report(result: dict[str, Any]) -> str:
         for row in result["rows"]
     ]
     head = ["seed", "scores", "labels", "covered", "documents", "positives"]
-    table = measure.markdown_table([*head, *names, "loss"], rows)
+    table = markdown_table([*head, *names, "loss"], rows)
     mean, worst = result["mean"]["loss"], result["worst"]["loss"]
     return (
         f"{table}\n\n`auto` loses {mean:.2f} points on average (target {MEAN_LOSS:g}), "

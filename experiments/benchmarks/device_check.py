@@ -39,6 +39,7 @@ import numpy as np
 
 from experiments.benchmarks import measure
 from experiments.benchmarks.measure import ROOT, run_limited
+from experiments.study import markdown_table
 
 SECONDS = 480.0
 LEAST_SECONDS = 5.0
@@ -259,9 +260,7 @@ def label_attention(room: Room) -> str:
             continue
         fastest = 1000 * min(point["seconds"])
         rows.append([method, f"{count:,}", f"{fastest:.2f}", f"{point['loss']:.6g}"])
-    room.lines += [
-        measure.markdown_table(["method", "labels", "ms, fastest", "loss"], rows)
-    ]
+    room.lines += [markdown_table(["method", "labels", "ms, fastest", "loss"], rows)]
     losses = [p["loss"] for p in points if p["labels"] == labels[0] and "loss" in p]
     if len(losses) == 2:
         same = bool(np.isclose(losses[0], losses[1], rtol=1e-2))
@@ -451,7 +450,7 @@ def report(result: Mapping[str, Any]) -> str:
         seconds = f"{part['seconds']:.0f} of {part['allowed']:.0f}"
         rows += [[part["name"], *each, seconds] for each in cells]
     header = ["part", "target", "found", "", "s"]
-    lines += [measure.markdown_table(header, rows)]
+    lines += [markdown_table(header, rows)]
     for part in result["parts"]:
         lines += [f"## {part['name']}", "", part["what"], "", part["markdown"], ""]
         if "reason" in part:

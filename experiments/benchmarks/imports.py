@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks import measure
+from experiments.study import markdown_table
 
 TARGETS = {"import labelgraph_jax": 1.5, "labelgraph --help": 1.0}
 
@@ -85,9 +86,7 @@ def report(result: dict[str, Any]) -> str:
             verdict = f"{target} s: {'met' if row['median'] < target else 'missed'}"
         span = f"{row['lowest']:.2f} to {row['highest']:.2f}"
         rows.append([f"`{name}`", f"{row['median']:.2f}", span, verdict])
-    table = measure.markdown_table(
-        ["fresh process", "s, median", "range", "target"], rows
-    )
+    table = markdown_table(["fresh process", "s, median", "range", "target"], rows)
     machine = measure.machine_line(result["machine"])
     return f"{result['repeats']} runs each; {machine}.\n\n{table}"
 

@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmarks import measure
+from experiments.study import markdown_table
 
 ROOT = Path(__file__).parents[2]
 FORMS = ("chunks", "whole")
@@ -185,7 +186,7 @@ def report(result: Mapping[str, Any]) -> str:
         f"{sizes['chunk']:,} labels, float32; best of {sizes['repeats']}, every point "
         "in a process of its own.",
         "",
-        measure.markdown_table(
+        markdown_table(
             [
                 "labels",
                 "form",

@@ -243,12 +243,6 @@ def machine_line(facts: Mapping[str, Any]) -> str:
     )
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; the first row is its header."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
 def save(out: str, name: str, result: Mapping[str, Any], markdown: str) -> None:
     """Write `NAME.json` and `NAME.md` into the folder `out`; nothing if it is empty."""
     if not out:

@@ -44,6 +44,7 @@ from experiments.benchmarks.finetuning import (
     analytic_flops,
     make_batch,
 )
+from experiments.study import markdown_table
 from labelgraph_jax.data.batches.batches import Examples, train_batches
 
 TARGET = 0.4
@@ -261,8 +262,8 @@ def report(result: dict[str, Any]) -> str:
     lines += [
         "Measured peak, TFLOP/s, of square products by their size:",
         "",
-        measure.markdown_table(["dtype", *product_sizes, "peak"], products),
-        measure.markdown_table(header, rows),
+        markdown_table(["dtype", *product_sizes, "peak"], products),
+        markdown_table(header, rows),
         *(f"{name} was not run: {why}." for name, why in result["not_run"].items()),
         "MFU is the first count of operations, a median step and the measured peak in "
         f"{result['dtype']}. “Input” is the loop's waiting for its next batch and the "

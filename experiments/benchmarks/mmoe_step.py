@@ -28,6 +28,7 @@ import optax
 
 from experiments.benchmarks import measure, race
 from experiments.benchmarks.measure import Peer, PeerUnavailableError
+from experiments.study import markdown_table
 from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.modules.mixture import MultiTaskNetwork
 from labelgraph_jax.predictors.network import count_parameters
@@ -185,7 +186,7 @@ def report(result: dict[str, Any]) -> str:
         f"{result['steps']} steps; jax {result['versions']['jax']}; "
         f"{measure.machine_line(result['machine'])}.",
         "",
-        measure.markdown_table(head, rows),
+        markdown_table(head, rows),
         "Ratios are of neighbouring turns, with their middle half. “plain”: without "
         "batch normalisation and gate biases, from our parameters, with our losses.",
     ]

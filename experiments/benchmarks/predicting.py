@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks import measure
+from experiments.study import markdown_table
 from labelgraph_jax.data.corpora import load_corpus
 
 TARGET = 6_000
@@ -131,7 +132,7 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
 def report(result: dict[str, Any]) -> str:
     """The result in Markdown."""
     names = {"ours": "`labelgraph predict`, default model", **PEERS}
-    table = measure.markdown_table(
+    table = markdown_table(
         ["whole process", "documents per processor second", "seconds", "MB at most"],
         [
             [

@@ -24,6 +24,7 @@ import numpy as np
 
 from experiments.benchmarks import measure
 from experiments.benchmarks.measure import Spread, Timing
+from experiments.study import markdown_table
 from labelgraph_jax.config import Config, TextConfig
 from labelgraph_jax.data.batches.batches import (
     Batches,
@@ -195,7 +196,7 @@ def report(result: dict[str, Any]) -> str:
         f"A train step, all rows of a table against those that it reads; "
         f"{result['ids']:,} ids; medians of {result['turns']} turns, middle half; jax "
         f"{jax.__version__}; {measure.machine_line(result['machine'])}.\n\n"
-        f"{measure.markdown_table(header, rows)}"
+        f"{markdown_table(header, rows)}"
     )
 
 

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.benchmarks import measure
 from experiments.benchmarks.finetuning import (
     SHAPES,
     Sizes,
     analytic_flops,
     matrix_parameters,
 )
+from experiments.study import markdown_table
 
 CHIPS = (8, 64, 256)
 ROWS = (32, 128)
@@ -199,7 +199,7 @@ def markdown(found: Sequence[Mapping[str, Any]]) -> str:
             "",
             "Arithmetic from published figures; nothing of it was measured.",
             "",
-            measure.markdown_table(header, rows),
+            markdown_table(header, rows),
             f"Float32 gradients ({BYTES} bytes a parameter), each chip sends "
             "2 (n - 1) / n of them. Computation: 6 N tokens + attention (see "
             f"`finetuning.analytic_flops`), {TOKENS} tokens a row, at an assumed "

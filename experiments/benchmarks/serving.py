@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmarks import measure, serving_attack
+from experiments.study import markdown_table
 
 CLIENT = Path(__file__).with_name("serving_client.py")
 TARGET = 0.8
@@ -277,10 +278,8 @@ def report(result: dict[str, Any]) -> str:
         [name, f"{rate.median:.0f}", f"{rate.low:.0f} to {rate.high:.0f}"]
         for name, rate in rates.items()
     ]
-    table = measure.markdown_table(
-        ["", "texts/s, median of turns", "middle half"], rows
-    )
-    judged = measure.markdown_table(
+    table = markdown_table(["", "texts/s, median of turns", "middle half"], rows)
+    judged = markdown_table(
         ["target", "found", ""],
         [[t, found, "met" if met else "missed"] for t, found, met in verdicts(result)],
     )

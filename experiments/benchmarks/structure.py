@@ -26,6 +26,7 @@ import optax
 
 import labelgraph_jax as lg
 from experiments.benchmarks import measure
+from experiments.study import markdown_table
 from labelgraph_jax.data.labels.label_rules import LabelRules, Rule
 from labelgraph_jax.predictors.decision import Decision
 
@@ -192,9 +193,7 @@ def report(result: dict[str, Any]) -> str:
                 f"{TARGETS[name]:g}x",
             ]
         )
-    table = measure.markdown_table(
-        ["what", "with and without", "ratio", "target"], rows
-    )
+    table = markdown_table(["what", "with and without", "ratio", "target"], rows)
     memory, rules = result["hierarchy"]["memory"], result["rules"]
     return (
         f"{table}\n\nMemory of the step with a hierarchy: {memory:.2f}x (target "

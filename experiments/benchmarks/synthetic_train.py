@@ -31,6 +31,7 @@ from experiments.benchmarks.measure import Peer, PeerUnavailableError, Timing
 from experiments.mmoe.synthetic import preset
 from experiments.mmoe.synthetic_runs import TASKS, Sizes, Trainer, network
 from experiments.mmoe.synthetic_store import use_every_core
+from experiments.study import markdown_table
 from labelgraph_jax.predictors.network import count_parameters
 
 VARIANTS = (
@@ -185,7 +186,7 @@ def report(result: dict[str, Any]) -> str:
         f"examples for the final loss; {result['turns']} turns; jax "
         f"{result['versions']['jax']}; {measure.machine_line(result['machine'])}.",
         "",
-        measure.markdown_table(head, rows),
+        markdown_table(head, rows),
     ]
     if "error" in peer:
         return "\n".join([*lines, f"Without the rival: {peer['error']}.", ""])

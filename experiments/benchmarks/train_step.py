@@ -42,6 +42,7 @@ import numpy as np
 from experiments.benchmarks import measure, race
 from experiments.benchmarks.finetuning import SHAPES
 from experiments.benchmarks.measure import Peer, PeerUnavailableError
+from experiments.study import markdown_table
 from labelgraph_jax.functional.losses.elementwise import binary_cross_entropy
 from labelgraph_jax.modules.label_graph import LabelGraph
 from labelgraph_jax.modules.magnet import Magnet
@@ -325,7 +326,7 @@ def report(result: dict[str, Any]) -> str:
         f"{result['device']}; "
         f"{measure.machine_line(result['machine'])}.",
         "",
-        measure.markdown_table(["run", "ms a step (median)", "CPU ms a step"], rows),
+        markdown_table(["run", "ms a step (median)", "CPU ms a step"], rows),
     ]
     if "error" in peer:
         return "\n".join([*lines, f"Without the rival: {peer['error']}.", ""])

@@ -23,6 +23,7 @@ import jax
 from experiments.benchmarks import measure
 from experiments.benchmarks.measure import Timing
 from experiments.benchmarks.row_updates import timed
+from experiments.study import markdown_table
 from labelgraph_jax.config import Config, DataConfig, SemiConfig, TextConfig
 from labelgraph_jax.data.batches.batches import Batches, BatchPlan, Unlabelled
 from labelgraph_jax.runs.corpus import read_corpus
@@ -129,7 +130,7 @@ def report(result: dict[str, Any]) -> str:
         f"labelled one, {result['encoder']}; medians of {result['turns']} turns, "
         f"middle half; jax {jax.__version__}; "
         f"{measure.machine_line(result['machine'])}.\n\n"
-        f"{measure.markdown_table(['semi.kind', 'ms a step', 'against none'], rows)}"
+        f"{markdown_table(['semi.kind', 'ms a step', 'against none'], rows)}"
     )
 
 

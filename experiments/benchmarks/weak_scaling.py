@@ -41,6 +41,7 @@ from experiments.benchmarks.measure import (
     Spread,
     Timing,
 )
+from experiments.study import markdown_table
 
 TARGET = 0.85
 UNDISTURBED = 0.95
@@ -236,7 +237,7 @@ def report(result: dict[str, Any]) -> str:
             f"thread; jax {result['versions']['jax']}; "
             f"{measure.machine_line(result['machine'])}.",
             "",
-            measure.markdown_table(header, rows),
+            markdown_table(header, rows),
             *disturbed,
             f"Target {result['target']:.0%}: **{'met' if result['met'] else 'missed'}**"
             f", {share['together']['median']:.1%}. Unconnected processes share the "

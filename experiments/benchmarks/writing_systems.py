@@ -33,6 +33,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
 from experiments.benchmarks import measure
+from experiments.study import markdown_table
 from labelgraph_jax.config import Config, DataConfig, TrainingConfig
 from labelgraph_jax.data.documents import Document
 from labelgraph_jax.data.readers.writers import write_jsonl
@@ -217,7 +218,7 @@ def main() -> None:
         rows[name] = dict(zip(HEADER, means, strict=True))
         cells = ", ".join(f"{column} {mean:.3f}" for column, mean in rows[name].items())
         print(f"{name}: {cells}", flush=True)
-    table = measure.markdown_table(
+    table = markdown_table(
         ("corpus", *HEADER),
         [
             (name, *(f"{mean:.3f}" for mean in row.values()))

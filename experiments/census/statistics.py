@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from experiments.census.cells import Cell
-from experiments.tables.statistics import student_interval
+from experiments.study import student_interval
 from labelgraph_jax.functional.losses.tasks import Task
 from labelgraph_jax.functional.metrics.bootstrap import (
     document_draws,

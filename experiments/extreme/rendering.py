@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.benchmarks.measure import machine_line, markdown_table
+from experiments.benchmarks.measure import machine_line
 from experiments.extreme.points import MIB
+from experiments.study import markdown_table
 
 STYLES = {
     "dense": ("C3", "o-"),

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.measure import markdown_table
 from experiments.mmoe.synthetic_statistics import text
+from experiments.study import markdown_table
 
 COLOURS = {"shared-bottom": "C3", "omoe": "C1", "mmoe": "C0"}
 TITLES = {"shared-bottom": "shared-bottom", "omoe": "OMoE", "mmoe": "MMoE"}

@@ -1,15 +1,14 @@
 """From the runs of a table to its numbers: rows, and differences with intervals."""
 
-import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from experiments.collect import METRICS
+from experiments.study import student_interval
 from experiments.tables.store import SeedRun
 from labelgraph_jax.functional.metrics.bootstrap import (
     document_draws,
@@ -188,13 +187,3 @@ def paired_columns(
     if not common:
         raise ValueError("two cells can be compared only where they share a seed")
     return common, [places[mine[i].seed] for i in common]
-
-
-def student_interval(pairs: np.ndarray) -> list[float] | None:
-    """Interval mean +- t_{S-1, 0.975} sd / sqrt(S); None for fewer than two values."""
-    if len(pairs) < 2:
-        return None
-    half = (
-        stats.t.ppf(0.975, len(pairs) - 1) * pairs.std(ddof=1) / math.sqrt(len(pairs))
-    )
-    return [float(pairs.mean() - half), float(pairs.mean() + half)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.tables.statistics import student_interval
+from experiments.study import student_interval
 from experiments.text.runs import TextRun
 from labelgraph_jax.functional.metrics.bootstrap import (
     document_draws,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.store import Part
-from experiments.tables.statistics import student_interval
+from experiments.study import student_interval
 from experiments.video import clicks
 from experiments.video.clicks import PAGE, ClickKind
 from experiments.video.log import TABS

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.tables.statistics import student_interval
+from experiments.study import student_interval
 from experiments.video.log import GROUPS, Rows
 from labelgraph_jax.functional.losses.tasks import Task, task_slices
 from labelgraph_jax.functional.metrics.bootstrap import paired_interval, run_draws

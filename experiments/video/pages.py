@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.tables.statistics import student_interval
+from experiments.study import student_interval
 from experiments.video.figures import plot_gates
 from experiments.video.log import GROUPS
 from experiments.video.markup import head, is_clear, pair, save, spread, table

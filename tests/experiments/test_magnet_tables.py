@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from experiments import magnet_tables
+from experiments.study import student_interval
 from experiments.tables import cells, evaluating, running
 from experiments.tables.cells import TABLES, Cell, TableSpec
 from experiments.tables.corpus import can_train_together
 from experiments.tables.settings import command, configuration
-from experiments.tables.statistics import paired_columns, student_interval
+from experiments.tables.statistics import paired_columns
 from experiments.tables.store import RunStore, SeedRun, run_key
 from experiments.tables.word_vectors import ppmi_vectors
 from labelgraph_jax.cli.app import _parse  # the command line's own reading
