@@ -12,12 +12,13 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labelgraph_jax.data.terminal import visible
-from labelgraph_jax.functional.trees import Batch
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-Rows = TypeVar("Rows", bound=Batch)
+    from labelgraph_jax.functional.trees import Batch
+
+Rows = TypeVar("Rows", bound="Batch")
 
 FIRST_LINE_AFTER = 20.0
 """Seconds after which a pass that no terminal shows says how far it is."""

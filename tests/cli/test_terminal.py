@@ -133,7 +133,9 @@ def test_training_says_what_it_does_before_it_loads_jax(
     os.close(theirs)
     said = b""
     while b"loading JAX" not in said:
-        said += os.read(ours, 100_000)
+        part = os.read(ours, 100_000)
+        assert part, said  # it ended without a word
+        said += part
     seconds = time.perf_counter() - started
     process.kill()
     process.wait()
