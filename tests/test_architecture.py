@@ -53,10 +53,10 @@ BUDGETS = {
     "inspection": 4_458,
     "deploy": 3_004,
     "estimator": 241,
-    "cli": 3_710,
+    "cli": 3_709,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 53_936
+BUDGET = 53_935
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals

@@ -104,8 +104,8 @@ def examine(hosts: Hosts, *, workdir: str = "", megabytes: int = 16) -> Examinat
         return _examine_together(devices, by, hint, workdir, megabytes)
     except network.HostsError as error:
         problem = Finding(str(error), hint)
-    except RuntimeError as error:
-        said = " ".join(str(error).split())[:400]
+    except (RuntimeError, AssertionError) as error:  # JAX asserts a plugin
+        said = " ".join(str(error).split())[:400] or "it does not say why"
         problem = Finding(
             f"the devices do not compute together: {said}",
             "does each machine pass alone? Then look at the network between them, and "

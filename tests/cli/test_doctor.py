@@ -325,6 +325,19 @@ def test_a_backend_that_does_not_start_gets_a_hint_for_its_machine(
     assert "JAX_PLATFORMS is 'tpu'" in only(examine(Hosts()).problems).hint
 
 
+def test_a_platform_that_jax_only_asserts_is_a_problem_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise AssertionError  # what JAX does for JAX_PLATFORMS=cuda without its plugin
+
+    monkeypatch.setattr(jax, "devices", fail)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    problem = only(examine(Hosts()).problems)
+    assert problem.what == "JAX finds no devices: it does not say why"
+    assert "JAX_PLATFORMS is 'cuda'" in problem.hint
+
+
 def examination(
     processes: list[dict[str, Any]], process: int = 0, problems: Sequence[Finding] = ()
 ) -> Examination:
