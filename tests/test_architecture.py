@@ -43,20 +43,20 @@ NARROWER = {
 }
 """Of the lower layers these parts see less than all."""
 BUDGETS = {
-    "config": 2_016,
+    "config": 2_024,
     "functional": 8_403,
     "modules": 2_259,
-    "data": 11_185,
-    "training": 4_886,
+    "data": 11_199,
+    "training": 4_937,
     "predictors": 6_447,
     "runs": 7_191,
     "inspection": 4_458,
     "deploy": 3_004,
     "estimator": 241,
-    "cli": 4_290,
+    "cli": 3_709,
 }
 """Code lines, without docstrings, comments and blank lines."""
-BUDGET = 54_443
+BUDGET = 53_935
 """Of all parts. 0.6.0 had 34,928, and the new house 33,568 when it was ready; 27,000 is
 where the second half of the redesign ends. What has come since: one layout for every
 file that is read, with a dozen formats more (data), rivals of a run with intervals
@@ -130,7 +130,9 @@ their settings (config), labels mixed with a model's (runs, cli).
 And block self-attention, an encoder (functional, modules, config); and conditional
 tasks decided with what they are conditional on (predictors). And words that lead texts
 without a label, in place of groups of them (runs).
-And types of trees, batches, states and records, in place of `Any` (all)."""
+And types of trees, batches, states and records, in place of `Any` (all).
+And what doctor asks of others, in one file of its own since: what an environment
+announces and a timed sum (training), free disks (data), numbers in short (config)."""
 LONGEST_FILE = 400
 LONGEST_UNCOMMENTED = 30
 """Code lines of a function that tells its stages without a comment."""

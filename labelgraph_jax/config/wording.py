@@ -2,7 +2,7 @@
 
 import difflib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MOST_LETTERS = 100
 """Letters of a name that are compared."""
@@ -45,6 +45,22 @@ def of_them(number: int, total: int, noun: str, one: str, several: str) -> str:
     """
     verb = one if number == 1 else several
     return f"{number:,} of {counted(total, noun)} {verb}"
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Return rising numbers in short.
+
+    Example:
+        >>> spans([0, 1, 2, 3, 7])
+        '0-3, 7'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else f"{r[0]}" for r in runs)
 
 
 def likeness(one: str, other: str) -> float:

@@ -14,11 +14,12 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -134,6 +135,25 @@ def make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for made in absent:
         sync(made.parent)
+
+
+def free_disk(path: Path) -> int | None:
+    """Bytes free where the path is, or would be; None where nobody says."""
+    for there in (path, *path.absolute().parents):
+        with suppress(OSError):
+            return shutil.disk_usage(there).free
+    return None
+
+
+def writing_trouble(folder: Path) -> str:
+    """Make a folder, and return why no file can be written to it; empty if one can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"written")
+    except OSError as error:
+        return f"cannot be written: {error.strerror or error}"
+    return ""
 
 
 def standard_input() -> TextIO:

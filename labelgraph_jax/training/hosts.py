@@ -7,6 +7,7 @@ rest. With one process everything here is free.
 import hashlib
 import importlib.util
 import ipaddress
+import json
 import os
 import socket
 import sys
@@ -26,6 +27,25 @@ HEARTBEAT_SECONDS = 30
 """After so long without a sign of life a process counts as dead; the others stop."""
 SHUTDOWN_SECONDS = 60
 _MESSAGE_BYTES = 2048
+ON_TPU = (
+    "start it on every worker: `gcloud compute tpus tpu-vm ssh NAME --worker=all "
+    "--command='labelgraph ...'`; on GKE in every pod of the job"
+)
+SRUN = "start it inside the job with `srun labelgraph ...`: once for every task"
+STARTS = {
+    "SLURM_STEP_NUM_TASKS": SRUN,
+    "SLURM_NTASKS": SRUN,
+    "SLURM_JOB_NUM_NODES": SRUN,
+    "SLURM_NNODES": SRUN,
+    "TPU_PROCESS_ADDRESSES": ON_TPU,
+    "TPU_WORKER_HOSTNAMES": ON_TPU,
+    "MEGASCALE_NUM_SLICES": f"{ON_TPU}, of every slice",
+    "OMPI_COMM_WORLD_SIZE": "start it with `mpirun -n N labelgraph ...`",
+    "LABELGRAPH_PROCESSES": "start it on every machine with --coordinator HOST:PORT "
+    "--processes N --process-id 0 .. N - 1, or the variables LABELGRAPH_COORDINATOR, "
+    "LABELGRAPH_PROCESSES and LABELGRAPH_PROCESS_ID (in a pod $JOB_COMPLETION_INDEX)",
+}
+"""Variables that announce several processes, and how to start all of them."""
 
 
 class HostsError(ValueError):
@@ -127,6 +147,22 @@ def scheduler(environment: Mapping[str, str]) -> str:
     return ""
 
 
+def announced_workers(environment: Mapping[str, str]) -> tuple[int, str]:
+    """Return how many processes an environment speaks of, and the variable that does.
+
+    How all of them are started is in `STARTS`.
+    """
+    counts = {}
+    for name in STARTS:
+        text = environment.get(name, "")
+        named = len([part for part in text.split(",") if part])
+        counts[name] = int(text) if text.isdecimal() else named
+    hosts = max(counts["TPU_PROCESS_ADDRESSES"], counts["TPU_WORKER_HOSTNAMES"], 1)
+    counts["MEGASCALE_NUM_SLICES"] *= hosts
+    variable = max(counts, key=counts.__getitem__)
+    return counts[variable], variable
+
+
 def initialise(
     hosts: Hosts | None = None, environment: Mapping[str, str] | None = None
 ) -> bool:
@@ -156,8 +192,15 @@ def initialise(
     # Join them.
     if found.is_given and found.process_id:
         _await_coordinator(found.coordinator, found.timeout)
+    where = f"at {found.coordinator}" if found.is_given else f"found by {by}"
+    count = f" of {found.processes}" if found.processes else ""
+    late = (
+        f"labelgraph: error: not all{count} processes joined within {found.timeout} s "
+        f"(coordinator {where}): start the same command on every worker, each with its "
+        "own process id"
+    )
     try:
-        with _giving_up_after(found):
+        with ending_after(found.timeout, late):
             jax.distributed.initialize(
                 found.coordinator or None,
                 found.processes,
@@ -173,7 +216,6 @@ def initialise(
     except (RuntimeError, ValueError) as error:
         if by == "Cloud TPU" and "coordinator_address should be defined" in str(error):
             return False  # one TPU machine, outside of any cluster
-        where = f"at {found.coordinator}" if found.is_given else f"found by {by}"
         reason = " ".join(str(error).split())[:300]
         raise HostsError(
             f"the processes of this run did not all join within {found.timeout} s "
@@ -203,22 +245,17 @@ def _bind_address(coordinator: str) -> str | None:
 
 
 @contextmanager
-def _giving_up_after(hosts: Hosts) -> Iterator[None]:
-    """End the process with one line when the others do not come in time."""
+def ending_after(seconds: float, message: str) -> Iterator[None]:
+    """End the process with a message and code 2 where the inside takes longer.
+
+    Nothing else ends a wait inside of JAX.
+    """
 
     def give_up() -> None:
-        where = f" at {hosts.coordinator}" if hosts.coordinator else ""
-        count = f" of {hosts.processes}" if hosts.processes else ""
-        print(
-            f"labelgraph: error: not all{count} processes joined within "
-            f"{hosts.timeout} s (coordinator{where}): start the same command on every "
-            "worker, each with its own process id",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(message, file=sys.stderr, flush=True)
         os._exit(2)
 
-    timer = threading.Timer(hosts.timeout, give_up)
+    timer = threading.Timer(seconds, give_up)
     timer.daemon = True
     timer.start()
     try:
@@ -264,6 +301,15 @@ def gather_text(text: str) -> list[str]:
     said[: len(held)] = held
     rows = np.asarray(multihost_utils.process_allgather(said))
     return [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in rows]
+
+
+def gather_json(value: object) -> list[Any]:
+    """Return the JSON values of all processes, of any length; all must call it."""
+    text, part = json.dumps(value), _MESSAGE_BYTES
+    longest = max(int(said) for said in gather_text(str(len(text))))
+    starts = range(0, longest, part)
+    parts = [gather_text(text[start : start + part]) for start in starts]
+    return [json.loads("".join(own)) for own in zip(*parts, strict=True)]
 
 
 def together(task: Callable[[], Value]) -> Value:

@@ -1,9 +1,12 @@
 """Devices: meshes, and where batches, parameters and states lie on them."""
 
+import statistics
+import time
 from collections.abc import Sequence
 from fnmatch import fnmatch
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import KeyPath
@@ -203,6 +206,35 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 def replicated_sharding(mesh: Mesh) -> NamedSharding:
     """A whole copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def time_all_reduce(megabytes: int, repeats: int = 5) -> tuple[np.ndarray, float]:
+    """Time the sum of one float32 array per device over all devices, given to each.
+
+    Each array is filled with the number of its process, counted from 1.
+
+    Args:
+        megabytes: MiB of each array.
+        repeats: how often it is timed, after once.
+
+    Returns:
+        The sum and the median of the seconds.
+    """
+    mesh = make_mesh()
+    shape = (mesh.size, megabytes * 2**20 // 4)
+    split, number = batch_sharding(mesh), float(jax.process_index() + 1)
+    numbers = jax.make_array_from_callback(
+        (mesh.size, 1), split, lambda _: np.full((1, 1), number, np.float32)
+    )
+    # Every device makes its own row.
+    rows = jax.jit(lambda n: jnp.broadcast_to(n, shape), out_shardings=split)(numbers)
+    add = jax.jit(lambda n: n.sum(0), out_shardings=replicated_sharding(mesh))
+    total, taken = jax.block_until_ready(add(rows)), []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(add(rows))
+        taken.append(time.perf_counter() - start)
+    return np.asarray(total.addressable_data(0)), statistics.median(taken)
 
 
 def place_whole(tree: Tree, mesh: Mesh) -> Tree:

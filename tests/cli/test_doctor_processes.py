@@ -13,22 +13,20 @@ import pytest
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 SCRIPT = """
-import json, sys
+import dataclasses, json, sys
 from labelgraph_jax.cli import doctor
-from labelgraph_jax.cli.doctor import folder, machine
 from labelgraph_jax.training.hosts import Hosts, leave
 if len(sys.argv) > 3:
-    real = machine.package_version
+    real = doctor.version
     fake = {"optax": sys.argv[3]}
-    machine.package_version = lambda name: fake.get(name) or real(name)
-folder.SHARED_SECONDS = 1.0
+    doctor.version = lambda name: fake.get(name) or real(name)
+doctor.SHARED_SECONDS = 1.0
 hosts = Hosts(timeout=int(sys.argv[2]))
 found = doctor.examine(hosts, workdir=sys.argv[1], megabytes=1)
 doctor.print_examination(found)
-print("SEEN " + json.dumps(found.to_json()))
-code = doctor.end_together(found)
-leave(code)  # as the command line does; nothing is left to leave
-sys.exit(code)
+print("SEEN " + json.dumps(found, default=dataclasses.asdict))
+leave(found.exit_code)  # as the command line does; nothing is left to leave
+sys.exit(found.exit_code)
 """
 
 
@@ -64,7 +62,7 @@ def start(
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, dict[str, Any]]:
-    """Exit code, everything printed, and what `to_json` gave."""
+    """Exit code, everything printed, and the examination as JSON."""
     try:
         out, err = process.communicate(timeout=90)
     except subprocess.TimeoutExpired:
@@ -118,5 +116,5 @@ def test_processes_with_other_numbers_of_devices_both_say_so_and_end_with_2() ->
 def test_a_process_whose_partner_never_comes_ends_with_2_and_says_so() -> None:
     code, said, _ = finish(start(0, free_port(), "", "1"))
     assert code == 2
-    assert "the processes of this run did not all join within 1 s" in said
-    assert "--coordinator HOST:PORT" in said
+    assert "not all of 2 processes joined within 1 s (coordinator at localhost" in said
+    assert "start the same command on every worker" in said

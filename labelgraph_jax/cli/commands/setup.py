@@ -52,17 +52,17 @@ class Doctor:
             raise ConfigError(
                 "--quiet needs a WORKDIR: all else doctor says is a result"
             )
-        from labelgraph_jax.cli.doctor import end_together, examine, print_examination
+        from labelgraph_jax.cli.doctor import examine, print_examination
         from labelgraph_jax.training.hosts import Hosts
 
         hosts = Hosts(self.coordinator, self.processes, self.process_id, self.timeout)
         found = examine(hosts, workdir=self.workdir, megabytes=self.megabytes)
         if not self.json or found.process == 0 or not found.shared:
             show(self, found, print_examination)
-        return end_together(found)
+        return found.exit_code
 
     def _examine_run(self) -> int:
-        from labelgraph_jax.cli.doctor.contents import examine_run, in_sentences
+        from labelgraph_jax.cli.run_files import examine_run, in_sentences
 
         found = examine_run(self.run, accept=self.accept)
         tell(self, found, *in_sentences(found))
